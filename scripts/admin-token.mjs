@@ -10,7 +10,7 @@ const formerToken = 'dev-token';
 
 /** Returns the secret unchanged, or throws a `Sentence` if the secret is easy to guess. */
 export const checked = (name, secret) =>
-  adminToken.checked(name, secret, ' Without it (in the environment and in .dev.vars) npm start makes a random one.');
+  adminToken.checked(name, secret, ' Without ADMIN_TOKEN in the environment and in .dev.vars, npm start generates a random token.');
 
 /**
  * Returns the token from `file`, which has the format of `.dev.vars`. Creates a token if the file
@@ -24,6 +24,6 @@ export function keptToken(file) {
   const made = adminToken.newToken();
   const rest = text.replace(line, '').trimEnd();
   writeFileSync(file, `${rest}\nADMIN_TOKEN=${made}\n`, { mode: 0o600 });
-  console.log('- .dev.vars: keeps the admin token, which was just made');
+  console.log('- .dev.vars: contains the new admin token');
   return made;
 }

@@ -104,7 +104,7 @@ async function answers(url) {
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
   if (!(await isFree(port))) {
-    throw new Sentence(`Port ${port} is in use: end what listens there, or set PORT to another one.`);
+    throw new Sentence(`Port ${port} is in use: stop the program that listens there, or set PORT to another port.`);
   }
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
@@ -134,10 +134,10 @@ export async function startServer(options) {
   const url = `http://${host}:${port}`;
   const deadline = Date.now() + startMs;
   while (!(await answers(url))) {
-    if (over) throw new Sentence('wrangler dev ended before it answered; its last words are above.');
+    if (over) throw new Sentence('wrangler dev ended before it responded; see its output above.');
     if (Date.now() > deadline) {
       await endGroup(child);
-      throw new Sentence(`wrangler dev did not answer within ${startMs / 1000} seconds.`);
+      throw new Sentence(`wrangler dev did not respond within ${startMs / 1000} seconds.`);
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }

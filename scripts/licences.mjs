@@ -26,11 +26,11 @@ function faultsOfOne({ name, version, license, source, dependencies }, { allowed
   // crates.io accepted `MIT/Apache-2.0` before it required SPDX expressions.
   if (!license) faults.push(`${who} declares no licence`);
   else if (!satisfied(parse(license.replaceAll('/', ' OR ')), allowed)) {
-    faults.push(`${who} asks for ${license}: deny.toml allows ${allowed.join(', ')}`);
+    faults.push(`${who} has the licence ${license}: deny.toml allows ${allowed.join(', ')}`);
   }
   if (source !== null && source !== cratesIo) faults.push(`${who} comes from ${source}`);
   for (const { name: other, req, path } of dependencies) {
-    if (req === '*' && !path) faults.push(`${who} takes any version of ${other}`);
+    if (req === '*' && !path) faults.push(`${who} allows any version of ${other}`);
   }
   return faults;
 }
@@ -44,8 +44,8 @@ function faultsOfVersions(packages, skipped) {
   const several = [...versions].filter(([, found]) => found.length > 1);
   const present = packages.map(({ name, version }) => `${name}@${version}`);
   return [
-    ...several.map(([name, found]) => `${name} is there in versions ${found.join(', ')}`),
-    ...skipped.filter((one) => !present.includes(one)).map((one) => `deny.toml skips ${one}, which is not there`),
+    ...several.map(([name, found]) => `${name} occurs in several versions: ${found.join(', ')}`),
+    ...skipped.filter((one) => !present.includes(one)).map((one) => `deny.toml skips ${one}, which no crate uses`),
   ];
 }
 

@@ -56,7 +56,7 @@ async function fetched(url) {
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new Sentence(
-      'Rust is not installed, and prebuilt.json names no release to take the modules from: ' +
+      'Rust is not installed, and prebuilt.json names no release with modules: ' +
         'install rustup (https://rustup.rs) and start again.',
     );
   }
@@ -67,8 +67,8 @@ export async function prebuilt(release = pinned()) {
     const found = sha256(bytes);
     if (found !== release.sha256) {
       throw new Sentence(
-        `${release.url} is not what prebuilt.json names: its SHA-256 is ${found} instead of ` +
-          `${release.sha256}. Nothing of it is used.`,
+        `${release.url} differs from the file in prebuilt.json: the SHA-256 is ${found} instead of ` +
+          `${release.sha256}. The file is ignored.`,
       );
     }
     const archive = at('.cache', 'prebuilt.tar.gz');

@@ -39,8 +39,8 @@ const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\
 const button = (repository) => `\
 [![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)](https://deploy.workers.cloudflare.com/?url=https://github.com/${repository})
 
-The button copies the repository into your account's, asks for the admin token, and deploys; no Rust is
-needed, because the modules of the newest release are taken if their checksum is the one in
+The button copies the repository to your account, requests the admin token, and deploys. It needs no Rust,
+because it uses the modules of the newest release, if they have the checksum in
 \`prebuilt.json\`. From a clone:
 `;
 
@@ -70,7 +70,7 @@ export function needsOneVersion(said = versionsSaid()) {
   const others = Object.entries(said).filter(([, found]) => found !== said['package.json']);
   if (others.length === 0) return;
   const list = others.map(([where, found]) => `${where} has ${found}`).join(', ');
-  throw new Sentence(`A release has one version, that of package.json is ${said['package.json']}, and ${list}.`);
+  throw new Sentence(`All files of a release need one version: package.json has ${said['package.json']}, and ${list}.`);
 }
 
 /**
@@ -82,7 +82,7 @@ export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of,
 export function needsFixtures(of = version()) {
   if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
   throw new Sentence(
-    `What ${of} stores and sends is not recorded: \`RECORD_FORMAT=1 cargo test --test it frozen\` makes ` +
+    `The formats of ${of} are not recorded: run \`RECORD_FORMAT=1 cargo test --test it frozen\` and commit ` +
       `tests/data/format/${of}, which is committed.`,
   );
 }
@@ -108,7 +108,7 @@ export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
   const of = (name) => sections.find((section) => new RegExp(`^## \\[?${name.replaceAll('.', '\\.')}\\b`).test(section));
   const found = of(wanted) ?? (isTagged ? undefined : of('Unreleased'));
-  if (!found) throw new Sentence(`CHANGELOG.md has no section "## ${wanted}": that of "Unreleased" becomes it.`);
+  if (!found) throw new Sentence(`CHANGELOG.md has no section "## ${wanted}": rename the section "Unreleased".`);
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
@@ -130,7 +130,7 @@ function writeSums(folder) {
 
 /** Writes all files of the release into `folder`, after deleting its contents. */
 export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false } = {}) {
-  if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, and the version in package.json ${version()}.`);
+  if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, but the version in package.json is ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -145,7 +145,7 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
   throw new Sentence(
-    'A release has SQL, and what is in sql/build is not it: `npm run sql -- release` builds it of these sources, ' +
+    'sql/build does not contain a release of SQL for these sources: run `npm run sql -- release`, ' +
       'which takes about an hour with two cores.',
   );
 }
@@ -160,7 +160,7 @@ async function make(folder = at('.cache', 'release'), tag = undefined) {
   await everything();
   if (tag === undefined && !isReleased()) recordModules();
   if (!existsSync(recordedRelease(version(), 'index_bg.wasm.gz'))) {
-    throw new Sentence('The modules of this version are not recorded: `npm run release` does it, before the tag.');
+    throw new Sentence('The modules of this version are not recorded: run `npm run release` before you set the tag.');
   }
   await makeRelease(target, tag, { isTagged: tag !== undefined });
   console.log(`\nIn ${target}:\n${readFileSync(join(target, sumsFile), 'utf8')}`);
@@ -170,7 +170,7 @@ function pin(tag, repository, folder) {
   const name = modulesOf(tag);
   const sums = join(folder, sumsFile);
   const line = existsSync(sums) && readFileSync(sums, 'utf8').split('\n').find((one) => one.endsWith(`  ${name}`));
-  if (!line) throw new Sentence(`${sums} does not name ${name}.`);
+  if (!line) throw new Sentence(`${sums} does not contain ${name}.`);
   const url = `https://github.com/${repository}/releases/download/${tag}/${name}`;
   writeFileSync(at('prebuilt.json'), `${JSON.stringify({ tag, url, sha256: line.split(' ')[0] }, null, 2)}\n`);
   const readme = readFileSync(at('README.md'), 'utf8');

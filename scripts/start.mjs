@@ -30,7 +30,7 @@ function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
   const broken = given.find((name) => /['\n\r]/.test(process.env[name]));
-  if (broken) throw new Sentence(`${broken} has a quote or a line break in it: choose another one.`);
+  if (broken) throw new Sentence(`${broken} contains a quote or a line break: choose another value.`);
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
@@ -45,13 +45,13 @@ function secretsFile(secrets, stateDir) {
 }
 
 const firstStart = `
-The first start compiles the database: about two and a half minutes with two cores. Later ones take seconds.
+The first start compiles the database: about two and a half minutes with two cores. Later starts take seconds.
 `;
 
 function greeting(url, secret, flight) {
   const curl = `curl -H "Authorization: Token $TIDEMARK_TOKEN" '${url}`;
   return `
-Tidemark answers at ${url}
+Tidemark is running at ${url}
 Token: ${secret}${flight ? `\ngRPC: ${flight.host}:${flight.port}` : ''}
 
 Open the console. This link sets the token:
@@ -122,7 +122,7 @@ await finishWith(async () => {
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
-  if (await isSqlOld()) console.log('The Worker of SQL is older than its sources: `npm run sql` builds it anew.\n');
+  if (await isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
   if (compilesSql) console.log('SQL is compiled in the background: about ten minutes. SQL=off prevents it.\n');
   const steps = [documentationSite, rest];
   if (compilesSql) steps.push(async () => sqlEnded(await compileSql()));

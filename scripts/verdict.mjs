@@ -21,7 +21,7 @@ export function verdict({ passed, failed, failures, skipped }, needsAll) {
     lines: [
       ...skipped.map((name) => `skipped: ${name}`),
       ...failures.map((failure) => `FAILED ${failure}`),
-      skipped.length === 0 ? line : `${line}, so NOT everything was tried: ${why}`,
+      skipped.length === 0 ? line : `${line}, so NOT every test was run: ${why}`,
     ],
     code: isGreen ? 0 : 1,
   };

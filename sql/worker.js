@@ -17,7 +17,7 @@ function enter(call) {
   } catch (error) {
     console.error('Critical', error);
     module.__wbg_reset_state();
-    throw new Error('a query used up its stack or its memory', { cause: error });
+    throw new Error('a query exhausted its stack or its memory', { cause: error });
   }
 }
 

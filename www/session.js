@@ -23,10 +23,10 @@ import { signInForm } from './start/sign_in.js';
 import { change } from './state.js';
 
 const unkeptSaid =
-  'A token is set. This browser lets the page keep nothing: it is gone when the page is loaded anew.';
+  'A token is set. The browser blocks storage for this page, so a reload deletes the token.';
 
 const letInSaid =
-  'Cloudflare Access has let you in: the server takes you for its administrator. A token goes before that.';
+  'Cloudflare Access has authenticated you as an administrator. A token has precedence.';
 
 /** Fills `host`. `reload()` reads all data again. Returns a function that updates the display. */
 export function sessionCorner(host, reload) {
@@ -59,8 +59,8 @@ export function sessionCorner(host, reload) {
     if (!token()) return panel.append(...(isLetIn() ? [el('p', {}, letInSaid)] : []), signInForm(again(close)));
     const drop = () => (setToken(''), again(close)());
     panel.append(
-      el('p', {}, isTokenUnkept() ? unkeptSaid : 'A token is set. It is kept by this tab until it is closed.'),
-      button('Forget it', drop),
+      el('p', {}, isTokenUnkept() ? unkeptSaid : 'A token is set. This tab keeps the token until the tab is closed.'),
+      button('Remove the token', drop),
     );
   });
 
@@ -79,12 +79,12 @@ export function sessionCorner(host, reload) {
 export function fateText() {
   if (isKept()) {
     return isShared()
-      ? 'It survives a reload, and all tabs share it.'
-      : 'It survives a reload; one tab at a time has it.';
+      ? 'The data survives a reload, and all tabs share it.'
+      : 'The data survives a reload. Only one tab at a time can use it.';
   }
   return isShared()
-    ? 'All tabs share it; it is forgotten when the last one is closed or reloaded.'
-    : 'It is forgotten when this page is closed or reloaded, and no other tab has it.';
+    ? 'All tabs share the data. Closing or reloading the last tab deletes the data.'
+    : 'Only this tab has the data. Closing or reloading this page deletes it.';
 }
 
 function fillPlaces(panel, done) {
@@ -129,12 +129,12 @@ function fillPlaces(panel, done) {
   };
   const away = currentUnstored();
   const notStored = away && [
-    el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}; what is not stored is gone when this page is closed.`),
+    el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}; close this page only after the data is stored, because unstored data will be lost.`),
     button('Store it now', attempt(storeNow)),
   ];
   panel.append(
     isStatic
-      ? el('p', {}, 'The database runs in this page, which was built to stand without a server.')
+      ? el('p', {}, 'The database runs in this page, which needs no server.')
       : el(
           'div',
           { class: 'choices' },
@@ -153,7 +153,7 @@ function fillPlaces(panel, done) {
           el(
             'p',
             { class: 'faint' },
-            'The whole database also runs inside this page: nothing leaves it.',
+            'The whole database can also run in this page: no data leaves the browser.',
           ),
         ]),
   );

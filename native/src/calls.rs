@@ -86,7 +86,7 @@ pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> R
         Address::KeyDerivation => blocking(move || derive(&message)).await,
         Address::Backups => match engine.shared.backups.clone() {
             Some(folder) => blocking(move || backups::carry(&folder, &message)).await,
-            None => Err(CallFailure::Failed("no place for backups is bound".to_owned())),
+            None => Err(CallFailure::Failed("the server has no storage for backups".to_owned())),
         },
         Address::Sql => match sql {
             Some(sql) => Session::turn(&sql, message).await,

@@ -116,7 +116,7 @@ impl Frames {
     /// Returns the trailers. A response without any was cut, which must not look complete.
     pub fn trailers(self) -> HeaderMap {
         let Some(content) = self.trailers.filter(|_| self.left == 0) else {
-            return status(Code::Internal as u8, "the response broke off");
+            return status(Code::Internal as u8, "the response ended early");
         };
         let mut trailers = HeaderMap::new();
         for line in content.split(|&byte| byte == b'\n') {

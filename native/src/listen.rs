@@ -237,7 +237,7 @@ fn greet(
         log::event("started", &more);
         return;
     }
-    println!("\nTidemark answers at {url}, and keeps its data in {data}");
+    println!("\nTidemark is running at {url}, and stores its data in {data}");
     println!("Token: {}", token.unwrap_or("that of ADMIN_TOKEN"));
     if let Some(flight) = flight {
         println!("gRPC: {flight}");

@@ -126,7 +126,7 @@ impl Given {
         let tls = match (cert, key) {
             (None, None) => None,
             (Some(cert), Some(key)) => Some((cert.into(), key.into())),
-            _ => return Err(Failure::of("--tls-cert and --tls-key belong together: give both.")),
+            _ => return Err(Failure::of("--tls-cert and --tls-key belong together: use both.")),
         };
         let data = self.data.or_else(|| variable("TIDEMARK_DATA"));
         let processors = available_parallelism().map_or(1, |number| number.get());

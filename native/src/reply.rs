@@ -64,7 +64,7 @@ pub fn without_body(mut response: HttpResponse) -> HttpResponse {
 
 /// The response breaks off.
 #[derive(Debug, thiserror::Error)]
-#[error("the response broke off")]
+#[error("the response ended early")]
 pub struct Broken;
 
 impl Outgoing {

@@ -13,7 +13,7 @@ This page is for users who search for an error text, and for authors of clients.
 | status | meaning | action |
 |---|---|---|
 | 204, 200 | the request succeeded. A query can contain an \`error\` for one of its statements | read \`results\` |
-| 400 | a line, a parameter or a statement is invalid. The valid lines of a write are stored | correct the named lines; do not repeat the request |
+| 400 | a line, a parameter or a statement is invalid. A write stores its valid lines | correct the named lines; do not repeat the request |
 | 401 | no credentials, or unknown, expired or revoked credentials | check the token |
 | 403 | the token or user has no permission for the request, or a page of another origin sent it | grant the permission, or set \`CORS_ORIGINS\` |
 | 404 | the path, the database, the retention policy or the resource does not exist | check the name |
@@ -26,7 +26,7 @@ This page is for users who search for an error text, and for authors of clients.
 | 429 | a limit per minute is reached | wait for the time in \`Retry-After\` |
 | 500 | an internal fault or damaged data | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
 | 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text |
-| 503 | the request could not be processed now. Its result is unknown after a write | send the request again after \`Retry-After\` |
+| 503 | the request could not be processed now. After a write the result is unknown | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
 | 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
 

@@ -83,7 +83,7 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::ResourcesExhausted(_) => Self {
                 fault: Fault::Memory,
                 message: format!(
-                    "the query needs more memory than there is: narrow the time or aggregate \
+                    "the query exceeds the available memory: narrow the time range or aggregate \
                      first ({message})"
                 ),
             },

@@ -22,7 +22,8 @@ pub enum AuthError {
     /// Status 503: without a configured admin token the server refuses requests instead of allowing
     /// them.
     #[error(
-        "no ADMIN_TOKEN is configured, so no request for data is served: set it with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
+        "no ADMIN_TOKEN is configured, so the server refuses requests for data: set ADMIN_TOKEN \
+         with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
     )]
     NotConfigured,
     /// Status 401: the credentials are absent, malformed, unknown or expired.
@@ -43,7 +44,8 @@ pub enum AuthError {
     },
     /// Status 503: other callers failed too often, so the server does not check this password now.
     #[error(
-        "too many failed logins: a user who did not log in from this address lately has to wait, try again in {retry_after_s} s, or use a token, which never waits"
+        "too many failed logins: only users who recently logged in from this address can log in \
+         now; try again in {retry_after_s} s, or use a token instead of a password"
     )]
     LoginsWait {
         /// The delay before the next attempt, in seconds.

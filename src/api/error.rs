@@ -29,8 +29,8 @@ pub enum ApiError {
     Auth(#[from] AuthError),
     /// A page of another origin sent the request. The browser may have added credentials to it.
     #[error(
-        "refused: a page of \"{0}\" asks, which is neither this server's own address nor in \
-         CORS_ORIGINS; if the page may, add its origin there"
+        "refused: the request comes from a page of \"{0}\", which is neither this server's address \
+         nor in CORS_ORIGINS; to allow that page, add its origin to CORS_ORIGINS"
     )]
     ForeignOrigin(String),
     /// A setting of the operator is invalid.
@@ -47,14 +47,14 @@ pub enum ApiError {
     Overloaded(#[from] Overloaded),
     /// The server dropped the body to free memory for other bodies.
     #[error(
-        "too many request bodies in flight: this one had received nothing for longest, of the \
-         database that held most; nothing was done, send it again"
+        "too many request bodies in flight: the server dropped the slowest body of the database \
+         with the most body bytes; the request changed no data, send it again"
     )]
     Displaced,
     /// The client stopped sending the body.
     #[error(
-        "the body stalled: neither its next 128 KB nor its end came within {BODY_STALL_S_MAX} s \
-         (BODY_STALL_S_MAX); nothing was done, send it again"
+        "the body stalled: neither its next 128 KB nor its end arrived within {BODY_STALL_S_MAX} s \
+         (BODY_STALL_S_MAX); the request changed no data, send it again"
     )]
     Stalled,
     /// No route has this path.
@@ -73,8 +73,8 @@ pub enum ApiError {
     MediaType(String),
     /// A read-only request contains a statement that writes.
     #[error(
-        "this request may only read, and the statement '{0}' writes: send it with POST, without \
-         read_only"
+        "this request may only read, and the statement '{0}' writes: send the statement with POST, \
+         without read_only"
     )]
     ReadOnly(String),
     /// The query does not parse. No part of the query was executed.

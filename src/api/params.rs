@@ -79,8 +79,8 @@ pub enum ParamsError {
     MissingDatabase,
     /// The database name is invalid. The message begins with 1.x's first two words.
     #[error(
-        "invalid name: a database cannot be called \"{0}\"; use printable text without / and \\, \
-         and neither . nor .."
+        "invalid name: \"{0}\" cannot be the name of a database; use printable text without / and \
+         \\, other than . and .."
     )]
     DatabaseName(String),
     /// `/api/v2/write` without `bucket`.
@@ -274,8 +274,8 @@ mod tests {
             (
                 Dialect::V1,
                 "db=a/b",
-                "invalid name: a database cannot be called \"a/b\"; use printable text without / \
-                 and \\, and neither . nor ..",
+                "invalid name: \"a/b\" cannot be the name of a database; use printable text \
+                 without / and \\, other than . and ..",
             ),
             (
                 Dialect::V2,

@@ -119,10 +119,10 @@ pub enum SettingsError {
     /// An admin token is short enough to be guessed. The message does not quote the token, because
     /// any caller can read the message.
     #[error(
-        "the secret {name} has {characters} characters, which can be guessed, so nothing is \
-         served: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN}, best the random ones that \
-         `openssl rand -hex 16` prints, with `wrangler secret put {name}`, or in .dev.vars for \
-         local development"
+        "the secret {name} has {characters} characters, which can be guessed, so the server \
+         refuses all requests: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such as \
+         the output of `openssl rand -hex 16`, with `wrangler secret put {name}`, or in .dev.vars \
+         for local development"
     )]
     Guessable {
         /// The setting.
@@ -178,7 +178,7 @@ impl Settings {
                 &text,
                 "LOG_REQUESTS",
                 LogRequests::All,
-                "all, errors or none",
+                "one of all, errors, none",
                 LogRequests::parse,
             )?,
         })
@@ -238,15 +238,14 @@ fn access(
         ApplicationError::Team => SettingsError::Unreadable {
             name: "ACCESS_TEAM",
             value: team.clone(),
-            expected:
-                "the address of a team, like https://team.cloudflareaccess.com (it goes with \
-                       ACCESS_AUDIENCE)"
-                    .to_owned(),
+            expected: "the address of a team, like https://team.cloudflareaccess.com (set \
+                 ACCESS_AUDIENCE as well)"
+                .to_owned(),
         },
         ApplicationError::Audience => SettingsError::Unreadable {
             name: "ACCESS_AUDIENCE",
             value: audience.clone(),
-            expected: "the audience tag of an application (it goes with ACCESS_TEAM)".to_owned(),
+            expected: "the audience tag of an application (set ACCESS_TEAM as well)".to_owned(),
         },
     };
     Application::new(&team, &audience).map(|found| Some(Rc::new(found))).map_err(unreadable)

@@ -50,7 +50,7 @@ pub struct LineError {
 
 /// A unit that writes do not support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no precision \"{0}\": use ns, us, ms, s or auto")]
+#[error("unknown precision \"{0}\": use ns, us, ms, s or auto")]
 pub struct UnknownPrecision(String);
 
 impl Verdict {

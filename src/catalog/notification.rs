@@ -175,7 +175,9 @@ impl Notifications {
                 (if notification.key.user { "user" } else { "token" }, &notification.name);
             let what = if notification.narrows { "revoked" } else { "changed" };
             let remaining = notification.remaining(entries);
-            format!("{remaining} databases have not heard that {kind} \"{name}\" was {what}")
+            format!(
+                "{remaining} databases have not been notified that {kind} \"{name}\" was {what}"
+            )
         };
         failing.map(word).collect()
     }

@@ -46,15 +46,15 @@ pub enum Error {
     /// A warning, not an error: a permission was reduced, and some databases have not received the
     /// change yet. The statement is carried out.
     #[error(
-        "stored, but {remaining} databases have not heard of it yet and may let the user in as \
-         before until they have; that goes on by itself, within seconds where they can be reached"
+        "the change is stored, but {remaining} databases have not received it yet and may still \
+         grant the previous permissions; the server keeps notifying them, usually within seconds"
     )]
     NotEverywhere {
         /// The number of these databases.
         remaining: u64,
     },
     /// A limit per minute is reached. The request itself is valid.
-    #[error("{whose} has reached its quota: {over}; come back in {} s", .over.retry_after_s)]
+    #[error("{whose} has reached its quota: {over}; try again in {} s", .over.retry_after_s)]
     RateExceeded {
         /// The database or caller that has the limit.
         whose: String,
@@ -83,15 +83,15 @@ pub enum Error {
     },
     /// The list of databases exceeds its size limit.
     #[error(
-        "a list of databases takes more than {DESCRIBED_BYTES_MAX} bytes: ask for one by its name, \
-         or for an earlier page"
+        "the list of databases has more than {DESCRIBED_BYTES_MAX} bytes: request a single \
+         database by name, or a page with fewer databases"
     )]
     ListTooLong,
     /// A shard cannot decode or process its message.
     #[error("a shard refused the request: {0}")]
     Shard(String),
     /// Some shards may have carried out a delete, and at least one has not.
-    #[error("partly applied, repeat: {0}")]
+    #[error("partly applied, repeat the request: {0}")]
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]

@@ -54,7 +54,7 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
                         given.made += 1;
                     }
                     None => {
-                        let why = format!("there are too many tokens called \"{}\"", row.name);
+                        let why = format!("too many tokens have the name \"{}\"", row.name);
                         given.refused.push(why);
                     }
                 },

@@ -72,7 +72,7 @@ pub(super) fn are_bound(env: &Env) -> bool {
 /// The runtime's error message.
 pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
-    let place = bound(env).ok_or("no place for backups is bound")?;
+    let place = bound(env).ok_or("the server has no storage for backups")?;
     let reply = match place {
         Place::Bucket(bucket) => of_bucket(&bucket, message).await,
         Place::Folder(folder) => of_folder(&folder, message).await,

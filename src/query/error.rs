@@ -33,7 +33,7 @@ pub enum QueryError {
     /// The query has more windows than the limit allows.
     #[error(
         "max-select-buckets limit exceeded: ({asked}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
-         time range, or ask for longer windows"
+         time range, or use longer windows"
     )]
     Buckets {
         /// The number of windows in the query.
@@ -44,10 +44,11 @@ pub enum QueryError {
     /// The statement has no lower time bound, and a single early point makes nearly all of its
     /// windows empty.
     #[error(
-        "{asked} windows, nearly all of them empty: the statement has no lower bound of time, and \
-         its first point is at {}{}: add WHERE time >= …, or leave empty windows out with fill(none)",
+        "nearly all of the {asked} windows are empty, because the statement has no lower time \
+         bound and its first point is at {}{}: add WHERE time >= …, or omit empty windows with \
+         fill(none)",
         second(*first_ns),
-        next_ns.map_or_else(String::new, |next| format!(", the next one at {}", second(next)))
+        next_ns.map_or_else(String::new, |next| format!(", the next point at {}", second(next)))
     )]
     StrayPoint {
         /// The number of windows in the query.
@@ -59,7 +60,8 @@ pub enum QueryError {
     },
     /// The query reads more series or points than the limit allows.
     #[error(
-        "max-select-{what} limit exceeded: ({asked}/{limit}) ({}): narrow the time range or WHERE",
+        "max-select-{what} limit exceeded: ({asked}/{limit}) ({}): narrow the time range or the \
+         WHERE clause",
         if *what == "series" { Limit::Series } else { Limit::Points }.settable().name
     )]
     Select {
@@ -71,7 +73,7 @@ pub enum QueryError {
         limit: u64,
     },
     /// A result that must be complete before its first row is too large.
-    #[error("{what} holds more than {limit} {unit}: narrow the time range or select fewer series")]
+    #[error("{what} has more than {limit} {unit}: narrow the time range or select fewer series")]
     TooLarge {
         /// The kind of data.
         what: &'static str,
@@ -82,8 +84,9 @@ pub enum QueryError {
     },
     /// Too many nested subqueries mix functions that read the previous window with other functions.
     #[error(
-        "a subquery would be read more than {limit} times, since functions that look back one \
-         window and others stand together at many depths: ask for them in statements of their own"
+        "a subquery would be read more than {limit} times, because several nested levels combine \
+         functions of the previous window with other functions: use separate statements for the \
+         two kinds of function"
     )]
     Readings {
         /// The maximum number of times that a subquery is read.
@@ -91,8 +94,8 @@ pub enum QueryError {
     },
     /// A subquery's rows, or the outer statement's partial states over them, need too much memory.
     #[error(
-        "a subquery holds more than {limit} bytes for the statement around it: narrow its time \
-         range, compute in it what can be, or group the statement by all tags that it is grouped by"
+        "the rows of a subquery need more than {limit} bytes: narrow its time range, aggregate in \
+         the subquery, or group the outer statement by all tags of the subquery's GROUP BY"
     )]
     Subquery {
         /// The limit, in bytes.
@@ -100,8 +103,8 @@ pub enum QueryError {
     },
     /// A list that must be sorted before its first row is too large.
     #[error(
-        "{what} takes more than {limit} {unit}: ask for fewer with WHERE, FROM or LIMIT, or for \
-         their number with CARDINALITY"
+        "{what} has more than {limit} {unit}: reduce the list with WHERE, FROM or LIMIT, or count \
+         its entries with CARDINALITY"
     )]
     TooManyNames {
         /// The kind of names in the list.
@@ -121,8 +124,8 @@ pub enum QueryError {
     },
     /// FROM names one measurement too many times.
     #[error(
-        "FROM names measurement \"{name}\" more than {SOURCES_PER_MEASUREMENT_MAX} times: name it \
-         once"
+        "FROM names measurement \"{name}\" more than {SOURCES_PER_MEASUREMENT_MAX} times: name the \
+         measurement once"
     )]
     SourceRepeated {
         /// The measurement's name.
@@ -130,21 +133,21 @@ pub enum QueryError {
     },
     /// FROM names too many databases and retention policies.
     #[error(
-        "FROM names more than {POLICIES_PER_QUERY_MAX} databases and retention policies: read \
-         fewer in one statement"
+        "FROM names more than {POLICIES_PER_QUERY_MAX} databases and retention policies: split the \
+         statement"
     )]
     TooManyPolicies,
     /// The plan of the statement is too large.
     #[error(
-        "the columns, dimensions and conditions of the statement, once for each measurement that \
-         it reads, are more than {PLAN_ENTRIES_MAX}: name fewer measurements or fields"
+        "the statement has more than {PLAN_ENTRIES_MAX} columns, dimensions and conditions, \
+         counted for each measurement in FROM: name fewer measurements or fields"
     )]
     PlanTooLarge,
     /// The query memory is exhausted.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
     /// A shard's page does not have the requested shape.
-    #[error("a shard's answer does not fit its request: {0}")]
+    #[error("a shard's response does not match the request: {0}")]
     Page(&'static str),
 }
 

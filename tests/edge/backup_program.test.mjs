@@ -58,7 +58,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
 
   const { output: id, said } = await run(server, ['backup', '--database', 'a']);
   assert.match(id, /^a\.\d+$/);
-  assert.match(said, /The backup is whole: 4 shards; \d+ objects/);
+  assert.match(said, /The backup is complete: 4 shards; \d+ objects/);
   const listed = await run(server, ['backup', '--database', 'a', '--list']);
   assert.match(listed.output, new RegExp(`^${id} .* whole$`, 'm'));
   assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is sound`));
@@ -106,5 +106,5 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.equal(rest.output.split('\n').length, 2 + 2, rest.output);
   await run(second, ['backup', '--delete', id]);
   assert.doesNotMatch((await run(second, ['backup', '--database', 'a', '--list'])).output, new RegExp(id));
-  assert.match((await run(second, ['verify', id], 1)).said, /404: there is no whole backup/);
+  assert.match((await run(second, ['verify', id], 1)).said, /404: backup .* does not exist/);
 });

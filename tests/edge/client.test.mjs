@@ -99,10 +99,10 @@ test('what could not be written waits, within bounds, and is told', async () => 
   it.write(point(1), request);
   await request.over();
   assert.equal(bound.asked.length, 4);
-  assert.deepEqual(told, ['Tidemark answered 503: full']);
+  assert.deepEqual(told, ['Tidemark returned 503: full']);
   const large = { measurement: 'm', fields: { v: 'x'.repeat(900_000) }, time: 1n };
   for (let n = 0; n < 8; n += 1) it.write(large);
-  assert.throws(() => it.write(large), /9 points wait to be written: there is no room for more/);
+  assert.throws(() => it.write(large), /9 points wait to be written, which is the limit: wait for a flush, or drop points/);
   bound.asked.length = 0;
   await assert.rejects(it.flush(), /503: full/);
   assert.ok(bound.asked.every(({ lines }) => lines.join('\n').length < 2_000_000));
@@ -118,7 +118,7 @@ test('points are what line protocol says, or refused before anything is taken', 
     [{ measurement: '#m', fields }, /cannot begin with #/],
     [{ measurement: 'm', fields: {} }, /has no field/],
     [{ measurement: 'm', fields: { v: NaN } }, /field "v" is NaN/],
-    [{ measurement: 'm', fields: { v: 2n ** 63n } }, /bigint of 64 bits/],
+    [{ measurement: 'm', fields: { v: 2n ** 63n } }, /64-bit bigint/],
     [{ measurement: 'm', fields: { v: {} } }, /field "v" is/],
     [{ measurement: 'm', tags: { t: 'a\nb' }, fields }, /value of tag t "a\\nb"/],
     [{ measurement: 'm', tags: { t: 'a\\' }, fields }, /ends with a backslash/],

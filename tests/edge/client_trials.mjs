@@ -5,7 +5,8 @@
 //
 //   { action: 'types' | 'points' | 'line', url, token, database, ... }
 //
-// It resolves to `{ error }`: the error that its user would see, or null. `points` writes `first` …
+// The trial resolves to `{ error }`: the error that the user would see, or null. `points` writes
+// `first` …
 // `first + count - 1` in batches of `batch` with `pauseMs` between them. With `patient`, the client
 // repeats until all points are written. A client without retries is called again.
 

@@ -133,6 +133,6 @@ async function cutAnywhere(t, client) {
   assert.equal(error, null);
   assert.deepEqual(seen[0], { failure: null, rows: [10_000, 10_000] });
   for (const [n, { failure }] of seen.slice(1).entries()) {
-    assert.match(failure?.[1] ?? 'no failure', /the answer was cut (before its trailers|within a frame)/, tickets[n + 1]);
+    assert.match(failure?.[1] ?? 'no failure', /the response was truncated (before its trailers|within a frame)/, tickets[n + 1]);
   }
 }

@@ -165,7 +165,7 @@ test('the console needs no token behind Access', async (t) => {
   await page.getByRole('button', { name: /each week/ }).waitFor();
   await page.getByRole('button', { name: 'Let in by Access' }).waitFor();
   noProblems(console_);
-  // After access ends, the console asks for a token again.
+  // After access ends, the console requests a token again.
   await context.setExtraHTTPHeaders(asserting('gone'));
   await page.reload();
   await page.locator('.welcome input').waitFor();

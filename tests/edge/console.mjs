@@ -45,7 +45,7 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
 /** Matches the addresses of queries with any parameters. */
 export const queries = /\/query(\?|$)/;
 
-/** Returns the address of a state of the console. */
+/** Returns the address of a console state. */
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
 
 /** Replaces the editor's text. */

@@ -67,7 +67,7 @@ test('a link only reads, whether the page can read its text or not', async (t) =
       await page.goto('about:blank');
       const asked = listened(page);
       await go(hashOf({ db: 'demo', q }));
-      await page.locator('.problem', { hasText: 'only Run runs it' }).waitFor();
+      await page.locator('.problem', { hasText: 'press Run to run it' }).waitFor();
       await rested(page);
       assert.deepEqual(posts(asked), [], q);
       assert.equal(asked.some(([, text]) => text === q), !hasParser, q);
@@ -99,7 +99,7 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
   // current text.
   await type(page, 'DELETE FROM m');
   await pickRange(page, 'Last hour');
-  await page.getByText('Nothing in this time range.').waitFor();
+  await page.getByText('This time range has no points.').waitFor();
   await page.getByRole('button', { name: 'Explain' }).click();
   await page.locator('.plan pre').waitFor();
   await page.getByLabel('Refresh').selectOption('1');
@@ -116,7 +116,7 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
     await run(page);
     await page.locator('#result:not([aria-busy])', { hasText: /written|Done/ }).waitFor();
     await pickRange(page, 'Last hour');
-    await page.locator('.problem', { hasText: 'only Run runs it' }).waitFor();
+    await page.locator('.problem', { hasText: 'press Run to run it' }).waitFor();
     await pickRange(page, 'Any time');
     await page.getByRole('tab', { name: 'Raw' }).click();
     await page.locator('.plan', { hasText: 'Only a SELECT that does not write' }).waitFor();
@@ -152,7 +152,7 @@ test('a server that does not answer is said to be away, and never replaced', asy
     await page.route('**/ping', answer);
     await page.goto('about:blank');
     await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
-    await page.getByRole('heading', { name: 'The server does not answer' }).waitFor();
+    await page.getByRole('heading', { name: 'The server does not respond' }).waitFor();
     assert.match(await page.locator('#session .place').innerText(), /^127\.0\.0\.1:\d+, no answer$/);
     await picture(page, 'outage');
     await type(page, 'SELECT v FROM m -- mine');
@@ -276,6 +276,6 @@ test('a browser that lets the page keep nothing shows the page all the same', as
   await page.getByRole('button', { name: 'History' }).click();
   await page.locator('.past', { hasText: 'SELECT v FROM m' }).waitFor();
   await page.getByRole('button', { name: 'Token set' }).click();
-  await page.getByText('it is gone when the page is loaded anew').waitFor();
+  await page.getByText('a reload deletes the token').waitFor();
   noProblems(console_);
 });

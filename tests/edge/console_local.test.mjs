@@ -144,7 +144,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   await page.goto(it.host.url);
   await page.getByText(`the row "${key}" cannot be read`).waitFor();
   await page.reload();
-  await page.getByRole('button', { name: 'Forget it and begin anew' }).click();
+  await page.getByRole('button', { name: 'Delete it and start empty' }).click();
   await empty(page);
   assert.deepEqual(problems, []);
 });
@@ -162,7 +162,7 @@ test('10: all tabs have one database, kept or not, until the last one is left', 
   const q = 'SELECT count(t) FROM room';
   const counted = async (of) => (await cells(of, 'home', q))[0][1];
   await empty(page);
-  await page.getByText('It lives in this browser and is not kept').waitFor();
+  await page.getByText('The database runs in this browser, and its data is not stored').waitFor();
   await written(page, 'room t=20 1700000000');
 
   const second = await another(it);
@@ -208,9 +208,9 @@ test('10: where tabs cannot share, one has what is stored, and the other is told
   await context.addInitScript(() => delete globalThis.SharedWorker);
   const second = await another(it);
   await second.getByText('open in another tab').waitFor();
-  await second.getByRole('button', { name: 'Go on with an empty one' }).click();
+  await second.getByRole('button', { name: 'Use an empty database' }).click();
   await empty(second);
-  await second.getByText('no other tab has it').waitFor();
+  await second.getByText('Only this tab has the data').waitFor();
   assert.equal(await corner(second).innerText(), 'In this browser, not kept');
   assert.equal(await corner(page).innerText(), 'In this browser');
   assert.deepEqual(problems, []);
@@ -246,7 +246,7 @@ test('10: an engine that breaks off begins anew from what is stored, in all tabs
     };
   }`);
   await second.getByRole('button', { name: 'Run' }).click();
-  await second.locator('.problem', { hasText: 'The in-browser database broke off (unreachable).' }).waitFor();
+  await second.locator('.problem', { hasText: 'The in-browser database stopped (unreachable): reload the page.' }).waitFor();
   for (const tab of [second, page]) {
     await tab.bringToFront();
     await follow(tab, { db: 'home', q: `${q} `, view: 'table', range: 'all' });
@@ -392,7 +392,7 @@ test('10: a console that was built for a server never becomes its own database',
   const page = await browser.newPage();
   page.setDefaultTimeout(patienceMs);
   await page.goto(host.url);
-  await page.getByText('answers 404, which no working Tidemark does').waitFor();
+  await page.getByText('returns 404: check that Tidemark is running').waitFor();
   assert.match(await corner(page).innerText(), /, no answer$/);
 });
 

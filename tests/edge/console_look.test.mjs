@@ -39,7 +39,7 @@ function tooWide() {
     );
 }
 
-/** The states, each with the actions that lead to it. */
+/** Each state with the actions that lead to it. */
 const states = {
   async empty({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).waitFor();

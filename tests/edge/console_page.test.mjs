@@ -56,7 +56,7 @@ test('the console is served with its policy, beside the API', async (t) => {
 
 const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** Returns the scripts below a folder except those of the engine. */
+/** Returns the scripts below a folder without the engine's scripts. */
 function scripts(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);

@@ -113,7 +113,7 @@ async function asked({ host, page }) {
     yield bytes.subarray(half);
   });
   await load(page).click();
-  // The displayed progress may be one network chunk behind.
+  // The displayed progress may omit the last network chunk.
   await offer(page).getByText(/^Loading SQL: 3\.[5-9] of 7\.\d MB$/).waitFor();
   const value = await offer(page).locator('progress').evaluate((bar) => bar.value / bar.max);
   assert.ok(value > 0.4 && value <= 0.5, String(value));
@@ -222,7 +222,7 @@ async function trapped({ context, page }) {
       throw new Error('none');
     };
   }`);
-  assert.match(await refusal(page, 'SELECT uuid() AS u'), /SQL broke off: a query used up its stack or its memory/);
+  assert.match(await refusal(page, 'SELECT uuid() AS u'), /SQL broke off: a query exhausted its stack or its memory/);
   assert.deepEqual(await rowsOf(page, aggregate), means);
   const [[id]] = await rowsOf(page, 'SELECT uuid() AS u');
   assert.match(id, /^[0-9a-f-]{36}$/);
@@ -238,11 +238,11 @@ test('what cannot be loaded is said, and loaded anew', built, async (t) => {
   const wrong = page.locator('.offer .wrong');
   host.instead.set(name, readFileSync(join(staticFolder, name)).subarray(0, 100_000));
   await load(page).click();
-  await wrong.getByText(/^SQL could not be loaded: .*try again or load the page anew; if that does not help, `npm run sql` builds it\.$/).waitFor();
+  await wrong.getByText(/^SQL could not be loaded: .*try again, or reload the page; if SQL is not built, run `npm run sql`\.$/).waitFor();
   assert.ok(await load(page).isVisible());
   host.instead.set(name, null);
   await load(page).click();
-  await wrong.getByText('is answered 404').waitFor();
+  await wrong.getByText('returned 404').waitFor();
   await picture(page, 'page_sql_failed');
   host.instead.clear();
   await ready(page);
@@ -288,9 +288,9 @@ test('a page that was built without SQL says how to have it', built, async (t) =
   await page.goto(host.url);
   await filled(page);
   await follow(page, { db: 'demo', language: 'sql', view: 'table', q: 'SELECT 1 AS one' });
-  await offer(page).getByText('`npm run sql`, then `npm run build -- --static`').waitFor();
+  await offer(page).getByText('`npm run sql` and `npm run build -- --static`').waitFor();
   assert.equal(await load(page).isVisible(), false);
-  await page.locator('.problem', { hasText: 'has no SQL: `npm run sql`' }).waitFor();
+  await page.locator('.problem', { hasText: 'has no SQL: run `npm run sql`' }).waitFor();
 });
 
 test('the page that a server sends loads it by that server’s rules', built, async (t) => {
@@ -309,7 +309,7 @@ test('the page that a server sends loads it by that server’s rules', built, as
   // Storage remains on for the page's database, because the test's server has no database.
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();
-  await page.locator('.query .hint', { hasText: 'goes where' }).waitFor({ state: 'hidden' });
+  await page.locator('.query .hint', { hasText: '$timeFilter' }).waitFor({ state: 'hidden' });
   assert.equal(await offer(page).isVisible(), false);
   noProblems(console_);
 });

@@ -212,7 +212,7 @@ async function ranges(console_) {
   await run(page, "SELECT date_bin($interval, time) AS t, '$timeFilter' AS s FROM weather WHERE $timeFilter AND city = 'Oslo'");
   assert.deepEqual(await cells(page), [['2023-11-14T22:14:20', '$timeFilter']]);
   await type(page, 'SELECT city FROM weather');
-  assert.match(await hint.textContent(), /goes where \$timeFilter stands/);
+  assert.match(await hint.textContent(), /The query has no \$timeFilter/);
   await page.getByRole('button', { name: 'InfluxQL' }).click();
   assert.ok(!(await hint.isVisible()));
   await page.getByRole('button', { name: 'SQL', exact: true }).click();

@@ -106,7 +106,7 @@ test('9: the address shows the same to somebody else, and never has the token', 
   for (const [place, text] of Object.entries(places)) {
     assert.ok(!text.includes(token), `the token is in ${place}`);
   }
-  // After a rejected token the page asks for another token.
+  // After a rejected token the page requests another token.
   await page.evaluate(() => sessionStorage.setItem('tidemark.token', 'gone'));
   await go(hashOf(chosen));
   await page.reload();

@@ -185,7 +185,7 @@ test('thinning keeps the least and the greatest value of each slice', () => {
   const near = (value, index) =>
     Math.abs(chart.times_ms[line.indexOf(value)] - index * 1000) <= count;
   assert.ok(near(1e6, 77_777) && near(-1e6, 33_333));
-  // Many lines, each with different times.
+  // Many lines with different times.
   const apart = Array.from({ length: 100 }, (_, line) => ({
     name: 'm',
     tags: { line },

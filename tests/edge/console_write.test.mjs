@@ -86,7 +86,7 @@ async function making({ page, server }) {
 
   // A request with only bad lines creates no measurement.
   await database.fill('lasting');
-  await page.getByText('There is no database lasting yet: writing makes it').waitFor();
+  await page.getByText('The database lasting does not exist yet: a write creates').waitFor();
   await type(page, bad);
   await page.locator('.verdict', { hasText: '0 good lines, 1 bad' }).waitFor();
   await write.click();
@@ -97,16 +97,16 @@ async function making({ page, server }) {
   await page.locator('.verdict', { hasText: '1 good line' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '204' }).waitFor();
-  assert.match(await answer.textContent(), /^There was no database lasting: it was made, and keeps its points for ever\./);
+  assert.match(await answer.textContent(), /^The database lasting was created, and keeps points permanently\./);
   assert.deepEqual(await policiesOf(server, 'lasting'), [['autogen', '0s']]);
   assert.equal((await server.rows('SELECT * FROM room', { db: 'lasting' })).length, 1);
-  await page.getByText('There is no database lasting yet').waitFor({ state: 'hidden' });
+  await page.getByText('The database lasting does not exist yet').waitFor({ state: 'hidden' });
 
   await database.fill('filed/years');
   await page.locator('#file').setInputFiles(attached('old.lp', old));
   const upload = page.locator('.upload', { hasText: 'old.lp' });
   await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
-  await upload.getByText('There was no database filed: it was made').waitFor();
+  await upload.getByText('The database filed was created').waitFor();
   assert.deepEqual(await policiesOf(server, 'filed'), [
     ['autogen', '0s'],
     ['years', '0s'],
@@ -119,7 +119,7 @@ async function mistaking({ page, server }) {
   await page.getByLabel('Precision').selectOption('ns');
   await type(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
   const notice = page.locator('.write .notice').first();
-  await notice.filter({ hasText: 'These look like seconds (precision=s): read as nanoseconds, 2 lines are stored in 1970.' }).waitFor();
+  await notice.filter({ hasText: 'The times look like seconds (precision=s). Read as nanoseconds, 2 lines are stored in 1970.' }).waitFor();
   await page.getByRole('button', { name: 'Read them as seconds' }).click();
   assert.equal(await page.getByLabel('Precision').inputValue(), 's');
   await page.locator('.verdict', { hasText: '2 good lines, 1 bad' }).waitFor();
@@ -129,7 +129,7 @@ async function mistaking({ page, server }) {
   await page.getByLabel('Precision').selectOption('ns');
   await page.locator('#file').setInputFiles(attached('clock.lp', 'clock v=1 1700000000000'));
   const upload = page.locator('.upload', { hasText: 'clock.lp' });
-  await upload.getByText('These look like milliseconds (precision=ms)').waitFor();
+  await upload.getByText('The times look like milliseconds (precision=ms)').waitFor();
   assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), []);
   await upload.getByRole('button', { name: 'They are milliseconds' }).click();
   await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
@@ -182,7 +182,7 @@ async function uploading({ page, server }) {
     Math.abs(share - part / rows) < 0.05,
     `${share} of the bar while ${part} of ${rows} are there`,
   );
-  await upload.getByRole('button', { name: 'Go on' }).click();
+  await upload.getByRole('button', { name: 'Continue' }).click();
   await upload
     .locator('p', { hasText: 'Done: 35,000 lines in 4 batches' })
     .waitFor({ timeout: 30_000 });

@@ -13,7 +13,7 @@ import { at } from '../../scripts/project.mjs';
 
 const { prices } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
-/** Serves `answer(path, body, headers)` as JSON until the test is over. Resolves to its address. */
+/** Serves `answer(path, body, headers)` as JSON until the test ends. Resolves to its address. */
 async function standIn(t, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const pieces = [];
@@ -83,14 +83,14 @@ test('the platform counts by namespace, and only those of the Worker are billed 
   close(priceOfDay(prices, first), 0.002592 + 0.0001928 + 0.0012996 + 0.0001375 + 0.0000001 + 0.009);
   // All usage is included in the base price.
   assert.equal(priceOfMonth(prices, [first, second]), 5);
-  // 300 million rows a month, of which 50 million are included.
+  // 300 million rows a month. The plan includes 50 million.
   close(priceOfMonth(prices, [{ ...second, rows_written: 10_000_000 }]), 5 + 250);
 });
 
 test('a token without the permission gets a sentence', async (t) => {
   const url = await standIn(t, analytics([]));
   const from = { url, token: 'another', account: 'an-account', script: 'tidemark' };
-  await assert.rejects(platformDays(from, ['2026-11-25']), /refused: not authorized for that account\. CLOUDFLARE_API_TOKEN needs .*Account Analytics/);
+  await assert.rejects(platformDays(from, ['2026-11-25']), /rejected the request: not authorized for that account\. CLOUDFLARE_API_TOKEN needs .*Account Analytics/);
 });
 
 test('the console has the prices of the table', () => {
@@ -140,5 +140,5 @@ test('the program prints both, and says what is missing', async (t) => {
   assert.match(both.text, new RegExp(`^${from} +8640 +9640 +8664 +11 +100 +9000 +\\$0\\.0132$`, 'm'));
   assert.match(both.text, /^A month of such days costs \$5\.00, with the plan/m);
   const refused = await told(['--days', '40'], {});
-  assert.deepEqual([refused.code, refused.text], [1, '"40" is no number of days: --days is from 1 to 31.\n']);
+  assert.deepEqual([refused.code, refused.text], [1, '"40" is not a number of days: set --days to a number from 1 to 31.\n']);
 });

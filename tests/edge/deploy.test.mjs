@@ -110,11 +110,11 @@ test('without a terminal everything that is missing is named before an upload', 
     assert.deepEqual([code, uploads(api)], [1, []], text);
     assert.match(text, pattern);
   };
-  await refused(/^There is no terminal to log in at: set CLOUDFLARE_API_TOKEN .*CLOUDFLARE_ACCOUNT_ID .*ADMIN_TOKEN/m, { CLOUDFLARE_API_TOKEN: null });
-  await refused(/^ADMIN_TOKEN is not set, and a token that is made here would stay in the log/m, { ADMIN_TOKEN: null });
+  await refused(/^The login needs a terminal\. Without a terminal set CLOUDFLARE_API_TOKEN .*CLOUDFLARE_ACCOUNT_ID .*ADMIN_TOKEN/m, { CLOUDFLARE_API_TOKEN: null });
+  await refused(/^ADMIN_TOKEN is not set, and a generated token would stay in the log/m, { ADMIN_TOKEN: null });
   await refused(/^ADMIN_TOKEN has 5 characters/m, { ADMIN_TOKEN: 'short' });
   api.accounts.push({ id: 'another', name: 'theirs' });
-  await refused(/^CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use an-account \(mine\), another \(theirs\)/m);
+  await refused(/^Set CLOUDFLARE_ACCOUNT_ID to one account of the token: an-account \(mine\), another \(theirs\)/m);
   api.subdomain = null;
   await refused(/^This account has no workers\.dev subdomain \(10007\): /m, { CLOUDFLARE_ACCOUNT_ID: 'an-account' });
 });
@@ -227,7 +227,7 @@ test('a file configures environments, none of which touches another', async (t) 
 
   for (const [value, message] of [
     [{ backup: 'b' }, /tidemark\.deploy\.json: backup is unknown: choose one of .*backups/],
-    [{ vars: { LOG: 'all' } }, /vars\.LOG is no setting/],
+    [{ vars: { LOG: 'all' } }, /vars\.LOG is not a setting/],
     [{ vars: { ADMIN_TOKEN: token } }, /vars\.ADMIN_TOKEN is a secret/],
     [{ environments: { staging: { name: 'A B' } } }, /environments\.staging\.name is "A B": it has to match/],
   ]) {

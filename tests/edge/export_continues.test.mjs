@@ -66,7 +66,7 @@ test('an export consists of the points of all responses', async (t) => {
   assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });
   const endless = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': '# after: p,,,a\n' });
   assert.equal(endless.code, 1);
-  assert.match(endless.errors, /The export broke off: The server returned the same position twice/);
+  assert.match(endless.errors, /The export failed: The server returned the same position twice/);
 });
 
 test('a position that is longer than a URL may be, and a temporary failure, do not end an export', async (t) => {

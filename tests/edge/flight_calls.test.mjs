@@ -70,7 +70,7 @@ over('messages as large as their limit, both ways, and none that is larger', asy
   assert.equal(more.details, 'the request has a message of 1000001 bytes: messageBytesMax is 1000000');
   const back = await client.ask('Many', json({ messages: 2, bytes: 1_000_001 }));
   assert.equal(back.code, 8);
-  assert.equal(back.details, 'the answer has a message of 1000001 bytes: messageBytesMax is 1000000');
+  assert.equal(back.details, 'the response has a message of 1000001 bytes: messageBytesMax is 1000000');
   assert.deepEqual(back.messages, []);
   assert.deepEqual(events.map(({ grpc_status: status }) => status), [0, 8, 8]);
 }, { limits: { messageBytesMax: 1_000_000 } });

@@ -1,4 +1,4 @@
-// The queries of the tests of Flight clients, and their expected results. All clients use one
+// The queries and expected results in the tests of Flight clients. All clients use one
 // server with a million rows, one transcoder and the same cases.
 
 import assert from 'node:assert/strict';
@@ -18,7 +18,7 @@ const pieceRows = 50_000;
  */
 const triesMax = 20;
 
-/** Rows of every type, with nulls, and two tables whose names match the same SQL pattern. */
+/** A table with every type and with nulls, and two tables whose names match the same SQL pattern. */
 const types = [
   'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
   'types,host=b f=2.5,i=-9007199254740993i 1700000001',
@@ -136,5 +136,5 @@ export function judge(client, seen, { own = {}, lacks = [] } = {}) {
 /** The results before, during and after a restart of the server. */
 export function judgeRestart(client, [before, away, after, ...more]) {
   assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
-  says(/does not answer|unavailable/i)(away);
+  says(/does not respond|unavailable/i)(away);
 }

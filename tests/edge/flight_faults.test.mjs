@@ -38,7 +38,7 @@ test('each status of HTTP is one of gRPC, with the text of the server', async (t
   const texts = [
     ['{"code":"invalid","message":"of the v2 form"}', 'of the v2 form'],
     ['database not found\n', 'database not found'],
-    ['', 'the server answered 404'],
+    ['', 'the server returned 404'],
     ['ünïcode: 100 % sure\nof "it" ✓', 'ünïcode: 100 % sure\nof "it" ✓'],
     ['%41 stays', '%41 stays'],
     ['x'.repeat(5_000), `${'x'.repeat(1_999)}…`],
@@ -90,7 +90,7 @@ test('an answer that was cut anywhere is DataLoss, however it was cut', async (t
       for (let end = 0; end < whole.length; end += 1) {
         const { code, details, messages } = await say({ body: base64(whole.subarray(0, end)), isCut });
         assert.equal(code, 15, `${end} bytes, ${details}`);
-        assert.match(details, /^the answer was cut (before its trailers|within a frame)$/);
+        assert.match(details, /^the response was truncated (before its trailers|within a frame)$/);
         assert.deepEqual(messages.map(String), ['one', 'two'].slice(0, Math.floor(end / 8)));
       }
     }
@@ -99,7 +99,7 @@ test('an answer that was cut anywhere is DataLoss, however it was cut', async (t
     const late = await say({ body: base64(whole), isCut: true });
     assert.deepEqual([late.code, late.messages.map(String)], [0, ['one', 'two']]);
     const more = await client.ask('Say', json({ body: base64(Buffer.concat([whole, frame(Buffer.from('three'))])) }));
-    assert.deepEqual([more.code, more.details], [13, 'the answer goes on after its trailers']);
+    assert.deepEqual([more.code, more.details], [13, 'the response continues after its trailers']);
   }
 });
 
@@ -126,14 +126,14 @@ test('what is no gRPC-Web is no answer', async (t) => {
   const { say, client, port } = await chain(t, { limits: { trailerBytesMax: 100 } });
   const type = { 'content-type': 'application/grpc-web+proto' };
   const page = await say({ headers: { 'content-type': 'text/html' }, body: base64('<html>Sign in</html>') });
-  assert.deepEqual([page.code, page.details], [2, 'the server answered 200 with text/html: that is no gRPC-Web']);
+  assert.deepEqual([page.code, page.details], [2, 'the server returned 200 with text/html instead of gRPC-Web']);
   for (const headers of [{}, { 'content-type': 'application/grpc-web-text' }, { ...type, 'content-encoding': 'gzip' }]) {
     assert.equal((await say({ headers, body: base64(trailerFrame({ 'grpc-status': 0 })) })).code, 2);
   }
   const packed = await say({ body: base64(frame(Buffer.from('x'), 1)) });
-  assert.deepEqual([packed.code, packed.details], [12, 'the answer has a frame with the flags 1: only messages without compression pass']);
+  assert.deepEqual([packed.code, packed.details], [12, 'the response has a frame with the flags 1: only uncompressed messages are supported']);
   const long = await say({ body: base64(frame(Buffer.alloc(101), 0x80)) });
-  assert.deepEqual([long.code, long.details], [8, 'the answer has trailers of 101 bytes: trailerBytesMax is 100']);
+  assert.deepEqual([long.code, long.details], [8, 'the response has trailers of 101 bytes: trailerBytesMax is 100']);
 
   // A request that is not gRPC gets an HTTP response.
   const { headers: got } = await rawCall(t, port, { headers: { ':method': 'GET' } });
@@ -157,7 +157,7 @@ test('what is no gRPC-Web is no answer', async (t) => {
 test('a deadline is passed on, and held here too', async (t) => {
   const { server, port, client, events } = await chain(t, { limits: { lingerMs: 2_000 } });
   const held = await rawCall(t, port, { headers: { ':path': '/test.Stand/Wait', 'grpc-timeout': '100m' }, isOpen: true });
-  assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline is over, 100 ms']);
+  assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline of 100 ms has passed']);
   assert.equal(server.calls[0].headers['grpc-timeout'], '100m');
   await server.calls[0].gone;
   assert.equal(server.calls[0].isGone, true, 'the server was told');
@@ -235,7 +235,7 @@ test('a server that is down is Unavailable, and one that comes back answers', as
     assert.equal((await broken).code, 15, 'an answer that had begun');
     assert.equal((await waiting).code, 14, 'one that had not');
     const down = await client.ask('Count', Buffer.from('x'));
-    assert.deepEqual([down.code, down.details], [14, 'the server does not answer (ECONNREFUSED)']);
+    assert.deepEqual([down.code, down.details], [14, 'the server does not respond (ECONNREFUSED)']);
     await grpcWebServer(t, { ...kind, port: Number(server.url.port) });
     assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
   }

@@ -43,7 +43,7 @@ async function million(client) {
   return [count, width, sum];
 }
 
-/** Tests the cases that only this client has. Throws on a failure. */
+/** Tests the cases that apply only to this client. Throws on a failure. */
 async function bound(client) {
   const must = (is, said) => {
     if (!is) throw new Error(said);

@@ -20,7 +20,7 @@ test('calls and connections beyond their limits are refused, and there is room a
   const waiting = [one, one, two].map((client) => client.ask('Wait', Buffer.from('x')));
   while (server.calls.length < 3) await sleep(5);
   const refused = await two.ask('Count', Buffer.from('x'));
-  assert.deepEqual([refused.code, refused.details], [8, 'callsMax, 3, are under way: try again later']);
+  assert.deepEqual([refused.code, refused.details], [8, 'callsMax (3) calls are running: retry later']);
   const third = connect(port, '127.0.0.1');
   await once(third, 'close');
   assert.equal((await three.ask('Count', Buffer.from('x'))).code, 14);
@@ -45,14 +45,14 @@ test('headers beyond their limit do not arrive, either way', async (t) => {
   const client = grpcClient(t, address);
   const said = json({ headers: { 'content-type': 'application/grpc-web', long: 'x'.repeat(5_000) } });
   const back = await client.ask('Say', said);
-  assert.deepEqual([back.code, back.details], [14, 'the server does not answer (HPE_HEADER_OVERFLOW)']);
+  assert.deepEqual([back.code, back.details], [14, 'the server does not respond (HPE_HEADER_OVERFLOW)']);
   assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
   if (!has(t, 'openssl', ['version'])) return;
   const modern = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
   const over = await transcoding(t, modern.url, { isTrusted: true, limits: { headerBytesMax: 4_096 } });
   const same = await grpcClient(t, over.address).ask('Say', said);
   assert.equal(same.code, 8);
-  assert.match(same.details, /^the answer has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
+  assert.match(same.details, /^the response has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
 });
 
 /**
@@ -141,7 +141,7 @@ test('a server that is gone without a word is found out, and its calls fail', as
   middle.hush();
   assert.deepEqual([(await begun).code, (await waiting).code], [15, 14]);
   const late = await client.ask('Count', Buffer.from('x'));
-  assert.deepEqual([late.code, late.details], [14, 'the server does not answer (no connection within connectMs, 200 ms)']);
+  assert.deepEqual([late.code, late.details], [14, 'the server does not respond (no connection within 200 ms (connectMs))']);
 });
 
 test('calls that are under way end well when it stops, and those that do not are ended', async (t) => {

@@ -30,8 +30,8 @@ test('what it cannot do it says in a sentence', async (t) => {
   const refused = [
     [['--listen', '8788'], /^--listen is "8788": it has to be like 127\.0\.0\.1:8788 or \[::1\]:8788\.$/m],
     [['--listen', '127.0.0.1:70000'], /^--listen is "70000": it has to be a number from 1 to 65535\.$/m],
-    [['--listen', `127.0.0.1:${port}`], /is in use: end what listens there, or choose another --listen\.$/m],
-    [['--to', 'localhost:8787'], /^"localhost:8787" is no address: --to is like https:/m],
+    [['--listen', `127.0.0.1:${port}`], /is in use: stop the program that listens there, or choose another --listen\.$/m],
+    [['--to', 'localhost:8787'], /^"localhost:8787" is not an address: set --to to an address such as https:/m],
     [['--tls-cert', 'chain.pem'], /^--tls-cert and --tls-key belong together/m],
     [['something'], /^What is "something"\? See tidemark flight --help\.$/m],
   ];
@@ -41,7 +41,7 @@ test('what it cannot do it says in a sentence', async (t) => {
     assert.match(said, says);
   }
   const log = await ranOut(['--listen', `127.0.0.1:${await freePort()}`], { LOG_REQUESTS: 'some' });
-  assert.deepEqual([log.code, log.said], [1, 'LOG_REQUESTS is "some": choose all, errors or none.\n']);
+  assert.deepEqual([log.code, log.said], [1, 'LOG_REQUESTS is "some": set it to "all", "errors" or "none".\n']);
   const help = await ranOut(['--help']);
   assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen HOST:PORT] [--to URL] …\n')], [0, true]);
 });
@@ -97,6 +97,6 @@ test('it speaks TLS to both sides, and trusts whom it is told to', async (t) => 
   assert.equal(server.calls[0].version, '2.0');
   const other = await flightProgram(t, server.url.href);
   const { code, details } = await grpcClient(t, other.address).ask('Count', Buffer.from('abc'));
-  assert.deepEqual([code, details], [14, 'the server does not answer (DEPTH_ZERO_SELF_SIGNED_CERT)']);
+  assert.deepEqual([code, details], [14, 'the server does not respond (DEPTH_ZERO_SELF_SIGNED_CERT)']);
   assert.equal(server.calls.length, 1);
 });

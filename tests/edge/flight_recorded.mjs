@@ -293,8 +293,8 @@ export async function replay(client, calls, token) {
 }
 
 /**
- * Queries a statement in the way of a file's client. Returns the end of the last call, or of the
- * first call that failed. The last call has `options`, and `read` reads it.
+ * Queries a statement in the way of a file's client. Returns the end of the first failed call, or
+ * of the last call if none failed. The last call has `options`, and `read` reads it.
  *
  * @param {ReturnType<callsOf>} calls
  */

@@ -115,8 +115,8 @@ export class Tidemark {
 
 /**
  * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
- * `options.vars` are Worker settings; `options.secret: null` configures no token; the other options
- * are those of `startServer`.
+ * `options.vars` are Worker settings, and `options.secret: null` configures no token. `startServer`
+ * describes the other options.
  */
 export async function tidemark(t, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));

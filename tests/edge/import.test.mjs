@@ -94,7 +94,7 @@ test('an import that was killed goes on, plain and gzip', async (t) => {
 
     const whole = await load(url, path);
     assert.equal(whole.code, 0, whole.said);
-    assert.match(whole.said, new RegExp(`going on after line ${lines}, 700 points`));
+    assert.match(whole.said, new RegExp(`continuing after line ${lines}, 700 points`));
     const fileLines = file.split('\n').length - 1;
     const sums = `${points + 1} points written, 0 lines rejected`;
     assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
@@ -139,7 +139,7 @@ test('an export is packed for whoever accepts that, and can be imported', async 
   writeFileSync(path, text);
   const { code, said } = await load(server.url, path, undefined, ['--database', 'b']);
   assert.equal(code, 0, said);
-  assert.match(said, /^database "b" was not there: created, it keeps its points without expiry$/m);
+  assert.match(said, /^created database "b", which keeps points permanently$/m);
   assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
 });
 
@@ -202,8 +202,8 @@ test('export, drop, import: the same answers, however old the points are', async
     assert.equal(loaded.code, 0, loaded.said);
     said.push(loaded.said);
   }
-  assert.match(said[0], /^database "station" was not there: created, it keeps its points without expiry$/m);
-  assert.match(said[1], /^retention policy "long" ON "station" was not there: created/m);
+  assert.match(said[0], /^created database "station", which keeps points permanently$/m);
+  assert.match(said[1], /^created retention policy "long" ON "station", which/m);
   assert.deepEqual(await answers(), before);
 });
 
@@ -215,12 +215,12 @@ test('where lines go is said before: a policy that ends, a token that may not cr
   const into = (database, secret) => load(server.url, path, undefined, ['--database', database], secret);
   const old = await into('short');
   assert.equal(old.code, 1);
-  assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: older lines will be rejected, unless `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF` is run before$/m);
+  assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: the server rejects older lines, unless you first run `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF` is run before$/m);
   assert.match(old.said, /^line 1 rejected: /m);
 
   const own = await into('absent', await databaseToken(server, 'absent'));
   assert.equal(own.code, 1);
-  assert.match(own.said, /^database "absent" is not there, and this token may not create it: run `CREATE DATABASE "absent"` with the admin token, then repeat this command$/m);
+  assert.match(own.said, /^database "absent" does not exist, and this token may not create it: run `CREATE DATABASE "absent"` with the admin token, then repeat this command$/m);
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['short']]);
 });
 

@@ -1,9 +1,9 @@
 // Eight writers write while the test kills the whole server at random moments and restarts it on
 // the same state.
 //
-// Every acknowledged point must be stored exactly once with its value. On each shard an
-// unacknowledged batch is stored completely or not at all. After the client has repeated it, all
-// shards have it.
+// Every acknowledged point must be stored exactly once with its value. Each shard stores an
+// unacknowledged batch completely or not at all. After the client has repeated it, all shards have
+// it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

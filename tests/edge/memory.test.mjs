@@ -78,6 +78,6 @@ test('a result of any size streams in bounded memory', { timeout: 900_000 }, asy
   // A single document cannot be cancelled after it has started. The server rejects the query and
   // suggests an alternative.
   const whole = await read(server, { q: 'SELECT * FROM m' }, msgpack);
-  assert.match(whole.end, /a MessagePack document holds at most 16000000 bytes: ask with chunked/);
+  assert.match(whole.end, /exceeds the 16000000 bytes of a MessagePack document: use chunked/);
   await memory('a refused document');
 });

@@ -1,5 +1,6 @@
-// A Worker that runs two releases at once, as a gradual deployment does. Each request enters one
-// release, and each object runs one release. `mixture.mjs` writes their modules next to this file.
+// A Worker that runs two releases at the same time, like a gradual deployment. Each request enters
+// one release, and each object runs one release. `mixture.mjs` writes their modules next to this
+// file.
 
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 

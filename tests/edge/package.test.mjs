@@ -44,7 +44,7 @@ test('tidemark', async (t) => {
       assert.match(taught.output, /^Examples:$/m);
     }
     const { code: wrong, said } = await tidemarkProgram(install, ['sreve']);
-    assert.deepEqual([wrong, said.includes('There is no command "sreve": choose one of serve, ')], [1, true]);
+    assert.deepEqual([wrong, said.includes('Unknown command "sreve": use one of serve, ')], [1, true]);
     const option = await tidemarkProgram(install, ['serve', '--prot', '1']);
     assert.deepEqual([option.code, option.said.includes("Unknown option '--prot'")], [1, true], option.said);
     const files = readdirSync(join(install, 'node_modules', 'tidemark'));
@@ -117,7 +117,7 @@ city
   assert.equal(await run(csv), 'name,tags,time,temperature\nweather,,1,12.5\nweather,,2,19.25\n');
   const failed = await tidemarkProgram(install, ['query', 'SELECT'], { env });
   assert.equal(failed.code, 1);
-  assert.match(failed.said, /^The server answered 400: error parsing query: found EOF/);
+  assert.match(failed.said, /^The server returned 400: error parsing query: found EOF/);
 
   const out = join(server.folder, 'demo.lp.gz');
   await run(['export', '--database', 'demo', '--out', out]);
@@ -277,7 +277,7 @@ async function takesGrpc(t, install) {
   assert.deepEqual([called().path, called().grpc_status], ['/no.Service/Method', 12]);
   const words = ['serve', '--port', String(await freePort()), '--data', join(server.folder, 'other'), '--flight'];
   const taken = await tidemarkProgram(install, [...words, String(port)]);
-  assert.match(taken.said, /is in use: end what listens there, or choose another --flight\.$/m);
+  assert.match(taken.said, /is in use: stop the program that listens there, or choose another --flight\.$/m);
   assert.match((await tidemarkProgram(install, [...words, '0'])).said, /^--flight is "0": it has to be a number/m);
   server.server.child.kill('SIGTERM');
   assert.equal((await server.server.child.ended).code, 0, server.log);
@@ -324,7 +324,7 @@ function processesWith(word) {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(word);
     } catch {
-      return false; // It ended meanwhile.
+      return false; // The program has ended.
     }
   };
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter(hasIt);
@@ -338,7 +338,7 @@ async function crashed(t, install) {
   assert.equal(other.code, 1);
   assert.match(other.said, /is in use by another server/);
   const again = await tidemarkProgram(install, ['serve', '--port', String(server.port), '--data', join(server.folder, 'other')]);
-  assert.match(again.said, /is in use: end what listens there, or choose another --port\.$/m);
+  assert.match(again.said, /is in use: stop the program that listens there, or choose another --port\.$/m);
 
   const workerd = () => processesWith(join(server.folder, 'data', 'workerd.capnp'));
   const [pid, ...more] = workerd();

@@ -25,7 +25,7 @@ function tarball(name, response) {
   tar.once('close', () => rmSync(folder, { recursive: true }));
 }
 
-/** Serves the registry until the test `t` is over. Resolves to its address. */
+/** Serves the registry until the test `t` ends. Resolves to its address. */
 export async function packageRegistry(t) {
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url.slice(1));

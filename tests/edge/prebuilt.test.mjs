@@ -77,7 +77,7 @@ test('a machine without Rust builds from a release, and takes nothing else for o
   state.bytes = Buffer.concat([good.subarray(0, -1), Buffer.from([good.at(-1) ^ 1])]);
   const damaged = await build();
   assert.equal(damaged.code, 1);
-  assert.match(damaged.output, /is not what prebuilt\.json names/);
+  assert.match(damaged.output, /differs from the file in prebuilt\.json/);
   assert.equal(existsSync(join(root, 'build')), false);
 
   state.bytes = good;

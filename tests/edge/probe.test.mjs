@@ -37,7 +37,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   const measured = new Map(rows);
   assert.equal(measured.size, rows.length, 'a row stands there twice');
   const number = (what, pattern) => Number(pattern.exec(measured.get(what))?.[1]);
-  // These are the values of the local workerd, not those of the platform.
+  // These values come from the local workerd, and the platform has other values.
   assert.ok(number('the largest SQLite value', /^(\d+) bytes/) >= 2_000_000, measured.get('the largest SQLite value'));
   const [first, last, all] = ['the first 16 bytes', 'the last 16 bytes', 'all of it'].map((what) =>
     number(`substr of 1900000 bytes, ${what}`, /^(\d+) µs$/));
@@ -45,9 +45,9 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   for (const region of ['wnam', 'weur', 'apac', 'oc']) {
     assert.match(measured.get(`a commit in ${region}`), /^-?\d+ ms over an empty call's \d+ ms/);
   }
-  assert.match(measured.get('calls of one request to an object'), /^\d+[;,]/);
+  assert.match(measured.get('calls to an object in one request'), /^\d+[;,]/);
   for (const megabytes of [5, 28]) {
-    assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first answer after \d+ ms/);
+    assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first response after \d+ ms/);
     assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB are given/);
   }
   // workerd does not support HTTP/2 here: its row shows this, and the other rows exist.
@@ -113,7 +113,7 @@ test('the program removes what it deployed on SIGINT, and later what a power cut
   // The script's address is unreachable, so the program waits for it.
   interrupted.child.kill('SIGINT');
   assert.deepEqual([(await interrupted.ended)[0], api.scripts.size], [1, 0], interrupted.text);
-  assert.match(interrupted.text, /^Interrupted: what was deployed is removed\.$/m);
+  assert.match(interrupted.text, /^Interrupted\. The temporary Workers were removed\.$/m);
 
   api.calls.length = 0;
   const cut = start();

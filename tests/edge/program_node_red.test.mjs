@@ -33,7 +33,7 @@ const hasNodeRed = (t) =>
 const tab = 'tab';
 
 /**
- * The nodes of `POST /name`: the properties of the body become those of the message, which goes to `node`.
+ * The nodes of `POST /name`: `node` receives a message with the properties of the body.
  * The response is the payload that follows, or 500 with the error of the node.
  */
 function route(name, { writes, ...node }) {

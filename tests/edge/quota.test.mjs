@@ -56,7 +56,7 @@ test('a quota is reached and left behind', async (t) => {
         continue;
       }
       assert.equal(response.status, 503, text);
-      assert.match(JSON.parse(text).error, /has reached its quota: points_per_minute .* allowed: 1000; /);
+      assert.match(JSON.parse(text).error, /has reached its quota: points_per_minute .* quota: 1000; /);
       waitSeconds = retryAfter(response);
     }
     assert.ok(taken >= 750 && taken <= 1_250, `${db}: ${taken}`);

@@ -26,7 +26,7 @@ test('where the runtime keeps no past it is 501, names backups, and changes noth
     const response = await server.fetch(`/api/v3/recover?db=d&time=${ago}${dry}`, { method: 'POST' });
     const { error } = await response.json();
     assert.equal(response.status, 501, error);
-    assert.match(error, /backups are the way back .*does not implement point-in-time recovery/u);
+    assert.match(error, /use backups .*does not implement point-in-time recovery/u);
   }
   const status = await server.fetch('/api/v3/recover?db=d');
   assert.deepEqual([status.status, await status.json()], [200, { db: 'd', recovery: null }]);

@@ -40,9 +40,9 @@ test('everything has one version, and a server says it', async (t) => {
 test('a release stops where two places say different versions, or where nothing is recorded of it', () => {
   needsOneVersion();
   const other = { ...versionsSaid(), 'sql/Cargo.toml': '9.9.9' };
-  assert.throws(() => needsOneVersion(other), /A release has one version, .* and sql\/Cargo\.toml has 9\.9\.9\./);
+  assert.throws(() => needsOneVersion(other), /All files of a release need one version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
   needsFixtures('0.1.0');
-  assert.throws(() => needsFixtures('9.9.9'), /What 9\.9\.9 stores and sends is not recorded/);
+  assert.throws(() => needsFixtures('9.9.9'), /The formats of 9\.9\.9 are not recorded/);
   assert.ok(existsSync(recordedRelease('0.1.0', 'index_bg.wasm.gz')));
 });
 
@@ -68,11 +68,11 @@ test('a release has all its files, and their checksums', async (t) => {
   assert.equal(readFileSync(join(target, 'SHA256SUMS'), 'utf8'), before, 'the same twice');
   writeFileSync(join(target, 'notes.md'), 'others');
   assert.equal(check().status, 1);
-  await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, and the version in package\.json/);
+  await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, but the version in package\.json/);
 });
 
 test('a release has SQL as it is released, and says how to have that', async () => {
-  await assert.rejects(needsSql(Promise.resolve(false)), /`npm run sql -- release` builds it/);
+  await assert.rejects(needsSql(Promise.resolve(false)), /run `npm run sql -- release`/);
   await needsSql(Promise.resolve(true));
   // Runs the release command on the local build.
   const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });

@@ -10,7 +10,7 @@ import { parse as yaml } from 'yaml';
 
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** Replaces `${NAME}` and `$NAME` by environment variables, as both programs do. */
+/** Replaces `${NAME}` and `$NAME` by environment variables, like both programs. */
 const filled = (text, env) =>
   text.replace(/\$\{(\w+)\}|\$(\w+)/g, (whole, braced, bare) => {
     const name = braced ?? bare;
@@ -59,8 +59,8 @@ export function telegrafOutput(text, env) {
 
 /**
  * Sends the requests of Grafana's data source, the first in a provisioning file. `ask(q)` resolves
- * to the series. The form is that of its InfluxQL mode: database, epoch and query by POST, with the
- * headers from the file.
+ * to the series. As in the InfluxQL mode, the request is a POST of database, epoch and query with
+ * the headers from the file.
  */
 export function grafanaAsks(text, env) {
   const { apiVersion, datasources } = yaml(filled(text, env));
@@ -176,7 +176,7 @@ export function metricsIn(scraped) {
 }
 
 /**
- * Returns the queries of a Grafana dashboard for Prometheus and those of its variables: `{ title,
+ * Returns the queries of a Grafana dashboard for Prometheus and of its variables: `{ title,
  * expr, legend }`.
  */
 export function dashboardAsks(text) {

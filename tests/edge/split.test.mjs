@@ -1,6 +1,6 @@
 // Imports a descending file of several times SHARD_SPLIT_BYTES, including points in the year 2100,
-// and kills the whole server meanwhile. The acknowledged points must be stored exactly once.
-// kill_steps.test.mjs kills at each step of a split.
+// and kills the whole server during the import. The acknowledged points must be stored exactly
+// once. kill_steps.test.mjs kills at each step of a split.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

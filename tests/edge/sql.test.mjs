@@ -113,7 +113,7 @@ test('what cannot be answered is said, and whose fault it is', built, async (t) 
   const ors = Array(1_000).fill('n = 1').join(' OR ');
   assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 operators/);
   const heavy = 'SELECT array_agg(a.n ORDER BY b.n) FROM cpu a, cpu b, cpu c, cpu d';
-  assert.match(await refused(it, heavy, 507), /narrow the time or aggregate first|rows/);
+  assert.match(await refused(it, heavy, 507), /narrow the time range or aggregate first|rows/);
   // The server continues to work.
   assert.deepEqual(await rows(it, 'SELECT count(*) AS c FROM cpu'), [{ c: 700 }]);
   // A query sees new points immediately, including new columns and tables.

@@ -50,7 +50,7 @@ test('a turn that hangs is stopped, and statements next to it are lost', async (
   const { sessions, events } = await engineOf(t, { turnMs: 500, checkMs: 50 });
   const [hanging, other] = [sessions.open(), sessions.open()];
   assert.equal(await ask(other, 'go on'), '1');
-  const stopped = assert.rejects(ask(hanging, 'hang'), /^Error: stopped: .* it computed for more than 0.5 seconds/);
+  const stopped = assert.rejects(ask(hanging, 'hang'), /^Error: stopped: .* it ran for more than 0.5 seconds/);
   await sleep(100);
   const lost = assert.rejects(ask(other, 'go on'), /^Error: lost: /);
   await Promise.all([stopped, lost]);
@@ -71,7 +71,7 @@ test('a turn that uses too much memory is stopped', async (t) => {
 
 test('a trap ends its thread only', async (t) => {
   const { sessions } = await engineOf(t, {});
-  await assert.rejects(ask(sessions.open(), 'trap'), /^Error: a query used up its stack or its memory/);
+  await assert.rejects(ask(sessions.open(), 'trap'), /^Error: a query exhausted its stack or its memory/);
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
@@ -102,7 +102,7 @@ test('the process is started again at the same port when it ends', async (t) => 
   assert.equal((await post('/other/a', 'go on'))[0], 404);
   const [status, text] = await post('/secret/b', 'hang');
   assert.equal(status, 503);
-  assert.match(text, /^stopped: the statement was stopped: it computed for more than 0.5 seconds/);
+  assert.match(text, /^stopped: the statement was stopped: it ran for more than 0.5 seconds/);
   process.kill(supervisor.pid, 'SIGKILL');
   let reply = null;
   for (let tries = 0; reply === null && tries < 200; tries += 1) {

@@ -8,7 +8,7 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 /** A placeholder in a statement for the module's maximum number of bytes. */
 const mostBytes = '0000000000';
-/** An isolate has 128 MB, of which JavaScript uses little here. */
+/** An isolate has 128 MB. JavaScript uses little of this memory here. */
 const memoryBytesMax = 126 * 1024 * 1024;
 
 /** A module with the same exports that records its memory after each message. */

@@ -13,7 +13,7 @@ const staging = at('.cache', 'sql');
 /** The original module, which the replacement imports. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
 
-/** The same module for Node. */
+/** The module for Node. */
 export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
 
 /**

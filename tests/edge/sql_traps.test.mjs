@@ -8,7 +8,7 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 const trap = 'now it traps';
 
-/** A module with the same exports that traps if a statement asks for it. */
+/** A module with the same exports that traps if a statement requests a trap. */
 const trapping = `
 import { turn as answers } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -36,7 +36,7 @@ test('after a trap the next statement is answered', async (t) => {
   await reader.read();
   const trapped = await ask(`SELECT '${trap}'`);
   assert.equal(trapped.status, 503);
-  assert.match((await trapped.json()).error, /used up its stack or its memory/);
+  assert.match((await trapped.json()).error, /exhausted its stack or its memory/);
   await assert.rejects(async () => {
     while (!(await reader.read()).done);
   });

@@ -43,7 +43,7 @@ test('a statement that hangs is stopped, the others run, and InfluxQL does not w
   assert.ok(isHanging, 'InfluxQL is answered first');
   const [status, { error }] = await hung;
   assert.equal(status, 507);
-  assert.match(error, /^the statement was stopped: it computed for more than 2 seconds without a pause; use /);
+  assert.match(error, /^the statement was stopped: it ran for more than 2 seconds without a pause; use /);
   assert.deepEqual(await Promise.all(others), Array(3).fill(counted));
   assert.deepEqual(await count(), counted);
   assert.deepEqual(events, ['sql_stopped']);

@@ -67,7 +67,7 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
   const FLIGHT_PORT = String(await freePort());
   for (const signal of ['SIGTERM', 'SIGINT']) {
     const run = await npmStart(t, { PORT, FLIGHT_PORT, STATE_DIR: folder });
-    assert.match(run.output, new RegExp(`Tidemark answers at http://127.0.0.1:${PORT}\n`));
+    assert.match(run.output, new RegExp(`Tidemark is running at http://127.0.0.1:${PORT}\n`));
     const secret = run.output.match(/^Token: (.{16,})$/m)?.[1];
     assert.equal(secret, keptToken(at('.dev.vars')));
     assert.ok(run.output.includes(`\nexport TIDEMARK_TOKEN='${secret}'\ncurl `), run.output);
@@ -164,7 +164,7 @@ test('the token of npm start is random, made once, and kept', (t) => {
     return keptToken(file);
   };
   assert.equal(kept('ADMIN_TOKEN = "a token of its own"'), 'a token of its own');
-  // The example's empty value, and the former default token.
+  // The empty value of the example, and an earlier default token.
   for (const line of ['ADMIN_TOKEN=', 'ADMIN_TOKEN=dev-token', '']) {
     const secret = kept(line);
     assert.match(secret, /^[0-9a-f]{32}$/);
@@ -198,7 +198,7 @@ test('npm start says in one sentence that the port is taken', async (t) => {
   const last = run.output.trimEnd().split('\n').at(-1);
   assert.equal(
     last,
-    `Port ${server.port} is in use: end what listens there, or set PORT to another one.`,
+    `Port ${server.port} is in use: stop the program that listens there, or set PORT to another port.`,
   );
 });
 

@@ -15,7 +15,7 @@ const types = {
 };
 
 /**
- * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked, instead
+ * Serves `folder` below the path `/somewhere/` until the test `t` ends: `{ url, asked, instead
  * }`. `asked` lists the requested paths. `instead` replaces files by name: with a text, bytes or a
  * function that returns an iterable of bytes, or with null for a missing file.
  */

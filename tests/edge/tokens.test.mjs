@@ -29,7 +29,7 @@ async function makeToken(server, name, databases, actions, more = {}) {
   return token;
 }
 
-/** Returns the status of a write of one point with these headers. */
+/** Writes one point with these headers and returns the status. */
 async function write(server, headers, params = 'db=a') {
   const init = { method: 'POST', body: 'm v=1', headers };
   const response = await fetch(`${server.url}/write?${params}`, init);

@@ -12,7 +12,7 @@ test('the last line says what was left out, and CI fails for it', () => {
   assert.deepEqual(verdict(all, true), { lines: ['12 passed, 0 failed, 0 skipped'], code: 0 });
   const browser = '/usr/bin/chromium is not installed';
   const some = { ...all, skipped: [`a chart (${browser})`, `a table (${browser})`, 'slow'] };
-  const last = `12 passed, 0 failed, 3 skipped, so NOT everything was tried: ${browser} (2), slow (1)`;
+  const last = `12 passed, 0 failed, 3 skipped, so NOT every test was run: ${browser} (2), slow (1)`;
   const named = some.skipped.map((name) => `skipped: ${name}`);
   assert.deepEqual(verdict(some, false), { lines: [...named, last], code: 0 });
   assert.deepEqual(verdict(some, true), { lines: [...named, last], code: 1 });

@@ -1,4 +1,4 @@
-// The built Worker with fault hooks, which the end-to-end tests start instead of it.
+// The built Worker with fault hooks, which the end-to-end tests start instead of the plain Worker.
 //
 // POST /test_fault sets the hooks (see `plan`) and returns the events since the last call. All
 // objects of a local server run in one isolate with the Worker, so they share one plan.
@@ -19,7 +19,7 @@ const plan = {
   effect: 'never',
   /** Whether the process hangs at that step, so that a test can kill it. */
   hangs: false,
-  /** The kind of object that sends no response, or none. */
+  /** The kind of object that sends no response; absent if all objects respond. */
   lost: '',
   /** The maximum number of pages in an object's database; 0 for no limit. */
   pages: 0,

@@ -69,8 +69,8 @@ const OPERATORS = new Map([
 ]);
 
 /**
- * A wildcard expands to one call per column. The columns are those of a call that accepts the same
- * fields.
+ * A wildcard expands to one call per column. The columns equal the columns of a call that accepts
+ * the same fields.
  */
 async function wildOf(parts, { alias }, call, trusted) {
   const types = FUNCTIONS[call.name]?.types ?? [];
@@ -112,8 +112,9 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges series of equal name and tags into one: a cell takes the value that one of the series has.
- * Returns undefined if two series have a value for the same cell, or if no series occurs twice.
+ * Merges series of equal name and tags into one series. Each cell takes its value from a series
+ * with a value. Returns undefined if two series have a value for the same cell, or if no series
+ * occurs twice.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);

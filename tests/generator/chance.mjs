@@ -226,7 +226,7 @@ function isSome(rows, points, { count, fill }, all = rows) {
   return found && rows.length === Math.min(count, points.length);
 }
 
-/** Whether a row equals this point. Its missing values are filled. */
+/** Whether a row equals this point. The missing values are filled. */
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);

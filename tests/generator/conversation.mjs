@@ -1,7 +1,7 @@
 // Records the requests and responses of a judgement, so that a test can replay the rules without a
 // server.
 
-/** Databases that the rules create, numbered in the order in which a judgement names them. */
+/** The databases that the rules create, numbered in the order in which a judgement names them. */
 const SCRATCH = /\bstored\d+\b/g;
 const MADE_AGAIN = /^(?:CREATE|DROP) DATABASE /;
 const DONE = [200, '{"results":[{"statement_id":0}]}\n'];

@@ -5,7 +5,7 @@ import { DAYS, SPAN_S, START_NS } from './data.mjs';
 
 const START_S = Number(START_NS / 1_000_000_000n);
 const FILLS = ['null', 'none', 'previous', 'linear', '0', '-3.5'];
-/** Time ranges in seconds, each with the window sizes that it allows. */
+/** The window sizes for each time range in seconds. */
 const RANGES = [
   [2, ['100ms', '250ms', '333ms', '1s', '500000u']],
   [45, ['500ms', '1500ms', '2500000u', '7s']],

@@ -97,7 +97,7 @@ export const MATH = Object.fromEntries([
   ...['log', 'pow', 'atan2'].map((name) => [name, two]),
 ]);
 
-/** All functions by name, each with its family. */
+/** The family of each function, by name. */
 export const FUNCTIONS = Object.fromEntries(
   Object.entries({ AGGREGATES, SELECTORS, TRANSFORMS, TECHNICAL, PREDICTORS, MATH }).flatMap(
     ([family, functions]) =>

@@ -73,7 +73,7 @@ const FAULTS = {
 };
 
 /**
- * Derives wrong responses from Tidemark's response to a query, each with the name of its mutation.
+ * Derives wrong responses from Tidemark's response to a query. Each has the name of its mutation.
  */
 export function mutants(query, theirs, ours) {
   return Object.entries(FAULTS).flatMap(([what, change]) => {

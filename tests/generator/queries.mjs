@@ -135,7 +135,7 @@ export class Queries {
     return `time(${every}${offset})`;
   }
 
-  /** `sensitive` means that the order of rows of equal time matters. */
+  /** `sensitive` means that the order of rows with equal times matters. */
   grouping({ tags, tied }, sensitive) {
     const { random } = this;
     if (tied && sensitive) return { dimensions: ['*'], tags, whole: true };
@@ -348,7 +348,7 @@ export class Queries {
   limits(tied, inner, depth) {
     const { random } = this;
     const parts = [];
-    // It is undefined which of several rows of equal time a limit removes.
+    // A limit removes an undefined row of several rows with equal times.
     if (!tied && !inner && random.chance(0.15)) {
       parts.push(`LIMIT ${random.int(1, 8)}`);
       if (random.chance(0.5)) parts.push(`OFFSET ${random.int(0, 4)}`);

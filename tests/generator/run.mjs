@@ -97,7 +97,7 @@ const tally = { same: 0, explained: new Map(), differences: 0, known: 0, mutants
 
 /** The statements of KNOWN_DIFFERENCES that this run has asked. */
 const asked = new Set();
-/** The statements of KNOWN_DIFFERENCES that have not differed yet, each with its seed. */
+/** Each statement in KNOWN_DIFFERENCES that has not differed yet, with its seed. */
 const known = new Set(
   readFileSync(new URL('KNOWN_DIFFERENCES', import.meta.url), 'utf8').split('\n').filter((line) => line.startsWith('seed ')),
 );

@@ -39,7 +39,7 @@ function value(text) {
 }
 
 /**
- * Whether the real server returns Tidemark's response for some order of the points of equal time.
+ * Whether the real server returns Tidemark's response for some order of points with equal times.
  * The points are stored one nanosecond apart in that order.
  */
 export async function untied({ text, env, isOurs }) {

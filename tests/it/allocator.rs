@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // A reallocation may move the data, so both copies may exist at once.
+        // A reallocation may move the data, so both copies may exist at the same time.
         count(size as isize);
         // SAFETY: the caller's promises are the system allocator's.
         let moved = unsafe { System.realloc(pointer, layout, size) };

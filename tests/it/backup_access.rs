@@ -261,7 +261,10 @@ fn another_token_of_the_same_name_gets_another_name_and_one_that_has_expired_not
     for (row, why) in [
         (json!({ "kind": "token", "name": "", "hash": hash }), "a name must be"),
         (json!({ "kind": "token", "name": "t", "hash": "5" }), "lower-case hex"),
-        (json!({ "kind": "token", "name": "t", "hash": hash, "admin": true }), "no administrator"),
+        (
+            json!({ "kind": "token", "name": "t", "hash": hash, "admin": true }),
+            "cannot be an administrator",
+        ),
         (json!({ "kind": "user", "name": "u", "hash": hash, "iterations": 100_001 }), "iterations"),
         (json!({ "kind": "user", "name": "u", "hash": hash, "iterations": 0 }), "iterations"),
     ] {

@@ -24,7 +24,7 @@ const SPLIT_BYTES: u64 = 1_200;
 /// The maximum number of requests until a backup is complete.
 const REQUESTS_MAX: usize = 2_000;
 
-/// Returns the lines of a write and their times, which no other write has.
+/// Returns the lines of a write and their times. No other write has these times.
 fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
         .map(|n| {

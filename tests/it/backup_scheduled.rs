@@ -51,7 +51,7 @@ fn whole(product: &mut Product) -> BTreeSet<i64> {
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
 }
 
-/// Moves time forward by minutes, second by second while a pass may follow another one.
+/// Moves time forward by minutes, second by second while another pass may follow.
 fn minutes(product: &mut Product, count: i64) {
     for _ in 0..count {
         for _ in 0..20 {

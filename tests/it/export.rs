@@ -96,7 +96,7 @@ fn a_large_export_comes_in_pieces_and_whole() {
     }
 }
 
-/// Statements can create names that line protocol cannot.
+/// Statements can create names that line protocol cannot express.
 #[test]
 fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
     const LETTERS: [&str; 13] =
@@ -115,7 +115,7 @@ fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
         match answer["results"][0]["error"].as_str() {
             None => kept += 1,
             Some(why) => {
-                let says = "cannot be written as line protocol, so no export would keep it: ";
+                let says = "cannot be written as line protocol, so an export would lose the name: ";
                 assert!(why.contains(says), "{q}: {why}");
                 refused += 1;
             }
@@ -130,8 +130,8 @@ fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
     }
     let q = "CREATE CONTINUOUS QUERY c ON made BEGIN SELECT mean(v) INTO \"#x\" FROM m \
              GROUP BY time(1m) END";
-    let why = "\"#x\" cannot be written as line protocol, so no export would keep it: a line that \
-               begins with # is a comment";
+    let why = "\"#x\" cannot be written as line protocol, so an export would lose the name: a line \
+               that begins with # is a comment";
     assert_eq!(product.query("made", q)["results"][0]["error"], why);
 }
 

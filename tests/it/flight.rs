@@ -189,7 +189,7 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
     let influxql = ("x-influxdata-query-language", "influxql");
     for (q, more, expected) in [
         ("SELECT rows 250", ("x", ""), 250),
-        // A statement that cannot be nested in another one runs by itself.
+        // A statement that cannot be nested in another statement runs by itself.
         ("SELECT alone 7", ("x", ""), 7),
         ("SELECT v FROM cpu", influxql, 1),
     ] {
@@ -359,13 +359,13 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
     let mut forged = bound.clone();
     *forged.last_mut().unwrap() ^= 1;
     let refused = call(&mut product, "DoGet", &headers, &field(1, &of_handle(&forged)));
-    assert!(refused.code == 3 && refused.text.contains("not made here"), "{}", refused.text);
+    assert!(refused.code == 3 && refused.text.contains("no valid signature"), "{}", refused.text);
     let texts = StringArray::from(vec!["a"]);
     let two = batch(vec![("a", Arc::new(texts.clone()) as _), ("b", Arc::new(texts) as _)]);
     let many = called(&mut product, "DoPut", &headers, &put(&of_handle(&handle), &two));
     assert_eq!(
         (many.code, many.text.as_str()),
-        (3, "the statement has 1 parameters, and 2 were given")
+        (3, "the statement has 1 parameters, and the request contains 2 values")
     );
     let rows =
         called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
@@ -539,16 +539,26 @@ fn what_is_not_offered_is_refused_by_its_kind() {
     }
     let within = [field(1, b"SELECT rows 1"), field(2, b"transaction")].concat();
     let statement = field(2, &any("CommandStatementQuery", &within));
-    refused("GetFlightInfo", &statement, "there are no transactions here");
+    refused(
+        "GetFlightInfo",
+        &statement,
+        "transactions are not supported: send statements without \
+                                          a transaction",
+    );
     let action = |name: &str, body: &[u8]| {
         [field(1, b"CreatePreparedStatement"), field(2, &any(name, body))].concat()
     };
     let prepare = action("ActionCreatePreparedStatementRequest", &within);
-    refused("DoAction", &prepare, "there are no transactions here");
+    refused(
+        "DoAction",
+        &prepare,
+        "transactions are not supported: send statements without a \
+                                   transaction",
+    );
     refused("DoAction", &action("Anything", &field(1, b"SELECT rows 1")), "Anything");
     for (method, text) in [
         ("DoGet", "Invalid ticket"),
-        ("GetFlightInfo", "not carried out"),
+        ("GetFlightInfo", "is not supported"),
         ("DoAction", "of actions"),
         ("DoPut", "write_lp"),
     ] {

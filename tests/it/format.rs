@@ -55,7 +55,7 @@ pub(crate) fn recorded() -> Product {
     product
 }
 
-/// The queries of the database of [`recorded`]. The first three are about the deployment.
+/// The queries of the [`recorded`] database. The first three are about the deployment.
 pub(crate) const ASKED: [&str; 12] = [
     "SHOW DATABASES",
     "SHOW RETENTION POLICIES ON a",

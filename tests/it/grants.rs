@@ -137,7 +137,7 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         if acknowledged_ns.is_none() && matches!(revoke(&mut world, "t"), None | Some(0)) {
             acknowledged_ns = Some(world.platform.time_ns());
         }
-        // An edge with an empty cache asks the owners first, whose response decides.
+        // An edge with an empty cache first sends a request to the owners, whose response decides.
         let edge = match world.platform.below(4) {
             0 => Edge::default(),
             known => edges[known - 1].clone(),
@@ -273,7 +273,8 @@ fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody
         world.spares_clients = true;
         let is_stuck = world.run(&edge, create("later", 1, None)).is_err();
         stuck += u32::from(is_stuck);
-        // Databases that are ready can be informed again, the others still cannot.
+        // Databases that are ready can be informed again. The other databases still cannot receive
+        // messages.
         let ready = world.addresses().into_iter().find(|at| matches!(at, Address::Database(_)));
         world.unreachable = is_stuck.then(|| world.addresses()).into_iter().flatten().collect();
         world

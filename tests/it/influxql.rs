@@ -13,7 +13,7 @@ use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 /// Cases with intentionally different results: id and reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// Returns the lines of a file of cases. If the file is missing, prints a note.
+/// Returns the lines of a case file. If the file is missing, prints a note.
 fn cases(file: &str) -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/influxql").join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {

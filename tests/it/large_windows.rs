@@ -1,6 +1,6 @@
 //! Tests functions that need all values of a window, with more values than the memory limit.
-//! Functions that return some of the rows drop the others early. The others return an error with a
-//! hint.
+//! Functions that return some of the rows drop the others early. The other functions return an
+//! error with a hint.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many
     assert_eq!(turned, bottom);
     let sampled = ask("SELECT sample(v, 5) FROM m");
     assert_eq!(values(&sampled).as_array().map(Vec::len), Some(5));
-    let text = "a window of a function that needs all its values holds more than 1000000 values, \
+    let text = "a window of a function that needs all its values has more than 1000000 values, \
                 or 16 MB: narrow the time range or select fewer series";
     for call in ["median(v)", "mode(v)", "percentile(v, 50)"] {
         assert_eq!(ask(&format!("SELECT {call} FROM m"))["error"], text, "{call}");

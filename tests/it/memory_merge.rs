@@ -143,8 +143,8 @@ const STEP_BYTES_MAX: isize = 16_000_000;
 /// The minimum average number of body bytes per row read.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
-/// Returns full-precision floats of a hundred series, whose rows interleave with those of the other
-/// parts.
+/// Returns full-precision floats of a hundred series, whose rows interleave with the rows of the
+/// other parts.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
     let names: Vec<String> = (0..HOSTS).map(|host| format!("host_{host}")).collect();

@@ -143,7 +143,7 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usi
 }
 
 /// Thirty concurrent queries wait for each other instead of using thirty times the memory. Each
-/// result equals that of the query alone.
+/// result equals the result of the query alone.
 #[test]
 fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
     let kinds = [
@@ -168,7 +168,7 @@ fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
     }
 }
 
-/// Thirty queries that must hold all their values restart one after the other instead of failing.
+/// Thirty queries that must hold all their values restart sequentially instead of failing.
 /// Small queries of the same database overtake them.
 #[test]
 fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
@@ -189,7 +189,8 @@ fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
     }
 }
 
-/// One series of a million windows is one chunk of the result. Its text would be much larger.
+/// One series of a million windows is one chunk of the result. The text of the result would be much
+/// larger.
 #[test]
 fn a_series_of_a_million_windows_is_written_as_it_is_sent() {
     let mut world = loaded(1);

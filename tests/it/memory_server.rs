@@ -109,7 +109,7 @@ impl Policy {
         (measurement.id, id)
     }
 
-    /// Returns the points of one shard of `shards`.
+    /// Returns the points of one of `shards` shards.
     fn memtable(&self, shard: u64, shards: u64) -> Rc<Memtable> {
         let mut known = self.memtables.borrow_mut();
         let make = || Rc::new(self.new_memtable(shard, shards));

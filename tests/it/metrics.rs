@@ -170,7 +170,7 @@ fn a_token_for_metrics_reads_them_and_nothing_else() {
         "{\"token_name\":\"p\",\"permissions\":[{\"resource_type\":\"db\",\"resource_identifier\":\
          [\"a/p\"],\"actions\":[\"metrics\"]}]}",
     );
-    assert_eq!((status, said.contains("of a whole database")), (400, true), "{said}");
+    assert_eq!((status, said.contains("applies to a whole database")), (400, true), "{said}");
     let (_, listed) = product.ask("GET", "/api/v3/configure/token", "", &[], "");
     assert!(listed.contains("\"actions\":[\"metrics\"]"), "{listed}");
 }

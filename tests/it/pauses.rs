@@ -137,7 +137,7 @@ fn sources_are_limited_before_they_are_expanded() {
     let mut ask = |from: &str| product.query("db", &format!("SELECT count(v) FROM {from}"));
     let answer = ask(&vec!["m"; 100].join(","));
     assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 500_000);
-    let repeated = "FROM names measurement \"m\" more than 100 times: name it once";
+    let repeated = "FROM names measurement \"m\" more than 100 times: name the measurement once";
     let many = "too many sources: current 202, requested 404, limit 300 (SOURCES_PER_QUERY_MAX): \
                 name fewer measurements in FROM";
     for (part, count, error) in [
@@ -183,7 +183,7 @@ fn conditions_and_columns_of_many_measurements_are_limited() {
     let mut product = product(&[]);
     let condition = vec!["v > 1"; 6_000].join(" OR ");
     let error = error_of(&product.query("db", &format!("SELECT v FROM /./ WHERE {condition}")));
-    assert!(error.contains("are more than 1000000: name fewer measurements or fields"), "{error}");
+    assert!(error.contains("has more than 1000000 columns, dimensions and conditions"), "{error}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Product {
         Self { inner, now_ns: START_NS, tick_ns: S_NS }
     }
 
-    /// Answers SQL statements with this session.
+    /// Runs SQL statements in this session.
     pub(crate) fn answer_sql(&mut self, session: SqlSession) {
         self.inner.set_sql(session);
     }
@@ -179,7 +179,7 @@ impl Product {
         self.inner.last_was_streamed()
     }
 
-    /// Counts how often a request pauses so that other requests can run.
+    /// Counts the pauses of a request, in which other requests can run.
     pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);

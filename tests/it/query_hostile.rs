@@ -55,9 +55,9 @@ fn windows_that_one_stray_point_makes_many_say_which() {
         let q = format!("SELECT mean(v) FROM s WHERE time < 1600001000s {clauses}");
         product.query("db", &q)
     };
-    let stray = "160000 windows, nearly all of them empty: the statement has no lower bound of \
-                 time, and its first point is at 1970-01-01T00:00:00Z, the next one at \
-                 2020-09-13T12:26:40Z: add WHERE time >= …, or leave empty windows out with fill(none)";
+    let stray = "nearly all of the 160000 windows are empty, because the statement has no lower time \
+                 bound and its first point is at 1970-01-01T00:00:00Z, the next point at \
+                 2020-09-13T12:26:40Z: add WHERE time >= …, or omit empty windows with fill(none)";
     for clauses in ["", ", h", " fill(0)", " fill(previous)", " ORDER BY time DESC"] {
         let error = error_of(&ask(&format!("GROUP BY time(10000s){clauses}")));
         assert!(error.contains("its first point is at 1970-01-01T00:00:00Z"), "{clauses}: {error}");
@@ -90,7 +90,7 @@ fn explosions_are_refused_before_they_happen() {
             format!(
                 "SELECT holt_winters(mean(v), 9223372036854775807, 4) FROM m WHERE {YEAR} GROUP BY time(1h)"
             ),
-            "a series or a season of holt_winters() holds more than 5000 windows",
+            "a series or a season of holt_winters() has more than 5000 windows",
         ),
         (
             format!(

@@ -41,7 +41,7 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// Returns `count` points of up to 200 series, each with a different time and a large value.
+/// Returns `count` points of up to 200 series, with different times and large values.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
@@ -56,7 +56,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.as_str())
 }
 
-/// Writes batches without pauses until the minute is over. Returns the number of accepted points
+/// Writes batches without pauses until the minute ends. Returns the number of accepted points
 /// and the last rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
@@ -157,7 +157,7 @@ fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
                     let error = error["error"].as_str().unwrap();
                     let begins = "database \"d\" has reached its quota: cells_per_minute in this \
                                   minute: ";
-                    let ends = format!(", allowed: {}; come back in 60 s", 20 * cells);
+                    let ends = format!(", quota: {}; try again in 60 s", 20 * cells);
                     assert!(error.starts_with(begins) && error.ends_with(&ends), "{error}");
                 }
             });
@@ -188,7 +188,7 @@ fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_re
     product.standing_still(|product| {
         admin(product, ("POST", "/write?db=d"), &lines(10, 0), 204);
         let text = "database \"d\" has reached its quota: points_per_minute in this minute: 10, \
-                    allowed: 10; come back in ";
+                    quota: 10; try again in ";
         let routes =
             [("/write?db=d", 503), ("/api/v2/write?bucket=d", 429), ("/api/v3/write_lp?db=d", 429)];
         for (route, status) in routes {
@@ -247,7 +247,7 @@ fn a_token_has_its_own_limits_on_one_database() {
             let text = "token \\\"small\\\" on database \\\"d\\\" has reached its quota: \
                         points_per_minute in this minute: ";
             assert!(body(&refusal).contains(text), "{}", body(&refusal));
-            assert!(body(&refusal).contains("allowed: 100"), "{}", body(&refusal));
+            assert!(body(&refusal).contains("quota: 100"), "{}", body(&refusal));
             // The limit applies to no other caller and no other database.
             assert_eq!(by(product, &other, "/write?db=d", 400).status, 204);
             assert_eq!(by(product, TOKEN, "/write?db=d", 400).status, 204);
@@ -362,8 +362,8 @@ fn a_creator_has_as_many_databases_as_it_may() {
     for _ in 0..2 {
         let (status, error) = writes_to(&mut product, &creator, "c2");
         assert_eq!(status, 422);
-        let text = "databases quota of token \\\"creator\\\" exceeded: it has created 2, this write \
-                    would make 3, allowed are 2 (databases)";
+        let text = "databases quota of token \\\"creator\\\" exceeded: token \\\"creator\\\" has \
+                    created 2 databases, this write would make 3, the quota is 2 (databases)";
         assert!(error.contains(text), "{error}");
         product.sleep();
     }
@@ -396,14 +396,18 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
         (json!({"db": "d", "points_per_minute": 0}), 400, "must be between 1 and"),
         (json!({"db": "d", "stored_bytes": too_many}), 400, "must be between 1 and"),
         (json!({"db": "d", "token_name": "agent", "user": "u"}), 400, "not both"),
-        (json!({"db": "d", "token_name": "agent", "stored_bytes": 1}), 400, "has no owner"),
-        (json!({"db": "d", "user": "u", "series": 1}), 400, "series is of a database"),
-        (json!({"series": 1}), 400, "name the database as db"),
+        (
+            json!({"db": "d", "token_name": "agent", "stored_bytes": 1}),
+            400,
+            "stored_bytes limits a database",
+        ),
+        (json!({"db": "d", "user": "u", "series": 1}), 400, "series limits a database"),
+        (json!({"series": 1}), 400, "name the database in db"),
         (json!({"db": "d", "series": 0}), 400, "series must be between 1 and"),
         (json!({"db": "d", "points": 1}), 400, "unknown field"),
-        (json!({"db": "d", "databases": 1}), 400, "leave db out"),
-        (json!({"points_per_minute": 1}), 400, "name the database as db"),
-        (json!({"databases": 1}), 400, "or a token or user"),
+        (json!({"db": "d", "databases": 1}), 400, "omit db"),
+        (json!({"points_per_minute": 1}), 400, "name the database in db"),
+        (json!({"databases": 1}), 400, "a token in token_name"),
         (json!({"token_name": "nobody", "databases": 1}), 404, "token not found"),
         (json!({"db": "d", "token_name": "nobody"}), 404, "token not found: \"nobody\""),
         (json!({"db": "d", "user": "nobody"}), 404, "user not found: \"nobody\""),

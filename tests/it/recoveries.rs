@@ -400,7 +400,7 @@ fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed(
 /// Recovers while clients write and messages fail. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
-    // Each edge has its own cache and asks it first.
+    // Each edge has a separate cache and reads the cache first.
     for _ in 0..12 {
         let edge = Edge::default();
         for name in [("m", "g"), ("n", "v")] {
@@ -426,7 +426,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
                 let line = scene.line(measurement, column);
                 answers.push(scene.world.start_machine(edge, write("db", &line)));
             }
-            // An edge that cannot reach the Catalog asks the Database in its cache.
+            // An edge that cannot reach the Catalog sends requests to the Database in its cache.
             1 => scene.world.catalog_is_lost = scene.world.platform.below(2) == 0,
             2 | 3 => {
                 scene.world.alarm();
@@ -476,8 +476,7 @@ fn where_nothing_is_kept_of_the_past_it_is_501_and_nothing_is_changed() {
         tidemark::response::time::rfc3339((now_s - seconds) * S_NS, 0, &mut text);
         String::from_utf8(text).unwrap()
     };
-    for (seconds, status, says) in
-        [(3_600, 501, "backups are the way back"), (-60, 400, "at least two minutes")]
+    for (seconds, status, says) in [(3_600, 501, "use backups"), (-60, 400, "between two minutes")]
     {
         let response = product.post(&format!("{target}{}", ago(seconds)), "");
         let said = String::from_utf8(response.body).unwrap();

@@ -217,7 +217,7 @@ fn a_secret_is_rotated_over_http_and_both_are_listed() {
     assert_eq!(listed[1]["expiry"], made["earlier_expiry"]);
     assert!(listed[0]["created_at"].as_str() > listed[1]["created_at"].as_str());
     let twice = admin(&mut product, ("POST", ROUTE), &asked, 409);
-    assert!(twice["message"].as_str().unwrap().contains("two secrets already"), "{twice}");
+    assert!(twice["message"].as_str().unwrap().contains("already has two secrets"), "{twice}");
     product.pass(600);
     assert_eq!(statuses(&mut product, [&old, &new]), [401, 204]);
     // Another secret; the previous one ends immediately.

@@ -1,5 +1,5 @@
 //! Tests lists and counts of series and tag values over many pages and series blocks. Every page
-//! reads only the blocks that it needs, and the lists equal those of a set in memory.
+//! reads only the blocks that it needs, and the lists equal the lists of a set in memory.
 
 use std::collections::BTreeSet;
 

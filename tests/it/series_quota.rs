@@ -68,7 +68,7 @@ fn series_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
                     assert!(error.contains("quota exceeded: about ") && error.contains("(series)"));
                     first_refusal = Some(from as u64);
                 }
-                // Flushes, merges and evictions happen meanwhile.
+                // Flushes, merges and evictions happen at the same time.
                 if from % (offered / 6) < batch {
                     product.rest();
                 }

@@ -156,7 +156,7 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
 struct Counts {
     operations: u64,
     queries: u64,
-    /// Points that had to be in a result, and points that must not be.
+    /// Points that must be in a result, and points that must not be in the result.
     must: u64,
     must_not: u64,
 }

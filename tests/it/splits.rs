@@ -15,7 +15,7 @@ const BATCH: usize = 300;
 /// 2100-01-01, in seconds.
 const FAR_S: i64 = 4_102_444_800;
 
-/// Returns `POINTS` lines over 90 days, some of them in the year 2100.
+/// Returns `POINTS` lines over 90 days and some in the year 2100.
 fn lines(rng: &mut Rng) -> Vec<String> {
     let line = |number: i64| {
         let time_s = match number % 100 {

@@ -35,7 +35,7 @@ const BATCH_ROWS: i64 = 100;
 /// The size of a chunk in bytes. Batches end in the middle of a chunk.
 const PIECE_BYTES: usize = 777;
 
-/// Runs statements one after the other.
+/// Runs statements sequentially.
 pub(crate) fn stand_in() -> SqlSession {
     let mut count = Count::default();
     Box::new(move |message| {
@@ -156,7 +156,7 @@ fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let mut pieces: VecDeque<_> = bytes.chunks(PIECE_BYTES).map(|p| Some(p.to_vec())).collect();
     match (what, is_empty) {
         ("breaks", false) => *pieces.back_mut().unwrap() = None,
-        // A statement that cannot be nested in another one.
+        // A statement that cannot be nested in another statement.
         ("alone", true) => pieces = VecDeque::from([None]),
         _ => {}
     }

@@ -179,9 +179,9 @@ fn a_subquery_of_any_size_is_read_in_bounded_memory() {
         println!("{q}: {peak} bytes at the peak");
         if q.contains("host))") || q.contains("host) LIMIT") {
             // Rows of ten series ordered by time must be sorted completely.
-            let text = "a subquery holds more than 10000000 bytes for the statement around it: \
-                        narrow its time range, compute in it what can be, or group the statement \
-                        by all tags that it is grouped by";
+            let text = "the rows of a subquery need more than 10000000 bytes: narrow its time \
+                        range, aggregate in the subquery, or group the outer statement by all tags \
+                        of the subquery's GROUP BY";
             assert_eq!(error.as_str(), Some(text), "{q}");
             continue;
         }

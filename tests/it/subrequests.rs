@@ -18,11 +18,11 @@ const FREE_CALLS: u64 = 1_000;
 /// The calls of one request to other hosts, on the free plan.
 const FREE_EXTERNAL_CALLS: u64 = 50;
 
-/// Shards of each group of the large database.
+/// The number of shards in each group of the large database.
 const SHARDS: usize = 8;
 /// Weeks with points; each week is a shard group.
 const WEEKS: usize = 12;
-/// Measurements of the large database.
+/// The number of measurements in the large database.
 const MEASUREMENTS: usize = 40;
 /// Further databases and further policies.
 const OTHERS: usize = 20;
@@ -92,9 +92,9 @@ struct Calls {
     internal: u64,
     /// The calls of the Worker to other hosts.
     external: u64,
-    /// The calls of each invocation of an object in progress, in the order of `open`.
+    /// The number of calls in each running invocation of an object, in the order of `open`.
     by_object: Vec<u64>,
-    /// The most calls of one invocation of an object.
+    /// The maximum number of calls in an invocation of an object.
     most_of_object: u64,
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// File names that say nothing.
+/// File names without information.
 const BANNED_FILES: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types"];
 
@@ -15,7 +15,7 @@ fn names_say_something() {
     }
 }
 
-/// A limit that a second file defined again would hold there with a value of its own.
+/// A limit that is defined in two files could have two values.
 #[test]
 fn a_limit_of_the_service_is_defined_once() {
     let home = |path: &Path| path.ends_with("crates/model/src/limits.rs");
@@ -81,7 +81,7 @@ fn only_objects_are_fetched_from() {
     let folder =
         "let response = JsFuture::from(folder.fetch(&format!(\"{HOST}{key}\"), &init)?).await?;";
     assert_eq!(found, [folder, keys, stub].map(|line| ("edge".to_owned(), line.to_owned())));
-    // What the second one fetches from: an address made of settings alone.
+    // The second file fetches only from an address in the settings.
     let file = fs::read_to_string(root.join("src/edge/cloudflare_access.rs")).unwrap();
     let uses = |word: &str| file.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
     assert_eq!(uses("fetch_keys(").len(), 2, "it is declared and used once");

@@ -335,8 +335,8 @@ fn is_test_name(word: &str) -> bool {
     !is_metric && word.chars().all(is_part) && word.split('_').count() >= TEST_NAME_WORDS
 }
 
-/// Checks the numbers after `mark` in comments and pages. Returns how often `mark` occurs with a
-/// number.
+/// Checks the numbers after `mark` in comments and pages. Returns the number of occurrences of
+/// `mark` with a number.
 fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     let mut found = 0;
     for file in files {

@@ -234,8 +234,8 @@ fn who_may_write_to_all_of_a_database_creates_it_by_writing() {
     let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
     assert_eq!(status, 404, "{text}");
     let cure = "database not found: \\\"later\\\": token \\\"of policy\\\" may write to some of its \
-                policies only, and so does not create it: create it with CREATE DATABASE later, or \
-                write with a token for all of the database";
+                policies only, and therefore cannot create it: create it with CREATE DATABASE \
+                later, or write with a token for the whole database";
     assert!(text.contains(cure), "{text}");
     assert_eq!(write(&reader, "/write?db=later").0, 403);
     assert_eq!(write(&named, "/write?db=elsewhere").0, 403);
@@ -290,7 +290,7 @@ fn bad_bodies_are_named() {
     for (request, expected) in [
         (json!({"token_name": "t", "permissions": []}), "permissions must name at least"),
         (permission("admin", "a", "read"), "resource_type must be \"db\""),
-        (permission("db", "a", "delete"), "actions must be"),
+        (permission("db", "a", "delete"), "actions must contain"),
         (permission("db", "..", "read"), "invalid resource \"..\""),
         (permission("db", "a/", "read"), "invalid resource \"a/\""),
         (permission("db", "*/p", "read"), "invalid resource \"*/p\""),

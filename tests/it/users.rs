@@ -201,7 +201,10 @@ fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
         let messages = &answer["results"][0]["messages"];
         assert_eq!(messages[0]["level"], "warning", "{q}: {answer}");
         let text = messages[0]["text"].as_str().unwrap();
-        assert!(text.starts_with("stored, but 2 databases have not heard of it yet"), "{text}");
+        assert!(
+            text.starts_with("the change is stored, but 2 databases have not received it yet"),
+            "{text}"
+        );
         assert_eq!(answer["results"][0]["error"], Value::Null, "{q}: {answer}");
     }
     // The alarm has informed the databases, and the statement after the warning was executed.

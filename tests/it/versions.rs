@@ -91,7 +91,7 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
         };
         refused.push(why);
     }
-    let expected = "protocol version 2 is not spoken here (this end speaks 0 to 1)";
+    let expected = "protocol version 2 is not supported (this release supports 0 to 1)";
     assert_eq!(refused, [expected; 3]);
     // A response with a too new version counts as a failure.
     let answer = script(&mut world, &edge, &mut write("db", "m f=1 1"), |world, call| {
@@ -199,7 +199,7 @@ fn sql_of_another_version_is_understood_or_refused_by_name() {
                     "{version} {is_asked}"
                 ),
                 false => {
-                    let named = said.contains("protocol version 2 is not spoken here");
+                    let named = said.contains("protocol version 2 is not supported");
                     assert_eq!((status, named), (503, true), "{is_asked}: {said}");
                 }
             }

@@ -100,8 +100,9 @@ fn members_of_a_gzip_body() {
     let body = gzip(b"").repeat(GZIP_MEMBERS_MAX);
     assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
     let (status, text) = post(&mut product, [body, gzip(b"")].concat(), &coded);
-    let expected = "the gzip body is of too many members: current 10000, requested 10001, \
-         limit 10000 (GZIP_MEMBERS_MAX); nothing was written";
+    let expected = "the gzip body has too many members: current 10000, requested 10001, limit \
+                    10000 (GZIP_MEMBERS_MAX); the server stored no points: correct the body and \
+                    send it again";
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
@@ -177,7 +178,7 @@ fn buckets_of_a_query() {
     };
     assert_eq!(product.query("db", &q(10))["results"][0]["error"], Value::Null);
     let error = &product.query("db", &q(11))["results"][0]["error"];
-    let cure = "narrow the time range, or ask for longer windows";
+    let cure = "narrow the time range, or use longer windows";
     let expected =
         format!("max-select-buckets limit exceeded: (11/10) (BUCKETS_PER_QUERY_MAX): {cure}");
     assert_eq!(error, expected.as_str());
@@ -197,7 +198,7 @@ fn series_and_points_of_a_query() {
         product.query("db", q)["results"][0]["error"].clone()
     };
     let series = |limit, q| ask(("SERIES_PER_QUERY_MAX", limit), q);
-    let cure = "narrow the time range or WHERE";
+    let cure = "narrow the time range or the WHERE clause";
     let four_of_three =
         format!("max-select-series limit exceeded: (4/3) (SERIES_PER_QUERY_MAX): {cure}");
     assert_eq!(series("3", "SELECT count(v) FROM m"), four_of_three.as_str());
@@ -214,7 +215,7 @@ fn series_and_points_of_a_query() {
     assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
 }
 
-/// The table of the documentation equals that of the code.
+/// The table in the documentation equals the table in the code.
 #[test]
 fn the_settings_page_lists_every_limit() {
     let page = include_str!("../../docs/SETTINGS.md");

@@ -35,7 +35,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
-/// Begins a write with an announced gzip body of 9 MB, of which no byte has arrived.
+/// Begins a write with an announced gzip body of 9 MB. No byte of the body has arrived.
 fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exchange {
     let headers = [("content-length", "9000000"), ("content-encoding", "gzip")];
     let headers = headers.map(|(name, value)| (name, value.to_owned()));
@@ -109,8 +109,8 @@ fn a_stalled_body_costs_nothing_lasting() {
     assert!(service.admission.free_bytes() < BODIES_IN_FLIGHT_BYTES_MAX);
     let Action::Respond(response) = exchange.body_stalled() else { panic!("no response") };
     assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
-    let message = "the body stalled: neither its next 128 KB nor its end came within 60 s \
-         (BODY_STALL_S_MAX); nothing was done, send it again";
+    let message = "the body stalled: neither its next 128 KB nor its end arrived within 60 s \
+                   (BODY_STALL_S_MAX); the request changed no data, send it again";
     let body = format!(
         "{{\"code\":\"request timeout\",\"message\":\"{message}\",\"error\":\"{message}\"}}\n"
     );

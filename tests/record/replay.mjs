@@ -2,7 +2,7 @@
 //
 //   node tests/record/replay.mjs URL TOKEN [files or directories…]
 //
-// It drops every database and user of that server. Steps in KNOWN_FAILING may fail.
+// Replaying drops every database and user of that server. Steps in KNOWN_FAILING may fail.
 
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';

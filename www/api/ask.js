@@ -20,7 +20,7 @@ export function errorIn(text, status) {
   } catch {
     // The text is not JSON. It comes from a proxy between the page and the server.
   }
-  return `The server answered ${status}: ${text.slice(0, 500)}`;
+  return `The server returned ${status}: ${text.slice(0, 500)}`;
 }
 
 /** The maximum length of an address in bytes that common proxies accept. */
@@ -45,7 +45,7 @@ const parametersOf = (q, { db, epoch }) =>
 export async function get(q, { db, epoch, signal } = {}) {
   const address = `/query?${parametersOf(q, { db, epoch })}&read_only=true`;
   if (address.length > addressBytesMax) {
-    throw new Refused('This text is too long to be asked again by itself: press Run.', 0);
+    throw new Refused('This query is too long to be repeated automatically: press Run.', 0);
   }
   return answered(address, { signal, cache: 'no-store' });
 }

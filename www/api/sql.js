@@ -6,11 +6,11 @@ import { onToken } from './token.js';
 import { sqlAsset } from '../engine/sql_asset.js';
 import { currentPlace, isStatic, onEngineState, onPlace, sqlState } from './transport.js';
 
-const unloaded = 'The database in this page has no SQL yet: press Load SQL above, or ask in InfluxQL.';
+const unloaded = 'The database in this page has no SQL yet: press Load SQL above, or query with InfluxQL.';
 
 const unbuilt = isStatic
-  ? 'The database in this page has no SQL: `npm run sql`, then `npm run build -- --static` make a page that has it.'
-  : 'The database in this page has no SQL: `npm run sql` builds it. Or choose the server at the top right.';
+  ? 'The database in this page has no SQL: build the page again with `npm run sql` and `npm run build -- --static`.'
+  : 'The database in this page has no SQL: run `npm run sql`, or choose the server at the top right.';
 
 /** Returns why the current place has no SQL, or null if the page knows no reason. */
 export function whyNoSql() {
@@ -27,7 +27,7 @@ export function whyNoSql() {
 export async function askSql(q, { db, format = 'json', signal }) {
   const why = whyNoSql();
   if (why) throw new Refused(why, 501);
-  if (!db) throw new Refused('Choose a database: a statement of SQL is asked of one.', 0);
+  if (!db) throw new Refused('Choose a database for the SQL statement.', 0);
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ db, q, format });
   return answered('/api/v3/query_sql', { method: 'POST', headers, body, signal });

@@ -144,7 +144,7 @@ export async function setKept(isWanted) {
   await started.keep(isWanted);
   if (ofBrowser.set(keeping, isWanted ? 'yes' : 'no') || !isWanted) return;
   await started.keep(false);
-  throw new Error('This browser lets the page remember nothing, not even that it keeps something.');
+  throw new Error('The browser blocks storage for this page: allow storage for the page, and try again.');
 }
 
 /** Empties the engine and deletes its stored data, even if the data is unreadable. */
@@ -174,7 +174,7 @@ async function outageNow() {
   try {
     const { status, headers } = await fetch('/ping', { cache: 'no-store' });
     isAdmitted = headers.has('X-Tidemark-Access') && (await knows({})) === 200;
-    return status === 204 ? null : `${location.host} answers ${status}, which no working Tidemark does.`;
+    return status === 204 ? null : `${location.host} returns ${status}: check that Tidemark is running at this address.`;
   } catch {
     return `${location.host} cannot be reached.`;
   }

@@ -70,7 +70,7 @@ export async function ensureDatabase(db) {
     return '';
   }
   forgetSchema();
-  return `There was no database ${name}: it was made, and keeps its points for ever.`;
+  return `The database ${name} was created, and keeps points permanently.`;
 }
 
 /** Returns the message of a response, line by line. */

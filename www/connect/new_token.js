@@ -109,7 +109,7 @@ async function make(asked, answer) {
       el(
         'p',
         { class: 'notice' },
-        'Copy it now, or the settings beside, which have it: only its hash is kept, and it is not shown again.',
+        'Copy the token now, or copy the settings next to it: the server stores only the hash and cannot show the token again.',
       ),
       el('div', { class: 'row' }, el('code', { class: 'secret' }, token), copy),
     );

@@ -33,7 +33,7 @@ export function connectPanel() {
     code.setAttribute('aria-label', clients[chosen][0]);
     tabs.mark(chosen);
     expiry.replaceChildren(
-      'A database created by a write keeps three days of points: to keep them for ever, make it first by ',
+      'A database that a write creates keeps points for three days. To keep points permanently, first run ',
       el('code', {}, createDatabase(db)),
       '.',
     );
@@ -47,11 +47,11 @@ export function connectPanel() {
     const ofServer = [
       'Settings for ',
       el('code', {}, location.origin),
-      made.token ? ', with the token that you made.' : '. Put a token in the place of TOKEN.',
+      made.token ? ', with the new token.' : '. Replace TOKEN by a token.',
     ];
     const ofPage = [
-      'The database in this page has no address that a client could reach: ',
-      'these settings are for a server, put its address in.',
+      'The database in this page has no address for clients. ',
+      'These settings are for a server: insert its address.',
     ];
     about.replaceChildren(...(isServer ? ofServer : ofPage));
   };

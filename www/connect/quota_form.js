@@ -14,7 +14,7 @@ const most = String(Number.MAX_SAFE_INTEGER);
 const limits = [
   ['points_per_minute', 'Points a minute'],
   ['requests_per_minute', 'Requests a minute'],
-  ['cells_per_minute', 'Values a minute that queries read'],
+  ['cells_per_minute', 'Values read by queries a minute'],
   ['stored_bytes', 'Bytes stored'],
   ['series', 'Series, about'],
 ];
@@ -66,7 +66,7 @@ export function quotaForm() {
     try {
       const quota = await ask(db, quotaRequest(db, texts));
       if (db === shown) fill(quota);
-      said.textContent = `These limits of ${db} hold from now on.`;
+      said.textContent = `The new limits of ${db} are in effect.`;
       say(said.textContent);
     } catch (error) {
       said.textContent = `Nothing was changed: ${error.message}`;
@@ -96,7 +96,7 @@ export function quotaForm() {
       form.hidden = false;
     } catch (error) {
       form.hidden = true;
-      said.textContent = `They cannot be shown: ${error.message}`;
+      said.textContent = `The limits cannot be shown: ${error.message}`;
     }
   };
   onChange((now, before) => (now.view !== before.view || now.db !== before.db) && reload());

@@ -20,15 +20,15 @@ export const curlOf = (origin, db, query, token = placeholder, path = '/query') 
     `  --data-urlencode ${shell(`q=${query}`)}`,
   ].join(' \\\n');
 
-const telegraf = (origin, db, token) => `# A database created by a write keeps three days of points.
-# To keep them for ever, make it first: ${createDatabase(db)}
+const telegraf = (origin, db, token) => `# A database that a write creates keeps points for three days.
+# To keep points permanently, first run: ${createDatabase(db)}
 [[outputs.influxdb_v2]]
   urls = [${literal(origin)}]
   token = ${token ? literal(token) : '"$TIDEMARK_TOKEN"'}
   organization = "any"
   bucket = ${literal(db)}
 
-# Something to send: how busy this machine is.
+# Sample metrics: the CPU and memory of this machine.
 [[inputs.cpu]]
 [[inputs.mem]]
 `;
@@ -49,7 +49,7 @@ datasources:
       httpHeaderValue1: "Token ${token || placeholder}"
 `;
 
-const curl = (origin, db, token) => `# Make the database, write a point, read it back.
+const curl = (origin, db, token) => `# Create the database, write a point, query the point.
 ${curlOf(origin, '', createDatabase(db), token || placeholder)}
 
 curl -H 'Authorization: Token ${token || placeholder}' ${shell(`${origin}/api/v2/write?bucket=${encodeURIComponent(db)}`)} \\

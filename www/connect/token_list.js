@@ -56,7 +56,7 @@ export function tokenList() {
     } catch (error) {
       rows.replaceChildren();
       after = null;
-      said.textContent = `They cannot be listed: ${error.message}`;
+      said.textContent = `The tokens cannot be listed: ${error.message}`;
     }
     more.hidden = after === null;
     table.hidden = rows.children.length === 0;
@@ -92,7 +92,7 @@ function row(token, said) {
   revokeButton.setAttribute('aria-label', `Revoke ${name}`);
   const until = secrets[1]?.expiry;
   const isShared = until !== undefined && Date.parse(until) > Date.now();
-  const two = isShared ? `two secrets, the earlier one until ${day(until)}` : null;
+  const two = isShared ? `two secrets, the earlier secret until ${day(until)}` : null;
   const line = el(
     'tr',
     {},
@@ -115,9 +115,9 @@ async function revoke(name, gone) {
     const text = await response.text();
     if (!response.ok) throw new Error(errorIn(text, response.status));
     gone();
-    if (response.status !== 202) return `${name} is revoked: it is refused everywhere.`;
+    if (response.status !== 202) return `${name} is revoked everywhere.`;
     const { remaining } = JSON.parse(text);
-    return `${name} is revoked; ${remaining} databases have not heard of it yet. It goes on by itself.`;
+    return `${name} is revoked; ${remaining} databases have not been notified yet. The server keeps notifying them.`;
   } catch (error) {
     return `${name} is not revoked: ${error.message}`;
   }

@@ -37,7 +37,7 @@ const sharedName = 'tidemark 2';
 
 const hasSharing = typeof SharedWorker !== 'undefined';
 
-const unbuilt = 'This page was built without SQL: `npm run sql` builds it, and the page with it.';
+const unbuilt = 'This page was built without SQL: run `npm run sql`, which also rebuilds the page.';
 
 /** The statuses of responses without a body. */
 const bodiless = [101, 204, 205, 304];

@@ -13,7 +13,7 @@ const session = 1;
 /** The number of bytes between two progress reports. */
 const toldBytes = 256 * 1024;
 
-const cure = 'try again or load the page anew; if that does not help, `npm run sql` builds it';
+const cure = 'try again, or reload the page; if SQL is not built, run `npm run sql`';
 
 const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}; ${cure}.`);
 
@@ -57,7 +57,7 @@ export class Sql {
         import('#sql'),
         fetch(url, { cache: isDoubted ? 'reload' : 'force-cache' }),
       ]);
-      if (!response.ok) throw new Error(`${new URL(url).pathname} is answered ${response.status}`);
+      if (!response.ok) throw new Error(`${new URL(url).pathname} returned ${response.status}`);
       const body = await unpacked(response.body, told);
       const wasm = new Response(body, { headers: { 'Content-Type': 'application/wasm' } });
       await module.default({ module_or_path: wasm });
@@ -84,7 +84,7 @@ export class Sql {
       return this.module.turn(session, message);
     } catch (error) {
       this.isSpent = true;
-      throw new Error('a query used up its stack or its memory', { cause: error });
+      throw new Error('a query exhausted its stack or its memory', { cause: error });
     }
   };
 

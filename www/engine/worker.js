@@ -239,7 +239,7 @@ async function loadSql(url) {
 }
 
 const otherRuns =
-  'Another tab has a database open that is not kept, while another one is stored: close that tab.';
+  'Another tab uses a database that is not stored, but this browser also has a stored database: close the other tab.';
 
 const handlers = {
   async start({ tab, wasm, persist }, client) {
@@ -285,7 +285,7 @@ const handlers = {
 
 /** Returns the response to a request that succeeded but could not be stored. */
 function notStored({ message }) {
-  const why = `${message.replace(/\.$/, '')}; what is not stored is gone when this page is closed`;
+  const why = `${message.replace(/\.$/, '')}; close this page only after the data is stored, because unstored data will be lost`;
   // In the error formats of v1 and v2.
   const reply = { error: why, code: 'unavailable', message: why };
   const body = new TextEncoder().encode(`${JSON.stringify(reply)}\n`);
@@ -295,7 +295,7 @@ function notStored({ message }) {
 function described(error) {
   if (error instanceof Failure) return { code: error.code, message: error.message };
   if (error instanceof WebAssembly.RuntimeError) {
-    const message = `The in-browser database broke off (${error.message}).`;
+    const message = `The in-browser database stopped (${error.message}): reload the page.`;
     return { code: 'crashed', message };
   }
   return { code: 'refused', message: String(error?.message ?? error) };

@@ -45,7 +45,7 @@ function quotaLines(tags, rows) {
   return rows.map(([limit, allowed, used]) => {
     const [name, text] = limits[limit] ?? [limit, whole];
     const figures = `${text(Number(used))} of ${text(Number(allowed))}`;
-    const of = whose ? `The limit of ${whose}` : 'The limit of all callers together';
+    const of = whose ? `The limit of ${whose}` : 'The limit for all callers together';
     return line(whose ? `${name}, ${whose}` : name, figures, of);
   });
 }
@@ -169,12 +169,12 @@ function show(element, db, counted, found) {
         line(
           'Write requests',
           `${whole(counted.writeReqOk)} · ${dollars(counted.writeReqOk * writeRequest)}`,
-          'Requests of the Worker and of an object, at $0.45 a million; tidemark costs shows the object time too',
+          'Requests of the Worker and of an object, at $0.45 a million; tidemark costs also shows the object time',
         ),
         line(
           'Rows written',
           `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`,
-          'Storage rows, at $1 a million; those of the shards since they were made',
+          'Storage rows, at $1 a million, counted since the creation of the shards',
         ),
         line(
           'Rows read',

@@ -170,8 +170,8 @@ export function tree(put) {
     async fill(names) {
       filling += 1;
       const mine = filling;
-      const empty = mayAsk() ? 'No database yet.' : 'Enter a token to see what is here.';
-      const none = currentOutage() ? 'The server does not answer.' : empty;
+      const empty = mayAsk() ? 'No database yet.' : 'Enter a token to see the databases.';
+      const none = currentOutage() ? 'The server does not respond.' : empty;
       const items = names.length ? names.map(database) : [note(none)];
       const late = new Promise((resolve) => setTimeout(resolve, patience_ms));
       if (element.children.length > 0) {

@@ -51,7 +51,7 @@ export const functions = [
   {
     name: 'count_hll',
     parameters: 'sketch',
-    explained: 'how many distinct values, counted exactly',
+    explained: 'exact number of distinct values',
   },
   {
     name: 'sum_hll',
@@ -156,7 +156,7 @@ export const functions = [
   {
     name: 'triple_exponential_moving_average',
     parameters: 'field, n',
-    explained: 'with still less lag',
+    explained: 'with even less lag',
   },
   {
     name: 'triple_exponential_derivative',

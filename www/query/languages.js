@@ -70,7 +70,7 @@ function hint() {
   // If SQL is unavailable, another message reports it.
   if (language !== 'sql' || whyNoSql()) return '';
   if (range === 'all' || !query.trim() || sqlRange.takesRange(query)) return '';
-  return 'The time range goes where $timeFilter stands in SQL; this text has none, so all times are asked.';
+  return 'The query has no $timeFilter, so the time range does not apply: add WHERE $timeFilter.';
 }
 
 /** Returns a line with a hint about the language. The line is hidden if the hint is empty. */

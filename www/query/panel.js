@@ -20,7 +20,7 @@ import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 const patience_ms = 1500;
 
 /** The message for a text that is not run automatically. */
-const writesSaid = 'This text changes data: only Run runs it.';
+const writesSaid = 'This statement changes data: press Run to run it.';
 
 /** Returns the effect of a text, if it is known (`languages`). */
 const effectOf = ({ text, language }) => languages[language].effectOf(text);

@@ -14,7 +14,7 @@ export function chartNotices({ total, thinned, points, pointsDrawn }) {
   }
   if (thinned) {
     const which = `${number(pointsDrawn)} of ${number(points)} points are drawn`;
-    made.push(`${which}, the least and the greatest of each moment. The table has all.`);
+    made.push(`${which}, the smallest and the largest at each time. The table shows all points.`);
   }
   return made.map((text) => el('p', { class: 'notice' }, text));
 }

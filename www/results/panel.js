@@ -17,7 +17,7 @@ const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' }
 const number = (value) => value.toLocaleString('en');
 const counted = (value, word) => `${number(value)} ${word}${value === 1 ? '' : 's'}`;
 const noRows = () =>
-  bounds(current().range, 0) ? 'Nothing in this time range.' : 'Nothing found.';
+  bounds(current().range, 0) ? 'This time range has no points.' : 'The result is empty.';
 
 /**
  * Returns `{ element, show, showStart }`. `again()` runs the query again. `failed(errors)` receives

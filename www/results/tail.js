@@ -61,7 +61,7 @@ function begin(host, q, db, state) {
       el(
         'p',
         { class: 'empty' },
-        'Write a query with FROM and a measurement: its newest points are followed here.',
+        'Write a query with FROM and a measurement to follow the newest points of the measurement.',
       ),
     );
     return;
@@ -79,7 +79,7 @@ function begin(host, q, db, state) {
     if (!document.hidden) {
       try {
         show(body, await newest(q, db), state);
-        say(`Newest ${pointsShown} points, asked for each second`);
+        say(`Newest ${pointsShown} points, updated each second`);
       } catch (error) {
         say(error.message);
       }

@@ -22,7 +22,7 @@ export function takeAway(failed) {
   const parquet = button('Parquet', () => saveParquet(failed), {
     icon: 'download',
     class: 'quiet',
-    title: 'Ask once more, for a file of Parquet',
+    title: 'Repeat the query and download the result as Parquet',
   });
   const curl = button('curl', () => copyFrom(curl, curlOfRun()), {
     icon: 'copy',

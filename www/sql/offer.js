@@ -10,7 +10,7 @@ import { current, onChange } from '../state.js';
 const inMb = (bytes) => (bytes / 1e6).toFixed(1);
 
 const asking = (bytes) =>
-  `SQL comes to this page as a file of ${inMb(bytes)} MB, once: later visits find it in the browser's cache.`;
+  `SQL is a file of ${inMb(bytes)} MB. The page downloads the file once, and later visits use the browser's cache.`;
 
 /**
  * Returns the progress text. If the host decompresses the file, the number of bytes exceeds the
@@ -26,7 +26,7 @@ const coming = (bytes, all) =>
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;
   const words = el('p');
-  const bar = el('progress', { max: all || 1, 'aria-label': 'How much of SQL has come' });
+  const bar = el('progress', { max: all || 1, 'aria-label': 'Download of SQL' });
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const load = button(`Load SQL (${inMb(all)} MB)`, async () => {
     wrong.textContent = '';

@@ -5,8 +5,8 @@ import { el } from '../dom.js';
 
 const refusals = {
   401: 'The server does not know this token.',
-  429: 'Too many failures from here: wait a minute.',
-  503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now.',
+  429: 'Too many failed logins from this address: wait a minute.',
+  503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now. See the log of the server.',
 };
 
 /** Returns the form. `done()` is called when the server has accepted the token. */
@@ -31,7 +31,7 @@ export function signInForm(done) {
       return;
     }
     if (status === 200) done();
-    else wrong.textContent = refusals[status] ?? `The server answered ${status}.`;
+    else wrong.textContent = refusals[status] ?? `The server returned ${status}.`;
     if (status !== 200) field.focus();
   };
   return el(
@@ -43,7 +43,7 @@ export function signInForm(done) {
     el(
       'p',
       { class: 'faint' },
-      'Kept by this tab until it is closed, and sent to this server only.',
+      'This tab keeps the token until the tab is closed, and sends it only to this server.',
     ),
   );
 }

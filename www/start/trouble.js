@@ -15,9 +15,9 @@ export function serverAway(host, outage, reload) {
     el(
       'div',
       { class: 'welcome' },
-      el('h2', {}, 'The server does not answer'),
+      el('h2', {}, 'The server does not respond'),
       el('p', { role: 'alert' }, outage),
-      el('p', {}, 'What you typed stays, and nothing is written anywhere else.'),
+      el('p', {}, 'This page keeps your input. Try again when the server responds.'),
       el('div', { class: 'row' }, again),
     ),
   );
@@ -36,8 +36,8 @@ export function troubled(host, { code, message }, reload) {
     }
   };
   const again = button('Try again', () => location.reload(), { class: 'primary' });
-  const aside = button('Go on with an empty one, not kept', attempt(goAside));
-  const anew = button('Forget it and begin anew', attempt(forget));
+  const aside = button('Use an empty database, not stored', attempt(goAside));
+  const anew = button('Delete it and start empty', attempt(forget));
   const ways = { unreadable: [aside, anew], 'in-use': [again, aside], storage: [again, aside] };
   host.replaceChildren(
     el(

@@ -50,8 +50,8 @@ function sampleThere(host, ask) {
     el(
       'div',
       { class: 'welcome' },
-      el('h2', {}, 'The sample data is there'),
-      el('p', {}, 'A question to begin with:'),
+      el('h2', {}, 'The sample data is loaded'),
+      el('p', {}, 'Queries to begin with:'),
       list(suggestions, ask),
       origin.cloneNode(true),
     ),
@@ -67,9 +67,9 @@ function signInFirst(host, reload) {
       el(
         'p',
         {},
-        'The admin token, or one that somebody made for you. ',
+        'Use the admin token, or a token from your administrator. ',
         el('code', {}, 'npm start'),
-        ' prints the one it uses.',
+        ' prints its admin token.',
       ),
       signInForm(reload),
     ),
@@ -110,7 +110,7 @@ function notKept() {
   const notice = el(
     'div',
     { class: 'notice row' },
-    el('p', {}, 'It lives in this browser and is not kept. ', fateText()),
+    el('p', {}, 'The database runs in this browser, and its data is not stored. ', fateText()),
     button('Keep the data in this browser', keep),
     wrong,
   );

@@ -14,5 +14,5 @@ export const check = async (text, precision) => (await checker()).validate(text,
 
 /** Returns a text about times that look like a unit other than `precision`. */
 export const mistakeText = ({ unit, lines }, precision) =>
-  `These look like ${unitName(unit)} (precision=${unit}): read as ${unitName(precision)}, ` +
+  `The times look like ${unitName(unit)} (precision=${unit}). Read as ${unitName(precision)}, ` +
   `${lines === 1 ? 'this line is' : `${lines.toLocaleString('en')} lines are`} stored in 1970.`;

@@ -77,7 +77,7 @@ export function writePanel({ changed }) {
     if (db !== target().db) return;
     absent.hidden = !isNew;
     absent.textContent = isNew
-      ? `There is no database ${db.split('/')[0]} yet: writing makes it, and it keeps its points for ever.`
+      ? `The database ${db.split('/')[0]} does not exist yet: a write creates the database, which keeps points permanently.`
       : '';
   }
 
@@ -86,13 +86,13 @@ export function writePanel({ changed }) {
     if (text.length > checkedLettersMax)
       return show(
         { good: null, errors: [] },
-        'Too long to be checked while typing: the server will.',
+        'The text is too long to check during typing: the server checks the lines.',
       );
     try {
       const found = await check(text, precision.value);
       if (text === editor.text()) show(found);
     } catch (error) {
-      show({ good: null, errors: [] }, `Not checked while typing: ${error.message}`);
+      show({ good: null, errors: [] }, `The text cannot be checked during typing: ${error.message}`);
     }
   }
 

@@ -32,7 +32,7 @@ export function upload(file, target, done) {
   const pause = button('Pause', () => (hold ? release() : stop('Paused')), {});
   const stop = (words) => {
     hold = new Promise((resolve) => (goOn = resolve));
-    pause.textContent = words === 'Paused' ? 'Go on' : 'Retry';
+    pause.textContent = words === 'Paused' ? 'Continue' : 'Retry';
     status.textContent = `${words} after ${number(counts.lines)} lines.`;
   };
   const release = () => {
@@ -62,7 +62,7 @@ export function upload(file, target, done) {
   };
   const tell = (reply, first) => {
     if (answers.children.length >= answersMax) return;
-    const which = `To the batch that begins with line ${number(first)}:`;
+    const which = `Response to the batch from line ${number(first)}:`;
     answers.append(
       el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, answerText(reply))),
     );
@@ -125,7 +125,7 @@ export function upload(file, target, done) {
       if (reply.status !== 204) {
         counts.refused += 1;
         tell(reply, first);
-        if (reply.status !== 400) throw new Error('The server does not take this file.');
+        if (reply.status !== 400) throw new Error('The server does not accept this file; see its responses.');
       }
       show();
     }
@@ -135,7 +135,7 @@ export function upload(file, target, done) {
   all()
     .catch((error) => {
       status.textContent = /gzip|compress|junk/i.test(`${error.name} ${error.message}`)
-        ? 'This is no gzip file of one part: unpack it first.'
+        ? 'The file is not a gzip file with a single member: decompress the file first.'
         : error.message;
       status.className = 'wrong';
     })

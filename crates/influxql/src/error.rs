@@ -40,8 +40,8 @@ pub enum ParseError {
     Limit(#[from] Exceeded),
     /// The query has more than [`REGEXES_PER_QUERY_MAX`] different regexes.
     #[error(
-        "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at \
-        {position}: join some with |"
+        "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at {position}: \
+         combine some with |"
     )]
     TooManyRegexes {
         /// The position of the first regex above the limit.

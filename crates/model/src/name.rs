@@ -46,7 +46,7 @@ pub enum Place {
 /// The error for a name that line protocol cannot express. No client could write it, and an import
 /// could not read its export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} cannot be written as line protocol, so no export would keep it: {why}")]
+#[error("{name:?} cannot be written as line protocol, so an export would lose the name: {why}")]
 pub struct Unwritable {
     name: String,
     why: &'static str,

@@ -86,7 +86,7 @@ function failure(status, text) {
     // A body that is not JSON becomes the message.
   }
   const rejected = [said.data ?? []].flat().map((one) => ({ line: one.original_line, reason: one.error_message }));
-  const message = `Tidemark answered ${status}: ${said.message ?? said.error ?? text}`;
+  const message = `Tidemark returned ${status}: ${said.message ?? said.error ?? text}`;
   return new TidemarkError(message, { status, rejected });
 }
 
@@ -147,7 +147,7 @@ export class Tidemark {
     const lines = [points].flat().map((point) => lineOf(point, () => this.#now()));
     const characters = charactersOf(lines);
     if (this.#held + characters > heldCharactersMax) {
-      throw new TidemarkError(`${this.#waiting.length} points wait to be written: there is no room for more`);
+      throw new TidemarkError(`${this.#waiting.length} points wait to be written, which is the limit: wait for a flush, or drop points`);
     }
     this.#held += characters;
     this.#put(lines);
@@ -274,7 +274,7 @@ export class Tidemark {
       const retryAfter = response.headers.get('Retry-After');
       return { text, retryAfter, error: response.ok ? null : failure(response.status, text) };
     } catch (cause) {
-      return { text: '', retryAfter: null, error: new TidemarkError(`Tidemark did not answer: ${cause.message}`, { cause }) };
+      return { text: '', retryAfter: null, error: new TidemarkError(`Tidemark did not respond: ${cause.message}`, { cause }) };
     }
   }
 }

@@ -31,14 +31,14 @@ function value(key, given) {
   if (typeof given === 'bigint' && given >= -integerMax - 1n && given <= integerMax) return `${given}i`;
   if (typeof given === 'boolean') return String(given);
   if (typeof given === 'string') return `"${given.replace(/["\\]/g, '\\$&')}"`;
-  throw new TypeError(`field ${JSON.stringify(key)} is ${String(given)}: a finite number, a bigint of 64 bits, a text or a boolean is expected`);
+  throw new TypeError(`field ${JSON.stringify(key)} is ${String(given)}: expected a finite number, a 64-bit bigint, a string or a boolean`);
 }
 
 /** Returns a time in nanoseconds. */
 function nanoseconds(time) {
   if (typeof time === 'bigint') return time;
   if (time instanceof Date && !Number.isNaN(time.getTime())) return BigInt(time.getTime()) * 1_000_000n;
-  throw new TypeError(`time is ${String(time)}: a Date, or nanoseconds as a bigint, is expected`);
+  throw new TypeError(`time is ${String(time)}: expected a Date, or nanoseconds as a bigint`);
 }
 
 const present = (record = {}) => Object.entries(record).filter(([, given]) => given !== null && given !== undefined);
@@ -50,7 +50,7 @@ const present = (record = {}) => Object.entries(record).filter(([, given]) => gi
  * @param {() => bigint} now
  */
 export function lineOf({ measurement, tags, fields, time }, now) {
-  if (measurement.startsWith('#')) throw new TypeError('a measurement cannot begin with #: its lines would be comments');
+  if (measurement.startsWith('#')) throw new TypeError('a measurement cannot begin with #, because a line that begins with # is a comment');
   const tagPairs = present(tags).filter(([, given]) => given !== '');
   const tagText = tagPairs.map(([key, given]) => `,${name(key, inKey, 'tag')}=${name(String(given), inKey, `value of tag ${key}`)}`);
   const fieldText = present(fields).map(([key, given]) => `${name(key, inKey, 'field')}=${value(key, given)}`);

@@ -15,7 +15,7 @@ async function make(connection, database) {
   });
   // The id is the only text on standard output, so that a script can store it in a variable.
   console.log(made.id);
-  console.error(`The backup is whole: ${made.shards} shards; ${made.objects} objects with ${bytesText(made.bytes)} were new.`);
+  console.error(`The backup is complete: ${made.shards} shards; ${made.objects} objects with ${bytesText(made.bytes)} were new.`);
 }
 
 function tellSchedule(schedule) {

@@ -12,7 +12,7 @@ const dollars = (amount) => `$${amount.toFixed(amount < 0.1 ? 4 : 2)}`;
 function wholeDays(text) {
   const days = Number(text);
   if (Number.isInteger(days) && days >= 1 && days <= daysMax) return days;
-  throw new Sentence(`"${text}" is no number of days: --days is from 1 to ${daysMax}.`);
+  throw new Sentence(`"${text}" is not a number of days: set --days to a number from 1 to ${daysMax}.`);
 }
 
 /** Prints the deployment's counters by database. */

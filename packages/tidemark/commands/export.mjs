@@ -107,7 +107,7 @@ ${connectionHelp}`,
     } catch (error) {
       if (error.code === 'EPIPE') return 0;
       if (out) rmSync(part, { force: true });
-      throw new Sentence(`The export broke off: ${error.cause?.message ?? error.message}.`);
+      throw new Sentence(`The export failed: ${error.cause?.message ?? error.message}.`);
     }
   },
 };

@@ -62,8 +62,8 @@ ${connectionHelp}`,
     await connection.fetch('/ping');
     const { url, token } = connection;
     const { database = '', policy = '', precision, measurement } = options;
-    if (policy && !database) throw new Sentence('--policy needs a database: use --database too.');
-    if (options.tags && !measurement) throw new Sentence('--tags is for rows of SQL: say --measurement too.');
+    if (policy && !database) throw new Sentence('--policy needs a database: add --database.');
+    if (options.tags && !measurement) throw new Sentence('--tags is for SQL rows: add --measurement.');
     const tags = (options.tags ?? '').split(',').filter((name) => name !== '');
     const given = { url, path, database, policy, precision, batchLines, measurement, tags };
     const rejected = await new Import(given, token).run();

@@ -30,7 +30,7 @@ async function removeLeft(account, signal) {
 async function run({ remove: isRemoving, domain }, words) {
   if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark probe --help.`);
   const token = process.env.CLOUDFLARE_API_TOKEN;
-  if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: make a token that may edit Workers, see tidemark probe --help.');
+  if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: create a token that may edit Workers; see tidemark probe --help.');
   const account = new Account({ token, id: process.env.CLOUDFLARE_ACCOUNT_ID });
   const ending = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
@@ -39,10 +39,10 @@ async function run({ remove: isRemoving, domain }, words) {
     if (isRemoving) return await removeLeft(account, signal);
     const rows = await probe({ account, day: aboutBuilt().day, say, signal, domain });
     console.log(report(rows));
-    say('\nThis table has no name and no secret of yours: please put it into an issue.');
+    say('\nThis table contains no names and no secrets. Please add it to an issue.');
   } catch (error) {
-    if (signal.aborted && !(error instanceof Sentence)) throw new Sentence('Interrupted: what was deployed is removed.');
-    if (error instanceof TypeError) throw new Sentence(`Cloudflare does not answer (${/** @type {any} */ (error.cause)?.code ?? error.message}).`);
+    if (signal.aborted && !(error instanceof Sentence)) throw new Sentence('Interrupted. The temporary Workers were removed.');
+    if (error instanceof TypeError) throw new Sentence(`Cloudflare does not respond (${/** @type {any} */ (error.cause)?.code ?? error.message}).`);
     throw error;
   }
 }
@@ -64,7 +64,7 @@ table of measurements that need an account:
 
 The platform counts some 11,000 requests. The free plan includes 100,000 requests a day.
 
-CLOUDFLARE_API_TOKEN has to contain a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare
+CLOUDFLARE_API_TOKEN must contain a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare
 Workers"). CLOUDFLARE_ACCOUNT_ID selects the account if the token may use several accounts.`,
   options: {
     domain: {

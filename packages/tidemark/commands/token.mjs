@@ -60,7 +60,7 @@ async function revoke(connection, name) {
     const { remaining } = await response.json();
     console.error(`${name} is revoked, but ${remaining} databases have not been notified yet. Repeat the command to check again.`);
   } else {
-    console.error(`${name} is revoked: it is refused everywhere.`);
+    console.error(`${name} is revoked everywhere.`);
   }
 }
 

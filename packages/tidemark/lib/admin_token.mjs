@@ -19,5 +19,5 @@ export const newToken = () => randomBytes(16).toString('hex');
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];
   if (length >= charactersMin) return secret;
-  throw new Sentence(`${name} has ${length} characters, which can be guessed: it needs at least ${charactersMin}.${more}`);
+  throw new Sentence(`${name} has ${length} characters, which can be guessed: use at least ${charactersMin} characters.${more}`);
 }

@@ -26,6 +26,6 @@ export function aboutCosts() {
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');
-  if (!existsSync(file)) throw new Error(`${file} is missing: this is no whole package.`);
+  if (!existsSync(file)) throw new Error(`${file} is missing: the package is incomplete, install it again.`);
   return JSON.parse(readFileSync(file, 'utf8'));
 }

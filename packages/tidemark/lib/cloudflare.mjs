@@ -43,7 +43,7 @@ export class Account {
     try {
       said = JSON.parse(text);
     } catch {
-      throw new Sentence(`Cloudflare answered ${response.status}, and no JSON.`);
+      throw new Sentence(`Cloudflare returned ${response.status} without JSON. Retry later.`);
     }
     if (response.ok && said.success) return said.result;
     const [{ message = response.statusText, code = response.status } = {}] = said.errors ?? [];
@@ -75,7 +75,7 @@ export class Account {
     }
     if (accounts.length !== 1) {
       const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
-      throw new Sentence(`CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use ${names || 'none'}.`);
+      throw new Sentence(`Set CLOUDFLARE_ACCOUNT_ID to one account of the token: ${names || 'it has none'}.`);
     }
     this.id = accounts[0].id;
   }

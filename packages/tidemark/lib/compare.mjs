@@ -27,7 +27,7 @@ export async function compare(tally, places, say) {
     const { values, error } = await countOf(places, sum);
     if (error && counted === 0) return say(`not compared with the database: ${error}`);
     if (error) {
-      say(`${sourceOf(sum)}: ${sum.values} values in the file, those in the database could not be counted: ${error}`);
+      say(`${sourceOf(sum)}: ${sum.values} values in the file; the values in the database could not be counted: ${error}`);
       continue;
     }
     counted += 1;
@@ -35,13 +35,13 @@ export async function compare(tally, places, say) {
     inDatabase += values;
     if (values === sum.values) continue;
     different += 1;
-    say(`${sourceOf(sum)}: ${sum.values} values in the file, ${values} in the database in the same time`);
+    say(`${sourceOf(sum)}: ${sum.values} values in the file, ${values} in the database in the same time range`);
   }
   const both = `${inFile} values in the file, ${inDatabase} in the database`;
   const measurements = `${counted} measurement${counted === 1 ? '' : 's'}`;
-  say(`compared ${measurements}: ${both}${different === 0 ? ', the same in each' : ''}`);
+  say(`compared ${measurements}: ${both}${different === 0 ? ', equal in each' : ''}`);
   if (tally.others > 0) say(`${tally.others} values of further measurements were not compared`);
   if (different > 0) {
-    say('fewer there: rejected lines, or points that the file repeats; more there: points from before the import');
+    say('The database has fewer values after rejected lines or repeated points, and more values if it had points before the import.');
   }
 }

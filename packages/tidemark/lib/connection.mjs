@@ -26,7 +26,7 @@ export const connectionOptions = {
 };
 
 /** The paragraph about the token in the commands' help. */
-export const connectionHelp = `TIDEMARK_TOKEN has to contain the token. You can leave it unset for a server that \`tidemark serve\` runs
+export const connectionHelp = `TIDEMARK_TOKEN must contain the token. You can leave it unset for a server that \`tidemark serve\` runs
 in this folder.`;
 
 /** The maximum time until the server starts its response. */
@@ -41,7 +41,7 @@ function tokenFor(url, folder) {
   if (process.env.TIDEMARK_TOKEN) return process.env.TIDEMARK_TOKEN;
   if (isHere(url) && existsSync(tokenFile(folder))) return readFileSync(tokenFile(folder), 'utf8').trim();
   throw new Sentence(
-    `No token: set TIDEMARK_TOKEN to one of ${url.origin}` +
+    `No token: set TIDEMARK_TOKEN to a token of ${url.origin}` +
       (isHere(url) ? `, or start \`tidemark serve\` in this folder (there is no ${tokenFile(folder)}).` : '.'),
   );
 }
@@ -50,7 +50,7 @@ function tokenFor(url, folder) {
 export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
-  throw new Sentence(`"${text}" is no address: ${option} is like https://tidemark.example.workers.dev.`);
+  throw new Sentence(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
 }
 
 /** A server's address and token. */
@@ -76,7 +76,7 @@ export class Connection {
     } catch (error) {
       if (init.signal?.aborted) throw error;
       const why = error.cause?.code ?? error.cause?.message ?? error.message;
-      throw new Sentence(`${this.url} does not answer (${why}): is the server running, and the address right?`);
+      throw new Sentence(`${this.url} does not respond (${why}): check the address, and that the server is running.`);
     } finally {
       clearTimeout(timer);
     }
@@ -109,5 +109,5 @@ export function messageIn(body) {
 
 /** Returns an error response as one line with its status and message. */
 export async function said(response) {
-  return `The server answered ${response.status}: ${messageIn(await response.text())}`;
+  return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }

@@ -59,15 +59,15 @@ async function asked({ url, token, account, script }, [from, to]) {
   const body = JSON.stringify({ query, variables: { account, script, from, to } });
   const init = { method: 'POST', headers, body, signal: AbortSignal.timeout(callMs) };
   const response = await fetch(`${url}/graphql`, init).catch((error) => {
-    throw new Sentence(`${url} does not answer (${error.cause?.code ?? error.message}).`);
+    throw new Sentence(`${url} does not respond (${error.cause?.code ?? error.message}).`);
   });
   const { data, errors } = await response.json().catch(() => ({}));
   const [accounts] = data?.viewer?.accounts ?? [];
   if (response.ok && accounts && !errors?.length) return accounts;
   const why = errors?.[0]?.message ?? (response.ok ? 'the token cannot read this account' : response.status);
   throw new Sentence(
-    `Cloudflare's analytics refused: ${why}. CLOUDFLARE_API_TOKEN needs the permission "Account Analytics: Read", ` +
-      'and CLOUDFLARE_ACCOUNT_ID names the account.',
+    `Cloudflare's analytics rejected the request: ${why}. CLOUDFLARE_API_TOKEN needs the permission "Account Analytics: Read", ` +
+      'and CLOUDFLARE_ACCOUNT_ID must name the account.',
   );
 }
 

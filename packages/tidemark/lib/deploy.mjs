@@ -53,7 +53,7 @@ async function credentials(source) {
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
   throw new Sentence(
-    'There is no terminal to log in at: set CLOUDFLARE_API_TOKEN (template "Edit Cloudflare Workers"), CLOUDFLARE_ACCOUNT_ID if it may use several accounts, and ADMIN_TOKEN for the first deployment.',
+    'The login needs a terminal. Without a terminal set CLOUDFLARE_API_TOKEN (template "Edit Cloudflare Workers"), CLOUDFLARE_ACCOUNT_ID if the token may use several accounts, and ADMIN_TOKEN for the first deployment.',
   );
 }
 
@@ -120,7 +120,7 @@ function firstToken(remote) {
   const { ADMIN_TOKEN: given } = process.env;
   if (given) return { value: checked('ADMIN_TOKEN', given), isNew: false };
   if (isInteractive()) return { value: newToken(), isNew: true };
-  throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
+  throw new Sentence('ADMIN_TOKEN is not set, and a generated token would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
 }
 
 /** A deployment in progress, with its files and its wrangler command. */
@@ -260,7 +260,7 @@ async function rollback(deployment) {
   if (serving.length > 1) return split(deployment, [serving[1]], 100);
   const [now] = serving;
   const before = deployments.slice(1).find(({ versions }) => versions.length === 1 && versions[0].version_id !== now);
-  if (!before) throw new Sentence(`${name} has no earlier version to go back to.`);
+  if (!before) throw new Sentence(`${name} has no earlier version to restore.`);
   return split(deployment, [before.versions[0].version_id], 100);
 }
 
@@ -268,13 +268,13 @@ async function rollback(deployment) {
 function shareOf(text) {
   if (text === undefined) return null;
   const share = Number(text);
-  if (!Number.isInteger(share) || share < 1 || share > 100) throw new Sentence(`--gradual is "${text}": it has to be a percentage from 1 to 100.`);
+  if (!Number.isInteger(share) || share < 1 || share > 100) throw new Sentence(`--gradual is "${text}": set it to a percentage from 1 to 100.`);
   return share;
 }
 
 function mustFit(options) {
   const ways = ['dry-run', 'gradual', 'rollback'].filter((name) => options[name] !== undefined);
-  if (ways.length > 1) throw new Sentence(`--${ways[0]} and --${ways[1]} exclude each other.`);
+  if (ways.length > 1) throw new Sentence(`Use only one of --${ways[0]} and --${ways[1]}.`);
 }
 
 /** Checks the account before the build. A dry run needs no account. */

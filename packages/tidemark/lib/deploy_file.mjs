@@ -39,7 +39,7 @@ export function merged(under, over) {
 function mustBeSettings(vars, settings, file) {
   for (const name of Object.keys(vars)) {
     if (/^ADMIN_TOKEN/.test(name)) throw new Sentence(`${file}: vars.${name} is a secret; set ${name} in the environment of the first deployment, or use \`wrangler secret put ${name}\`.`);
-    if (!settings.includes(name)) throw new Sentence(`${file}: vars.${name} is no setting; docs/SETTINGS.md lists them.`);
+    if (!settings.includes(name)) throw new Sentence(`${file}: vars.${name} is not a setting; docs/SETTINGS.md lists the settings.`);
   }
 }
 
@@ -53,7 +53,7 @@ function readJson(file) {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Sentence(`${file} is no JSON: ${error.message}.`);
+    throw new Sentence(`${file} is not valid JSON: ${error.message}.`);
   }
 }
 

@@ -95,14 +95,14 @@ async function make(connection, record) {
   else if (kind === 'policy') {
     const [create, alter] = statementsOf(record);
     if ((await refused(connection, create)) !== undefined) why = await refused(connection, alter);
-  } else throw new Sentence(`There is no kind "${kind}": this is no list of a deployment.`);
+  } else throw new Sentence(`Unknown kind "${kind}": the file is not an output of tidemark export --access.`);
   return why && `${kind} ${record.name ?? record.text}: ${why}`;
 }
 
 /** Reports the import of tokens and users. */
 export function tellAccess({ made, widened, unchanged, refused: others }) {
   for (const why of others) console.log(why);
-  console.error(`Tokens and users: ${made} made, ${widened} got rights, ${unchanged} had theirs, ${others.length} refused.`);
+  console.error(`Tokens and users: ${made} created, ${widened} received permissions, ${unchanged} unchanged, ${others.length} rejected.`);
 }
 
 /** Imports all records in `file`. Existing definitions remain. */
@@ -124,6 +124,6 @@ export async function importDeployment(connection, file) {
   }
   for (const why of failures) console.log(why);
   tellAccess(sums);
-  console.error(`${all.length - rows.length - failures.length} databases, policies and queries are as ${file} has them.`);
-  if (failures.length > 0) throw new Sentence(`${failures.length} of them were refused, see above.`);
+  console.error(`${all.length - rows.length - failures.length} databases, policies and queries match ${file}.`);
+  if (failures.length > 0) throw new Sentence(`${failures.length} databases, policies and queries were rejected, see above.`);
 }

@@ -12,7 +12,7 @@ export function makeFolder(path) {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Sentence(`${path} cannot be made: ${error.message}`);
+    throw new Sentence(`${path} cannot be created: ${error.message}`);
   }
 }
 
@@ -52,8 +52,8 @@ export async function occupy(folder) {
   const path = 'in-use';
   if (await isListening(path)) {
     throw new Sentence(
-      `${folder} is in use by another server: end that one first, and its workerd should it be the last ` +
-        'one left; or choose another folder with --data.',
+      `${folder} is in use by another server: stop that server and its workerd process, or choose another ` +
+        'folder with --data.',
     );
   }
   rmSync(path, { force: true });

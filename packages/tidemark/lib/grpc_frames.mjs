@@ -58,7 +58,7 @@ export class Frames {
     let at = 0;
     while (at < piece.length) {
       if (this.#isEnding && !this.isWithinMessage) break;
-      if (this.trailers) throw new CallFailure(Code.internal, `${this.whose} goes on after its trailers`);
+      if (this.trailers) throw new CallFailure(Code.internal, `${this.whose} continues after its trailers`);
       if (this.#bytesLeft > 0) {
         const part = Math.min(this.#bytesLeft, piece.length - at);
         if (this.#trailerPieces) this.#takeTrailers(piece.subarray(at, at + part));
@@ -106,7 +106,7 @@ export class Frames {
       this.#trailerPieces = [];
       return false;
     }
-    throw new CallFailure(Code.unimplemented, `${this.whose} has a frame with the flags ${flags}: only messages without compression pass`);
+    throw new CallFailure(Code.unimplemented, `${this.whose} has a frame with the flags ${flags}: only uncompressed messages are supported`);
   }
 
   #mustFit(what, length, limit) {

@@ -66,7 +66,7 @@ export function requestOf(headers, raw) {
   if (!methodPath.test(path)) throw new CallFailure(Code.unimplemented, 'the path is not /Service/Method');
   const encoding = headers['grpc-encoding'] ?? 'identity';
   if (encoding !== 'identity') {
-    throw new CallFailure(Code.unimplemented, `grpc-encoding is ${encoding}: gRPC-Web has no compression of messages`, { 'grpc-accept-encoding': 'identity' });
+    throw new CallFailure(Code.unimplemented, `grpc-encoding is ${encoding}: send messages without compression, because gRPC-Web does not support it`, { 'grpc-accept-encoding': 'identity' });
   }
   const type = `application/grpc-web${grpcType.exec(headers['content-type'])[1] ?? '+proto'}`;
   const passed = gathered(headers, raw).filter(([name]) => !ofTheConnection.has(name) && !ofTheTranscoder.has(name));

@@ -75,6 +75,6 @@ const unitMs = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 /** Converts a `grpc-timeout` such as `250m` to milliseconds, at least one. Throws [CallFailure]. */
 export function timeoutMs(text) {
   const found = /^(\d{1,8})([HMSmun])$/.exec(text);
-  if (!found) throw new CallFailure(Code.invalidArgument, `grpc-timeout is "${text}": it is up to 8 digits and one of H, M, S, m, u, n`);
+  if (!found) throw new CallFailure(Code.invalidArgument, `grpc-timeout is "${text}": expected up to 8 digits and one of H, M, S, m, u, n`);
   return Math.min(Math.max(1, Math.ceil(Number(found[1]) * unitMs[found[2]])), timerMsMax);
 }

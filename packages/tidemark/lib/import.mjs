@@ -67,12 +67,12 @@ class Places {
   async #create(what, statement) {
     const { status, text, error } = await this.ask(statement);
     if (status === 200 && !error) {
-      console.error(`${what} was not there: created, it keeps its points without expiry`);
+      console.error(`created ${what}, which keeps points permanently`);
       return;
     }
     if (status !== 403) throw new Sentence(`${statement}: ${error ?? `${status} ${text}`}`);
     throw new Sentence(
-      `${what} is not there, and this token may not create it: run \`${statement}\` with the ` +
+      `${what} does not exist, and this token may not create it: run \`${statement}\` with the ` +
         'admin token, then repeat this command',
     );
   }
@@ -106,7 +106,7 @@ class Places {
     if (duration === '0s') return;
     const on = `${quoted(name)} ON ${quoted(database)}`;
     console.error(
-      `retention policy ${on} keeps points for ${duration}: older lines will be rejected, unless ` +
+      `retention policy ${on} keeps points for ${duration}: the server rejects older lines, unless you first run ` +
         `\`ALTER RETENTION POLICY ${on} DURATION INF\` is run before`,
     );
   }
@@ -148,7 +148,7 @@ export class Import {
       if (state.size !== this.size || state.url !== this.options.url) return 0;
       this.points = state.points;
       this.rejected = state.rejected;
-      console.error(`going on after line ${state.lines}, ${state.points} points`);
+      console.error(`continuing after line ${state.lines}, ${state.points} points`);
       return state.lines;
     } catch (error) {
       if (error.code === 'ENOENT' || error instanceof SyntaxError) return 0;
@@ -196,7 +196,7 @@ export class Import {
     // The server stores the valid lines of a request with invalid lines.
     const rejected = status === 400 || status === 422 ? this.sayRejected(text) : 0;
     if (status !== 204 && rejected === 0) {
-      throw new Sentence(`the write was refused: ${status} ${text.trim()}`);
+      throw new Sentence(`the server rejected the write: ${status} ${text.trim()}`);
     }
     this.rejected += rejected;
     this.points += this.batchPoints - rejected;

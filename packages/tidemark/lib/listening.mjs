@@ -40,7 +40,7 @@ export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
     const probe = createServer();
     probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-      const why = error.code === 'EADDRINUSE' ? `is in use: end what listens there, or choose another ${option}` : `cannot be listened on (${error.code})`;
+      const why = error.code === 'EADDRINUSE' ? `is in use: stop the program that listens there, or choose another ${option}` : `cannot be listened on (${error.code})`;
       reject(new Sentence(`${placeText({ host, port })} ${why}.`));
     });
     probe.listen({ host, port, exclusive: true }, () => probe.close(free));
@@ -56,7 +56,7 @@ export const tlsOptions = {
 /** Returns the files of a certificate, or null. Throws if only one file is given. */
 export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
   if (!cert && !key) return null;
-  if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: give both.');
+  if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: use both.');
   const missing = [cert, key].find((path) => !existsSync(path));
   if (missing) throw new Sentence(`${missing} does not exist.`);
   return { cert: resolve(cert), key: resolve(key) };

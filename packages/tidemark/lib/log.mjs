@@ -12,6 +12,6 @@ const chosen = { all: () => true, errors: ({ grpc_status: status }) => status !=
  */
 export function tellCalls() {
   const text = process.env.LOG_REQUESTS || 'all';
-  if (!Object.hasOwn(chosen, text)) throw new Sentence(`LOG_REQUESTS is "${text}": choose all, errors or none.`);
+  if (!Object.hasOwn(chosen, text)) throw new Sentence(`LOG_REQUESTS is "${text}": set it to "all", "errors" or "none".`);
   return (event, more) => chosen[text](more) && tell(event, more);
 }

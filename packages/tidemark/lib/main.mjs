@@ -56,7 +56,7 @@ async function chosen(words) {
   }
   if (!Object.hasOwn(commands, first)) {
     const known = Object.keys(commands).join(', ');
-    throw new Sentence(`There is no command "${first}": choose one of ${known}, or see tidemark --help.`);
+    throw new Sentence(`Unknown command "${first}": use one of ${known}, or see tidemark --help.`);
   }
   const { default: command } = await commands[first]();
   const { options, positionals } = optionsOf(first, command, rest);

@@ -92,7 +92,7 @@ export function rowsOf(path) {
     readSync(file, tail, 0, tailBytes, Math.max(size - tailBytes, 0));
     const length = tail.readUInt32LE(0);
     if (!tail.subarray(4).equals(magic) || length + tailBytes + magic.length > size) {
-      throw new Sentence(`${path} is no whole Parquet file.`);
+      throw new Sentence(`${path} is not a complete Parquet file.`);
     }
     const footer = Buffer.alloc(length);
     readSync(file, footer, 0, length, size - tailBytes - length);

@@ -74,7 +74,7 @@ class Scratch {
         return await this.request('/where');
       } catch (error) {
         this.signal.throwIfAborted();
-        if (Date.now() > until) throw new Sentence(`${this.url} does not answer: ${error.cause?.code ?? error.message}.`);
+        if (Date.now() > until) throw new Sentence(`${this.url} does not respond: ${error.cause?.code ?? error.message}.`);
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     }
@@ -161,13 +161,13 @@ async function* measurements({ deploy, onDomain, say, signal }) {
   };
   const scratch = await deploy('objects', { modules: { 'worker.js': code('worker.js'), 'memory.js': code('memory.js') }, ...objects });
   const { colo, protocol } = await scratch.ready();
-  yield ['asked at', `${colo ?? 'an unknown place'}, ${protocol ?? 'HTTP'}`];
+  yield ['measured at', `${colo ?? 'an unknown place'}, ${protocol ?? 'HTTP'}`];
   const parts = [
     ['the largest SQLite value', async () => [['the largest SQLite value', await largestValue(scratch)]]],
     ['substr on blobs', () => substrTimes(scratch)],
     ['commits by region', () => commitTimes(scratch)],
-    ['calls of one request', async () => [['calls of one request to an object', await callsEnd(scratch)]]],
-    ['gRPC', async () => [['gRPC to a Worker that answers gRPC-Web', await grpcAnswer(scratch)]]],
+    ['calls in one request', async () => [['calls to an object in one request', await callsEnd(scratch)]]],
+    ['gRPC', async () => [['gRPC to a Worker that supports gRPC-Web', await grpcAnswer(scratch)]]],
   ];
   if (onDomain) parts.push(['gRPC on a custom domain', async () => [['gRPC on a custom domain', await grpcAnswer(await onDomain(scratch))]]]);
   for (const [title, measure] of parts) yield* await part(title, measure, say, signal);
@@ -197,7 +197,7 @@ async function startOf(megabytes, deploy) {
   for (let turn = 0; turn < 5; turn += 1) after.push(await scratch.milliseconds('again'));
   const startUp = scratch.startUpMs === null ? 'not told' : `${scratch.startUpMs} ms`;
   return [
-    [`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first answer after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`],
+    [`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first response after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`],
     [`memory next to a module of ${megabytes} MB`, await memoryEnd(scratch)],
   ];
 }
@@ -251,5 +251,5 @@ export async function removeAll(account, names, say) {
     await account.remove(name).catch((error) => stayed.push(`${name} (${error.message})`));
   }
   if (stayed.length === 0) return;
-  throw new Sentence(`Not removed: ${stayed.join(', ')}. Try \`tidemark probe --remove\`, or delete it under Workers & Pages of the dashboard.`);
+  throw new Sentence(`Not removed: ${stayed.join(', ')}. Run \`tidemark probe --remove\`, or delete the Workers under Workers & Pages in the dashboard.`);
 }

@@ -61,25 +61,25 @@ export function lineOf(text, { measurement, tags }) {
   try {
     row = JSON.parse(text, reviver);
   } catch {
-    throw new Sentence('it is no row of JSON lines: ask for format=jsonl');
+    throw new Sentence('the line is not JSON: export the rows with format=jsonl');
   }
-  if (row === null || typeof row !== 'object' || Array.isArray(row)) throw new Sentence('it is no row: ask for format=jsonl');
+  if (row === null || typeof row !== 'object' || Array.isArray(row)) throw new Sentence('the line is not a JSON object: export the rows with format=jsonl');
   const time = typeof row.time === 'string' ? nanoseconds(row.time) : null;
-  if (time === null) throw new Sentence('it has no column `time` with a time in it');
+  if (time === null) throw new Sentence('the row has no time in column `time`');
   const named = tags.filter((name) => row[name] !== undefined && row[name] !== null && row[name] !== '');
   const key = [escapedMeasurement(measurement)];
   for (const name of [...named].sort()) {
-    if (typeof row[name] !== 'string') throw new Sentence(`its tag ${name} is no text`);
+    if (typeof row[name] !== 'string') throw new Sentence(`the tag ${name} is not a string`);
     key.push(`${escapedName(name)}=${escapedName(row[name])}`);
   }
   const fields = Object.entries(row)
     .filter(([name, value]) => name !== 'time' && !tags.includes(name) && value !== null)
     .map(([name, value]) => {
       const field = fieldOf(value);
-      if (field === null) throw new Sentence(`its column ${name} is neither a number, a text nor a boolean`);
+      if (field === null) throw new Sentence(`the column ${name} is not a number, string or boolean`);
       return `${escapedName(name)}=${field}`;
     });
-  if (fields.length === 0) throw new Sentence('it has no field: name only tags by --tags');
+  if (fields.length === 0) throw new Sentence('the row has no field: name only tag columns with --tags');
   return `${key.join(',')} ${fields.join(',')} ${time}`;
 }
 
@@ -98,7 +98,7 @@ export async function* rowItems(path, count, shape) {
       text = lineOf(line, shape);
     } catch (error) {
       if (!(error instanceof Sentence)) throw error;
-      throw new Sentence(`line ${count.lines} cannot be taken: ${error.message}`);
+      throw new Sentence(`line ${count.lines} cannot be imported: ${error.message}`);
     }
     yield { number: count.lines, text, begins: true };
   }

@@ -20,7 +20,7 @@ export const defaultLimits = {
 };
 
 const thread = new URL('./sql_thread.mjs', import.meta.url);
-const trap = 'a query used up its stack or its memory';
+const trap = 'a query exhausted its stack or its memory';
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1_000;
@@ -85,7 +85,7 @@ export class Engine {
     const bytes = process.memoryUsage.rss();
     let why = null;
     if (Date.now() - since.ms >= turnMs && cpuMs() - since.cpuMs >= turnMs) {
-      why = `it computed for more than ${turnMs / 1_000} seconds without a pause`;
+      why = `it ran for more than ${turnMs / 1_000} seconds without a pause`;
     } else if (bytes > processBytes) why = `it used more than ${Math.round(processBytes / 2 ** 20)} MiB of memory`;
     if (why === null) return;
     this.tell('sql_stopped', { why, memory_bytes: bytes });
@@ -111,7 +111,7 @@ export class Engine {
     const { worker } = this;
     const before = this.#last;
     const reply = before.then(() => {
-      if (worker !== this.worker) throw new Error(`${lost}another statement ended its thread`);
+      if (worker !== this.worker) throw new Error(`${lost}another statement stopped its thread`);
       return this.#call(message, transfer);
     });
     this.#last = reply.catch(() => {});

@@ -58,7 +58,7 @@ export class Sessions {
     if (session.isLost) {
       // The next message starts the statement again.
       session.isLost = false;
-      throw new Error(`${lost}another statement used up the memory, or needed the room`);
+      throw new Error(`${lost}another statement exhausted the memory`);
     }
     session.seenMs = Date.now();
     const { reply, isOver } = await this.#enter(session, () => this.engine.turn(session.number, message));

@@ -69,7 +69,7 @@ export class Transcoder {
     const from = performance.now();
     const call = new Call(stream, headers, this);
     if (this.#calls.size >= this.limits.callsMax) {
-      call.fail(new CallFailure(Code.resourceExhausted, `callsMax, ${this.limits.callsMax}, are under way: try again later`));
+      call.fail(new CallFailure(Code.resourceExhausted, `callsMax (${this.limits.callsMax}) calls are running: retry later`));
     } else {
       this.#calls.add(call);
       call.run(raw);

@@ -17,7 +17,7 @@ function drained(writable) {
     const settle = () => {
       writable.off('drain', settle);
       writable.off('close', settle);
-      if (writable.destroyed) reject(new Error('nothing more is taken'));
+      if (writable.destroyed) reject(new Error('the stream was closed'));
       else resolve();
     };
     if (writable.destroyed) return settle();
@@ -135,7 +135,7 @@ export class Call {
     this.#after(ms, () => {
       // The response is complete, but the client did not read it in time.
       if (this.#isSettled) this.#reset();
-      else this.fail(new CallFailure(Code.deadlineExceeded, `the deadline is over, ${ms} ms`));
+      else this.fail(new CallFailure(Code.deadlineExceeded, `the deadline of ${ms} ms has passed`));
     });
   }
 
@@ -167,20 +167,20 @@ export class Call {
 
   /** @param {import('./upstream.mjs').Answer} answer */
   async #answer({ status, headers, raw, body }) {
-    mustFit('the answer', raw, this.limits);
+    mustFit('the response', raw, this.limits);
     const metadata = metadataOf(headers, raw);
     const told = statusIn(headers);
     if (status !== 200 && !told) {
       const message = messageIn(await textOf(body, this.limits.errorBodyBytesMax));
-      throw new CallFailure(codeOf(status), message || `the server answered ${status}`, metadata);
+      throw new CallFailure(codeOf(status), message || `the server returned ${status}`, metadata);
     }
     if (told && (status !== 200 || told['grpc-status'] !== '0')) return this.#trailersOnly({ ...metadata, ...told });
     if (!isGrpcWeb(headers)) {
       const what = [headers['content-type'] ?? 'no type', headers['content-encoding']].filter(Boolean).join(', ');
-      throw new CallFailure(Code.unknown, `the server answered ${status} with ${what}: that is no gRPC-Web`, metadata);
+      throw new CallFailure(Code.unknown, `the server returned ${status} with ${what} instead of gRPC-Web`, metadata);
     }
     const { messageBytesMax, trailerBytesMax } = this.limits;
-    const frames = new Frames({ whose: 'the answer', hasTrailers: !told, messageBytesMax, trailerBytesMax });
+    const frames = new Frames({ whose: 'the response', hasTrailers: !told, messageBytesMax, trailerBytesMax });
     this.#frames = frames;
     if (!told) this.stream.respond({ ':status': 200, 'content-type': this.type, ...metadata }, { waitForTrailers: true });
     await this.#passAnswer(frames, body, told);
@@ -199,7 +199,7 @@ export class Call {
   async #passAnswer(frames, body, told) {
     try {
       for await (const piece of body) {
-        if (told) throw new CallFailure(Code.internal, 'the answer has its status in the headers, and a body');
+        if (told) throw new CallFailure(Code.internal, 'the response has its status in the headers and also a body');
         for (const part of frames.take(piece)) await this.#pass(this.stream, part, 'answer');
         if (this.#failure && !frames.isWithinMessage) return this.fail(this.#failure);
         if (!frames.trailers || this.#isSettled) continue;
@@ -246,4 +246,4 @@ export class Call {
 }
 
 /** Returns a failure, so that a truncated response is never mistaken for a complete response. */
-const cut = (frames) => new CallFailure(Code.dataLoss, `the answer was cut ${frames.isBetween ? 'before its trailers' : 'within a frame'}`);
+const cut = (frames) => new CallFailure(Code.dataLoss, `the response was truncated ${frames.isBetween ? 'before its trailers' : 'within a frame'}`);

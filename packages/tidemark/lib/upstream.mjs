@@ -27,10 +27,10 @@ import { keepAlive } from './keep_alive.mjs';
 
 /** Rejects with a failure about the server's error. */
 const unanswered = (error) => {
-  throw new CallFailure(Code.unavailable, `the server does not answer (${error.code ?? error.message})`);
+  throw new CallFailure(Code.unavailable, `the server does not respond (${error.code ?? error.message})`);
 };
 
-const tooLate = ({ connectMs }) => new Error(`no connection within connectMs, ${connectMs} ms`);
+const tooLate = ({ connectMs }) => new Error(`no connection within ${connectMs} ms (connectMs)`);
 
 /** HTTP/2 sessions. Each serves the number of concurrent calls that the server allows. */
 class Sessions {

@@ -205,7 +205,7 @@ fn series_and_points_of_a_statement_have_limits() {
         product.write("m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1");
         product.sql(text)
     };
-    let cure = "narrow the time range or WHERE";
+    let cure = "narrow the time range or the WHERE clause";
     let refused = |what: &str, name: &str| {
         let why = format!("max-select-{what} limit exceeded: (4/3) ({name}): {cure}");
         (400, format!("{{\"error\":\"{why}\"}}\n"))

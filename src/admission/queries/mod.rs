@@ -46,8 +46,8 @@ pub enum OutOfMemory {
     Now,
     /// The query needs more bytes than a query may hold.
     #[error(
-        "the query needs {wanted} bytes at once, of at most {most}: narrow its time range, ask for \
-         longer windows, or select less"
+        "the query needs {wanted} bytes of memory, and the limit is {most}: narrow the time range, \
+         use longer windows, or select fewer columns"
     )]
     Ever {
         /// The number of bytes that the query needs.

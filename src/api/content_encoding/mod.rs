@@ -91,7 +91,7 @@ pub enum BodyError {
     #[error("{0}: send smaller batches")]
     TooLarge(#[from] Exceeded),
     /// Status 400.
-    #[error("the gzip body is {0}; nothing was written")]
+    #[error("the gzip body {0}; the server stored no points: correct the body and send it again")]
     Gzip(GzipFault),
 }
 
@@ -105,16 +105,16 @@ impl From<GzipFault> for ApiError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum GzipFault {
-    #[error("not gzip")]
+    #[error("does not start with a gzip header")]
     NotGzip,
-    #[error("truncated")]
+    #[error("is truncated")]
     Truncated,
-    #[error("corrupt")]
+    #[error("is corrupt")]
     Corrupt,
-    #[error("damaged: its checksum does not match")]
+    #[error("has a wrong checksum")]
     Checksum,
     #[error(
-        "of too many members: current {GZIP_MEMBERS_MAX}, requested {}, limit {GZIP_MEMBERS_MAX} \
+        "has too many members: current {GZIP_MEMBERS_MAX}, requested {}, limit {GZIP_MEMBERS_MAX} \
          (GZIP_MEMBERS_MAX)",
         GZIP_MEMBERS_MAX + 1
     )]

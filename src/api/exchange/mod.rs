@@ -431,7 +431,7 @@ impl Exchange {
 
     fn parts(&mut self) -> Result<(&mut dyn Handler, Incoming<'_>), ApiError> {
         let Self { head, url, id, caller, handler, .. } = self;
-        let gone = || ApiError::Internal("the request is over".to_owned());
+        let gone = || ApiError::Internal("the request has already ended".to_owned());
         let handler = handler.as_deref_mut().ok_or_else(gone)?;
         Ok((handler, Incoming { head, url, id: id.as_deref(), caller }))
     }

@@ -34,19 +34,19 @@ pub struct Form {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The text is not base64.
-    #[error("the body is no base64")]
+    #[error("the body is not valid base64")]
     Text,
     /// The body ends within a frame.
     #[error("the body ends within a frame")]
     Short,
     /// The message is compressed. gRPC's status for an unsupported compression is "unimplemented".
-    #[error("compressed messages are not read here: send them without compression")]
+    #[error("compressed messages are not supported: send messages without compression")]
     Compressed,
     /// The first byte of a frame is not a supported kind.
-    #[error("a frame of kind {0} is no message")]
+    #[error("a frame of kind {0} is not a message")]
     Kind(u8),
     /// The message is too long for the length field.
-    #[error("a message of more than 4 GB")]
+    #[error("a message has more than 4 GB")]
     Long,
 }
 

@@ -86,11 +86,11 @@ impl Row {
             text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
         };
         if self.hash.len() != HASH_DIGITS || !is_hex(&self.hash) || !is_hex(&self.salt) {
-            return invalid(format!("\"{name}\": hash and salt are lower-case hex digits"));
+            return invalid(format!("\"{name}\": hash and salt must be lower-case hex digits"));
         }
         match self.kind {
             Kind::Token if self.admin => {
-                invalid(format!("\"{name}\": a token is no administrator"))
+                invalid(format!("\"{name}\": a token cannot be an administrator"))
             }
             Kind::User if !(1..=PASSWORD_ITERATIONS).contains(&self.iterations) => {
                 invalid(format!("\"{name}\": iterations must be 1 to {PASSWORD_ITERATIONS}"))

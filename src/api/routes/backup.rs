@@ -18,9 +18,10 @@ use crate::coordinator::backup::{
 use crate::coordinator::error::Error;
 use crate::protocol::catalog::CreateDatabase;
 
-const NOT_BOUND: &str = "no place for backups is bound here: bind an R2 bucket as BACKUPS \
+const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
-const NO_ID: &str = "expected a backup as POST /api/v3/backup and GET /api/v3/backup name it";
+const NO_ID: &str = "expected the id of a backup, as in the responses of POST and GET \
+                     /api/v3/backup";
 
 /// The position of the first tokens and users, which follow the restored points.
 const FIRST_ACCESS: &str = "0.0";
@@ -194,7 +195,7 @@ fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
         let parsed =
             text.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
         parsed.ok_or_else(|| {
-            let hint = "use the resume of the reply before, or leave it out to start";
+            let hint = "use the value of resume in the previous response, or omit resume to start";
             ApiError::Invalid(format!("invalid resume \"{text}\": {hint}"))
         })
     };

@@ -33,7 +33,10 @@ impl Body {
         let every = &self.every;
         let every_ns = duration_ns(every).filter(|ns| *ns > 0);
         let every_ns = every_ns.ok_or_else(|| {
-            ApiError::Invalid(format!("invalid every \"{every}\": expected a duration like 6h, 1d"))
+            ApiError::Invalid(format!(
+                "invalid every \"{every}\": expected a duration such as 6h \
+                                       or 1d"
+            ))
         })?;
         if !(BACKUP_EVERY_NS_MIN..=BACKUP_EVERY_NS_MAX).contains(&every_ns) {
             let [from, to] = [BACKUP_EVERY_NS_MIN, BACKUP_EVERY_NS_MAX].map(duration::format);

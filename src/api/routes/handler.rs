@@ -70,7 +70,7 @@ impl Received {
     /// [`ApiError::Invalid`] with the error and its position.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(self.bytes())
-            .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
+            .map_err(|e| ApiError::Invalid(format!("the body is not valid: {e}")))
     }
 }
 
@@ -115,7 +115,7 @@ pub trait Handler: std::fmt::Debug {
     /// # Errors
     /// [`ApiError::Internal`] on any other route.
     fn intake(&self, _permit: Permit, _reading: LineReading) -> Result<Intake, ApiError> {
-        Err(ApiError::Internal("this route reads no lines".to_owned()))
+        Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
     }
 
     /// Takes the body and prepares `step`. The default does nothing.

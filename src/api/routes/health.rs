@@ -85,8 +85,8 @@ fn serving(catalog_answers: bool) -> Response {
         false => told(
             200,
             "warn",
-            "the Catalog does not answer: databases known here are served, others, lists and \
-             management are answered 503",
+            "the Catalog does not respond: recently used databases are available; other databases, \
+             lists and management return 503",
         ),
     }
 }

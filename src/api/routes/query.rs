@@ -32,8 +32,8 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::response::{Ending, Format, Options, Writer};
 
-const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
-                         or for fewer rows by LIMIT or a shorter time range";
+const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
+                         chunked=true, LIMIT or a shorter time range";
 
 #[derive(Debug, Default)]
 struct QueryHandler {

@@ -19,7 +19,7 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
-const NOT_BOUND: &str = "SQL is not bound here: run `npm run sql` once and start or deploy again \
+const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
 const NO_DATABASE: &str = "missing query parameter 'db'";
 

@@ -72,7 +72,7 @@ impl Body {
         for (name, limit) in limits.into_iter().chain(others) {
             if limit.is_some_and(|limit| !(1..=QUOTA_VALUE_MAX).contains(&limit)) {
                 return invalid(&format!(
-                    "{name} must be between 1 and {QUOTA_VALUE_MAX}; leave it out for no limit"
+                    "{name} must be between 1 and {QUOTA_VALUE_MAX}; omit {name} for no limit"
                 ));
             }
         }
@@ -82,15 +82,21 @@ impl Body {
         let of_caller = self.token_name.is_some() || self.user.is_some();
         let of_stored = stored.iter().find(|(_, limit)| limit.is_some());
         if let Some((name, _)) = of_stored.filter(|_| of_caller) {
-            return invalid(&format!("{name} is of a database: what is stored has no owner"));
+            return invalid(&format!(
+                "{name} limits a database, not a token or user: set {name} \
+                                     without token_name and user"
+            ));
         }
         let of_database = of_stored.is_some() || self.rates() != Rates::default();
         match &self.db {
-            Some(_) if self.databases.is_some() => {
-                invalid("databases is how many a token or user may create: leave db out")
+            Some(_) if self.databases.is_some() => invalid(
+                "databases limits the databases that a token or user creates, not one \
+                         database: omit db",
+            ),
+            None if of_database => invalid("name the database in db"),
+            None if !of_caller => {
+                invalid("name a database in db, a token in token_name or a user in user")
             }
-            None if of_database => invalid("name the database as db"),
-            None if !of_caller => invalid("name a database as db, or a token or user"),
             _ => Ok(()),
         }
     }

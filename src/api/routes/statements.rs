@@ -22,7 +22,7 @@ pub(super) fn authorise(
         let needs = privileges::needs(statement, defaults);
         let missing = needs.iter().find(|need| !need.is_satisfied(&principal.grants));
         if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
-            return Err(AuthError::Unverified("the Catalog was not asked".to_owned()));
+            return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
         }
         if let Some(missing) = missing {
             return Err(AuthError::Statement {

@@ -70,11 +70,12 @@ fn texts_name_routes_that_there_are() {
         [] => String::new(),
     };
     let v2 = unsupported::instead_of("/api/v2/tasks").unwrap();
-    let expected = format!("of the v2 API there are /api/v2/{};", joined(&beneath("/api/v2/")));
+    let expected =
+        format!("the supported paths of the v2 API are /api/v2/{};", joined(&beneath("/api/v2/")));
     assert!(v2.starts_with(&expected), "{v2}\nis not {expected}");
     let v3 = unsupported::instead_of("/api/v3/plugins").unwrap();
     let own: Vec<&str> =
         beneath("/api/v3/").into_iter().filter(|name| !name.starts_with("enterprise/")).collect();
-    let expected = format!("of the v3 API there are /api/v3/{};", joined(&own));
+    let expected = format!("the supported paths of the v3 API are /api/v3/{};", joined(&own));
     assert!(v3.starts_with(&expected), "{v3}\nis not {expected}");
 }

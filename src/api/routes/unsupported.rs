@@ -52,32 +52,32 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 /// Returns the alternative to an unsupported path of InfluxDB, or `None` for any other path.
 pub fn instead_of(path: &str) -> Option<&'static str> {
     Some(match path {
-        "/api/v2/query" => "Flux is not spoken here; query with InfluxQL at /query",
+        "/api/v2/query" => "query with InfluxQL at /query instead of Flux",
         "/api/v3/configure/token/admin/regenerate" => {
-            "the admin token is the secret ADMIN_TOKEN: set ADMIN_TOKEN_NEXT, move the clients, then \
-             set ADMIN_TOKEN; database tokens get another secret at /api/v3/configure/token/secret"
+            "the admin token is the secret ADMIN_TOKEN: set ADMIN_TOKEN_NEXT, move the clients, \
+             then set ADMIN_TOKEN; for a new secret of a database token use \
+             /api/v3/configure/token/secret"
         }
         "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
-            "the admin token is the secret ADMIN_TOKEN; make database tokens at \
+            "the admin token is the secret ADMIN_TOKEN; create database tokens at \
              /api/v3/configure/token"
         }
         path if is_known_path(path, "/api/v2", &V2) => {
-            "of the v2 API there are /api/v2/write, delete, buckets, dbrps, orgs, ready and setup; \
-             query with InfluxQL at /query"
+            "the supported paths of the v2 API are /api/v2/write, delete, buckets, dbrps, orgs, \
+             ready and setup; query with InfluxQL at /query"
         }
         path if is_known_path(path, "/api/v3", &V3) => {
-            "of the v3 API there are /api/v3/write_lp, query_influxql, query_sql, export, \
-             configure/database, configure/token, configure/token/secret, configure/quota, \
+            "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
+             export, configure/database, configure/token, configure/token/secret, configure/quota, \
              configure/backup, configure/access, backup, backup/verify, restore and recover; query \
              with InfluxQL at /query"
         }
         path if is_known_path(path, "/api/v1/prom", &["read", "write"]) => {
-            "Prometheus' remote protocol is not spoken here; write line protocol and query with \
+            "Prometheus' remote protocol is not supported; write line protocol, and query with \
              InfluxQL at /query"
         }
         path if is_known_path(path, "/debug", &["vars", "requests", "pprof"]) => {
-            "counters are at /metrics and in the answers to SHOW STATS and SHOW DIAGNOSTICS, at \
-             /query"
+            "read counters at /metrics, or with SHOW STATS and SHOW DIAGNOSTICS at /query"
         }
         _ => return None,
     })

@@ -18,7 +18,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
     let start = request.url.filled("resume").map(|text| {
         parse(text).ok_or_else(|| {
-            let hint = "use the resume of the reply before, or leave it out to start";
+            let hint = "use the value of resume in the previous response, or omit resume to start";
             ApiError::Invalid(format!("invalid resume \"{text}\": {hint}"))
         })
     });

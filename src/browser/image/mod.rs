@@ -36,17 +36,20 @@ const FRAME_BYTES: usize = 1 + 4 + 4;
 pub enum ImageError {
     /// The rows come from another release.
     #[error(
-        "the stored database is of version {0}, and this page reads version {VERSION}: open it \
-         with the page that wrote it, or forget it"
+        "the stored database has version {0}, and this page reads version {VERSION}: open the \
+         database with the page that wrote it, or delete the database"
     )]
     Version(u8),
     /// The checksum of a row does not match.
-    #[error("the stored database is damaged: the row \"{0}\" cannot be read; forget it to go on")]
+    #[error(
+        "the stored database is damaged: the row \"{0}\" cannot be read; delete the database to \
+         continue"
+    )]
     Row(String),
     /// A row is missing, or comes from another state.
     #[error(
-        "the stored database is damaged: {found} of {expected} rows, and not the ones that \
-         belong together; forget it to go on"
+        "the stored database is damaged: it has {found} rows instead of {expected}, or rows of \
+         different states; delete the database to continue"
     )]
     Rows {
         /// The number of existing rows.
@@ -55,7 +58,9 @@ pub enum ImageError {
         expected: u64,
     },
     /// Rows exist, but the row `image` is missing.
-    #[error("the stored database is damaged: its first row is missing; forget it to go on")]
+    #[error(
+        "the stored database is damaged: the first row is missing; delete the database to continue"
+    )]
     NoImage,
 }
 

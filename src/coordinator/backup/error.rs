@@ -6,13 +6,13 @@ use crate::coordinator::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     /// No whole backup has the name.
-    #[error("there is no whole backup {0}: GET /api/v3/backup?db= lists them")]
+    #[error("backup {0} does not exist or is incomplete: GET /api/v3/backup?db= lists the backups")]
     Missing(String),
     /// One request has to end before the other can begin.
     #[error("{0}")]
     Conflict(String),
     /// The backup can never become whole.
-    #[error("backup {id} cannot be finished: {why}; delete the backup and begin another")]
+    #[error("backup {id} cannot be completed: {why}; delete the backup and make a new one")]
     Unfinishable {
         /// The backup's name.
         id: String,
@@ -20,7 +20,7 @@ pub enum BackupError {
         why: String,
     },
     /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
-    #[error("the database has {limit} backups, which is the limit: delete one first")]
+    #[error("the database has {limit} backups, which is the limit: delete a backup first")]
     TooMany {
         /// The limit.
         limit: usize,

@@ -187,7 +187,10 @@ pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     let said = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
     match said == Some(checksum(object)) {
         true => Ok(()),
-        false => Err(BackupError::damaged(key, "its checksum is not that of its name").into()),
+        false => {
+            Err(BackupError::damaged(key, "its checksum differs from the checksum in its name")
+                .into())
+        }
     }
 }
 
@@ -272,7 +275,7 @@ pub(super) async fn get_map(
     let object = get(io, key.clone()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(&key))?;
     if manifest.map != checksum(&object) {
-        let why = "its checksum is not that of the manifest";
+        let why = "its checksum differs from the manifest";
         return Err(BackupError::damaged(&key, why).into());
     }
     let map = open_metadata(ObjectKind::Map, &object);

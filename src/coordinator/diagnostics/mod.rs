@@ -27,7 +27,7 @@ struct Diagnostics {
     statement: Statement,
     found: Vec<DatabaseFigures>,
     troubles: Vec<Problem>,
-    /// The Catalog's release; empty if the Catalog was not asked.
+    /// The Catalog's release; empty if no request to the Catalog was made.
     catalog_release: String,
 }
 

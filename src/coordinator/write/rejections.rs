@@ -56,15 +56,15 @@ pub enum LineRefusal {
     Columns(RegisterRefusal),
     /// The database has reached its limit of stored bytes.
     #[error(
-        "quota exceeded: {} bytes are stored, allowed are {} (stored_bytes): delete data, shorten \
-         its retention, or raise the quota",
+        "quota exceeded: {} bytes are stored, the quota is {} (stored_bytes): delete data, shorten \
+         the retention, or raise the quota",
         .0.current, .0.allowed
     )]
     Stored(StorageExceeded),
     /// The database has reached its limit of series, and the line would create another series.
     #[error(
-        "quota exceeded: about {} series are stored, allowed are {} (series), and this line would \
-         make another one: drop series, shorten the retention, or raise the quota",
+        "quota exceeded: about {} series are stored, the quota is {} (series), and this line would \
+         create another series: drop series, shorten the retention, or raise the quota",
         .0.current, .0.allowed
     )]
     Series(SeriesExceeded),

@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Function] = &[
         execution: Execution::Gathered(Gathered::CountOfSketch),
         fill: DefaultFill::Zero,
         parameters: "sketch",
-        explained: "how many distinct values, counted exactly",
+        explained: "exact number of distinct values",
         ..AGGREGATE
     },
     Function {

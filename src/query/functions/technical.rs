@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Function] = &[
     Function { name: "double_exponential_moving_average", explained: "with less lag", ..AVERAGE },
     Function {
         name: "triple_exponential_moving_average",
-        explained: "with still less lag",
+        explained: "with even less lag",
         ..AVERAGE
     },
     Function {

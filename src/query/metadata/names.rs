@@ -152,6 +152,6 @@ mod tests {
         panic!("never refused");
     }
 
-    const TEXT: &str = "the list of a measurement's names takes more than 32000000 bytes: ask for \
-        fewer with WHERE, FROM or LIMIT, or for their number with CARDINALITY";
+    const TEXT: &str = "the list of a measurement's names has more than 32000000 bytes: reduce \
+        the list with WHERE, FROM or LIMIT, or count its entries with CARDINALITY";
 }

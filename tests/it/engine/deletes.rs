@@ -1,4 +1,4 @@
-//! Tests the cached states of many series together with deletes of some of them.
+//! Tests the cached states of many series if some series are deleted.
 
 use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;

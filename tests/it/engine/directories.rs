@@ -33,7 +33,7 @@ fn directories_of_many_measurements_are_read_once() {
         shard.alarm(later_ns);
     }
     let ask = |shard: &mut Shard<MemoryStore>| {
-        // The order of measurements differs from that of the directories.
+        // The order of measurements differs from the order of the directories.
         for number in 0..MEASUREMENTS {
             let measurement = 1 + number * 1_009 % MEASUREMENTS;
             let time = TimeRange::new(0, 100);

@@ -25,8 +25,8 @@ fn lived() -> Life {
     life
 }
 
-/// Queries both measurements. Returns how often the results were correct, and how often an error
-/// named the damage.
+/// Queries both measurements. Returns the number of correct results, and the number of errors that
+/// name the damage.
 fn ask(life: &mut Life, what: &str) -> (usize, usize) {
     let mut counts = (0, 0);
     for measurement in 0..grid::MEASUREMENTS {

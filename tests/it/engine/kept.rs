@@ -202,7 +202,7 @@ fn a_refresh_reads_what_is_new() {
     };
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 9_000, 9_000));
-    // The states are large compared with so few rows. A tile is cached after a second range has
+    // The states are large compared with the few rows. A tile is cached after a second range has
     // needed it.
     assert_eq!(ask(of(9, 9_009), &mut shard), (9_000, 0, 9_000));
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
@@ -239,7 +239,7 @@ fn an_answer_outlives_the_object() {
     assert_eq!((ask(&mut shard).2, answers()), (9_000, 1));
     let mut next = life();
     assert_eq!((ask(&mut next), answers()), ((9_000, 0, 9_000), 1));
-    // The result includes the rows that another life wrote meanwhile.
+    // The result includes the rows that another life wrote in between.
     next.append(&encode(&[point(44, 3)]), &stamp(), NOW_NS).unwrap();
     assert_eq!((ask(&mut next).2, ask(&mut life()).2), (9_002, 9_002));
     next.alarm(NOW_NS + 7_200_000_000_000);

@@ -33,7 +33,7 @@ pub(super) enum Step {
     /// Makes the object a shard.
     Open,
     Write,
-    /// Repeats the last frame, as a client or the platform may.
+    /// Repeats the last frame, like a client or the platform.
     Repeat,
     Query,
     Delete,

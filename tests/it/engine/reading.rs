@@ -108,7 +108,7 @@ fn pages_past_the_limit_are_refused_and_writes_are_not() {
         assert!(object.ask(&page(query, false)).is_err());
     }
     let busy = Unavailable::Busy { waiting: PAGES_WAITING_MAX as u64 };
-    let text = "the shard has 1000 queries waiting: repeat this one later";
+    let text = "1000 queries are waiting in the shard: repeat the query later";
     assert_eq!(busy.to_string(), text);
     assert_eq!(object.ask(&page(0, true)), Ok(FromShard::Unavailable(busy)));
     assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));

@@ -35,7 +35,7 @@ fn loaded() -> (Product, MemoryPlace) {
         "CREATE USER \"u\" WITH PASSWORD 'secret of u'",
         "GRANT READ ON a TO \"u\"",
         "CREATE DATABASE dropped",
-        // Its objects are wiped a minute later.
+        // The objects are wiped a minute later.
         "DROP DATABASE dropped",
     ] {
         product.query("", q);
@@ -137,7 +137,7 @@ fn what_each_release_stored_is_opened_goes_on_and_answers_as_it_did() {
         let expected = expected(&release);
         let mut product = format::restored(&read(&release, "state.txt"));
         compare(&answers(&mut product), &expected, &release);
-        // Alarms flush and merge the rows, and the data of this build is loaded once more.
+        // Alarms flush and merge the rows, and the data of this build is loaded again.
         product.write("a", "m,host=h1,dc=d1 f=1.5 1");
         product.rest();
         product.sleep();

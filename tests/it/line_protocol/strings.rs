@@ -11,7 +11,7 @@ use tidemark::model::time::Precision;
 
 use super::oracle::{NOW_NS, points};
 
-/// The letters and the length of the short texts, of which only the accepted ones are recorded.
+/// The letters and the length of the short texts. Only the accepted texts are recorded.
 const LETTERS: [char; 6] = ['"', '\\', ',', ' ', '=', 'a'];
 const SHORT_MOST: usize = 5;
 

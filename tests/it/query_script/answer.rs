@@ -27,7 +27,7 @@ pub(super) struct Series {
     pub(super) name: Option<String>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) columns: Vec<String>,
-    /// As many cells per row as columns.
+    /// The number of cells per row equals the number of columns.
     pub(super) rows: Vec<Vec<Cell>>,
     pub(super) partial: bool,
 }

@@ -51,7 +51,7 @@ pub(crate) trait ShardObject {
     /// Discards all state that is not stored.
     fn crash(&mut self);
 
-    /// Makes storage operation `at` of the next event and all later ones fail.
+    /// Makes storage operation `at` of the next event and all later operations fail.
     fn break_storage(&mut self, at: u64, persisted: bool) {
         let _ = (at, persisted);
     }
@@ -218,7 +218,7 @@ impl World {
         number
     }
 
-    /// Starts a machine on an edge. Its results are added to the list.
+    /// Starts a machine on an edge. The results are added to the list.
     pub(crate) fn start_machine<M: Machine + 'static>(
         &mut self,
         edge: &Edge,

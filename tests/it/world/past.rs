@@ -42,7 +42,7 @@ impl World {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
 
-    /// Makes shards reject this time from now on.
+    /// Makes shards reject this time after the call.
     pub(crate) fn lose_past(&mut self, time_ns: i64) {
         self.past.iter_mut().for_each(|past| past.lost_ns = Some(time_ns));
     }

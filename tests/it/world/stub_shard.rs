@@ -24,7 +24,7 @@ pub(crate) struct Stored {
     pub(crate) closed: bool,
     pub(crate) schema_version: u64,
     pub(crate) points: BTreeMap<PointKey, BTreeMap<ColumnId, FieldValue>>,
-    /// How often a new shard was opened.
+    /// The number of times that a new shard was opened.
     pub(crate) opened: u32,
 }
 

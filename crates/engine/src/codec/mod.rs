@@ -41,7 +41,7 @@ pub enum Error {
     #[error("unknown encoding method {0}")]
     UnknownMethod(u8),
     /// A number in the encoding is outside its range.
-    #[error("encoded values contradict themselves")]
+    #[error("encoded values are inconsistent")]
     Corrupt,
     /// The encoding has more than [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
     #[error("too many encoded values")]

@@ -421,7 +421,7 @@ pub enum ReadError {
         found: FieldType,
     },
     /// The number of sources exceeds [`CURSORS_MAX`].
-    #[error("{0} sources are too many to merge: read them in batches of time")]
+    #[error("a merge of {0} sources is too large: read shorter time ranges")]
     TooManySources(usize),
 }
 

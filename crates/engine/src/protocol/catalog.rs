@@ -311,8 +311,8 @@ pub enum CatalogRefusal {
     AlreadyKilled,
     /// `DATABASES_MAX`
     #[error(
-        "databases limit exceeded: there are {current}, this request would make {requested}, the \
-         limit is {limit} (DATABASES_MAX)"
+        "databases limit exceeded: {current} databases exist, this request would make {requested}, \
+         the limit is {limit} (DATABASES_MAX); drop a database that is no longer needed"
     )]
     TooManyDatabases {
         /// `DATABASES_MAX`
@@ -324,8 +324,8 @@ pub enum CatalogRefusal {
     },
     /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
     #[error(
-        "tokens and users limit exceeded: this request would make {requested} {unit}, the limit \
-         is {limit}; remove some that are not used any more"
+        "tokens and users limit exceeded: this request would make {requested} {unit}, the limit is \
+         {limit}; delete tokens or users that are no longer used"
     )]
     TooManyGrantees {
         /// The limit.
@@ -343,8 +343,8 @@ pub enum CatalogRefusal {
     Policy(PolicyRefusal),
     /// [`CreatorQuota::databases`]
     #[error(
-        "databases quota of {name} exceeded: it has created {current}, this write would make \
-         {requested}, allowed are {limit} (databases)"
+        "databases quota of {name} exceeded: {name} has created {current} databases, this write \
+         would make {requested}, the quota is {limit} (databases)"
     )]
     TooManyOfCreator {
         /// The name of the token or user.
@@ -358,15 +358,18 @@ pub enum CatalogRefusal {
     },
     /// `CREATOR_QUOTAS_MAX`
     #[error(
-        "quotas limit exceeded: {limit} tokens and users have one of databases, which is the limit \
-         (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
+        "quotas limit exceeded: {limit} tokens and users have a databases quota, which is the \
+         limit (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
     )]
     TooManyCreatorQuotas {
         /// `CREATOR_QUOTAS_MAX`
         limit: u64,
     },
     /// The token already has two secrets.
-    #[error("the token has two secrets already, as the list of tokens says: end one of them first")]
+    #[error(
+        "the token already has two secrets: delete one of the two first; the list of tokens shows \
+         both"
+    )]
     TwoSecrets,
     /// The token has only this secret.
     #[error("the token has no other secret: revoke the token instead")]

@@ -363,7 +363,7 @@ pub enum RegisterRefusal {
     },
     /// The tag keys and field keys together exceed the maximum size of the measurement's row.
     #[error(
-        "measurement \"{measurement}\" has too many or too long column names to keep: limit \
+        "the column names of measurement \"{measurement}\" are too many or too long: limit \
          {MEASUREMENT_SCHEMA_BYTES_MAX} bytes (MEASUREMENT_SCHEMA_BYTES_MAX)"
     )]
     TooLarge {
@@ -426,8 +426,8 @@ pub enum PolicyRefusal {
     },
     /// `POLICIES_PER_DATABASE_MAX`
     #[error(
-        "retention policies limit exceeded: there are {current}, this request would make \
-         {requested}, the limit is {limit}"
+        "retention policies limit exceeded: the database has {current}, this request would make \
+         {requested}, the limit is {limit}; drop a policy that is no longer needed"
     )]
     TooMany {
         /// `POLICIES_PER_DATABASE_MAX`
@@ -456,8 +456,8 @@ pub enum PolicyRefusal {
     },
     /// `QUOTAS_PER_DATABASE_MAX`
     #[error(
-        "quotas limit exceeded: {limit} tokens and users have one on this database, which is the \
-         limit (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
+        "quotas limit exceeded: {limit} tokens and users have a quota on this database, which is \
+         the limit (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
     )]
     TooManyQuotas {
         /// `QUOTAS_PER_DATABASE_MAX`
@@ -475,10 +475,12 @@ pub enum DatabaseRefusal {
     #[error(transparent)]
     Placement(PlacementError),
     /// A restore needs a database without measurements.
-    #[error("the database is not empty: restore into a new name, or drop it first")]
+    #[error("the database is not empty: restore under a new name, or drop the database first")]
     NotEmpty,
     /// The restore of another backup is running.
-    #[error("the restore of backup {0} is still running: repeat it, or drop the database first")]
+    #[error(
+        "the restore of backup {0} is incomplete: repeat that restore, or drop the database first"
+    )]
     Restoring(String),
 }
 

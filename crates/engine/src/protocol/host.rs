@@ -65,7 +65,7 @@ pub enum Unavailable {
     #[error("storage failed: {0}")]
     Storage(String),
     /// The object reached its size limit. Reads, deletes and retention still work.
-    #[error("the shard is full: {bytes} bytes of {limit}")]
+    #[error("the shard is full ({bytes} of {limit} bytes): delete data or split its group")]
     Full {
         /// The used size, in bytes.
         bytes: u64,
@@ -73,7 +73,7 @@ pub enum Unavailable {
         limit: u64,
     },
     /// A split or another change is running.
-    #[error("the database is being changed")]
+    #[error("a change of the database is running; retry later")]
     Changing,
     /// Too many parts wait for a merge, and writes wait for that merge. The client should retry
     /// after a second.
@@ -83,7 +83,7 @@ pub enum Unavailable {
         parts: u64,
     },
     /// More pages of queries wait than a shard remembers.
-    #[error("the shard has {waiting} queries waiting: repeat this one later")]
+    #[error("{waiting} queries are waiting in the shard: repeat the query later")]
     Busy {
         /// The number of waiting queries.
         waiting: u64,

@@ -31,7 +31,7 @@ pub struct Meter {
 
 /// A rate limit of the current minute is exceeded. The shard did not execute the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{} in this minute: {current}, allowed: {allowed}", .rate.name())]
+#[error("{} in this minute: {current}, quota: {allowed}", .rate.name())]
 pub struct RateExceeded {
     /// The exceeded rate.
     pub rate: Rate,
@@ -47,7 +47,7 @@ pub struct RateExceeded {
 
 /// The limit of stored bytes is exceeded. The shard stored no rows, and a repeat fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("stored_bytes: {current}, allowed: {allowed}")]
+#[error("stored_bytes: {current}, quota: {allowed}")]
 pub struct StorageExceeded {
     /// The stored size, in bytes.
     pub current: u64,

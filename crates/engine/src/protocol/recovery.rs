@@ -220,34 +220,34 @@ pub enum RecoveryRefusal {
     #[error("database not found: {0}")]
     NoDatabase(String),
     /// The platform keeps no history for this time.
-    #[error("time must be at least two minutes and at most 30 days ago")]
+    #[error("time must be between two minutes and 30 days ago")]
     Time,
     /// Another recovery is running.
     #[error(
-        "the database is going back to another time: wait until that is done, or give it up by \
-         its \"undo\""
+        "another recovery of the database is running: wait for its end, or cancel it with its \
+         \"undo\""
     )]
     UnderWay,
     /// [`RECOVERY_SHARDS_MAX`]
     #[error(
-        "the database has {0} shards, of which {RECOVERY_SHARDS_MAX} may go back \
-         (RECOVERY_SHARDS_MAX): restore a backup"
+        "the database has {0} shards, and recovery supports at most {RECOVERY_SHARDS_MAX} \
+         (RECOVERY_SHARDS_MAX): restore a backup instead"
     )]
     TooManyShards(u64),
     /// This runtime does not support recovery.
     #[error(
-        "this runtime keeps no past of its objects: here backups are the way back \
-         (POST /api/v3/backup, POST /api/v3/restore). It says: {0}"
+        "this runtime cannot recover objects to an earlier time: use backups (POST /api/v3/backup, \
+         POST /api/v3/restore). The runtime reports: {0}"
     )]
     Unsupported(String),
     /// The platform reports an error.
-    #[error("an object cannot go back to that time: {0}")]
+    #[error("an object cannot be recovered to the requested time: {0}")]
     Failed(String),
     /// A shard's history begins after the target time. The shard may have belonged to the database
     /// at that time, or is needed to undo the recovery.
     #[error(
-        "a shard was being made at that time or just now: choose a time that is two minutes \
-         earlier or later, or wait for two minutes"
+        "a shard was being created at the requested time or just now: choose a time two minutes \
+         earlier or later, or retry in two minutes"
     )]
     BeingMade,
 }

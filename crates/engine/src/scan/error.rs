@@ -47,6 +47,6 @@ pub enum ScanError {
     #[error("the cached rows belong to another request")]
     Cached,
     /// The partial states do not have the columns that their function writes.
-    #[error("partial states of {0:?} do not have its shape")]
+    #[error("partial states of {0:?} have the wrong shape")]
     States(AggregateFunction),
 }

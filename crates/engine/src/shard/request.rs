@@ -25,7 +25,7 @@ pub struct AppendReply {
 pub enum Refusal {
     /// The shard is not open, was wiped, or knows a newer generation or schema version. The sender
     /// must refresh its state and retry.
-    #[error("the shard knows newer state than the request")]
+    #[error("the request is older than the state of the shard")]
     Stale,
     /// The frame has rows outside the shard's range. The sender must refresh the group's map and
     /// divide the rows again.

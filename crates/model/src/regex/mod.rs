@@ -36,8 +36,8 @@ pub enum InvalidRegex {
     /// deeply, or its source exceeds [`REGEX_SOURCE_BYTES_MAX`]. The last case cannot come from a
     /// query text.
     #[error(
-        "error parsing regexp: it takes more than {REGEX_COMPILED_BYTES_MAX} bytes when \
-        compiled: repeat and nest less"
+        "error parsing regexp: the compiled expression exceeds {REGEX_COMPILED_BYTES_MAX} bytes: \
+         use fewer and shorter repetitions"
     )]
     TooLarge,
 }

@@ -35,7 +35,7 @@ impl Body {
     fn duration_ns(&self) -> Result<Option<i64>, ApiError> {
         let Some(text) = &self.retention_period else { return Ok(None) };
         duration_ns(text).map(Some).ok_or_else(|| {
-            let expected = "expected a duration like 72h, 30d or none";
+            let expected = "expected a duration such as 72h or 30d, or \"none\"";
             ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
         })
     }
@@ -122,10 +122,16 @@ impl Changing {
             return invalid("name the database with the parameter db");
         };
         if url.get("data_only") == Some("true") {
-            return invalid("data_only is not supported: DROP MEASUREMENT keeps the database");
+            return invalid(
+                "data_only is not supported: delete the data with DROP MEASUREMENT, \
+                            which keeps the database",
+            );
         }
         if !matches!(url.filled("hard_delete_at"), None | Some("now" | "default")) {
-            return invalid("a database is deleted at once: leave hard_delete_at out");
+            return invalid(
+                "hard_delete_at is not supported, because a database is deleted \
+                            immediately: omit hard_delete_at",
+            );
         }
         let change = Change::DropDatabase { name: name.clone() };
         Ok(Self { name, kind: ChangeKind::Drop, change })
@@ -134,11 +140,12 @@ impl Changing {
     fn configure(body: Body) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
         if body.location.is_some() || body.jurisdiction.is_some() {
-            let why = "a database does not move: location and jurisdiction are given at creation";
+            let why = "location and jurisdiction of a database cannot change: set them when you \
+                       create the database";
             return Err(ApiError::Invalid(why.to_owned()));
         }
         if body.shards.is_none() && duration_ns.is_none() {
-            let why = "nothing to change: give shards, retention_period or both";
+            let why = "the request changes nothing: set shards, retention_period or both";
             return Err(ApiError::Invalid(why.to_owned()));
         }
         let (database, shards) = (body.db.clone(), body.shards);

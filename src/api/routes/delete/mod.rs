@@ -83,7 +83,8 @@ impl Handler for DeleteHandler {
         let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(statement @ Statement::Delete(_)) = statement else {
-            return Err(ApiError::Internal("the predicate makes no statement".to_owned()));
+            let why = "the predicate cannot be converted to a DELETE statement";
+            return Err(ApiError::Internal(why.to_owned()));
         };
         let want = Want::Policy(self.policy.clone());
         self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
@@ -127,8 +128,8 @@ fn statement(
     text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
     for Equality { key, value } in equalities.iter().filter(|e| e.key != MEASUREMENT) {
         if key.starts_with('_') && matches!(key.as_str(), "_field" | "_value" | "_time") {
-            let why = "a deletion takes whole points: name the measurement and tags, and the time \
-                       by start and stop";
+            let why = "a delete removes whole points: select them by measurement and tags, and by \
+                       time with start and stop";
             return Err(ApiError::Invalid(format!("the key {key} is not supported: {why}")));
         }
         text.push_str(&format!(" AND {} = {}", quote::ident(key), quote::string(value)));

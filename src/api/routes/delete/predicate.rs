@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
     }
     match reader.peek() {
         None => Ok(equalities),
-        Some(_) => Err(reader.bad("expected AND or the end")),
+        Some(_) => Err(reader.bad("expected AND or the end of the predicate")),
     }
 }
 
@@ -88,7 +88,7 @@ impl Reader<'_> {
     }
 
     fn equality(&mut self) -> Result<Equality, ApiError> {
-        let key = self.name("expected the key of a tag, or _measurement")?;
+        let key = self.name("expected a tag key or _measurement")?;
         for operator in ["!=", "=~", "!~", "<", ">"] {
             if self.takes(operator) {
                 return Err(self.bad(&format!("the operator {operator} is not supported yet")));
@@ -137,7 +137,7 @@ impl Reader<'_> {
                 other => text.push(other),
             }
         }
-        Err(self.bad("a text in quotes does not end"))
+        Err(self.bad("a quoted text has no closing quote"))
     }
 
     fn bad(&self, why: &str) -> ApiError {
@@ -178,17 +178,17 @@ mod tests {
         for (text, why) in [
             ("a", "expected = after a key at byte 1"),
             ("a=", "expected a value after = at byte 2"),
-            ("=b", "expected the key of a tag, or _measurement at byte 0"),
-            ("a=b AND", "expected the key of a tag, or _measurement at byte 7"),
+            ("=b", "expected a tag key or _measurement at byte 0"),
+            ("a=b AND", "expected a tag key or _measurement at byte 7"),
             ("a=b OR c=d", "the logical operator OR is not supported yet at byte 4"),
             ("a!=b", "the operator != is not supported yet at byte 3"),
             ("a=~/b/", "the operator =~ is not supported yet at byte 3"),
             ("a>1", "the operator > is not supported yet at byte 2"),
             ("(a=b", "expected AND or ) at byte 4"),
-            ("a=b)", "expected AND or the end at byte 3"),
-            ("a=b c=d", "expected AND or the end at byte 4"),
-            ("a=\"b", "a text in quotes does not end at byte 2"),
-            ("a=\"\\x\"", "a text in quotes does not end at byte 2"),
+            ("a=b)", "expected AND or the end of the predicate at byte 3"),
+            ("a=b c=d", "expected AND or the end of the predicate at byte 4"),
+            ("a=\"b", "a quoted text has no closing quote at byte 2"),
+            ("a=\"\\x\"", "a quoted text has no closing quote at byte 2"),
         ] {
             let expected = format!("invalid predicate: {why} of {text:?}");
             assert_eq!(parsed(text), Err(expected), "{text}");

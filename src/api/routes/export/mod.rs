@@ -152,7 +152,8 @@ impl Exporting {
             Some("") => Some(None),
             Some(text) => {
                 let parsed = Position::parse(text);
-                let wrong = || ApiError::Invalid("after is not from a response".to_owned());
+                let why = "after must be a value from an earlier response";
+                let wrong = || ApiError::Invalid(why.to_owned());
                 Some(Some(parsed.ok_or_else(wrong)?))
             }
         };
@@ -347,7 +348,7 @@ fn response(body: Vec<u8>) -> Response {
 fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
     parsed.ok_or_else(|| {
-        let expected = "expected nanoseconds or a time like 2024-01-31T12:00:00Z";
+        let expected = "expected nanoseconds or a time such as 2024-01-31T12:00:00Z";
         ApiError::Invalid(format!("invalid {name} \"{text}\": {expected}"))
     })
 }

@@ -85,7 +85,7 @@ fn prepare(body: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
     let StatementQuery { query, transaction } = decode(&any.value)?;
     no_transaction(transaction)?;
     if metadata.is_influxql {
-        let text = "InfluxQL is not prepared here: send it as a statement";
+        let text = "InfluxQL statements cannot be prepared: send the statement without preparation";
         return Err(ApiError::NotImplemented(text.to_owned()));
     }
     let question = metadata.sql_query(&query, Vec::new())?;
@@ -104,8 +104,8 @@ pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>,
     let descriptor = messages.first().and_then(|message| message.descriptor.clone());
     let any: Any = decode(&descriptor.unwrap_or_default().command)?;
     if any.sql_name() != Some("CommandPreparedStatementQuery") {
-        let text = "a DoPut binds values to a prepared query here, and nothing else: write line \
-                    protocol at /api/v3/write_lp";
+        let text = "DoPut supports only values for a prepared query: to write points, send line \
+                    protocol to /api/v3/write_lp";
         return Err(ApiError::Invalid(text.to_owned()));
     }
     let Handle { handle } = decode(&any.value)?;

@@ -240,7 +240,7 @@ impl FlightRequest {
 /// Returns the error for an unsupported command or action.
 pub(super) fn not_known(any: &Any) -> ApiError {
     let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
-    ApiError::Invalid(format!("\"{name}\" is not carried out here"))
+    ApiError::Invalid(format!("\"{name}\" is not supported"))
 }
 
 /// Refuses a statement within a transaction, since the server does not support transactions.
@@ -250,7 +250,9 @@ pub(super) fn not_known(any: &Any) -> ApiError {
 pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiError> {
     match transaction.is_none_or(|id| id.is_empty()) {
         true => Ok(()),
-        false => Err(ApiError::Invalid("there are no transactions here".to_owned())),
+        false => Err(ApiError::Invalid(
+            "transactions are not supported: send statements without a transaction".to_owned(),
+        )),
     }
 }
 
@@ -396,7 +398,7 @@ mod tests {
         assert!(text(other).contains("query_type is \"flux\""));
         assert_eq!(text(br#"{"sql_query":"SELECT 1"}"#), NO_DATABASE);
         let unknown = of_sql("CommandStatementUpdate", &empty).encode_to_vec();
-        assert!(text(&unknown).contains("CommandStatementUpdate\" is not carried out here"));
+        assert!(text(&unknown).contains("CommandStatementUpdate\" is not supported"));
         let two = metadata(&[("database", "d"), ("bucket", "e")]).unwrap_err();
         assert!(two.to_string().starts_with("More than one headers are found in request"));
     }

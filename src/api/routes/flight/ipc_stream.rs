@@ -130,8 +130,8 @@ fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::TooHeavy(format!(
-        "a batch of rows of this answer has {bytes} bytes, more than {FLIGHT_MESSAGE_BYTES_MAX}: \
-         select fewer columns, or use format=arrow at /api/v3/query_sql"
+        "a batch of the result has {bytes} bytes, more than {FLIGHT_MESSAGE_BYTES_MAX}: select \
+         fewer columns, or use format=arrow at /api/v3/query_sql"
     )))
 }
 

@@ -49,13 +49,13 @@ use flight_request::{FlightRequest, Metadata, decode};
 use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
 use reading::{Progress, Purpose, Reading};
 
-const NO_GRPC_WEB: &str = "Flight is answered as gRPC-Web here (application/grpc-web+proto or \
-                           application/grpc-web-text): clients of gRPC connect through \
-                           `npx tidemark flight` (docs/FLIGHT.md)";
-const NO_METHOD: &str = "of Flight there are Handshake, GetFlightInfo, GetSchema, DoGet, DoAction and \
-                         DoPut here";
-const NO_BEARER: &str = "a user's password is no bearer token: send it as Basic with every call, or \
-                         connect with a token";
+const NO_GRPC_WEB: &str = "this server supports Flight as gRPC-Web only \
+                           (application/grpc-web+proto or application/grpc-web-text): connect gRPC \
+                           clients through `npx tidemark flight` (docs/FLIGHT.md)";
+const NO_METHOD: &str = "the server supports the Flight methods Handshake, GetFlightInfo, \
+                         GetSchema, DoGet, DoAction and DoPut";
+const NO_BEARER: &str = "a user's password is not a bearer token: send name and password as Basic \
+                         with every call, or connect with a token";
 
 #[derive(Debug)]
 struct FlightHandler {
@@ -176,7 +176,7 @@ impl Handler for FlightHandler {
             }
             // A call that reads no database needs a fresh identification of the caller.
             _ if caller.needs_lookup() => {
-                Err(AuthError::Unverified("the Catalog was not asked".to_owned()))
+                Err(AuthError::Unverified("no request to the Catalog was made".to_owned()))
             }
             _ => Ok(()),
         }
@@ -326,7 +326,8 @@ fn described(
     settings: &Settings,
 ) -> Result<(FlightRequest, Vec<u8>), ApiError> {
     if !descriptor.path.is_empty() {
-        return Err(ApiError::NotImplemented("no flight has a path here: send a command".into()));
+        let why = "flights cannot be selected by a path: send a command";
+        return Err(ApiError::NotImplemented(why.to_owned()));
     }
     let flight_request =
         FlightRequest::of_command(&decode(&descriptor.command)?, metadata, settings)?;
@@ -353,7 +354,10 @@ fn described(
 fn timeout_ns(text: &str) -> Result<i64, ApiError> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();
-        ApiError::Invalid(format!("grpc-timeout is \"{text}\": expected such as 250m, or 10S"))
+        ApiError::Invalid(format!(
+            "grpc-timeout is \"{text}\": expected digits and a unit, such as \
+                                   250m or 10S"
+        ))
     };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let unit_ns = match unit {

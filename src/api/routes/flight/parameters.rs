@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::response::time::rfc3339;
 
-const UNREAD: &str = "the parameters are no batch of Arrow";
+const UNREAD: &str = "the parameters are not an Arrow record batch";
 
 struct Column {
     name: String,
@@ -109,7 +109,11 @@ fn row(
 ) -> Result<Vec<(String, ParamKind)>, ApiError> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
     if batch.compression().is_some() {
-        return Err(ApiError::Invalid("compressed parameters are not read here".to_owned()));
+        return Err(ApiError::Invalid(
+            "compressed parameters are not supported: send the parameters \
+                                      without compression"
+                .to_owned(),
+        ));
     }
     let mut nodes = batch.nodes().into_iter().flatten();
     let mut buffers = batch.buffers().into_iter().flatten().map(|buffer| {
@@ -122,7 +126,10 @@ fn row(
         let node = nodes.next().ok_or_else(unread)?;
         let value = match kind {
             None => {
-                let text = format!("the parameter \"{name}\" is of a type that none has here");
+                let text = format!(
+                    "the parameter \"{name}\" has an unsupported type: use a \
+                                    number, a string, a boolean or a timestamp"
+                );
                 return Err(ApiError::Invalid(text));
             }
             Some(Kind::Null) => ParamKind::Null(0),

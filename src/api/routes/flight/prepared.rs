@@ -36,8 +36,9 @@ impl Prepared {
     pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
-        let signing =
-            signing.ok_or_else(|| ApiError::Internal("no key to sign with".to_owned()))?;
+        let signing = signing.ok_or_else(|| {
+            ApiError::Internal("no admin token is configured to sign with".to_owned())
+        })?;
         let mut handle = signing.finalize().into_bytes().to_vec();
         handle.extend(statement);
         Ok(handle)
@@ -51,7 +52,8 @@ impl Prepared {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
         });
-        let text = "the handle of this prepared statement was not made here: prepare it again";
+        let text = "the handle of the prepared statement has no valid signature of this server: \
+                    prepare the statement again";
         let wrong = || ApiError::Invalid(text.to_owned());
         let (_, statement) = known.ok_or_else(wrong)?;
         Self::decode(statement).map_err(|_| wrong())
@@ -140,7 +142,7 @@ impl Placeholders {
         if self.names.len() > PLACEHOLDERS_MAX {
             return Err(ApiError::Invalid(format!(
                 "the statement has more than {PLACEHOLDERS_MAX} parameters (PLACEHOLDERS_MAX): \
-                 write some of the values into its text"
+                 write some of the values into the text of the statement"
             )));
         }
         Ok(())
@@ -160,7 +162,7 @@ impl Placeholders {
         }
         if columns.len() != self.names.len() {
             return Err(ApiError::Invalid(format!(
-                "the statement has {} parameters, and {} were given",
+                "the statement has {} parameters, and the request contains {} values",
                 self.names.len(),
                 columns.len()
             )));

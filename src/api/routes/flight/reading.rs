@@ -201,8 +201,8 @@ impl Reading {
         };
         lines.append(&mut bytes);
         if lines.len() > FLIGHT_MESSAGE_BYTES_MAX {
-            let text = "these tables and their columns are too many for one list: ask for \
-                        fewer tables by a pattern";
+            let text = "the list of tables and columns is too long: select fewer tables with a \
+                        pattern";
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
         if self.is_answered {

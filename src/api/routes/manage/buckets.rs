@@ -51,7 +51,8 @@ pub(super) fn plan(
     match request.method.as_str() {
         "PATCH" => {
             if let Some(name) = request.text("name").filter(|name| !has_name(bucket, found, name)) {
-                let why = "a bucket is a database's policy, and neither changes its name";
+                let why = "a bucket is a database's retention policy, and databases and policies \
+                           cannot be renamed";
                 return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {why}")));
             }
             let mut changes = Vec::new();
@@ -163,12 +164,12 @@ fn rules(body: &Value) -> Result<Option<(i64, i64)>, ApiError> {
         Some(seconds) => {
             let ns = seconds.as_i64().filter(|seconds| *seconds >= 0);
             let ns = ns.and_then(|seconds| seconds.checked_mul(S_NS));
-            ns.ok_or_else(|| bad_rules("durations are whole seconds from 0"))
+            ns.ok_or_else(|| bad_rules("durations must be whole seconds of at least 0"))
         }
     };
     let (duration_ns, shard_ns) = (seconds("everySeconds")?, seconds("shardGroupDurationSeconds")?);
     if duration_ns != 0 && duration_ns < H_NS {
-        let why = "expiration seconds must be 0 (for ever) or at least one hour";
+        let why = "everySeconds must be 0 (keep points permanently) or at least 3600";
         return Err(ApiError::Unprocessable(why.to_owned()));
     }
     Ok(Some((duration_ns, shard_ns)))

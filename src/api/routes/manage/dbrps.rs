@@ -93,7 +93,8 @@ fn change(
 ) -> Result<ManagePlan, ApiError> {
     let (database, policy) = (bucket.database.to_owned(), bucket.policy.name.clone());
     if request.text("retention_policy").is_some_and(|name| name != policy) {
-        let why = "a mapping keeps its policy: create the bucket of the other one";
+        let why = "the retention policy of a mapping cannot change: create a bucket for the other \
+                   policy";
         return Err(ApiError::Unprocessable(why.to_owned()));
     }
     let mut changes = Vec::new();

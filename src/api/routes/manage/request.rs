@@ -140,7 +140,7 @@ impl ManageRequest {
     ) -> Result<Option<&'b Bucket<'a>>, ApiError> {
         let Some(id) = self.id.as_deref() else { return Ok(None) };
         let Some(wanted) = policy_id(id) else {
-            return Err(ApiError::Invalid(format!("invalid id \"{id}\": it has 16 hex digits")));
+            return Err(ApiError::Invalid(format!("invalid id \"{id}\": expected 16 hex digits")));
         };
         let found = buckets.iter().find(|bucket| bucket.policy.id == wanted);
         found.map(Some).ok_or_else(|| not_found(id))

@@ -57,9 +57,9 @@ const fn metric(
 #[rustfmt::skip]
 const METRICS: &[Metric] = &[
     metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
-        "Bytes of storage of the database's own object."),
+        "Bytes stored in the database's own object."),
     metric("database", "lastBackup", "tidemark_last_backup_seconds", Kind::Gauge,
-        "When the last backup of the schedule was whole; 0 before the first."),
+        "Unix time of the last complete scheduled backup; 0 before the first backup."),
     metric("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
         "Measurements of all policies."),
     metric("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,
@@ -67,23 +67,23 @@ const METRICS: &[Metric] = &[
     metric("database", "rowsWritten", "tidemark_database_storage_rows_written", Kind::Counter,
         "Storage rows billed as written by the database's own object since it woke."),
     metric("database", "shardsSilent", "tidemark_shards_silent", Kind::Gauge,
-        "Shards that could not be asked: their metrics are missing."),
+        "Shards that did not respond, so that their metrics are missing."),
     metric("database", "troubles", "tidemark_database_troubles", Kind::Gauge,
-        "Jobs of the database's own object that were set aside; SHOW DIAGNOSTICS names them."),
+        "Failed jobs of the database's own object; SHOW DIAGNOSTICS lists them."),
     metric("quota", "allowed", "tidemark_quota_allowed", Kind::Gauge,
-        "What the limit allows."),
+        "The configured value of the quota."),
     metric("quota", "used", "tidemark_quota_used", Kind::Gauge,
-        "What was used of it, of a rate in this minute."),
+        "The current use of the quota; for a rate, the use in the current minute."),
     metric("shard", "writePointsOk", "tidemark_points_written", Kind::Counter,
         "Points accepted."),
     metric("shard", "writeReqOk", "tidemark_frames_written", Kind::Counter,
-        "Batches accepted, one for each shard that a request has points for."),
+        "Batches accepted: one per request and shard that receives points."),
     metric("shard", "rowsRead", "tidemark_storage_rows_read", Kind::Counter,
         "Storage rows billed as read."),
     metric("shard", "rowsWritten", "tidemark_storage_rows_written", Kind::Counter,
         "Storage rows billed as written."),
     metric("shard", "flushes", "tidemark_flushes", Kind::Counter,
-        "Times that the memtable was written as a part."),
+        "Flushes of the memtable to a part."),
     metric("shard", "compactions", "tidemark_compactions", Kind::Counter,
         "Merges of parts."),
     metric("shard", "diskBytes", "tidemark_stored_bytes", Kind::Gauge,
@@ -91,15 +91,15 @@ const METRICS: &[Metric] = &[
     metric("shard", "memoryBytes", "tidemark_memory_bytes", Kind::Gauge,
         "Bytes held by memtable and caches."),
     metric("shard", "parts", "tidemark_parts", Kind::Gauge,
-        "Sorted parts at rest."),
+        "Sorted parts in storage."),
     metric("shard", "tombstones", "tidemark_pending_deletes", Kind::Gauge,
-        "Deletes whose rows are still stored."),
+        "Deletes whose rows still occupy storage."),
     metric("shard", "walBytes", "tidemark_wal_bytes", Kind::Gauge,
         "Bytes of the log that are not flushed yet."),
     metric("shard", "walFrames", "tidemark_wal_frames", Kind::Gauge,
         "Batches of the log that are not flushed yet."),
     metric("shard", "troubles", "tidemark_troubles", Kind::Gauge,
-        "Jobs that were set aside and blocks found damaged; SHOW DIAGNOSTICS names them."),
+        "Failed jobs and damaged blocks; SHOW DIAGNOSTICS lists them."),
 ];
 
 impl Exposition {
@@ -182,9 +182,9 @@ fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mu
     // Writing to a string never fails.
     let _ = write!(
         text,
-        "# TYPE {name} histogram\n# HELP {name} From the first byte to the last of the answer.\n\
-         {buckets}{name}_sum{{{database}}} {sum}\n\
-         {name}_count{{{database}}} {reached}\n"
+        "# TYPE {name} histogram\n# HELP {name} Seconds from the first byte of the request to the \
+         last byte of the response.\n{buckets}{name}_sum{{{database}}} \
+         {sum}\n{name}_count{{{database}}} {reached}\n"
     );
 }
 
@@ -280,18 +280,29 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         durations.writes.counts = [4, 0, 1, 0, 0, 0, 0, 2];
         durations.writes.sum_ns = 121_500_000_000;
         let text = Exposition::OpenMetrics.text(&[], Some(("a\"", &durations)));
-        let expected = "\
-# TYPE tidemark_write_duration_seconds histogram
-# HELP tidemark_write_duration_seconds From the first byte to the last of the answer.
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.005\"} 4
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.02\"} 4
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.1\"} 5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.5\"} 5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"2.0\"} 5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"10.0\"} 5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"60.0\"} 5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"+Inf\"} 7
-tidemark_write_duration_seconds_sum{database=\"a\\\"\"} 121.5
+        let expected = "# TYPE tidemark_write_duration_seconds histogram
+# HELP \
+                        tidemark_write_duration_seconds Seconds from the first byte of the request \
+                        to the last byte of the \
+                        response.
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.005\"} \
+                        4
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.02\"} \
+                        4
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.1\"} \
+                        5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.5\"} \
+                        5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"2.0\"} \
+                        5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"10.0\"} \
+                        5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"60.0\"} \
+                        5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"+Inf\"} \
+                        7
+tidemark_write_duration_seconds_sum{database=\"a\\\"\"} \
+                        121.5
 tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
 ";
         assert!(text.starts_with(expected), "{text}");

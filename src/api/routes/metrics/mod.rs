@@ -33,7 +33,8 @@ struct MetricsHandler {
 /// [`ApiError::Invalid`] for a missing `db`. Each database is scraped separately, because a scrape
 /// of all databases would wake all objects at the same time.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    let missing = "name the database with the parameter db; /metrics/targets lists one target each";
+    let missing = "name the database with the parameter db; /metrics/targets lists all databases \
+                   as targets";
     let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;
     let database = database.to_owned();
     let statement = Statement::ShowStats { database: Some(database.clone()), module: None };

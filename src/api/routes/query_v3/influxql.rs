@@ -35,9 +35,9 @@ const NO_DATABASE: &str =
     "must specify a 'db' parameter, or provide the database in the InfluxQL query";
 /// The error message for a text that is not exactly one statement (InfluxDB's message).
 const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
-const PARQUET: &str = "format=parquet is written by the SQL Worker, which is not bound here: run \
-                       `npm run sql` once and start or deploy again (docs/SQL.md), or take arrow, \
-                       csv, json, jsonl or pretty";
+const PARQUET: &str = "format=parquet needs SQL, which the server does not have: run `npm run \
+                       sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
+                       jsonl or pretty";
 
 #[derive(Debug, Default)]
 struct InfluxqlHandler {

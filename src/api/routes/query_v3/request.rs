@@ -71,7 +71,7 @@ pub enum RequestError {
     #[error("duplicate field `{0}`")]
     Twice(&'static str),
     /// The body is not a valid JSON object.
-    #[error("the body is not what is expected: {0}")]
+    #[error("the body is not valid: {0}")]
     Body(String),
     /// `params` is not a JSON object.
     #[error("invalid params: {0}; expected a JSON object of names and values")]
@@ -263,9 +263,9 @@ mod tests {
             ("db=d&q=a&params={\"a\":[1]}", "", "invalid value of $a: "),
             ("db=d&q=a&params={\"a\":{}}", "", "invalid value of $a: "),
             ("db=d&q=a&format=xml", "", "unknown format \"xml\""),
-            ("db=d&q=a", "{", "the body is not what is expected: EOF"),
-            ("", r#"{"q":1}"#, "the body is not what is expected: invalid type"),
-            ("", r#"{"q":"a","q":"b"}"#, "the body is not what is expected: duplicate field `q`"),
+            ("db=d&q=a", "{", "the body is not valid: EOF"),
+            ("", r#"{"q":1}"#, "the body is not valid: invalid type"),
+            ("", r#"{"q":"a","q":"b"}"#, "the body is not valid: duplicate field `q`"),
         ] {
             let error = parse(&[], url, body).unwrap_err();
             assert!(error.starts_with(text), "{url} {body}: {error}");

@@ -31,7 +31,8 @@ impl Shape {
     pub(super) fn of(statement: &Statement, database: Option<&str>) -> Result<Self, ApiError> {
         match statement {
             Statement::Select(select) if select.into.is_some() => {
-                let text = "SELECT … INTO is not carried out here: POST it to /query";
+                let text = "this route does not support SELECT … INTO: send the statement with \
+                            POST to /query";
                 Err(ApiError::Invalid(text.to_owned()))
             }
             Statement::ShowDatabases => Ok(Self::Databases),
@@ -49,9 +50,9 @@ impl Shape {
             | Statement::ShowCardinality(_)
             | Statement::ShowQueries => Ok(Self::Rows),
             other => Err(ApiError::Invalid(format!(
-                "'{other}' is not carried out here, which takes SELECT, EXPLAIN and SHOW of \
+                "this route does not support '{other}', only SELECT, EXPLAIN and SHOW for \
                  measurements, keys, values, series, databases, retention policies and queries: \
-                 POST it to /query"
+                 send the statement with POST to /query"
             ))),
         }
     }

@@ -93,7 +93,12 @@ fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), A
     let expires_ns = match body.expiry_secs {
         None => i64::MAX,
         Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
-        Some(_) => return invalid("expiry_secs must be above 0; leave it out for never"),
+        Some(_) => {
+            return invalid(
+                "expiry_secs must be above 0; omit expiry_secs for a token that \
+                                   never expires",
+            );
+        }
     };
     let token = new_secret(platform)?;
     let grants = Grants { admin: false, permissions };
@@ -181,14 +186,20 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
 /// Parses a permission of the request into one permission for each resource.
 fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
     if body.resource_type != "db" {
-        return invalid("resource_type must be \"db\"; the admin token is the secret ADMIN_TOKEN");
+        return invalid(
+            "resource_type must be \"db\"; for an admin token set the secret \
+                        ADMIN_TOKEN",
+        );
     }
     let has = |action: &str| body.actions.iter().any(|given| given == action);
     let (read, write, metrics) = (has("read"), has("write"), has("metrics"));
     let known = ["read", "write", "metrics"];
     let are_known = body.actions.iter().all(|action| known.contains(&action.as_str()));
     if !are_known || body.actions.is_empty() {
-        return invalid("actions must be some of \"read\", \"write\" and \"metrics\"");
+        return invalid(
+            "actions must contain one or more of \"read\", \"write\" and \"metrics\", \
+                        and no other value",
+        );
     }
     for resource in &body.resource_identifier {
         let (database, policy) = match name::split_bucket(resource) {
@@ -201,7 +212,10 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
             return invalid(&format!("invalid resource \"{resource}\": {expected}"));
         }
         if metrics && policy.is_some() {
-            return invalid("metrics are of a whole database: name it without a policy");
+            return invalid(
+                "the action metrics applies to a whole database: name the database \
+                            without a policy",
+            );
         }
         out.push(Permission { database, policy, read, write, metrics });
     }

@@ -41,8 +41,8 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
             Ok(Box::new(TaskHandler::run(|io| end(io, name, hash))))
         }
         _ => invalid(
-            "name the token with the parameter token_name, and which of its secrets with hash, as \
-             the list of tokens has it",
+            "name the token with the parameter token_name, and the secret with hash, as in the \
+             list of tokens",
         ),
     }
 }
@@ -52,7 +52,7 @@ fn new_rotation(body: Body, platform: &dyn Platform) -> Result<(String, Rotation
     let keep_s = body.keep_secs.unwrap_or(SECRET_KEPT_S);
     if !(0..=SECRET_KEPT_S_MAX).contains(&keep_s) {
         return invalid(&format!(
-            "keep_secs must be from 0 (the old secret ends at once) to {SECRET_KEPT_S_MAX}"
+            "keep_secs must be from 0 (the old secret expires immediately) to {SECRET_KEPT_S_MAX}"
         ));
     }
     let now_ns = platform.now_ns();
@@ -84,6 +84,9 @@ async fn rotate(io: Io, token: String, rotation: Rotation) -> Result<Response, A
 async fn end(io: Io, name: String, hash: String) -> Result<Response, ApiError> {
     let message = ToCatalog::EndSecret { name: name.clone(), hash: hash.clone() };
     dropped(change(&io, &message).await?, || {
-        ApiError::NotFound(format!("no token \"{name}\" has the secret of hash {hash}"))
+        ApiError::NotFound(format!(
+            "token \"{name}\" has no secret with hash {hash}: see the list \
+                                    of tokens"
+        ))
     })
 }

@@ -254,11 +254,12 @@ impl Writing {
         match self.not_created {
             None => format!(": create it with {statement}"),
             Some(NotCreated::ByNobody) => format!(
-                ": writes create none here (AUTO_CREATE_DATABASES=false): create it with {statement}"
+                ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
+                 {statement}"
             ),
             Some(NotCreated::ByCaller) => format!(
-                ": {} may write to some of its policies only, and so does not create it: create \
-                 it with {statement}, or write with a token for all of the database",
+                ": {} may write to some of its policies only, and therefore cannot create it: \
+                 create it with {statement}, or write with a token for the whole database",
                 self.machine.request().principal.name
             ),
         }

@@ -236,10 +236,10 @@ fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     Some(if retention.absent {
         let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };
         format!(
-            "{older} older than {since}: database \"{}\" does not exist yet, and one that a write \
-             creates keeps points for {kept} (AUTO_CREATE_RETENTION); create it first, to keep \
-             points for ever: CREATE DATABASE {database}{with}, or set AUTO_CREATE_RETENTION to \
-             as long as you need (INF is for ever)",
+            "{older} older than {since}: database \"{}\" does not exist yet, and a database that a \
+             write creates keeps points for {kept} (AUTO_CREATE_RETENTION); to keep points \
+             permanently, first run CREATE DATABASE {database}{with}, or set AUTO_CREATE_RETENTION \
+             to INF",
             to.database
         )
     } else {

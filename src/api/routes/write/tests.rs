@@ -67,7 +67,10 @@ fn lines_are_named_in_order_whoever_refused_them() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
     assert!(lines[1].starts_with("error parsing line 2 (1-based): missing fields"), "{text}");
-    assert!(lines[2].starts_with("error writing line 4 (1-based): measurement"), "{text}");
+    assert!(
+        lines[2].starts_with("error writing line 4 (1-based): the column names of measurement"),
+        "{text}"
+    );
     assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
     assert_eq!(lines[4], "5 points written, 3 lines rejected");
     assert!(!rejected.all_or_nothing && !rejected.all_outside_retention);

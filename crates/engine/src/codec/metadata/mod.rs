@@ -28,17 +28,17 @@ use serde::de::DeserializeOwned;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bytes end early, continue after the end, or contain an impossible length.
-    #[error("metadata of the wrong length")]
+    #[error("the metadata has the wrong length")]
     Length,
     /// A text is not UTF-8, or a flag is neither 0 nor 1.
-    #[error("metadata with an impossible value")]
+    #[error("the metadata has an invalid value")]
     Value,
     /// The format does not support the type: units, characters, raw bytes and self-describing
     /// types.
-    #[error("metadata of a type without a form")]
+    #[error("the metadata has a type that the format does not support")]
     Unsupported,
     /// An error that serde reports, such as a missing field or an unknown variant.
-    #[error("metadata that does not fit: {0}")]
+    #[error("the metadata does not match: {0}")]
     Shape(String),
 }
 

@@ -62,15 +62,16 @@ const UNSAID: u8 = 0;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
-    #[error("a message of {0} bytes is cut short or too long")]
+    #[error("a message of {0} bytes is truncated or too long")]
     Length(usize),
     /// The version is older than [`VERSION_MIN`] or newer than [`VERSION_MAX`].
     #[error(
-        "protocol version {0} is not spoken here (this end speaks {VERSION_MIN} to {VERSION_MAX})"
+        "protocol version {0} is not supported (this release supports {VERSION_MIN} to \
+         {VERSION_MAX})"
     )]
     Version(u8),
     /// The message is for another kind of object.
-    #[error("a message of direction {0} does not belong here")]
+    #[error("a message has the unexpected direction {0}")]
     Direction(u8),
     /// The sender could not encode its message.
     #[error("a message could not be encoded: {0}")]

@@ -107,7 +107,11 @@ impl Wire for Mute {
 
 #[test]
 fn what_cannot_be_encoded_arrives_as_the_error_that_it_is() {
-    let why = EnvelopeError::Unsaid("metadata of a type without a form".to_owned());
+    let why = EnvelopeError::Unsaid(
+        "the metadata has a type that the format does not \
+                                     support"
+            .to_owned(),
+    );
     let bytes = encode(&Mute { sign: 'x' });
     assert_eq!(decode::<Mute>(&bytes), Err(why.clone()));
     assert_eq!(decode::<FromShard>(&bytes), Err(why.clone()), "whoever reads it");

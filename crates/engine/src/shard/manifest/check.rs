@@ -14,14 +14,14 @@ pub enum InvariantError {
     #[error("parts {0:?} and {1:?} overlap in time and sequence")]
     Interleaved(PartId, PartId),
     /// A listed or held value has no row.
-    #[error("value {0} has no row")]
+    #[error("the value with key {0} has no row")]
     NoRow(u64),
     /// A row belongs to two values, is used and also free or reserved, or has a key that was never
     /// assigned.
-    #[error("row {0} of the values is given twice, or never was")]
+    #[error("value row {0} is used twice, or was never assigned")]
     Row(u64),
     /// A job's input does not exist, or belongs to two merges.
-    #[error("part {0:?} is not one that a job can merge")]
+    #[error("part {0:?} cannot be an input of a merge job")]
     Input(PartId),
 }
 

@@ -24,10 +24,10 @@ const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// The bytes are too short, or the checksum is wrong.
-    #[error("its checksum is wrong")]
+    #[error("the manifest has a wrong checksum")]
     Damaged,
     /// Another release wrote the manifest.
-    #[error("it has version {0}, which this release cannot read")]
+    #[error("the manifest has version {0}, which this release cannot read")]
     Version(u8),
     /// The checksum is correct, but the content cannot be decoded.
     #[error("the content is not a manifest")]
