@@ -20,7 +20,7 @@ use crate::catalog::Catalog;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::continuous::Runner;
 use crate::database::Database;
-use crate::model::configurable_limits::Limits;
+use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{ALARMS_PER_REQUEST_MAX, MEMTABLE_BYTES_MAX};
 use crate::protocol::call::{
@@ -363,17 +363,25 @@ impl InProcess {
         Reply { id, result: Ok(answer) }
     }
 
-    /// Makes a ticket's calls until the ticket is done.
+    /// Makes a ticket's calls until the ticket is done. As on Cloudflare, calls above the limit of an
+    /// event fail.
     fn drive(&mut self, host: &mut dyn Host, ticket: Ticket, step: Step<Vec<u8>>) -> Vec<u8> {
         let mut step = step;
         let mut calls = VecDeque::new();
+        let mut made = 0;
         loop {
             match step {
                 Step::Done(answer) => return answer,
                 Step::Calls(more) => calls.extend(more),
             }
             let Some(call) = calls.pop_front() else { return Vec::new() };
-            let reply = self.deliver(call);
+            made += usize::from(call.to.is_counted());
+            let reply = match self.platform.limits().check(Limit::Calls, 0, made) {
+                Ok(()) => self.deliver(call),
+                Err(why) => {
+                    Reply { id: call.id, result: Err(CallFailure::Failed(why.to_string())) }
+                }
+            };
             step = host.resume(&self.platform, ticket, reply);
         }
     }
