@@ -63,7 +63,7 @@ export function faultsOf(packages, rules, parse) {
 }
 
 /** The folders with a lock file and a deny.toml. */
-const folders = ['.', 'sql'];
+const folders = ['.', 'native'];
 
 /** Returns the faults and the number of all crates of this repository. */
 export async function crateFaults() {

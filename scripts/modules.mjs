@@ -103,9 +103,11 @@ export async function buildWorker(binder, folder, profile) {
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
   const where = ['--manifest-path', at('sql', 'Cargo.toml'), '--target-dir', targetFolder];
-  const what = ['build', '--profile', profile, '--lib', '--target', target];
+  // The profile `release` of that workspace is the native host's (native/Cargo.toml).
+  const cargoProfile = profile === 'release' ? 'module' : profile;
+  const what = ['build', '--profile', cargoProfile, '--lib', '--target', target];
   await must('Compiling SQL', 'cargo', [...what, ...where]);
-  const compiled = join(targetFolder, target, profile, 'tidemark_sql.wasm');
+  const compiled = join(targetFolder, target, cargoProfile, 'tidemark_sql.wasm');
   const program = await binder;
   // SQL skips wasm-opt, which takes eight minutes and saves a sixteenth.
   const flags = ['--experimental-reset-state-function', '--remove-name-section'];

@@ -6,8 +6,12 @@ import { join } from 'node:path';
 import { endGroup, must, startGroup } from './processes.mjs';
 import { at } from './project.mjs';
 
-/** Arguments for the native host, a separate crate so that the Worker needs none of its dependencies. */
-export const native = ['--manifest-path', at('native', 'Cargo.toml')];
+/**
+ * Arguments for the workspace of the native host and SQL, which is separate so that the Worker needs
+ * none of its dependencies. Always the whole workspace: a part has other features, and DataFusion
+ * would be compiled once more.
+ */
+export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 
 const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
 

@@ -60,8 +60,10 @@ export function versionsSaid() {
     'Cargo.toml': crate('Cargo.toml'),
     'Cargo.lock': lockedCrate('tidemark'),
     'sql/Cargo.toml': crate('sql/Cargo.toml'),
-    'sql/Cargo.lock': lockedCrate('tidemark', 'sql/Cargo.lock'),
-    'sql/Cargo.lock, SQL': lockedCrate('tidemark-sql', 'sql/Cargo.lock'),
+    'native/Cargo.toml': crate('native/Cargo.toml'),
+    'native/Cargo.lock': lockedCrate('tidemark', 'native/Cargo.lock'),
+    'native/Cargo.lock, SQL': lockedCrate('tidemark-sql', 'native/Cargo.lock'),
+    'native/Cargo.lock, native': lockedCrate('tidemark-native', 'native/Cargo.lock'),
   };
 }
 

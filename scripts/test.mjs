@@ -30,8 +30,6 @@ const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
-/** Arguments for the SQL crate, a separate crate because DataFusion compiles for minutes. */
-const sql = ['--manifest-path', at('sql', 'Cargo.toml')];
 /** The maximum size of a console file, a limit of the platform. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
@@ -148,7 +146,7 @@ function lint() {
 }
 
 /** The files that run against the native host in every test run. All others run with TIDEMARK_HOST=native. */
-const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'packed', 'disconnect', 'backup.'];
+const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', '/sql.', 'packed', 'disconnect', 'backup.'];
 
 async function nativeEdgeTests() {
   await buildNative();
@@ -231,18 +229,17 @@ const steps = [
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['SQL, size for the page', async () => sqlSize()],
-  ['native host, clippy', () => clippy(['--all-targets', ...native])],
-  ['native host, tests', () => cargoTests([...native])],
+  ['native host and SQL, clippy', () => clippy(['--all-targets', ...native])],
+  ['native host and SQL, tests', () => cargoTests([...native])],
   ['native host, end to end', nativeEdgeTests],
   ['end to end', () => edgeTests()],
-  ['SQL, clippy', () => clippy(['--all-targets', ...sql])],
-  ['SQL, tests', () => cargoTests([...sql])],
 ];
 
 async function formatting() {
-  const crates = [[], sql, native];
   const found = [];
-  for (const crate of crates) found.push(await succeeds('cargo', ['fmt', '--all', '--check', ...crate]));
+  for (const where of ['.', 'native']) {
+    found.push(await succeeds('cargo', ['fmt', '--check', '--manifest-path', at(where, 'Cargo.toml'), '--all']));
+  }
   return found.some(({ failed }) => failed) ? { failed: 1 } : { passed: 1 };
 }
 

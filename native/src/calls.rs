@@ -89,7 +89,11 @@ pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> R
             None => Err(CallFailure::Failed("the server has no storage for backups".to_owned())),
         },
         Address::Sql => match sql {
-            Some(sql) => Session::turn(&sql, message).await,
+            Some(sql) => {
+                let open = || Session::open(&engine.shared.sql);
+                let turn = sql.borrow_mut().get_or_insert_with(open).turn(message);
+                turn.await
+            }
             None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
         },
         Address::AccessKeys | Address::SignatureCheck => {

@@ -32,6 +32,7 @@ use crate::connection;
 use crate::limits::ALARM_SLEEP_MAX;
 use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
+use crate::sql::Sql;
 use crate::store::SqliteStore;
 
 /// The reply to a message to an object.
@@ -66,6 +67,8 @@ pub struct Shared {
     pub backups: Option<std::path::PathBuf>,
     /// The file of alarms.
     pub alarms: Alarms,
+    /// The SQL process.
+    pub sql: Arc<Sql>,
     /// Whether the program is ending: no connection then begins another request.
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.

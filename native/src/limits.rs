@@ -54,3 +54,26 @@ pub const MEMORY_BYTES: usize = 256_000_000;
 pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;
 /// The minimum size of a whole response that is compressed, in bytes: a smaller one fits a packet.
 pub const PACKED_BYTES_MIN: usize = 1_000;
+/// The maximum number of SQL statements that run at the same time. They share the memory of the SQL
+/// process; others wait.
+pub const SQL_STATEMENTS_MAX: usize = 2;
+/// The maximum time that an SQL statement waits for its start.
+pub const SQL_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The time without a message after which an SQL statement ends if another one waits: its client
+/// does not read.
+pub const SQL_IDLE: Duration = Duration::from_secs(8);
+/// The maximum time of a turn of an SQL statement, in milliseconds. Turns of ordinary statements take
+/// less than one second.
+pub const SQL_TURN_MS_MAX: usize = 5_000;
+/// The maximum memory of the SQL process during a turn, in bytes.
+pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
+/// The memory above which an SQL process ends when no statement runs: allocators keep freed memory.
+pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
+/// The time between two checks of an SQL turn.
+pub const SQL_CHECK: Duration = Duration::from_millis(250);
+/// The maximum size of a message to or from the SQL process, in bytes: that of the engine's messages
+/// plus a margin.
+pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
+/// The size of the stack on which statements are planned, in bytes. A WebAssembly module has 8 MiB;
+/// a debug build needs several times more.
+pub const SQL_STACK_BYTES: usize = 32 << 20;

@@ -27,6 +27,7 @@ use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, GRACE, LETTERS_MAX};
 use crate::log;
 use crate::options::Options;
+use crate::sql::Sql;
 
 /// The pause after an error of the listening socket: no file descriptor is free, for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -58,6 +59,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         store: folder.store(),
         backups: options.backups.clone(),
         alarms,
+        sql: Sql::new(runtime.handle().clone(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
         memory_bytes: options.memory_bytes / options.threads,

@@ -49,6 +49,8 @@ fn main() -> ExitCode {
     }));
     let result = options::read().and_then(|command| match command {
         Command::Serve(options) => listen::serve(options),
+        #[cfg(feature = "sql")]
+        Command::SqlProcess => sql::child::run(),
         Command::Help => {
             print!("{}", options::HELP);
             Ok(())

@@ -4,11 +4,12 @@ use std::env;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::Failure;
-use crate::limits::{MEMORY_BYTES, THREADS_MAX};
+use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, THREADS_MAX};
 
 /// The text of `tidemark --help`.
 pub const HELP: &str = "\
@@ -28,6 +29,9 @@ ADMIN_TOKEN in the environment takes its place. Every setting of docs/SETTINGS.m
 environment by its name, and so are THREADS (that of the processors) and MEMORY_BYTES.
 ";
 
+/// The argument of the SQL process, which only this program starts.
+pub const SQL_PROCESS: &str = "sql-process";
+
 /// The options of `tidemark serve`.
 #[derive(Debug)]
 pub struct Options {
@@ -43,6 +47,8 @@ pub struct Options {
     pub threads: usize,
     /// `MEMORY_BYTES`: the memory of all threads for memtables and decoded values.
     pub memory_bytes: usize,
+    /// `SQL_TURN_MS`, for tests: the maximum time of a turn of an SQL statement.
+    pub sql_turn: Duration,
 }
 
 /// The parsed command line.
@@ -50,6 +56,9 @@ pub struct Options {
 pub enum Command {
     /// `tidemark serve`
     Serve(Options),
+    /// `sql-process`
+    #[cfg(feature = "sql")]
+    SqlProcess,
     /// `--help`
     Help,
     /// `--version`
@@ -67,6 +76,8 @@ pub fn read() -> Result<Command, Failure> {
     while let Some(argument) = parser.next().map_err(invalid)? {
         match argument {
             Arg::Value(word) if word == "serve" && !is_serve => is_serve = true,
+            #[cfg(feature = "sql")]
+            Arg::Value(word) if word == SQL_PROCESS => return Ok(Command::SqlProcess),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
@@ -129,6 +140,8 @@ impl Given {
             _ => return Err(Failure::of("--tls-cert and --tls-key belong together: use both.")),
         };
         let data = self.data.or_else(|| variable("TIDEMARK_DATA"));
+        let turn_ms = variable("SQL_TURN_MS");
+        let turn_ms = number("SQL_TURN_MS", turn_ms, SQL_TURN_MS_MAX, SQL_TURN_MS_MAX)?;
         let processors = available_parallelism().map_or(1, |number| number.get());
         Ok(Options {
             data: data.unwrap_or_else(|| "tidemark-data".to_owned()).into(),
@@ -142,6 +155,7 @@ impl Given {
                 MEMORY_BYTES,
                 usize::MAX,
             )?,
+            sql_turn: Duration::from_millis(turn_ms as u64),
         })
     }
 }

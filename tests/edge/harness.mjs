@@ -26,7 +26,7 @@ export const token = 'token-of-the-tests';
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
  *   `backup`, `kill` and `packed`.
  * - `memory`, `stalls`: they measure or stop the isolate.
- * - `sql*`: the native host has no SQL yet.
+ * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
  */
 export const isNative = process.env.TIDEMARK_HOST === 'native';
 

@@ -5,3 +5,5 @@ mod ending;
 mod folders;
 mod server;
 mod serving;
+#[cfg(feature = "sql")]
+mod sql;

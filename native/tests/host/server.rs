@@ -69,6 +69,10 @@ impl Server {
         Self { child, address, output }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends the server with a signal. Returns its exit code and its last line.
     pub(crate) fn end(&mut self, signal: &str) -> (Option<i32>, String) {
         let number = self.child.id().to_string();

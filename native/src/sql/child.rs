@@ -1,0 +1,77 @@
+//! The SQL process itself: `tidemark sql-process`, which only this program starts.
+//!
+//! It reads frames from its standard input and computes their replies one after another.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write as _, stdin, stdout};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use tidemark_sql::{Engine, QuerySession};
+
+use super::frame::{HEAD_BYTES, Head, Kind};
+use crate::Failure;
+use crate::limits::SQL_STACK_BYTES;
+
+type Frame = (Head, Vec<u8>);
+
+/// Runs until the standard input ends. A statement that is then computing ends with the process.
+///
+/// # Errors
+/// [`Failure`] if the input is not a sequence of frames.
+pub fn run() -> Result<(), Failure> {
+    let (sender, frames) = sync_channel(1);
+    let computing = thread::Builder::new()
+        .name("sql".to_owned())
+        .stack_size(SQL_STACK_BYTES)
+        .spawn(move || compute(&frames));
+    computing.map_err(|why| Failure(format!("no thread can be started: {why}")))?;
+    let mut input = stdin().lock();
+    let broken = |why: io::Error| Failure(format!("SQL cannot read its input: {why}"));
+    while let Some(frame) = read(&mut input).map_err(broken)? {
+        if sender.send(frame).is_err() {
+            return Err(Failure::of("SQL cannot write its output."));
+        }
+    }
+    Ok(())
+}
+
+/// Reads a frame. `None` at the end of the input.
+fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
+    let mut head = [0; HEAD_BYTES];
+    if input.read(&mut head[..1])? == 0 {
+        return Ok(None);
+    }
+    input.read_exact(&mut head[1..])?;
+    let head = Head::parse(head).ok_or_else(|| io::Error::other("not a frame"))?;
+    let mut message = vec![0; head.length];
+    input.read_exact(&mut message)?;
+    Ok(Some((head, message)))
+}
+
+fn compute(frames: &Receiver<Frame>) {
+    let engine = Engine::default();
+    let mut sessions: BTreeMap<u64, QuerySession> = BTreeMap::new();
+    while let Ok((Head { session, kind, .. }, message)) = frames.recv() {
+        let (is_over, reply) = match kind {
+            Kind::Turn => {
+                let query_session = sessions.entry(session).or_default();
+                let reply = query_session.turn(&engine, &message);
+                (query_session.is_over(), reply)
+            }
+            _ => (true, Vec::new()),
+        };
+        drop(message);
+        if is_over {
+            sessions.remove(&session);
+        }
+        let kind = if is_over { Kind::Over } else { Kind::GoesOn };
+        // The parent has a limit of its own for replies, and a reply is a piece of a result.
+        let Some(head) = Head::of(session, kind, &reply) else { return };
+        let mut output = stdout().lock();
+        let written = output.write_all(&head.to_bytes()).and_then(|()| output.write_all(&reply));
+        if written.and_then(|()| output.flush()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The frames between this program and its SQL process: a head and the bytes of a message.
+
+use crate::limits::SQL_MESSAGE_BYTES_MAX;
+
+/// The size of a frame's head, in bytes.
+pub const HEAD_BYTES: usize = 13;
+
+/// What a frame asks or answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A message to a session, which the first message opens.
+    Turn = 0,
+    /// Ends a session. The reply is [`Kind::Over`].
+    End = 1,
+    /// A reply of a session that goes on.
+    GoesOn = 2,
+    /// The last reply of a session.
+    Over = 3,
+}
+
+/// The head of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the session.
+    pub session: u64,
+    /// What the frame is.
+    pub kind: Kind,
+    /// The size of the message, in bytes.
+    pub length: usize,
+}
+
+impl Head {
+    /// Returns the head of `message`. `None` if the message is too large for a frame.
+    pub fn of(session: u64, kind: Kind, message: &[u8]) -> Option<Self> {
+        let length = message.len();
+        (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })
+    }
+
+    /// Encodes the head.
+    pub fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[..8].copy_from_slice(&self.session.to_le_bytes());
+        bytes[8] = self.kind as u8;
+        // `SQL_MESSAGE_BYTES_MAX` fits.
+        bytes[9..].copy_from_slice(&(self.length as u32).to_le_bytes());
+        bytes
+    }
+
+    /// Decodes a head. `None` if the bytes are not a head, or its message is too large.
+    pub fn parse(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
+        let (session, rest) = bytes.split_first_chunk()?;
+        let (kind, length) = rest.split_first()?;
+        let length = u32::from_le_bytes(*length.first_chunk()?) as usize;
+        let kind = match kind {
+            0 => Kind::Turn,
+            1 => Kind::End,
+            2 => Kind::GoesOn,
+            3 => Kind::Over,
+            _ => return None,
+        };
+        let session = u64::from_le_bytes(*session);
+        (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_read_as_it_was_written_and_no_other() {
+        for kind in [Kind::Turn, Kind::End, Kind::GoesOn, Kind::Over] {
+            let head = Head { session: u64::MAX - 7, kind, length: SQL_MESSAGE_BYTES_MAX };
+            assert_eq!(Head::parse(head.to_bytes()), Some(head));
+        }
+        let mut bytes = Head { session: 1, kind: Kind::Turn, length: 1 }.to_bytes();
+        bytes[8] = 4;
+        assert_eq!(Head::parse(bytes), None);
+        bytes[8] = 0;
+        bytes[12] = 0xff;
+        assert_eq!(Head::parse(bytes), None);
+    }
+}

@@ -1,0 +1,268 @@
+//! SQL sessions. Statements compute in a process of their own, because a statement that crashes,
+//! takes long or uses much memory must not take the database with it.
+//!
+//! | module | role |
+//! |---|---|
+//! | `frame` | the bytes between the processes |
+//! | `process` | the process as its parent sees it |
+//! | `child` | the process itself |
+//!
+//! The process handles one call at a time, so a call that exceeds a limit is the call that computes.
+//! It ends with its process. The other sessions then get an error after which the engine starts
+//! their statements again.
+
+#[cfg(feature = "sql")]
+pub mod child;
+mod frame;
+mod process;
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tidemark::protocol::sql::thrown;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
+
+use crate::engine::Answer;
+use crate::limits::{SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX};
+use frame::{Head, Kind};
+use process::{Called, Process};
+
+/// The SQL process of this program and the statements that run in it.
+#[derive(Debug)]
+pub struct Sql {
+    /// The event loop that the process belongs to. A call goes on there without its caller.
+    runtime: Handle,
+    /// The maximum time of a turn.
+    turn_time: Duration,
+    running: Arc<tokio::sync::Mutex<Running>>,
+    /// Free places for statements.
+    places: Arc<Semaphore>,
+    /// Statements that have had a place.
+    statements: Mutex<Vec<Weak<Statement>>>,
+    sessions: AtomicU64,
+}
+
+/// The process, if it runs.
+#[derive(Debug, Default)]
+struct Running {
+    process: Option<Process>,
+    /// The number of processes that have ended: a session is lost with its process.
+    ended: u64,
+}
+
+/// A statement, locked during each of its turns.
+type Statement = tokio::sync::Mutex<State>;
+
+#[derive(Debug)]
+struct State {
+    session: u64,
+    /// The place among the running statements.
+    place: Option<OwnedSemaphorePermit>,
+    /// [`Running::ended`] when the process opened the session.
+    opened: Option<u64>,
+    /// Whether the statement had to leave its place for another.
+    is_lost: bool,
+    seen: Instant,
+}
+
+impl State {
+    /// Ends the session here, and returns when the process opened it.
+    fn close(&mut self) -> Option<u64> {
+        self.place = None;
+        self.opened.take()
+    }
+}
+
+/// The SQL session of a request. Dropping it ends its statement.
+#[derive(Debug)]
+pub struct Session {
+    sql: Arc<Sql>,
+    statement: Arc<Statement>,
+}
+
+impl Session {
+    /// Opens a session. The first message starts its statement.
+    pub fn open(sql: &Arc<Sql>) -> Self {
+        let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
+        let state =
+            State { session, place: None, opened: None, is_lost: false, seen: Instant::now() };
+        Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
+    }
+
+    /// Returns the turn of a message, which does not borrow the session.
+    pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = Answer> + use<> {
+        let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
+        async move { sql.turn(statement, message).await.or_else(|why| thrown(&why)) }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
+        self.sql.runtime.spawn(async move {
+            let mut state = statement.lock_owned().await;
+            sql.end(&mut state).await;
+        });
+    }
+}
+
+impl Sql {
+    /// Prepares SQL. The first statement starts the process, in the event loop `runtime`.
+    pub fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            runtime,
+            turn_time,
+            running: Arc::default(),
+            places: Arc::new(Semaphore::new(SQL_STATEMENTS_MAX)),
+            statements: Mutex::default(),
+            sessions: AtomicU64::new(0),
+        })
+    }
+
+    async fn turn(
+        self: Arc<Self>,
+        statement: Arc<Statement>,
+        message: Vec<u8>,
+    ) -> Result<Vec<u8>, String> {
+        let mut state = Arc::clone(&statement).lock_owned().await;
+        if state.is_lost {
+            // The next message starts the statement again.
+            state.is_lost = false;
+            return Err("lost: another statement needed the room".to_owned());
+        }
+        if state.place.is_none() {
+            state.place = Some(self.place().await?);
+            let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+            statements.retain(|one| one.strong_count() > 0);
+            statements.push(Arc::downgrade(&statement));
+        }
+        let sql = Arc::clone(&self);
+        // A client that goes must not leave half a frame in the pipe.
+        let call = self.runtime.spawn(async move { sql.call(state, message).await });
+        call.await.unwrap_or_else(|why| Err(why.to_string()))
+    }
+
+    /// Passes a message to the process, which is started if it does not run.
+    async fn call(
+        &self,
+        mut state: OwnedMutexGuard<State>,
+        message: Vec<u8>,
+    ) -> Result<Vec<u8>, String> {
+        let mut running = self.running.lock().await;
+        if state.opened.is_some_and(|opened| opened != running.ended) {
+            state.close();
+            return Err("lost: another statement ended its process".to_owned());
+        }
+        let result = self.reply(&mut running, &mut state, &message).await;
+        state.seen = Instant::now();
+        if result.is_err() {
+            state.close();
+        }
+        if state.place.is_none() {
+            self.settle(&mut running).await;
+        }
+        result
+    }
+
+    async fn reply(
+        &self,
+        running: &mut Running,
+        state: &mut State,
+        message: &[u8],
+    ) -> Result<Vec<u8>, String> {
+        let head = Head::of(state.session, Kind::Turn, message);
+        let head = head.ok_or("the message is too large")?;
+        let process = match &mut running.process {
+            Some(process) => process,
+            none => {
+                let started = Process::start();
+                let started = started.map_err(|why| format!("SQL did not start: {why}"))?;
+                none.insert(started)
+            }
+        };
+        state.opened = Some(running.ended);
+        match process.call(head, message, self.turn_time).await {
+            Called::Reply(reply, is_over) => {
+                if is_over {
+                    state.close();
+                }
+                Ok(reply)
+            }
+            Called::Lost(why) => {
+                running.forget();
+                Err(why)
+            }
+        }
+    }
+
+    /// Ends a statement, and its session in the process.
+    async fn end(&self, state: &mut State) {
+        let session = state.session;
+        let opened = state.close();
+        let Some(opened) = opened else { return };
+        let mut running = self.running.lock().await;
+        if opened != running.ended {
+            return;
+        }
+        let Some(process) = &mut running.process else { return };
+        let head = Head { session, kind: Kind::End, length: 0 };
+        if let Called::Lost(_) = process.call(head, &[], self.turn_time).await {
+            running.forget();
+        }
+        self.settle(&mut running).await;
+    }
+
+    /// Ends a process that has used much memory, which no allocator gives back, when no statement
+    /// runs.
+    async fn settle(&self, running: &mut Running) {
+        let is_idle = self.places.available_permits() == SQL_STATEMENTS_MAX;
+        let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
+        if is_idle && let Some(process) = running.process.take_if(is_large) {
+            running.forget();
+            process.end().await;
+        }
+    }
+
+    /// Waits for a place for a statement.
+    async fn place(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
+        let mut place = pin!(Arc::clone(&self.places).acquire_owned());
+        let mut end = pin!(sleep(SQL_WAIT_MAX));
+        loop {
+            tokio::select! {
+                biased;
+                place = &mut place => return place.map_err(|why| why.to_string()),
+                () = &mut end => {
+                    return Err("too many statements are running; retry later".to_owned());
+                }
+                () = sleep(SQL_CHECK) => self.end_idle(),
+            }
+        }
+    }
+
+    /// Takes the place of a statement whose client does not read.
+    fn end_idle(self: &Arc<Self>) {
+        let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = statements.iter().find_map(|statement| {
+            // A locked statement is in a turn.
+            let state = statement.upgrade()?.try_lock_owned().ok()?;
+            (state.place.is_some() && state.seen.elapsed() >= SQL_IDLE).then_some(state)
+        });
+        let Some(mut state) = idle else { return };
+        state.place = None;
+        state.is_lost = true;
+        let sql = Arc::clone(self);
+        self.runtime.spawn(async move { sql.end(&mut state).await });
+    }
+}
+
+impl Running {
+    /// Notes that the process has ended, and its sessions with it.
+    fn forget(&mut self) {
+        self.process = None;
+        self.ended += 1;
+    }
+}

@@ -1,0 +1,189 @@
+//! The SQL process as its parent sees it: started on demand, watched during each call, and killed
+//! if a call exceeds a limit.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::sleep;
+
+use super::frame::{HEAD_BYTES, Head, Kind};
+use crate::limits::{SQL_CHECK, SQL_PROCESS_BYTES_MAX};
+use crate::log;
+use crate::options::SQL_PROCESS;
+
+/// The signals by which a user or the system ends a process. Another signal is a crash.
+const ENDING_SIGNALS: [i32; 4] = [1, 2, 9, 15];
+/// The unit of CPU times in `/proc`, which Linux fixes.
+const TICK_MS: u64 = 10;
+
+/// A running SQL process.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    input: ChildStdin,
+    output: ChildStdout,
+    id: u32,
+}
+
+/// The end of a call.
+#[derive(Debug)]
+pub enum Called {
+    /// The reply, and whether it is the session's last.
+    Reply(Vec<u8>, bool),
+    /// The process is lost. The text is for `tidemark::protocol::sql::thrown`.
+    Lost(String),
+}
+
+impl Process {
+    /// Starts the process. It has no environment, and thus no secret.
+    ///
+    /// # Errors
+    /// The system's reason.
+    pub fn start() -> io::Result<Self> {
+        let mut command = Command::new(own_program()?);
+        command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let missing = || io::Error::other("it has no standard input and output");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = child.stdout.take().ok_or_else(missing)?;
+        let id = child.id().ok_or_else(missing)?;
+        Ok(Self { child, input, output, id })
+    }
+
+    /// Sends a message to a session and returns its reply. Ends the process if the call takes more
+    /// than `turn_time` or too much memory. After [`Called::Lost`] there is no process.
+    pub async fn call(&mut self, head: Head, message: &[u8], turn_time: Duration) -> Called {
+        let id = self.id;
+        let exceeded = tokio::select! {
+            biased;
+            reply = self.exchange(head, message) => match reply {
+                Ok((reply, is_over)) => return Called::Reply(reply, is_over),
+                Err(_) => None,
+            },
+            why = watch(id, turn_time) => Some(why),
+        };
+        match exceeded {
+            Some((why, memory_bytes)) => {
+                log::event(
+                    "sql_stopped",
+                    &[("why", json!(why)), ("memory_bytes", json!(memory_bytes))],
+                );
+                let _ = self.child.kill().await;
+                Called::Lost(format!(
+                    "stopped: the statement was stopped: {why}; use simpler functions, or fewer rows"
+                ))
+            }
+            None => Called::Lost(self.crashed().await),
+        }
+    }
+
+    /// Ends the process and waits until its memory is free.
+    pub async fn end(mut self) {
+        let _ = self.child.kill().await;
+    }
+
+    /// Returns the memory that the process does not share with files, in bytes. 0 if the system does
+    /// not tell.
+    pub fn memory_bytes(&self) -> u64 {
+        memory_bytes(self.id)
+    }
+
+    async fn exchange(&mut self, head: Head, message: &[u8]) -> io::Result<(Vec<u8>, bool)> {
+        self.input.write_all(&head.to_bytes()).await?;
+        self.input.write_all(message).await?;
+        self.input.flush().await?;
+        let mut bytes = [0; HEAD_BYTES];
+        self.output.read_exact(&mut bytes).await?;
+        let reply = Head::parse(bytes).filter(|reply| reply.session == head.session);
+        let reply = reply.ok_or_else(|| io::Error::other("not the reply"))?;
+        let mut message = vec![0; reply.length];
+        self.output.read_exact(&mut message).await?;
+        Ok((message, reply.kind == Kind::Over))
+    }
+
+    /// Returns the error of a call after which the process has ended or does not follow the protocol.
+    async fn crashed(&mut self) -> String {
+        // It has closed its output, so this only matters after a wrong frame.
+        let ended = tokio::time::timeout(SQL_CHECK, self.child.wait()).await;
+        let _ = self.child.kill().await;
+        let status: Option<ExitStatus> = ended.ok().and_then(Result::ok);
+        let (code, signal) = status.map_or((None, None), |status| (status.code(), status.signal()));
+        log::event("sql_crashed", &[("code", json!(code)), ("signal", json!(signal))]);
+        match signal.filter(|signal| ENDING_SIGNALS.contains(signal)) {
+            Some(signal) => format!("lost: the SQL process ended (signal {signal})"),
+            None => "a query used up its stack or its memory".to_owned(),
+        }
+    }
+}
+
+/// Returns the program to start: this one, even if its file was replaced since.
+fn own_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok("/proc/self/exe".into());
+    }
+    std::env::current_exe()
+}
+
+/// Waits until the call exceeds a limit, and returns the reason and the memory. The time limit also
+/// counts CPU time, so that a statement is not stopped because the machine is busy.
+async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
+    let (began, before) = (Instant::now(), cpu_time(id));
+    loop {
+        sleep(SQL_CHECK.min(turn_time)).await;
+        let memory_bytes = memory_bytes(id);
+        let computed = match (before, cpu_time(id)) {
+            (Some(before), Some(now)) => now.saturating_sub(before),
+            _ => began.elapsed(),
+        };
+        if began.elapsed() >= turn_time && computed >= turn_time {
+            let seconds = turn_time.as_secs_f64();
+            let why = format!("it computed for more than {seconds} seconds without a pause");
+            return (why, memory_bytes);
+        }
+        if memory_bytes > SQL_PROCESS_BYTES_MAX {
+            let mib = SQL_PROCESS_BYTES_MAX >> 20;
+            return (format!("it used more than {mib} MiB of memory"), memory_bytes);
+        }
+    }
+}
+
+fn memory_bytes(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.map_or(0, |kib: u64| kib << 10)
+}
+
+/// Returns the CPU time of all threads of a process. `None` if the system does not tell.
+fn cpu_time(id: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The second field, the name in parentheses, may contain spaces. `utime` is the 14th field.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * TICK_MS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_tells_memory_and_time_of_a_process() {
+        if cfg!(target_os = "linux") {
+            let id = std::process::id();
+            assert!(memory_bytes(id) > 100_000, "{}", memory_bytes(id));
+            let before = cpu_time(id).unwrap();
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(50) {}
+            assert!(cpu_time(id).unwrap() > before);
+            assert_eq!(cpu_time(u32::MAX), None);
+        }
+    }
+}

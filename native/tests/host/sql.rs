@@ -1,0 +1,119 @@
+//! SQL: its process, and what the end of the process means for statements.
+
+use std::fs;
+use std::process::Command;
+use std::thread::{scope, sleep};
+use std::time::{Duration, Instant};
+
+use crate::server::{Place, Server, command, eventually, status};
+
+/// A statement of one turn that computes for several seconds in a debug build.
+const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
+/// The same for about a second.
+const SLOW: &str = "SELECT levenshtein(repeat('a', 4000), repeat('b', 4000)) AS d";
+const COUNT: &str = "SELECT count(*) AS c FROM m";
+
+fn target(statement: &str, format: &str) -> String {
+    let encoded: String = statement.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("/api/v3/query_sql?db=d&format={format}&q={encoded}")
+}
+
+fn ask(server: &Server, statement: &str) -> (u16, String) {
+    server.ask("GET", &target(statement, "json"), b"")
+}
+
+fn started(more: &[(&str, &str)]) -> (Place, Server) {
+    let place = Place::new();
+    let mut command = command(&place.0);
+    command.envs(more.iter().copied());
+    let server = Server::of(command);
+    server.create("d");
+    server.write("d", "m,host=a v=1.5 1\nm,host=b v=2 2\nm,host=c v=3 3");
+    (place, server)
+}
+
+/// Returns the id of the server's SQL process.
+fn process(server: &Server) -> Option<u32> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
+    let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+    let mut all = tasks.filter_map(Result::ok).filter_map(children);
+    all.find_map(|line| line.trim().parse().ok())
+}
+
+fn is_running(id: u32) -> bool {
+    // The command line of a process that has ended is empty.
+    fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| !line.is_empty())
+}
+
+fn kill(signal: &str, id: u32) {
+    assert!(Command::new("kill").args([signal, &id.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_statement_has_rows_in_each_form_or_an_error() {
+    let (_place, server) = started(&[]);
+    assert_eq!(process(&server), None, "no statement, no process");
+    let rows = "SELECT host, v FROM m WHERE v > 1.6 ORDER BY v DESC";
+    let body = r#"[{"host":"c","v":3.0},{"host":"b","v":2.0}]"#;
+    assert_eq!(ask(&server, rows), (200, body.to_owned()));
+    let csv = server.ask("GET", &target(rows, "csv"), b"");
+    assert_eq!(csv, (200, "host,v\nc,3.0\nb,2.0\n".to_owned()));
+    let (head, file) = server.exchange("GET", &target(rows, "parquet"), b"").unwrap();
+    assert_eq!(status(&head), 200);
+    assert!(file.starts_with(b"PAR1") && file.ends_with(b"PAR1"), "{} bytes", file.len());
+    let (code, body) = ask(&server, "SELECT nothing FROM m");
+    assert_eq!(code, 400, "{body}");
+    assert!(body.contains("No field named nothing"), "{body}");
+    // Without the environment of the server, which has its token.
+    let environment = fs::read(format!("/proc/{}/environ", process(&server).unwrap())).unwrap();
+    assert_eq!(String::from_utf8_lossy(&environment), "");
+}
+
+#[test]
+fn a_statement_that_computes_for_long_is_stopped_and_the_others_are_answered() {
+    let (_place, mut server) = started(&[("SQL_TURN_MS", "1500")]);
+    assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
+    let first = process(&server);
+    scope(|scope| {
+        let long = scope.spawn(|| ask(&server, LONG));
+        sleep(Duration::from_millis(200));
+        let beside = scope.spawn(|| ask(&server, COUNT));
+        let began = Instant::now();
+        assert_eq!(server.count("d", "m"), 3);
+        assert!(!long.is_finished(), "InfluxQL waits for SQL: {:?}", began.elapsed());
+        let (code, body) = long.join().unwrap();
+        assert_eq!(code, 507, "{body}");
+        let why =
+            "the statement was stopped: it computed for more than 1.5 seconds without a pause";
+        assert!(body.contains(why), "{body}");
+        assert_eq!(beside.join().unwrap(), (200, r#"[{"c":3}]"#.to_owned()));
+    });
+    assert_ne!(process(&server), first);
+    let (_, log) = server.end("-TERM");
+    assert!(log.contains("sql_stopped"), "{log}");
+}
+
+#[test]
+fn a_killed_process_is_started_again_with_its_statement_and_a_crash_is_an_error() {
+    let (_place, mut server) = started(&[]);
+    for (signal, ends) in
+        [("-KILL", (200, r#"[{"d":4000}]"#)), ("-SEGV", (503, "used up its stack"))]
+    {
+        assert_eq!(ask(&server, COUNT).0, 200);
+        let first = process(&server).unwrap();
+        let (code, body) = scope(|scope| {
+            let running = scope.spawn(|| ask(&server, SLOW));
+            sleep(Duration::from_millis(300));
+            assert!(!running.is_finished(), "the statement is too short for this test");
+            kill(signal, first);
+            running.join().unwrap()
+        });
+        assert_eq!(code, ends.0, "{body}");
+        assert!(body.contains(ends.1), "{body}");
+        assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
+        assert_ne!(process(&server), Some(first));
+    }
+    let last = process(&server).unwrap();
+    server.end("-KILL");
+    eventually("the process ends with the server", || !is_running(last));
+}
