@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { tidemark } from './harness.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
 const path = '/api/v3/query_sql';
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
@@ -215,6 +215,8 @@ test('the examples of the pages are answered as they stand there', built, async 
 });
 
 test('without the Worker of SQL its route says how to have it', async (t) => {
+  // The native host always has SQL.
+  if (isNative) return;
   const it = await tidemark(t);
   const response = await it.fetch(`${path}?db=d&q=SELECT+1`);
   assert.equal(response.status, 501);
