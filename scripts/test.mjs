@@ -146,7 +146,7 @@ function lint() {
 }
 
 /** The files that run against the native host in every test run. All others run with TIDEMARK_HOST=native. */
-const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', '/sql.', 'packed', 'disconnect', 'backup.'];
+const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
 
 async function nativeEdgeTests() {
   await buildNative();

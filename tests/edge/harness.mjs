@@ -25,6 +25,7 @@ export const token = 'token-of-the-tests';
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
  *   `backup`, `kill` and `packed`.
+ * - `flight_headers`: it expects a refusal of gRPC, which the native host takes.
  * - `memory`, `stalls`: they measure or stop the isolate.
  * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
  */
