@@ -76,4 +76,5 @@ pub const SQL_CHECK: Duration = Duration::from_millis(250);
 pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// The size of the stack on which statements are planned, in bytes. A WebAssembly module has 8 MiB;
 /// a debug build needs several times more.
+#[cfg(feature = "sql")]
 pub const SQL_STACK_BYTES: usize = 32 << 20;

@@ -9,8 +9,8 @@ use crate::server::{Place, Server, command, eventually, status};
 
 /// A statement of one turn that computes for several seconds in a debug build.
 const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
-/// The same for about a second.
-const SLOW: &str = "SELECT levenshtein(repeat('a', 4000), repeat('b', 4000)) AS d";
+/// The same for more than a second.
+const SLOW: &str = "SELECT levenshtein(repeat('a', 6000), repeat('b', 6000)) AS d";
 const COUNT: &str = "SELECT count(*) AS c FROM m";
 
 fn target(statement: &str, format: &str) -> String {
@@ -97,7 +97,7 @@ fn a_statement_that_computes_for_long_is_stopped_and_the_others_are_answered() {
 fn a_killed_process_is_started_again_with_its_statement_and_a_crash_is_an_error() {
     let (_place, mut server) = started(&[]);
     for (signal, ends) in
-        [("-KILL", (200, r#"[{"d":4000}]"#)), ("-SEGV", (503, "used up its stack"))]
+        [("-KILL", (200, r#"[{"d":6000}]"#)), ("-SEGV", (503, "used up its stack"))]
     {
         assert_eq!(ask(&server, COUNT).0, 200);
         let first = process(&server).unwrap();
