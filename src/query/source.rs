@@ -1,5 +1,7 @@
 //! Finds the retention policies that a statement reads, before a schema is loaded.
 
+use std::collections::BTreeSet;
+
 use super::error::QueryError;
 use crate::influxql::ast::{SelectStatement, Source};
 use crate::model::limits::POLICIES_PER_QUERY_MAX;
@@ -49,28 +51,32 @@ pub fn sources(
     select: &SelectStatement,
     defaults: Defaults<'_>,
 ) -> Result<Vec<SourceName>, QueryError> {
-    let mut names = Vec::new();
-    collect(select, defaults, &mut names)?;
-    names.sort();
-    names.dedup();
+    let mut written = BTreeSet::new();
+    collect(select, &mut written);
+    let names = written.into_iter().map(|(database, policy)| defaults.resolve(database, policy));
+    let names = names.collect::<Result<BTreeSet<SourceName>, QueryError>>()?;
     if names.len() > POLICIES_PER_QUERY_MAX {
         return Err(QueryError::TooManyPolicies);
     }
-    Ok(names)
+    Ok(names.into_iter().collect())
 }
 
-fn collect(
-    select: &SelectStatement,
-    defaults: Defaults<'_>,
-    names: &mut Vec<SourceName>,
-) -> Result<(), QueryError> {
+/// A database and a policy, as written in a source.
+type WrittenPlace<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// Collects the different places of all sources. FROM may name thousands of sources, most of them
+/// in the place of the previous source.
+fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenPlace<'a>>) {
+    let mut before = None;
     for source in &select.sources {
         match source {
-            Source::Measurement(measurement) => names.push(
-                defaults.resolve(measurement.database.as_deref(), measurement.policy.as_deref())?,
-            ),
-            Source::Subquery(inner) => collect(inner, defaults, names)?,
+            Source::Measurement(measurement) => {
+                let place = (measurement.database.as_deref(), measurement.policy.as_deref());
+                if before.replace(place) != Some(place) {
+                    written.insert(place);
+                }
+            }
+            Source::Subquery(inner) => collect(inner, written),
         }
     }
-    Ok(())
 }

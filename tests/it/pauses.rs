@@ -142,9 +142,9 @@ fn sources_are_limited_before_they_are_expanded() {
                 name fewer measurements in FROM";
     for (part, count, error) in [
         ("m", 101, repeated),
-        ("/^m$/", 10_000, repeated),
-        ("/./", 10_000, many),
-        ("/none/", 9_000, ""),
+        ("/^m$/", 2_000, repeated),
+        ("/./", 2_000, many),
+        ("/none/", 2_000, ""),
         ("(SELECT v FROM m)", 301, "too many sources: current 300, requested 301, limit 300"),
         ("(SELECT v FROM m)", 101, repeated),
     ] {

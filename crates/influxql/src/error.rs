@@ -1,7 +1,7 @@
 //! Defines the errors of the InfluxQL parser. The error texts equal those of 1.x.
 
 use tidemark_model::configurable_limits::Exceeded;
-use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
+use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::duration::InvalidDuration;
 use super::operator::BinaryOp;
@@ -45,6 +45,15 @@ pub enum ParseError {
     )]
     TooManyRegexes {
         /// The position of the first regex above the limit.
+        position: Position,
+    },
+    /// The FROM clauses of the statement list more than [`SOURCES_WRITTEN_MAX`] sources.
+    #[error(
+        "the statement lists more than {SOURCES_WRITTEN_MAX} sources at {position}: use a regular \
+        expression"
+    )]
+    TooManySources {
+        /// The position of the first source above the limit.
         position: Position,
     },
     /// Parentheses, calls or subqueries are nested too deeply.

@@ -102,6 +102,7 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
                 let there = statements.len();
                 p.limits().check(Limit::Statements, there, there + 1)?;
                 p.unscan();
+                p.begin_statement();
                 statements.push(statement::parse(p)?);
                 separated = false;
             }
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
     use tidemark_model::limits::{
         QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEXES_PER_QUERY_MAX,
-        STATEMENTS_MAX,
+        SOURCES_WRITTEN_MAX, STATEMENTS_MAX,
     };
 
     fn error(text: &str) -> String {
@@ -187,6 +188,20 @@ mod tests {
         let refused = query(REGEXES_PER_QUERY_MAX + 1, REGEXES_PER_QUERY_MAX + 1);
         let expected = "query has more than 100 different regular expressions at line 1, char ";
         assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    #[test]
+    fn listed_sources_are_limited_in_each_statement() {
+        let from = |count: usize| format!("SELECT a FROM {}", vec!["m"; count].join(","));
+        let within = from(SOURCES_WRITTEN_MAX);
+        assert_eq!(error(&format!("{within};{within}")), "2 statements");
+        let show = within.replace("SELECT a", "SHOW SERIES");
+        assert_eq!(error(&show), "1 statements");
+        let expected = "the statement lists more than 2000 sources at line 1, char ";
+        let inner = format!("{within},(SELECT a FROM m)");
+        for text in [format!("{within},m"), format!("{show},m"), inner, from(30_000)] {
+            assert!(error(&text).starts_with(expected), "{}", error(&text));
+        }
     }
 
     #[test]

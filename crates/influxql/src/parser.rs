@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use tidemark_model::configurable_limits::{Limit, Limits};
-use tidemark_model::limits::REGEXES_PER_QUERY_MAX;
+use tidemark_model::limits::{REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::bound_params::Params;
 use super::duration;
@@ -40,6 +40,8 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// The regexes of the query, by their source.
     regexes: BTreeMap<String, Regex>,
+    /// The number of sources in the current statement.
+    sources: usize,
     /// The kinds and byte ranges of all tokens read from the text, if they are recorded.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
@@ -55,6 +57,7 @@ impl<'a> Parser<'a> {
             put_back: 0,
             depth: 0,
             regexes: BTreeMap::new(),
+            sources: 0,
             words: None,
         }
     }
@@ -278,6 +281,21 @@ impl<'a> Parser<'a> {
             .map_err(|error| ParseError::Regex { error, position })?;
         self.regexes.insert(regex.as_str().to_owned(), regex.clone());
         Ok(regex)
+    }
+
+    /// Begins the next statement.
+    pub(super) fn begin_statement(&mut self) {
+        self.sources = 0;
+    }
+
+    /// Counts a source that begins at the next token.
+    pub(super) fn count_source(&mut self) -> Result<(), ParseError> {
+        self.sources += 1;
+        if self.sources <= SOURCES_WRITTEN_MAX {
+            return Ok(());
+        }
+        let position = self.next().position;
+        Err(ParseError::TooManySources { position })
     }
 
     /// Enters a level of nesting. [`Self::leave`] must follow.

@@ -31,14 +31,17 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
     if !p.keyword_if(Keyword::From) {
         return Ok(vec![]);
     }
+    p.count_source()?;
     let mut sources = vec![Source::Measurement(measurement::parse(p)?)];
     while p.next_if(TokenKind::Comma) {
+        p.count_source()?;
         sources.push(Source::Measurement(measurement::parse(p)?));
     }
     Ok(sources)
 }
 
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
+    p.count_source()?;
     // As in 1.x, the regex check comes first. It reads the character after the last token, even if
     // that token was put back.
     if let Some(regex) = p.regex_if()? {

@@ -348,6 +348,8 @@ pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 pub const WORK_PER_MS: u64 = 20_000;
 /// The amount of work after which a statement pauses so that other requests run (10 ms).
 pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
+/// The work of resolving one column or measurement in a statement.
+pub const WORK_PER_NAME: usize = 20;
 /// The default of the setting `QUERY_CPU_MS_MAX`, in milliseconds: the maximum computing time of a
 /// statement.
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
@@ -360,6 +362,9 @@ pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;
 /// The maximum number of measurements and subqueries in the FROM clauses of a statement and its
 /// subqueries, after regexes are expanded.
 pub const SOURCES_PER_QUERY_MAX: usize = 20_000;
+/// The maximum number of sources that the text of one statement lists. The text is parsed without a
+/// pause.
+pub const SOURCES_WRITTEN_MAX: usize = 2_000;
 /// The maximum number of databases and policies that one statement reads. Each of them is loaded
 /// with a call.
 pub const POLICIES_PER_QUERY_MAX: usize = 100;
@@ -376,6 +381,9 @@ pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum number of measurements whose names are searched for in the text of a SQL statement.
 /// The statement then does not need to request its tables.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
+/// The maximum number of points of the same time that `first` and `last` keep in order to choose
+/// like 1.x, if they show a text.
+pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in

@@ -14,7 +14,6 @@ use crate::query::functions::Function;
 /// The columns of `*`, sorted by name: all fields, and all tags that are not dimensions.
 struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
-    size: &'a PlanSize,
     /// For each regex text, the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
 }
@@ -44,10 +43,20 @@ pub(crate) fn expand(
         // The sort is stable and fields come first, so a field precedes a tag of the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
-    let mut columns = Columns { list, size, matches: BTreeMap::new() };
-    let mut expanded = Vec::with_capacity(fields.len());
-    for field in fields {
-        columns.field(field, &mut expanded)?;
+    let mut columns = Columns { list, matches: BTreeMap::new() };
+    // The number of columns is checked before any column is created.
+    let mut places = Vec::with_capacity(fields.len());
+    for field in &fields {
+        let found = columns.places_of(&field.expr)?;
+        size.add_columns(&field.expr, found.as_ref().map_or(1, Vec::len))?;
+        places.push(found);
+    }
+    let mut expanded = Vec::new();
+    for (field, places) in fields.into_iter().zip(places) {
+        match places {
+            Some(places) => columns.expand(&field, &places, &mut expanded),
+            None => expanded.push(field),
+        }
     }
     Ok((expanded, group_keys(dimensions, names, size)?))
 }
@@ -86,58 +95,50 @@ fn reference(name: &str, data_type: DataType) -> Expr {
 }
 
 impl Columns<'_> {
-    fn field(&mut self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
-        let places = match &field.expr {
+    /// Returns the positions of the columns for which a wildcard or a regex in `expr` stands;
+    /// `None` for an expression without them.
+    fn places_of(&mut self, expr: &Expr) -> Result<Option<Vec<usize>>, QueryError> {
+        let places = match expr {
             Expr::Wildcard(kind) => self.places(None, |data_type| match kind {
                 WildcardKind::All => true,
                 WildcardKind::Field => data_type != DataType::Tag,
                 WildcardKind::Tag => data_type == DataType::Tag,
-            })?,
-            Expr::Regex(regex) => self.places(Some(regex.as_str()), |_| true)?,
-            Expr::Call { .. } => return self.call(field, out),
-            other => {
-                self.size.add_columns(other, 1)?;
-                out.push(field);
-                return Ok(());
+            }),
+            Expr::Regex(regex) => self.places(Some(regex.as_str()), |_| true),
+            Expr::Call { .. } => {
+                let (name, argument) = innermost(expr);
+                let regex = match argument {
+                    Some(Expr::Wildcard(WildcardKind::Tag)) => {
+                        let why = format!("unable to use tag wildcard in {name}()");
+                        return Err(QueryError::Invalid(why));
+                    }
+                    Some(Expr::Wildcard(_)) => None,
+                    Some(Expr::Regex(regex)) => Some(regex.as_str()),
+                    _ => return Ok(None),
+                };
+                let function = Function::find(name);
+                self.places(regex, |data_type: DataType| match data_type {
+                    DataType::Tag | DataType::Unknown => false,
+                    field => function.is_some_and(|function| function.takes.includes(field)),
+                })
             }
+            _ => return Ok(None),
         };
-        self.size.add_columns(&field.expr, places.len())?;
-        let columns = places.iter().filter_map(|&place| self.list.get(place));
-        out.extend(
-            columns
-                .map(|(name, data_type)| Field { expr: reference(name, *data_type), alias: None }),
-        );
-        Ok(())
+        places.map(Some)
     }
 
-    fn call(&mut self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
-        let (name, argument) = innermost(&field.expr);
-        let regex = match argument {
-            Some(Expr::Wildcard(WildcardKind::Tag)) => {
-                return Err(QueryError::Invalid(format!("unable to use tag wildcard in {name}()")));
+    /// Appends a copy of `field` for each of the columns at `places`.
+    fn expand(&self, field: &Field, places: &[usize], out: &mut Vec<Field>) {
+        let columns = places.iter().filter_map(|&place| self.list.get(place));
+        let prefix = matches!(field.expr, Expr::Call { .. }).then(|| name_of(field));
+        out.extend(columns.map(|(column, data_type)| match &prefix {
+            None => Field { expr: reference(column, *data_type), alias: None },
+            Some(prefix) => {
+                let mut expr = field.expr.clone();
+                replace_innermost(&mut expr, reference(column, *data_type));
+                Field { expr, alias: Some(format!("{prefix}_{column}")) }
             }
-            Some(Expr::Wildcard(_)) => None,
-            Some(Expr::Regex(regex)) => Some(regex.as_str()),
-            _ => {
-                self.size.add_columns(&field.expr, 1)?;
-                out.push(field);
-                return Ok(());
-            }
-        };
-        let function = Function::find(name);
-        let takes = |data_type: DataType| match data_type {
-            DataType::Tag | DataType::Unknown => false,
-            field => function.is_some_and(|function| function.takes.includes(field)),
-        };
-        let places = self.places(regex, takes)?;
-        self.size.add_columns(&field.expr, places.len())?;
-        let prefix = name_of(&field);
-        for (column, data_type) in places.iter().filter_map(|&place| self.list.get(place)) {
-            let mut expr = field.expr.clone();
-            replace_innermost(&mut expr, reference(column, *data_type));
-            out.push(Field { expr, alias: Some(format!("{prefix}_{column}")) });
-        }
-        Ok(())
+        }));
     }
 
     /// Returns the positions of the columns whose types satisfy `takes` and whose names match

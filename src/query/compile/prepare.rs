@@ -209,15 +209,13 @@ fn measurements<'a>(
             size.add_sources(1)?;
             continue;
         };
-        let name = context
-            .defaults
-            .resolve(measurement.database.as_deref(), measurement.policy.as_deref())?;
-        let key = (name, source_text(&measurement.name));
+        let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
+        let key = (database, policy, source_text(&measurement.name));
         let (policy, named) = match meanings.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let (name, _) = place.key();
-                let policy = context.policies.iter().find(|view| view.name == *name);
+                let name = context.defaults.resolve(database, policy)?;
+                let policy = context.policies.iter().find(|view| view.name == name);
                 let policy = policy.ok_or_else(|| match &name.policy {
                     Some(policy) => QueryError::PolicyNotFound(policy.clone()),
                     None => QueryError::DatabaseNotFound(name.database.clone()),
@@ -227,7 +225,10 @@ fn measurements<'a>(
         };
         size.add_sources(named.len())?;
         for (name, schema) in named.iter() {
-            let sources = found.entry((*name).to_owned()).or_default();
+            if !found.contains_key(*name) {
+                found.insert((*name).to_owned(), Vec::new());
+            }
+            let Some(sources) = found.get_mut(*name) else { continue };
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
             }

@@ -61,8 +61,8 @@ fn kind(field_type: FieldType) -> FieldType {
     }
 }
 
-/// A policy's position, and a measurement or regex of FROM as written.
-type Seen<'s> = (usize, (bool, &'s str));
+/// The database, the policy, and the measurement or regex of a source, as written.
+type Seen<'s> = (Option<&'s str>, Option<&'s str>, (bool, &'s str));
 
 fn collect<'a, 's>(
     select: &'s SelectStatement,
@@ -79,11 +79,11 @@ fn collect<'a, 's>(
             }
         };
         let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
-        let Ok(name) = defaults.resolve(database, policy) else { continue };
-        let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
-        if !seen.insert((position, prepare::source_text(&measurement.name))) {
+        if !seen.insert((database, policy, prepare::source_text(&measurement.name))) {
             continue;
         }
+        let Ok(name) = defaults.resolve(database, policy) else { continue };
+        let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
         for (name, schema) in
             schema.into_iter().flat_map(|s| prepare::named(measurement, s).unwrap_or_default())
