@@ -3,9 +3,13 @@
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
 //! points belong to the first and the last series in the order of series keys. If a text is shown
-//! next to the value and all points have a text, the two points with the first texts count (for
-//! `last`: the last texts). The larger of the two values is the result. For booleans, `first`
-//! prefers `false`.
+//! next to the value, the heap compares the texts, but a point without a text with no other point.
+//! The heap is therefore imitated. The larger of the two values is the result. For booleans,
+//! `first` prefers `false`.
+//!
+//! Of more than [`TIED_POINTS_MAX`] points with a text, only some are kept. Then the two points with
+//! the first texts count (for `last`: the last texts), or the first and the last series if a point
+//! lacks a text.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -21,6 +25,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::{AuxValues, PartialColumn};
 use crate::scan::request::{AggregateFunction, AuxColumn};
 use crate::scan::spans::Span;
+use tidemark_model::limits::TIED_POINTS_MAX;
 use tidemark_model::value::{FieldType, FieldValue};
 
 #[derive(Clone, Debug)]
@@ -39,6 +44,8 @@ pub(in crate::scan) struct TiedPoints {
     /// The positions in `aux` of the series' tags.
     tags: Range<usize>,
     points: Vec<Point>,
+    /// Whether points were removed that the heap would contain.
+    is_pruned: bool,
 }
 
 impl TiedPoints {
@@ -49,7 +56,7 @@ impl TiedPoints {
     ) -> Self {
         let start = usize::from(by_text);
         let tags = start..start + different_tags(aux.get(start..).unwrap_or_default());
-        Self { latest, by_text, field_type, aux, tags, points: Vec::new() }
+        Self { latest, by_text, field_type, aux, tags, points: Vec::new(), is_pruned: false }
     }
 
     fn error(&self) -> ScanError {
@@ -66,13 +73,20 @@ impl TiedPoints {
     fn offer(&mut self, point: Point) {
         match self.rank(point.time_ns) {
             Ordering::Less => return,
-            Ordering::Greater => self.points.clear(),
+            Ordering::Greater => {
+                self.points.clear();
+                self.is_pruned = false;
+            }
             Ordering::Equal => {}
         }
-        self.points.push(point);
-        let tags = self.tags.clone();
-        self.points.sort_by(|a, b| by_series(&tags, a, b));
-        if self.points.len() > 2 {
+        let tags = &self.tags;
+        let place = self
+            .points
+            .partition_point(|known| by_series(tags, known, &point) != Ordering::Greater);
+        self.points.insert(place, point);
+        let kept_max = if self.by_text && !self.is_pruned { TIED_POINTS_MAX } else { 2 };
+        if self.points.len() > kept_max {
+            self.is_pruned = true;
             let kept = self.candidates();
             let mut position = 0;
             self.points.retain(|_| {
@@ -111,7 +125,37 @@ impl TiedPoints {
         all.into_iter().skip(surplus).take(2).map(|(_, position)| position).collect()
     }
 
-    fn chosen(&self) -> Option<&Point> {
+    /// Returns the two points that 1.x's heap returns first. Go's `container/heap` starts with the
+    /// points in series order, for `last` in reverse order.
+    fn by_heap(&self) -> Option<(&Point, &Point)> {
+        let mut heap: Vec<&Point> = self.points.iter().collect();
+        if self.latest {
+            heap.reverse();
+        }
+        let is_before = |a: &Point, b: &Point| match (self.text_of(a), self.text_of(b)) {
+            (Some(a), Some(b)) => {
+                if self.latest {
+                    a > b
+                } else {
+                    a < b
+                }
+            }
+            _ => false,
+        };
+        for root in (0..heap.len() / 2).rev() {
+            sift_down(&mut heap, root, is_before);
+        }
+        let first = *heap.first()?;
+        let last = heap.pop()?;
+        if let Some(root) = heap.first_mut() {
+            *root = last;
+            sift_down(&mut heap, 0, is_before);
+        }
+        Some((first, heap.first().copied().unwrap_or(first)))
+    }
+
+    /// Returns the two points that count after points were removed.
+    fn by_candidates(&self) -> Option<(&Point, &Point)> {
         let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
         let two = match self.by_text && all_have_texts {
             true => self.by_texts(),
@@ -119,7 +163,12 @@ impl TiedPoints {
         };
         let first = self.points.get(*two.first()?)?;
         let second = self.points.get(*two.last()?)?;
-        let (met, other) = if self.latest { (second, first) } else { (first, second) };
+        Some(if self.latest { (second, first) } else { (first, second) })
+    }
+
+    fn chosen(&self) -> Option<&Point> {
+        let is_whole = self.by_text && !self.is_pruned;
+        let (met, other) = if is_whole { self.by_heap()? } else { self.by_candidates()? };
         let (new, old) = ((other.time_ns, &other.value), (met.time_ns, &met.value));
         let order = if self.latest { Last::prefers(new, old) } else { First::prefers(new, old) };
         Some(if order == Ordering::Greater { other } else { met })
@@ -203,6 +252,23 @@ impl Accumulator for TiedPoints {
         let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
         let aux = self.aux_values(&points);
         Finished { windows_ns, values, times_ns: Some(times_ns), aux }
+    }
+}
+
+/// Moves the point at `root` of a heap down to its place (`down` of Go's `container/heap`).
+fn sift_down(heap: &mut [&Point], mut root: usize, is_before: impl Fn(&Point, &Point) -> bool) {
+    let before = |heap: &[&Point], a: usize, b: usize| match (heap.get(a), heap.get(b)) {
+        (Some(a), Some(b)) => is_before(a, b),
+        _ => false,
+    };
+    loop {
+        let (left, right) = (2 * root + 1, 2 * root + 2);
+        let child = if before(heap, right, left) { right } else { left };
+        if !before(heap, child, root) {
+            return;
+        }
+        heap.swap(root, child);
+        root = child;
     }
 }
 
@@ -317,15 +383,27 @@ mod tests {
     /// Returns first() over one point per series. Each series has these values of the tags `a` and
     /// `b`.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
+        chosen_of((false, if by_text { 2 } else { 0 }), series, shards)
+    }
+
+    /// Returns first() or last() over one point per series. `shown` is the shown tag: 1 is `a`, 2 is
+    /// `b`, and 0 is none.
+    fn chosen_of(
+        (latest, shown): (bool, u32),
+        series: &[(&str, &str, f64)],
+        shards: usize,
+    ) -> Option<FieldValue> {
+        let by_text = shown > 0;
         let tags = [ColumnId(1), ColumnId(2)].map(AuxColumn::Tag);
-        let shown = by_text.then_some(AuxColumn::Tag(ColumnId(2)));
+        let text = by_text.then_some(AuxColumn::Tag(ColumnId(shown)));
         let call = AggregateCall {
-            function: AggregateFunction::TiedPoints { latest: false, by_text },
+            function: AggregateFunction::TiedPoints { latest, by_text },
             input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
-            aux: shown.into_iter().chain(tags).collect(),
+            aux: text.into_iter().chain(tags).collect(),
         };
         let piece = |&(a, b, value): &(&str, &str, f64)| {
-            let texts = by_text.then_some(b).into_iter().chain([a, b]);
+            let shown = if shown == 1 { a } else { b };
+            let texts = by_text.then_some(shown).into_iter().chain([a, b]);
             let aux = texts.map(|text| AuxValues::Tag([text].into_iter().collect()));
             PartialColumn { aux: aux.collect(), ..piece(&(1, "", value)) }
         };
@@ -350,6 +428,35 @@ mod tests {
             assert_eq!(first_of(true, &lacking, shards), Some(FieldValue::Float(5.0)), "no text");
             assert_eq!(first_of(false, &escaped, shards), Some(FieldValue::Float(8.0)));
         }
+    }
+
+    #[test]
+    fn points_without_a_text_are_taken_as_1_x_s_heap_takes_them() {
+        // `last(v), a` over the series `a=1`, `a=2` and `b=1`: the heap compares `b=1` with no other.
+        let series = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
+        for shards in 1..=4 {
+            assert_eq!(chosen_of((true, 1), &series, shards), Some(FieldValue::Float(9.0)));
+        }
+    }
+
+    #[test]
+    fn the_number_of_kept_points_is_limited() {
+        let names: Vec<String> = (0..2 * TIED_POINTS_MAX).map(|at| format!("{at:04}")).collect();
+        let points: Vec<(i64, &str, f64)> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (5, name.as_str(), -1.0 - at as f64))
+            .collect();
+        for shards in 1..=3 {
+            assert_eq!(chosen(false, true, &points, shards), "Some(Float(-1.0)) 0000");
+        }
+        let mut merge =
+            TiedPoints::new((false, true), FieldType::Float, vec![AuxColumn::Tag(ColumnId(1))]);
+        for point in &points {
+            merge.absorb(&[0], &piece(point)).expect("a state");
+            assert!(merge.points.len() <= TIED_POINTS_MAX);
+        }
+        assert!(merge.points.len() <= 5);
     }
 
     #[test]
