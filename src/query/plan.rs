@@ -23,6 +23,8 @@ pub struct Plan {
     pub scans: Vec<PlannedScan>,
     /// The target of INTO, which receives the rows; `None` if the caller receives them.
     pub into: Option<Target>,
+    /// The work of creating the plan, in the units of [`super::work`].
+    pub work: usize,
     pub(crate) root: SelectNode,
 }
 

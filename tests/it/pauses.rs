@@ -201,6 +201,8 @@ fn long_computations_pause() {
                 .to_owned(),
             50,
         ),
+        // A plan with 200 copies of a condition of 2,400 nodes.
+        (format!("SELECT v FROM /^n/ WHERE {}", vec!["v > 1"; 600].join(" OR ")), 1),
         // 5,000 rows of 400 operands and operators.
         (format!("SELECT v{terms} FROM m"), 5),
         // 5,000 rows that 398 calls read.

@@ -44,6 +44,7 @@ impl SelectPlanner<'_> {
                 policies: &policies,
             },
         )?;
+        self.session.work.add(plan.work);
         let mut asked = vec![false; selected.len()];
         let mut streams = Vec::with_capacity(plan.scans.len());
         for scan in &plan.scans {

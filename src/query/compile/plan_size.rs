@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::PLAN_ENTRIES_MAX;
+use crate::model::limits::{PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
@@ -66,6 +66,12 @@ impl PlanSize {
     pub(super) fn add_entries(&self, count: usize) -> Result<(), QueryError> {
         self.entries.set(self.entries.get().saturating_add(count));
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
+    }
+
+    /// Returns the work of creating the plan, in the units of [`crate::query::work`].
+    pub(super) fn work(&self) -> usize {
+        let names = self.sources.get().saturating_add(self.columns.get());
+        names.saturating_mul(WORK_PER_NAME).saturating_add(self.entries.get())
     }
 }
 
