@@ -87,7 +87,7 @@ pub struct Step {
 pub struct Query {
     exchange: Arc<PageExchange>,
     stage: Stage,
-    /// The last field: tasks must be dropped while the desk still exists.
+    /// The last field: tasks must be dropped while the exchange still exists.
     turns: Turns,
 }
 

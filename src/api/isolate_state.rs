@@ -56,7 +56,7 @@ pub struct Isolate<'a> {
     pub service: &'a mut Service,
     /// The platform: time, randomness, limits.
     pub platform: &'a dyn Platform,
-    /// The counted calls that the request has made before this step.
+    /// The number of calls that the request has made before this step and that the platform counts.
     pub calls: usize,
 }
 

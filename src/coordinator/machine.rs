@@ -15,7 +15,7 @@ pub struct Context<'a> {
     pub queries: &'a QueryMemory,
     /// The clock and the source of randomness.
     pub platform: &'a dyn Platform,
-    /// The counted calls that the request has made before this step.
+    /// The number of calls that the request has made before this step and that the platform counts.
     pub calls: usize,
 }
 

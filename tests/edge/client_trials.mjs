@@ -94,7 +94,7 @@ class Trials {
     return this.client({ url: this.proxy.url, token, database, ...more });
   }
 
-  /** Returns the number of points with value first … first + count - 1. */
+  /** Returns the number of points whose value is from `first` to `first + count - 1`. */
   async count(first, count) {
     const q = `SELECT value FROM load WHERE value >= ${first} AND value < ${first + count}`;
     const rows = await this.server.rows(q, { db: this.database, epoch: 's' });

@@ -12,7 +12,7 @@ import { tidemark } from './harness.mjs';
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 
-/** Creates a named key pair with a function that signs tokens. */
+/** Creates a key pair with the id `kid`. Returns its public key and a function that signs tokens. */
 function key(kid) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };

@@ -44,8 +44,8 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   assert.deepEqual(await listed(), [q]);
   response.destroy();
   // The query ends immediately, not after the minute for which a silent query remains listed.
-  // Therefore the edge knows about the disconnect. A running query would be listed at least until
-  // its end.
+  // If the edge did not notice the disconnect, the query would stay listed at least until its
+  // end.
   const gone = Date.now();
   while ((await listed()).length > 0) {
     assert.ok(Date.now() - gone < tookMs / 2, 'the query goes on without its client');

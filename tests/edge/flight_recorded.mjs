@@ -162,7 +162,7 @@ const has = {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** Checks the columns of tables from the schema in each row. */
+  /** Checks the columns of each table. Each row contains the schema of one table. */
   schemas({ messages }, text) {
     const found = [...table(messages).getChild('table_schema')].map((bytes) => {
       const whole = Buffer.concat([Buffer.from(bytes), Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]);

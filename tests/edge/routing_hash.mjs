@@ -13,7 +13,7 @@ const add = (a, b) => (a + b) & mask;
 const rotl = (a, n) => ((a << n) | (a >> (64n - n))) & mask;
 const round = (acc, lane) => mul(rotl(add(acc, mul(lane, p2)), 31n), p1);
 
-/** Returns xxh64 with seed 0 of a Buffer. */
+/** Returns the xxh64 hash of a Buffer, with seed 0. */
 export function xxh64(bytes) {
   let at = 0;
   let hash = p5;

@@ -55,8 +55,8 @@ nanoseconds. The export needs read permission on the database. A failed export l
 
 With --format parquet the command writes one file per measurement and day to FOLDER. The server needs SQL for
 this format. The command writes manifest.json last: it lists the files with their rows, bytes, SHA-256, first and
-last time. Repeat the command to continue after an interruption, or to fetch new data. The command skips a day if
-its file has as many rows as the database.
+last time. Repeat the command to continue after an interruption, or to fetch new data. The command skips a file
+if it already has as many rows as the database has for its measurement and day.
 
 With --access the command writes the deployment's databases, retention policies, continuous queries, tokens and
 users to FILE. FILE contains the hashes of tokens and passwords, but no secrets. Passwords can be guessed from

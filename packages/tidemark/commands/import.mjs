@@ -16,8 +16,8 @@ FILE is the output of \`influx_inspect export\`, \`influxd inspect export-lp\` o
 \`influx -import\`, or plain line protocol. It may be in gzip. With --measurement FILE contains SQL rows, in the
 JSON lines of \`query_sql\` with format=jsonl; --tags lists the tag columns. FILE \`-\` is standard input.
 
-The command creates absent databases and retention policies without expiry; only the admin token may do this. It
-prints rejected lines with their number in the file, and the exit code is then 1. Repeat the command to continue
+The command creates absent databases and retention policies without expiry; only the admin token may do this. If
+lines are rejected, it prints them with their line numbers in the file, and the exit code is 1. Repeat the command to continue
 after an interruption: FILE.progress records the acknowledged lines. At the end the command counts the values of
 each measurement in the file and in the database, within the file's time range.
 

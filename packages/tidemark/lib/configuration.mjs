@@ -51,8 +51,8 @@ function socketOf({ host, port, tls, folder }) {
  * - `site`: the folder of the console.
  * - `front`: the module that receives all requests first.
  * - `stored`: the folder of the objects' files.
- * - `sql`: `{ front, socket }`, the module that forwards messages to the SQL process and the socket
- *   of the process, or null.
+ * - `sql`: `{ front, socket }`, or null. `front` is the module that forwards messages to the SQL
+ *   process, and `socket` is the socket of that process.
  * - `backups`: the folder of backups, or null.
  * - `variables`: the names of environment variables to bind. The configuration contains no values,
  *   so it contains no secrets.

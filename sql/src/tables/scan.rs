@@ -1,4 +1,4 @@
-//! The operator that reads a measurement. It converts pages from the desk to batches.
+//! The operator that reads a measurement. It converts pages to batches.
 
 use std::collections::VecDeque;
 use std::fmt;

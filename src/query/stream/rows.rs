@@ -91,7 +91,7 @@ impl SliceRows {
     /// Returns the numbers of all rows, sorted by time, shard and arrival. The numbers count
     /// through all pages.
     fn order(&self, descending: bool) -> Vec<u32> {
-        // Inverting the bits of all numbers reverses their order.
+        // Inverting the bits of every time reverses the order of the times.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());

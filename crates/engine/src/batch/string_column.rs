@@ -48,7 +48,7 @@ impl StringColumn {
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
-    /// Returns the entry of each row in [`StringColumn::entries`], if the rows are coded.
+    /// Returns, for each row, the index of its text in [`StringColumn::entries`], if the rows are coded.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
     }

@@ -1,6 +1,6 @@
 //! Schedules the pages of queries, so that queries alternate and writes run between pages.
 //!
-//! If the isolate has read much data since the last pause, a page pauses first. It pauses again if
+//! If the isolate has read much data since the last pause, a page pauses before it runs. It pauses again if
 //! other pages were read during its pause. The thread needs the pauses to handle arriving requests.
 //! The local runtime handles them only while no task is ready. Small consecutive pages, for example
 //! from a client that sends queries one after another, run without a pause until their work reaches
