@@ -43,6 +43,9 @@ const requests = [
   ['SQL: strpos of 400,000 and 200,000 bytes', sql("SELECT strpos(repeat('a', 400000), repeat('a', 200000) || 'b')")],
   ['SQL: strpos at the limit', sql("SELECT strpos(repeat('a', 14000), repeat('a', 7000) || 'b')")],
   ['SQL: 1,000 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value AS varchar)) FROM v")],
+  ['SQL: 30 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value % 30 AS varchar)) FROM v")],
+  // The cost of any statement that reads these rows, for comparison.
+  ['SQL: 1,000 rows without a pattern', sql("SELECT '\\pL{40}' || cast(value AS varchar) FROM v")],
   ['SQL: levenshtein of 20,000 characters', sql("SELECT levenshtein(repeat('a', 20000), repeat('b', 20000))")],
   ['SQL: array_has_all of 20,000 elements', sql('SELECT array_has_all(range(20000), range(20000))')],
   ['SQL: ten tables of 1,000 columns', sql(`SELECT count(*) FROM ${wideTables}`)],

@@ -12,6 +12,9 @@ pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// The approximate number of rows that joins and series produce in one turn. The thread
 /// serves other requests between turns.
 pub const TURN_ROWS_MAX: usize = 65_536;
+/// The number of rows that take as long as a batch without rows. An iteration of a recursive query
+/// produces a batch, often of one row.
+pub const ROWS_PER_BATCH_MIN: usize = 256;
 /// The number of row pairs of a join without an equality condition that take as long as one row.
 pub const PAIRS_PER_ROW: usize = 16;
 /// The maximum number of row pairs that one join without an equality condition may compare.
@@ -58,8 +61,8 @@ pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;
 pub const STEPS_MAX: i128 = 100_000_000;
 /// The maximum number of distinct patterns that a function may compile for one batch.
 pub const PATTERNS_MAX: usize = 32;
-/// The maximum size of a compiled pattern, in bytes. Compiling a pattern of this size takes about
-/// 20 ms.
+/// The maximum size of a compiled pattern, and of all compiled patterns of one batch together, in
+/// bytes. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// The maximum product of a batch's text size, in bytes, and the number of states of its pattern.
 /// The matcher rarely needs this many steps; the worst known case takes one second.

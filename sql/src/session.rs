@@ -11,6 +11,7 @@ use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackCons
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
 
 use crate::complexity;
 use crate::error::QueryError;
@@ -95,7 +96,8 @@ pub struct Query {
 enum Stage {
     /// The query waits for the columns of its tables.
     Preparing(Box<Preparing>),
-    Running(Receiver<Event>),
+    /// The plan's task and its events.
+    Running(Receiver<Event>, JoinHandle<()>),
     Done,
 }
 
@@ -197,20 +199,21 @@ impl Query {
     fn begin(&mut self) {
         let (events, receiver) = channel(BATCHES_WAITING_MAX);
         let pace = self.turns.pace();
-        let stage = std::mem::replace(&mut self.stage, Stage::Running(receiver));
+        let stage = std::mem::replace(&mut self.stage, Stage::Done);
         if let Stage::Preparing(preparing) = stage {
             let exchange = Arc::clone(&self.exchange);
-            self.turns.spawn(async move {
+            let task = self.turns.spawn(async move {
                 if let Err(error) = preparing.run(exchange, pace, &events).await {
                     // The send fails only if the query was dropped.
                     let _ = events.send(Event::Failed(error)).await;
                 }
             });
+            self.stage = Stage::Running(receiver, task);
         }
     }
 
     fn turn(&mut self) -> Result<Step, QueryError> {
-        let Stage::Running(events) = &mut self.stage else {
+        let Stage::Running(events, task) = &mut self.stage else {
             return Ok(Step { is_done: true, ..Step::default() });
         };
         let is_cut_short = self.turns.turn();
@@ -226,6 +229,11 @@ impl Query {
             }
         }
         step.is_done = events.is_closed() && events.is_empty();
+        if step.is_done && self.turns.has_panicked(task) {
+            return Err(QueryError::internal(
+                "the statement ended with an error of the SQL engine",
+            ));
+        }
         step.wanted = self.exchange.wanted();
         step.cancelled = self.exchange.cancelled();
         let has_brought = step.schema.is_some() || !step.batches.is_empty();

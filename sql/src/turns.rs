@@ -19,6 +19,7 @@ use std::task::{Poll, Waker};
 
 use datafusion::execution::TaskContext;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use crate::limits::TURN_ROWS_MAX;
 
@@ -92,8 +93,13 @@ impl Turns {
     }
 
     /// Adds a task, which runs in the next turn.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.runtime.spawn(task));
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        self.runtime.spawn(task)
+    }
+
+    /// Whether a task that has ended panicked. WebAssembly traps instead.
+    pub(crate) fn has_panicked(&self, task: &mut JoinHandle<()>) -> bool {
+        task.is_finished() && self.runtime.block_on(task).is_err()
     }
 
     /// Runs tasks until all of them wait or the work limit is reached. Returns whether the limit

@@ -5,6 +5,7 @@ pub(crate) mod arguments;
 pub(crate) mod binning;
 pub(crate) mod bins;
 mod bounded;
+mod calls;
 mod changes;
 mod from_unixtime;
 mod patterns;
@@ -25,6 +26,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
 use bounded::{Bounded, COSTS};
+use calls::CheckedCalls;
 use changes::Change;
 use from_unixtime::FromUnixtime;
 use patterns::Checked;
@@ -61,6 +63,7 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         drop(state.register_udf(function)?);
     }
     state.register_function_rewrite(Arc::new(Checked { functions: checked }))?;
+    state.register_function_rewrite(Arc::new(CheckedCalls))?;
     for name in OF_TEXT {
         let plain = PlainText::new(state.udaf(name)?);
         drop(state.register_udaf(Arc::new(AggregateUDF::new_from_impl(plain)))?);

@@ -46,9 +46,16 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
              a constant pattern"
         ));
     }
-    let mut states = 0;
+    let (mut states, mut bytes) = (0, 0);
     for pattern in distinct {
-        states = states.max(compiled_bytes(function, pattern)? / STATE_BYTES);
+        let own = compiled_bytes(function, pattern)?;
+        (states, bytes) = (states.max(own / STATE_BYTES), bytes + own);
+        if bytes > PATTERN_BYTES_MAX {
+            return refuse(format!(
+                "{function}: the compiled patterns of one batch of rows have more than \
+                 {PATTERN_BYTES_MAX} bytes together; use a constant pattern, or shorter patterns"
+            ));
+        }
     }
     let text = Integers::sizes(args.args.first())?.sum(args.number_rows.max(1));
     if text * states as i128 > PATTERN_STEPS_MAX {

@@ -30,7 +30,7 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use crate::error::{Fault, QueryError};
-use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, WINDOW_ROWS_MAX};
+use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_ROWS_MAX};
 use crate::tables::pairs_cap;
 use crate::turns::Pace;
 
@@ -195,7 +195,7 @@ impl Stream for Capped {
         }
         let polled = self.input.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(batch))) = &polled {
-            self.pace.made(batch.num_rows());
+            self.pace.made(batch.num_rows().max(ROWS_PER_BATCH_MIN));
             self.rows += batch.num_rows();
             if self.rows > self.limit.rows() {
                 return Poll::Ready(Some(Err(self.limit.error().into())));

@@ -228,6 +228,10 @@ fn a_pattern_is_limited_by_its_size_its_number_and_its_text() {
         ("regexp_replace(host, host, 'a')", "compile more than 32 patterns"),
         ("regexp_like(host, '(\\pL{100}){100}')", "a compiled pattern has more than 1048576 bytes"),
         ("host ~ '(\\pL{100}){100}'", "a compiled pattern has more than 1048576 bytes"),
+        (
+            "host ~ ('\\pL{20}' || cast(usage::bigint % 30 AS varchar))",
+            "patterns of one batch of rows have more than 1048576 bytes together",
+        ),
         ("regexp_count(repeat('a', 1000000) || host, '(a|b)*a(a|b){20}')", "2000000000 steps"),
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));

@@ -8,10 +8,13 @@
 
 mod aggregates;
 mod database;
+#[path = "../../../tests/it/grammar.rs"]
+mod grammar;
 mod hostile;
 mod output;
 mod page;
 mod parameters;
+mod pauses;
 mod product;
 mod rewriting;
 mod pushdown;

@@ -74,6 +74,13 @@ fn what_makes_many_rows_takes_many_turns() {
             30,
         ),
         ("SELECT count(*) FROM generate_series(1, 5000000)".to_owned(), 60),
+        // Each iteration produces one row.
+        (
+            "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+             SELECT count(*) FROM n"
+                .to_owned(),
+            70,
+        ),
     ] {
         let mut query = open(&text);
         let (mut steps, mut answered) = (0, 0);

@@ -1,0 +1,48 @@
+//! A rewrite rule for calls of aggregates and window functions that DataFusion plans, but cannot
+//! execute: its assertions would end the whole instance.
+
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+
+use crate::error::QueryError;
+
+/// The aggregates whose result depends on the order of their rows.
+const OF_ORDERED_ROWS: [&str; 5] =
+    ["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
+/// The window functions that need an argument, although their signatures do not require it.
+const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
+
+/// The rule.
+#[derive(Debug)]
+pub(super) struct CheckedCalls;
+
+impl FunctionRewrite for CheckedCalls {
+    fn name(&self) -> &str {
+        "checked_calls"
+    }
+
+    fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        match expr {
+            // Grouped aggregates would take the values of ORDER BY for further arguments.
+            Expr::AggregateFunction(mut call)
+                if !call.params.order_by.is_empty()
+                    && !OF_ORDERED_ROWS.contains(&call.func.name())
+                    && !call.func.supports_within_group_clause() =>
+            {
+                call.params.order_by.clear();
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
+            }
+            Expr::WindowFunction(call)
+                if call.params.args.is_empty() && OF_ONE_ARGUMENT.contains(&call.fun.name()) =>
+            {
+                let message = format!("{} needs an argument", call.fun.name());
+                Err(QueryError::invalid(message).into())
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
