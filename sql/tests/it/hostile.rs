@@ -99,7 +99,7 @@ fn what_needs_more_memory_than_there_is_says_so_and_gives_it_back() {
         let ran = database.run(&engine, request(text, Vec::new()), Layout::PLAIN);
         let error = ran.err().unwrap_or_else(|| panic!("{text}"));
         assert_eq!(error.status(), 507, "{text}: {error}");
-        assert!(error.to_string().contains("narrow the time or aggregate first"), "{error}");
+        assert!(error.to_string().contains("narrow the time range or aggregate first"), "{error}");
         assert_eq!(engine.reserved_bytes(), 0, "{text}");
     }
     let small = "SELECT count(*) FROM generate_series(1, 600000)";
