@@ -77,6 +77,8 @@ async function adbc(what) {
   assert.equal(seen.every.length, 23);
   for (const [type, found, count] of seen.every) assert.equal(found, count, type);
   assert.deepEqual(seen.types_of_tables, ['BASE TABLE', 'VIEW']);
+  assert.deepEqual(seen.names_of_tables, seen.tables.map(([name]) => name));
+  assert.ok(seen.names_of_tables.includes('types'), seen.names_of_tables);
   const named = Object.fromEntries(seen.tables);
   assert.deepEqual(Object.keys(named), tables);
   assert.deepEqual(named.types.map(([name]) => name), columns.map(([name]) => name));

@@ -162,8 +162,11 @@ def of_adbc(order):
             asking.execute("SELECT 1 AS one")
             shaken = asking.fetchall()
 
-        objects = connection.adbc_get_objects(depth="columns", db_schema_filter="iox").read_all().to_pylist()
-        tables = [table for schema in objects[0]["catalog_db_schemas"] for table in schema["db_schema_tables"]]
+        def tables_at(depth):
+            objects = connection.adbc_get_objects(depth=depth, db_schema_filter="iox").read_all().to_pylist()
+            return [table for schema in objects[0]["catalog_db_schemas"] for table in schema["db_schema_tables"]]
+
+        tables = tables_at("columns")
         return {
             "shaken": [list(row) for row in shaken],
             "rows": asked("SELECT v FROM many").num_rows,
@@ -174,6 +177,7 @@ def of_adbc(order):
             "every": [[str(of.type), counted(of, condition), count] for of, condition, count in every_parameter()],
             "explain": asked("EXPLAIN SELECT 1").num_rows > 0,
             "types_of_tables": sorted(connection.adbc_get_table_types()),
+            "names_of_tables": [table["table_name"] for table in tables_at("tables")],
             "tables": [
                 [table["table_name"], [[c["column_name"], c["xdbc_type_name"]] for c in table["table_columns"]]]
                 for table in tables
