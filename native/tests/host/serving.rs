@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use crate::server::{Place, Server, eventually, status};
+use crate::server::{Place, Server, command, eventually, status};
 
 #[test]
 fn databases_on_several_threads_are_written_and_read() {
@@ -60,6 +60,34 @@ fn the_client_is_known_by_its_connection_and_a_dropped_one_ends_its_query() {
     eventually("the query is listed", || server.query("", "SHOW QUERIES").contains("FROM m, m"));
     drop(stream);
     eventually("the query has ended", || !server.query("", "SHOW QUERIES").contains("FROM m, m"));
+}
+
+/// The statement computes for minutes, and its response begins after that.
+#[test]
+fn a_client_that_leaves_before_the_response_ends_its_statement() {
+    let place = Place::new();
+    let mut command = command(&place.0);
+    command.env("LOG_REQUESTS", "all").env("QUERY_CPU_MS_MAX", "300000");
+    let mut server = Server::of(command);
+    server.create("d");
+    server.write("d", &(0..1_000).map(|row| format!("m v={row} {row}\n")).collect::<String>());
+    let fits: Vec<String> =
+        (2..100).map(|season| format!("holt_winters(mean(v),10,{season})")).collect();
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    write!(
+        stream,
+        "GET /query?db=d&q=SELECT%20{}%20FROM%20m%20WHERE%20time%3E%3D0%20AND%20time%3C1000ns%20GROUP%20BY%20\
+         time(1ns) HTTP/1.1\r\nHost: t\r\nAuthorization: Token {}\r\n\r\n",
+        fits.join(","),
+        crate::server::TOKEN
+    )
+    .unwrap();
+    let is_listed = || server.query("", "SHOW QUERIES").contains("holt_winters");
+    eventually("the query is listed", is_listed);
+    drop(stream);
+    eventually("the query has ended", || !is_listed());
+    let (_, log) = server.end("-TERM");
+    assert!(log.contains("client went away"), "{log}");
 }
 
 #[test]
