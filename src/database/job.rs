@@ -35,7 +35,10 @@ pub struct Job {
     pub answered: u64,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference; only 64-bit targets warn")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference; only 64-bit targets warn"
+)]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
