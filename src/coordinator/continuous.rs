@@ -61,7 +61,9 @@ impl Running {
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> StepResult {
         match self {
             Self::Query(run) => match run.execution.step(context, reply) {
-                Step::Calls(calls) if run.exceeds(context, &calls) => run.ended(run.too_large()),
+                Step::Calls(calls) if run.exceeds(context, &calls) => {
+                    run.ended(run.too_large(RunEnd::Failed))
+                }
                 Step::Calls(calls) => {
                     run.calls += counted(&calls);
                     StepResult::Calls(calls)
@@ -69,7 +71,7 @@ impl Running {
                 Step::Done(Ok(Some(_))) => StepResult::Again,
                 Step::Done(Ok(None)) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
                 Step::Done(Err(Error::Query(why))) if why.is_too_large() => {
-                    run.ended(run.too_large())
+                    run.ended(run.too_large(RunEnd::Ran(run.run.last_run_ns)))
                 }
                 // An error in the statement itself would repeat, so that the run counts as done.
                 Step::Done(Err(Error::Query(_))) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
@@ -92,13 +94,11 @@ impl QueryRun {
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns the end of a run that exceeds a limit. A run that may cover only one window would fail
-    /// again, so that it counts as done.
-    fn too_large(&self) -> RunEnd {
-        let windows_max = self.query.windows_max.unwrap_or(WINDOWS_PER_RUN_MAX);
-        // RESAMPLE FOR may require more windows.
-        match self.run.windows.min(windows_max) {
-            ..=1 => RunEnd::Ran(self.run.last_run_ns),
+    /// Returns the end of a run that exceeds a limit, which is `of_one` for a run of one window. Such
+    /// a run counts as done if it would exceed the limit again.
+    fn too_large(&self, of_one: RunEnd) -> RunEnd {
+        match self.run.windows {
+            ..=1 => of_one,
             windows => RunEnd::TooLarge(windows),
         }
     }

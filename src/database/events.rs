@@ -48,7 +48,7 @@ impl<S: Store> Database<S> {
         let known = work.driven.filter(|driven| driven.job == key);
         let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
         let answered = known.map_or(0, |driven| driven.answered).max(stored);
-        work.driven = Some(JobProgress { job: key, answered });
+        let before = work.driven.replace(JobProgress { job: key, answered });
         match job.kind.clone() {
             JobKind::Split(split) => return self.drive_split(platform, work, key, split),
             JobKind::Access => return self.drive_access(work, key),
@@ -75,6 +75,7 @@ impl<S: Store> Database<S> {
                 let job = Job { answered: answered as u64, ..job.clone() };
                 self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
             }
+            work.driven = before;
             return self.drive(platform, work, waiting);
         }
         if recovers {

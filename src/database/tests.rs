@@ -198,6 +198,6 @@ fn a_dropped_database_is_wiped_with_the_shards_that_wait_for_it() {
     story.pass(WIPE_DELAY_NS);
     assert!(story.alarms() > 1);
     assert!(story.told.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
-    story.told_all();
+    assert_eq!(story.told_all(), POLICIES * SHARDS as usize);
     assert!(story.database.rows.is_none());
 }

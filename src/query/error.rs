@@ -166,6 +166,7 @@ impl QueryError {
                 | Self::TooLarge { .. }
                 | Self::Subquery { .. }
                 | Self::Exceeded { .. }
+                | Self::OutOfMemory(OutOfMemory::Ever { .. })
         )
     }
 }

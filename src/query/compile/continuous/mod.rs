@@ -5,6 +5,7 @@ use super::dimensions;
 use super::split_time;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
+use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::query::error::QueryError;
 
 /// A run of a continuous query.
@@ -19,7 +20,9 @@ pub struct ContinuousRun {
 }
 
 /// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`. A
-/// run that catches up covers `windows_max` windows. Returns `None` if the run is not due yet, for example after a clock change in the query's zone.
+/// run that catches up covers `windows_max` windows, and every run does if `windows_max` is less
+/// than [`WINDOWS_PER_RUN_MAX`]. Returns `None` if the run is not due yet, for example after a clock
+/// change in the query's zone.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
@@ -62,9 +65,12 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
-    // Choose the watermark so that the next run starts at the end of this run.
+    // Choose the watermark so that the next run starts at the end of this run. It may be later than
+    // now if an earlier run was too large, because each window must then be in a run of its size.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
-    if last_run_ns.is_some() && step_end_ns < end_ns && step_last_ns < last_ns {
+    let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
+    let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;
+    if step_end_ns < end_ns && (is_reduced || catches_up) {
         (end_ns, last_ns) = (step_end_ns, step_last_ns);
     }
     if end_ns <= start_ns {

@@ -9,6 +9,17 @@ const H: i64 = 60 * M;
 
 /// Returns the range and the watermark of a run, in seconds.
 fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(i64, i64)>, i64)> {
+    limited(WINDOWS_PER_RUN_MAX, head, group, last, now)
+}
+
+/// Returns the same for a run of at most `windows_max` windows.
+fn limited(
+    windows_max: i64,
+    head: &str,
+    group: &str,
+    last: Option<i64>,
+    now: i64,
+) -> Option<(Option<(i64, i64)>, i64)> {
     let text = format!(
         "CREATE CONTINUOUS QUERY c ON d {head} BEGIN SELECT mean(v) INTO t FROM m \
          WHERE time > now() - 5s GROUP BY time({group} END"
@@ -18,7 +29,7 @@ fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(
         panic!("another statement")
     };
     let last = last.map(|seconds| seconds * S_NS);
-    let run = next_run(*create, last, WINDOWS_PER_RUN_MAX, now * S_NS).expect("runs")?;
+    let run = next_run(*create, last, windows_max, now * S_NS).expect("runs")?;
     let range = run.select.map(|select| {
         let (_, range) = split_time(select.condition.as_ref(), 0).expect("a range");
         (range.start_ns / S_NS, range.end_ns / S_NS)
@@ -78,4 +89,33 @@ fn days_follow_the_clocks_of_their_zone() {
     let next = midnight + 23 * H;
     assert_eq!(run("", tz, Some(midnight), next - 1), None);
     assert_eq!(run("", tz, Some(midnight), next), Some((Some((midnight, next)), next)));
+}
+
+#[test]
+fn smaller_runs_after_one_that_was_too_large_cover_every_window() {
+    let hourly = "RESAMPLE EVERY 1h";
+    for (head, windows_max, last) in
+        [(hourly, 30, 0), (hourly, 1, 59), ("RESAMPLE EVERY 1h FOR 1d", 12, 0)]
+    {
+        let mut last = last * M;
+        let mut end = None;
+        for hour in 1..200 {
+            let Some((Some((from, to)), mark)) =
+                limited(windows_max, head, "1m)", Some(last), hour * H)
+            else {
+                continue;
+            };
+            assert!((to - from) / M <= windows_max, "{head}: {from}..{to}");
+            assert_eq!(
+                end.unwrap_or(from),
+                from,
+                "{head}: a run starts at the end of the run before"
+            );
+            (end, last) = (Some(to), mark);
+        }
+        assert!(end.is_some_and(|end| end > 50 * M), "{head}: {end:?}");
+    }
+    // The first run of a query can be too large, too.
+    let first = limited(30, hourly, "1m)", None, 10 * H);
+    assert_eq!(first, Some((Some((9 * H, 9 * H + 30 * M)), 9 * H + 30 * M)));
 }
