@@ -18,7 +18,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
 import { addSite } from './site/site.mjs';
-import { fingerprint, step } from './steps.mjs';
+import { fingerprint, isDone, step } from './steps.mjs';
 
 /** The output folder of the console, as in `[assets]` of wrangler.toml. */
 export const consoleFolder = at('dist');
@@ -147,11 +147,19 @@ export async function staticPage() {
   addSite(staticFolder);
 }
 
-/** Writes the console for the Worker, with the documentation site if it was built. */
+/**
+ * Writes the console for the Worker, with the documentation site if it was built. Writes nothing if
+ * nothing changed, because wrangler restarts the Worker after a change in the folder.
+ */
 export function servedPage() {
+  const inputs = fingerprint(['dist', '.cache/site/built'].filter((path) => existsSync(at(path))));
+  const stamp = '.cache/stamps/served';
+  if (isDone({ stamp, inputs, outputs: [join(servedFolder, 'index.html')] })) return;
   empty(servedFolder);
   cpSync(consoleFolder, servedFolder, { recursive: true });
   addSite(servedFolder);
+  mkdirSync(at('.cache', 'stamps'), { recursive: true });
+  writeFileSync(at(stamp), inputs);
 }
 
 /**

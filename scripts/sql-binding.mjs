@@ -16,18 +16,20 @@ const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
 
 /** Answers every statement with an error on a free port, until the module is compiled. */
 async function startPlaceholder() {
+  let reason = 'SQL is still being compiled; retry in a few minutes';
   const server = createServer((request, response) => {
     request.resume();
     response.statusCode = 503;
-    response.end('lost: SQL is still being compiled; retry in a few minutes');
+    response.end(`lost: ${reason}`);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   const stop = async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
     server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
+    await closed;
   };
-  return { port, stop };
+  return { port, stop, failed: () => (reason = 'SQL was not compiled; run `npm run sql`, and start again') };
 }
 
 /**
@@ -48,9 +50,9 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, tel
   const port = placeholder?.port ?? (await supervisor.start());
   let isOver = false;
   const replaced = built?.then(async (isBuilt) => {
-    if (!isBuilt || isOver) return;
+    if (!isBuilt) return placeholder.failed();
     await placeholder.stop();
-    await supervisor.start();
+    if (!isOver) await supervisor.start();
   });
   replaced?.catch((error) => console.error(error.message));
   mkdirSync(stateDir, { recursive: true });
@@ -65,6 +67,7 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, tel
   writeFileSync(configuration, `${lines.join('\n')}\n`, { mode: 0o600 });
   const stop = async () => {
     isOver = true;
+    await placeholder?.stop();
     await supervisor.stop();
   };
   return { configuration, stop };

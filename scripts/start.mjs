@@ -12,7 +12,7 @@ import { Transcoder } from '../packages/tidemark/lib/transcoder.mjs';
 import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
-import { endAllOnSignals, startGroup } from './processes.mjs';
+import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
 import { hasCargo, hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
@@ -81,11 +81,15 @@ async function completeConsole(steps) {
   }
 }
 
+/** The program that compiles SQL, while it runs. */
+let compiling;
+
 /** Compiles SQL with the lowest priority. Resolves to whether it succeeded. */
 async function compileSql() {
-  const child = startGroup(process.execPath, [at('scripts', 'sql.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] });
-  setPriority(child.pid, constants.priority.PRIORITY_LOW);
-  const { code } = await child.ended;
+  compiling = startGroup(process.execPath, [at('scripts', 'sql.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] });
+  setPriority(compiling.pid, constants.priority.PRIORITY_LOW);
+  const { code } = await compiling.ended;
+  compiling = undefined;
   if (code !== 0) console.error('SQL was not compiled. `npm run sql` tries again.');
   return code === 0;
 }
@@ -124,9 +128,9 @@ await finishWith(async () => {
   console.log(greeting(server.url, secret, flight));
   if (await isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
   if (compilesSql) console.log('SQL is compiled in the background: about ten minutes. SQL=off prevents it.\n');
-  const steps = [documentationSite, rest];
-  if (compilesSql) steps.push(async () => sqlEnded(await compileSql()));
-  completeConsole(steps);
+  const completed = completeConsole([documentationSite, rest]);
+  if (compilesSql) completed.then(compileSql).then(sqlEnded);
   const { code } = await server.child.ended;
+  if (compiling) await endGroup(compiling);
   return code ?? 1;
 });

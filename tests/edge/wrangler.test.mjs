@@ -55,8 +55,8 @@ test('SQL and a bucket for backups are bound together, each choice in a file of 
   assert.equal(new Set(files).size, 3);
 });
 
-test('statements get an error while SQL is compiled, and are answered afterwards', async (t) => {
-  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+/** Starts SQL without its module. Returns the address of a session, and the function that ends the compilation. */
+async function uncompiledSql(t) {
   const stateDir = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
   t.after(() => rmSync(stateDir, { recursive: true, force: true }));
   let finish = (_isBuilt) => {};
@@ -65,12 +65,28 @@ test('statements get an error while SQL is compiled, and are answered afterwards
   t.after(stop);
   const { vars } = /** @type {any} */ (parse(readFileSync(configuration, 'utf8')));
   const session = `${vars.PROCESS_URL}session`;
-  const refused = await fetch(session, { method: 'POST', body: 'a statement' });
-  assert.deepEqual([refused.status, await refused.text()], [503, 'lost: SQL is still being compiled; retry in a few minutes']);
+  const refusal = async () => {
+    const response = await fetch(session, { method: 'POST', body: 'a statement' });
+    return [response.status, await response.text()];
+  };
+  return { session, finish, refusal };
+}
+
+test('statements get an error while SQL is compiled, and are answered afterwards', async (t) => {
+  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+  const { session, finish, refusal } = await uncompiledSql(t);
+  assert.deepEqual(await refusal(), [503, 'lost: SQL is still being compiled; retry in a few minutes']);
   finish(true);
   let status = 0;
   while (status !== 200) {
     await sleep(50);
     status = await fetch(session, { method: 'DELETE' }).then((response) => response.status, () => 0);
   }
+});
+
+test('statements get another error after SQL could not be compiled', async (t) => {
+  const { finish, refusal } = await uncompiledSql(t);
+  finish(false);
+  await sleep(0);
+  assert.deepEqual(await refusal(), [503, 'lost: SQL was not compiled; run `npm run sql`, and start again']);
 });
