@@ -68,7 +68,11 @@ impl Flights {
             }
             Poll::Pending
         });
-        Some(reply.await)
+        let reply = reply.await;
+        if let Some(session) = self.sql.borrow().as_ref() {
+            session.touch();
+        }
+        Some(reply)
     }
 }
 

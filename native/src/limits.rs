@@ -65,6 +65,9 @@ pub const SQL_IDLE: Duration = Duration::from_secs(8);
 /// The maximum time of a turn of an SQL statement, in milliseconds. Turns of ordinary statements take
 /// less than one second.
 pub const SQL_TURN_MS_MAX: usize = 5_000;
+/// The maximum time of a turn that uses little CPU time, because the machine is busy or the process
+/// does not answer.
+pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
 /// The maximum memory of the SQL process during a turn, in bytes.
 pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
 /// The memory above which an SQL process ends when no statement runs: allocators keep freed memory.

@@ -22,6 +22,9 @@ pub const PAIRS_MAX: usize = 250_000_000;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
+/// The maximum size of the texts in the conditions that a scan takes over in one pass of the
+/// optimizer, in bytes. Every shard gets them. The plan evaluates further filters itself.
+pub const PUSHED_TEXT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum number of idle DataFusion sessions that an instance keeps for later statements.
 pub const SESSIONS_IDLE_MAX: usize = 2;
 /// The maximum size of a statement's text, in bytes.

@@ -7,11 +7,13 @@ use std::io::{self, Read, Write as _, stdin, stdout};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use tidemark::protocol::envelope;
+use tidemark::protocol::sql::{FromSql, TOO_MUCH};
 use tidemark_sql::{Engine, QuerySession};
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use crate::Failure;
-use crate::limits::SQL_STACK_BYTES;
+use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_STACK_BYTES};
 
 type Frame = (Head, Vec<u8>);
 
@@ -24,7 +26,11 @@ pub fn run() -> Result<(), Failure> {
     let computing = thread::Builder::new()
         .name("sql".to_owned())
         .stack_size(SQL_STACK_BYTES)
-        .spawn(move || compute(&frames));
+        .spawn(move || {
+            compute(&frames);
+            // The parent waits for a reply that nothing computes any more.
+            std::process::exit(1)
+        });
     computing.map_err(|why| Failure(format!("no thread can be started: {why}")))?;
     let mut input = stdin().lock();
     let broken = |why: io::Error| Failure(format!("SQL cannot read its input: {why}"));
@@ -49,6 +55,12 @@ fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some((head, message)))
 }
 
+/// Returns the reply instead of one that is larger than a frame.
+fn too_large() -> Vec<u8> {
+    let message = "the statement needs a message of more than 32 MiB; use shorter texts".to_owned();
+    envelope::encode(&FromSql::Failed { status: TOO_MUCH, message })
+}
+
 fn compute(frames: &Receiver<Frame>) {
     let engine = Engine::default();
     let mut sessions: BTreeMap<u64, QuerySession> = BTreeMap::new();
@@ -57,7 +69,10 @@ fn compute(frames: &Receiver<Frame>) {
             Kind::Turn => {
                 let query_session = sessions.entry(session).or_default();
                 let reply = query_session.turn(&engine, &message);
-                (query_session.is_over(), reply)
+                match reply.len() {
+                    ..=SQL_MESSAGE_BYTES_MAX => (query_session.is_over(), reply),
+                    _ => (true, too_large()),
+                }
             }
             _ => (true, Vec::new()),
         };
@@ -66,7 +81,6 @@ fn compute(frames: &Receiver<Frame>) {
             sessions.remove(&session);
         }
         let kind = if is_over { Kind::Over } else { Kind::GoesOn };
-        // The parent has a limit of its own for replies, and a reply is a piece of a result.
         let Some(head) = Head::of(session, kind, &reply) else { return };
         let mut output = stdout().lock();
         let written = output.write_all(&head.to_bytes()).and_then(|()| output.write_all(&reply));

@@ -93,6 +93,14 @@ impl Session {
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
+    /// Notes that the request goes on: its client reads, although the statement may wait for a scan.
+    pub fn touch(&self) {
+        // A locked statement is in a turn.
+        if let Ok(mut state) = self.statement.try_lock() {
+            state.seen = Instant::now();
+        }
+    }
+
     /// Returns the turn of a message, which does not borrow the session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = Answer> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
@@ -174,8 +182,10 @@ impl Sql {
         state: &mut State,
         message: &[u8],
     ) -> Result<Vec<u8>, String> {
-        let head = Head::of(state.session, Kind::Turn, message);
-        let head = head.ok_or("the message is too large")?;
+        let Some(head) = Head::of(state.session, Kind::Turn, message) else {
+            self.close(running, state).await;
+            return Err("the message is too large".to_owned());
+        };
         let process = match &mut running.process {
             Some(process) => process,
             none => {
@@ -201,11 +211,19 @@ impl Sql {
 
     /// Ends a statement, and its session in the process.
     async fn end(&self, state: &mut State) {
-        let session = state.session;
-        let opened = state.close();
-        let Some(opened) = opened else { return };
+        if state.opened.is_none() {
+            state.close();
+            return;
+        }
         let mut running = self.running.lock().await;
-        if opened != running.ended {
+        self.close(&mut running, state).await;
+        self.settle(&mut running).await;
+    }
+
+    /// Closes a statement's session in the process that opened it.
+    async fn close(&self, running: &mut Running, state: &mut State) {
+        let session = state.session;
+        if state.close() != Some(running.ended) {
             return;
         }
         let Some(process) = &mut running.process else { return };
@@ -213,7 +231,6 @@ impl Sql {
         if let Called::Lost(_) = process.call(head, &[], self.turn_time).await {
             running.forget();
         }
-        self.settle(&mut running).await;
     }
 
     /// Ends a process that has used much memory, which no allocator gives back, when no statement

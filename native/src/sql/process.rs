@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::sleep;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
-use crate::limits::{SQL_CHECK, SQL_PROCESS_BYTES_MAX};
+use crate::limits::{SQL_CHECK, SQL_PROCESS_BYTES_MAX, SQL_WALL_MAX};
 use crate::log;
 use crate::options::SQL_PROCESS;
 
@@ -146,6 +146,10 @@ async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
             let seconds = turn_time.as_secs_f64();
             let why = format!("it computed for more than {seconds} seconds without a pause");
             return (why, memory_bytes);
+        }
+        if began.elapsed() >= SQL_WALL_MAX {
+            let seconds = SQL_WALL_MAX.as_secs();
+            return (format!("it took more than {seconds} seconds without a pause"), memory_bytes);
         }
         if memory_bytes > SQL_PROCESS_BYTES_MAX {
             let mib = SQL_PROCESS_BYTES_MAX >> 20;

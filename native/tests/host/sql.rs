@@ -67,6 +67,9 @@ fn a_statement_has_rows_in_each_form_or_an_error() {
     // Without the environment of the server, which has its token.
     let environment = fs::read(format!("/proc/{}/environ", process(&server).unwrap())).unwrap();
     assert_eq!(String::from_utf8_lossy(&environment), "");
+    // The condition is too large for a message to shards, so that the plan evaluates it.
+    let texts = "host <> repeat('x', 18000000) AND host <> repeat('y', 18000000)";
+    assert_eq!(ask(&server, &format!("{COUNT} WHERE {texts}")), (200, r#"[{"c":3}]"#.to_owned()));
 }
 
 #[test]

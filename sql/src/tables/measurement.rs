@@ -17,6 +17,7 @@ use super::batches::Source;
 use super::pushdown::{self, Pushed};
 use super::scan::Scan;
 use crate::exchange::PageExchange;
+use crate::limits::PUSHED_TEXT_BYTES_MAX;
 use crate::messages::{Condition, ScanRequest, TableSchema};
 
 pub(super) const TIME: &str = "time";
@@ -114,9 +115,16 @@ impl TableProvider for Measurement {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let kind = |name: &str| self.kind(name);
-        let support = |filter: &&Expr| match pushdown::push(filter, &kind) {
-            Some(_) => TableProviderFilterPushDown::Exact,
-            None => TableProviderFilterPushDown::Unsupported,
+        let mut left = PUSHED_TEXT_BYTES_MAX;
+        let support = |filter: &&Expr| {
+            let bytes = pushdown::push(filter, &kind).map(|pushed| pushed.text_bytes());
+            match bytes.and_then(|bytes| left.checked_sub(bytes)) {
+                Some(rest) => {
+                    left = rest;
+                    TableProviderFilterPushDown::Exact
+                }
+                None => TableProviderFilterPushDown::Unsupported,
+            }
         };
         Ok(filters.iter().map(support).collect())
     }

@@ -30,6 +30,27 @@ pub(super) enum Pushed {
     Condition(Condition),
 }
 
+impl Pushed {
+    /// Returns the size of the texts that the filter compares with, in bytes.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Time(_) => 0,
+            Self::Condition(condition) => text_bytes(condition),
+        }
+    }
+}
+
+fn text_bytes(condition: &Condition) -> usize {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().map(text_bytes).sum(),
+        Condition::TagIn(_, values) | Condition::TagNotIn(_, values) => {
+            values.iter().map(String::len).sum()
+        }
+        Condition::Field(_, _, _, FieldValue::String(value)) => value.len(),
+        Condition::Field(..) | Condition::TagMissing(_) => 0,
+    }
+}
+
 /// Converts `filter` for a scan, if possible. `kind` returns the kind of a column.
 pub(super) fn push(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Pushed> {
     if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter

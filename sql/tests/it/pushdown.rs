@@ -122,6 +122,14 @@ fn a_scan_ships_what_is_asked_for_and_no_more() {
         let (integer, value) = (FieldType::Integer, FieldValue::Integer(whole));
         assert_eq!(condition, Some(Condition::Field("i".to_owned(), integer, compare, value)));
     }
+    // Long texts stay in the plan, because every shard gets a scan's condition.
+    let long = |column: &str, bytes: usize| format!("{column} <> repeat('y', {bytes})");
+    assert_eq!(scan(&format!("SELECT f FROM t WHERE {}", long("s", 70_000))).condition, None);
+    let eight: Vec<String> =
+        (1..9).map(|at| format!("({} OR f > {at})", long("s", 40_000))).collect();
+    let text = format!("SELECT f FROM t WHERE {}", eight.join(" AND "));
+    let Some(Condition::All(pushed)) = scan(&text).condition else { panic!("one in each pass") };
+    assert!(pushed.len() < 6, "{} conditions in the passes of the optimizer", pushed.len());
     let range = scan("SELECT f FROM t WHERE time > to_timestamp(3) AND time <= to_timestamp(5)");
     assert_eq!((range.time.start_ns, range.time.end_ns), (4, 6));
 }
