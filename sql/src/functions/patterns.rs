@@ -25,8 +25,8 @@ use crate::limits::{PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX};
 
 /// The approximate size of a compiled pattern's state, in bytes.
 const STATE_BYTES: usize = 64;
-/// The ratio between two consecutive size limits that `compiled_bytes` tries.
-const SIZE_RATIO: usize = 8;
+/// The first size limit that `compiled_bytes` tries, in bytes. Each further limit is twice as large.
+const SMALL_PATTERN_BYTES: usize = 2_048;
 
 /// Checks a call whose first arguments are the text and the pattern.
 ///
@@ -82,10 +82,10 @@ pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()
 /// Returns an upper bound of a compiled pattern's size, in bytes. The function itself reports
 /// syntax errors.
 fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
-    let mut bytes = PATTERN_BYTES_MAX / SIZE_RATIO / SIZE_RATIO / SIZE_RATIO;
+    let mut bytes = SMALL_PATTERN_BYTES;
     while bytes <= PATTERN_BYTES_MAX {
         match RegexBuilder::new(pattern).size_limit(bytes).build() {
-            Err(regex::Error::CompiledTooBig(_)) => bytes *= SIZE_RATIO,
+            Err(regex::Error::CompiledTooBig(_)) => bytes *= 2,
             _ => return Ok(bytes),
         }
     }

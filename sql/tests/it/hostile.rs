@@ -56,6 +56,9 @@ fn what_is_just_not_too_deep_is_answered() {
     assert_eq!(ask(&format!("SELECT * FROM cpu WHERE {ors}")).unwrap(), 1);
     let sum = vec!["usage"; 126].join(" + ");
     assert_eq!(ask(&format!("SELECT {sum} FROM cpu")).unwrap(), 100);
+    // Twenty patterns of about 20 KB each.
+    let pattern = "CASE WHEN usage < 20 THEN '^[a-z]{250}' || host ELSE 'x' END";
+    assert_eq!(ask(&format!("SELECT * FROM cpu WHERE regexp_like(host, {pattern})")).unwrap(), 0);
     let nots = "NOT ".repeat(40);
     assert_eq!(ask(&format!("SELECT {nots} true")).unwrap(), 1);
     let parentheses = format!("{}1{}", "(".repeat(44), ")".repeat(44));
