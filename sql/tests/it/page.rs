@@ -71,6 +71,7 @@ fn the_limits_of_the_page_are_those_of_the_code() {
         ("PATTERNS_MAX", limits::PATTERNS_MAX as i128),
         ("PATTERN_BYTES_MAX", limits::PATTERN_BYTES_MAX as i128),
         ("PATTERN_STEPS_MAX", limits::PATTERN_STEPS_MAX),
+        ("PUSHED_TEXT_BYTES_MAX", limits::PUSHED_TEXT_BYTES_MAX as i128),
         ("PLANNED_COLUMNS_MAX", limits::PLANNED_COLUMNS_MAX as i128),
         ("WHOLE_ANSWER_BYTES_MAX", limits::WHOLE_ANSWER_BYTES_MAX as i128),
         ("TABLES_MAX", limits::TABLES_MAX as i128),
