@@ -82,7 +82,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   // A second deployment uses the same place.
   const second = await served(t, { install, words: place });
   await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
-  assert.match((await run(second, ['restore', id, '--access'])).said, /1 made, 0 got rights/);
+  assert.match((await run(second, ['restore', id, '--access'])).said, /1 created, 0 received permissions/);
   assert.deepEqual(await answers(second, 'a'), original);
   const asUser = { headers: { Authorization: 'Token ann:long enough' } };
   const counted = await second.fetch(`/query?db=a&q=${encodeURIComponent('SELECT count(f) FROM m')}`, asUser);

@@ -290,7 +290,7 @@ test('a page that was built without SQL says how to have it', built, async (t) =
   await follow(page, { db: 'demo', language: 'sql', view: 'table', q: 'SELECT 1 AS one' });
   await offer(page).getByText('`npm run sql` and `npm run build -- --static`').waitFor();
   assert.equal(await load(page).isVisible(), false);
-  await page.locator('.problem', { hasText: 'has no SQL: run `npm run sql`' }).waitFor();
+  await page.locator('.problem', { hasText: 'has no SQL: build the page again' }).waitFor();
 });
 
 test('the page that a server sends loads it by that server’s rules', built, async (t) => {

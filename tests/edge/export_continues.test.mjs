@@ -75,7 +75,7 @@ test('a position that is longer than a URL may be, and a temporary failure, do n
   assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });
   const refused = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': [422] });
   assert.equal(refused.code, 1);
-  assert.match(refused.errors, /The export broke off: The server answered 422: try again/);
+  assert.match(refused.errors, /The export failed: The server returned 422: try again/);
 });
 
 test('only the beginning of a response has a time limit', async (t) => {
@@ -97,5 +97,5 @@ test('only the beginning of a response has a time limit', async (t) => {
   assert.equal(await response.text(), 'first second');
   const never = connection.fetch('/never');
   t.mock.timers.tick(300_000);
-  await assert.rejects(never, /does not answer \(no response for 300 s\)/);
+  await assert.rejects(never, /does not respond \(no response for 300 s\)/);
 });
