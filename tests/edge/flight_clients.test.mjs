@@ -83,7 +83,7 @@ async function adbc(what) {
   assert.deepEqual(Object.keys(named), tables);
   assert.deepEqual(named.types.map(([name]) => name), columns.map(([name]) => name));
   assert.deepEqual(seen.schema, columns);
-  assert.match(seen.few?.[1] ?? 'nothing', /2 parameters, and 1/);
+  assert.match(seen.few?.[1] ?? 'nothing', /2 parameters, and the request contains 1 values/);
   assert.deepEqual(seen.constant, [1, 1, 3]);
   assert.doesNotMatch(seen.nested, /dictionary/);
 }
