@@ -170,7 +170,7 @@ test('the token of npm start is random, made once, and kept', (t) => {
     assert.match(secret, /^[0-9a-f]{32}$/);
     assert.match(readFileSync(file, 'utf8'), new RegExp(`^OTHER=1\n+LAST=2\nADMIN_TOKEN=${secret}\n$`));
   }
-  assert.throws(() => kept('ADMIN_TOKEN=short'), /^.*ADMIN_TOKEN has 5 characters.* at least 16\./);
+  assert.throws(() => kept('ADMIN_TOKEN=short'), /^.*ADMIN_TOKEN has 5 characters.* at least 16 characters\./);
 });
 
 test('npm start takes the admin token from the environment, and shows it to nobody else', async (t) => {
@@ -211,7 +211,7 @@ test('settings reach the Worker, and a wrong one is named', async (t) => {
   const other = await open.fetch('/ping', { headers: { Origin: 'https://example.org' } });
   assert.equal(other.headers.get('Access-Control-Allow-Origin'), null);
   assert.equal(other.status, 403);
-  assert.match((await other.json()).error, /"https:\/\/example.org" asks, .* CORS_ORIGINS/);
+  assert.match((await other.json()).error, /page of "https:\/\/example.org", .* CORS_ORIGINS/);
   const own = await open.fetch('/ping', { headers: { Origin: open.url } });
   assert.equal(own.status, 204);
   const refused = await wrong.fetch('/query?q=SHOW+DATABASES');
