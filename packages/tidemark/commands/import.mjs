@@ -17,9 +17,9 @@ FILE is the output of \`influx_inspect export\`, \`influxd inspect export-lp\` o
 JSON lines of \`query_sql\` with format=jsonl; --tags lists the tag columns. FILE \`-\` is standard input.
 
 The command creates absent databases and retention policies without expiry; only the admin token may do this. If
-lines are rejected, it prints them with their line numbers in the file, and the exit code is 1. Repeat the command to continue
-after an interruption: FILE.progress records the acknowledged lines. At the end the command counts the values of
-each measurement in the file and in the database, within the file's time range.
+lines are rejected, it prints them with their line numbers in the file, and the exit code is 1. Repeat the
+command to continue after an interruption: FILE.progress records the acknowledged lines. At the end the command
+counts the values of each measurement in the file and in the database, within the file's time range.
 
 With --access FILE is an output of \`tidemark export --access\`. The command creates databases, policies and
 continuous queries, and gives tokens and users their former permissions. Existing permissions remain. If a user
