@@ -18,7 +18,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
 import { addSite } from './site/site.mjs';
-import { fingerprint, isDone, step } from './steps.mjs';
+import { fingerprint, isDone, markDone, step } from './steps.mjs';
 
 /** The output folder of the console, as in `[assets]` of wrangler.toml. */
 export const consoleFolder = at('dist');
@@ -153,13 +153,12 @@ export async function staticPage() {
  */
 export function servedPage() {
   const inputs = fingerprint(['dist', '.cache/site/built'].filter((path) => existsSync(at(path))));
-  const stamp = '.cache/stamps/served';
-  if (isDone({ stamp, inputs, outputs: [join(servedFolder, 'index.html')] })) return;
+  const about = { stamp: '.cache/stamps/served', inputs, outputs: [join(servedFolder, 'index.html')] };
+  if (isDone(about)) return;
   empty(servedFolder);
   cpSync(consoleFolder, servedFolder, { recursive: true });
   addSite(servedFolder);
-  mkdirSync(at('.cache', 'stamps'), { recursive: true });
-  writeFileSync(at(stamp), inputs);
+  markDone(about);
 }
 
 /**

@@ -106,7 +106,8 @@ await finishWith(async () => {
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
   servedPage();
-  const compilesSql = process.env.SQL !== 'off' && !hasSql() && (await hasCargo());
+  const usesSql = process.env.SQL !== 'off' && (hasSql() || (await hasCargo()));
+  const compilesSql = usesSql && !hasSql();
   let sqlEnded = (_isBuilt) => {};
   const sqlBuilt = compilesSql ? new Promise((done) => (sqlEnded = done)) : undefined;
   console.log('- wrangler dev …');
@@ -118,10 +119,7 @@ await finishWith(async () => {
     vars,
     envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
-    sqlProcess:
-      process.env.SQL !== 'off' && (hasSql() || compilesSql)
-        ? { folder: sqlFolder, built: sqlBuilt }
-        : undefined,
+    sqlProcess: usesSql ? { folder: sqlFolder, built: sqlBuilt } : undefined,
     assets: servedFolder,
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);

@@ -34,6 +34,13 @@ export function isDone({ stamp, inputs, outputs }) {
   return wasDone && outputs.every((path) => existsSync(path));
 }
 
+/** Notes that a step was completed with these inputs. */
+export function markDone({ stamp, inputs }) {
+  const file = at(stamp);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, inputs);
+}
+
 /**
  * Runs `work` unless the file `stamp` contains `inputs` and every path in `outputs` exists. Writes
  * the stamp only after `work` succeeded. `lasts` is a text about the duration, for long steps.
@@ -46,8 +53,6 @@ export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) 
   console.log(`- ${title} … ${lasts}`.trimEnd());
   const from = Date.now();
   await work();
-  const file = at(stamp);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, inputs);
+  markDone({ stamp, inputs });
   console.log(`- ${title}: done in ${seconds(from)}`);
 }
