@@ -10,7 +10,7 @@ const formerToken = 'dev-token';
 
 /** Returns the secret unchanged, or throws a `Sentence` if the secret is easy to guess. */
 export const checked = (name, secret) =>
-  adminToken.checked(name, secret, ' Without ADMIN_TOKEN in the environment and in .dev.vars, npm start generates a random token.');
+  adminToken.checked(name, secret, ' If neither the environment nor .dev.vars sets ADMIN_TOKEN, npm start generates a random token.');
 
 /**
  * Returns the token from `file`, which has the format of `.dev.vars`. Creates a token if the file

@@ -24,11 +24,11 @@ function faultsOfOne({ name, version, license, source, dependencies }, { allowed
   const who = `${name} ${version}`;
   const faults = [];
   // crates.io accepted `MIT/Apache-2.0` before it required SPDX expressions.
-  if (!license) faults.push(`${who} declares no licence`);
+  if (!license) faults.push(`${who} does not declare a licence`);
   else if (!satisfied(parse(license.replaceAll('/', ' OR ')), allowed)) {
     faults.push(`${who} has the licence ${license}: deny.toml allows ${allowed.join(', ')}`);
   }
-  if (source !== null && source !== cratesIo) faults.push(`${who} comes from ${source}`);
+  if (source !== null && source !== cratesIo) faults.push(`${who} comes from ${source}, and only crates.io is allowed`);
   for (const { name: other, req, path } of dependencies) {
     if (req === '*' && !path) faults.push(`${who} allows any version of ${other}`);
   }

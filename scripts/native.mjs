@@ -53,7 +53,7 @@ export async function startNative({ port, data, vars = {}, secret, backups = fal
       resolve(JSON.parse(said.slice(0, end)));
       if (said.length > 65_536) said = said.slice(0, end + 1);
     });
-    child.ended.then(() => reject(new Error(`The native host ended: ${said}`)));
+    child.ended.then(() => reject(new Error(`The native host ended before it was ready: ${said}`)));
   });
   const { url, flight } = await started;
   return { url, flight, child, stop: () => endGroup(child) };

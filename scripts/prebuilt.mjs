@@ -46,9 +46,9 @@ async function fetched(url) {
   } catch (error) {
     throw new Sentence(`${url} could not be fetched: ${error.cause?.message ?? error.message}.`);
   }
-  if (!response.ok) throw new Sentence(`${url} could not be fetched: ${response.status}.`);
+  if (!response.ok) throw new Sentence(`${url} could not be fetched: the server returned ${response.status}.`);
   const bytes = Buffer.from(await response.arrayBuffer());
-  if (bytes.length > archiveBytesMax) throw new Sentence(`${url} has ${bytes.length} bytes.`);
+  if (bytes.length > archiveBytesMax) throw new Sentence(`${url} is too large: it has ${bytes.length} bytes, and the limit is ${archiveBytesMax}.`);
   return bytes;
 }
 
@@ -56,7 +56,7 @@ async function fetched(url) {
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new Sentence(
-      'Rust is not installed, and prebuilt.json names no release with modules: ' +
+      'Rust is not installed, and prebuilt.json does not name a release with modules: ' +
         'install rustup (https://rustup.rs) and start again.',
     );
   }
@@ -68,7 +68,7 @@ export async function prebuilt(release = pinned()) {
     if (found !== release.sha256) {
       throw new Sentence(
         `${release.url} differs from the file in prebuilt.json: the SHA-256 is ${found} instead of ` +
-          `${release.sha256}. The file is ignored.`,
+          `${release.sha256}. The download is not used.`,
       );
     }
     const archive = at('.cache', 'prebuilt.tar.gz');

@@ -27,7 +27,7 @@ const nodePackages = {
 export function lockedCrate(name, of = 'Cargo.lock') {
   const lock = readFileSync(at(of), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
-  if (!found) throw new Sentence(`${of} names no ${name}.`);
+  if (!found) throw new Sentence(`${of} does not contain ${name}.`);
   return found[1];
 }
 

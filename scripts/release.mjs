@@ -72,7 +72,7 @@ export function needsOneVersion(said = versionsSaid()) {
   const others = Object.entries(said).filter(([, found]) => found !== said['package.json']);
   if (others.length === 0) return;
   const list = others.map(([where, found]) => `${where} has ${found}`).join(', ');
-  throw new Sentence(`All files of a release need one version: package.json has ${said['package.json']}, and ${list}.`);
+  throw new Sentence(`All files of a release must have the same version: package.json has ${said['package.json']}, and ${list}.`);
 }
 
 /**
@@ -84,8 +84,8 @@ export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of,
 export function needsFixtures(of = version()) {
   if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
   throw new Sentence(
-    `The formats of ${of} are not recorded: run \`RECORD_FORMAT=1 cargo test --test it frozen\` and commit ` +
-      `tests/data/format/${of}, which is committed.`,
+    `The formats of ${of} are not recorded: run \`RECORD_FORMAT=1 cargo test --test it frozen\`, and commit ` +
+      `tests/data/format/${of}.`,
   );
 }
 
@@ -147,7 +147,7 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
   throw new Sentence(
-    'sql/build does not contain a release of SQL for these sources: run `npm run sql -- release`, ' +
+    'sql/build does not contain a release build of SQL for these sources: run `npm run sql -- release`, ' +
       'which takes about an hour with two cores.',
   );
 }

@@ -78,9 +78,9 @@ async function buildBindgen() {
   const program = join(folder, 'debug', 'bindgen');
   const inputs = fingerprint(['scripts/bindgen'], [await rust()]);
   const about = { stamp: '.cache/stamps/bindgen', inputs, outputs: [program], lasts: '(once)' };
-  await step('The generator of JavaScript', about, async () => {
+  await step('The JavaScript generator', about, async () => {
     const args = ['build', '--locked', '--manifest-path', at('scripts', 'bindgen', 'Cargo.toml'), '--target-dir', folder];
-    await must('Compiling the generator of JavaScript', 'cargo', args);
+    await must('Compiling the JavaScript generator', 'cargo', args);
   });
   return program;
 }
@@ -116,7 +116,7 @@ export async function worker(profile = 'release', installed = Promise.resolve())
   const record = await workerRecord(profile);
   const binder = Promise.all([binding().binder, installed]).then(([program]) => program);
   binder.catch(() => {});
-  const title = profile === 'release' ? 'The Worker, for release' : 'The Worker, compiled quickly';
+  const title = profile === 'release' ? 'The Worker, for release' : 'The Worker, with the quick profile';
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
@@ -182,7 +182,7 @@ async function sqlRecord(profile) {
 
 /** The duration of each profile with two cores. */
 const sqlLasts = {
-  quick: '(about ten minutes with two cores the first time, a minute later on)',
+  quick: '(the first time about ten minutes with two cores, later a minute)',
   release: '(about an hour with two cores)',
 };
 
@@ -197,7 +197,7 @@ export const releaseProfile = 'release';
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
   const record = await sqlRecord(isReleased ? releaseProfile : profile);
-  await step('The Worker of SQL', { ...record, lasts: sqlLasts[profile] }, () =>
+  await step('The SQL Worker', { ...record, lasts: sqlLasts[profile] }, () =>
     buildSql(binding().binder, { folder: sqlFolder, pageFolder: sqlPageFolder, profile }),
   );
   await consolePage();

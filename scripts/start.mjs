@@ -65,7 +65,7 @@ ${curl}/query' --data-urlencode 'q=CREATE DATABASE demo'
 ${curl}/write?db=demo' --data-binary 'weather,city=Oslo temperature=12.5'
 ${curl}/query?db=demo' --data-urlencode 'q=SELECT * FROM weather'
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 `;
 }
 
@@ -125,7 +125,7 @@ await finishWith(async () => {
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
   if (await isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
-  if (compilesSql) console.log('SQL is compiled in the background: about ten minutes. SQL=off prevents it.\n');
+  if (compilesSql) console.log('SQL is being compiled in the background, which takes about ten minutes. To run without SQL, set SQL=off.\n');
   const completed = completeConsole([documentationSite, rest]);
   if (compilesSql) completed.then(compileSql).then(sqlEnded);
   const { code } = await server.child.ended;

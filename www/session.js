@@ -26,7 +26,7 @@ const unkeptSaid =
   'A token is set. The browser blocks storage for this page, so a reload deletes the token.';
 
 const letInSaid =
-  'Cloudflare Access has authenticated you as an administrator. A token has precedence.';
+  'Cloudflare Access has authenticated you as an administrator. If you set a token, the console uses the token instead.';
 
 /** Fills `host`. `reload()` reads all data again. Returns a function that updates the display. */
 export function sessionCorner(host, reload) {
@@ -38,13 +38,13 @@ export function sessionCorner(host, reload) {
 
   const show = () => {
     const isServer = currentPlace() === 'server';
-    const inBrowser = isKept() ? 'In this browser' : 'In this browser, not kept';
+    const inBrowser = isKept() ? 'In this browser' : 'In this browser, temporary';
     const ofBrowser = currentUnstored() ? 'In this browser, not stored' : inBrowser;
-    const ofServer = currentOutage() ? `${location.host}, no answer` : location.host;
+    const ofServer = currentOutage() ? `${location.host}, no response` : location.host;
     placeText.textContent = isServer ? ofServer : ofBrowser;
     placeButton.classList.toggle('local', !isServer && (!isKept() || currentUnstored() !== null));
     placeButton.classList.toggle('wanted', (isServer ? currentOutage() : currentUnstored()) !== null);
-    const unset = isLetIn() ? 'Let in by Access' : 'Enter token';
+    const unset = isLetIn() ? 'Signed in by Access' : 'Enter token';
     tokenText.textContent = token() ? 'Token set' : unset;
     tokenButton.classList.toggle('wanted', !token() && !isLetIn());
     tokenMenu.element.hidden = !isServer;
@@ -64,7 +64,7 @@ export function sessionCorner(host, reload) {
     );
   });
 
-  const placeMenu = menu(placeButton, 'Where the data lives', (panel, close) =>
+  const placeMenu = menu(placeButton, 'Location of the data', (panel, close) =>
     fillPlaces(panel, again(close)),
   );
   host.replaceChildren(placeMenu.element, tokenMenu.element);
@@ -95,7 +95,7 @@ function fillPlaces(panel, done) {
       await moveTo(place);
       // The other place has different databases.
       change({ db: '' });
-      say(place === 'server' ? 'The server is used' : 'The browser is used');
+      say(place === 'server' ? 'The console now uses the server' : 'The console now uses the database in this browser');
       done();
     } catch (error) {
       wrong.textContent = error.message;
@@ -129,8 +129,8 @@ function fillPlaces(panel, done) {
   };
   const away = currentUnstored();
   const notStored = away && [
-    el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}; close this page only after the data is stored, because unstored data will be lost.`),
-    button('Store it now', attempt(storeNow)),
+    el('p', { class: 'wrong' }, `${away.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`),
+    button('Store the data now', attempt(storeNow)),
   ];
   panel.append(
     isStatic
@@ -147,7 +147,7 @@ function fillPlaces(panel, done) {
           ...(notStored ?? []),
           el('label', { class: 'check' }, keep, 'Keep the data in this browser'),
           fate,
-          button('Forget the data', attempt(forget)),
+          button('Delete the data', attempt(forget)),
         ]
       : [
           el(

@@ -43,7 +43,7 @@ impl Alarms {
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
         let spawned = keeper.spawn(move || keep(&connection, &receiver));
-        spawned.map_err(|why| Failure(format!("no thread can be started: {why}")))?;
+        spawned.map_err(|why| Failure(format!("a thread could not be started: {why}")))?;
         Ok((Self { changes }, stored))
     }
 

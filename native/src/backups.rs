@@ -19,7 +19,8 @@ const UNFINISHED: &str = ".unfinished-";
 /// The system's error.
 pub fn carry(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
-    let reply = answer(folder, message).map_err(|why| format!("the place of backups: {why}"))?;
+    let reply =
+        answer(folder, message).map_err(|why| format!("the storage of backups failed: {why}"))?;
     Ok(envelope::encode(&reply))
 }
 
@@ -63,7 +64,7 @@ fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
     if key.split('/').all(is_plain) {
         return Ok(folder.join(key));
     }
-    Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is no key")))
+    Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is not a valid key")))
 }
 
 /// Writes a file that is either complete and durable, or missing.

@@ -98,10 +98,10 @@ pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> R
                 let turn = sql.borrow_mut().get_or_insert_with(open).turn(message);
                 turn.await
             }
-            None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
+            None => Err(CallFailure::Failed("this server has no SQL".to_owned())),
         },
         Address::AccessKeys | Address::SignatureCheck => {
-            Err(CallFailure::Failed("there is no Cloudflare Access here".to_owned()))
+            Err(CallFailure::Failed("this server does not support Cloudflare Access".to_owned()))
         }
     };
     Reply { id, result }
@@ -123,7 +123,8 @@ async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'stati
 }
 
 fn derive(message: &[u8]) -> Result<Vec<u8>, String> {
-    let derivation = Derivation::read(message).ok_or("not a derivation")?;
+    let derivation =
+        Derivation::read(message).ok_or("the message is not a request for a derived key")?;
     let (password, salt) = (derivation.password.as_bytes(), derivation.salt.as_bytes());
     let mut key = [0; KEY_BYTES];
     pbkdf2_hmac::<Sha256>(password, salt, derivation.iterations, &mut key);

@@ -141,7 +141,7 @@ async fn answer(
         Ok(response) => Ok(response),
         Err(_) => reply::text(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the server could not answer the request\n",
+            "the server could not respond to the request\n",
         ),
     }
 }

@@ -25,7 +25,7 @@ impl Folder {
         let path = path.canonicalize().map_err(|why| cannot("be opened", path, &why))?;
         if path.join("objects").exists() {
             return Err(Failure(format!(
-                "{} has the data of a server on workerd, whose files this program does not read: \
+                "{} contains the data of a server on workerd, which this program cannot read: \
                  choose another folder with --data, and move the databases with a backup or an \
                  export.",
                 path.display()
@@ -42,7 +42,7 @@ impl Folder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Failure(format!(
-                    "{} is in use by another server: end that one first, or choose another folder \
+                    "{} is in use by another server: stop that server, or choose another folder \
                      with --data.",
                     path.display()
                 )));

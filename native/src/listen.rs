@@ -86,7 +86,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
 fn runtime() -> Result<Runtime, Failure> {
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
-    runtime.map_err(|why| Failure(format!("no event loop can be started: {why}")))
+    runtime.map_err(|why| Failure(format!("the event loop could not be started: {why}")))
 }
 
 /// Reads the settings, which each thread does by itself: they are not shared.
@@ -119,7 +119,8 @@ fn start(
             Err(Failure(why)) => eprintln!("{why}"),
         };
         let thread = std::thread::Builder::new().name(format!("engine-{index}")).spawn(body);
-        threads.push(thread.map_err(|why| Failure(format!("no thread can be started: {why}")))?);
+        threads
+            .push(thread.map_err(|why| Failure(format!("a thread could not be started: {why}")))?);
     }
     Ok(threads)
 }
@@ -128,7 +129,7 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::new();
     for address in addresses {
         let listener = TcpListener::bind(address).await.map_err(|why| {
-            Failure(format!("{address} cannot be listened on: {why}. Choose another address."))
+            Failure(format!("cannot listen at {address}: {why}. Choose another address."))
         })?;
         listeners.push(listener);
     }
@@ -142,7 +143,8 @@ fn signals() -> Result<JoinSet<()>, Failure> {
     let hangup = std::io::stdout().is_terminal().then(SignalKind::hangup);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let signal = signal(kind);
-        let mut signal = signal.map_err(|why| Failure(format!("no signal can be taken: {why}")))?;
+        let mut signal =
+            signal.map_err(|why| Failure(format!("signals cannot be handled: {why}")))?;
         waiting.spawn(async move {
             let _ = signal.recv().await;
         });
@@ -240,9 +242,9 @@ fn greet(
         return;
     }
     println!("\nTidemark is running at {url}, and stores its data in {data}");
-    println!("Token: {}", token.unwrap_or("that of ADMIN_TOKEN"));
+    println!("Token: {}", token.unwrap_or("the value of ADMIN_TOKEN"));
     if let Some(flight) = flight {
         println!("gRPC: {flight}");
     }
-    println!("Threads: {}. Ctrl-C ends it; each line below is a request.\n", options.threads);
+    println!("Threads: {}. Press Ctrl-C to stop. Each line below is a request.\n", options.threads);
 }

@@ -34,7 +34,7 @@ use crate::platform::now_ns;
 use crate::store::SqliteStore;
 
 /// The error message for requests to restore an object to an earlier time.
-const NO_PAST: &str = "this host keeps no earlier states of an object";
+const NO_PAST: &str = "the native program keeps no earlier states of objects";
 
 /// An event of an object.
 #[derive(Debug)]

@@ -17,16 +17,17 @@ tidemark serve [--data FOLDER] [--listen ADDRESS] …
 
 Runs the database on this machine, with its data in a folder.
 
-  --data FOLDER        where the data is kept; created if it is missing (TIDEMARK_DATA; tidemark-data)
-  --listen ADDRESS     where it listens, such as 0.0.0.0:8787 (HOST and PORT; 127.0.0.1:8787)
-  --flight ADDRESS     where it takes gRPC too; the first address takes it anyway (FLIGHT_PORT)
-  --tls-cert FILE      the chain of certificates (PEM), for TLS (TLS_CERT)
-  --tls-key FILE       its private key (PEM) (TLS_KEY)
-  --backups FOLDER     where backups are kept (BACKUP_FOLDER)
+  --data FOLDER        the folder for the data; created if absent (TIDEMARK_DATA; tidemark-data)
+  --listen ADDRESS     the address of the server, such as 0.0.0.0:8787 (HOST and PORT; 127.0.0.1:8787)
+  --flight ADDRESS     a second address for gRPC, which the first address also accepts (FLIGHT_PORT)
+  --tls-cert FILE      the certificate chain (PEM); enables TLS (TLS_CERT)
+  --tls-key FILE       the private key of the certificate (PEM) (TLS_KEY)
+  --backups FOLDER     the folder for backups (BACKUP_FOLDER)
 
-The admin token is created at the first start and kept in FOLDER/token, readable by you alone;
-ADMIN_TOKEN in the environment takes its place. Every setting of docs/SETTINGS.md is taken from the
-environment by its name, and so are THREADS (that of the processors) and MEMORY_BYTES.
+Parentheses contain the environment variable of an option, and its default value. The first start
+creates the admin token in FOLDER/token, which only you can read. ADMIN_TOKEN in the environment
+replaces this token. The program reads every setting of docs/SETTINGS.md from the environment
+variable of the same name, and also THREADS (default: the number of processors) and MEMORY_BYTES.
 ";
 
 /// The argument of the SQL process, which only this program starts.
@@ -185,7 +186,7 @@ fn invalid(why: lexopt::Error) -> Failure {
 }
 
 fn unknown(word: &str) -> Failure {
-    Failure(format!("\"{word}\" is not known: tidemark --help shows the options."))
+    Failure(format!("unknown argument \"{word}\": tidemark --help shows the options."))
 }
 
 #[cfg(test)]

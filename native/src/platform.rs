@@ -60,7 +60,7 @@ pub fn random_u64() -> u64 {
         Ok(bits) => bits,
         Err(why) => {
             // Ids and seeds that can be guessed would be worse than a program that ends.
-            eprintln!("the system gives no random numbers: {why}");
+            eprintln!("the operating system does not provide random numbers: {why}");
             std::process::abort()
         }
     }

@@ -16,7 +16,7 @@ const base = process.env.DOCS_BASE ?? '/docs/';
 
 export default {
   title: 'Tidemark',
-  description: 'A time-series database that speaks the protocols of InfluxDB',
+  description: 'A time-series database that is compatible with InfluxDB',
   lang: 'en',
   base,
   head: [['link', { rel: 'icon', href: `${base}favicon.svg` }]],

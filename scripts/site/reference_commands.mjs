@@ -6,8 +6,7 @@ import { generatedBy, table } from './reference_markdown.mjs';
 
 const introduction = `# Commands of \`tidemark\`
 
-This page is for users of the [npm package](../../packages/tidemark/README.md). It contains the output of \`tidemark COMMAND --help\`. A
-clone of the repository runs the same commands with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`. Without a command the program
+This page is for users of the [npm package](../../packages/tidemark/README.md). It contains the output of \`tidemark COMMAND --help\`. In a clone of the repository, run the same commands with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`. Without a command the program
 runs \`serve\`.
 `;
 

@@ -15,18 +15,18 @@ This page is for users who search for an error text, and for authors of clients.
 | 204, 200 | the request succeeded. A query can contain an \`error\` for one of its statements | read \`results\` |
 | 400 | a line, a parameter or a statement is invalid. A write stores its valid lines | correct the named lines; do not repeat the request |
 | 401 | no credentials, or unknown, expired or revoked credentials | check the token |
-| 403 | the token or user has no permission for the request, or a page of another origin sent it | grant the permission, or set \`CORS_ORIGINS\` |
+| 403 | the token or user has no permission for the request, or a page from another origin sent the request | grant the permission, or set \`CORS_ORIGINS\` |
 | 404 | the path, the database, the retention policy or the resource does not exist | check the name |
 | 405 | the path does not support the method | use a method of the header \`Allow\` |
 | 408 | the client stopped sending the body | send the request again |
-| 409 | another operation must end first | wait, or follow the text |
+| 409 | another operation must end first, or the request conflicts with the stored state | wait, or do what the text says |
 | 413 | the body is too large | send smaller batches |
 | 415 | the route does not support the encoding or the media type | use a supported type |
-| 422 | the request exceeds a limit that a repetition does not change | follow the text |
-| 429 | a limit per minute is reached | wait for the time in \`Retry-After\` |
+| 422 | the request exceeds a limit, so a repetition does not help | do what the text says |
+| 429 | the client has reached a limit per minute | wait for the seconds in \`Retry-After\` |
 | 500 | an internal fault or damaged data | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
 | 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text |
-| 503 | the request could not be processed now. After a write the result is unknown | send the request again after \`Retry-After\` |
+| 503 | the server cannot process the request now. After a write the result is unknown | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
 | 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
 
@@ -61,12 +61,12 @@ const actions = {
   401: 'Check the credentials.',
   403: 'Use a token with the permission, or add it to the token.',
   404: 'Check the name.',
-  405: 'Use one of the methods that the header `Allow` lists.',
+  405: 'Use one of the HTTP methods that the header `Allow` lists.',
   408: 'Send the request again.',
   409: 'If another operation is running, wait until it ends. Otherwise do what the text of the error says.',
   413: 'Send smaller batches.',
   415: 'Use a supported type.',
-  422: 'Follow the text. A repetition does not help.',
+  422: 'Do what the text says. A repetition does not help.',
   429: 'Wait for the seconds in `Retry-After`.',
   500: '[Check the stored data](../OPERATING.md#checking-stored-data), and report the fault.',
   501: 'Use the alternative in the text.',
@@ -77,12 +77,12 @@ const actions = {
 
 /** Actions that differ from those of the status. */
 const ownActions = {
-  'ApiError::ForeignOrigin': "Add the page's origin to `CORS_ORIGINS`, if the page may call the server.",
+  'ApiError::ForeignOrigin': "If the page may call the server, add its origin to `CORS_ORIGINS`.",
   'ApiError::DatabaseNotFound': 'Create the database, or check its name.',
   'AuthError::NotConfigured': 'Set the secret `ADMIN_TOKEN`.',
   'AuthError::InUrl': 'Send the credentials in the header `Authorization`.',
   'Unavailable::Full': '[Delete data or shorten the retention](../OPERATING.md#a-full-shard).',
-  'Unavailable::Behind': 'Repeat the write after a second. If the error stays, see [capacity](../guides/capacity.md).',
+  'Unavailable::Behind': 'Repeat the write after a second. If the error persists, see [capacity](../guides/capacity.md).',
   'RegisterRefusal::TypeConflict': "Write the field with its existing type, or use another field's name.",
   'LineRefusal::Retention': 'Check the precision of the times, or [change the retention policy](../guides/retention.md).',
   'LineRefusal::Stored': '[Delete data](../guides/retention.md#delete-points), or [raise the quota](../OPERATING.md#quotas).',
@@ -90,7 +90,7 @@ const ownActions = {
   'Error::NotEverywhere': 'Repeat the statement until it returns no warning.',
   'Error::PartlyApplied': 'Repeat the statement.',
   'Error::RateExceeded': 'Wait for the seconds in `Retry-After`, or [raise the quota](../OPERATING.md#quotas).',
-  'Error::Interrupted': 'None: a user or an operator ended the query.',
+  'Error::Interrupted': 'No action: a user or an operator ended the query.',
 };
 
 /** The action for each group of texts about the caller's input. */

@@ -5,9 +5,9 @@ import { constantsOf, evaluate, moduleText } from './rust_source.mjs';
 
 const introduction = `# All limits
 
-This page is for operators and engineers who search for a number. It lists every constant of \`crates/model/src/limits.rs\` with its value and its
-description from the code. [Settings and limits](../SETTINGS.md) describes the limits that users meet, and the settings that change them.
-MB are 10⁶ bytes.
+This page is for operators and engineers who need the value of a limit. It lists every constant of \`crates/model/src/limits.rs\` with its value and its
+description from the code. [Settings and limits](../SETTINGS.md) describes the limits that affect users, and the settings that change them.
+One MB is 10⁶ bytes.
 `;
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');

@@ -12,13 +12,11 @@ This page is for operators who monitor Tidemark with Prometheus. [Alerting](../g
 
 ## Metrics
 
-\`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own
-object start at zero each time the object wakes.
+\`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own object restart at zero when the object wakes.
 `;
 
-const durations = `With \`COUNT_DURATIONS\`, the default of \`tidemark serve\`, there are also the histograms \`tidemark_write_duration_seconds\` and
-\`tidemark_query_duration_seconds\` with the label \`database\`. They count the time from the first byte of a request to the last byte of
-the response.
+const durations = `With \`COUNT_DURATIONS\`, the default of \`tidemark serve\`, the response also contains the histograms \`tidemark_write_duration_seconds\` and
+\`tidemark_query_duration_seconds\` with the label \`database\`. They measure the time from the first byte of a request to the last byte of the response.
 `;
 
 /** The labels of each series of SHOW STATS. */

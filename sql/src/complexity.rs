@@ -40,7 +40,7 @@ impl Level {
 pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(QueryError::invalid(format!(
-            "the statement has {} bytes: at most {TEXT_BYTES_MAX} are taken",
+            "the statement has {} bytes; the limit is {TEXT_BYTES_MAX}",
             text.len()
         )));
     }
@@ -49,8 +49,8 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     let is_word = |token: &&Token| !matches!(token, Token::Whitespace(_));
     if tokens.iter().filter(is_word).count() > TOKENS_MAX {
         return Err(QueryError::invalid(format!(
-            "the statement has more than {TOKENS_MAX} words and signs: use IN with fewer values, \
-             a range or a regex"
+            "the statement has more than {TOKENS_MAX} tokens: use IN with fewer values, a range \
+             or a regex"
         )));
     }
     let mut levels = vec![Level::default()];
@@ -59,13 +59,13 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
         if brackets > PARENTHESES_DEPTH_MAX {
             return Err(QueryError::invalid(format!(
-                "more than {PARENTHESES_DEPTH_MAX} parentheses lie inside each other"
+                "more than {PARENTHESES_DEPTH_MAX} parentheses are nested: simplify the expression"
             )));
         }
         if levels.iter().map(|level| level.depth()).sum::<usize>() > DEPTH_MAX {
             return Err(QueryError::invalid(format!(
-                "more than {DEPTH_MAX} operators of one expression, or queries of one UNION, hang \
-                 together: use IN, a regex or fewer of them"
+                "an expression has more than {DEPTH_MAX} chained operators, or a UNION has more \
+                 than {DEPTH_MAX} queries: use IN, a regex or fewer queries"
             )));
         }
     }
@@ -152,7 +152,9 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
         let _ = statement.visit(&mut tables);
     }
     if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
-        let message = format!("the statement reads more than {TABLES_MAX} tables, CTEs spelt out");
+        let message = format!(
+            "the statement reads more than {TABLES_MAX} tables, counted after the CTEs are expanded"
+        );
         return Err(QueryError::invalid(message));
     }
     Ok(())

@@ -63,7 +63,9 @@ impl QuerySession {
             }
             ToSql::Turn { answers, lengths, pages } => {
                 let answers = ToSql::whole_answers(answers, &lengths, &pages);
-                answers.ok_or_else(|| QueryError::internal("pages of other lengths"))?
+                answers.ok_or_else(|| {
+                    QueryError::internal("the pages do not have the announced lengths")
+                })?
             }
             ToSql::Rewrite { format, is_last, rows } => {
                 return self.rewrite(&format, is_last, rows);
@@ -109,7 +111,7 @@ fn unreadable(error: &EnvelopeError) -> QueryError {
 impl RunningQuery {
     fn new(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
         let format = Format::from_name(&request.format);
-        let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
+        let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         let query = engine.open(request)?;
         let (writer, written) = (None, Vec::new());
         let (is_cut_short, is_done, has_rows) = (false, false, false);

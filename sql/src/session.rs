@@ -133,7 +133,7 @@ impl Query {
             first_of_groups: request.first_of_groups,
         };
         if parameters.len() > PARAMETERS_MAX {
-            let message = format!("more than {PARAMETERS_MAX} parameters");
+            let message = format!("the statement has more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::invalid(message));
         }
         complexity::check(&text)?;
@@ -241,7 +241,7 @@ impl Query {
         let goes_on = was_full || is_cut_short || (has_brought && !is_hungry);
         step.goes_on = !step.is_done && goes_on;
         if !step.is_done && !has_brought && !is_hungry && !is_cut_short {
-            return Err(QueryError::internal("a plan that waits for nothing does not go on"));
+            return Err(QueryError::internal("the plan stopped without a request for data"));
         }
         Ok(step)
     }

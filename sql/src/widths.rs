@@ -31,9 +31,9 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     let _ = statement.visit(&mut widths);
     match widths.open.first() {
         Some(cost) if *cost > PLANNED_COLUMNS_MAX => Err(QueryError::invalid(format!(
-            "the statement selects too many columns: the columns of each SELECT times the columns \
-             of its tables are {cost} together, at most {PLANNED_COLUMNS_MAX}; name the columns \
-             instead of `*`"
+            "the statement selects too many columns: the sum over each SELECT of its columns \
+             times the columns of its tables is {cost}, and the limit is {PLANNED_COLUMNS_MAX}; \
+             name the columns instead of `*`"
         ))),
         _ => Ok(()),
     }

@@ -28,7 +28,8 @@ pub struct Admission(Rc<Ledger>);
 /// An error because the budget is spent. The client should retry after a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "too many request bodies in flight: {wanted} bytes wanted, {free} of {total} free; {}",
+    "too many request bodies in flight: the request needs {wanted} bytes, and {free} of {total} \
+     bytes are free; {}",
     if *.never { "send smaller batches" } else { "retry in a second" }
 )]
 pub struct Overloaded {

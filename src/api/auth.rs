@@ -31,7 +31,9 @@ pub enum AuthError {
     Unauthorized,
     /// Status 401: the operator disabled credentials in URLs.
     #[error(
-        "credentials in the URL are refused (URL_CREDENTIALS=false), because logs store URLs: send the parameters u and p as the header \"Authorization: Basic\", or a token as \"Authorization: Token\""
+        "the server does not accept credentials in the URL (URL_CREDENTIALS=false), because logs \
+         store URLs: send the parameters u and p in the header \"Authorization: Basic\", or a \
+         token in \"Authorization: Token\""
     )]
     InUrl,
     /// Status 429: the password of a user was wrong too often.
@@ -76,7 +78,7 @@ pub enum AuthError {
         requires: String,
     },
     /// Status 403 on a route that is neither a write nor a query.
-    #[error("{who} is not authorized to do this: it needs {requires}")]
+    #[error("{who} is not authorized to do this: the request requires {requires}")]
     Forbidden {
         /// The caller.
         who: String,

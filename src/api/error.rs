@@ -29,8 +29,8 @@ pub enum ApiError {
     Auth(#[from] AuthError),
     /// A page of another origin sent the request. The browser may have added credentials to it.
     #[error(
-        "refused: the request comes from a page of \"{0}\", which is neither this server's address \
-         nor in CORS_ORIGINS; to allow that page, add its origin to CORS_ORIGINS"
+        "the request comes from a page of \"{0}\", which is neither this server's address nor in \
+         CORS_ORIGINS: to allow the page, add its origin to CORS_ORIGINS"
     )]
     ForeignOrigin(String),
     /// A setting of the operator is invalid.
@@ -73,8 +73,8 @@ pub enum ApiError {
     MediaType(String),
     /// A read-only request contains a statement that writes.
     #[error(
-        "this request may only read, and the statement '{0}' writes: send the statement with POST, \
-         without read_only"
+        "the statement '{0}' writes, and this request can only read: send the statement with \
+         POST, without read_only"
     )]
     ReadOnly(String),
     /// The query does not parse. No part of the query was executed.

@@ -79,8 +79,8 @@ pub enum ParamsError {
     MissingDatabase,
     /// The database name is invalid. The message begins with 1.x's first two words.
     #[error(
-        "invalid name: \"{0}\" cannot be the name of a database; use printable text without / and \
-         \\, other than . and .."
+        "invalid name: \"{0}\" cannot be the name of a database; use printable characters without \
+         / and \\, and neither . nor .. alone"
     )]
     DatabaseName(String),
     /// `/api/v2/write` without `bucket`.

@@ -108,7 +108,7 @@ pub enum SettingsError {
     /// `DEFAULT_LOCATION` is outside of `JURISDICTION`.
     #[error(
         "the setting DEFAULT_LOCATION is \"{location}\", which is outside of JURISDICTION \
-         \"{jurisdiction}\": set a location inside of it, or none"
+         \"{jurisdiction}\": set a location inside the jurisdiction, or no location"
     )]
     Outside {
         /// `DEFAULT_LOCATION`
@@ -119,10 +119,10 @@ pub enum SettingsError {
     /// An admin token is short enough to be guessed. The message does not quote the token, because
     /// any caller can read the message.
     #[error(
-        "the secret {name} has {characters} characters, which can be guessed, so the server \
-         refuses all requests: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such as \
-         the output of `openssl rand -hex 16`, with `wrangler secret put {name}`, or in .dev.vars \
-         for local development"
+        "the secret {name} has only {characters} characters and could be guessed, so the server \
+         refuses all requests: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such \
+         as the output of `openssl rand -hex 16`, with `wrangler secret put {name}`, or in \
+         .dev.vars for local development"
     )]
     Guessable {
         /// The setting.

@@ -37,7 +37,7 @@ use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
 /// The error message for requests to restore an object to an earlier time.
-const NO_PAST: &str = "objects in one process have no past";
+const NO_PAST: &str = "this server keeps no earlier states of objects";
 
 /// The database in this process.
 pub struct InProcess {
@@ -334,26 +334,29 @@ impl InProcess {
         if to == Address::Sql {
             let result = match &mut self.sql {
                 Some(sql) => sql(&message).or_else(|said| thrown(&said)),
-                None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
+                None => Err(CallFailure::Failed("this server has no SQL".to_owned())),
             };
             return Reply { id, result };
         }
         if to == Address::Backups {
             let result = match &mut self.backups {
                 Some(backups) => backups(&message).map_err(CallFailure::Failed),
-                None => Err(CallFailure::Failed("no place for backups is bound".to_owned())),
+                None => {
+                    Err(CallFailure::Failed("the server has no storage for backups".to_owned()))
+                }
             };
             return Reply { id, result };
         }
         if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
-            let why = CallFailure::Failed("there is no Cloudflare Access here".to_owned());
+            let why =
+                CallFailure::Failed("this server does not support Cloudflare Access".to_owned());
             return Reply { id, result: Err(why) };
         }
         if let Some(reply) = recovery::unsupported(&message, NO_PAST) {
             return Reply { id, result: Ok(reply) };
         }
         let Some(mut host) = self.take(&to) else {
-            let why = CallFailure::Failed("the object is calling itself".to_owned());
+            let why = CallFailure::Failed("the object called itself".to_owned());
             return Reply { id, result: Err(why) };
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
@@ -443,6 +446,6 @@ fn stand_in_key(message: &[u8]) -> Vec<u8> {
 
 /// Returns the response for an exchange that stops without a result. This is a bug in the code.
 fn internal_error() -> Response {
-    ApiError::Internal("the request came to no answer".to_owned())
+    ApiError::Internal("the request ended without a response".to_owned())
         .response(ErrorShape::Other, false)
 }

@@ -176,7 +176,8 @@ impl Notifications {
             let what = if notification.narrows { "revoked" } else { "changed" };
             let remaining = notification.remaining(entries);
             format!(
-                "{remaining} databases have not been notified that {kind} \"{name}\" was {what}"
+                "{remaining} databases have not yet received the news that {kind} \"{name}\" was \
+                 {what}"
             )
         };
         failing.map(word).collect()

@@ -136,7 +136,7 @@ impl Recovery {
         self.time_ns = self.begun_ns;
         self.enter(RecoveryStage::Database, now_ns);
         self.due_ns = now_ns.max(self.begun_ns.saturating_add(RECOVERY_AGO_NS_MIN));
-        "the database was not there at that time: it is what it was before"
+        "the database did not exist at that time, and remains unchanged"
             .clone_into(&mut self.trouble);
     }
 
@@ -284,7 +284,7 @@ impl Recoveries {
         let word = |(number, row): (u64, &Recovery)| {
             let name = entries.get(number).map_or("", |entry| entry.create.name.as_str());
             let (stage, why) = (row.stage.name(), &row.trouble);
-            format!("database \"{name}\" goes back in time, {stage} failed: {why}")
+            format!("recovery of database \"{name}\" failed during \"{stage}\": {why}")
         };
         failing.map(word).collect()
     }

@@ -47,7 +47,7 @@ pub enum Error {
     /// change yet. The statement is carried out.
     #[error(
         "the change is stored, but {remaining} databases have not received it yet and may still \
-         grant the previous permissions; the server keeps notifying them, usually within seconds"
+         grant the previous permissions; they usually receive the change within seconds"
     )]
     NotEverywhere {
         /// The number of these databases.

@@ -40,7 +40,7 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
             let reply = call_catalog(&io, &ToCatalog::Identify { keys: vec![row.key()] }).await?;
             match one(reply)? {
                 Some(known) if row.user && !is_same_user(&known, &row) => {
-                    let why = format!("there is a user \"{}\" with another password", row.name);
+                    let why = format!("user \"{}\" exists with another password", row.name);
                     given.refused.push(why);
                 }
                 Some(known) if known.grants.include(&row.grants) => given.unchanged += 1,

@@ -147,12 +147,11 @@ fn show(statement: Statement, database: String, session: Session) -> Kind {
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
         Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
-            "subscriptions are not supported: there is no host that points could be forwarded \
-             from; have Telegraf write to both places"
+            "subscriptions are not supported: configure Telegraf to write to both servers"
         }
         Statement::DropShard { .. } => {
-            "DROP SHARD is not supported: there is no file to drop; DELETE … WHERE time or a \
-             retention policy removes points"
+            "DROP SHARD is not supported: use DELETE … WHERE time or a retention policy to remove \
+             points"
         }
         other => return QueryError::Unsupported(other.to_string()),
     };

@@ -236,21 +236,23 @@ impl Job {
     /// Returns a description of a job that the alarm skips.
     pub fn problem(&self) -> String {
         let what = match &self.kind {
-            JobKind::CreatePolicy { .. } => "opening a retention policy",
+            JobKind::CreatePolicy { .. } => "creating a retention policy",
             JobKind::AlterPolicy { .. } => "changing a retention policy",
             JobKind::DropMeasurement { .. } => "dropping a measurement",
             JobKind::DropPolicy { .. } => "dropping a retention policy",
             JobKind::DropDatabase { .. } => "dropping the database",
-            JobKind::WipeShards { .. } | JobKind::WipeDatabase => "wiping dropped shards",
-            JobKind::Access => "revoking a right",
+            JobKind::WipeShards { .. } | JobKind::WipeDatabase => {
+                "deleting the data of dropped shards"
+            }
+            JobKind::Access => "revoking a permission",
             JobKind::SetQuota { .. } => "setting a quota",
             JobKind::OpenRestore(_) | JobKind::PublishRestore { .. } => "restoring a backup",
             JobKind::Restore(_) => "undoing a restore",
-            JobKind::Tend => "looking at the shard groups",
+            JobKind::Tend => "checking the shard groups",
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
             JobKind::DropGroups { .. } => "dropping expired shard groups",
-            JobKind::Recover(_) => "opening a database that went back in time",
+            JobKind::Recover(_) => "opening the recovered database",
         };
         format!("{what} failed {} times", self.failures)
     }

@@ -77,7 +77,7 @@ pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> 
         Place::Bucket(bucket) => of_bucket(&bucket, message).await,
         Place::Folder(folder) => of_folder(&folder, message).await,
     };
-    let reply = reply.map_err(|why| format!("the place of backups: {why:?}"))?;
+    let reply = reply.map_err(|why| format!("the storage of backups failed: {why:?}"))?;
     Ok(envelope::encode(&reply))
 }
 
@@ -196,7 +196,7 @@ fn expect(response: &Response, statuses: &[u16]) -> Result<(), JsValue> {
     let status = response.status();
     match statuses.contains(&status) {
         true => Ok(()),
-        false => Err(format!("the folder answered {status}").into()),
+        false => Err(format!("the folder's service returned {status}").into()),
     }
 }
 

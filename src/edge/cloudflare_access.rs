@@ -47,11 +47,11 @@ extern "C" {
 /// The reason why the list is unavailable.
 pub(super) async fn keys(env: &Env) -> Result<Vec<u8>, String> {
     let settings = config::settings(env).map_err(|error| error.to_string())?;
-    let application = settings.access.ok_or("Cloudflare Access is not set up")?;
+    let application = settings.access.ok_or("Cloudflare Access is not configured")?;
     let said = |error: JsValue| format!("the keys of the team could not be fetched: {error:?}");
     let response: Response = get(&application.keys_url()).await.map_err(said)?.unchecked_into();
     if response.status() != 200 {
-        return Err(format!("the keys of the team are answered {}", response.status()));
+        return Err(format!("the request for the team's keys returned {}", response.status()));
     }
     let body = JsFuture::from(response.array_buffer().map_err(said)?).await.map_err(said)?;
     Ok(Uint8Array::new(&body).to_vec())
@@ -72,9 +72,11 @@ async fn get(url: &str) -> Result<JsValue, JsValue> {
 /// # Errors
 /// The runtime's error message, or that the message is not a signature check.
 pub(super) async fn check(message: &[u8]) -> Result<Vec<u8>, String> {
-    let check = SignatureCheck::read(message).ok_or("not a signature to be checked")?;
+    let check = SignatureCheck::read(message).ok_or("the message contains no signature")?;
     let holds = verify(check).await;
-    holds.map(|holds| vec![u8::from(holds)]).map_err(|error| format!("not checked: {error:?}"))
+    holds
+        .map(|holds| vec![u8::from(holds)])
+        .map_err(|error| format!("the signature could not be checked: {error:?}"))
 }
 
 async fn verify(check: SignatureCheck<'_>) -> Result<bool, JsValue> {

@@ -65,7 +65,9 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                 let response = reply::packed(response, &request);
                 return reply::stream(response, conversation, exchange, &context);
             }
-            Action::Bytes(_) | Action::End => return Err("a body before its head".into()),
+            Action::Bytes(_) | Action::End => {
+                return Err("the body was sent before its head".into());
+            }
         };
     }
 }
@@ -106,7 +108,7 @@ impl Connection {
     ) -> Result<Action> {
         self.flights.start(calls);
         let Some(reply) = self.flights.next().await else {
-            return Err("waiting for a reply to no call".into());
+            return Err("the exchange waits for a reply, but made no call".into());
         };
         Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
     }

@@ -72,7 +72,7 @@ impl<H: Host> Object<H> {
     /// the platform repeat an alarm.
     async fn finish_unasked(&self, ticket: Ticket, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(ticket, step).await {
-            worker::console_error!("work that was due failed: {error}");
+            worker::console_error!("due work failed: {error}");
         }
     }
 
@@ -90,7 +90,7 @@ impl<H: Host> Object<H> {
                 Step::Calls(calls) => flights.start(calls),
             }
             let Some(reply) = flights.next().await else {
-                return Err("waiting for a reply to no call".into());
+                return Err("the object waits for a reply, but made no call".into());
             };
             step = self.host.borrow_mut().resume(&self.platform, ticket, reply);
         }

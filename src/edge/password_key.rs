@@ -26,11 +26,12 @@ const KEY_BITS: u32 = 256;
 /// Carries out a [`Derivation`].
 ///
 /// # Errors
-/// The runtime's error message, or that the message is not a derivation.
+/// The runtime's error message, or a message about an invalid request.
 pub(super) async fn derive(message: &[u8]) -> Result<Vec<u8>, String> {
-    let derivation = Derivation::read(message).ok_or("not a derivation")?;
+    let derivation =
+        Derivation::read(message).ok_or("the message is not a request for a derived key")?;
     // The runtime's errors name the algorithm and its limits, never the password.
-    pbkdf2(derivation).await.map_err(|error| format!("no key was derived: {error:?}"))
+    pbkdf2(derivation).await.map_err(|error| format!("the key could not be derived: {error:?}"))
 }
 
 async fn pbkdf2(derivation: Derivation<'_>) -> Result<Vec<u8>, JsValue> {

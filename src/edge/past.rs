@@ -64,7 +64,7 @@ async fn carry_out(state: &JsValue, message: &ToStorage) -> Result<FromStorage, 
         ToStorage::Restart { .. } => {
             end_life(state)?;
             JsFuture::from(wait(END_MS)).await?;
-            Ok(FromStorage::Failed("the object goes on".to_owned()))
+            Ok(FromStorage::Failed("the object did not stop".to_owned()))
         }
     }
 }

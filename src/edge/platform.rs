@@ -99,7 +99,7 @@ impl Platform for EdgePlatform {
         self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
             // Without a jurisdiction, the only possible error is a missing binding. Every
             // deployment has the binding.
-            worker::console_error!("no object id: {error}");
+            worker::console_error!("the object's id could not be computed: {error}");
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
         })
     }
@@ -118,7 +118,7 @@ pub(super) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     if get_random_values(&mut bytes).is_err() {
         // Fails only outside a request, where no caller needs random bits.
-        worker::console_error!("no randomness");
+        worker::console_error!("the runtime does not provide random numbers");
     }
     u64::from_le_bytes(bytes)
 }

@@ -182,7 +182,7 @@ async fn send(
                 let next = gather(&mut bytes, conversation, exchange);
                 let asked = (&*conversation, &mut *exchange);
                 if !bytes.is_empty() && !taken(writer, bytes, &mut notice, asked).await? {
-                    let why = "others needed the room of who reads slowly";
+                    let why = "the client read too slowly, and other responses needed the memory";
                     JsFuture::from(writer.abort(why)?).await?;
                     return Err(why.into());
                 }

@@ -84,9 +84,9 @@ pub enum QueryError {
     },
     /// Too many nested subqueries mix functions that read the previous window with other functions.
     #[error(
-        "a subquery would be read more than {limit} times, because several nested levels combine \
-         functions of the previous window with other functions: use separate statements for the \
-         two kinds of function"
+        "the server would read a subquery more than {limit} times, because several nested levels \
+         combine functions of the previous window with other functions: use separate statements \
+         for the two kinds of function"
     )]
     Readings {
         /// The maximum number of times that a subquery is read.

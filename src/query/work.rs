@@ -76,7 +76,7 @@ impl Work {
         let limits = self.statement.limits.get();
         limits.check(Limit::QueryCpuMs, 0, ms).map_err(|error| QueryError::Exceeded {
             error,
-            advice: "narrow the time range, select less, or set a higher limit",
+            advice: "narrow the time range, select fewer series or fields, or raise the limit",
         })?;
         let is_due = self.is_due();
         if is_due {
@@ -109,8 +109,9 @@ mod tests {
         assert_eq!(pauses, 2);
         assert_eq!(
             error,
-            "the statement computes for too long: current 0, requested 26, limit 25 \
-             (QUERY_CPU_MS_MAX): narrow the time range, select less, or set a higher limit"
+            "the statement needs too much computing time: current 0, requested 26, limit 25 \
+             (QUERY_CPU_MS_MAX): narrow the time range, select fewer series or fields, or raise \
+             the limit"
         );
         // The next statement has a separate limit, but shares the turn.
         second.add(WORK_PER_TURN as usize);

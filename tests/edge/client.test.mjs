@@ -102,7 +102,7 @@ test('what could not be written waits, within bounds, and is told', async () => 
   assert.deepEqual(told, ['Tidemark returned 503: full']);
   const large = { measurement: 'm', fields: { v: 'x'.repeat(900_000) }, time: 1n };
   for (let n = 0; n < 8; n += 1) it.write(large);
-  assert.throws(() => it.write(large), /9 points wait to be written, which is the limit: wait for a flush, or drop points/);
+  assert.throws(() => it.write(large), /9 points are waiting to be written, and no more are allowed: wait for a flush, or drop points/);
   bound.asked.length = 0;
   await assert.rejects(it.flush(), /503: full/);
   assert.ok(bound.asked.every(({ lines }) => lines.join('\n').length < 2_000_000));

@@ -163,7 +163,7 @@ test('the console needs no token behind Access', async (t) => {
   await go();
   await page.getByRole('button', { name: 'Load sample data' }).click();
   await page.getByRole('button', { name: /each week/ }).waitFor();
-  await page.getByRole('button', { name: 'Let in by Access' }).waitFor();
+  await page.getByRole('button', { name: 'Signed in by Access' }).waitFor();
   noProblems(console_);
   // After access ends, the console requests a token again.
   await context.setExtraHTTPHeaders(asserting('gone'));

@@ -78,7 +78,7 @@ test('a link only reads, whether the page can read its text or not', async (t) =
   await page.goto('about:blank');
   const asked = listened(page);
   await go(hashOf({ db: 'demo', range: '1h', q: 'SELECT v FROM m' }));
-  await page.locator('.problem', { hasText: 'The time range cannot be put into' }).waitFor();
+  await page.locator('.problem', { hasText: 'The time range cannot be added to' }).waitFor();
   assert.deepEqual(asked.filter(([, text]) => text === 'SELECT v FROM m'), []);
   // The server rejects the statement, independent of the page's parser.
   const plan = new URLSearchParams({ db: 'demo', q: links[3], read_only: 'true' });
@@ -119,7 +119,7 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
     await page.locator('.problem', { hasText: 'press Run to run it' }).waitFor();
     await pickRange(page, 'Any time');
     await page.getByRole('tab', { name: 'Raw' }).click();
-    await page.locator('.plan', { hasText: 'Only a SELECT that does not write' }).waitFor();
+    await page.locator('.plan', { hasText: 'Only a SELECT without INTO' }).waitFor();
     await page.getByRole('tab', { name: 'Table' }).click();
     await page.getByLabel('Refresh').selectOption('1');
     await page.waitForTimeout(2500);
@@ -153,7 +153,7 @@ test('a server that does not answer is said to be away, and never replaced', asy
     await page.goto('about:blank');
     await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
     await page.getByRole('heading', { name: 'The server does not respond' }).waitFor();
-    assert.match(await page.locator('#session .place').innerText(), /^127\.0\.0\.1:\d+, no answer$/);
+    assert.match(await page.locator('#session .place').innerText(), /^127\.0\.0\.1:\d+, no response$/);
     await picture(page, 'outage');
     await type(page, 'SELECT v FROM m -- mine');
     await page.unroute('**/ping');
@@ -219,7 +219,7 @@ test('a refresh keeps the order and the page of a table, and the tree stays open
   await page.getByRole('button', { name: 'Open m', exact: true }).click();
   await page.getByRole('button', { name: 'Open m', exact: true }).click();
   await server.mustWrite('fresh v=1', { db: 'demo' });
-  await page.getByRole('button', { name: 'Read the schema anew' }).click();
+  await page.getByRole('button', { name: 'Read the schema again' }).click();
   await page.getByRole('button', { name: 'fresh', exact: true }).waitFor();
   await page.getByRole('button', { name: 'host', exact: true }).waitFor();
   const isOpen = (name) =>

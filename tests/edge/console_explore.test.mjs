@@ -39,7 +39,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
     side(name)
       .filter({ hasText: new RegExp(`^${text}$`) })
       .waitFor();
-  await shows('autogen', 'for ever');
+  await shows('autogen', 'permanently');
   await shows('raw', '8736h');
   await shows('the room', '2 series');
   await shows('door', '1 series');
@@ -84,9 +84,9 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000, series: 900 };
   const quota = { method: 'POST', body: JSON.stringify(limits) };
   assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
-  await page.getByRole('button', { name: 'Read the schema anew' }).click();
+  await page.getByRole('button', { name: 'Read the schema again' }).click();
   const card = page.locator('.card dl > div');
-  await card.filter({ hasText: 'Points a minute' }).waitFor();
+  await card.filter({ hasText: 'Points per minute' }).waitFor();
   await card.filter({ hasText: 'Newest' }).waitFor();
   const shown = Object.fromEntries(
     await card.evaluateAll((all) =>
@@ -96,9 +96,9 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   const stats = await server.series('SHOW STATS ON demo');
   const sum = (key) =>
     stats.reduce((all, { columns, values: [row] }) => all + (row[columns.indexOf(key)] ?? 0), 0);
-  assert.match(shown['Points a minute'], /^[0-4] of 1,000,000$/);
+  assert.match(shown['Points per minute'], /^[0-4] of 1,000,000$/);
   assert.match(shown.Stored, / KB of 1 GB$/);
-  assert.match(shown['Series, about'], /^[3-5] of 900$/);
+  assert.match(shown['Series (estimated)'], /^[3-5] of 900$/);
   assert.equal(shown.Measurements, '3');
   await page.getByRole('button', { name: 'Count', exact: true }).click();
   await page.locator('.card div', { hasText: /^Series4$/ }).waitFor();
@@ -289,7 +289,7 @@ test('8: the tokens that there are, when each was used last, and one that is rev
   if (!console_) return;
   const { page, server } = console_;
   const list = page.getByRole('region', { name: 'Tokens', exact: true });
-  await list.getByText('There are none yet.').waitFor();
+  await list.getByText('No tokens exist yet.').waitFor();
   await server.query('CREATE DATABASE a');
   const made = {};
   for (const name of ['sensors', 'spare']) {
@@ -338,10 +338,10 @@ test('8: the limits of a database, shown and set', async (t) => {
   await go(hashOf({ view: 'connect', db: 'a' }));
   const form = page.getByRole('region', { name: 'Limits' });
   const field = (label) => form.getByLabel(label, { exact: true });
-  await waitUntil(async () => (await field('Series, about').inputValue()) === '10');
-  assert.equal(await field('Points a minute').inputValue(), '');
-  await field('Series, about').fill('');
-  await field('Points a minute').fill('600000');
+  await waitUntil(async () => (await field('Series (estimated)').inputValue()) === '10');
+  assert.equal(await field('Points per minute').inputValue(), '');
+  await field('Series (estimated)').fill('');
+  await field('Points per minute').fill('600000');
   await field('Bytes stored').fill('1000000000');
   await form.getByRole('button', { name: 'Set these limits' }).click();
   await form.getByText('The new limits of a are in effect.').waitFor();
@@ -352,7 +352,7 @@ test('8: the limits of a database, shown and set', async (t) => {
   // Another database has other tokens. A database that does not exist has none.
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
-  await waitUntil(async () => (await field('Points a minute').inputValue()) === '');
+  await waitUntil(async () => (await field('Points per minute').inputValue()) === '');
   // Text that is typed while a response is pending remains.
   let answer;
   const held = new Promise((resolve) => (answer = resolve));
@@ -362,12 +362,12 @@ test('8: the limits of a database, shown and set', async (t) => {
   });
   await go(hashOf({ view: 'connect', db: 'a' }));
   await form.getByRole('heading', { name: 'Limits of a' }).waitFor();
-  await field('Points a minute').fill('5');
+  await field('Points per minute').fill('5');
   const answered = page.waitForResponse('**/configure/quota?db=a');
   answer();
   await (await answered).finished();
   await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 200)));
-  assert.equal(await field('Points a minute').inputValue(), '5');
+  assert.equal(await field('Points per minute').inputValue(), '5');
   assert.equal(await field('Bytes stored').inputValue(), '');
   await go(hashOf({ view: 'connect', db: 'none' }));
   await form.waitFor({ state: 'hidden' });

@@ -49,21 +49,21 @@ test('10: without a server and without a network: write, query, explore, chart',
   if (!it) return;
   const { page, context, host, problems } = it;
   await page.getByRole('button', { name: 'Load sample data' }).waitFor();
-  assert.equal(await corner(page).innerText(), 'In this browser, not kept');
+  assert.equal(await corner(page).innerText(), 'In this browser, temporary');
   await page.waitForFunction(() => performance.getEntriesByName(new URL('sample/weather.lp.gz', document.baseURI).href).length > 0);
   await quiet(host);
   await context.setOffline(true);
   const before = host.asked.length;
 
   await write(page, 'home', 'room,floor=1 t=20 1700000000\nroom,floor=1 t=\nroom,floor=2 t=18 1700000000\n');
-  await page.getByText('2 good lines, 1 bad').waitFor();
+  await page.getByText('2 valid lines, 1 invalid').waitFor();
   assert.match(await page.locator('.problems li').innerText(), /^Line 2, column 16 missing field value of 't'/);
   await send(page);
   assert.match(await page.locator('pre.answer.bad').innerText(), /partial write has occurred.*line 2/s);
   const lines = Array.from({ length: 200 }, (_, i) =>
     `room,floor=${1 + (i % 2)} t=${20 + 30 * (i % 2) + Math.sin(i / 9) * 5} ${1_700_000_060 + i * 60}`);
   await write(page, 'home', lines.join('\n'));
-  await page.getByText('200 good lines').waitFor();
+  await page.getByText('200 valid lines').waitFor();
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
@@ -144,7 +144,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   await page.goto(it.host.url);
   await page.getByText(`the row "${key}" cannot be read`).waitFor();
   await page.reload();
-  await page.getByRole('button', { name: 'Delete it and start empty' }).click();
+  await page.getByRole('button', { name: 'Delete the stored database and start empty' }).click();
   await empty(page);
   assert.deepEqual(problems, []);
 });
@@ -211,7 +211,7 @@ test('10: where tabs cannot share, one has what is stored, and the other is told
   await second.getByRole('button', { name: 'Use an empty database' }).click();
   await empty(second);
   await second.getByText('Only this tab has the data').waitFor();
-  assert.equal(await corner(second).innerText(), 'In this browser, not kept');
+  assert.equal(await corner(second).innerText(), 'In this browser, temporary');
   assert.equal(await corner(page).innerText(), 'In this browser');
   assert.deepEqual(problems, []);
 });
@@ -345,7 +345,7 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   await kept.click();
   await refused.waitFor();
   assert.equal(await kept.isChecked(), false);
-  assert.equal(await corner(page).innerText(), 'In this browser, not kept');
+  assert.equal(await corner(page).innerText(), 'In this browser, temporary');
   await full(false);
   await kept.click();
   await page.waitForFunction(() => localStorage.getItem('tidemark.persist') === 'yes');
@@ -357,10 +357,10 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   await page.getByText("503: The browser's storage could not be written").waitFor();
   assert.equal(await corner(page).innerText(), 'In this browser, not stored');
   await corner(page).click();
-  await page.getByRole('button', { name: 'Store it now' }).click();
+  await page.getByRole('button', { name: 'Store the data now' }).click();
   await refused.last().waitFor();
   await full(false);
-  await page.getByRole('button', { name: 'Store it now' }).click();
+  await page.getByRole('button', { name: 'Store the data now' }).click();
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
   await page.reload();
   assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
@@ -368,7 +368,7 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   // If rows cannot be deleted, the data remains.
   await full(true);
   await corner(page).click();
-  await page.getByRole('button', { name: 'Forget the data' }).click();
+  await page.getByRole('button', { name: 'Delete the data' }).click();
   await refused.waitFor();
   await kept.click();
   await refused.waitFor();
@@ -393,7 +393,7 @@ test('10: a console that was built for a server never becomes its own database',
   page.setDefaultTimeout(patienceMs);
   await page.goto(host.url);
   await page.getByText('returns 404: check that Tidemark is running').waitFor();
-  assert.match(await corner(page).innerText(), /, no answer$/);
+  assert.match(await corner(page).innerText(), /, no response$/);
 });
 
 test('10: the engine finds its files wherever the page is, and takes what fetch takes', async (t) => {

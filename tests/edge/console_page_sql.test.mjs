@@ -40,7 +40,7 @@ const load = (page) => page.getByRole('button', { name: /^Load SQL/ });
 async function filled(page) {
   await page.getByRole('button', { name: 'Load sample data' }).waitFor();
   await write(page, 'demo', lines);
-  await page.getByText('6 good lines').waitFor();
+  await page.getByText('6 valid lines').waitFor();
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 }
@@ -222,7 +222,7 @@ async function trapped({ context, page }) {
       throw new Error('none');
     };
   }`);
-  assert.match(await refusal(page, 'SELECT uuid() AS u'), /SQL broke off: a query exhausted its stack or its memory/);
+  assert.match(await refusal(page, 'SELECT uuid() AS u'), /SQL stopped: a query exhausted its stack or its memory/);
   assert.deepEqual(await rowsOf(page, aggregate), means);
   const [[id]] = await rowsOf(page, 'SELECT uuid() AS u');
   assert.match(id, /^[0-9a-f-]{36}$/);
@@ -238,7 +238,7 @@ test('what cannot be loaded is said, and loaded anew', built, async (t) => {
   const wrong = page.locator('.offer .wrong');
   host.instead.set(name, readFileSync(join(staticFolder, name)).subarray(0, 100_000));
   await load(page).click();
-  await wrong.getByText(/^SQL could not be loaded: .*try again, or reload the page; if SQL is not built, run `npm run sql`\.$/).waitFor();
+  await wrong.getByText(/^SQL could not be loaded: .*\. Try again, or reload the page\. If SQL is not built, run `npm run sql`\.$/).waitFor();
   assert.ok(await load(page).isVisible());
   host.instead.set(name, null);
   await load(page).click();

@@ -107,7 +107,7 @@ async function chart(console_) {
   assert.equal(await page.locator('.alone').textContent(), 'cpu.count48');
   await console_.server.mustWrite(`words said="so" ${time(0)}`, { db: 'demo' });
   await show(console_, { view: 'chart', q: 'SELECT said FROM words' });
-  await page.locator('.empty', { hasText: 'There are no numbers to draw' }).waitFor();
+  await page.locator('.empty', { hasText: 'This result has no numbers to draw' }).waitFor();
   noProblems(console_);
 }
 
@@ -212,7 +212,7 @@ async function many(console_, t) {
   await page.getByRole('tab', { name: 'Raw' }).click();
   await page.locator('.notice', { hasText: 'The first 200,000' }).waitFor();
   await page.getByRole('tab', { name: 'Chart' }).click();
-  await page.locator('.notice', { hasText: '4,000 of 200,000 points are drawn' }).waitFor();
+  await page.locator('.notice', { hasText: 'The chart shows 4,000 of 200,000 points' }).waitFor();
   await chartDrawn(page);
   assert.equal((await drawnColours(page)).length, 2);
   const longest = Math.max(0, ...(await page.evaluate(() => globalThis.longTasks)));
@@ -257,7 +257,7 @@ test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (
     assert.equal(shown[label], figure(name), label);
   }
   assert.equal(shown['rows read'], '100');
-  assert.equal(shown['shards asked'], '1');
+  assert.equal(shown['shards queried'], '1');
   assert.match(await page.locator('.plan pre').textContent(), /build_cursor/);
   // The result remains visible next to it.
   assert.equal(await page.locator('#result tbody tr').count(), 2);

@@ -40,7 +40,7 @@ async function typing(console_) {
   await page.locator('.write .cm-content').waitFor();
   await page.getByLabel('Precision').selectOption('s');
   await type(page, [good, '', '# a note', bad, 'room,floor=3 temp=1i', 'room'].join('\n'));
-  await page.locator('.verdict', { hasText: '2 good lines, 2 bad' }).waitFor();
+  await page.locator('.verdict', { hasText: '2 valid lines, 2 invalid' }).waitFor();
   const problems = await page.locator('.problems li').allTextContents();
   assert.equal(problems.length, 2);
   assert.match(problems[0], /^Line 4, column 19 .*invalid field value 'warm'/);
@@ -49,7 +49,7 @@ async function typing(console_) {
   await page.getByRole('button', { name: 'Line 4, column 19' }).click();
   for (let i = 0; i < 4; i += 1) await page.keyboard.press('Delete');
   await page.keyboard.insertText('20');
-  await page.locator('.verdict', { hasText: '3 good lines, 1 bad' }).waitFor();
+  await page.locator('.verdict', { hasText: '3 valid lines, 1 invalid' }).waitFor();
 
   await type(page, `${good}\n${bad}`);
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();
@@ -88,13 +88,13 @@ async function making({ page, server }) {
   await database.fill('lasting');
   await page.getByText('The database lasting does not exist yet: a write creates').waitFor();
   await type(page, bad);
-  await page.locator('.verdict', { hasText: '0 good lines, 1 bad' }).waitFor();
+  await page.locator('.verdict', { hasText: '0 valid lines, 1 invalid' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '400' }).waitFor();
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['demo']]);
 
   await type(page, old);
-  await page.locator('.verdict', { hasText: '1 good line' }).waitFor();
+  await page.locator('.verdict', { hasText: '1 valid line' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '204' }).waitFor();
   assert.match(await answer.textContent(), /^The database lasting was created, and keeps points permanently\./);
@@ -119,10 +119,10 @@ async function mistaking({ page, server }) {
   await page.getByLabel('Precision').selectOption('ns');
   await type(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
   const notice = page.locator('.write .notice').first();
-  await notice.filter({ hasText: 'The times look like seconds (precision=s). Read as nanoseconds, 2 lines are stored in 1970.' }).waitFor();
+  await notice.filter({ hasText: 'The times look like seconds (precision=s). If they are read as nanoseconds, the times of 2 lines are in 1970.' }).waitFor();
   await page.getByRole('button', { name: 'Read them as seconds' }).click();
   assert.equal(await page.getByLabel('Precision').inputValue(), 's');
-  await page.locator('.verdict', { hasText: '2 good lines, 1 bad' }).waitFor();
+  await page.locator('.verdict', { hasText: '2 valid lines, 1 invalid' }).waitFor();
   assert.ok(await notice.isHidden());
 
   // The next part of a file waits for the response.

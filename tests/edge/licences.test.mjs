@@ -31,7 +31,7 @@ test('what a crate may ask for, be and come from is held', () => {
   const named = [
     [crate('copyleft', { license: 'MIT AND GPL-3.0-only' }), /^copyleft 1\.0\.0 has the licence MIT AND GPL/],
     [crate('apache', { license: 'Apache-2.0' }), /^apache 1\.0\.0 has the licence Apache-2\.0/],
-    [crate('none', { license: null }), /^none 1\.0\.0 declares no licence/],
+    [crate('none', { license: null }), /^none 1\.0\.0 does not declare a licence/],
     [crate('git', { source: 'git+https://example.org/git' }), /^git 1\.0\.0 comes from git\+https/],
     [crate('any', { dependencies: [{ name: 'other', req: '*' }] }), /allows any version of other/],
     [crate('old', { version: '3.0.0' }), /^old occurs in several versions: 2\.0\.0, 3\.0\.0/],

@@ -40,7 +40,7 @@ test('everything has one version, and a server says it', async (t) => {
 test('a release stops where two places say different versions, or where nothing is recorded of it', () => {
   needsOneVersion();
   const other = { ...versionsSaid(), 'sql/Cargo.toml': '9.9.9' };
-  assert.throws(() => needsOneVersion(other), /All files of a release need one version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
+  assert.throws(() => needsOneVersion(other), /All files of a release must have the same version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
   needsFixtures('0.1.0');
   assert.throws(() => needsFixtures('9.9.9'), /The formats of 9\.9\.9 are not recorded/);
   assert.ok(existsSync(recordedRelease('0.1.0', 'index_bg.wasm.gz')));

@@ -52,7 +52,7 @@ async function npmStart(t, env) {
   await new Promise((resolve) => {
     child.stdout.on('data', (piece) => {
       run.output += piece;
-      if (run.output.includes('Ctrl-C ends it.')) resolve();
+      if (run.output.includes('Press Ctrl-C to stop.')) resolve();
     });
     child.stderr.on('data', (piece) => (run.output += piece));
     run.ended.then(resolve);

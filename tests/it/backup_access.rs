@@ -113,7 +113,7 @@ fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
         .filter_map(|reply| reply["access"]["refused"].as_array())
         .flatten()
         .collect();
-    assert_eq!(refused, [&json!("there is a user \"bob\" with another password")]);
+    assert_eq!(refused, [&json!("user \"bob\" exists with another password")]);
 
     assert!(reads(&mut second, ("Bearer", &secret), "b"));
     assert!(reads(&mut second, ("Token", "ann:long enough"), "b"));
@@ -259,7 +259,7 @@ fn another_token_of_the_same_name_gets_another_name_and_one_that_has_expired_not
     assert_eq!(names, ["t", "t (2)", "t (3)"]);
     let hash: String = std::iter::repeat_n('5', 64).collect();
     for (row, why) in [
-        (json!({ "kind": "token", "name": "", "hash": hash }), "a name must be"),
+        (json!({ "kind": "token", "name": "", "hash": hash }), "a name must consist of"),
         (json!({ "kind": "token", "name": "t", "hash": "5" }), "lower-case hex"),
         (
             json!({ "kind": "token", "name": "t", "hash": hash, "admin": true }),

@@ -214,8 +214,8 @@ fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
     }
     product.sleep();
     let (_, answer) = product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "");
-    let said = "state row: it was written by an earlier development build: \
-                export it with that build";
+    let said = "state row: an earlier development build wrote this row: export the database with \
+                that build";
     assert!(answer.contains(said), "{answer}");
 }
 

@@ -29,8 +29,8 @@ fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many
     assert_eq!(turned, bottom);
     let sampled = ask("SELECT sample(v, 5) FROM m");
     assert_eq!(values(&sampled).as_array().map(Vec::len), Some(5));
-    let text = "a window of a function that needs all its values has more than 1000000 values, \
-                or 16 MB: narrow the time range or select fewer series";
+    let text = "a window of a function that needs all values of the window has more than 1000000 \
+                values, or 16 MB: narrow the time range or select fewer series";
     for call in ["median(v)", "mode(v)", "percentile(v, 50)"] {
         assert_eq!(ask(&format!("SELECT {call} FROM m"))["error"], text, "{call}");
     }

@@ -36,7 +36,7 @@ fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
     }));
     for (q, why) in [("trap", "unreachable"), ("SELECT rows 1000", "it went down")] {
         let (status, said) = ask(&mut product, q);
-        let named = said.contains(&format!("SQL broke off: {why}"));
+        let named = said.contains(&format!("SQL stopped: {why}"));
         assert_eq!((status, named), (503, true), "{q}: {said}");
     }
     assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
@@ -72,5 +72,5 @@ fn a_statement_that_sql_loses_again_and_again_is_503() {
         if messages % 2 == 0 { Err("lost: its thread ended".to_owned()) } else { session(message) }
     }));
     let (status, said) = ask(&mut product, "count m");
-    assert_eq!((status, said.contains("SQL broke off: its thread ended")), (503, true), "{said}");
+    assert_eq!((status, said.contains("SQL stopped: its thread ended")), (503, true), "{said}");
 }

@@ -164,7 +164,7 @@ fn columns_are_limited_after_wildcards() {
     for field in ["*", "max(*)", "/f/"] {
         assert_eq!(ask(field, 2), "", "{field}");
     }
-    let advice = "name the fields that are needed instead of * or a regular expression";
+    let advice = "name the needed fields instead of * or a regular expression";
     for (field, count) in [("*", 100), ("max(*)", 100), ("/f/", 100), ("*::field", 5_000)] {
         let error = ask(field, count);
         assert!(error.starts_with("too many columns: current 200"), "{field}: {error}");
@@ -226,8 +226,10 @@ fn a_statement_ends_at_its_cpu_limit_and_the_next_one_has_its_own() {
     let mut product = product(&[("QUERY_CPU_MS_MAX", "100")]);
     let fit = "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)";
     let error = error_of(&product.query("db", fit));
-    let advice = "narrow the time range, select less, or set a higher limit";
-    assert!(error.starts_with("the statement computes for too long: current 0, requested 1"));
+    let advice = "narrow the time range, select fewer series or fields, or raise the limit";
+    assert!(
+        error.starts_with("the statement needs too much computing time: current 0, requested 1")
+    );
     assert!(error.ends_with(&format!("limit 100 (QUERY_CPU_MS_MAX): {advice}")), "{error}");
     let small = "SELECT count(v) FROM m";
     for _ in 0..3 {

@@ -173,7 +173,7 @@ fn credentials_in_urls_are_refused_where_the_operator_says_so() {
             let reply = send(&mut product, "GET", &target, ("authorization", header));
             assert_eq!(reply.status, status, "{allowed} {target}");
             let text = String::from_utf8(reply.body).unwrap();
-            let is_told = text.contains("credentials in the URL are refused");
+            let is_told = text.contains("does not accept credentials in the URL");
             assert_eq!(is_told, status == 401, "{text}");
             assert!(!text.contains("token-of"), "{text}");
         }

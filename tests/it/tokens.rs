@@ -233,9 +233,9 @@ fn who_may_write_to_all_of_a_database_creates_it_by_writing() {
     };
     let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
     assert_eq!(status, 404, "{text}");
-    let cure = "database not found: \\\"later\\\": token \\\"of policy\\\" may write to some of its \
-                policies only, and therefore cannot create it: create it with CREATE DATABASE \
-                later, or write with a token for the whole database";
+    let cure = "database not found: \\\"later\\\": token \\\"of policy\\\" can write only to some \
+                of its policies, and therefore cannot create the database: create it with CREATE \
+                DATABASE later, or write with a token for the whole database";
     assert!(text.contains(cure), "{text}");
     assert_eq!(write(&reader, "/write?db=later").0, 403);
     assert_eq!(write(&named, "/write?db=elsewhere").0, 403);
@@ -296,7 +296,7 @@ fn bad_bodies_are_named() {
         (permission("db", "*/p", "read"), "invalid resource \"*/p\""),
         (permission("db", "", "read"), "invalid resource \"\""),
         (expired, "expiry_secs must be above 0"),
-        (nameless, "token_name must be printable"),
+        (nameless, "token_name must consist of"),
     ] {
         let route = ("POST", "/api/v3/configure/token");
         let refused = admin(&mut product, route, &request.to_string(), 400);

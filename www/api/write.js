@@ -70,7 +70,7 @@ export async function ensureDatabase(db) {
     return '';
   }
   forgetSchema();
-  return `The database ${name} was created, and keeps points permanently.`;
+  return `The database ${name} was created. It keeps points permanently.`;
 }
 
 /** Returns the message of a response, line by line. */

@@ -47,11 +47,11 @@ export function connectPanel() {
     const ofServer = [
       'Settings for ',
       el('code', {}, location.origin),
-      made.token ? ', with the new token.' : '. Replace TOKEN by a token.',
+      made.token ? ', with the new token.' : '. Replace TOKEN with a token.',
     ];
     const ofPage = [
-      'The database in this page has no address for clients. ',
-      'These settings are for a server: insert its address.',
+      'Clients cannot connect to the database in this page. ',
+      'These settings are for a server: insert the address of the server.',
     ];
     about.replaceChildren(...(isServer ? ofServer : ofPage));
   };

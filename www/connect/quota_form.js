@@ -12,11 +12,11 @@ const path = '/api/v3/configure/quota';
 const most = String(Number.MAX_SAFE_INTEGER);
 
 const limits = [
-  ['points_per_minute', 'Points a minute'],
-  ['requests_per_minute', 'Requests a minute'],
-  ['cells_per_minute', 'Values read by queries a minute'],
+  ['points_per_minute', 'Points per minute'],
+  ['requests_per_minute', 'Requests per minute'],
+  ['cells_per_minute', 'Values that queries read per minute'],
   ['stored_bytes', 'Bytes stored'],
-  ['series', 'Series, about'],
+  ['series', 'Series (estimated)'],
 ];
 
 /** Returns the request body that sets these quotas. An empty field means no limit. */
@@ -69,7 +69,7 @@ export function quotaForm() {
       said.textContent = `The new limits of ${db} are in effect.`;
       say(said.textContent);
     } catch (error) {
-      said.textContent = `Nothing was changed: ${error.message}`;
+      said.textContent = `The limits were not changed: ${error.message}`;
     }
   };
   const form = el(

@@ -49,7 +49,7 @@ datasources:
       httpHeaderValue1: "Token ${token || placeholder}"
 `;
 
-const curl = (origin, db, token) => `# Create the database, write a point, query the point.
+const curl = (origin, db, token) => `# Create the database, write a point, and query the point.
 ${curlOf(origin, '', createDatabase(db), token || placeholder)}
 
 curl -H 'Authorization: Token ${token || placeholder}' ${shell(`${origin}/api/v2/write?bucket=${encodeURIComponent(db)}`)} \\

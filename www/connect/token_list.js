@@ -52,7 +52,7 @@ export function tokenList() {
       if (from === null) rows.replaceChildren(...shown);
       else rows.append(...shown);
       after = response.headers.get('x-tidemark-next');
-      said.textContent = rows.children.length > 0 ? '' : 'There are none yet.';
+      said.textContent = rows.children.length > 0 ? '' : 'No tokens exist yet.';
     } catch (error) {
       rows.replaceChildren();
       after = null;
@@ -80,7 +80,7 @@ function row(token, said) {
     // The second click confirms.
     if (!asked) {
       asked = true;
-      revokeButton.lastChild.textContent = 'Revoke for good';
+      revokeButton.lastChild.textContent = 'Revoke permanently';
       revokeButton.classList.add('danger');
       return;
     }

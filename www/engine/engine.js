@@ -57,7 +57,7 @@ class Channel {
     this.port.onmessage = ({ data }) => this.take(data);
     this.worker.onerror = (event) => {
       event.preventDefault();
-      const message = `The in-browser database could not be loaded: ${event.message ?? 'no script'}`;
+      const message = `The in-browser database could not be loaded: ${event.message ?? 'the script is missing'}`;
       this.end({ code: codes.load, message });
     };
   }

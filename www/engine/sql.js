@@ -13,9 +13,9 @@ const session = 1;
 /** The number of bytes between two progress reports. */
 const toldBytes = 256 * 1024;
 
-const cure = 'try again, or reload the page; if SQL is not built, run `npm run sql`';
+const cure = 'Try again, or reload the page. If SQL is not built, run `npm run sql`';
 
-const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}; ${cure}.`);
+const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${cure}.`);
 
 /** Whether the last load failed. The next load bypasses the browser's cache. */
 let isDoubted = false;

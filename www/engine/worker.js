@@ -285,7 +285,7 @@ const handlers = {
 
 /** Returns the response to a request that succeeded but could not be stored. */
 function notStored({ message }) {
-  const why = `${message.replace(/\.$/, '')}; close this page only after the data is stored, because unstored data will be lost`;
+  const why = `${message.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`;
   // In the error formats of v1 and v2.
   const reply = { error: why, code: 'unavailable', message: why };
   const body = new TextEncoder().encode(`${JSON.stringify(reply)}\n`);

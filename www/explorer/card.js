@@ -32,11 +32,11 @@ const line = (label, value, title = '') =>
 
 /** The displayed names of limits and the format of their numbers. */
 const limits = {
-  points_per_minute: ['Points a minute', whole],
-  requests_per_minute: ['Requests a minute', whole],
-  cells_per_minute: ['Values a minute', whole],
+  points_per_minute: ['Points per minute', whole],
+  requests_per_minute: ['Requests per minute', whole],
+  cells_per_minute: ['Values per minute', whole],
   stored_bytes: ['Stored', bytesText],
-  series: ['Series, about', whole],
+  series: ['Series (estimated)', whole],
 };
 
 /** Returns a line with usage and maximum for each limit, including limits of a token or user. */
@@ -45,7 +45,7 @@ function quotaLines(tags, rows) {
   return rows.map(([limit, allowed, used]) => {
     const [name, text] = limits[limit] ?? [limit, whole];
     const figures = `${text(Number(used))} of ${text(Number(allowed))}`;
-    const of = whose ? `The limit of ${whose}` : 'The limit for all callers together';
+    const of = whose ? `The limit of ${whose}` : 'The limit for all clients together';
     return line(whose ? `${name}, ${whose}` : name, figures, of);
   });
 }
@@ -157,7 +157,7 @@ function show(element, db, counted, found) {
     );
   }
   if (counted instanceof Error) {
-    lines.push(line('Size and cost', 'need a token that can read the whole database'));
+    lines.push(line('Size and cost', 'require a token that can read the whole database'));
   } else {
     const { writeRequest, rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
@@ -169,22 +169,22 @@ function show(element, db, counted, found) {
         line(
           'Write requests',
           `${whole(counted.writeReqOk)} · ${dollars(counted.writeReqOk * writeRequest)}`,
-          'Requests of the Worker and of an object, at $0.45 a million; tidemark costs also shows the object time',
+          'Requests to the Worker and to an object, at $0.45 per million; `tidemark costs` also shows the object time',
         ),
         line(
           'Rows written',
           `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`,
-          'Storage rows, at $1 a million, counted since the creation of the shards',
+          'Storage rows, at $1 per million, counted since the shards were created',
         ),
         line(
           'Rows read',
           `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`,
-          'Storage rows, at $0.001 a million',
+          'Storage rows, at $0.001 per million',
         ),
         line(
           'Storage',
           `${dollars(counted.diskBytes * byteMonth)} a month`,
-          '$0.20 for each GB and month',
+          '$0.20 per GB and month',
         ),
       );
     }

@@ -13,7 +13,7 @@ import { tree } from './tree.js';
 export function explorer(host, { put, names }) {
   const figures = card();
   const branches = tree((item) => (put(item), close()));
-  const reload = button('Read the schema anew', () => fill(), {
+  const reload = button('Read the schema again', () => fill(), {
     icon: 'refresh',
     alone: true,
     class: 'bare',

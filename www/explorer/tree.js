@@ -46,7 +46,7 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
     beneath.replaceChildren(note('Loading …'));
     try {
       const lines = await open();
-      beneath.replaceChildren(...(lines.length ? lines : [note('Nothing here.')]));
+      beneath.replaceChildren(...(lines.length ? lines : [note('No entries.')]));
       await Promise.all(lines.map(({ ready }) => ready));
     } catch (error) {
       beneath.replaceChildren(note(error.message));
@@ -106,7 +106,7 @@ export function tree(put) {
       name,
       kind: 'policy',
       isOpen: isDefault,
-      detail: duration === '0s' ? 'for ever' : duration.replace(/(h)0m0s$/, '$1'),
+      detail: duration === '0s' ? 'permanently' : duration.replace(/(h)0m0s$/, '$1'),
       chosen: putting(db, { kind: 'policy', name }),
       open: async () =>
         (await schema.measurements(db, name)).map((m) =>

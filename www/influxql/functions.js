@@ -6,17 +6,17 @@ export const functions = [
   {
     name: 'count',
     parameters: 'field',
-    explained: 'how many values',
+    explained: 'number of values',
   },
   {
     name: 'sum',
     parameters: 'field',
-    explained: 'their sum',
+    explained: 'sum of the values',
   },
   {
     name: 'mean',
     parameters: 'field',
-    explained: 'their mean',
+    explained: 'mean of the values',
   },
   {
     name: 'median',
@@ -31,7 +31,7 @@ export const functions = [
   {
     name: 'spread',
     parameters: 'field',
-    explained: 'greatest less least',
+    explained: 'difference between the greatest and the least value',
   },
   {
     name: 'stddev',
@@ -41,7 +41,7 @@ export const functions = [
   {
     name: 'distinct',
     parameters: 'field',
-    explained: 'each value once',
+    explained: 'the distinct values',
   },
   {
     name: 'integral',
@@ -96,7 +96,7 @@ export const functions = [
   {
     name: 'sample',
     parameters: 'field, n',
-    explained: 'n values by chance',
+    explained: 'n random values',
   },
   {
     name: 'derivative',
@@ -111,7 +111,7 @@ export const functions = [
   {
     name: 'difference',
     parameters: 'field',
-    explained: 'from one value to the next',
+    explained: 'change from one value to the next',
   },
   {
     name: 'non_negative_difference',
@@ -151,12 +151,12 @@ export const functions = [
   {
     name: 'double_exponential_moving_average',
     parameters: 'field, n',
-    explained: 'with less lag',
+    explained: 'moving average with less lag',
   },
   {
     name: 'triple_exponential_moving_average',
     parameters: 'field, n',
-    explained: 'with even less lag',
+    explained: 'moving average with still less lag',
   },
   {
     name: 'triple_exponential_derivative',
@@ -166,7 +166,7 @@ export const functions = [
   {
     name: 'kaufmans_efficiency_ratio',
     parameters: 'field, n',
-    explained: 'direction against noise',
+    explained: 'ratio of the net change to the sum of all changes',
   },
   {
     name: 'kaufmans_adaptive_moving_average',
@@ -186,7 +186,7 @@ export const functions = [
   {
     name: 'abs',
     parameters: 'x',
-    explained: 'without its sign',
+    explained: 'absolute value',
   },
   {
     name: 'ceil',

@@ -39,7 +39,7 @@ export function startLexer(source = moduleAddress()) {
 async function load(source) {
   const engine = await import('#engine');
   await engine.default({ module_or_path: source });
-  if (!engine.outline) throw new Error('the module belongs to an older release');
+  if (!engine.outline) throw new Error('the module is from an older release');
   outline = engine.outline;
 }
 

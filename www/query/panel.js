@@ -132,7 +132,7 @@ export function queryPanel({ changed, refused, start }) {
       await startLexer();
       return true;
     } catch (error) {
-      tell([`The time range cannot be put into the query, as its parser did not load: ${error.message}`]);
+      tell([`The time range cannot be added to the query, because the parser did not load: ${error.message}`]);
       return false;
     }
   }
@@ -165,7 +165,7 @@ export function queryPanel({ changed, refused, start }) {
     });
     editor.mark(places);
     if (places.length) {
-      problem.append(button('Go to it', () => editor.goTo(places[0].from), { class: 'link' }));
+      problem.append(button('Go to the error', () => editor.goTo(places[0].from), { class: 'link' }));
     }
   }
 

@@ -69,7 +69,7 @@ function exactTimes(choose, close) {
       return Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) || !text.includes('T') ? text : `${text}Z`);
     });
     if (!(times[0] < times[1])) {
-      wrong.textContent = 'Two times in UTC, the first before the second: 2026-01-31T12:00:00';
+      wrong.textContent = 'Enter two times in UTC, the first before the second, such as 2026-01-31T12:00:00';
       return;
     }
     choose(times.map((ms) => new Date(ms).toISOString()).join('..'), close);

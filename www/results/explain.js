@@ -31,7 +31,7 @@ export function totals(plan) {
 /** Shows the plans of a run's SELECTs in `host`. */
 export function showPlans(host, plans) {
   if (plans.length === 0) {
-    host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT that does not write has a plan.'));
+    host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT without INTO has a plan.'));
     return;
   }
   host.replaceChildren(...plans.flatMap(planOf));
@@ -52,7 +52,7 @@ function planOf(plan) {
     el(
       'dl',
       { class: 'figures' },
-      figure(found.shards, 'shards asked'),
+      figure(found.shards, 'shards queried'),
       ...measures.map(([name, label]) => figure(found[name], label)),
       found.time ? figure(found.time, 'on the server') : null,
     ),

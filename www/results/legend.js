@@ -18,7 +18,7 @@ export function legend(labels, hidden, switched) {
         type: 'button',
         class: 'key',
         'aria-pressed': String(!hidden.has(label)),
-        title: 'Click: on or off. Shift: this one alone.',
+        title: 'Click: show or hide the line. Shift-click: show only this line.',
         on: { click: ({ shiftKey }) => (shiftKey ? alone(index) : set(index, hidden.has(label))) },
       },
       swatches[index],

@@ -9,12 +9,12 @@ const number = (value) => value.toLocaleString('en');
 export function chartNotices({ total, thinned, points, pointsDrawn }) {
   const made = [];
   if (total > linesMax) {
-    const which = `The first ${linesMax} of ${number(total)} lines are drawn`;
+    const which = `The chart shows the first ${linesMax} of ${number(total)} lines`;
     made.push(`${which}: narrow the query, or group by fewer tags.`);
   }
   if (thinned) {
-    const which = `${number(pointsDrawn)} of ${number(points)} points are drawn`;
-    made.push(`${which}, the smallest and the largest at each time. The table shows all points.`);
+    const which = `The chart shows ${number(pointsDrawn)} of ${number(points)} points`;
+    made.push(`${which}: the smallest and the largest value at each time. The table shows all points.`);
   }
   return made.map((text) => el('p', { class: 'notice' }, text));
 }

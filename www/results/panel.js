@@ -117,7 +117,7 @@ export function resultPanel({ again, failed, start }) {
       told(made.errors);
       if (made.total === 0) {
         nothing(
-          made.rows ? 'There are no numbers to draw in this result: the table has it.' : noRows(),
+          made.rows ? 'This result has no numbers to draw: see the table.' : noRows(),
         );
       } else if (made.times_ms.length === 1) {
         showFigures(body, made);

@@ -13,7 +13,7 @@ export async function showRaw(host) {
         'p',
         { class: 'notice' },
         `The first ${text.length.toLocaleString('en')} of ${letters.toLocaleString('en')} characters. `,
-        button('Save all of it', async () => saveAs(await work('rawFile'), 'result.json'), {
+        button('Save the whole text', async () => saveAs(await work('rawFile'), 'result.json'), {
           class: 'link',
         }),
       );

@@ -10,18 +10,18 @@ const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
 
 export const suggestions = [
   {
-    title: 'Highest and lowest temperature of each week',
+    title: 'Highest and lowest temperature per week',
     view: 'chart',
     query:
       'SELECT max(temp_max) AS high, min(temp_min) AS low\nFROM weather\nGROUP BY time(7d), city',
   },
   {
-    title: 'Rain of each month',
+    title: 'Rain per month',
     view: 'chart',
     query: 'SELECT sum(precipitation) AS rain\nFROM weather\nGROUP BY time(30d), city',
   },
   {
-    title: 'Sunny days of each year, and how warm they were',
+    title: 'Sunny days per year, and their mean temperature',
     view: 'table',
     query:
       "SELECT count(wind) AS sunny, mean(temp_max) AS high\nFROM weather\nWHERE sky = 'sun'\nGROUP BY time(365d), city fill(none)",

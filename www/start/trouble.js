@@ -36,8 +36,8 @@ export function troubled(host, { code, message }, reload) {
     }
   };
   const again = button('Try again', () => location.reload(), { class: 'primary' });
-  const aside = button('Use an empty database, not stored', attempt(goAside));
-  const anew = button('Delete it and start empty', attempt(forget));
+  const aside = button('Use an empty, temporary database', attempt(goAside));
+  const anew = button('Delete the stored database and start empty', attempt(forget));
   const ways = { unreadable: [aside, anew], 'in-use': [again, aside], storage: [again, aside] };
   host.replaceChildren(
     el(

@@ -51,7 +51,7 @@ function sampleThere(host, ask) {
       'div',
       { class: 'welcome' },
       el('h2', {}, 'The sample data is loaded'),
-      el('p', {}, 'Queries to begin with:'),
+      el('p', {}, 'Queries to start with:'),
       list(suggestions, ask),
       origin.cloneNode(true),
     ),
@@ -63,7 +63,7 @@ function signInFirst(host, reload) {
     el(
       'div',
       { class: 'welcome' },
-      el('h2', {}, 'Enter a token to begin'),
+      el('h2', {}, 'Enter a token to start'),
       el(
         'p',
         {},

@@ -14,5 +14,5 @@ export const check = async (text, precision) => (await checker()).validate(text,
 
 /** Returns a text about times that look like a unit other than `precision`. */
 export const mistakeText = ({ unit, lines }, precision) =>
-  `The times look like ${unitName(unit)} (precision=${unit}). Read as ${unitName(precision)}, ` +
-  `${lines === 1 ? 'this line is' : `${lines.toLocaleString('en')} lines are`} stored in 1970.`;
+  `The times look like ${unitName(unit)} (precision=${unit}). If they are read as ${unitName(precision)}, ` +
+  `the ${lines === 1 ? 'time of this line is' : `times of ${lines.toLocaleString('en')} lines are`} in 1970.`;

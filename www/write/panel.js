@@ -86,13 +86,13 @@ export function writePanel({ changed }) {
     if (text.length > checkedLettersMax)
       return show(
         { good: null, errors: [] },
-        'The text is too long to check during typing: the server checks the lines.',
+        'The text is too long to check while you type. The server checks the lines.',
       );
     try {
       const found = await check(text, precision.value);
       if (text === editor.text()) show(found);
     } catch (error) {
-      show({ good: null, errors: [] }, `The text cannot be checked during typing: ${error.message}`);
+      show({ good: null, errors: [] }, `The text cannot be checked while you type: ${error.message}`);
     }
   }
 
@@ -102,7 +102,7 @@ export function writePanel({ changed }) {
     const bad = errors.length;
     verdict.className = words ? 'verdict unknown' : bad ? 'verdict bad' : 'verdict';
     verdict.textContent =
-      words ?? `${good} good line${good === 1 ? '' : 's'}${bad ? `, ${bad} bad` : ''}`;
+      words ?? `${good} valid line${good === 1 ? '' : 's'}${bad ? `, ${bad} invalid` : ''}`;
     problems.replaceChildren(
       ...errors.slice(0, problemsMax).map(({ line, column, reason }) =>
         el(

@@ -53,11 +53,11 @@ export function upload(file, target, done) {
   const show = () => {
     // The position in the file, which may be compressed.
     bar.value = (counts.read * counts.sent) / counts.unpacked;
-    const several = counts.batches === 1 ? 'batch' : 'batches';
-    const answered = `${number(counts.batches)} ${several} answered`;
+    const several = counts.batches === 1 ? 'response' : 'responses';
+    const answered = `${number(counts.batches)} ${several} received`;
     status.textContent =
-      `${hold ? 'Paused: ' : ''}${number(counts.lines)} lines in ${answered}` +
-      (counts.refused ? `, ${number(counts.refused)} with rejected lines` : '') +
+      `${hold ? 'Paused: ' : ''}${number(counts.lines)} lines sent, ${answered}` +
+      (counts.refused ? `; the server rejected lines in ${number(counts.refused)} of the batches` : '') +
       '.';
   };
   const tell = (reply, first) => {
@@ -125,7 +125,7 @@ export function upload(file, target, done) {
       if (reply.status !== 204) {
         counts.refused += 1;
         tell(reply, first);
-        if (reply.status !== 400) throw new Error('The server does not accept this file; see its responses.');
+        if (reply.status !== 400) throw new Error('The server rejects this file; see its responses.');
       }
       show();
     }

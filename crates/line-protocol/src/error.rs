@@ -145,13 +145,13 @@ pub enum Cause {
     /// The line's only field is called `time`.
     #[error(
         "invalid field name: input field \"time\" is invalid, expected another field: the name is \
-         reserved, rename it, or write the time at the end of the line"
+         reserved; rename the field, or write the time at the end of the line"
     )]
     OnlyTime,
     /// One of several fields is called `time`. Only this field is dropped, as in 1.x.
     #[error(
-        "input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, or \
-         write the time at the end of the line"
+        "input field \"time\" is invalid and was dropped: the name is reserved; rename the field, \
+         or write the time at the end of the line"
     )]
     FieldNamedTime,
     /// `m v=1 abc`

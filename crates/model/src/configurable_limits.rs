@@ -104,7 +104,7 @@ pub const SETTABLE: [Settable; LIMITS] = [
     row("SOURCES_PER_QUERY_MAX", "too many sources", SOURCES_PER_QUERY_MAX, 100_000),
     row(
         "QUERY_CPU_MS_MAX",
-        "the statement computes for too long",
+        "the statement needs too much computing time",
         QUERY_CPU_MS_MAX,
         QUERY_CPU_MS_CEILING,
     ),

@@ -59,11 +59,11 @@ pub struct Unwritable {
 /// [`Unwritable`]
 pub fn check_writable(name: &str, place: Place) -> Result<(), Unwritable> {
     let why = if name.is_empty() {
-        "it is empty"
+        "the name is empty"
     } else if name.bytes().any(|byte| byte < 0x20) {
-        "there is a control character in it, a tab or the end of a line"
+        "the name contains a control character, a tab or a line break"
     } else if name.ends_with('\\') {
-        "a backslash at its end would escape what follows"
+        "the backslash at its end would escape the next character"
     } else if place == Place::Measurement && name.starts_with('#') {
         "a line that begins with # is a comment"
     } else if matches!(place, Place::TagKey | Place::FieldKey) && name == "time" {

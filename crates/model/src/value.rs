@@ -61,9 +61,9 @@ impl FieldType {
             (Self::Integer, Self::Unsigned) => "write `i` for the `u`",
             (Self::Unsigned, Self::Integer) => "write `u` for the `i`",
             (Self::Float, _) => "write a number, without quotes",
-            (Self::Integer, _) => "write a whole number with `i` behind it, without quotes",
-            (Self::Unsigned, _) => "write a whole number with `u` behind it, without quotes",
-            (Self::String, _) => "put it in double quotes",
+            (Self::Integer, _) => "write a whole number followed by `i`, without quotes",
+            (Self::Unsigned, _) => "write a whole number followed by `u`, without quotes",
+            (Self::String, _) => "put the value in double quotes",
             (Self::Boolean, _) => "write true or false, without quotes",
         }
     }

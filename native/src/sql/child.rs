@@ -31,7 +31,7 @@ pub fn run() -> Result<(), Failure> {
             // The parent waits for a reply that nothing computes any more.
             std::process::exit(1)
         });
-    computing.map_err(|why| Failure(format!("no thread can be started: {why}")))?;
+    computing.map_err(|why| Failure(format!("a thread could not be started: {why}")))?;
     let mut input = stdin().lock();
     let broken = |why: io::Error| Failure(format!("SQL cannot read its input: {why}"));
     while let Some(frame) = read(&mut input).map_err(broken)? {
@@ -57,7 +57,8 @@ fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
 
 /// Returns the reply instead of one that is larger than a frame.
 fn too_large() -> Vec<u8> {
-    let message = "the statement needs a message of more than 32 MiB; use shorter texts".to_owned();
+    let message =
+        "the statement needs a message of more than 32 MiB; use shorter strings".to_owned();
     envelope::encode(&FromSql::Failed { status: TOO_MUCH, message })
 }
 

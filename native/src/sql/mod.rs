@@ -140,7 +140,7 @@ impl Sql {
         if state.is_lost {
             // The next message starts the statement again.
             state.is_lost = false;
-            return Err("lost: another statement needed the room".to_owned());
+            return Err("lost: another statement needed the memory".to_owned());
         }
         if state.place.is_none() {
             state.place = Some(self.place().await?);
@@ -163,7 +163,7 @@ impl Sql {
         let mut running = self.running.lock().await;
         if state.opened.is_some_and(|opened| opened != running.ended) {
             state.close();
-            return Err("lost: another statement ended its process".to_owned());
+            return Err("lost: another statement ended the SQL process".to_owned());
         }
         let result = self.reply(&mut running, &mut state, &message).await;
         state.seen = Instant::now();

@@ -50,7 +50,7 @@ impl Process {
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
-        let missing = || io::Error::other("it has no standard input and output");
+        let missing = || io::Error::other("the SQL process has no standard input or output");
         let input = child.stdin.take().ok_or_else(missing)?;
         let output = child.stdout.take().ok_or_else(missing)?;
         let id = child.id().ok_or_else(missing)?;
@@ -118,7 +118,7 @@ impl Process {
         log::event("sql_crashed", &[("code", json!(code)), ("signal", json!(signal))]);
         match signal.filter(|signal| ENDING_SIGNALS.contains(signal)) {
             Some(signal) => format!("lost: the SQL process ended (signal {signal})"),
-            None => "a query used up its stack or its memory".to_owned(),
+            None => "a query exhausted its stack or its memory".to_owned(),
         }
     }
 }

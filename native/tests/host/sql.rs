@@ -100,7 +100,7 @@ fn a_statement_that_computes_for_long_is_stopped_and_the_others_are_answered() {
 fn a_killed_process_is_started_again_with_its_statement_and_a_crash_is_an_error() {
     let (_place, mut server) = started(&[]);
     for (signal, ends) in
-        [("-KILL", (200, r#"[{"d":6000}]"#)), ("-SEGV", (503, "used up its stack"))]
+        [("-KILL", (200, r#"[{"d":6000}]"#)), ("-SEGV", (503, "exhausted its stack"))]
     {
         assert_eq!(ask(&server, COUNT).0, 200);
         let first = process(&server).unwrap();

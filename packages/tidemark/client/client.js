@@ -147,7 +147,7 @@ export class Tidemark {
     const lines = [points].flat().map((point) => lineOf(point, () => this.#now()));
     const characters = charactersOf(lines);
     if (this.#held + characters > heldCharactersMax) {
-      throw new TidemarkError(`${this.#waiting.length} points wait to be written, which is the limit: wait for a flush, or drop points`);
+      throw new TidemarkError(`${this.#waiting.length} points are waiting to be written, and no more are allowed: wait for a flush, or drop points`);
     }
     this.#held += characters;
     this.#put(lines);

@@ -18,7 +18,7 @@ const [inMeasurement, inKey] = [/[, ]/g, /[, =]/g];
 /** Returns an escaped name or tag value. Throws if line protocol cannot represent the text. */
 function name(text, special, what) {
   if (text === '' || /[\n\r]/.test(text) || text.endsWith('\\')) {
-    throw new TypeError(`${what} ${JSON.stringify(text)} is empty, has a line break, or ends with a backslash`);
+    throw new TypeError(`${what} ${JSON.stringify(text)} is empty, contains a line break, or ends with a backslash`);
   }
   return text.replace(special, '\\$&');
 }

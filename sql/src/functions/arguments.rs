@@ -44,7 +44,7 @@ pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
 }
 
 pub(crate) fn wrong(function: &str, wanted: &str, given: &DataType) -> DataFusionError {
-    DataFusionError::Plan(format!("{function} takes {wanted} here, not {given}"))
+    DataFusionError::Plan(format!("{function} expects {wanted} here, not {given}"))
 }
 
 /// Returns the value of a constant interval.
@@ -58,7 +58,7 @@ pub(crate) fn constant_interval(
     match value {
         ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(value))) => Ok(*value),
         _ => {
-            let message = format!("{function} takes a constant interval that is not NULL");
+            let message = format!("{function} expects a constant interval that is not NULL");
             Err(QueryError::invalid(message).into())
         }
     }
@@ -72,7 +72,7 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
     match value {
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(Some(value), _)) => Ok(*value),
         _ => {
-            let message = format!("{function} takes a constant origin that is not NULL");
+            let message = format!("{function} expects a constant origin that is not NULL");
             Err(QueryError::invalid(message).into())
         }
     }

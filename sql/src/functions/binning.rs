@@ -39,7 +39,7 @@ pub(crate) fn binning_types(function: &str, given: &[DataType]) -> Result<Vec<Da
             let width = arguments::interval(function, width)?;
             Ok(vec![width, arguments::timestamp(function, time)?, origin])
         }
-        _ => Err(DataFusionError::Plan(format!("{function} takes 2 or 3 arguments"))),
+        _ => Err(DataFusionError::Plan(format!("{function} expects 2 or 3 arguments"))),
     }
 }
 

@@ -103,7 +103,7 @@ impl Bounded {
             Cost::Product if product(args)? > STEPS_MAX => {
                 let message = format!(
                     "{} would compare more than {STEPS_MAX} pairs in one batch of rows; use \
-                     shorter texts or lists, or fewer rows",
+                     shorter strings or lists, or fewer rows",
                     self.name()
                 );
                 Err(QueryError { fault: Fault::Memory, message }.into())
@@ -117,8 +117,8 @@ impl Bounded {
 
     fn makes_too_much<T>(&self) -> Result<T> {
         let message = format!(
-            "{} would make more than {MADE_BYTES_MAX} bytes in one batch of rows; use shorter \
-             texts or lists, smaller counts or fewer rows",
+            "{} would produce more than {MADE_BYTES_MAX} bytes in one batch of rows; use shorter \
+             strings or lists, smaller counts or fewer rows",
             self.name()
         );
         Err(QueryError { fault: Fault::Memory, message }.into())
@@ -235,7 +235,7 @@ impl Integers {
         let Some(value) = value else { return Ok(Self::Same(0)) };
         let is_number = value.data_type().is_integer() || value.data_type().is_null();
         if !is_number {
-            let message = "ranges of times are tables: SELECT * FROM generate_series(…)";
+            let message = "a range of times is a table: use SELECT * FROM generate_series(…)";
             return Err(QueryError::invalid(message).into());
         }
         if let ColumnarValue::Scalar(scalar) = value {

@@ -39,7 +39,7 @@ impl FunctionRewrite for CheckedCalls {
             Expr::WindowFunction(call)
                 if call.params.args.is_empty() && OF_ONE_ARGUMENT.contains(&call.fun.name()) =>
             {
-                let message = format!("{} needs an argument", call.fun.name());
+                let message = format!("{} requires an argument", call.fun.name());
                 Err(QueryError::invalid(message).into())
             }
             other => Ok(Transformed::no(other)),

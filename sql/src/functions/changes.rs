@@ -118,11 +118,11 @@ struct Evaluator {
 impl PartitionEvaluator for Evaluator {
     fn evaluate_all(&mut self, columns: &[ArrayRef], _rows: usize) -> Result<ArrayRef> {
         let [values, rest @ ..] = columns else {
-            return Err(QueryError::internal("a change of nothing").into());
+            return Err(QueryError::internal("the function has no input column").into());
         };
         if let Some(unit_ns) = self.unit_ns {
             let Some(times) = rest.first() else {
-                return Err(QueryError::internal("a rate without times").into());
+                return Err(QueryError::internal("the function has no time column").into());
             };
             return Ok(Arc::new(self.rates(values, times, unit_ns)?));
         }

@@ -52,7 +52,7 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
         (states, bytes) = (states.max(own / STATE_BYTES), bytes + own);
         if bytes > PATTERN_BYTES_MAX {
             return refuse(format!(
-                "{function}: the compiled patterns of one batch of rows have more than \
+                "{function}: the compiled patterns of one batch of rows need more than \
                  {PATTERN_BYTES_MAX} bytes together; use a constant pattern, or shorter patterns"
             ));
         }
@@ -60,9 +60,9 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     let text = Integers::sizes(args.args.first())?.sum(args.number_rows.max(1));
     if text * states as i128 > PATTERN_STEPS_MAX {
         return refuse(format!(
-            "{function} would match a pattern of {states} states with {text} bytes, which is more \
-             than {PATTERN_STEPS_MAX} steps in one batch of rows; use a simpler pattern, shorter \
-             texts or fewer rows"
+            "{function} would match a pattern of {states} states against {text} bytes, which \
+             takes more than {PATTERN_STEPS_MAX} steps in one batch of rows; use a simpler \
+             pattern, shorter strings or fewer rows"
         ));
     }
     Ok(())
@@ -90,8 +90,8 @@ fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
         }
     }
     let message = format!(
-        "{function}: a compiled pattern has more than {PATTERN_BYTES_MAX} bytes; use a shorter \
-         pattern, or smaller counts of repetitions"
+        "{function}: a compiled pattern needs more than {PATTERN_BYTES_MAX} bytes; use a shorter \
+         pattern, or fewer repetitions"
     );
     Err(QueryError { fault: Fault::Memory, message }.into())
 }

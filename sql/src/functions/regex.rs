@@ -46,7 +46,7 @@ impl ScalarUDFImpl for RegexMatch {
         let invalid = |message: String| QueryError::invalid(message);
         let [text, ColumnarValue::Scalar(ScalarValue::Utf8(Some(regex)))] = args.args.as_slice()
         else {
-            return Err(invalid(format!("{} takes a constant regex", self.name())).into());
+            return Err(invalid(format!("{} expects a constant regex", self.name())).into());
         };
         let pattern = Pattern::new(regex)
             .map_err(|reason| invalid(format!("error compiling regex pattern: {reason}")))?;

@@ -63,7 +63,8 @@ impl AggregateUDFImpl for Selector {
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
         let [value, time, more @ ..] = given else {
-            let message = format!("{} takes a value, a time, and more", self.name());
+            let message =
+                format!("{} expects a value, a time, and optionally more columns", self.name());
             return Err(DataFusionError::Plan(message));
         };
         let mut types = vec![value.clone(), arguments::timestamp(self.name(), time)?];

@@ -79,7 +79,10 @@ impl ScalarUDFImpl for Placeholder {
             (Call::Interpolate, [value]) => Err(DataFusionError::Plan(format!(
                 "unsupported data type {value} for interpolation gap filling"
             ))),
-            _ => Err(DataFusionError::Plan(format!("{} takes other arguments", self.name()))),
+            _ => Err(DataFusionError::Plan(format!(
+                "{} does not accept these arguments",
+                self.name()
+            ))),
         }
     }
 

@@ -92,8 +92,8 @@ impl Rows {
     fn push(&mut self, time_ns: Option<i64>, row: Option<usize>, group: u32) -> Result<()> {
         if self.times_ns.len() >= GAPFILL_ROWS_MAX {
             let message = format!(
-                "gap-filling would answer with more than {GAPFILL_ROWS_MAX} rows: narrow the \
-                 time, or take wider bins"
+                "gap filling would return more than {GAPFILL_ROWS_MAX} rows: narrow the time \
+                 range, or use wider bins"
             );
             return Err(QueryError { fault: Fault::Asked, message }.into());
         }

@@ -131,7 +131,7 @@ impl ExtensionPlanner for Planner {
         let Some(node) = node.as_any().downcast_ref::<GapFill>() else { return Ok(None) };
         let input = match inputs {
             [input] if input.schema().fields().len() == node.spec.fills.len() => input,
-            _ => return Err(QueryError::internal("gaps of another input").into()),
+            _ => return Err(QueryError::internal("gap filling received another input").into()),
         };
         let Spec { time, fills, interval, origin_ns, on_wall_clock, range } = node.spec.clone();
         let zone = zone_of(input.schema().field(time).data_type())?;

@@ -21,7 +21,7 @@ pub(super) struct Range {
 pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {
-        let message = "gap-filling bins one column of times";
+        let message = "gap filling needs an expression of exactly one time column";
         return Err(QueryError::invalid(message).into());
     };
     let (mut first_ns, mut last_ns) = (None, None);

@@ -196,7 +196,7 @@ fn calls_bins(expr: &Expr) -> Result<bool> {
 }
 
 fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
-    let wrong = |what: &str| QueryError::invalid(format!("gap-filling takes a constant {what}"));
+    let wrong = |what: &str| QueryError::invalid(format!("gap filling expects a constant {what}"));
     let interval = match arguments.first() {
         Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) => *interval,
         _ => return Err(wrong("interval").into()),

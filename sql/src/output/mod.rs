@@ -133,8 +133,8 @@ impl Whole {
         self.bytes += batch.get_array_memory_size();
         if self.bytes > WHOLE_ANSWER_BYTES_MAX {
             let message = format!(
-                "an answer of more than {WHOLE_ANSWER_BYTES_MAX} bytes cannot be made pretty: \
-                 take csv, jsonl or arrow"
+                "a result of more than {WHOLE_ANSWER_BYTES_MAX} bytes cannot be returned as \
+                 pretty: use csv, jsonl or arrow"
             );
             return Err(QueryError { fault: Fault::Memory, message });
         }

@@ -21,7 +21,7 @@ impl Rewriting {
     /// Returns an error if the format does not exist.
     pub(crate) fn new(format: &str) -> Result<Self, QueryError> {
         let format = Format::from_name(format);
-        let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
+        let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         Ok(Self { format, rows: StreamDecoder::new(), writer: None })
     }
 

@@ -44,10 +44,12 @@ pub(super) fn batches(
     sources: &[Source],
     schema: &SchemaRef,
 ) -> Result<Vec<RecordBatch>, QueryError> {
-    let unreadable = |reason: &str| QueryError::internal(format!("a scan's page: {reason}"));
+    let unreadable =
+        |reason: &str| QueryError::internal(format!("the page of a scan cannot be used: {reason}"));
     let groups = scan_page::decode(page).map_err(|error| unreadable(&error.to_string()))?;
     let mut made = Vec::new();
-    let rows = joined(groups).ok_or_else(|| unreadable("states instead of rows"))?;
+    let rows = joined(groups)
+        .ok_or_else(|| unreadable("it contains partial aggregates instead of rows"))?;
     for PageRows { times_ns, fields, tags } in rows {
         let of = |rows: Range<usize>| {
             let column = |(source, wanted): (&Source, &FieldRef)| {
@@ -62,7 +64,8 @@ pub(super) fn batches(
             };
             let columns: Option<Vec<ArrayRef>> =
                 sources.iter().zip(schema.fields()).map(column).collect();
-            let columns = columns.ok_or_else(|| unreadable("other columns than were asked for"))?;
+            let columns =
+                columns.ok_or_else(|| unreadable("its columns are not the requested columns"))?;
             let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
             RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
                 .map_err(QueryError::from)

@@ -133,8 +133,8 @@ impl Compared {
         self.pairs = self.pairs.saturating_add(pairs);
         if self.pairs > PAIRS_MAX {
             let message = format!(
-                "a join compares more than {PAIRS_MAX} pairs of rows: narrow the time, or join by \
-                 columns that are equal"
+                "a join compares more than {PAIRS_MAX} pairs of rows: narrow the time range, or \
+                 join on equal columns"
             );
             return Err(QueryError { fault: Fault::Memory, message }.into());
         }

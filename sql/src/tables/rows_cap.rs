@@ -112,12 +112,13 @@ impl Limit {
 
     fn error(self) -> QueryError {
         let what = match self {
-            Self::Held => "a window function or string_agg over",
-            Self::Made => "a join or a series makes",
-            Self::Recursive => "a recursive query makes",
+            Self::Held => "a window function or string_agg processes",
+            Self::Made => "a join or a series returns",
+            Self::Recursive => "a recursive query returns",
         };
         let rows = self.rows();
-        let message = format!("{what} more than {rows} rows: narrow the time or aggregate first");
+        let message =
+            format!("{what} more than {rows} rows: narrow the time range or aggregate first");
         QueryError { fault: Fault::Memory, message }
     }
 }

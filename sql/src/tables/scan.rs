@@ -326,7 +326,7 @@ impl fmt::Display for Shown<'_> {
                 write!(f, ")")
             }
             Condition::TagIn(tag, values) => write!(f, "{tag} in {values:?}"),
-            Condition::TagNotIn(tag, values) => write!(f, "{tag} is there, not in {values:?}"),
+            Condition::TagNotIn(tag, values) => write!(f, "{tag} exists and is not in {values:?}"),
             Condition::TagMissing(tag) => write!(f, "{tag} is missing"),
             Condition::Field(field, _, compare, value) => {
                 write!(f, "{field} {compare:?} {value:?}")

@@ -186,5 +186,5 @@ fn a_table_for_people_may_have_so_many_bytes() {
     let batch = Arc::new(answered.batches[0].clone());
     let error = (0..1_000).find_map(|_| writer.write(&batch).err()).unwrap();
     assert_eq!(error.status(), 507);
-    assert!(error.to_string().contains("take csv, jsonl or arrow"), "{error}");
+    assert!(error.to_string().contains("use csv, jsonl or arrow"), "{error}");
 }

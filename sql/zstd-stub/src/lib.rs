@@ -63,6 +63,6 @@ pub mod bulk {
     }
 
     fn absent() -> io::Error {
-        io::Error::new(io::ErrorKind::Unsupported, "zstd is not there")
+        io::Error::new(io::ErrorKind::Unsupported, "this build has no zstd")
     }
 }

@@ -80,7 +80,9 @@ impl Row {
         let name = &self.name;
         let is_named = !name.is_empty() && name.len() <= TOKEN_NAME_BYTES_MAX;
         if !is_named || name.chars().any(char::is_control) {
-            return invalid("a name must be printable text of 1 to 256 bytes".to_owned());
+            return invalid(
+                "a name must consist of 1 to 256 bytes of printable characters".to_owned(),
+            );
         }
         let is_hex = |text: &str| {
             text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))

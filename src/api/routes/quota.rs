@@ -90,8 +90,8 @@ impl Body {
         let of_database = of_stored.is_some() || self.rates() != Rates::default();
         match &self.db {
             Some(_) if self.databases.is_some() => invalid(
-                "databases limits the databases that a token or user creates, not one \
-                         database: omit db",
+                "the quota \"databases\" limits the databases that a token or user creates: omit \
+                 db",
             ),
             None if of_database => invalid("name the database in db"),
             None if !of_caller => {

@@ -48,8 +48,8 @@ pub enum ImageError {
     Row(String),
     /// A row is missing, or comes from another state.
     #[error(
-        "the stored database is damaged: it has {found} rows instead of {expected}, or rows of \
-         different states; delete the database to continue"
+        "the stored database is damaged: a row is missing or outdated ({found} rows found, \
+         {expected} expected); delete the database to continue"
     )]
     Rows {
         /// The number of existing rows.

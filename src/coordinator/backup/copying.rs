@@ -94,8 +94,8 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
 
 fn is_being_deleted(database: &str) -> Error {
     let why = format!(
-        "a backup of database \"{database}\" is being deleted: repeat its DELETE until nothing \
-         remains"
+        "a backup of database \"{database}\" is being deleted: repeat the DELETE request until it \
+         completes"
     );
     BackupError::Conflict(why).into()
 }
@@ -393,8 +393,8 @@ impl BackupTask {
             FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {
                 let (id, hours) = (self.id.to_string(), BACKUP_HOLD_NS / H_NS);
                 let why = format!(
-                    "shard {shard} was dropped, or its values were held for {hours} hours and that \
-                     is over"
+                    "shard {shard} was dropped, or the backup took longer than the {hours} hours \
+                     for which the shard holds its values"
                 );
                 BackupError::Unfinishable { id, why }.into()
             }

@@ -27,8 +27,9 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
         let mut points = place::list(&io, id.points()).await?;
         let mut objects_left = ObjectBudget::default();
         while let Some(point) = points.first() {
-            let shard = place::shard_of_point(point)
-                .ok_or_else(|| BackupError::damaged(&id.points(), "a name of no shard"))?;
+            let shard = place::shard_of_point(point).ok_or_else(|| {
+                BackupError::damaged(&id.points(), "the key does not contain the name of a shard")
+            })?;
             let prefix = place::index_prefix(&shard);
             let of_shard = |key: &&String| named_in(key).starts_with(&prefix);
             let mut wanted = BTreeSet::new();
@@ -85,7 +86,7 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
         if list_marks(Mark::Begun).await?.iter().any(|name| *name != own) {
             place::delete(io, vec![going]).await?;
             let why = format!(
-                "a backup of database \"{}\" is under way: finish it or delete it first",
+                "a backup of database \"{}\" is incomplete: complete or delete that backup first",
                 id.database
             );
             return Err(BackupError::Conflict(why).into());

@@ -20,7 +20,9 @@ pub enum BackupError {
         why: String,
     },
     /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
-    #[error("the database has {limit} backups, which is the limit: delete a backup first")]
+    #[error(
+        "the database already has {limit} backups, and no more are allowed: delete a backup first"
+    )]
     TooMany {
         /// The limit.
         limit: usize,
@@ -41,7 +43,7 @@ impl BackupError {
     }
 
     pub(super) fn missing_object(key: &str) -> Self {
-        Self::damaged(key, "it is missing")
+        Self::damaged(key, "the object is missing")
     }
 }
 

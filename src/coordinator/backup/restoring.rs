@@ -89,7 +89,7 @@ impl Restore {
         let groups = policies.into_iter().flat_map(|policy| policy.groups);
         let shards: Vec<ObjectId> = groups.flat_map(|group| group.shards).collect();
         if shards.len() != self.map.points.len() {
-            let why = "it has other shards than points";
+            let why = "the number of shards differs from the number of checkpoints";
             return Err(BackupError::damaged(&self.from.key("map"), why).into());
         }
         self.progress.remaining = self.progress.shards + 1;
@@ -132,7 +132,7 @@ impl Restore {
     /// Fills the shard at a position. Returns whether the request may continue.
     async fn fill(&mut self, at: usize, shard: &ObjectId) -> Result<bool, Error> {
         let done = self.from.mark(Mark::Done);
-        let lacks_shard = || BackupError::damaged(&done, "it lacks a shard");
+        let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
         let index: Result<BackedUpValues, _> =
             open_metadata(ObjectKind::Index, &place::get_sealed(&self.io, &index_key).await?);

@@ -142,7 +142,7 @@ impl Check {
         if let Some(numbers) = self.check(&key, read).await?
             && !named.eq(numbers.into_iter().map(Some))
         {
-            self.note(&BackupError::damaged(&key, "its index names other values").into());
+            self.note(&BackupError::damaged(&key, "its index lists other values").into());
         }
         Ok(())
     }

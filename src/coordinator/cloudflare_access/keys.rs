@@ -84,7 +84,9 @@ impl AccessKeys {
     /// Stores the result of a fetch: the list, or the error.
     pub(super) fn on_reply(&mut self, body: Result<Vec<u8>, String>, now_ns: i64) {
         self.fetching_since_ns = None;
-        let keys = body.and_then(|body| read(&body).ok_or_else(|| "no list of keys".to_owned()));
+        let keys = body.and_then(|body| {
+            read(&body).ok_or_else(|| "the response is not a list of keys".to_owned())
+        });
         let failure = match keys {
             Ok(keys) => {
                 (self.keys, self.fetched_ns) = (keys, Some(now_ns));

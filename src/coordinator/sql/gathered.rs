@@ -15,7 +15,7 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
 
-const MALFORMED: QueryError = QueryError::Page("partial states of other calls");
+const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for other calls");
 
 /// The aggregate states of a scan, on their way from the shards to SQL.
 #[derive(Debug)]

@@ -125,7 +125,7 @@ impl Scan {
             }
             Progress::Groups(gathered) => {
                 let groups = scan_page::decode(&groups);
-                let groups = groups.map_err(|_| QueryError::Page("it cannot be read"))?;
+                let groups = groups.map_err(|_| QueryError::Page("the page cannot be read"))?;
                 gathered.supply(shard, ScanPage { groups, until, position, stats })?;
                 self.page()?
             }

@@ -40,7 +40,7 @@ impl PlanSize {
     /// [`QueryError::Exceeded`]
     pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
         let each = calls(expr).max(1);
-        let advice = "name the fields that are needed instead of * or a regular expression";
+        let advice = "name the needed fields instead of * or a regular expression";
         self.add((&self.columns, count.saturating_mul(each)), Limit::Columns, advice)
     }
 

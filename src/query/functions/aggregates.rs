@@ -28,20 +28,20 @@ pub(super) const ROWS: &[Function] = &[
         output: Output::Always(DataType::Integer),
         execution: Execution::Merged(AggregateFunction::Count),
         fill: DefaultFill::Zero,
-        explained: "how many values",
+        explained: "number of values",
         ..AGGREGATE
     },
     Function {
         name: "sum",
         output: Output::Input,
         execution: Execution::Merged(AggregateFunction::Sum),
-        explained: "their sum",
+        explained: "sum of the values",
         ..AGGREGATE
     },
     Function {
         name: "mean",
         execution: Execution::Merged(AggregateFunction::Mean),
-        explained: "their mean",
+        explained: "mean of the values",
         ..AGGREGATE
     },
     Function {
@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Function] = &[
         name: "spread",
         output: Output::Input,
         execution: Execution::Merged(AggregateFunction::Spread),
-        explained: "greatest less least",
+        explained: "difference between the greatest and the least value",
         ..AGGREGATE
     },
     Function {
@@ -78,7 +78,7 @@ pub(super) const ROWS: &[Function] = &[
         output: Output::Input,
         execution: Execution::Gathered(Gathered::Distinct),
         fill: DefaultFill::LeftOut,
-        explained: "each value once",
+        explained: "the distinct values",
         ..AGGREGATE
     },
     Function {

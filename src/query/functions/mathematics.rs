@@ -39,7 +39,7 @@ const fn binary(
 }
 
 pub(super) const ROWS: &[Function] = &[
-    rounding("abs", Unary::Abs, "without its sign"),
+    rounding("abs", Unary::Abs, "absolute value"),
     rounding("ceil", Unary::Ceil, "rounded up"),
     rounding("floor", Unary::Floor, "rounded down"),
     rounding("round", Unary::Round, "rounded"),

@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Function] = &[
         takes: SupportedTypes::Any,
         execution: Execution::Gathered(Gathered::Sample),
         parameters: "field, n",
-        explained: "n values by chance",
+        explained: "n random values",
         ..SEVERAL
     },
 ];

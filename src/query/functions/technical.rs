@@ -27,10 +27,14 @@ pub(super) const ROWS: &[Function] = &[
         explained: "moving average, newer values count more",
         ..AVERAGE
     },
-    Function { name: "double_exponential_moving_average", explained: "with less lag", ..AVERAGE },
+    Function {
+        name: "double_exponential_moving_average",
+        explained: "moving average with less lag",
+        ..AVERAGE
+    },
     Function {
         name: "triple_exponential_moving_average",
-        explained: "with even less lag",
+        explained: "moving average with still less lag",
         ..AVERAGE
     },
     Function {
@@ -39,7 +43,11 @@ pub(super) const ROWS: &[Function] = &[
         explained: "rate of the triple average",
         ..AVERAGE
     },
-    Function { name: "kaufmans_efficiency_ratio", explained: "direction against noise", ..KAUFMAN },
+    Function {
+        name: "kaufmans_efficiency_ratio",
+        explained: "ratio of the net change to the sum of all changes",
+        ..KAUFMAN
+    },
     Function {
         name: "kaufmans_adaptive_moving_average",
         explained: "moving average that adapts to noise",

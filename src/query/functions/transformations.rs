@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "difference",
         output: Output::Input,
-        explained: "from one value to the next",
+        explained: "change from one value to the next",
         ..TRANSFORMATION
     },
     Function {

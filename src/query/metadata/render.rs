@@ -132,7 +132,7 @@ impl Listing {
             }
         }
         if self.hashes.len() > COUNTED_NAMES_MAX {
-            let (what, limit) = ("a measurement of this statement", COUNTED_NAMES_MAX as u64);
+            let (what, limit) = ("a measurement in this statement", COUNTED_NAMES_MAX as u64);
             let unit = "series or values over several shard groups";
             return Err(QueryError::TooManyNames { what, limit, unit });
         }

@@ -144,7 +144,7 @@ impl GatherExecutor {
         // this costly step again.
         if is_over(self, 3) {
             return Err(QueryError::TooLarge {
-                what: "a window of a function that needs all its values",
+                what: "a window of a function that needs all values of the window",
                 limit: GATHERED_VALUES_MAX as u64,
                 unit: "values, or 16 MB",
             });

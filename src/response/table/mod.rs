@@ -21,7 +21,7 @@ pub use layout::Layout;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
     /// This Worker does not write Parquet.
-    #[error("this Worker cannot write Parquet: use another format")]
+    #[error("this server cannot write Parquet: use another format")]
     Parquet,
     /// The Arrow writer returned an error.
     #[error("{0}")]

@@ -421,7 +421,7 @@ pub enum ReadError {
         found: FieldType,
     },
     /// The number of sources exceeds [`CURSORS_MAX`].
-    #[error("a merge of {0} sources is too large: read shorter time ranges")]
+    #[error("a merge of {0} sources is too large: query a shorter time range")]
     TooManySources(usize),
 }
 

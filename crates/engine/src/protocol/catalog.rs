@@ -358,8 +358,8 @@ pub enum CatalogRefusal {
     },
     /// `CREATOR_QUOTAS_MAX`
     #[error(
-        "quotas limit exceeded: {limit} tokens and users have a databases quota, which is the \
-         limit (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
+        "quotas limit exceeded: {limit} tokens and users already have a databases quota, and no \
+         more are allowed (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
     )]
     TooManyCreatorQuotas {
         /// `CREATOR_QUOTAS_MAX`
@@ -367,8 +367,7 @@ pub enum CatalogRefusal {
     },
     /// The token already has two secrets.
     #[error(
-        "the token already has two secrets: delete one of the two first; the list of tokens shows \
-         both"
+        "the token already has two secrets: delete one of them first; the list of tokens shows both"
     )]
     TwoSecrets,
     /// The token has only this secret.

@@ -363,8 +363,9 @@ pub enum RegisterRefusal {
     },
     /// The tag keys and field keys together exceed the maximum size of the measurement's row.
     #[error(
-        "the column names of measurement \"{measurement}\" are too many or too long: limit \
-         {MEASUREMENT_SCHEMA_BYTES_MAX} bytes (MEASUREMENT_SCHEMA_BYTES_MAX)"
+        "the column names of measurement \"{measurement}\" have more than \
+         {MEASUREMENT_SCHEMA_BYTES_MAX} bytes together (MEASUREMENT_SCHEMA_BYTES_MAX): use fewer \
+         or shorter names"
     )]
     TooLarge {
         /// The measurement.
@@ -417,7 +418,10 @@ pub enum PolicyRefusal {
     #[error("continuous query already exists")]
     ContinuousQueryExists,
     /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
-    #[error("a database has at most {limit} continuous queries of at most {bytes} bytes each")]
+    #[error(
+        "a database can have at most {limit} continuous queries of at most {bytes} bytes each: \
+         drop or shorten a continuous query"
+    )]
     TooManyContinuousQueries {
         /// `CONTINUOUS_QUERIES_MAX`
         limit: u64,
@@ -439,7 +443,7 @@ pub enum PolicyRefusal {
     },
     /// `DROPPED_MEASUREMENTS_MAX`
     #[error(
-        "measurements were dropped {limit} times in this retention policy, which is the limit: \
+        "{limit} measurements were dropped in this retention policy, and no more can be dropped: \
          drop the policy, or delete the rows instead"
     )]
     TooManyDropped {
@@ -456,8 +460,8 @@ pub enum PolicyRefusal {
     },
     /// `QUOTAS_PER_DATABASE_MAX`
     #[error(
-        "quotas limit exceeded: {limit} tokens and users have a quota on this database, which is \
-         the limit (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
+        "quotas limit exceeded: {limit} tokens and users already have a quota on this database, \
+         and no more are allowed (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
     )]
     TooManyQuotas {
         /// `QUOTAS_PER_DATABASE_MAX`

@@ -73,11 +73,11 @@ pub enum Unavailable {
         limit: u64,
     },
     /// A split or another change is running.
-    #[error("a change of the database is running; retry later")]
+    #[error("the database is being changed; retry later")]
     Changing,
     /// Too many parts wait for a merge, and writes wait for that merge. The client should retry
     /// after a second.
-    #[error("the shard has {parts} parts to merge: repeat the write in a second")]
+    #[error("the shard must first merge {parts} parts: repeat the write in a second")]
     Behind {
         /// The number of parts.
         parts: u64,

@@ -185,11 +185,11 @@ impl RecoveryStage {
         match self {
             Self::Looked => "possible",
             Self::Freezing => "freezing the database",
-            Self::Closing => "closing its shards",
-            Self::Database => "taking the database back",
-            Self::Asking => "asking the database",
-            Self::Shards => "taking its shards back",
-            Self::Access => "telling it of tokens and users",
+            Self::Closing => "closing the database's shards",
+            Self::Database => "recovering the database",
+            Self::Asking => "reading the database's list of shards",
+            Self::Shards => "recovering the shards",
+            Self::Access => "restoring the permissions of tokens and users",
             Self::Opening => "opening the database",
             Self::Done => "done",
         }
@@ -224,8 +224,8 @@ pub enum RecoveryRefusal {
     Time,
     /// Another recovery is running.
     #[error(
-        "another recovery of the database is running: wait for its end, or cancel it with its \
-         \"undo\""
+        "another recovery of the database is running: wait until it ends, or cancel it with the \
+         value of \"undo\" in its response"
     )]
     UnderWay,
     /// [`RECOVERY_SHARDS_MAX`]
@@ -246,8 +246,8 @@ pub enum RecoveryRefusal {
     /// A shard's history begins after the target time. The shard may have belonged to the database
     /// at that time, or is needed to undo the recovery.
     #[error(
-        "a shard was being created at the requested time or just now: choose a time two minutes \
-         earlier or later, or retry in two minutes"
+        "a shard was created near the requested time, or less than two minutes ago: choose a time \
+         two minutes earlier or later, or retry in two minutes"
     )]
     BeingMade,
 }

@@ -26,8 +26,8 @@ pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
         return Ok(envelope::encode(&failed));
     }
     Err(match said.strip_prefix("lost: ") {
-        Some(why) => CallFailure::Retryable(format!("SQL broke off: {why}")),
-        None => CallFailure::Failed(format!("SQL broke off: {said}")),
+        Some(why) => CallFailure::Retryable(format!("SQL stopped: {why}")),
+        None => CallFailure::Failed(format!("SQL stopped: {said}")),
     })
 }
 

@@ -47,11 +47,11 @@ impl Duty {
     const fn name(self) -> &'static str {
         match self {
             Self::Flush => "flush",
-            Self::Tidy => "deleting rows that nothing needs",
+            Self::Tidy => "deleting unused rows",
             Self::Reclaim => "dropping expired parts",
             Self::Compact => "compaction",
-            Self::Scrub => "looking for deleted rows",
-            Self::Release => "ending the holds of backups",
+            Self::Scrub => "removing deleted rows from parts",
+            Self::Release => "releasing the values that backups held",
         }
     }
 }

@@ -57,7 +57,7 @@ impl<S: Store> Shard<S> {
         let rows = self.point_rows()?;
         self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
         let point = seal_point(runs.runs(), &rows)
-            .map_err(|why| Refusal::Invalid(format!("a point cannot be encoded: {why}")))?;
+            .map_err(|why| Refusal::Invalid(format!("a checkpoint cannot be encoded: {why}")))?;
         Ok(FromShardBackup::Held { range, point })
     }
 
@@ -85,8 +85,9 @@ impl<S: Store> Shard<S> {
         if rows.len() > BACKUP_POINT_BYTES_MAX {
             let limit = BACKUP_POINT_BYTES_MAX;
             return Err(Refusal::Invalid(format!(
-                "a shard's columns and deletes take more than {limit} bytes \
-                 (BACKUP_POINT_BYTES_MAX), which no backup holds"
+                "the shard's columns and deletes have more than {limit} bytes \
+                 (BACKUP_POINT_BYTES_MAX), which is too large for a backup: drop measurements \
+                 that are no longer needed"
             )));
         }
         Ok(rows)

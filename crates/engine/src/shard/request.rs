@@ -25,7 +25,7 @@ pub struct AppendReply {
 pub enum Refusal {
     /// The shard is not open, was wiped, or knows a newer generation or schema version. The sender
     /// must refresh its state and retry.
-    #[error("the request is older than the state of the shard")]
+    #[error("the request refers to an outdated state of the shard")]
     Stale,
     /// The frame has rows outside the shard's range. The sender must refresh the group's map and
     /// divide the rows again.
@@ -60,7 +60,7 @@ pub enum Refusal {
         limit: u64,
     },
     /// The shard has too many unmerged parts. The sender must repeat the write after a second.
-    #[error("the shard has {parts} parts to merge: repeat the write in a second")]
+    #[error("the shard must first merge {parts} parts: repeat the write in a second")]
     Behind {
         /// The number of parts.
         parts: u64,

@@ -50,7 +50,7 @@ impl<S: Store> Shard<S> {
         }
         check_fresh(loaded)?;
         if position > self.values_there()? {
-            return Err(malformed("a value before the one that comes first"));
+            return Err(malformed("a value arrived before its predecessor"));
         }
         let (head, body) = open_value(value).map_err(|why| malformed(&why.to_string()))?;
         self.store.put(Table::Value, position, head, body)?;
@@ -65,18 +65,22 @@ impl<S: Store> Shard<S> {
         match loaded.state.restored {
             0 => check_fresh(loaded)?,
             restored if restored == mark => return Ok(FromShardBackup::Done),
-            _ => return Err(malformed("the shard has another point")),
+            _ => return Err(malformed("the shard was restored from another checkpoint")),
         }
         let settings = loaded.state.settings.clone();
         let (numbers, rows) = open_point(point).map_err(|why| malformed(&why.to_string()))?;
-        let rows = read_rows(rows).ok_or_else(|| malformed("rows of a point"))?;
+        let rows = read_rows(rows)
+            .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
         let is_state =
             |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, state::STATE_KEY);
-        let own = rows.iter().find(is_state).ok_or_else(|| malformed("a point without state"))?;
+        let own = rows
+            .iter()
+            .find(is_state)
+            .ok_or_else(|| malformed("the checkpoint has no state row"))?;
         let theirs: State = row::decode(own.head).map_err(malformed)?;
         let manifest = Manifest::decode(own.body).map_err(|why| malformed(&why.to_string()))?;
         if self.values_there()? < numbers.len() as u64 {
-            return Err(malformed("a point before its values"));
+            return Err(malformed("the checkpoint arrived before its values"));
         }
         let (fence, closed) = (Fence::default(), false);
         let state = State { settings, fence, closed, restored: mark, ..theirs };
@@ -103,5 +107,5 @@ fn check_fresh(loaded: &Loaded) -> Result<(), Refusal> {
 }
 
 fn malformed(what: &str) -> Refusal {
-    Refusal::Malformed(format!("no part of a restore: {what}"))
+    Refusal::Malformed(format!("invalid message of a restore: {what}"))
 }

@@ -18,7 +18,7 @@ pub(super) const RETIRED_KEY: u64 = 1;
 
 /// The error for a state row without a body, as written before parts existed.
 const WITHOUT_MANIFEST: &str =
-    "it was written by an earlier development build: export it with that build";
+    "an earlier development build wrote this row: export the database with that build";
 
 /// The head of the state row, whose body is the manifest. It is written when the shard is opened or
 /// configured, and with every change of the parts.

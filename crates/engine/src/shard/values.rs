@@ -60,13 +60,13 @@ impl ValueRow {
 
     /// Reads the directory of the value.
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
-        let Some(key) = self.key else { return Err(self.damaged("it has no row")) };
+        let Some(key) = self.key else { return Err(self.damaged("the value has no row")) };
         let head = store.head(Table::Value, key).map_err(failed)?;
         let head = head.ok_or_else(|| self.damaged("missing"))?;
         let (number, directory) = Directory::decode(&head).map_err(|why| self.damaged(why))?;
         match number == self.number.0 {
             true => Ok(directory),
-            false => Err(self.damaged(format!("it holds value {number:x}"))),
+            false => Err(self.damaged(format!("the row contains value {number:x} instead"))),
         }
     }
 

@@ -21,8 +21,8 @@ const ROWS_PER_READ: u32 = 256;
 /// Returns [`StoreError::Failed`] if `row` has no encoding. Such a row must not be stored, because
 /// it would be damaged.
 pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
-    let mut bytes =
-        metadata::encode(row).map_err(|e| StoreError::Failed(format!("nothing to store: {e}")))?;
+    let mut bytes = metadata::encode(row)
+        .map_err(|e| StoreError::Failed(format!("the row cannot be encoded: {e}")))?;
     bytes.insert(0, VERSION);
     append_crc(&mut bytes, 0);
     Ok(bytes)

@@ -152,7 +152,7 @@ impl Exporting {
             Some("") => Some(None),
             Some(text) => {
                 let parsed = Position::parse(text);
-                let why = "after must be a value from an earlier response";
+                let why = "the parameter \"after\" must be a value from an earlier response";
                 let wrong = || ApiError::Invalid(why.to_owned());
                 Some(Some(parsed.ok_or_else(wrong)?))
             }
@@ -161,7 +161,10 @@ impl Exporting {
         // The default policy may have changed since the previous response.
         if let Some(Some(Position { policy: of_position, .. })) = &after {
             if policy.as_ref().is_some_and(|named| named != of_position) {
-                let why = format!("after is a position of retention policy \"{of_position}\"");
+                let why = format!(
+                    "the parameter \"after\" continues an export of retention policy \
+                     \"{of_position}\", but the request names another policy"
+                );
                 return Err(ApiError::Invalid(why));
             }
             policy = Some(of_position.clone());
@@ -322,7 +325,9 @@ impl Exporting {
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(Statement::Select(select)) = statement else {
-            return Err(ApiError::Internal(format!("measurement \"{measurement}\" has no name")));
+            return Err(ApiError::Internal(format!(
+                "the response contains a measurement without a name: \"{measurement}\""
+            )));
         };
         let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
         Ok(Box::new(query.after(row.clone())))

@@ -70,8 +70,8 @@ pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<ActionResult, A
             Ok(ActionResult::Done(Some(closed.encode_to_vec())))
         }
         _ => Err(ApiError::Invalid(format!(
-            "of actions there are CreatePreparedStatement, ClosePreparedStatement and CloseSession \
-             here, not \"{}\"",
+            "the server supports the actions CreatePreparedStatement, ClosePreparedStatement and \
+             CloseSession, not \"{}\"",
             kind.chars().take(100).collect::<String>()
         ))),
     }

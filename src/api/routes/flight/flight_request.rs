@@ -259,7 +259,7 @@ pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiErro
 /// The maximum number of characters of an unknown command in an error message.
 const COMMAND_CHARS_MAX: usize = 100;
 /// The beginning of an error message of [`decode`].
-const NOT_DECODED: &str = "the message does not have the expected form";
+const NOT_DECODED: &str = "the message cannot be decoded";
 
 /// Decodes a protobuf message.
 ///

@@ -55,7 +55,7 @@ const NO_GRPC_WEB: &str = "this server supports Flight as gRPC-Web only \
 const NO_METHOD: &str = "the server supports the Flight methods Handshake, GetFlightInfo, \
                          GetSchema, DoGet, DoAction and DoPut";
 const NO_BEARER: &str = "a user's password is not a bearer token: send name and password as Basic \
-                         with every call, or connect with a token";
+                         authentication with every call, or connect with a token";
 
 #[derive(Debug)]
 struct FlightHandler {
@@ -326,7 +326,7 @@ fn described(
     settings: &Settings,
 ) -> Result<(FlightRequest, Vec<u8>), ApiError> {
     if !descriptor.path.is_empty() {
-        let why = "flights cannot be selected by a path: send a command";
+        let why = "a flight cannot be selected by a path: send a command";
         return Err(ApiError::NotImplemented(why.to_owned()));
     }
     let flight_request =

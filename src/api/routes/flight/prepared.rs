@@ -31,13 +31,16 @@ impl Prepared {
     /// Returns the handle of the statement.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] if no admin token is configured to sign with. The server then refuses
-    /// all requests anyway.
+    /// [`ApiError::Internal`] if no admin token is configured to sign the handle with. The server
+    /// then refuses all requests anyway.
     pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
         let signing = signing.ok_or_else(|| {
-            ApiError::Internal("no admin token is configured to sign with".to_owned())
+            ApiError::Internal(
+                "the server cannot sign the handle, because no admin token is configured"
+                    .to_owned(),
+            )
         })?;
         let mut handle = signing.finalize().into_bytes().to_vec();
         handle.extend(statement);
@@ -52,8 +55,8 @@ impl Prepared {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
         });
-        let text = "the handle of the prepared statement has no valid signature of this server: \
-                    prepare the statement again";
+        let text = "this server did not sign the handle of the prepared statement: prepare the \
+                    statement again";
         let wrong = || ApiError::Invalid(text.to_owned());
         let (_, statement) = known.ok_or_else(wrong)?;
         Self::decode(statement).map_err(|_| wrong())
@@ -93,8 +96,8 @@ impl Placeholders {
     pub(super) fn of(statement: &str) -> Result<Self, ApiError> {
         if statement.len() > PREPARED_TEXT_BYTES_MAX {
             return Err(ApiError::Invalid(format!(
-                "the statement has {} bytes: prepare one of at most {PREPARED_TEXT_BYTES_MAX} \
-                 (PREPARED_TEXT_BYTES_MAX)",
+                "the statement has {} bytes, and a prepared statement can have at most \
+                 {PREPARED_TEXT_BYTES_MAX} (PREPARED_TEXT_BYTES_MAX)",
                 statement.len()
             )));
         }
@@ -142,7 +145,7 @@ impl Placeholders {
         if self.names.len() > PLACEHOLDERS_MAX {
             return Err(ApiError::Invalid(format!(
                 "the statement has more than {PLACEHOLDERS_MAX} parameters (PLACEHOLDERS_MAX): \
-                 write some of the values into the text of the statement"
+                 write some of the values as literals in the statement"
             )));
         }
         Ok(())

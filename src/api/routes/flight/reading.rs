@@ -171,7 +171,7 @@ impl Reading {
                     Vec::new()
                 }
                 Action::ReadBody => {
-                    return Err(ApiError::Internal("the body was read before".to_owned()));
+                    return Err(ApiError::Internal("the body was already read".to_owned()));
                 }
             };
             self.take(bytes)?;

@@ -115,7 +115,7 @@ fn create(
     }
     let (database, policy) = name::split_bucket(name);
     if [Some(database), policy].into_iter().flatten().any(|part| name::check(part).is_err()) {
-        let expected = "expected db or db/rp, of printable text";
+        let expected = "expected db or db/rp in printable characters";
         return Err(ApiError::Invalid(format!("invalid name \"{name}\": {expected}")));
     }
     let (duration_ns, shard_group_duration_ns) = rules(&request.body)?.unwrap_or_default();

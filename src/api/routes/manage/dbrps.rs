@@ -51,7 +51,7 @@ pub(super) fn plan(
     // A page consists of all mappings, and a filtered page would not name its last mapping.
     if request.is_paged() {
         if wanted[1..].iter().any(Option::is_some) {
-            let why = "limit, offset and after exclude a filter other than db";
+            let why = "limit, offset and after can be combined only with the filter db";
             return Err(ApiError::Invalid(why.to_owned()));
         }
         all = request.page_of(&all)?;

@@ -50,9 +50,9 @@ impl Shape {
             | Statement::ShowCardinality(_)
             | Statement::ShowQueries => Ok(Self::Rows),
             other => Err(ApiError::Invalid(format!(
-                "this route does not support '{other}', only SELECT, EXPLAIN and SHOW for \
-                 measurements, keys, values, series, databases, retention policies and queries: \
-                 send the statement with POST to /query"
+                "this route does not support '{other}': it supports only SELECT, EXPLAIN, and \
+                 SHOW for measurements, keys, values, series, databases, retention policies and \
+                 queries; send other statements with POST to /query"
             ))),
         }
     }

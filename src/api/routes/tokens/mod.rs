@@ -80,7 +80,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), ApiError> {
     let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
     if !named || body.token_name.chars().any(char::is_control) {
-        return invalid("token_name must be printable text of 1 to 256 bytes");
+        return invalid("token_name must consist of 1 to 256 bytes of printable characters");
     }
     let mut permissions = Vec::new();
     for permission in &body.permissions {
@@ -174,7 +174,7 @@ fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
     let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
     let random = words.as_flattened();
     if random.iter().all(|&byte| byte == 0) {
-        return Err(ApiError::Internal("the runtime has no randomness".to_owned()));
+        return Err(ApiError::Internal("the runtime does not provide random numbers".to_owned()));
     }
     Ok(format!("{TOKEN_PREFIX}{}", hex(random)))
 }

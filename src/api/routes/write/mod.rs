@@ -258,8 +258,9 @@ impl Writing {
                  {statement}"
             ),
             Some(NotCreated::ByCaller) => format!(
-                ": {} may write to some of its policies only, and therefore cannot create it: \
-                 create it with {statement}, or write with a token for the whole database",
+                ": {} can write only to some of its policies, and therefore cannot create the \
+                 database: create it with {statement}, or write with a token for the whole \
+                 database",
                 self.machine.request().principal.name
             ),
         }

@@ -114,8 +114,8 @@ fn leniencies_that_clients_rely_on() {
         &[
             "1: m  v=Float(2.0),w=Float(4.0) 1",
             "2: m  v=Float(5.0) 2",
-            "1! input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, \
-             or write the time at the end of the line (column 16)",
+            "1! input field \"time\" is invalid and was dropped: the name is reserved; rename the \
+             field, or write the time at the end of the line (column 16)",
         ],
     );
     check("m v=\"a\r\n\" 1\nm v=2 2", &["1: m  v=String(\"a\\r\\n\") 1", "3: m  v=Float(2.0) 2"]);
@@ -154,7 +154,7 @@ fn bad_lines_are_named_and_the_others_kept() {
     refused(
         "m time=1",
         "invalid field name: input field \"time\" is invalid, expected another field: the name is \
-         reserved, rename it, or write the time at the end of the line (column 8)",
+         reserved; rename the field, or write the time at the end of the line (column 8)",
     );
     refused(
         "m v=1,v=1i",
