@@ -1,6 +1,6 @@
-//! Lists the console's files for `src/console.rs`, which compiles them in.
+//! Lists the console's files for `src/console.rs`, which compiles them into the program.
 //!
-//! `npm run build` makes the files in `dist/`. Without them the program is built without a console.
+//! `npm run build` creates the files in `dist/`. If they are missing, the program has no console.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

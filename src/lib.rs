@@ -22,12 +22,12 @@
 //!
 //! # The four places where code runs
 //!
-//! - *Edge*: the Worker, in many isolates. It has only caches.
+//! - *Edge*: the Worker, in many isolates. It stores nothing except caches.
 //! - *Catalog*: one object, with names and tokens.
 //! - *Database*: one object per database, with policies, schema and shard map.
 //! - *Shard*: the columnar store.
 //!
-//! The four exchange the messages of [`protocol`]. An operation with several messages is an async
+//! These four exchange the messages of [`protocol`]. An operation with several messages is an async
 //! function that can await only its calls ([`coordinator::task`]). There is no executor:
 //! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
 //! calls with `fetch`, tests make them in every order and with losses, and the browser makes them
@@ -55,7 +55,7 @@
 //! | [`catalog`], [`database`] | messages | the state of the Catalog and of a Database |
 //! | [`coordinator`] | a batch or a statement | calls to objects, and the result |
 //! | [`api`] | HTTP requests | HTTP responses, with all modules above |
-//! | `browser` | – | the same in a web page |
+//! | `browser` | – | the whole database in a web page |
 //! | `edge` | – | the Worker's host: fetch, alarms, SQLite, secrets |
 //!
 //! `crates/` contains the modules that do not depend on the rest: `model`, `line-protocol`,
@@ -92,11 +92,11 @@
 //! | the expiry of a token | `coordinator/grants.rs` |
 //! | the permissions that a statement needs | `coordinator/privileges.rs` |
 //! | passwords; repeated wrong passwords | `coordinator/users.rs`; `coordinator/logins/` |
-//! | notice of a changed permission | `catalog/access.rs`; in a database: `database/access/` |
+//! | notifications of changed permissions | `catalog/access.rs`; in a database: `database/access/` |
 //! | a token's permissions and limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
 //! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
 //! | the two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
-//! | quotas, and the count of their use | `model/src/quota.rs`; `shard/usage.rs` |
+//! | quotas, and the measured usage | `model/src/quota.rs`; `shard/usage.rs` |
 //! | the quota of series | `shard/series_quota.rs`; the estimate: `model/src/series_sketch.rs` |
 //! | the quota of created databases | `catalog/creators.rs` |
 //! | the shards of a group | `database/groups.rs`; for a row's time: `model/src/shard_map.rs` |
@@ -172,10 +172,11 @@
 //!   can run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
 //!   visible.
-//! - A cache in the Worker cannot lose or corrupt data. A refusal that rests on the cache is
-//!   checked again at its owner, and a shard returns *stale* to a caller with older state.
+//! - A cache in the Worker cannot lose or corrupt data. Before a refusal that is based on the
+//!   cache, the Worker checks the owner's state. A shard returns *stale* to a caller with older
+//!   state.
 //! - WAL, memtable and part never use each other. A written part never changes.
-//! - A point is never a row: SQLite bills per row.
+//! - A point is never a separate row, because SQLite bills per row.
 //! - An i64 never passes through a JavaScript number. No format contains a `usize`.
 //! - No response depends on the order of a hash map.
 //! - No panic is reachable from the network: a panic would stop every database in the isolate.

@@ -5,8 +5,8 @@ use tidemark::protocol::call::Address;
 
 use crate::limits::OBJECT_ID_CHARACTERS_MAX;
 
-/// Returns the name of an object. `None` for a service of the runtime, and for an id that no object
-/// has: the name becomes a path.
+/// Returns the name of an object. `None` for a service of the runtime, and for an invalid id,
+/// because the name becomes a path.
 pub fn name(address: &Address) -> Option<String> {
     let (kind, id) = match address {
         Address::Catalog => return Some("catalog".to_owned()),

@@ -15,12 +15,12 @@ use crate::limits::ALARMS_PER_COMMIT_MAX;
 use crate::store;
 use crate::{Failure, address};
 
-/// A changed alarm.
+/// A change of an alarm.
 struct Change {
     name: String,
     /// The time in nanoseconds since the epoch. `None` removes the alarm.
     due_ns: Option<i64>,
-    /// Receives whether the change is durable.
+    /// The sender that reports whether the change is durable.
     done: Option<oneshot::Sender<bool>>,
 }
 
@@ -55,8 +55,8 @@ impl Alarms {
         self.changes.send(change).is_ok() && is_done.await.unwrap_or_default()
     }
 
-    /// Stores the alarm of an object, or its absence, without waiting. If the change is lost, an
-    /// alarm goes off too early.
+    /// Sets or removes the alarm of an object without waiting. If the change is lost, an alarm
+    /// fires too early.
     pub fn note(&self, to: &Address, due_ns: Option<i64>) {
         if let Some(name) = address::name(to) {
             let _ = self.changes.send(Change { name, due_ns, done: None });
@@ -83,7 +83,7 @@ fn keep(connection: &Connection, changes: &Receiver<Change>) {
         let batch: Vec<Change> = std::iter::once(first).chain(more).collect();
         let written = write(connection, &batch);
         if let Err(why) = &written {
-            // Due work follows from stored data, so that the object's next event tries again.
+            // The object derives due work from its stored data, so its next event tries again.
             crate::log::fault(&format!("alarms could not be stored: {why}"));
             let _ = connection.execute_batch("ROLLBACK");
         }

@@ -13,7 +13,7 @@ use crate::platform::random_u64;
 /// The beginning of the names of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Carries out a [`ToBackups`] message.
+/// Executes a [`ToBackups`] message.
 ///
 /// # Errors
 /// The system's error.

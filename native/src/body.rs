@@ -43,7 +43,7 @@ pub async fn read(body: &mut Incoming, exchange: &mut Exchange) -> Result<Option
             return Ok(refusal);
         }
         if bytes > BODY_PACED_AFTER_BYTES {
-            // Other requests of this thread take their turn between the pieces of a large body.
+            // Other requests of this thread run between the pieces of a large body.
             yield_now().await;
         }
     }
@@ -53,14 +53,14 @@ pub async fn read(body: &mut Incoming, exchange: &mut Exchange) -> Result<Option
 enum Next {
     Piece(Bytes),
     End,
-    /// The body delivered no data for too long.
+    /// No data of the body arrived for too long.
     Stalled,
-    /// The body delivered no data, and another request needed its place.
+    /// No data of the body arrived, and another request needed its memory.
     Displaced(Action),
 }
 
-/// Returns the next piece. While it waits, it calls `displaced` at intervals with the number of
-/// intervals, to check whether to give up.
+/// Returns the next piece. While it waits, it periodically calls `displaced` with the number of
+/// elapsed intervals, to check whether to stop.
 async fn next(
     body: &mut Incoming,
     mut displaced: impl FnMut(u32) -> Option<Action>,
@@ -73,7 +73,7 @@ async fn next(
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Ok(Next::Piece(piece)),
-                // Trailers, which no route reads.
+                // These are trailers, which no route reads.
                 Err(_) => {}
             },
             Err(_) => {

@@ -1,4 +1,4 @@
-//! Carries calls: to objects, and to the services that the engine expects of its runtime.
+//! Executes calls to objects, and to the services that the engine expects from its runtime.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -17,8 +17,8 @@ use crate::backups;
 use crate::engine::{Answer, Engine};
 use crate::sql::Session;
 
-/// The number of times that a pause of 0 ms lets everything else run: a new request is read, calls
-/// an object, and receives its response.
+/// The number of times that a pause of 0 ms lets all other tasks run. In this time, a new request
+/// can be read, call an object, and receive its response.
 const LOOKS: u32 = 3;
 
 /// The size of a password's key, in bytes.
@@ -35,7 +35,7 @@ pub struct Flights {
 }
 
 impl Flights {
-    /// Returns no calls.
+    /// Creates an empty set of calls.
     pub fn new(engine: Rc<Engine>) -> Self {
         Self { engine, sql: Rc::default(), pending: Vec::new() }
     }
@@ -46,7 +46,7 @@ impl Flights {
         self.sql.take();
     }
 
-    /// Adds calls; they start with the next [`Flights::next`].
+    /// Adds calls, which start at the next [`Flights::next`].
     pub fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Some(Rc::clone(&self.sql));
@@ -116,7 +116,7 @@ async fn pause(ms: u32) {
     }
 }
 
-/// Runs work that takes long or waits for the disk on another thread.
+/// Runs slow work, or work that waits for the disk, on another thread.
 async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> Answer {
     let done = spawn_blocking(work).await;
     done.unwrap_or_else(|why| Err(why.to_string())).map_err(CallFailure::Failed)

@@ -26,14 +26,14 @@ use crate::engine::{Busy, Engine};
 use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::reply::{self, Form};
 
-/// The facts about a connection that its listener knows.
+/// The properties of a connection that the listener knows.
 #[derive(Debug)]
 pub struct Ticket {
-    /// The client.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// The place among the permitted connections.
+    /// The permit for this connection.
     pub place: OwnedSemaphorePermit,
-    /// The certificate, for TLS.
+    /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Runs the tasks of HTTP/2 on this thread.
+/// Runs HTTP/2 tasks on this thread.
 #[derive(Clone, Copy, Debug)]
 struct OnThisThread;
 
@@ -66,7 +66,7 @@ pub async fn serve(engine: Rc<Engine>, stream: TcpStream, ticket: Ticket) {
         None => speak(engine, stream, peer).await,
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
-            // A client that does not speak TLS is no event of ours.
+            // A client that does not use TLS is not logged.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
                 speak(engine, stream, peer).await;
             }
@@ -86,7 +86,7 @@ async fn speak(
         noting.set(true);
         answer(Rc::clone(&engine), request, peer)
     });
-    // hyper's timer of heads starts with the first byte.
+    // hyper's timer for heads starts at the first byte.
     let silence = async {
         tokio::time::sleep(HEAD_S_MAX).await;
         if has_request.get() {
@@ -133,8 +133,8 @@ async fn answer(
         return reply::text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n");
     }
     let (to, response) = oneshot::channel();
-    // hyper drops this function when the client disconnects. The separate task then still ends in
-    // order.
+    // hyper drops this function when the client disconnects. The separate task nevertheless ends in
+    // an orderly way.
     spawn_local(converse(engine, request, head, form, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
@@ -146,8 +146,9 @@ async fn answer(
     }
 }
 
-/// Returns the head of a request for the engine. Repeated headers are joined, as the Workers runtime
-/// does. The client's address is the connection's, because a client can send any header.
+/// Returns the head of a request for the engine. Repeated headers are joined, as the Workers
+/// runtime does. The client's address comes from the connection, because a client can send any
+/// header.
 fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);

@@ -1,5 +1,5 @@
-//! Serves one request: passes its head to the engine and carries out the actions of the exchange
-//! until the last byte of the response is sent.
+//! Serves one request: passes its head to the engine and executes the actions of the exchange until
+//! the last byte of the response is sent.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ pub struct Conversation {
     _busy: Busy,
 }
 
-/// Serves a request. `to` is closed if the client has gone.
+/// Serves a request. `to` is closed if the client has disconnected.
 pub async fn converse(
     engine: Rc<Engine>,
     request: Request<Incoming>,
@@ -87,12 +87,12 @@ pub async fn converse(
 enum Beginning {
     Whole(Response),
     Stream(Response),
-    /// The client has gone.
+    /// The client has disconnected.
     Gone,
 }
 
 impl Conversation {
-    /// Carries out actions until the response begins.
+    /// Executes actions until the response begins.
     async fn begin(
         &mut self,
         exchange: &mut Exchange,
@@ -112,7 +112,8 @@ impl Conversation {
                 Action::Calls(calls) => self.call(exchange, calls).await,
                 Action::Respond(response) => return Beginning::Whole(response),
                 Action::Stream(response) => return Beginning::Stream(response),
-                // A body before its head: a bug, which must not become an empty success.
+                // A body before its head is a bug. It must not become an empty, successful
+                // response.
                 Action::Bytes(_) | Action::End => return Beginning::Whole(Response::empty(500)),
             };
         }
@@ -123,7 +124,7 @@ impl Conversation {
         self.engine.tell(|service, platform| exchange.proceed(service, platform))
     }
 
-    /// Notes that a piece waits for its reader.
+    /// Records that a piece waits for its reader.
     pub fn sending(&self, exchange: &mut Exchange) {
         exchange.sending(self.engine.platform.now_ns());
     }
@@ -135,7 +136,7 @@ impl Conversation {
             Some(reply) => {
                 self.engine.tell(|service, platform| exchange.reply(service, platform, reply))
             }
-            // Waiting for a reply to no call.
+            // The exchange waits for a reply, but made no call.
             None => Action::End,
         }
     }
@@ -151,7 +152,8 @@ impl Conversation {
         }
     }
 
-    /// Ends a request whose client has gone: frees its memory, and removes its query from the list.
+    /// Ends a request whose client has disconnected: frees its memory, and removes its query from
+    /// the list.
     async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
         self.flights.clear();

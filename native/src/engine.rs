@@ -49,17 +49,17 @@ pub enum Letter {
         to: Address,
         /// The encoded message.
         message: Vec<u8>,
-        /// Receives the reply.
+        /// The sender for the reply.
         reply: oneshot::Sender<Answer>,
     },
-    /// The end of the thread.
+    /// The thread must end.
     End,
 }
 
 /// The part of the host that all threads share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The way to each thread.
+    /// The channel to each thread.
     pub threads: Vec<mpsc::Sender<Letter>>,
     /// The folder of the objects' files.
     pub store: std::path::PathBuf,
@@ -69,7 +69,7 @@ pub struct Shared {
     pub alarms: Alarms,
     /// The SQL process.
     pub sql: Arc<Sql>,
-    /// Whether the program is ending: no connection then begins another request.
+    /// Whether the program is ending. If so, no connection begins another request.
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
@@ -87,12 +87,12 @@ impl Shared {
     }
 }
 
-/// Counts a connection or a request while it lives.
+/// Counts an open connection or a running request until it is dropped.
 #[derive(Debug)]
 pub struct Busy(Arc<Shared>);
 
 impl Busy {
-    /// Counts one more.
+    /// Counts one more connection or request.
     pub fn new(shared: &Arc<Shared>) -> Self {
         shared.busy.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(shared))
@@ -108,7 +108,7 @@ impl Drop for Busy {
 /// The alarms of a thread's objects.
 #[derive(Default)]
 struct Clock {
-    /// The time at which each object's alarm goes off.
+    /// The time at which each object's alarm fires.
     due: BTreeMap<Address, i64>,
     order: BTreeSet<(i64, Address)>,
     /// The time of each object's alarm in the file.
@@ -194,7 +194,7 @@ impl Engine {
         })
     }
 
-    /// Serves letters until the end of the thread.
+    /// Processes letters until the thread ends.
     pub async fn run(self: Rc<Self>, mut letters: mpsc::Receiver<Letter>) {
         spawn_local(Rc::clone(&self).ring());
         while let Some(letter) = letters.recv().await {
@@ -209,11 +209,11 @@ impl Engine {
                 Letter::End => break,
             }
         }
-        // No object begins another event. All acknowledged writes are committed.
+        // No object begins another event, and all acknowledged writes are committed.
         self.is_over.set(true);
     }
 
-    /// Borrows the service for one step, which must not await.
+    /// Borrows the service for one step. The step must not await.
     pub fn tell<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
         step(&mut self.service.borrow_mut(), &self.platform)
     }
@@ -271,7 +271,7 @@ impl Engine {
         Rc::new(SqliteStore::new(self.shared.store.join(format!("{name}.sqlite"))))
     }
 
-    /// Creates an object on its storage.
+    /// Creates an object over its storage.
     pub fn load(&self, address: &Address, store: Rc<SqliteStore>) -> Box<dyn Host> {
         match address {
             Address::Database(id) => {
@@ -288,8 +288,8 @@ impl Engine {
         }
     }
 
-    /// Ensures that an object's alarm goes off at `due_ns` or earlier, also after a crash. An
-    /// earlier alarm stays: it finds no due work and sets the alarm again.
+    /// Ensures that an object's alarm fires at `due_ns` or earlier, also after a crash. An earlier
+    /// alarm stays: when it fires, the object finds no due work and sets the alarm again.
     pub async fn arm(&self, address: &Address, due_ns: i64) {
         let is_stored = {
             let mut clock = self.clock.borrow_mut();
@@ -304,11 +304,11 @@ impl Engine {
         }
     }
 
-    /// Notes in the file that an alarm has been handled.
+    /// Records in the file that an alarm has been handled.
     pub fn alarm_handled(&self, address: &Address) {
         let mut clock = self.clock.borrow_mut();
         let due_ns = clock.due.get(address).copied();
-        // Without a stored time, a failed write left nothing to note.
+        // If the file contains no time, there is no alarm to remove.
         let is_current = |stored_ns: &i64| Some(*stored_ns) == due_ns;
         if clock.stored.get(address).is_none_or(is_current) {
             return;
@@ -320,12 +320,12 @@ impl Engine {
         };
     }
 
-    /// Lets alarms go off until the program ends.
+    /// Fires due alarms until the program ends.
     async fn ring(self: Rc<Self>) {
         loop {
             let now_ns = now_ns();
             loop {
-                // Bound first: the event borrows the clock too.
+                // This is a separate statement, because the event also borrows the clock.
                 let due = self.clock.borrow_mut().take_due(now_ns);
                 let Some(address) = due else { break };
                 self.deliver(address, Event::Alarm);

@@ -16,7 +16,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder and locks it. Creates it, readable by its owner only, if it is missing.
+    /// Opens the folder and locks it. Creates a missing folder with access for its owner only.
     ///
     /// # Errors
     /// [`Failure`] if the folder cannot be used.
@@ -68,7 +68,7 @@ impl Folder {
         self.path.join("alarms.sqlite")
     }
 
-    /// Returns the admin token in the folder. Creates a token if it is missing.
+    /// Returns the admin token in the folder. Creates a missing token.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read or written.

@@ -1,7 +1,7 @@
 //! Converts between gRPC over HTTP/2 and gRPC-Web, which the engine reads and writes.
 //!
-//! The frames of messages are the same in both. The status is in the trailers of HTTP/2 in one, and
-//! in the body's last frame in the other. So a library of gRPC would add only what is here.
+//! Both have the same message frames. gRPC has the status in HTTP/2 trailers, and gRPC-Web has it
+//! in the last frame of the body. A gRPC library would therefore add no more than this file.
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tidemark::api::grpc_web::Code;
@@ -17,8 +17,8 @@ const TRAILERS: u8 = 0x80;
 /// The size of a frame's header, in bytes.
 const FRAME_HEAD_BYTES: usize = 5;
 
-/// Changes the head of a gRPC call to that of gRPC-Web. Returns the content type of the response, or
-/// `None` for any other request.
+/// Converts the head of a gRPC call to a gRPC-Web head. Returns the content type of the response,
+/// or `None` for any other request.
 pub fn adopt(head: &mut RequestHead) -> Option<String> {
     let (_, content_type) = head.headers.iter_mut().find(|(name, _)| name == "content-type")?;
     let format = content_type.to_ascii_lowercase().strip_prefix(GRPC)?.to_owned();
@@ -61,7 +61,7 @@ pub fn whole(response: &Response, content_type: &str) -> HttpResponse {
 fn status(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    // Only a text in printable ASCII, which needs no encoding.
+    // Only printable ASCII text needs no encoding.
     if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
         trailers.insert("grpc-message", message);
     }
@@ -73,9 +73,9 @@ fn status(code: u8, message: &str) -> HeaderMap {
 pub struct Frames {
     /// The beginning of a frame's header.
     head: Vec<u8>,
-    /// The number of bytes of the current frame that are to come.
+    /// The number of bytes of the current frame that have not arrived yet.
     left: usize,
-    /// The content of the frame with the trailers, once it has begun.
+    /// The content of the frame with the trailers, after the frame has begun.
     trailers: Option<Vec<u8>>,
 }
 
@@ -113,7 +113,7 @@ impl Frames {
         messages
     }
 
-    /// Returns the trailers. A response without any was cut, which must not look complete.
+    /// Returns the trailers. A response without trailers was truncated, and must not look complete.
     pub fn trailers(self) -> HeaderMap {
         let Some(content) = self.trailers.filter(|_| self.left == 0) else {
             return status(Code::Internal as u8, "the response ended early");

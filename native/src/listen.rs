@@ -1,4 +1,4 @@
-//! Starts the threads, listens, and ends in order.
+//! Starts the threads, accepts connections, and shuts down in order.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -29,15 +29,15 @@ use crate::log;
 use crate::options::Options;
 use crate::sql::Sql;
 
-/// The pause after an error of the listening socket: no file descriptor is free, for example.
+/// The pause after an error of the listening socket, for example if no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The interval of looking whether requests have finished.
+/// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a signal ends it.
 ///
 /// # Errors
-/// [`Failure`] if it does not start.
+/// [`Failure`] if the database cannot start.
 pub fn serve(options: Options) -> Result<(), Failure> {
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;
@@ -89,7 +89,7 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|why| Failure(format!("the event loop could not be started: {why}")))
 }
 
-/// Reads the settings, which each thread does by itself: they are not shared.
+/// Reads the settings. Each thread reads them separately, because threads do not share settings.
 fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failure> {
     let lookup = |name: &str| match (name, std::env::var(name)) {
         ("ADMIN_TOKEN", _) if token.is_some() => token.map(str::to_owned),
@@ -152,7 +152,7 @@ fn signals() -> Result<JoinSet<()>, Failure> {
     Ok(waiting)
 }
 
-/// Takes connections and gives each to the next thread.
+/// Accepts connections, and gives each connection to the next thread.
 async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<Tls>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next = Arc::new(AtomicUsize::new(0));
@@ -178,7 +178,7 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
                 let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
                 let letter = Letter::Connection(stream, Ticket { peer, place, tls: tls.clone() });
                 if let Some(thread) = shared.threads.get(index) {
-                    // Closed only at the end of the program.
+                    // The semaphore is closed only at the end of the program.
                     let _ = thread.send(letter).await;
                 }
             }

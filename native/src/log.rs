@@ -12,7 +12,7 @@ pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Writes a fault. Ignores errors as [`line`] does.
+/// Writes a fault. Ignores errors, like [`line`].
 pub fn fault(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

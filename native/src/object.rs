@@ -1,5 +1,5 @@
-//! Runs one object: takes its events in order, makes their writes durable, and only then releases
-//! the replies and calls that resulted from them.
+//! Runs one object: processes its events in order, makes their writes durable, and only then sends
+//! the resulting replies and calls.
 //!
 //! ```text
 //! wait for an event
@@ -8,8 +8,8 @@
 //! release the replies and make the calls
 //! ```
 //!
-//! While a commit waits for the disk, new events gather, and the next commit makes them durable
-//! together. If a commit fails, its events get an error and the object is loaded again.
+//! While a commit waits for the disk, new events collect, and the next commit makes all of them
+//! durable. If a commit fails, its events get an error and the object is loaded again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,7 +43,7 @@ pub enum Event {
     Message {
         /// The encoded message.
         message: Vec<u8>,
-        /// Receives the reply. Closed if the caller has gone.
+        /// Receives the reply. The sender is closed if the caller has disconnected.
         reply: oneshot::Sender<Answer>,
     },
     /// The reply to one of the object's calls.
@@ -67,7 +67,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Adds an event. Refuses a message if too many wait.
+    /// Adds an event. Rejects a message if too many messages wait.
     pub fn push(&self, event: Event) {
         let mut events = self.events.borrow_mut();
         match event {
@@ -189,7 +189,7 @@ impl Object {
         committed.map_err(|why| CallFailure::Failed(format!("the commit failed: {why}")))
     }
 
-    /// Releases the replies and makes the calls.
+    /// Sends the replies and makes the calls.
     fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
@@ -282,7 +282,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             break;
         }
     }
-    // No event can arrive before the object is forgotten: nothing here waits.
+    // No event can arrive before the object is removed, because this code does not wait.
     if let Some(object) = loaded {
         let store = Rc::clone(&object.store);
         drop(object);

@@ -1,4 +1,4 @@
-//! The command line, and the environment in its place.
+//! The command line, and the environment variables for missing options.
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs as _};

@@ -11,7 +11,7 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 pub struct NativePlatform {
     /// The configured limits.
     pub limits: Limits,
-    /// Whether a folder for backups is given.
+    /// Whether a folder for backups is configured.
     pub has_backups: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn random_u64() -> u64 {
     match getrandom::u64() {
         Ok(bits) => bits,
         Err(why) => {
-            // Ids and seeds that can be guessed would be worse than a program that ends.
+            // The program ends, because ids and seeds that can be guessed would be unsafe.
             eprintln!("the operating system does not provide random numbers: {why}");
             std::process::abort()
         }

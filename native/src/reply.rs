@@ -28,14 +28,15 @@ const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 /// The form in which the client expects its response.
 #[derive(Clone, Debug)]
 pub enum Form {
-    /// As the engine writes it, compressed if the client accepts the encodings in the text.
+    /// The response of the engine, compressed if the client accepts it. The text is the client's
+    /// list of encodings.
     Http(String),
-    /// As gRPC: the text is the response's content type.
+    /// gRPC. The text is the response's content type.
     Grpc(String),
 }
 
 impl Form {
-    /// Returns the form for a request, and changes the head of a gRPC call to that of gRPC-Web.
+    /// Returns the form for a request, and converts the head of a gRPC call to a gRPC-Web head.
     pub fn of(head: &mut RequestHead) -> Self {
         match grpc::adopt(head) {
             Some(content_type) => Self::Grpc(content_type),
@@ -62,7 +63,7 @@ pub fn without_body(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-/// The response breaks off.
+/// The response was truncated.
 #[derive(Debug, thiserror::Error)]
 #[error("the response ended early")]
 pub struct Broken;
@@ -130,8 +131,8 @@ pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
     (outgoing, Pieces { to, coding })
 }
 
-/// Whether to compress a response: the types that `edge/` lets the runtime compress, and JSON, which
-/// Cloudflare compresses in front of the Worker.
+/// Whether to compress a response. The compressed types are those that `edge/` lets the runtime
+/// compress, and JSON, which Cloudflare compresses in front of the Worker.
 fn packs(response: &Response, accepts: &str) -> bool {
     const JSON: &str = "application/json";
     const OF_EDGE: &str = "text/csv";
@@ -177,7 +178,7 @@ impl Packer {
         Self(GzEncoder::new(Vec::new(), Compression::fast()))
     }
 
-    /// Returns the compressed bytes of a piece. A client can read everything so far.
+    /// Returns the compressed bytes of a piece. The client can decode all bytes up to this point.
     fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
         // Writing to memory does not fail.
         let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
@@ -207,7 +208,7 @@ impl Pieces {
     /// Sends a response while the exchange continues. `beginning` is its first part.
     ///
     /// # Errors
-    /// [`Broken`] if the client has gone, or the server stopped the response.
+    /// [`Broken`] if the client has disconnected, or the server stopped the response.
     pub async fn send(
         &mut self,
         beginning: Vec<u8>,
@@ -236,7 +237,7 @@ impl Pieces {
                 }
                 Action::End => return self.end().await,
                 Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                    // The status was sent. Only cutting the body short can still report the error.
+                    // The status was sent. Only a truncated body can still report the error.
                     let _ = self.to.send(Err(Broken)).await;
                     return Ok(());
                 }
@@ -244,7 +245,7 @@ impl Pieces {
         }
     }
 
-    /// Waits until the reader has taken a piece.
+    /// Waits until the client has read a piece.
     async fn taken(
         &mut self,
         bytes: Vec<u8>,
@@ -272,7 +273,7 @@ impl Pieces {
         if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
     }
 
-    /// Cuts the body short. The channel may be full, and dropping it would make the body look
+    /// Truncates the body. The channel may be full, and dropping it would make the body look
     /// complete.
     fn break_off(&self) -> Broken {
         let to = self.to.clone();
@@ -309,7 +310,7 @@ fn gather(
     None
 }
 
-/// Returns a response of this host itself.
+/// Returns a response that this host creates.
 pub fn text(status: StatusCode, text: &'static str) -> Result<HttpResponse, Infallible> {
     let mut outgoing = HttpResponse::new(Outgoing::whole(text));
     *outgoing.status_mut() = status;

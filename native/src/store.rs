@@ -1,8 +1,9 @@
 //! An object's storage: one SQLite file with the tables of `tidemark::store`.
 //!
 //! The first write of a batch of events begins a transaction, and [`SqliteStore::commit`] ends it.
-//! `atomically` is a savepoint in it. The commit waits for the disk on another thread: the
-//! connection moves there and back, and the object handles no event in the meantime.
+//! `atomically` is a savepoint in this transaction. Another thread waits for the disk during the
+//! commit: the connection moves to that thread and back, and the object handles no event in the
+//! meantime.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
@@ -68,7 +69,7 @@ impl SqliteStore {
         self.is_wiped.get()
     }
 
-    /// Makes all writes durable. The object must handle no event until the function returns.
+    /// Makes all writes durable. The object must not handle an event until the function returns.
     ///
     /// # Errors
     /// The writes are lost, and the object must be loaded again.
@@ -76,7 +77,7 @@ impl SqliteStore {
         let Some(connection) = self.connection.take() else { return Err(gone()) };
         let commit = move || {
             let result = if connection.is_autocommit() {
-                // SQLite ended the transaction itself, after a full disk for example.
+                // SQLite ended the transaction itself, for example because the disk is full.
                 Err(rolled_back())
             } else {
                 connection.execute_batch("COMMIT").map_err(failure)
@@ -97,7 +98,7 @@ impl SqliteStore {
         if is_empty && was_opened {
             // SQLite ignores a log whose file is missing.
             for suffix in ["", "-wal"] {
-                // A file that remains is empty, which means the same.
+                // A remaining file is empty, which has the same meaning.
                 let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
             }
         }
@@ -119,7 +120,7 @@ impl SqliteStore {
         work(connection)
     }
 
-    /// Runs a statement that writes. The first one begins the transaction.
+    /// Runs a statement that writes. The first such statement begins the transaction.
     fn write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
         self.with(|connection| {
             if !self.is_dirty.get() {
@@ -198,7 +199,8 @@ impl SqliteStore {
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    // Exclusive: the folder is locked anyway, and SQLite then needs no shared memory and no locks.
+    // The mode is exclusive, because the folder is locked anyway. SQLite then needs no shared
+    // memory and no locks.
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_BYTES};
          PRAGMA locking_mode = EXCLUSIVE;
@@ -216,7 +218,8 @@ fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     statement.execute(()).map(drop).map_err(failure)
 }
 
-/// The bytes of a blob. Durable Objects store an empty blob as NULL, so that both are read as empty.
+/// The bytes of a blob. Durable Objects store an empty blob as NULL, so both values are read as
+/// empty.
 struct Blob(Vec<u8>);
 
 impl FromSql for Blob {
@@ -298,7 +301,7 @@ impl Store for SqliteStore {
         if result.is_err() {
             self.is_open.set(false);
         }
-        // A failed rollback leaves the transaction to its commit, which then also fails.
+        // After a failed rollback, the commit of the transaction also fails.
         let settled = self.settle(result.is_ok());
         let value = result?;
         settled?;

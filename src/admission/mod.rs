@@ -5,10 +5,10 @@
 //! and queries have another budget ([`queries`]). A permit returns its bytes when it is dropped,
 //! however the request ends.
 //!
-//! When a budget is spent, the admission evicts a request of the database that holds most. It
-//! evicts the upload that has been idle for the longest time, or a response whose client reads no
-//! data. An abandoned request therefore does not block others. Each budget has a reserve for
-//! databases that hold no bytes: the reserve guarantees their first megabyte.
+//! When a budget is exhausted, the admission evicts a request of the database that holds the most
+//! bytes. It evicts the upload that has been idle for the longest time, or a response whose client
+//! reads no data. An abandoned request therefore does not block others. Each budget has a reserve
+//! for databases that hold no bytes: the reserve guarantees their first megabyte.
 
 pub mod queries;
 
@@ -25,7 +25,7 @@ pub use queries::{
 #[derive(Clone, Debug)]
 pub struct Admission(Rc<Ledger>);
 
-/// An error because the budget is spent. The client should retry after a second.
+/// An error because the budget is exhausted. The client should retry after a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "too many request bodies in flight: the request needs {wanted} bytes, and {free} of {total} \
@@ -135,8 +135,9 @@ impl Ledger {
         (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
     }
 
-    /// Evicts an upload from the database that holds most. Candidates belong to databases that will
-    /// hold more than `share`, or to `share` itself. Returns `false` if no upload can be evicted.
+    /// Evicts an upload from the database that holds the most bytes. Candidates belong to databases
+    /// that will hold more bytes than `share`, or to `share` itself. Returns `false` if no upload
+    /// can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
         let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();

@@ -109,7 +109,7 @@ impl Platform for Local {
     }
 
     fn random_u64(&self) -> u64 {
-        // SplitMix64: every seed results in a sequence without repeats.
+        // This is SplitMix64. For every seed, its sequence has no repeats.
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -56,7 +56,7 @@ pub struct Catalog<S: Store> {
     /// The tokens and users. `None` in the same cases as `entries`.
     grantees: Option<Grantees>,
     flights: Flights<CatalogWork>,
-    /// The time of the next look for due rows after a store error, in nanoseconds.
+    /// The time of the next check for due rows after a store error, in nanoseconds.
     look_again_ns: Option<i64>,
     queries: live_queries::Queries,
 }
@@ -95,7 +95,7 @@ enum CatalogTask {
         number: u64,
         told: Notified,
     },
-    /// Checks whether a database can go back in time, then stores the recovery.
+    /// Checks whether a database can be recovered to the time, then stores the recovery.
     LookBack(RecoveryRequest),
     /// Executes the next step of the recovery of the database with this id.
     Recover(u64),

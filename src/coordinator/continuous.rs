@@ -2,8 +2,8 @@
 //! and uses the coordinator's machines.
 //!
 //! The Database determines the due runs, and its alarm starts them here. A statement runs like any
-//! other statement, with calls from this object. Calls to the same Database, which are most of the
-//! calls, are carried out in place, because an object that calls itself would wait for itself.
+//! other statement, with calls from this object. Most calls go to the same Database. The runner
+//! executes them directly, because an object that calls itself would wait for itself.
 
 use super::backup::scheduled_pass;
 use super::cache::Cache;
@@ -94,8 +94,8 @@ impl QueryRun {
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns the end of a run that exceeds a limit, which is `of_one` for a run of one window. Such
-    /// a run counts as done if it would exceed the limit again.
+    /// Returns the end of a run that exceeds a limit. For a run of one window, the end is `of_one`.
+    /// Such a run counts as done if it would exceed the limit again.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,

@@ -23,7 +23,7 @@ use crate::query::error::QueryError;
 pub enum Change {
     /// CREATE DATABASE, `POST /api/v3/configure/database`
     CreateDatabase(CreateDatabase),
-    /// DROP DATABASE; a missing one is no error (1.x).
+    /// DROP DATABASE. A missing database is no error (1.x).
     DropDatabase {
         /// The database's name.
         name: String,
@@ -46,7 +46,7 @@ pub enum Change {
         /// Whether the policy becomes the default.
         make_default: bool,
     },
-    /// DROP MEASUREMENT, in every policy; a missing one is no error (1.x).
+    /// DROP MEASUREMENT, in every policy. A missing measurement is no error (1.x).
     DropMeasurement {
         /// The database that contains the measurement.
         database: String,
@@ -69,7 +69,7 @@ pub enum Change {
         /// The limits to change.
         change: QuotaChange,
     },
-    /// DROP RETENTION POLICY; a missing one is no error (1.x), nor is a missing database.
+    /// DROP RETENTION POLICY. A missing policy or database is no error (1.x).
     DropPolicy {
         /// The database that contains the policy.
         database: String,

@@ -1,10 +1,10 @@
 //! Carries out DELETE and DROP SERIES on every shard of the policies concerned.
 //!
-//! Each shard first reports the position of its last write. Then the statement tells it to hide the
-//! rows up to that position (PROTOCOL.md rule 9). So a message that arrives late or twice hides no
-//! row that was written after the statement. A shard with newer state returns "stale". Then the
-//! statement is planned again from the owners' state and sent to all shards. A repeat changes
-//! nothing.
+//! Each shard first reports the position of its last write. Then the statement requests that the
+//! shard hides the rows up to that position (PROTOCOL.md rule 9). So a message that arrives late or
+//! twice hides no row that was written after the statement. A shard with newer state returns
+//! "stale". Then the statement is planned again from the owners' state and sent to all shards. A
+//! repeat changes nothing.
 //!
 //! A statement over more shards than its request may call sends its messages through the Database.
 
@@ -83,7 +83,8 @@ impl Delete {
     async fn run(&mut self, database: &str, want: Want) -> Result<(), Error> {
         let mut retries = Retries::default();
         loop {
-            // From the owners: every row whose write was acknowledged must be found.
+            // The state comes from the owners, because the statement must find every acknowledged
+            // row.
             let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
             let mut tasks = self.plan(&loaded)?;
             self.relay = self.relay(&loaded, &tasks)?;
@@ -94,8 +95,8 @@ impl Delete {
         }
     }
 
-    /// Chooses who calls the shards. Each task needs two calls, and the request may not exceed its
-    /// calls after the first row is deleted.
+    /// Chooses whether the request or the Database calls the shards. Each task needs two calls, and
+    /// the request may not exceed its calls after the first row is deleted.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>, Error> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;
@@ -174,7 +175,7 @@ impl Delete {
         Ok(true)
     }
 
-    /// Tells the shards to hide the rows. Returns `false` if a shard is newer than the plan.
+    /// Requests that the shards hide the rows. Returns `false` if a shard is newer than the plan.
     async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks(self.messages_max()) {
             self.has_begun = true;

@@ -59,7 +59,8 @@ pub enum WhichDatabases {
     },
     /// The database with this name.
     Named(String),
-    /// The database with this policy, and every database that may have it judging by the id alone.
+    /// The database with this policy, and every database that may have the policy according to the
+    /// id alone.
     Policy(PolicyId),
 }
 

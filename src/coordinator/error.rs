@@ -10,7 +10,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::quota::RateExceeded;
 use crate::query::error::QueryError;
 
-/// The error of a machine. Each error rests on a reply of the data's owner, never on the cache
+/// The error of a machine. Each error is based on a reply of the data's owner, never on the cache
 /// alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {

@@ -1,9 +1,9 @@
-//! Adds the tokens and users in a backup or from another deployment. Unknown ones are created,
-//! known ones get the permissions that they lack. No permission is removed.
+//! Adds the tokens and users in a backup or from another deployment. Creates unknown tokens and
+//! users, and gives known ones the permissions that they lack. No permission is removed.
 //!
 //! Two tokens are the same if their hashes are equal, even with different names. Two users are the
-//! same if name and password are equal. A user with the same name and another password gets
-//! nothing.
+//! same if name and password are equal. A user with the same name and another password gets no
+//! permissions.
 
 use super::error::Error;
 use super::single_call::call_catalog;
@@ -23,7 +23,7 @@ pub struct GrantedAccess {
     pub widened: u64,
     /// The number that needed no change, or have expired.
     pub unchanged: u64,
-    /// The reasons why others got nothing.
+    /// The reasons why the others got no permissions.
     pub refused: Vec<String>,
 }
 

@@ -29,14 +29,14 @@ pub struct Principal {
     pub user: bool,
     /// The known permissions. For its own data, each database's reply has precedence.
     pub grants: Rc<Grants>,
-    /// Whether the Catalog was asked for this request, so that a refusal may rest on its reply
+    /// Whether this request has queried the Catalog, so that a refusal may be based on the reply
     /// (PROTOCOL.md rule 6).
     pub fresh: bool,
     /// The caller to look up in each database; `None` for the administrator and for the default.
     pub caller: Option<Rc<Caller>>,
 }
 
-/// A caller as databases look it up.
+/// The identity by which databases look up a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// The lookup key.
@@ -186,7 +186,7 @@ pub struct Callers {
     /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
     /// exist.
     nobodies: BTreeMap<Hash, (i64, bool)>,
-    /// The hash of the last password that was derived and found right, and its expiry, by the
+    /// The hash of the last password that was derived and found correct, and its expiry, by the
     /// user's id. There is one entry per user, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password, by the hash of the pair.
@@ -260,7 +260,7 @@ impl Callers {
         self.nobodies.clear();
     }
 
-    /// Whether the owners may be asked about a caller that is possibly unknown: at most
+    /// Whether the request may query the owners about a caller that is possibly unknown: at most
     /// `UNKNOWN_CALLERS_PER_SECOND_MAX` unknown callers per second.
     pub fn may_look_up(&self, now_ns: i64) -> bool {
         let (since_ns, count) = self.strangers;
@@ -315,19 +315,19 @@ impl Callers {
         hash_of(&[self.secret.get_or_insert_with(draw), name, salt, password])
     }
 
-    /// Whether this password of the user with this id was recently found right.
+    /// Whether this password of the user with this id was recently verified.
     pub fn is_verified(&self, id: u64, password: &Hash, now_ns: i64) -> bool {
         let known = self.verified.get(&id);
         known.is_some_and(|(hash, until_ns)| hash == password && now_ns < *until_ns)
     }
 
-    /// Whether this name and password were recently right together. This alone does not admit a
+    /// Whether this pair of name and password was recently verified. This alone does not admit a
     /// caller.
     pub fn is_verified_password(&self, pair: &Hash, now_ns: i64) -> bool {
         self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }
 
-    /// Remembers that this password is right for the user and for the name.
+    /// Remembers that this password is correct for the user and for the name.
     pub fn verify(&mut self, id: u64, (password, pair): (Hash, Hash), now_ns: i64) {
         if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);

@@ -1,5 +1,5 @@
 //! Carries out SHOW QUERIES and KILL QUERY. The Catalog has the list of running queries. KILL QUERY
-//! also tells the shards that the query reads.
+//! also notifies the shards that the query reads.
 
 use super::Parts;
 use super::error::Error;

@@ -26,8 +26,8 @@ impl LiveQueryReport {
         if self.id == 0 { 0 } else { Precedence::of(self.id, rows).number() }
     }
 
-    /// Returns the report to send with the next pages, if it is due. `further` tells whether one of
-    /// the pages is not a shard's first.
+    /// Returns the report to send with the next pages, if it is due. `further` is whether one of
+    /// the pages is not the first page of its shard.
     pub(super) fn report(
         &mut self,
         context: &Context<'_>,

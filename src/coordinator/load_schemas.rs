@@ -48,7 +48,7 @@ pub struct Loaded {
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
-    /// Whether the owners were asked during this load, so that a refusal may rest on it.
+    /// Whether this load has queried the owners, so that a refusal may be based on it.
     pub fresh: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct Context<'a> {
     pub calls: usize,
 }
 
-/// A request in progress, as the host that makes its calls sees it.
+/// A request in progress, from the view of the host that makes its calls.
 pub trait Machine {
     /// The result.
     type Output;

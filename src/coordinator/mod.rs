@@ -8,7 +8,7 @@
 //! test's scheduler) makes the calls in any order and passes each reply to `step`. Writes and
 //! queries, where the time of each step counts, are still [`RoundMachine`]s written by hand.
 //!
-//! The Worker's cache of the objects' state may be outdated. Therefore no refusal rests on the
+//! The Worker's cache of the objects' state may be outdated. Therefore no refusal is based on the
 //! cache alone (PROTOCOL.md rule 6).
 
 pub mod backup;

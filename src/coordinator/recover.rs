@@ -7,12 +7,13 @@ use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
-/// Begins a recovery, or returns the progress of the one that `request` has begun.
+/// Begins a recovery, or returns the progress of the recovery that `request` has begun.
 pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
     ask(request.name.clone(), ToCatalog::Recover(request))
 }
 
-/// Returns the progress of the last recovery of a database; `None` if there was none.
+/// Returns the progress of the last recovery of a database; `None` if the database was never
+/// recovered.
 pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
     ask(database.to_owned(), ToCatalog::Recovery { name: database.to_owned() })
 }

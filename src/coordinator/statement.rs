@@ -36,7 +36,7 @@ pub struct Execution {
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// A query with its result for a database that does not exist, which is no error (1.x).
+    /// A query, with its result if the database does not exist (no error in 1.x).
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
     /// A known result: empty or an error.

@@ -48,7 +48,7 @@ impl<T> fmt::Debug for Task<T> {
 
 enum Polled<T> {
     Calls(Vec<Request>),
-    /// The function waits for nothing that a reply could bring.
+    /// The function waits for an event that no reply can cause.
     Idle,
     Returned(Result<T, Error>),
 }

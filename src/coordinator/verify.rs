@@ -47,7 +47,7 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     })
 }
 
-/// Verifies the rows of the Catalog and the Database, unless a request before has done so.
+/// Verifies the rows of the Catalog and the Database, unless an earlier request has done so.
 async fn verify_metadata(
     io: &Io,
     database: &str,

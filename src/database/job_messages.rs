@@ -71,7 +71,7 @@ pub(super) fn messages(
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
-        // The shards that wait to be wiped belong to jobs of their own, which may end at any time.
+        // The shards that wait to be wiped belong to separate jobs, which may end at any time.
         JobKind::WipeDatabase => to_all(&mut all_shards(rows), ToShard::Wipe),
         _ => restore_messages(rows, database, kind),
     }

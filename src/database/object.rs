@@ -25,7 +25,7 @@ pub struct Database<S: Store> {
     /// The rows; `None` if the object has no database.
     pub(super) rows: Option<DatabaseRows>,
     pub(super) flights: Flights<DatabaseWork>,
-    /// The time of the next look for due jobs after a store error, in nanoseconds.
+    /// The time of the next check for due jobs after a store error, in nanoseconds.
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,

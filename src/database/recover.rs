@@ -76,8 +76,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Returns the next job of a request to open the database after the reset. The statement that
-    /// was unfinished at the target time is first.
+    /// Returns the next job of a request to open the database after the reset. The first job is the
+    /// statement that was unfinished at the target time.
     pub(super) fn recover(
         &mut self,
         platform: &dyn Platform,

@@ -94,8 +94,8 @@ pub struct Billed {
     pub rows_read: u64,
     /// The number of rows written.
     pub rows_written: u64,
-    /// The time when a measurement or column last received an id, in nanoseconds. In a recovery it
-    /// tells whether this happened after the reset.
+    /// The time when a measurement or column last received an id, in nanoseconds. A recovery uses
+    /// it to find out whether this happened after the reset.
     #[serde(default)]
     pub registered_ns: i64,
 }
@@ -130,7 +130,7 @@ impl Bill {
     /// Stores the bill, as the last row of a change.
     pub(super) fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
-        // The bill's row counts too.
+        // The row of the bill is also counted.
         billed.rows_written += 1;
         store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
     }

@@ -350,7 +350,7 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Publishes the split after all rows were copied. An unfinished statement goes first.
+    /// Publishes the split after all rows were copied. An unfinished statement is executed first.
     fn copied(
         &mut self,
         platform: &dyn Platform,

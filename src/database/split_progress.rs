@@ -25,7 +25,7 @@ pub(super) struct SplitProgress {
     pub(super) answered: usize,
     /// The largest of the weighed shards.
     pub(super) fullest: FullestShard,
-    /// The position of the old shard that was asked for its measurements.
+    /// The position of the old shard whose measurements were requested.
     pub(super) source: u32,
     /// The measurements of that shard.
     live: Option<LiveMeasurements>,
@@ -36,7 +36,7 @@ pub(super) struct SplitProgress {
     pub(super) pages: u32,
 }
 
-/// The size of a group's largest shard. The order compares the size first.
+/// The size of a group's largest shard. Comparisons use the size first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FullestShard {
     /// The stored size, in bytes.

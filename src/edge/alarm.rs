@@ -1,4 +1,5 @@
-//! Sets an object's alarm, and only if its time changes: each setting is billed as a written row.
+//! Sets an object's alarm, but only if its time changes, because each setting is billed as a
+//! written row.
 
 use std::cell::Cell;
 
@@ -10,12 +11,12 @@ use crate::model::limits::ALARM_LATE_MS_MAX;
 use crate::model::time::MS_NS;
 
 /// The minimum delay of an alarm, in milliseconds. An alarm that a handler sets for the current
-/// time, or for an earlier time, may never go off (workerd issue 6866).
+/// time, or for an earlier time, may never fire (workerd issue 6866).
 const AHEAD_MS: i64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Unknown: the object was just loaded.
+    /// The state is unknown, because the object was just loaded.
     Nothing,
     /// No alarm is set.
     Unset,
@@ -33,17 +34,17 @@ impl Alarm {
         Self { storage: state.storage(), known: Cell::new(Known::Nothing) }
     }
 
-    /// Notes that the platform has delivered the alarm, so that no alarm is set.
+    /// Records that the platform has delivered the alarm, so that no alarm is set.
     pub(super) fn on_fired(&self) {
         self.known.set(Known::Unset);
     }
 
-    /// Ensures that the alarm goes off at `due_ns` or earlier. An earlier alarm stays. When it goes
-    /// off, the handler finds no due work and sets the alarm again, which costs less than moving
-    /// the alarm at every event.
+    /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays. When it fires,
+    /// the handler finds no due work and sets the alarm again, which costs less than moving the
+    /// alarm at every event.
     ///
-    /// Full storage may refuse to set the alarm. The response is sent nevertheless: due work
-    /// follows from stored data, so that the next event tries again.
+    /// If the storage is full, setting the alarm may fail. The response is sent nevertheless: the
+    /// object derives due work from stored data, so the next event tries again.
     pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
         let Some(due_ns) = due_ns else { return };
         if let Err(error) = self.set(due_ns, now_ns).await {
@@ -57,7 +58,7 @@ impl Alarm {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));
         }
-        // Rounded up: the work must be due when the alarm goes off.
+        // The time is rounded up, because the work must be due when the alarm fires.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
         let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
         let lost_before_ms = now_ns / MS_NS - ALARM_LATE_MS_MAX;
@@ -67,7 +68,7 @@ impl Alarm {
         };
         if !is_set {
             self.known.set(Known::At(due_ms));
-            // A Date, because a bare number would be an offset.
+            // The argument is a Date, because a number would be an offset.
             let date = Date::new(&JsValue::from_f64(due_ms as f64));
             self.storage.set_alarm(ScheduledTime::new(date)).await?;
         }

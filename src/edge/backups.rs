@@ -1,5 +1,5 @@
-//! Accesses the backup place: an R2 bucket (binding `BACKUPS`), or with `tidemark serve` a folder,
-//! which is a service with GET, PUT and DELETE (binding `BACKUP_FOLDER`).
+//! Accesses the backup store: an R2 bucket (binding `BACKUPS`) or, with `tidemark serve`, a folder.
+//! The folder is a service with GET, PUT and DELETE (binding `BACKUP_FOLDER`).
 
 use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -61,12 +61,12 @@ fn bound(env: &Env) -> Option<Place> {
     bucket.or_else(|| Some(Place::Folder(of(FOLDER)?.unchecked_into())))
 }
 
-/// Whether a backup place is bound.
+/// Whether a backup store is bound.
 pub(super) fn are_bound(env: &Env) -> bool {
     bound(env).is_some()
 }
 
-/// Carries out a [`ToBackups`] message.
+/// Executes a [`ToBackups`] message.
 ///
 /// # Errors
 /// The runtime's error message.

@@ -103,7 +103,8 @@ enum Next {
     End,
     /// The stream delivered no data for too long and is cancelled.
     Stalled,
-    /// The stream delivered no data, another request needed its place, and the stream is cancelled.
+    /// The stream delivered no data, another request needed its memory, and the stream is
+    /// cancelled.
     Displaced(Action),
 }
 
@@ -124,9 +125,9 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
 
-    /// Returns the next piece. While it waits, it calls `displaced` at intervals with the number of
-    /// intervals, to check whether to give up. The first interval may end immediately after the
-    /// previous piece.
+    /// Returns the next piece. While it waits, it periodically calls `displaced` with the number of
+    /// elapsed intervals, to check whether to stop. The first interval may end immediately after
+    /// the previous piece.
     async fn next(
         &mut self,
         mut displaced: impl FnMut(u32) -> Option<Action>,

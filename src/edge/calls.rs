@@ -39,7 +39,7 @@ impl Flights {
         self.sql.end().await;
     }
 
-    /// Adds calls; they start with the next [`Flights::next`].
+    /// Adds calls, which start at the next [`Flights::next`].
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Rc::clone(&self.sql);
@@ -104,7 +104,7 @@ async fn fetch(
     let (binding, object, is_name) = match to {
         Address::Database(id) => (config::DATABASE, id.0.as_str(), false),
         Address::Shard(id) => (config::SHARD, id.0.as_str(), false),
-        // The function that carries the call handles the runtime's own services.
+        // The caller of this function handles calls to the runtime's services.
         Address::Catalog
         | Address::KeyDerivation
         | Address::AccessKeys

@@ -1,7 +1,7 @@
 //! Exports the Catalog object. A deployment has one, and its name is `catalog`.
 //!
 //! `answer` takes one `ToCatalog` message and returns one `FromCatalog` message. The alarm finishes
-//! databases that are being created or dropped. `protocol/PROTOCOL.md` draws both.
+//! databases that are being created or dropped. `protocol/PROTOCOL.md` shows both.
 
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
@@ -26,10 +26,10 @@ impl Catalog {
         Self { hosted: Hosted::new(state, &env, host) }
     }
 
-    /// Carries out a message.
+    /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. Then the effect of the message is unknown.
+    /// The runtime's exception. In this case, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

@@ -67,7 +67,7 @@ async fn get(url: &str) -> Result<JsValue, JsValue> {
     JsFuture::from(fetch_keys(url, &init)?).await
 }
 
-/// Carries out a [`SignatureCheck`].
+/// Performs a [`SignatureCheck`].
 ///
 /// # Errors
 /// The runtime's error message, or that the message is not a signature check.

@@ -46,8 +46,8 @@ pub(super) fn limits(env: &Env) -> Limits {
 /// Returns the placement of new objects.
 ///
 /// # Errors
-/// [`SettingsError`] for any invalid setting: an object must not be created in a wrong jurisdiction,
-/// not even by an alarm.
+/// [`SettingsError`] for any invalid setting: an object must not be created in a wrong
+/// jurisdiction, even by an alarm.
 pub(super) fn placement(env: &Env) -> Result<Placement, SettingsError> {
     PLACEMENT.with(|once| match once.get() {
         Some(placement) => Ok(*placement),

@@ -1,7 +1,8 @@
-//! Exports a Database object. Each database has one, under the id that the Catalog stores.
+//! Exports a Database object. Each database has one such object, under the id that the Catalog
+//! stores.
 //!
 //! `answer` takes one `ToDatabase` message and returns one `FromDatabase` message. The alarm runs
-//! the job queue and the continuous queries. `protocol/PROTOCOL.md` draws both.
+//! the job queue and the continuous queries. `protocol/PROTOCOL.md` shows both.
 
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
@@ -34,10 +35,10 @@ impl Database {
         Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 
-    /// Carries out a message.
+    /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. Then the effect of the message is unknown.
+    /// The runtime's exception. In this case, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

@@ -1,5 +1,5 @@
-//! Exports the Worker. It passes a request's head to `api` and carries out the actions of the
-//! exchange until the last byte of the response is sent.
+//! Exports the Worker. It passes a request's head to `api` and executes the actions of the exchange
+//! until the last byte of the response is sent.
 
 use std::cell::RefCell;
 
@@ -153,7 +153,7 @@ pub(super) fn query_memory(env: &Env) -> QueryMemory {
     with_service(env, |service| service.queries.clone())
 }
 
-/// Borrows the service for one step, which must not await.
+/// Borrows the service for one step. The step must not await.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
         let service = slot.get_or_insert_with(|| Service::new(config::settings(env), random_u64()));

@@ -2,7 +2,7 @@
 //! Workers runtime.
 //!
 //! This module turns requests into calls of `api`, drives the machines with `fetch`, and lends the
-//! three objects their SQLite. It decides nothing.
+//! three objects their SQLite. It makes no decisions.
 
 mod alarm;
 mod backups;

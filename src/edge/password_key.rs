@@ -23,7 +23,7 @@ extern "C" {
 
 const KEY_BITS: u32 = 256;
 
-/// Carries out a [`Derivation`].
+/// Performs a [`Derivation`].
 ///
 /// # Errors
 /// The runtime's error message, or a message about an invalid request.

@@ -1,10 +1,10 @@
-// Point-in-time recovery of an object's storage, by functions of the runtime. The runtime passes a
-// new `state` to each life of the object. A new memory of the module does not begin a new life.
+// Point-in-time recovery of an object's storage, by functions of the runtime. The runtime passes a new `state` to each
+// instance of the object. A new memory of the module does not begin a new instance.
 
-/** The number of each life, by the life's `state`. */
+/** The number of each instance, by the instance's `state`. */
 const lives = new WeakMap();
 
-/** Returns the random 64-bit number that identifies a life. */
+/** Returns the random 64-bit number that identifies an instance. */
 export function lifeOf(state) {
   const known = lives.get(state);
   if (known !== undefined) return known;
@@ -18,15 +18,15 @@ export async function lookBack(state, time) {
   await state.storage.getBookmarkForTime(time);
 }
 
-/** Makes the object's next life begin with the storage as it was at `time`, in milliseconds. */
+/** Makes the object's next instance begin with the storage as it was at `time`, in milliseconds. */
 export async function goBackNext(state, time) {
   const bookmark = await state.storage.getBookmarkForTime(time);
   await state.storage.onNextSessionRestoreBookmark(bookmark);
 }
 
 /**
- * Ends the life and all code that runs in it. The timer keeps the abort out of the module, which
- * other objects use at the same time.
+ * Ends the instance and all code that runs in it. The abort happens in a timer, outside of the module, because other
+ * objects use the module at the same time.
  */
 export function endLife(state) {
   setTimeout(() => state.abort('the object goes back in time'), 0);

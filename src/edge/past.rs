@@ -1,6 +1,6 @@
-//! Recovers an object's storage to an earlier time, if the runtime supports it. Carries out the
-//! messages of [`crate::protocol::recovery`], which concern the object's lives. The object itself
-//! never receives them.
+//! Recovers an object's storage to an earlier time, if the runtime supports it. Executes the
+//! messages of [`crate::protocol::recovery`], which concern the object's instances. The object
+//! itself never receives them.
 //!
 //! `past.js` calls the runtime, because `worker` has no bindings for these functions.
 
@@ -29,7 +29,7 @@ extern "C" {
     fn end_life(state: &JsValue) -> Result<(), JsValue>;
 }
 
-/// The maximum time until a life ends, in milliseconds.
+/// The maximum time until an instance ends, in milliseconds.
 const END_MS: u32 = 10_000;
 
 /// The error text of a runtime without point-in-time recovery.
@@ -39,7 +39,7 @@ const UNSUPPORTED: &str = "does not implement point-in-time recovery";
 /// begins some moments after the object's creation.
 const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
 
-/// Returns the reply to a message about lives of the object; `None` for any other message.
+/// Returns the reply to a message about the object's instances; `None` for any other message.
 pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
     let (version, message) = envelope::decode::<ToStorage>(message).ok()?;
     let state = JsValue::from(state.as_raw());

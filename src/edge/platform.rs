@@ -79,7 +79,7 @@ impl Platform for EdgePlatform {
         if let Some(configured) = self.placement().location {
             return Some(configured);
         }
-        // Read on demand, because the runtime then parses the whole `cf` object.
+        // The location is read on demand, because the runtime then parses the whole `cf` object.
         location(self.request.as_ref()?)
     }
 
@@ -117,7 +117,7 @@ fn location(request: &web_sys::Request) -> Option<&'static str> {
 pub(super) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     if get_random_values(&mut bytes).is_err() {
-        // Fails only outside a request, where no caller needs random bits.
+        // The call fails only outside a request, where no caller needs random bits.
         worker::console_error!("the runtime does not provide random numbers");
     }
     u64::from_le_bytes(bytes)

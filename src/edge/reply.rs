@@ -62,7 +62,8 @@ fn head(response: &Response) -> String {
 pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     let packs = of_type.is_some_and(|(_, content_type)| {
-        // Read only for these types, because the runtime then parses the whole `cf` object.
+        // The header is read only for these types, because the runtime then parses the whole `cf`
+        // object.
         headers::packs(content_type, "gzip")
             && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
     });
@@ -115,7 +116,8 @@ pub(super) fn stream(
     // Without this, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
         if send(&writer, response.body, &mut conversation, &mut exchange).await.is_err() {
-            // Every further write fails. Only the list of running queries must be updated.
+            // Every further write fails. The remaining work is to update the list of running
+            // queries.
             conversation.abandon(&mut exchange).await;
         }
         conversation.log(&exchange);
@@ -125,9 +127,9 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the reader has taken a piece. Returns `false` if the response was given up before.
-/// `notice` is a timer promise, reused for all pieces that are taken before it resolves, since a
-/// request may have only some thousands of timers at the same time.
+/// Waits until the client has read a piece. Returns `false` if the response was stopped before.
+/// `notice` is a timer promise. It is reused for all pieces that are read before it resolves,
+/// because a request may have only some thousands of timers at the same time.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
@@ -196,7 +198,7 @@ async fn send(
                 return Ok(());
             }
             Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                // The status was sent. Only cutting the body short can still report the error.
+                // The status was sent. Only a truncated body can still report the error.
                 JsFuture::from(writer.abort("the response ended early")?).await?;
                 return Ok(());
             }

@@ -1,7 +1,8 @@
-//! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
+//! Exports a Shard object. A shard group has one or more such objects, under the ids that the
+//! Database stores.
 //!
 //! `answer` takes one `ToShard` message and returns one `FromShard` message. After the reply, and
-//! in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md` draws
+//! in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md` shows
 //! both. The shard is never borrowed across an await, which makes a write atomic.
 
 use std::rc::Rc;
@@ -46,10 +47,10 @@ impl Shard {
         Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 
-    /// Carries out a message.
+    /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. Then the effect of the message is unknown.
+    /// The runtime's exception. In this case, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

@@ -64,8 +64,8 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                // Not awaited: the runtime sends the first message after the call, and accepts the
-                // promise as the session.
+                // The call is not awaited, because the runtime sends the first message after the
+                // call and accepts the promise as the session.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());
                 session

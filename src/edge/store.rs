@@ -1,9 +1,10 @@
 //! Implements [`Store`] with the object's SQLite.
 //!
 //! This module has its own bindings for two reasons. The bindings in `worker` lack
-//! `transactionSync`. And here a `&[u8]` argument becomes a view of WASM memory at the moment of
-//! the call: without a copy, and without an allocation that could move the memory. Only `exec` and
-//! `raw` are used: the cursor's other methods throw through WASM instead of returning an error.
+//! `transactionSync`. In these bindings, a `&[u8]` argument becomes a view of WASM memory at the
+//! moment of the call, without a copy and without an allocation that could move the memory. Only
+//! `exec` and `raw` are used: the cursor's other methods throw through WASM instead of returning an
+//! error.
 //!
 //! An i64 never passes through JavaScript: keys are below 2^53, and all other numbers are inside
 //! blobs.
@@ -230,8 +231,8 @@ impl Store for DoStore {
     }
 
     fn wipe(&self) -> Result<(), StoreError> {
-        // `delete_all` takes effect before it returns. The promise concerns durability only, and
-        // the output gate waits for that anyway.
+        // `delete_all` takes effect before it returns. The promise concerns only durability, which
+        // the output gate awaits anyway.
         let _durable = self.storage.delete_all().map_err(failure)?;
         self.open.set(false);
         Ok(())
@@ -268,7 +269,8 @@ fn count(number: f64) -> u64 {
     number as u64
 }
 
-/// Returns the bytes of a blob. SQLite binds an empty blob as NULL, so that both are read as empty.
+/// Returns the bytes of a blob. SQLite binds an empty blob as NULL, so both values are read as
+/// empty.
 fn blob(value: &JsValue) -> Vec<u8> {
     if value.is_null() || value.is_undefined() {
         return Vec::new();

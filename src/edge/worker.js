@@ -7,7 +7,7 @@ import { WorkerEntrypoint } from 'cloudflare:workers';
 import * as module from './index.js';
 import { release } from './runtime.js';
 
-// A panic's stack must be long enough to show its cause.
+// A panic's stack trace must be long enough to show the cause.
 Error.stackTraceLimit = 100;
 
 /**
@@ -16,14 +16,14 @@ Error.stackTraceLimit = 100;
  */
 const state = module.__worker_init_state();
 
-/** Notes a trap, which calls no panic hook: the stack or the memory is exhausted. */
+/** Records a trap, which does not call the panic hook: the stack or the memory is exhausted. */
 function noticeTrap(error) {
   if (!(error instanceof WebAssembly.RuntimeError)) return;
   console.error('Critical', error);
   state.criticalError = true;
 }
 
-// Notes traps in code that runs after a call has returned its promise.
+// Records traps in code that runs after a call has returned its promise.
 addEventListener('error', ({ error }) => noticeTrap(error));
 
 /**

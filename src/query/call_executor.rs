@@ -15,7 +15,7 @@ use crate::admission::QueryReservation;
 pub(super) struct CallExecutor {
     streams: Vec<Box<dyn Transformation>>,
     pub(super) limiter: Limiter,
-    /// The current window of a function that needs all its values.
+    /// The current window of a function that needs all values of the window.
     pub(super) gathered: GatherExecutor,
     pub(super) series: Option<CallSeries>,
     /// The number of transformations that have returned their last values.

@@ -1,6 +1,6 @@
 //! The SQL process itself: `tidemark sql-process`, which only this program starts.
 //!
-//! It reads frames from its standard input and computes their replies one after another.
+//! It reads frames from its standard input and computes the replies in order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write as _, stdin, stdout};
@@ -17,7 +17,8 @@ use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_STACK_BYTES};
 
 type Frame = (Head, Vec<u8>);
 
-/// Runs until the standard input ends. A statement that is then computing ends with the process.
+/// Runs until the standard input ends. A statement that is running at that moment ends with the
+/// process.
 ///
 /// # Errors
 /// [`Failure`] if the input is not a sequence of frames.
@@ -28,7 +29,8 @@ pub fn run() -> Result<(), Failure> {
         .stack_size(SQL_STACK_BYTES)
         .spawn(move || {
             compute(&frames);
-            // The parent waits for a reply that nothing computes any more.
+            // The process ends, because the parent would otherwise wait for a reply that is no
+            // longer computed.
             std::process::exit(1)
         });
     computing.map_err(|why| Failure(format!("a thread could not be started: {why}")))?;
@@ -42,7 +44,7 @@ pub fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads a frame. `None` at the end of the input.
+/// Reads a frame. Returns `None` at the end of the input.
 fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
     let mut head = [0; HEAD_BYTES];
     if input.read(&mut head[..1])? == 0 {
@@ -55,7 +57,7 @@ fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some((head, message)))
 }
 
-/// Returns the reply instead of one that is larger than a frame.
+/// Returns the reply that replaces a reply larger than a frame.
 fn too_large() -> Vec<u8> {
     let message =
         "the statement needs a message of more than 32 MiB; use shorter strings".to_owned();

@@ -5,14 +5,14 @@ use crate::limits::SQL_MESSAGE_BYTES_MAX;
 /// The size of a frame's head, in bytes.
 pub const HEAD_BYTES: usize = 13;
 
-/// What a frame asks or answers.
+/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A message to a session, which the first message opens.
     Turn = 0,
     /// Ends a session. The reply is [`Kind::Over`].
     End = 1,
-    /// A reply of a session that goes on.
+    /// A reply of a session that continues.
     GoesOn = 2,
     /// The last reply of a session.
     Over = 3,
@@ -23,14 +23,14 @@ pub enum Kind {
 pub struct Head {
     /// The number of the session.
     pub session: u64,
-    /// What the frame is.
+    /// The kind of the frame.
     pub kind: Kind,
     /// The size of the message, in bytes.
     pub length: usize,
 }
 
 impl Head {
-    /// Returns the head of `message`. `None` if the message is too large for a frame.
+    /// Returns the head of `message`, or `None` if the message is too large for a frame.
     pub fn of(session: u64, kind: Kind, message: &[u8]) -> Option<Self> {
         let length = message.len();
         (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })
@@ -46,7 +46,7 @@ impl Head {
         bytes
     }
 
-    /// Decodes a head. `None` if the bytes are not a head, or its message is too large.
+    /// Decodes a head. Returns `None` if the bytes are not a head, or if its message is too large.
     pub fn parse(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
         let (session, rest) = bytes.split_first_chunk()?;
         let (kind, length) = rest.split_first()?;

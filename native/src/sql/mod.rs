@@ -1,14 +1,14 @@
-//! SQL sessions. Statements compute in a process of their own, because a statement that crashes,
-//! takes long or uses much memory must not take the database with it.
+//! SQL sessions. Statements run in a separate process, so that a statement that crashes, takes too
+//! long or uses too much memory does not stop the database.
 //!
 //! | module | role |
 //! |---|---|
 //! | `frame` | the bytes between the processes |
-//! | `process` | the process as its parent sees it |
+//! | `process` | the parent's view of the process |
 //! | `child` | the process itself |
 //!
-//! The process handles one call at a time, so a call that exceeds a limit is the call that computes.
-//! It ends with its process. The other sessions then get an error after which the engine starts
+//! The process handles one call at a time, so the running call is the call that exceeds a limit.
+//! The parent then ends the process. The other sessions get an error, after which the engine starts
 //! their statements again.
 
 #[cfg(feature = "sql")]
@@ -34,14 +34,14 @@ use process::{Called, Process};
 /// The SQL process of this program and the statements that run in it.
 #[derive(Debug)]
 pub struct Sql {
-    /// The event loop that the process belongs to. A call goes on there without its caller.
+    /// The event loop that the process belongs to. A call continues there without its caller.
     runtime: Handle,
     /// The maximum time of a turn.
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
-    /// Free places for statements.
+    /// The permits for running statements.
     places: Arc<Semaphore>,
-    /// Statements that have had a place.
+    /// The statements that have had a permit.
     statements: Mutex<Vec<Weak<Statement>>>,
     sessions: AtomicU64,
 }
@@ -50,7 +50,7 @@ pub struct Sql {
 #[derive(Debug, Default)]
 struct Running {
     process: Option<Process>,
-    /// The number of processes that have ended: a session is lost with its process.
+    /// The number of processes that have ended. A session is lost with its process.
     ended: u64,
 }
 
@@ -60,17 +60,17 @@ type Statement = tokio::sync::Mutex<State>;
 #[derive(Debug)]
 struct State {
     session: u64,
-    /// The place among the running statements.
+    /// The permit of a running statement.
     place: Option<OwnedSemaphorePermit>,
     /// [`Running::ended`] when the process opened the session.
     opened: Option<u64>,
-    /// Whether the statement had to leave its place for another.
+    /// Whether the statement had to give its permit to another statement.
     is_lost: bool,
     seen: Instant,
 }
 
 impl State {
-    /// Ends the session here, and returns when the process opened it.
+    /// Ends the session in this process, and returns the value of `opened`.
     fn close(&mut self) -> Option<u64> {
         self.place = None;
         self.opened.take()
@@ -93,7 +93,7 @@ impl Session {
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
-    /// Notes that the request goes on: its client reads, although the statement may wait for a scan.
+    /// Records that the client still reads, although the statement may wait for a scan.
     pub fn touch(&self) {
         // A locked statement is in a turn.
         if let Ok(mut state) = self.statement.try_lock() {
@@ -149,12 +149,12 @@ impl Sql {
             statements.push(Arc::downgrade(&statement));
         }
         let sql = Arc::clone(&self);
-        // A client that goes must not leave half a frame in the pipe.
+        // A client that disconnects must not leave half a frame in the pipe.
         let call = self.runtime.spawn(async move { sql.call(state, message).await });
         call.await.unwrap_or_else(|why| Err(why.to_string()))
     }
 
-    /// Passes a message to the process, which is started if it does not run.
+    /// Passes a message to the process. Starts the process if it is not running.
     async fn call(
         &self,
         mut state: OwnedMutexGuard<State>,
@@ -233,8 +233,8 @@ impl Sql {
         }
     }
 
-    /// Ends a process that has used much memory, which no allocator gives back, when no statement
-    /// runs.
+    /// Ends a process that has used much memory, when no statement runs. Allocators do not return
+    /// this memory.
     async fn settle(&self, running: &mut Running) {
         let is_idle = self.places.available_permits() == SQL_STATEMENTS_MAX;
         let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
@@ -244,7 +244,7 @@ impl Sql {
         }
     }
 
-    /// Waits for a place for a statement.
+    /// Waits for a permit for a statement.
     async fn place(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
         let mut place = pin!(Arc::clone(&self.places).acquire_owned());
         let mut end = pin!(sleep(SQL_WAIT_MAX));
@@ -260,7 +260,7 @@ impl Sql {
         }
     }
 
-    /// Takes the place of a statement whose client does not read.
+    /// Takes the permit of a statement whose client does not read.
     fn end_idle(self: &Arc<Self>) {
         let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = statements.iter().find_map(|statement| {
@@ -277,7 +277,7 @@ impl Sql {
 }
 
 impl Running {
-    /// Notes that the process has ended, and its sessions with it.
+    /// Records that the process and its sessions have ended.
     fn forget(&mut self) {
         self.process = None;
         self.ended += 1;

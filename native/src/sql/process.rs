@@ -1,5 +1,5 @@
-//! The SQL process as its parent sees it: started on demand, watched during each call, and killed
-//! if a call exceeds a limit.
+//! The parent's view of the SQL process: starts it on demand, watches it during each call, and
+//! kills it if a call exceeds a limit.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,7 +19,7 @@ use crate::options::SQL_PROCESS;
 
 /// The signals by which a user or the system ends a process. Another signal is a crash.
 const ENDING_SIGNALS: [i32; 4] = [1, 2, 9, 15];
-/// The unit of CPU times in `/proc`, which Linux fixes.
+/// The unit of CPU times in `/proc`, which is fixed in Linux.
 const TICK_MS: u64 = 10;
 
 /// A running SQL process.
@@ -34,14 +34,14 @@ pub struct Process {
 /// The end of a call.
 #[derive(Debug)]
 pub enum Called {
-    /// The reply, and whether it is the session's last.
+    /// The reply, and whether it is the last reply of the session.
     Reply(Vec<u8>, bool),
-    /// The process is lost. The text is for `tidemark::protocol::sql::thrown`.
+    /// The process has ended. The text is the argument of `tidemark::protocol::sql::thrown`.
     Lost(String),
 }
 
 impl Process {
-    /// Starts the process. It has no environment, and thus no secret.
+    /// Starts the process. The process has no environment variables, and therefore no secrets.
     ///
     /// # Errors
     /// The system's reason.
@@ -58,7 +58,7 @@ impl Process {
     }
 
     /// Sends a message to a session and returns its reply. Ends the process if the call takes more
-    /// than `turn_time` or too much memory. After [`Called::Lost`] there is no process.
+    /// than `turn_time` or too much memory. The process no longer exists after [`Called::Lost`].
     pub async fn call(&mut self, head: Head, message: &[u8], turn_time: Duration) -> Called {
         let id = self.id;
         let exceeded = tokio::select! {
@@ -84,13 +84,13 @@ impl Process {
         }
     }
 
-    /// Ends the process and waits until its memory is free.
+    /// Ends the process and waits until its memory is freed.
     pub async fn end(mut self) {
         let _ = self.child.kill().await;
     }
 
-    /// Returns the memory that the process does not share with files, in bytes. 0 if the system does
-    /// not tell.
+    /// Returns the memory that the process does not share with files, in bytes. The result is 0 if
+    /// the system does not report it.
     pub fn memory_bytes(&self) -> u64 {
         memory_bytes(self.id)
     }
@@ -110,7 +110,7 @@ impl Process {
 
     /// Returns the error of a call after which the process has ended or does not follow the protocol.
     async fn crashed(&mut self) -> String {
-        // It has closed its output, so this only matters after a wrong frame.
+        // The process has closed its output, so the kill is needed only after an invalid frame.
         let ended = tokio::time::timeout(SQL_CHECK, self.child.wait()).await;
         let _ = self.child.kill().await;
         let status: Option<ExitStatus> = ended.ok().and_then(Result::ok);
@@ -123,7 +123,7 @@ impl Process {
     }
 }
 
-/// Returns the program to start: this one, even if its file was replaced since.
+/// Returns the path of the running program, even if its file was replaced after the start.
 fn own_program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok("/proc/self/exe".into());
@@ -165,7 +165,8 @@ fn memory_bytes(id: u32) -> u64 {
     kib.map_or(0, |kib: u64| kib << 10)
 }
 
-/// Returns the CPU time of all threads of a process. `None` if the system does not tell.
+/// Returns the CPU time of all threads of a process. The result is `None` if the system does not
+/// report it.
 fn cpu_time(id: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The second field, the name in parentheses, may contain spaces. `utime` is the 14th field.

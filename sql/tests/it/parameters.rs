@@ -49,5 +49,5 @@ fn there_are_so_many_parameters() {
     let names: Vec<String> = (0..1_001).map(|at| format!("p{at}")).collect();
     let parameters: Vec<_> =
         names.iter().map(|name| (name.as_str(), Parameter::Integer(1))).collect();
-    assert_eq!(csv("SELECT 1", &parameters), "400: more than 1000 parameters");
+    assert_eq!(csv("SELECT 1", &parameters), "400: the statement has more than 1000 parameters");
 }

@@ -1,62 +1,66 @@
-//! What `arrow-ipc` names of the crate `zstd`, without the C library behind it: whatever is asked
-//! for is an error. DataFusion switches it on for files that it spills to; here nothing spills.
+//! The part of the crate `zstd` that `arrow-ipc` uses, without the C library: every operation
+//! returns an error. DataFusion enables `zstd` for spill files, and this crate never spills.
 
 use std::ops::RangeInclusive;
 
-/// The one type that is named through this crate.
+/// The only type that `arrow-ipc` uses from this crate.
 pub mod zstd_safe {
-    /// As in the library.
+    /// The compression level, as in the library.
     pub type CompressionLevel = i32;
 }
 
-/// No level is taken.
+/// Returns the range of supported levels, which is empty.
 #[must_use]
 pub fn compression_level_range() -> RangeInclusive<zstd_safe::CompressionLevel> {
     1..=0
 }
 
-/// Whole buffers.
+/// Compression and decompression of whole buffers.
 pub mod bulk {
     use std::io;
     use std::marker::PhantomData;
 
-    /// Compresses nothing.
+    /// A compressor that always returns an error.
     pub struct Compressor<'a>(PhantomData<&'a ()>);
 
-    /// Decompresses nothing.
+    /// A decompressor that always returns an error.
     pub struct Decompressor<'a>(PhantomData<&'a ()>);
 
     impl Compressor<'static> {
-        /// There is one, since its maker expects it.
+        /// Creates the value, because the callers expect success.
         ///
         /// # Errors
-        /// None.
+        /// Returns no error.
         pub fn new(_level: i32) -> io::Result<Self> {
             Ok(Self(PhantomData))
         }
     }
 
     impl Compressor<'_> {
+        /// Returns an error.
+        ///
         /// # Errors
-        /// Always.
+        /// Always [`io::ErrorKind::Unsupported`].
         pub fn compress(&mut self, _bytes: &[u8]) -> io::Result<Vec<u8>> {
             Err(absent())
         }
     }
 
     impl Decompressor<'static> {
-        /// There is one, since its maker expects it.
+        /// Creates the value, because the callers expect success.
         ///
         /// # Errors
-        /// None.
+        /// Returns no error.
         pub fn new() -> io::Result<Self> {
             Ok(Self(PhantomData))
         }
     }
 
     impl Decompressor<'_> {
+        /// Returns an error.
+        ///
         /// # Errors
-        /// Always.
+        /// Always [`io::ErrorKind::Unsupported`].
         pub fn decompress(&mut self, _bytes: &[u8], _bytes_max: usize) -> io::Result<Vec<u8>> {
             Err(absent())
         }

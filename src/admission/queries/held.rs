@@ -2,7 +2,7 @@
 
 use super::{HALF_BYTES, OutOfMemory, QueryReservation};
 
-/// The bytes that a part of a query holds. Returns them to the query's room on drop.
+/// The bytes that a part of a query holds. Returns them to the query's reservation on drop.
 #[derive(Debug)]
 pub struct HeldBytes {
     reservation: QueryReservation,

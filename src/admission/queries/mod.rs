@@ -1,4 +1,4 @@
-//! Counts the bytes that queries hold, and lets queries start in turn.
+//! Counts the bytes that queries hold, and decides when queries may start.
 //!
 //! A query starts with one megabyte ([`QueryReservation::start`]) and takes more bytes while its result
 //! grows. If memory is short, a query uses smaller buffers, such as smaller slices of a result.
@@ -63,9 +63,9 @@ struct Shared {
     bodies: Admission,
     /// The bytes that all queries took from the free part of the bodies' budget.
     spare_bytes: Cell<usize>,
-    /// The rooms of queries that wait to start, in the order of arrival.
+    /// The reservations of queries that wait to start, in the order of arrival.
     waiting: RefCell<Vec<Weak<Reservation>>>,
-    /// The rooms of running queries.
+    /// The reservations of running queries.
     begun: RefCell<Vec<Weak<Reservation>>>,
     /// The time at which a query last started, or tried to start.
     now_ns: Cell<i64>,
@@ -90,7 +90,7 @@ impl QueryMemory {
         }))
     }
 
-    /// Returns the room of a query of `database`, which waits to start.
+    /// Returns the reservation of a query of `database`, which waits to start.
     pub fn enter(&self, database: &str) -> QueryReservation {
         let reservation = Rc::new(Reservation {
             shared: Rc::clone(&self.0),
@@ -123,28 +123,29 @@ impl QueryMemory {
     }
 }
 
-/// The bytes that a query holds. Clones share the room. The bytes are returned when the last clone
-/// is dropped.
+/// The bytes that a query holds. All clones refer to the same bytes, which are returned when the
+/// last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct QueryReservation(Rc<Reservation>);
 
-/// The room of a request's queries, which run one at a time. Clones share the room.
+/// The memory reservation of a request's queries, which run one at a time. All clones refer to the
+/// same reservation.
 #[derive(Clone, Debug, Default)]
 pub struct ReservationSlot(Rc<OnceCell<QueryReservation>>);
 
 impl ReservationSlot {
-    /// Returns the room. The first query of `database` creates it in `memory`.
+    /// Returns the reservation. The first query of `database` creates it in `memory`.
     pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
         self.0.get_or_init(|| memory.enter(database))
     }
 
-    /// Returns the room, if a query needed one.
+    /// Returns the reservation, if a query needed one.
     pub fn get(&self) -> Option<&QueryReservation> {
         self.0.get()
     }
 
-    /// Sets the bytes of a part, and creates the part in `held` at the first call. Without a room,
-    /// bytes are not counted.
+    /// Sets the bytes of a part, and creates the part in `held` at the first call. Without a
+    /// reservation, bytes are not counted.
     ///
     /// # Errors
     /// The errors of [`HeldBytes::set`].
@@ -191,7 +192,7 @@ struct Reservation {
 }
 
 impl Default for QueryReservation {
-    /// Creates the room of a query without competing queries.
+    /// Creates the reservation of a query without competing queries.
     fn default() -> Self {
         let reservation = QueryMemory::default().enter("");
         reservation.start(0);

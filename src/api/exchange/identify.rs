@@ -117,7 +117,7 @@ impl Exchange {
         }
     }
 
-    /// Returns the objects that may vouch for the caller. For access to a policy or to statements,
+    /// Returns the objects that can identify the caller. For access to a policy or to statements,
     /// the database that the URL names is sufficient, because its shards make the final decision.
     pub(super) fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
@@ -133,10 +133,10 @@ impl Exchange {
         AuthSource::Databases(name.into_iter().collect())
     }
 
-    /// Refuses the caller if its identification is fresh. Otherwise the refusal rests on cached
-    /// grants or on the reply of some databases only, and the request identifies the caller again.
-    /// It calls the databases of the statements first, if the cache knows all of them, and then the
-    /// Catalog (PROTOCOL.md rule 6). The request continues at `then`.
+    /// Refuses the caller if its identification is fresh. Otherwise the refusal is based only on
+    /// cached grants or on the replies of some databases, and the request identifies the caller
+    /// again. It calls the databases of the statements first, if the cache knows all of them, and
+    /// then the Catalog (PROTOCOL.md rule 6). The request continues at `then`.
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,

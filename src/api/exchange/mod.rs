@@ -1,7 +1,7 @@
 //! Drives one HTTP request from its head to the last byte of its response, and never waits.
 //!
-//! The host (`edge/`, a test, the browser) performs each [`Action`]. It then comes back with the
-//! body, with the reply to a call, or for the next piece of a stream.
+//! The host (`edge/`, a test, the browser) performs each [`Action`]. It then passes the body or the
+//! reply to a call, or requests the next piece of a stream.
 //!
 //! Every request passes the same steps: *identify → locate → authorise → body → step → respond*.
 //! The route's row in the table ([`super::routes`]) and its handler define the differences.
@@ -188,7 +188,7 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Counts the duration, except for a request with a status from 400 to 499, which hardly waits.
+    /// Counts the duration, unless the status is from 400 to 499: such a request hardly waits.
     fn count_duration(&self, service: &mut Service, now_ns: i64) {
         let Record { database, status, started_ns, route, .. } = &self.record;
         let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));

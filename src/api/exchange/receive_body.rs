@@ -104,7 +104,7 @@ impl Exchange {
         let limits = isolate.settings()?.limits;
         let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
             (encoding, Body::Lines) => encoding?,
-            // Other routes ignore an unknown encoding, as they always have.
+            // Other routes ignore an unknown encoding, as in earlier releases.
             (encoding, _) => encoding.unwrap_or(Encoding::Identity),
         };
         let inflated = ceiling(body, &limits, false);

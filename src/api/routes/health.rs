@@ -68,7 +68,7 @@ impl HealthCheck {
         }
         isolate.service.catalog_health.asking(now_ns);
         self.asked = true;
-        // The call identifies no one, but makes the Catalog read its storage.
+        // The call identifies no caller, but makes the Catalog read its storage.
         let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
         let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
         Action::Calls(vec![

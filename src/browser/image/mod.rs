@@ -186,7 +186,7 @@ impl Image {
 fn encode(name: &str, (head, body): &Row) -> Vec<u8> {
     let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
     value.push(VERSION);
-    // A row is far below 4 GB: the store rejects 2 MB.
+    // A row is far below 4 GB, because the store rejects rows of 2 MB.
     value.extend((head.len() as u32).to_le_bytes());
     value.extend_from_slice(head);
     value.extend_from_slice(body);

@@ -1,5 +1,5 @@
 //! Makes a backup in this order: the points of all shards, the map over them, the values that the
-//! backup place lacks, and last the manifest. A backup without a manifest is not whole.
+//! backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
 
 use std::collections::BTreeMap;
 
@@ -32,15 +32,15 @@ pub struct BackupProgress {
     pub id: BackupId,
     /// The number of shards of the database.
     pub shards: u64,
-    /// The number of shards to copy; 0: the backup is whole.
+    /// The number of shards to copy. The backup is complete at 0.
     pub remaining: u64,
-    /// The number of objects that this request has put.
+    /// The number of objects that this request has stored.
     pub objects: u64,
     /// The size of these objects, in bytes.
     pub bytes: u64,
 }
 
-/// Begins a backup of a database, or continues the unfinished one.
+/// Begins a backup of a database, or continues its unfinished backup.
 pub fn back_up(database: &str) -> Task<BackupProgress> {
     let load = Load::from_owner(database, Want::Nothing);
     let name = database.to_owned();
@@ -64,7 +64,7 @@ pub fn back_up(database: &str) -> Task<BackupProgress> {
     })
 }
 
-/// Returns the unfinished backup of a database, or marks a new one as begun.
+/// Returns the unfinished backup of a database, or marks a new backup as begun.
 ///
 /// # Errors
 /// [`BackupError::Conflict`] while a backup is being deleted, [`BackupError::TooMany`]
@@ -108,14 +108,14 @@ struct BackupTask {
     progress: BackupProgress,
 }
 
-/// The objects of a map that earlier requests have put, by the names of their folders.
+/// The objects of a map that earlier requests have stored, by the names of their folders.
 struct Stored {
     points: Vec<String>,
     pages: Vec<String>,
     access: Vec<String>,
 }
 
-// Methods that return `false` or `None` have used up the request's share of objects.
+// A method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
     /// Reads the map and its checksum; `None` if none is stored.
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
@@ -303,7 +303,7 @@ impl BackupTask {
         Ok(Some(indexes.into_iter().flatten().collect()))
     }
 
-    /// Copies the values that the backup place lacks, and then the shard's index. Returns the
+    /// Copies the values that the backup store lacks, and then the shard's index. Returns the
     /// index's name.
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
         let key = self.id.point(point);
@@ -414,8 +414,8 @@ enum Pages {
     UnknownPolicy,
 }
 
-/// The stored page whose name begins with `prefix`, and the last version or id in it, which
-/// follows in 16 hexadecimal digits.
+/// The stored page whose name begins with `prefix`, and the last version or id in the page. The
+/// name contains this number as 16 hexadecimal digits.
 fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     let name = stored.iter().find(|name| name.starts_with(prefix))?;
     let last = name.get(prefix.len()..prefix.len() + 16);

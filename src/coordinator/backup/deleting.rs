@@ -1,8 +1,8 @@
 //! Deletes a backup, and the shared values that no other backup names.
 //!
 //! A backup cannot be made while another backup of the database is deleted. Otherwise the new
-//! backup could name a value that is about to be deleted. Each request puts its own mark before it
-//! looks for the other's mark.
+//! backup could name a value that is about to be deleted. Each request stores its own mark before
+//! it looks for the mark of the other request.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 
-/// The suffix of the mark which says that no backup of the database was being made.
+/// The suffix of the mark that means: no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a backup, whole or not. Returns the remaining work for further requests: the number of
-/// shards, plus 1 for the backup's own objects. 0: the backup is deleted.
+/// Deletes a complete or incomplete backup. Returns the remaining work for further requests: the
+/// number of shards, plus 1 for the backup's own objects. The backup is deleted at 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_deleting(&io, &id).await?;
@@ -48,7 +48,8 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
                 .map(|name| id.index(name))
                 .chain(own_points.iter().map(|name| id.point(name)))
                 .collect();
-            // The backup's own objects are last: a later request finds the shard by them.
+            // The backup's own objects are deleted last, because a later request needs them to find
+            // the shard.
             if !delete_all(&io, &mut objects_left, [values, own]).await? {
                 return Ok(remaining(&points));
             }
@@ -66,7 +67,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
     })
 }
 
-/// Marks the backup as being deleted and takes its other marks away.
+/// Marks the backup as being deleted, and removes its other marks.
 ///
 /// # Errors
 /// [`BackupError::Missing`], and [`BackupError::Conflict`] while another backup is being made.
@@ -96,7 +97,7 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
     place::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
 
-/// Returns the index keys of all other whole backups, one list per backup.
+/// Returns the index keys of all other complete backups, one list per backup.
 async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error> {
     let names = place::list(io, place::marks(&id.database, Mark::Done)).await?;
     let mut others = Vec::new();

@@ -5,13 +5,13 @@ use crate::coordinator::error::Error;
 /// A failure of a backup request. A failure never loses data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
-    /// No whole backup has the name.
+    /// No complete backup has this name.
     #[error("backup {0} does not exist or is incomplete: GET /api/v3/backup?db= lists the backups")]
     Missing(String),
-    /// One request has to end before the other can begin.
+    /// One request must end before the other can begin.
     #[error("{0}")]
     Conflict(String),
-    /// The backup can never become whole.
+    /// The backup can never be completed.
     #[error("backup {id} cannot be completed: {why}; delete the backup and make a new one")]
     Unfinishable {
         /// The backup's name.

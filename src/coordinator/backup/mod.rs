@@ -1,9 +1,9 @@
-//! Copies a database into the backup place, and restores it.
+//! Copies a database into the backup store, and restores it.
 //!
 //! Each request does a bounded amount of work and returns the remaining work. The stored objects
 //! are the progress: a repeated request continues at the point where the last request stopped. Two
-//! requests at the same time do the same work twice without harm. `docs/design/backups.md` draws
-//! the objects.
+//! concurrent requests do the same work twice, which is harmless. `docs/design/backups.md`
+//! describes the objects.
 
 mod access;
 mod copying;

@@ -1,4 +1,4 @@
-//! Keys and lists of names in the backup place, and access to its objects.
+//! Keys and lists of names in the backup store, and access to its objects.
 
 use super::error::BackupError;
 use crate::coordinator::Io;
@@ -13,8 +13,8 @@ use crate::protocol::backup::{
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 
-/// A backup: the name of a database, and the second since 1970 in which the backup was begun. As a
-/// text: both, separated by a point.
+/// A backup: the name of a database, and the second since 1970 in which the backup was begun. The
+/// text form is both, separated by a dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupId {
     /// The database's name.
@@ -115,12 +115,12 @@ impl std::fmt::Display for BackupId {
     }
 }
 
-/// A state of a backup. A mark object in the backup place records it.
+/// A state of a backup. A mark object in the backup store records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// A request has begun the backup, and no request has finished it.
     Begun,
-    /// The backup is whole. The mark is its manifest.
+    /// The backup is complete. The mark is its manifest.
     Done,
     /// The backup is being deleted.
     Going,
@@ -174,7 +174,7 @@ pub(super) fn value_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.split_once('-')?.0, 16).ok()
 }
 
-/// Parses the shard from the name of a point: an object's id contains no point character.
+/// Parses the shard from the name of a point: an object's id contains no dot.
 pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
@@ -251,7 +251,7 @@ async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups, Error> {
     Ok(envelope::decode_reply(io.call(Address::Backups, message).await)?)
 }
 
-/// Reads the manifest of a whole backup.
+/// Reads the manifest of a complete backup.
 ///
 /// # Errors
 /// [`BackupError::Missing`], [`BackupError::Damaged`]

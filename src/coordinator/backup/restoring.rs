@@ -26,9 +26,9 @@ use crate::protocol::shard::{FromShard, ToShard};
 pub struct RestoreProgress {
     /// The number of shards in the backup.
     pub shards: u64,
-    /// The number of shards to fill, plus 1 for the rest; 0: the restore is complete.
+    /// The number of shards to fill, plus 1 for the rest. The restore is complete at 0.
     pub remaining: u64,
-    /// The number of values that this request has put into shards.
+    /// The number of values that this request has stored in shards.
     pub values: u64,
     /// The size of these values, in bytes.
     pub bytes: u64,
@@ -157,7 +157,7 @@ impl Restore {
         Ok(true)
     }
 
-    /// Hands over the measurements from page `page`, and then publishes the database.
+    /// Sends the measurements, starting with page `page`, and then publishes the database.
     async fn restore_schema(&mut self, page: u32) -> Result<(), Error> {
         let mut page = page;
         loop {
@@ -179,7 +179,8 @@ impl Restore {
         let is_default = |policy: &Policy| Some(policy.id) == self.map.default_policy;
         // A database has at most some hundreds of policies.
         let default_policy = self.map.policies.iter().position(is_default).map(|at| at as u32);
-        // Continuous queries name their database: under another name they would use the original.
+        // A continuous query contains the name of its database. In a restore under another name, it
+        // would use the original database.
         let is_same = self.create.name == self.from.database;
         let rest = RestoredRest {
             default_policy,

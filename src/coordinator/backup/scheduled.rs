@@ -62,7 +62,7 @@ fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work)
     let whole: Vec<&BackupId> =
         kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
     let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
-    // The last one always stays: `keep` is at least one.
+    // The last backup always stays, because `keep` is at least 1.
     let keep = (schedule.settings.keep as usize).max(1);
     let mut done = PassDone {
         made: kept().map(|backup| backup.id.begun_s).collect(),

@@ -1,5 +1,5 @@
 //! Stores the Catalog's replies about admitted callers. A database's grant for a caller is no
-//! longer accepted after the Catalog has reported less.
+//! longer accepted after the Catalog has reported fewer permissions.
 //!
 //! This module is plain memory; [`super::confirm`] makes the calls.
 
@@ -26,8 +26,8 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Whether the Catalog must be asked now. If so, the next request follows after a minute at the
-    /// earliest.
+    /// Whether to send the Catalog a request now. If so, the next request follows after a minute at
+    /// the earliest.
     pub(super) fn begin(&mut self, key: &GranteeKey, now_ns: i64) -> bool {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
             return false;
@@ -66,8 +66,8 @@ impl Confirmations {
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());
     }
 
-    /// Whether a database's row may be used: not if the Catalog has reported less since that
-    /// version.
+    /// Whether a database's row may be used: the Catalog has not reported fewer permissions since
+    /// that version.
     pub fn is_trusted(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)
     }

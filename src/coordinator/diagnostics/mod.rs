@@ -1,5 +1,5 @@
 //! SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS: the map of every database or of
-//! the one that ON names, then the counters of its objects, in 1.x's shapes.
+//! the database that ON names, then the counters of the objects, in 1.x's shapes.
 //!
 //! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
 

@@ -77,9 +77,9 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSource {
     /// The replies of these databases, if this isolate knows the databases. An empty list accepts
-    /// every database that this isolate has asked before.
+    /// every database that this isolate has queried before.
     Databases(Vec<String>),
-    /// Only the Catalog: no shard carries out the request, or a refusal rests on the result.
+    /// Only the Catalog: no shard carries out the request, or a refusal is based on the result.
     Catalog,
 }
 
@@ -92,7 +92,7 @@ pub struct Identify {
     hash: Hash,
     /// The client's address, under which its tries are counted.
     address: String,
-    /// The databases that remain to be asked.
+    /// The databases that remain to be queried.
     databases: VecDeque<String>,
     /// The found tokens and users, one row per source.
     found: Vec<Rc<ConfirmedGrantee>>,
@@ -250,8 +250,8 @@ impl Identify {
                 Ok(Next::Reply(Verdict::Unknown))
             }
             Lookup::Unknown | Lookup::Derive { .. } => {
-                // Only callers that no database knows count as strangers: not a refusal of a known
-                // caller, and not a user's wrong password.
+                // Only a caller that no database knows counts as unknown. A refusal of a known
+                // caller and a wrong password do not count.
                 let known = !self.everywhere(context).is_empty();
                 if !known && !context.cache.callers.may_look_up(now_ns) {
                     return Err(Unavailable::Overloaded.into());

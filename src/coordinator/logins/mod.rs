@@ -172,7 +172,7 @@ impl Logins {
         }
     }
 
-    /// Removes a try from the failures: the password was right, or the derivation failed.
+    /// Removes a try from the failures: the password was correct, or the derivation failed.
     pub fn take_back(&mut self, address: &str, name: &str) {
         let Some(here) = self.addresses.get_mut(address) else { return };
         here.failures.take_back();
@@ -181,8 +181,8 @@ impl Logins {
         }
     }
 
-    /// Notes that the password is right, derived or not. A name is not remembered if the table is
-    /// full.
+    /// Records that the password is correct, with or without a derivation. A name is not remembered
+    /// if the table is full.
     pub fn verified(&mut self, address: &str, name: &str, now_ns: i64) {
         let hash = hash_of(&[name]);
         let known = self.addresses.get_mut(address).and_then(|here| here.names.get_mut(&hash));

@@ -17,21 +17,21 @@ use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 
-/// The state of the question which measurements with conflicting types have rows.
+/// The progress of finding the measurements with conflicting types that have rows.
 #[derive(Debug, Default)]
 pub(super) enum NonemptyMeasurements {
-    /// The shards were not asked.
+    /// No request was sent to the shards.
     #[default]
     Unknown,
-    /// The shards are being asked. The set contains the measurements for which no rows were
-    /// reported yet.
+    /// The requests to the shards are running. The set contains the measurements for which no rows
+    /// were reported yet.
     Asked(BTreeSet<ClashPlace>),
     /// The measurements in this set have no rows.
     Known(BTreeSet<ClashPlace>),
 }
 
 impl NonemptyMeasurements {
-    /// Whether the current run asks about measurements with rows.
+    /// Whether the current run searches for measurements with rows.
     pub(super) fn is_asked(&self) -> bool {
         matches!(self, Self::Asked(_))
     }

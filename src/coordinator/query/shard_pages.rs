@@ -31,8 +31,8 @@ pub(super) struct QueryRun {
 #[derive(Debug)]
 pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
-    /// Whether the plan calls a shard of each policy. Such a shard reports if the plan rests on an
-    /// old cache.
+    /// Whether the plan calls a shard of each policy. Such a shard reports if the plan is based on
+    /// an outdated cache.
     pub(super) asks_everyone: bool,
     /// The columns of a SELECT's rows.
     pub(super) columns: Option<ResultColumns>,

@@ -230,7 +230,7 @@ impl SqlQuery {
         }
         match envelope::decode_reply::<FromSql>(reply)? {
             FromSql::Failed { status, message } => {
-                // A statement that needs too much would do so with newer columns, too.
+                // A statement that exceeds a limit would also exceed it with newer columns.
                 if !self.emitted && !self.is_certain() && status != TOO_MUCH {
                     return self.load(context, true);
                 }

@@ -75,7 +75,7 @@ pub(super) struct Learned {
     pub(super) answer: Option<SessionReply>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
-    /// The number of the scan's series, as far as they are counted.
+    /// The number of the scan's series that are counted so far.
     pub(super) series: u64,
 }
 
@@ -381,7 +381,7 @@ fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Optio
             let cast = call.as_float.then_some(FieldType::Float);
             Input { cast, ..input(table, name)? }
         }
-        // Any column: the call does not read it.
+        // Any column is suitable, because the call does not read it.
         None => {
             let column = table.columns.first()?.id;
             Input { column, field_type: FieldType::Boolean, cast: None }

@@ -5,9 +5,9 @@
 //! - Register missing columns.
 //! - Send one frame to each shard.
 //!
-//! A rejection that rests on the cache makes the write load the owners' state once. A shard with
-//! newer state makes the write start again with the rows of the refused frames only (PROTOCOL.md
-//! rules 4 to 8).
+//! Before a rejection that is based on the cache, the write loads the owners' state once. A shard
+//! with newer state makes the write start again with the rows of the refused frames only
+//! (PROTOCOL.md rules 4 to 8).
 
 pub mod check_rows;
 mod append;

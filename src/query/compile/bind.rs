@@ -195,7 +195,7 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-/// `keeps_types` tells whether points may bring values of other types than their slots have.
+/// `keeps_types` is whether a point may have a value of another type than its slot.
 fn partials(
     node: &SelectNode,
     feed: &Feed,

@@ -167,8 +167,8 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
 }
 
 /// Returns the reason why a signed and an unsigned integer cannot be combined; `None` if the
-/// combination is valid. Only an integer literal is converted automatically. `literals` tells for
-/// each side whether it is a literal.
+/// combination is valid. Only an integer literal is converted automatically. `literals` is, for
+/// each side, whether it is a literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,

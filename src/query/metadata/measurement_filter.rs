@@ -63,7 +63,7 @@ impl MeasurementFilter {
     }
 
     /// Whether the result contains a measurement. For each comparison, `seen` contains two
-    /// booleans: whether the measurement has the tag, and whether one of its values hits.
+    /// booleans: whether the measurement has the tag, and whether one of its values matches.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)
     }

@@ -62,7 +62,7 @@ pub(super) struct Listing {
     alive: bool,
     /// The rows of the result.
     rows: SortedNames,
-    /// For each comparison of the filter: whether the tag exists, and whether a value hits.
+    /// For each comparison of the filter: whether the tag exists, and whether a value matches.
     seen: Vec<(bool, bool)>,
     /// The hashes of names that are only counted. A hash may be repeated.
     hashes: Vec<u64>,

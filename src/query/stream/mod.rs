@@ -156,7 +156,7 @@ impl Stream {
     }
 
     /// Returns the needed pages if the front is missing. The caller must supply all of them before
-    /// it asks again.
+    /// it calls this function again.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());

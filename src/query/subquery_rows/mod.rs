@@ -9,10 +9,9 @@
 //! Each series of the subquery becomes a series here. The subquery's group tags become tags, and
 //! its columns and group tags become fields.
 //!
-//! The rows have two orders. Scans of rows read them one by one like 1.x: by time, except that
-//! points which a selector chose over the whole range are ordered by series. In such a scan, a
-//! row's position replaces its time, and the real time is a field. Scans of states use the real
-//! times.
+//! The rows have two orders. Scans of rows read them one by one like 1.x: by time, or by series if
+//! a selector chose the points over the whole range. In such a scan, a row's position replaces its
+//! time, and the real time is a field. Scans of states use the real times.
 
 mod table;
 

@@ -16,9 +16,9 @@ use crate::codec::huffman::Decoder;
 use crate::codec::{self, Error, varint};
 use tidemark_model::value::FieldType;
 
-/// Appends the rows `rows` of `column` in the given order, in a format for prompt reading. It is
-/// larger than a finished [`draft_rows`], and encoding is faster. A row number after the end counts
-/// as null.
+/// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. The
+/// format is larger than a finished [`draft_rows`], and encoding is faster. A row number after the
+/// end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {

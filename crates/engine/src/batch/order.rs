@@ -74,8 +74,8 @@ impl Order {
 pub struct Distinct {
     /// The last row of each series and time.
     pub rows: Vec<u32>,
-    /// For each of `rows`, the end in `all` of the rows with its series and time. The list is empty
-    /// if there are no duplicates.
+    /// For each row in `rows`: the end, in `all`, of the rows with the same series and time. The
+    /// list is empty if there are no duplicates.
     ends: Vec<u32>,
     /// The rows including duplicates. The list is empty if there are no duplicates.
     all: Vec<u32>,

@@ -24,7 +24,7 @@ const WIDTH_MAX: u32 = 56;
 const SAMPLED: usize = 4;
 
 /// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a
-/// quarter of a flush.
+/// quarter of a flush's time.
 pub fn estimate(values: &[u64]) -> usize {
     let (mut bytes, mut sampled) = (0, 0);
     for run in values.chunks(RUN).step_by(SAMPLED) {

@@ -9,7 +9,7 @@
 //! DECIMAL: value = integer ∕ 10^exponent, bit for bit. An exception repeats the integer of its
 //! predecessor. Every decimal of up to 15 digits is exact, because both operands are exact and the
 //! quotient is correctly rounded. ORDERED: the integers are the floats' bits, with the lower bits
-//! of negative values flipped. So close values become close integers. Every bit pattern is
+//! of negative values flipped. Close values therefore become close integers. Every bit pattern is
 //! preserved.
 
 use super::draft::Draft;
@@ -36,7 +36,7 @@ pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
     integer::draft(&integers, head)
 }
 
-/// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
+/// Appends `values` in a format that decodes quickly, like [`integer::encode_soon`].
 pub(crate) fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
     let integers = integers(values, out);
     integer::encode_soon(&integers, out);

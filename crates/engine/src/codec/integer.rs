@@ -6,7 +6,7 @@
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
-//! PLAIN is for data that is read soon and not stored. The width is 1, 2, 4 or 8. Residuals are
+//! PLAIN is for data that is not stored but decoded soon. The width is 1, 2, 4 or 8. Residuals are
 //! runs of `bitpack`. If 0x80 is added to the method, they are coded by `huffman` with the column's
 //! table instead. Differences wrap, so the codec preserves any sequence of `i64`. An empty slice
 //! takes only the method byte.
@@ -30,8 +30,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` in a format for prompt reading. It uses whole bytes unless this is much larger
-/// than [`encode`].
+/// Appends `values` in a format that decodes quickly. It uses whole bytes unless this is much
+/// larger than [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);

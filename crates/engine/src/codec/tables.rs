@@ -3,9 +3,9 @@
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table must save at least one byte in this number of bit-packed bytes. It decodes slower than
-/// bit packing, and merges can copy only blocks without a table. For floats of full precision, a
-/// table saves about one percent.
+/// A table must save at least one byte in this number of bit-packed bytes. A table decodes more
+/// slowly than bit packing, and merges can copy only blocks without a table. For floats of full
+/// precision, a table saves about one percent.
 const WORTH: usize = 24;
 
 /// Finishes the drafts of a column in order. Returns the table that some of them use, and the

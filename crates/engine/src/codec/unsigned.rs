@@ -11,7 +11,7 @@ pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
     integer::draft(&signed, head)
 }
 
-/// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
+/// Appends `values` in a format that decodes quickly, like [`integer::encode_soon`].
 pub(crate) fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::encode_soon(&signed, out);

@@ -68,8 +68,8 @@ pub trait SeriesCursor {
     /// Moves to the first series that is not before `to` in the cursor's direction.
     ///
     /// Ascending, this is the lowest key `>= to`; descending, the highest key `<= to`. Does nothing
-    /// if the cursor has reached `to`. It skips the series between by their extents, without
-    /// reading them.
+    /// if the cursor has reached `to`. It skips the other series by their extents, without reading
+    /// them.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].

@@ -56,8 +56,8 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether the two extents share a time and a write sequence. For two such parts, the later
-    /// part is undefined.
+    /// Whether the two extents share a time and a write sequence. It is then undefined which of the
+    /// two parts is later.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi

@@ -26,7 +26,7 @@ pub enum ToStorage {
         /// The time, in nanoseconds.
         time_ns: i64,
     },
-    /// Ends an instance. A reply is rare, because the instance ends first.
+    /// Ends an instance. A reply is rare, because the instance usually ends before it can reply.
     Restart {
         /// The instance to end. Any other instance continues.
         life: u64,
@@ -152,7 +152,7 @@ pub struct RecoveryRequest {
     pub name: String,
     /// The target time, in nanoseconds since the epoch.
     pub time_ns: i64,
-    /// Whether to only check if the recovery is possible.
+    /// Whether the request only checks that the recovery is possible.
     pub dry_run: bool,
 }
 

@@ -107,7 +107,7 @@ pub enum ToShard {
     /// Returns counters and sizes.
     Stats,
     /// Announces a new access number. Only the Database sends it. The shard then treats senders
-    /// with a lower number as stale. A number below the known one has no effect.
+    /// with a lower number as stale. A lower number than the known number has no effect.
     Access {
         /// The access number.
         number: u64,
@@ -160,9 +160,9 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Dropped measurements, whose frames the shard rejects. They are added to the known ones. DROP
-    /// MEASUREMENT retires ids, which are never reused. The shard adopts this list even from
-    /// settings with an old generation.
+    /// Dropped measurements, whose frames the shard rejects. The shard adds them to the dropped
+    /// measurements that it knows. DROP MEASUREMENT retires ids, which are never reused. The shard
+    /// adopts this list even from settings with an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
     /// The policy's shard group duration, in nanoseconds. The shard cuts parts by time slots of at
@@ -197,8 +197,8 @@ pub enum FromShard {
         /// The storage in use, in bytes, without space that the shard will soon reclaim.
         bytes: u64,
         /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
-        /// are at or after this time. With live data, this part is empty. `None` if no time divides
-        /// the shard.
+        /// are at or after this time. If clients write current data, this part is empty. `None` if
+        /// no time divides the shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.

@@ -1,9 +1,10 @@
 //! The alarm of a shard. It runs duties when they are due and retries them after failures.
 //!
-//! Whether a duty is due follows from stored data, such as frames in the WAL and parts. Writes
-//! therefore need no row for it. A duty's first try after the object starts writes a row that
-//! counts tries, and success deletes the row. The row also counts a try that crashes the whole
-//! object. Later tries until the next start are counted in memory, which saves two rows each.
+//! The shard derives from stored data, such as frames in the WAL and parts, which duties are due. A
+//! write therefore needs no extra row to schedule a duty. A duty's first try after the object
+//! starts writes a row that counts tries, and success deletes the row. The row also counts a try
+//! that crashes the whole object. Later tries until the next start are counted in memory, which
+//! saves two rows each.
 
 use super::Shard;
 use super::attempts::{self, Duty, RETRY_NS};
@@ -47,7 +48,8 @@ impl<S: Store> Shard<S> {
 
     fn run(&mut self, duty: Duty, now_ns: i64) {
         let noted = self.note(duty, now_ns, None);
-        // Reclaim runs even if its row cannot be written: it frees the space of a full storage.
+        // `Reclaim` runs even if its row cannot be written, because it frees space when the storage
+        // is full.
         if noted.is_err() && duty != Duty::Reclaim {
             return;
         }

@@ -1,4 +1,4 @@
-//! Appends a frame to the WAL and then to the memtable. The reply follows both.
+//! Appends a frame to the WAL and then to the memtable. The reply is sent after both.
 
 use super::Shard;
 use super::budget::Evictable;
@@ -12,8 +12,8 @@ use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The maximum number of parts in a shard. Above it, the shard rejects writes until merges have
-/// reduced the number. Every query and every manifest change processes all parts.
+/// The maximum number of parts in a shard. Above this number, the shard rejects writes until merges
+/// have reduced the number. Every query and every manifest change processes all parts.
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {

@@ -105,7 +105,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Releases an optional hold, and every expired hold.
+    /// Releases the given hold, if any, and every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();

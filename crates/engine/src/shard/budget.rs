@@ -56,9 +56,9 @@ impl Budget {
     /// seeds differ.
     pub(crate) fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
-        // The counter is hashed together with the seed, not with the seed as hasher seed. The
-        // latter hash depends only on the difference of the two, so isolates with consecutive seeds
-        // would share many salts.
+        // The hash covers the counter and the seed. With the seed as the hasher's seed, the hash
+        // would depend only on the difference between counter and seed, and isolates with
+        // consecutive seeds would share many salts.
         let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
         (hash >> 32) as u32
     }

@@ -64,8 +64,8 @@ impl Columns {
     /// number of rows to store.
     ///
     /// # Errors
-    /// [`Refusal::TypeConflict`] if the frame has two types for a column. A part of its columns has
-    /// been added in that case.
+    /// [`Refusal::TypeConflict`] if the frame has two types for a column. In that case, some of its
+    /// columns were already added.
     pub(super) fn add_columns<S: Store>(
         &mut self,
         store: &S,

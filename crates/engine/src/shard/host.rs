@@ -13,9 +13,9 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 use tidemark_model::time::S_NS;
 
-/// The maximum number of duties in one run, with a pause before each. As merge steps, these are
-/// about thirty million values. After the run the alarm is set again, so that the platform sees
-/// that the event ends.
+/// The maximum number of duties in one run, with a pause before each. If the duties are merge
+/// steps, they process about thirty million values. After the run the alarm is set again, so that
+/// the platform sees that the event ends.
 const DUTIES_PER_RUN: u32 = 100;
 /// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
 /// handled in the pause. Without it, each piece of a large write that arrives in pieces would wait
@@ -65,8 +65,9 @@ impl<S: Store> ShardHost<S> {
         }
     }
 
-    /// Makes due duties run after replies. Requires a caller that calls [`Host::run_due_work`]. A write
-    /// then needs no alarm, whose setting is billed as a row, twice per flush.
+    /// Makes due duties run after replies. Requires a caller that calls [`Host::run_due_work`]. A
+    /// write then needs no alarm. An alarm would be set twice per flush, and the platform bills
+    /// each setting as a row.
     #[must_use]
     pub fn with_work_after_replies(mut self) -> Self {
         self.works_behind_replies = true;

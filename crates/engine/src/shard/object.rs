@@ -97,8 +97,8 @@ impl<S: Store> Shard<S> {
         opened.map_err(|error| self.lost(error.into()))
     }
 
-    /// Applies settings of a newer generation. Other settings have no effect, except that their
-    /// retired measurements are retired.
+    /// Applies settings of a newer generation. From other settings, it applies only the list of
+    /// retired measurements.
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open, is closed, or is open for another policy.
@@ -121,7 +121,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Permanently rejects messages with permissions older than `number`, the version of the
-    /// database's permissions. A number below the known one has no effect.
+    /// database's permissions. A lower number than the known number has no effect.
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open, or closed; [`Refusal::Store`].

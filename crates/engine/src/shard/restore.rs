@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
         while is_there(missing - 1)? {
             (there, missing) = (missing, missing * 2);
         }
-        // Invariant: `there` rows exist, and fewer than `missing`.
+        // Invariant: at least `there` rows exist, and fewer than `missing`.
         while missing - there > 1 {
             let middle = there + (missing - there) / 2;
             if is_there(middle - 1)? { there = middle } else { missing = middle }

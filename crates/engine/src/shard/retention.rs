@@ -42,7 +42,8 @@ impl<S: Store> Shard<S> {
             manifest.drop_part(id);
         }
         let spent: Vec<u64> = loaded.spent().take(TOMBSTONES_PER_EVENT).collect();
-        // The head moves past the sequences of deleted tombstones, so that no frame gets them.
+        // The head moves past the sequences of deleted tombstones, so that no later frame gets one
+        // of these sequences.
         let sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
         let last = sequences.map(|tombstone| tombstone.sequence).max().unwrap_or_default();
         self.commit(

@@ -90,8 +90,8 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
         return Some(soon_ns);
     }
-    // Fewer bytes follow a later time. A binary search finds the first time with at most half of
-    // the bytes.
+    // The later the time, the fewer bytes follow. A binary search therefore finds the first time
+    // with at most half of the bytes.
     let (mut low, mut high) = (first_ns, range.end_ns);
     while low < high {
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
@@ -121,7 +121,7 @@ fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     part.bytes.saturating_mul(after) / (span >> shift).max(1)
 }
 
-/// Whether at least half of the last flush's bytes are in parts that reach the last hour.
+/// Whether at least half of the last flush's bytes are in parts with rows of the last hour.
 fn is_live(parts: &[&Part], now_ns: i64) -> bool {
     let last = parts.iter().map(|part| part.hi).max();
     let flushed = parts.iter().filter(|part| Some(part.hi) == last);

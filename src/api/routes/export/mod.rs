@@ -4,11 +4,11 @@
 //! Each measurement is read by a SELECT of all fields for each [`Window`], grouped by all tags. The
 //! memory limits of queries therefore apply, and SHOW QUERIES lists the export.
 //!
-//! With the parameter `after`, the response may end before the last point. Its last line is then
-//! `# after: ` and the value of `after` for the next request. Without the parameter, such an export
-//! fails, because a client that ignores the line would take the points for all of them. The value
-//! contains the tags of a series, which may be longer than a URL may be. A POST therefore takes it
-//! as a field of a form.
+//! With the parameter `after`, the response may end before the last point. Its last line is then `#
+//! after: ` and the value of `after` for the next request. Without the parameter, such an export
+//! fails, because a client that ignores the line would mistake the points for the complete export.
+//! The value contains the tags of a series, which may be too long for a URL. A POST therefore
+//! accepts the value as a form field.
 
 mod position;
 
@@ -243,7 +243,7 @@ impl Exporting {
 
     /// Whether the response ends before `calls`, because the request may not make them.
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        // A response must reach a further position than its request.
+        // A response must end after the position of its request.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
         let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
         has_advanced && self.calls + counted(calls) > most

@@ -41,7 +41,7 @@ impl Window {
         windows
     }
 
-    /// Returns the part after `earlier`; `None` if there is none.
+    /// Returns the part after `earlier`, or `None` if that part is empty.
     pub(super) fn behind(self, earlier: Self) -> Option<Self> {
         let from_ns = earlier.end_ns?;
         let start_ns = self.start_ns.map_or(from_ns, |start_ns| start_ns.max(from_ns));
@@ -63,7 +63,8 @@ impl Window {
 /// A position in an export. Its text contains neither spaces nor quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The name of the retention policy, which an export without a named policy keeps.
+    /// The name of the retention policy. An export whose requests name no policy continues with
+    /// this policy.
     pub(super) policy: String,
     /// The measurement. Measurements are in order of their names.
     pub(super) measurement: String,
@@ -91,7 +92,7 @@ impl fmt::Display for Position {
 }
 
 impl Position {
-    /// Parses the text of a position; `None` if the text is none.
+    /// Parses the text of a position. Returns `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(',');
         let policy = decoded(parts.next()?);
@@ -110,7 +111,7 @@ impl Position {
     }
 }
 
-/// Parses a number; an empty text is none.
+/// Parses a number. The result is empty for an empty text.
 fn number(text: &str) -> Option<Option<i64>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }

@@ -1,6 +1,6 @@
 //! Reports the server's version and features by number: `CommandGetSqlInfo`.
 //!
-//! The JDBC driver requests all numbers, and its older versions fail if one is missing.
+//! The JDBC driver requests all numbers, and its older versions fail if a number is missing.
 
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ const INFOS: [(u32, Info); 87] = [
     (538, Info::Number(15)),
     (539, Info::Switch(true)),
     (540, Info::Number(3)),
-    // The limits of names and counts are unknown, which 0 expresses.
+    // The limits of names and counts are unknown; 0 means unknown.
     (541, Info::Large(0)),
     (542, Info::Large(0)),
     (543, Info::Large(0)),

@@ -20,9 +20,9 @@ pub struct ContinuousRun {
 }
 
 /// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`. A
-/// run that catches up covers `windows_max` windows, and every run does if `windows_max` is less
-/// than [`WINDOWS_PER_RUN_MAX`]. Returns `None` if the run is not due yet, for example after a clock
-/// change in the query's zone.
+/// run that catches up covers `windows_max` windows. If `windows_max` is less than
+/// [`WINDOWS_PER_RUN_MAX`], every run covers `windows_max` windows. Returns `None` if the run is
+/// not due yet, for example after a clock change in the query's zone.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]

@@ -56,7 +56,8 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
-    // The header is known last and must come first. It is short, so rotating the payload is cheap.
+    // The header is complete only after the payload, but must precede it. It is short, so rotating
+    // the payload is cheap.
     let end = out.len();
     header.write(out);
     let header_bytes = out.len() - end;

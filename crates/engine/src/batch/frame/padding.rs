@@ -20,7 +20,7 @@ pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
     rows.len() * columns > values * CELLS_PER_VALUE_MAX
 }
 
-/// Returns the first series with the same tags for each series. A block may contain the same tags
+/// Returns, for each series, the first series with the same tags. A block may contain the same tags
 /// several times.
 pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     let tags: Vec<usize> = (0..series.tags.len()).collect();

@@ -12,7 +12,7 @@ use crate::scan::reader::Rows as Merged;
 use crate::scan::run::Rows;
 use tidemark_model::ids::ColumnId;
 
-/// Selected rows are few if they are at most one in `FEW`.
+/// The selected rows count as few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
 
 /// Rows whose keys have been read and whose columns have not.

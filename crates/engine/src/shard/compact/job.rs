@@ -27,7 +27,7 @@ const HELD_BYTES: u32 = 4_500_000;
 const HELD_BYTES_MIN: u32 = 64 << 10;
 
 /// Returns the number of bytes that the cursor of a part may hold. It is proportional to the part's
-/// share of the merged bytes, since each output reads about that share from the part.
+/// share of the merged bytes, because each output reads about that share of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
     (share as u32).max(HELD_BYTES_MIN)

@@ -15,7 +15,7 @@ const VERSION: u8 = 4;
 const WITHOUT_SUMS: u8 = 3;
 /// An earlier version, also without sketches.
 const WITHOUT_SKETCHES: u8 = 2;
-/// The number of non-zero registers from which all registers are written.
+/// The number of non-zero registers at which the encoder writes all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
 /// The maximum number of keys in a range. It limits the size of an expanded range.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;

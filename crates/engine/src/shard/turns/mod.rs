@@ -13,8 +13,8 @@
 //! the queries with the least data read so far, then the oldest. Each message contains the
 //! precedence, so all shards use the same order. A query therefore does not hold data from one
 //! shard while it waits behind other queries at the next shard. Each second of waiting halves the
-//! amount that counts as read. A selected query that requests no page delays the others for at most
-//! `TURN_IDLE_MS`.
+//! amount that counts as read by the query. A selected query that requests no page delays the
+//! others for at most `TURN_IDLE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,8 +23,9 @@ use crate::protocol::host::{Ticket, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// The duration of a turn without a page, in milliseconds of the waiting queries' pauses. The edge
-/// merges a page and requests the next in a fraction of this time.
+/// The time after which a turn without a page ends, in milliseconds. The pauses of the waiting
+/// queries measure this time. The edge merges a page and requests the next in a fraction of this
+/// time.
 const TURN_IDLE_MS: u32 = 400;
 /// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;

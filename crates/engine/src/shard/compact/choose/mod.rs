@@ -34,7 +34,7 @@ const SEALED_BYTES: u64 = 32_000_000;
 const SEALED_ROWS_PER_SERIES: u64 = 256;
 /// The size of a full flush, in bytes. While writes continue and its component has few parts, a
 /// part of this size with long series is not merged. A merge would write the same values again, and
-/// the newest rows are already in few bytes. Flushes of incompressible values create such parts
+/// the newest rows already occupy few bytes. Flushes of incompressible values create such parts
 /// (`FORCED` in `shard/flush_size.rs`).
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 /// The maximum number of parts in a component with few parts. If a component has more, its oldest
