@@ -7,9 +7,9 @@ import { endGroup, must, startGroup } from './processes.mjs';
 import { at } from './project.mjs';
 
 /**
- * Arguments for the workspace of the native host and SQL, which is separate so that the Worker needs
- * none of its dependencies. Always the whole workspace: a part has other features, and DataFusion
- * would be compiled once more.
+ * Arguments for the workspace of the native host and SQL, which is separate so that the Worker needs none of its
+ * dependencies. The build always includes the whole workspace. A single package would enable other features, and
+ * DataFusion would be compiled again.
  */
 export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 
@@ -30,9 +30,9 @@ export async function buildNative(profile = 'debug') {
  * - `port`: the port on this machine.
  * - `data`: the data folder.
  * - `vars`: settings. `secret`: the admin token, or null.
- * - `backups`: whether it has a folder of backups.
+ * - `backups`: whether the host has a folder for backups.
  * - `words`: further options.
- * - `profile`: of the build.
+ * - `profile`: the build profile.
  * - `log`: a file descriptor for the log of requests, or null for none.
  */
 export async function startNative({ port, data, vars = {}, secret, backups = false, words = [], profile = 'debug', log = null }) {

@@ -88,7 +88,7 @@ async function buildBindgen() {
 /** @type {Promise<string> | undefined} */
 let generator;
 
-/** Returns a promise of the generator of JavaScript, and its version for a fingerprint. */
+/** Returns a promise of the JavaScript generator, and the generator's version for a fingerprint. */
 function binding() {
   const binder = (generator ??= buildBindgen());
   // The caller that awaits the promise handles its error. This handler prevents an unhandled

@@ -14,7 +14,7 @@ export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
 
-/** Answers every statement with an error on a free port, until the module is compiled. */
+/** Returns an error for every statement on a free port, until the module is compiled. */
 async function startPlaceholder() {
   let reason = 'SQL is still being compiled; retry in a few minutes';
   const server = createServer((request, response) => {

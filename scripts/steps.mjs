@@ -1,4 +1,4 @@
-// Steps of the set-up. Each step prints its title, and is skipped while its inputs are unchanged.
+// The steps of the set-up. Each step prints its title, and is skipped while its inputs are unchanged.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ export function isDone({ stamp, inputs, outputs }) {
   return wasDone && outputs.every((path) => existsSync(path));
 }
 
-/** Notes that a step was completed with these inputs. */
+/** Records that a step was completed with these inputs. */
 export function markDone({ stamp, inputs }) {
   const file = at(stamp);
   mkdirSync(dirname(file), { recursive: true });

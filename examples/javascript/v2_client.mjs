@@ -22,7 +22,8 @@ async function query(q, db = '') {
 // A database that a write creates keeps points for three days. This database keeps them permanently.
 await query('CREATE DATABASE demo');
 
-// Any organisation works. Batches cost money, points do not: the client sends 1,000 points per batch.
+// Any organisation works. Each batch costs money, independent of the number of its points. The client sends 1,000
+// points per batch.
 const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');
 for (let hour = 0; hour < 3; hour += 1) {
   const point = new Point('tide').tag('harbour', 'Bergen').floatField('level', 1.5 + hour);

@@ -308,7 +308,7 @@ impl Engine {
     pub fn alarm_handled(&self, address: &Address) {
         let mut clock = self.clock.borrow_mut();
         let due_ns = clock.due.get(address).copied();
-        // If the file contains no time, there is no alarm to remove.
+        // If the file contains no time for the object, it has no alarm to update.
         let is_current = |stored_ns: &i64| Some(*stored_ns) == due_ns;
         if clock.stored.get(address).is_none_or(is_current) {
             return;

@@ -61,7 +61,7 @@ pub fn whole(response: &Response, content_type: &str) -> HttpResponse {
 fn status(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    // Only printable ASCII text needs no encoding.
+    // A message with other characters than printable ASCII would need an encoding. It is omitted.
     if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
         trailers.insert("grpc-message", message);
     }

@@ -178,7 +178,7 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
                 let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
                 let letter = Letter::Connection(stream, Ticket { peer, place, tls: tls.clone() });
                 if let Some(thread) = shared.threads.get(index) {
-                    // The semaphore is closed only at the end of the program.
+                    // The channel is closed only at the end of the program.
                     let _ = thread.send(letter).await;
                 }
             }

@@ -23,11 +23,12 @@ export default {
   srcDir: 'pages',
   outDir: 'built',
   cacheDir: 'cache',
-  // Braces in the pages are no attributes of Markdown.
+  // Braces in the pages are not Markdown attributes.
   markdown: { anchor: { slugify }, attrs: { disable: true } },
-  // Otherwise each page has an inline script that differs in every build, and with it the policy in `_headers`.
+  // Otherwise each page has an inline script that differs in every build, and the policy in `_headers` changes with the
+  // script.
   metaChunk: true,
-  // The page of errors and the index of the search are large on purpose.
+  // The page of errors and the search index are large on purpose.
   vite: { build: { chunkSizeWarningLimit: 3_000 } },
   themeConfig: {
     logo: '/favicon.svg',

@@ -165,7 +165,7 @@ export function errorsPage() {
   const seen = new Set();
   const sections = groups.map(([title, prefix, path, type, usual]) => {
     const entries = variantsOf(moduleText(path), type)
-      // An error without a text of its own has the text of another error.
+      // An error without a separate text has the text of another error.
       .filter(({ message }) => message && !/^\{\w*\}$/.test(message))
       .map(({ name, message, text }) => {
         seen.add(`${type}::${name}`);

@@ -35,7 +35,7 @@ function pagesIn(folder) {
     .sort();
 }
 
-/** Installs VitePress exactly as locked. It is not among the packages of the database. */
+/** Installs VitePress exactly as locked. VitePress is not one of the database's packages. */
 async function packages() {
   const files = ['package.json', 'package-lock.json'];
   const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));

@@ -17,7 +17,7 @@ import { upload } from './upload.js';
 /** The time after the last key press until the lines are checked. */
 const pause_ms = 150;
 
-/** The maximum number of bad lines in the list. */
+/** The maximum number of invalid lines in the list. */
 const problemsMax = 100;
 
 /** Returns the view. `changed()` is called after writes. */
@@ -51,7 +51,7 @@ export function writePanel({ changed }) {
   let editor = plain(area);
   let timer = null;
   let absentTimer = null;
-  /** The number of good lines in the last check, or null if it is unknown. */
+  /** The number of valid lines in the last check, or null if it is unknown. */
   let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
