@@ -79,7 +79,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
 
-  // A second deployment uses the same place.
+  // A second deployment uses the same backup store.
   const second = await served(t, { install, words: place });
   await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
   assert.match((await run(second, ['restore', id, '--access'])).said, /1 created, 0 received permissions/);

@@ -99,7 +99,7 @@ function shapesOf(head) {
   return page.slice(from, to).map((line) => /^\| (.+?) \| ([\d.]+) \|/.exec(line)?.slice(1) ?? assert.fail(line));
 }
 
-/** Returns the least and the most of `amounts`, as README.md has them. */
+/** Returns the minimum and the maximum of `amounts` in README.md's format. */
 const ends = (amounts) => [Math.min(...amounts), Math.max(...amounts)].map((amount) => `$${amount.toFixed(2)}`).join(' to ');
 
 test('a billion points and a billion values of each shape', () => {

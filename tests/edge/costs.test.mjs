@@ -83,7 +83,7 @@ test('the platform counts by namespace, and only those of the Worker are billed 
   close(priceOfDay(prices, first), 0.002592 + 0.0001928 + 0.0012996 + 0.0001375 + 0.0000001 + 0.009);
   // All usage is included in the base price.
   assert.equal(priceOfMonth(prices, [first, second]), 5);
-  // 300 million rows a month. The plan includes 50 million.
+  // The usage is 300 million rows per month, and the plan includes 50 million.
   close(priceOfMonth(prices, [{ ...second, rows_written: 10_000_000 }]), 5 + 250);
 });
 

@@ -1,5 +1,5 @@
-// Runs every block of the README and of the pages in docs/ and examples/ against one fresh server,
-// except of the design pages. Only the address and the token are inserted.
+// Runs every block of the README and of the pages in docs/ and examples/, except the design pages, against one fresh
+// server. Only the address and the token are inserted.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

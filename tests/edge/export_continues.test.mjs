@@ -33,8 +33,8 @@ test('only the last line of a response is a position', async () => {
 });
 
 /**
- * Serves the response that `pages` has for the parameter `after`: a text, or a list of statuses and texts for one request
- * each. Resolves to the output of `tidemark export`.
+ * Serves the response that `pages` contains for the parameter `after`: a text, or a list with a status and a text for
+ * each request. Resolves to the output of `tidemark export`.
  */
 async function exported(t, pages) {
   const server = createServer(async (incoming, outgoing) => {

@@ -65,7 +65,7 @@ test('a write, a flush and a compaction that die at any storage step lose and do
     await fill();
     const before = await compactions(it.server);
     const { now } = await it.alarm(plan);
-    // When a run completes, every step of it has failed once.
+    // When a run completes, every step has failed once.
     if (now.failed === 0) assert.ok((await compactions(it.server)) > before, 'an alarm without a merge');
     return now;
   });

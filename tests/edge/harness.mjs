@@ -17,15 +17,15 @@ endAllOnSignals();
 export const token = 'token-of-the-tests';
 
 /**
- * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. Not
- * for these files, which test the platform or a program around the Worker:
+ * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. The following files
+ * always run on workerd, because they test the platform or a program around the Worker:
  *
  * - `cloudflare_access`, `recover`: features of the platform.
  * - `damage`, `dropped`, `split`: they read the files of workerd.
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
  *   `backup`, `kill` and `packed`.
- * - `flight_headers`: it expects a refusal of gRPC, which the native host takes.
+ * - `flight_headers`: it expects that gRPC is rejected, and the native host accepts gRPC.
  * - `memory`, `stalls`: they measure or stop the isolate.
  * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
  */

@@ -40,7 +40,7 @@ test('the last write of a field wins wherever it lies, and count() counts it onc
   for (let round = 0; round < 24; round++) {
     const lines = [];
     for (let line = 0; line < 20; line++) {
-      // Deterministic: every field of every point is written several times, in no order of time.
+      // Every field of every point is written several times, in a deterministic order that is not the order of time.
       const at = (round * 20 + line) * 2654435761;
       const [time, host] = [times[at % times.length], (at >>> 4) % hosts];
       const chosen = fields.filter((_, k) => k === at % 3 || (at >>> (k + 7)) % 2);

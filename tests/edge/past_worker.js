@@ -1,6 +1,5 @@
-// The built Worker on a runtime that keeps earlier states, because workerd rejects the platform's
-// API for them. On the platform, a reset object gets its earlier storage. Here it gets the earlier
-// rows of its tables.
+// The built Worker on a runtime that keeps earlier states, because workerd rejects the platform's API for them. On the
+// platform, a reset object gets its earlier storage. In this Worker, it gets the earlier rows of its tables.
 
 import * as built from './built/index.js';
 

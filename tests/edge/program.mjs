@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
 import { fingerprint, step } from '../../scripts/steps.mjs';
 
-/** The longest time that a program gets for one result, in milliseconds. */
+/** The maximum time that a program may take for one result, in milliseconds. */
 const resultMs = 60_000;
 const pollMs = 100;
 

@@ -42,7 +42,7 @@ object ${type} "${type}" {
 }
 `;
 
-/** Queries that each read a part of a check result, with the values of every row. */
+/** The queries, each for a part of a check result, with the values of every row. */
 const expected = [
   {
     q: "SELECT value, warn, crit, min, max, unit FROM dummy WHERE hostname = 'web, 1' AND metric = 'load'",

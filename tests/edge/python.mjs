@@ -7,7 +7,7 @@ import { at } from '../../scripts/project.mjs';
 import { isInstalled, quietly } from './program.mjs';
 
 const folder = at('.cache', 'python');
-/** The Python that has the clients after [hasPythonClients] returned true. */
+/** The Python interpreter with the clients, after [hasPythonClients] returned true. */
 export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 const inputs = [requirements];
@@ -26,7 +26,10 @@ async function install() {
 export const hasPythonClients = (t) =>
   isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', inputs, outputs: [pythonProgram], work: install });
 
-/** As [hasPythonClients], and pyinflux3: in its own folder, because its module has the name of influxdb3-python's. */
+/**
+ * Like [hasPythonClients], but also installs pyinflux3 in a separate folder, because its module has
+ * the same name as influxdb3-python's module.
+ */
 export async function hasPyinflux3(t) {
   if (!(await hasPythonClients(t))) return false;
   const outputs = [at('.cache', 'pyinflux3')];

@@ -1,5 +1,5 @@
-// A statement that computes without a pause, with the SQL process of `npm start`. Limits keep real statements from it,
-// therefore a test module does it.
+// A statement that computes without a pause, with the SQL process of `npm start`. Limits prevent this for real
+// statements, so a test module does it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

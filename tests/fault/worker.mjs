@@ -166,8 +166,8 @@ async function callAll(env, kind, path) {
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
-  // Background work must finish first. Otherwise the alarm would leave its work to it, and the plan
-  // would apply to the wrong work.
+  // Background work must finish first. Otherwise the background work would also do the alarm's work, and the plan would
+  // apply to the wrong work.
   if (alarm) await callAll(env, alarm, '/test_idle');
   const before = { ...seen };
   Object.assign(plan, changes);

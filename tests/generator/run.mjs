@@ -95,7 +95,7 @@ const shares = new Shares();
 const kept = new Map();
 const tally = { same: 0, explained: new Map(), differences: 0, known: 0, mutants: 0, excused: 0 };
 
-/** The statements of KNOWN_DIFFERENCES that this run has asked. */
+/** The statements of KNOWN_DIFFERENCES that this run has sent. */
 const asked = new Set();
 /** Each statement in KNOWN_DIFFERENCES that has not differed yet, with its seed. */
 const known = new Set(

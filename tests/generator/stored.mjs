@@ -4,7 +4,7 @@
 import { json, resultsOf, seriesOf } from './answers.mjs';
 import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
-/** The calls that take the windows of the outer statement. */
+/** The calls that use the windows of the outer statement. */
 const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
 let databases = 0;

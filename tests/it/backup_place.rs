@@ -1,4 +1,4 @@
-//! An in-memory place for backups that can fail on request.
+//! An in-memory backup store that can fail on request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

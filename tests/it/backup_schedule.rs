@@ -1,5 +1,5 @@
-//! Tests backups and restores while messages are lost, repeated and reordered and objects crash.
-//! Meanwhile clients write and groups split, and several edges drive the same backup.
+//! Tests backups and restores while messages are lost, repeated and reordered and objects crash. At
+//! the same time clients write, groups split, and several edges drive the same backup.
 
 use std::collections::BTreeSet;
 

@@ -127,7 +127,7 @@ fn a_schedule_survives_its_object_and_makes_one_backup_for_all_that_it_slept_thr
     assert_eq!(whole(&mut product).len(), 1);
     product.sleep();
     product.wait(30 * H_S);
-    // Here a request loads the database; on the platform its alarm does.
+    // In this test a request loads the database. On the platform, the database's alarm loads it.
     product.query("a", "SHOW MEASUREMENTS");
     minutes(&mut product, 1);
     assert_eq!(whole(&mut product).len(), 2);

@@ -1,5 +1,5 @@
 //! Tests backups in the whole product: load, back up, delete, restore, same results. The tests also
-//! interrupt each step and write, delete, flush and merge meanwhile.
+//! interrupt each step, and write, delete, flush and merge between steps.
 
 use serde_json::{Value, json};
 
@@ -212,7 +212,7 @@ fn a_restore_that_is_killed_at_every_step_goes_on_and_nobody_sees_half_of_it() {
     let before = answers(&mut first, "a");
     let id = back_up(&mut first);
     for at in 0.. {
-        // Another account that shares only the place with the first one.
+        // Another account, which shares only the backup store with the first account.
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.keep_backups(&place);
         place.die_at(at, false);

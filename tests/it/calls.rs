@@ -131,9 +131,9 @@ fn no_number_of_databases_makes_a_request_ask_more_objects() {
         asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
-    // Names need the Catalog. A write by id asks the Catalog for the permission and continues like
-    // a write by name; the first write also registers its column. For an unknown id the Catalog
-    // receives one request with the id and one with the name.
+    // Names need the Catalog. A write by id requests the permission from the Catalog and continues
+    // like a write by name. The first write also registers its column. For an unknown id the
+    // Catalog receives one request with the id and one with the name.
     assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
 }
 

@@ -7,7 +7,7 @@ pub(crate) type Rule = (&'static str, &'static [&'static str]);
 /// The maximum nesting of rules.
 const DEPTH_MAX: usize = 12;
 
-/// A random text by the rule `name`, of at most about `bytes_max` bytes.
+/// Returns a random text for the rule `name`, of at most about `bytes_max` bytes.
 pub(crate) fn generate(
     grammar: &[Rule],
     name: &str,
@@ -26,7 +26,7 @@ fn write(
     text: &mut String,
 ) {
     let (_, alternatives) = grammar.iter().find(|(rule, _)| *rule == name).unwrap();
-    // The first alternative of each rule ends it.
+    // The first alternative of each rule ends the recursion.
     let is_over = depth >= DEPTH_MAX || text.len() >= bytes_max;
     let choice = if is_over { 0 } else { random.usize(..alternatives.len()) };
     let mut rest = alternatives[choice];
@@ -41,14 +41,14 @@ fn write(
         rest = behind;
         let (part, separator) = part.split_once('*').unwrap_or((part, ""));
         let many = after.starts_with(&format!("{part}*"));
-        // Mostly few, sometimes as many as the text holds.
+        // The list is mostly short, and sometimes as long as the text permits.
         let count = match (many, random.usize(..8)) {
             (false, _) => 1,
             (true, 0) => 4_000,
             (true, 1) => random.usize(1..100),
             (true, _) => random.usize(1..4),
         };
-        // Many are the same part again and again, or different ones.
+        // Long lists repeat the same part, or have different parts.
         let repeats = random.bool();
         let mut last = String::new();
         for at in 0..count {
@@ -70,7 +70,7 @@ fn write(
     text.push_str(rest);
 }
 
-/// Whether what is between `<` and `>` names a rule.
+/// Whether the text between `<` and `>` is the name of a rule.
 fn is_part(part: &str) -> bool {
     part.chars().next().is_some_and(|first| first.is_ascii_lowercase())
 }

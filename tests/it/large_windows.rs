@@ -21,7 +21,7 @@ fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many
     let mut ask = |q: &str| product.query("d", q)["results"][0].clone();
     let values = |answer: &Value| answer["series"][0]["values"].clone();
     assert_eq!(values(&ask("SELECT count(distinct(v)) FROM m")), json!([[0, 1_000]]));
-    // The points do not depend on the direction: of equal values, the earliest.
+    // The points do not depend on the direction. Of several equal values, the earliest is returned.
     let (top, bottom) = (json!([[857, 999], [1857, 999]]), json!([[0, 0], [1000, 0]]));
     assert_eq!(values(&ask("SELECT top(v, 2) FROM m")), top);
     assert_eq!(values(&ask("SELECT bottom(v, 2) FROM m")), bottom);

@@ -113,7 +113,7 @@ fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
     product.write("a", "m,host=a v=1 4");
     product.write("a", "m,host=a v=1 5");
     product.query("a", "SELECT v FROM m");
-    // A rejection takes no time, and unauthorized callers do not change a quantile.
+    // Rejected requests are not timed, so unauthorized callers do not change a quantile.
     product.ask("POST", "/write", "db=a", &[], "this is no line");
     let text = scraped(&mut product, "a");
     for (kind, count) in [("write", 2.0), ("query", 1.0)] {

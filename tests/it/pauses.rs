@@ -14,11 +14,12 @@ use serde_json::Value;
 use crate::grammar::{Rule, generate};
 use crate::product::Product;
 
-/// The statements of the short form.
+/// The number of statements in the short form.
 const STATEMENTS: usize = 150;
-/// The text of a random statement.
+/// The maximum size of a random statement, in bytes.
 const TEXT_BYTES_MAX: usize = 8_000;
-/// CPU time, far more than any statement takes between two pauses; without a bound it takes hours.
+/// The maximum CPU time, far more than any statement takes between two pauses. An unlimited
+/// statement takes hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// InfluxQL about the data of [`product`].

@@ -58,7 +58,7 @@ fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_late
     scene.check("after it");
 }
 
-/// An edge cannot reach the Catalog and asks a Database that is recovered but not frozen again.
+/// An edge cannot reach the Catalog, and queries a Database that is recovered but not frozen again.
 #[test]
 fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
     let mut scene = Scene::new(12);

@@ -122,7 +122,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     let spaces = |count: usize| " ".repeat(count);
     match (body, faults.is_long) {
         (_, false) => {}
-        // Longer than the text may be, shorter than the body may be.
+        // The text is longer than the limit of texts, and shorter than the limit of bodies.
         (Body::None | Body::Times(..), true) if is_influxql(sample) => {
             let long = format!("FROM{}m", "+".repeat(QUERY_TEXT_BYTES_MAX));
             query = query.replace("FROM+m", &long);
@@ -213,11 +213,12 @@ fn credentials_permission_length_and_database_are_checked_before_other_work() {
                 }
                 let too_long = too_long(row, operation.body);
                 if operation.access != Access::Known {
-                    // Statements name what they need, and a text that is too long is not parsed.
+                    // The statements determine the permissions, and a text that is too long is not
+                    // parsed.
                     let is_parsed = operation.access == Access::Statements;
                     let first = too_long.filter(|_| is_parsed).unwrap_or(403);
                     check(Some(stranger), true, true, first);
-                    // The status does not tell which databases exist.
+                    // The status does not reveal which databases exist.
                     check(Some(stranger), false, true, 403);
                     check(Some(stranger), false, false, 403);
                 }

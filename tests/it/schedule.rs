@@ -1,6 +1,6 @@
 //! Tests random schedules: two edges with caches of different age write, create and drop one
 //! database while messages are lost, repeated and reordered and objects crash. A model then decides
-//! for every point whether it must, may, or must not be visible.
+//! for every point whether it must be visible, may be visible, or must not be visible.
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;

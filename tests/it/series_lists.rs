@@ -107,7 +107,7 @@ fn lists_over_many_blocks_and_pages_are_whole_and_in_order() {
     for (shards, first_tag) in [("1", "a"), ("1", "b"), ("3", "a")] {
         let mut model = Model::new(shards, first_tag);
         model.write(0..200, false);
-        // The statistics of one page tell the next page which blocks to skip.
+        // The statistics of one page show the next page which blocks to skip.
         model.check();
         model.check();
         // A page then ends at the end of its blocks, even if it is not full.

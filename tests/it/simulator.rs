@@ -1,5 +1,5 @@
 //! Tests the whole deployment under random schedules. Two edges with caches of different age write,
-//! query, delete, create and drop one database of real shards. Meanwhile messages are lost,
+//! query, delete, create and drop one database of real shards. At the same time, messages are lost,
 //! repeated and reordered, groups split, objects die between events and at any storage operation,
 //! and alarms fail or are late. A model decides for every query which points must, may and must not
 //! be in its result.

@@ -124,7 +124,7 @@ fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
     let Err(Error::Sql { status: 400, .. }) = said(&query) else { panic!("{query:?}") };
 }
 
-/// A statement waits for memory that others hold, as long as it has sent no rows.
+/// A statement that has not sent rows yet waits for memory that other statements hold.
 #[test]
 fn a_statement_that_needs_more_memory_begins_anew_when_there_is_as_much() {
     let (mut world, edge) = (world(), Edge::default());

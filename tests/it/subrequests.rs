@@ -1,5 +1,5 @@
-//! The number of calls for one request of each route. The platform bounds the calls of one request:
-//! `docs/design/platform-facts.md` has the limits.
+//! The number of calls for one request of each route. The platform limits the calls of one request:
+//! `docs/design/platform-facts.md` contains the limits.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ const SHARDS: usize = 8;
 const WEEKS: usize = 12;
 /// The number of measurements in the large database.
 const MEASUREMENTS: usize = 40;
-/// Further databases and further policies.
+/// The number of further databases, and of further policies.
 const OTHERS: usize = 20;
 /// The time of the first point, in seconds: 2023-01-01.
 const FIRST_S: usize = 1_672_531_200;
@@ -65,8 +65,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
 const DELETE_BODY: &str =
     r#"{"start":"2023-01-01T00:00:00Z","stop":"2023-01-01T00:00:01Z","predicate":"host=\"none\""}"#;
 
-/// Routes without a row: they make no call, do the same as the named route, or do a bounded number
-/// of steps that tests of their own count.
+/// Routes without a row. They make no call, do the same as the named route, or do a bounded number
+/// of steps that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/ping", "no call"),
     ("/ready", "no call"),
@@ -178,7 +178,7 @@ fn no_route_needs_more_calls_than_the_free_plan_allows_and_the_page_has_their_co
     for &(method, target, sent) in REQUESTS {
         let mut counts = Vec::new();
         for product in [&mut small, &mut large] {
-            // Without the caches of the isolate.
+            // The caches of the isolate are empty.
             product.sleep();
             let (calls, response) = calls(product, |p| p.ask_alone(method, target, sent));
             let what = format!("{method} {target}");
@@ -210,7 +210,7 @@ fn every_route_has_its_calls_counted_or_a_reason() {
     }
 }
 
-/// Exports `d` from request to request. Returns the points and the number of requests.
+/// Exports `d` with as many requests as necessary. Returns the points and the number of requests.
 fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
     let (mut points, mut after) = (String::new(), String::new());
     for requests in 1.. {

@@ -58,8 +58,8 @@ fn only_the_edge_reads_the_world_and_only_requests_are_async() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// threats.md threat 22: no request of a client makes one to anywhere else, but for the keys of
-/// the team and to the folder of backups, both of which the operator has set.
+/// threats.md threat 22: a client's request never causes a request to another host, except for the
+/// keys of the team and for the folder of backups. The operator sets both addresses.
 #[test]
 fn only_objects_are_fetched_from() {
     let mut found = Vec::new();
@@ -102,7 +102,7 @@ fn nothing_pretends() {
             let glob = code.starts_with("pub use") && code.contains("::*");
             let ignored = code.starts_with("#[ignore");
             let next = text.lines().nth(index + 1).unwrap_or_default().trim();
-            // Tests of one module may be sources of another's.
+            // The tests of one module may use sources of another module.
             let module = next.strip_prefix("pub(crate) ").unwrap_or(next).starts_with("mod ");
             let test_only = code.starts_with("#[cfg(test)]") && !module;
             if bare_matches || glob || ignored || test_only {
@@ -171,7 +171,7 @@ fn module_of(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Numbered lines without the tests module at the file's end.
+/// Returns numbered lines without the tests module at the file's end.
 fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let inline_tests = |at: usize, line: &str| {
         line.trim() == "#[cfg(test)]"
@@ -181,7 +181,7 @@ fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.map(|(at, line)| (at + 1, line))
 }
 
-/// The compiler that is declared is the one that everything is tried with.
+/// The declared compiler version is the version that all tests use.
 #[test]
 fn the_declared_compiler_is_the_one_that_compiles() {
     let value = |file: &str, key: &str| {

@@ -1,4 +1,4 @@
-//! Signals, kills and restarts: what was acknowledged is there again.
+//! Signals, kills and restarts: all acknowledged points exist afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -67,7 +67,8 @@ fn an_alarm_goes_off_after_a_restart() {
     assert!(!server.query("d", statement).contains("error"));
     server.end("-KILL");
     let server = Server::start(&place.0);
-    // Only the stored alarm wakes the database: nothing below asks for the continuous query.
+    // Only the stored alarm wakes the database, because no later request in this test uses the
+    // continuous query.
     let (status, body) = server.ask("POST", "/write?db=d", b"m v=1");
     assert_eq!(status, 204, "{body}");
     eventually("the continuous query ran", || {

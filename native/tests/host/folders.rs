@@ -33,7 +33,7 @@ fn an_unusable_folder_is_named() {
     fs::create_dir(place.0.join("objects")).unwrap();
     let said = refusal(&place.0);
     assert!(said.contains("server on workerd"), "{said}");
-    // No process may write to this folder, not even one of root.
+    // No process may write to this folder, not even a process of root.
     let said = refusal(std::path::Path::new("/proc/self/fdinfo"));
     assert!(said.contains("/fdinfo cannot be written to"), "{said}");
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) const TOKEN: &str = "token-of-the-tests";
 
-/// The maximum time of anything that a test waits for.
+/// The maximum time that a test waits for an event.
 const WAIT: Duration = Duration::from_secs(90);
 
 /// A folder that is deleted after the test.
@@ -40,7 +40,7 @@ pub(crate) fn command(data: &Path) -> Command {
     command
 }
 
-/// A running server, which a test's end kills.
+/// A running server, which is killed at the end of the test.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -152,7 +152,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Sends one write over a connection of its own. Returns whether it was acknowledged.
+/// Sends one write over a separate connection. Returns whether it was acknowledged.
 pub(crate) fn write_at(address: &str, database: &str, lines: &str) -> bool {
     let send = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;

@@ -1,4 +1,4 @@
-//! What the host adds to the engine: threads, files, streams, the console.
+//! The parts that the host adds to the engine: threads, files, streams, the console.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -124,7 +124,7 @@ fn many_writers_are_all_acknowledged_and_stored() {
     assert_eq!(server.count("d", "m"), 400);
 }
 
-/// Runs curl, which the set-up of the tests installs.
+/// Runs curl, which the test set-up installs.
 fn curl(args: &[&str]) -> String {
     let output = std::process::Command::new("curl").args(["-sS", "-m", "60"]).args(args).output();
     let output = output.unwrap();

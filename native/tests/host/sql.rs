@@ -1,4 +1,4 @@
-//! SQL: its process, and what the end of the process means for statements.
+//! The SQL process, and the effect of its end on statements.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::server::{Place, Server, command, eventually, status};
 
 /// A statement of one turn that computes for several seconds in a debug build.
 const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
-/// The same for more than a second.
+/// A statement of one turn that computes for more than a second.
 const SLOW: &str = "SELECT levenshtein(repeat('a', 6000), repeat('b', 6000)) AS d";
 const COUNT: &str = "SELECT count(*) AS c FROM m";
 

@@ -1,4 +1,4 @@
-//! Random statements, which report the turns that compute for the longest time.
+//! Runs random statements, and reports the turns that compute for the longest time.
 //!
 //! The long form of the fuzzer is
 //! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile quick --test it the_longest_turn --
@@ -15,19 +15,20 @@ use tidemark_sql::{Engine, QuerySession};
 use super::grammar::{Rule, generate};
 use super::product::Product;
 
-/// The statements of the short form.
+/// The number of statements in the short form.
 const STATEMENTS: usize = 60;
-/// The text of a random statement.
+/// The maximum size of a random statement, in bytes.
 const TEXT_BYTES_MAX: usize = 4_000;
-/// CPU time, far more than a turn takes within the limits; without a limit it takes minutes.
+/// The maximum CPU time, far more than a turn takes within the limits. Without the limits, a turn
+/// takes minutes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The turns of a statement, far more than the limits of rows and pairs permit.
+/// The maximum number of turns of a statement, far more than the limits of rows and pairs permit.
 const TURNS_MAX: u32 = 5_000;
-/// As in `hostile`.
+/// The stack size, as in `hostile`.
 const STACK_BYTES: usize = 8 * 4 * 1024 * 1024;
 
-/// SQL about the data of [`product`]. The test replaces `@scalar`, `@aggregate` and `@window` by
-/// the names of functions.
+/// A grammar of SQL statements over the data of [`product`]. The test replaces `@scalar`,
+/// `@aggregate` and `@window` by the names of functions.
 const SQL: &[Rule] = &[
     (
         "statement",
@@ -325,7 +326,7 @@ fn report_the_longest_turn() {
         let (status, body) = product.sql(&text);
         match status {
             200 => whole += 1,
-            // A 500 is an error of DataFusion's.
+            // Status 500 is an error of DataFusion.
             400 | 500 | 507 => {}
             _ => faults.push(format!("{status} {body}: {text}")),
         }

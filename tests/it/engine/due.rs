@@ -161,7 +161,7 @@ fn a_flush_has_4_mb_and_2_million_cells_at_most() {
         let (mut most_bytes, mut most_cells) = (0, 0);
         for number in 0..60 {
             if number % 4 == 3 {
-                // After an eviction, the object knows its log again.
+                // After an eviction, the object has loaded its log again.
                 shard = reopen(store.clone());
             }
             shard.append(&frame(number), &stamp(), NOW_NS).unwrap();

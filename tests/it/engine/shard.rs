@@ -396,7 +396,7 @@ const WIDTHS_NS: [[i64; 2]; 2] = [[WINDOW_NS, 7 * WINDOW_NS], [7 * WINDOW_NS, WI
 /// A time whose window number differs between the widths.
 const FIRST_NS: i64 = 70 * WINDOW_NS;
 
-/// Writes the same times twice in one part each, with another window width the second time.
+/// Writes the same times in two parts. The second part has another window width.
 fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<MemoryStore>) {
     let (store, mut shard) = opened();
     let written = |value| -> Vec<Point> {

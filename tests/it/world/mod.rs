@@ -139,7 +139,7 @@ pub(crate) struct World {
     pub(crate) spares_clients: bool,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(crate) split_bytes: u64,
-    /// The place of backups.
+    /// The backup store.
     pub(crate) backups: MemoryPlace,
     /// The number of requests from clients to objects.
     pub(crate) asked: usize,
