@@ -159,7 +159,7 @@ export async function ask(target, db, q) {
   const signal = AbortSignal.timeout(120_000);
   const options = { method: 'POST', body, headers: target.headers, signal };
   const send = () => fetch(`${target.url}/query`, options);
-  // A retry, because the server may have closed an idle connection.
+  // Tries twice, because the server may have closed an idle connection.
   const text = await (await send().catch(send)).text();
   const { error, results } = JSON.parse(text);
   const failed = error ?? results[0].error;

@@ -50,8 +50,8 @@ const kinds = {
   },
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
-    // A separate folder, because cargo allows one build at a time in a folder, and both builds run
-    // in parallel.
+    // The folder is separate because both builds run in parallel, and cargo allows only one build at
+    // a time in a folder.
     targetFolder: join(targetRoot, 'browser'),
     env: {},
     // A worker that tabs share cannot be replaced after an abort, so www/engine/worker.js resets
@@ -87,7 +87,8 @@ export const buildEngine = (binder, folder) => bound('engine', binder, { folder,
 
 /** Builds the Worker with `profile`: `index.js` and `index_bg.wasm` in `folder`. */
 export async function buildWorker(binder, folder, profile) {
-  // A staging folder, so that a server that watches `folder` does not see an incomplete build.
+  // The build goes to a staging folder first, so that a server that watches `folder` does not see
+  // an incomplete build.
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });

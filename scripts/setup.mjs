@@ -190,9 +190,9 @@ const sqlLasts = {
 export const releaseProfile = 'release';
 
 /**
- * Builds the SQL Worker, and the console with the same module for the page's database. The module
- * is large: development uses a quick profile, a release a profile for small size. An up-to-date
- * release build is never replaced by a quick build.
+ * Builds the SQL Worker, and the console with the same module for the page's database. The module is large, so
+ * development uses a quick profile, and a release uses a profile for small size. An up-to-date release build is never
+ * replaced by a quick build.
  */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_key_of_a_password_is_that_of_other_hosts() {
-        // RFC 7914, section 11.
+        // This is a test vector of RFC 7914, section 11.
         let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
         let key = derive(&request.message).unwrap();
         assert_eq!(key[..4], [0x55, 0xac, 0x04, 0x6e]);

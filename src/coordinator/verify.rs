@@ -65,7 +65,8 @@ async fn verify_metadata(
             _ => return Err(Error::unexpected_reply()),
         };
         let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
-        // Not `call_database`: a damaged Database may be unable to describe itself.
+        // This does not use `call_database`, because a damaged Database may be unable to describe
+        // itself.
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),

@@ -119,7 +119,7 @@ fn an_agent_with_the_admin_token_asks_its_shard_alone() {
     let mut product = product();
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
     assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
-    // One row per flush, and at most one more row per flush for deleting the log's slots.
+    // Each flush writes one row, and at most one more row to delete the log's slots.
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
 

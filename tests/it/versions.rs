@@ -172,7 +172,7 @@ fn sql_of_another_version_is_understood_or_refused_by_name() {
             product.answer_sql(Box::new(move |message: &[u8]| {
                 let mut message = message.to_vec();
                 if is_asked {
-                    // The message of an edge with that version.
+                    // This makes it the message of an edge with that version.
                     message[0] = version;
                 }
                 let refused = || {

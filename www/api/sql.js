@@ -66,7 +66,7 @@ async function functionsOf(db) {
   return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
     name,
     parameters: /\((.*)\)/s.exec(syntax)?.[1] ?? '',
-    // The first sentence only, because some descriptions are a page long.
+    // Only the first sentence is shown, because some descriptions are a page long.
     explained: explained.trim().split(/(?<=\.)\s|\n/)[0],
   }));
 }

@@ -53,10 +53,9 @@ export function lexerTried(patience_ms) {
 let last = { text: null, read: null };
 
 /**
- * Returns `{ does, words, statements }` of a text, or null if the parser is not loaded. `does` is
- * `selects`, `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to,
- * upper }`; words include spaces and comments. A statement is `{ does, tokens, from, to }` with all
- * other words as tokens.
+ * Returns `{ does, words, statements }` of a text, or null if the parser is not loaded. `does` is `selects`, `reads` or
+ * `writes`, or null for a syntax error. A word is `{ kind, text, from, to, upper }`; words include spaces and comments.
+ * A statement is `{ does, tokens, from, to }`, and its tokens are all words except spaces and comments.
  */
 export function readText(text) {
   if (!outline) return null;

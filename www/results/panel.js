@@ -200,7 +200,7 @@ export function resultPanel({ again, failed, start }) {
 
   async function showStart() {
     clear();
-    // A separate element, because a result may arrive before the start page is complete.
+    // The start page has its own element, because a result may arrive before the page is complete.
     const place = el('div', { class: 'start' });
     body.replaceChildren(place);
     await start(place);

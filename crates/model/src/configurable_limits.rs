@@ -152,7 +152,7 @@ impl Limits {
         self.0[limit as usize] as usize
     }
 
-    /// Returns the calls that a request may make before its end.
+    /// Returns the number of calls that a request may make before its end.
     pub fn calls_before_end(&self) -> usize {
         let calls = self.get(Limit::Calls);
         calls - CALLS_RESERVED.min(calls / 2)

@@ -64,7 +64,7 @@ fn a_statement_has_rows_in_each_form_or_an_error() {
     let (code, body) = ask(&server, "SELECT nothing FROM m");
     assert_eq!(code, 400, "{body}");
     assert!(body.contains("No field named nothing"), "{body}");
-    // Without the environment of the server, which has its token.
+    // The process does not get the server's environment, which contains the server's token.
     let environment = fs::read(format!("/proc/{}/environ", process(&server).unwrap())).unwrap();
     assert_eq!(String::from_utf8_lossy(&environment), "");
     // The condition is too large for a message to shards, so that the plan evaluates it.

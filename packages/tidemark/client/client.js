@@ -213,7 +213,7 @@ export class Tidemark {
   }
 
   #put(lines) {
-    // A loop, because spreading the lines over a call's arguments could overflow the stack.
+    // This is a loop, because spreading the lines over a call's arguments could overflow the stack.
     for (const line of lines) this.#waiting.push(line);
     this.#characters += charactersOf(lines);
   }

@@ -218,7 +218,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
     let values = StringArray::from(values);
     match DictionaryArray::try_new(keys, Arc::new(values)) {
         Ok(array) => Arc::new(array),
-        // Cannot fail: every key has a value.
+        // This cannot happen: every key has a value.
         Err(_) => Arc::new(StringDictionaryBuilder::<Int32Type>::new().finish()),
     }
 }

@@ -170,7 +170,7 @@ pub static ROUTES: &[Route] = &[
         on(&["POST", "PUT", "DELETE"], Access::Admin, JSON, databases::begin_change),
     ]),
     route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
-    // The path in InfluxDB 3 Enterprise.
+    // InfluxDB 3 Enterprise uses this path.
     route("/api/v3/enterprise/configure/token", ErrorShape::Other, TOKENS),
     route("/api/v3/configure/token/secret", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, tokens::secrets::begin),

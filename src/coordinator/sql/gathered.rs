@@ -42,7 +42,7 @@ impl Gathered {
             Output::Rows { .. } => Vec::new(),
         };
         let key = (0..request.group_by.len()).map(Some).collect();
-        // Far fewer than 2^32.
+        // The cast is safe: there are far fewer than 2^32 shards.
         let stream = Stream::new(0, shards as u32, request.clone(), key, false, reservation);
         let rows = PageRows::new(request.group_by.len(), &calls);
         Self { calls, stream, rows, pages: VecDeque::new() }

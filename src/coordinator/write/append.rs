@@ -143,8 +143,7 @@ impl Write {
                 Err(why) => failure = failure.or(Some(why.into())),
             }
         }
-        // PROTOCOL.md rule 8: a failed shard makes the response 503, and the response names no
-        // line.
+        // PROTOCOL.md rule 8: if a shard fails, the response has status 503 and names no line.
         if let Some(error) = failure {
             return Err(error);
         }

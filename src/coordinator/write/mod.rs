@@ -323,7 +323,7 @@ impl Write {
                 if !left.is_empty() {
                     return self.register(loaded, left);
                 }
-                // One registration for the batch, and one for each restart because of newer state.
+                // A batch needs one registration, plus one for each restart because of newer state.
                 if self.registrations > STALE_RETRIES_MAX {
                     return Err(Unavailable::Changing.into());
                 }

@@ -350,7 +350,7 @@ fn damage_hurts_only_who_needs_it_and_verification_finds_it() {
 
 #[test]
 fn rule_12_a_job_that_keeps_failing_is_set_aside_named_and_tried_once_an_hour() {
-    // Space for the job's row, and too little space even for that.
+    // The first size has space for the job's row; the second has not even that.
     for room in [150, 0] {
         let (store, mut shard) = opened();
         append(&mut shard, &[integer(1, 1, 1)]).unwrap();

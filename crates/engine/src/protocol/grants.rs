@@ -91,9 +91,9 @@ impl Grantee {
         std::iter::once(self.key()).chain(earlier)
     }
 
-    /// Returns the token or user as the object that looked up `key` may see it. The result has only
-    /// the secret of `key`, and expires when that secret expires. Returns `None` if `key` does not
-    /// match.
+    /// Returns the part of the token or user that is visible to an object that looked up `key`. The
+    /// result has only the secret of `key`, and expires when that secret expires. Returns `None` if
+    /// `key` does not match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {

@@ -10,8 +10,9 @@ use tidemark_model::quota::Quotas;
 
 /// A request to the storage of a Database or Shard.
 ///
-/// The runtime code around the object handles it, not the object: the request concerns the object's
-/// instances, and may end an instance. An instance is one run of the object between two restarts.
+/// The runtime code around the object handles the request, because the request concerns the
+/// object's instances and may end an instance. An instance is one run of the object between two
+/// restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
     /// Returns whether the object can go back to a time. It changes no state.

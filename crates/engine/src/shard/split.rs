@@ -106,7 +106,8 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     even.or(Some(low)).filter(inside)
 }
 
-/// Returns the bytes of a part at or after a time, if they are spread evenly over the part's times.
+/// Returns the number of a part's bytes at or after a time, assuming that the bytes are spread
+/// evenly over the part's times.
 fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     let span = part.max_ns.abs_diff(part.min_ns);
     if time_ns <= part.min_ns {

@@ -100,7 +100,7 @@ impl Decoder {
     }
 
     /// Fills `classes` by decoding single codes. Returns the position after the codes in `padded`.
-    /// The first stream of codes has `first_bytes`.
+    /// The first stream of codes is `first_bytes` long.
     fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
         let mut known = Vec::new();
         if self.used.start() == self.used.end() {
@@ -126,7 +126,7 @@ impl Decoder {
     }
 
     /// Fills `classes` except the spare bytes at its end. Returns the position after the codes in
-    /// `padded`. The first stream of codes has `first_bytes`.
+    /// `padded`. The first stream of codes is `first_bytes` long.
     fn classes(
         &self,
         padded: &[u8],

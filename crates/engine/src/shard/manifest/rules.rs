@@ -167,7 +167,7 @@ impl World {
         let before = self.asked.unwrap_or(self.next).min(self.next);
         let flushed = self.manifest.parts().values().map(|part| part.hi).max();
         if flushed.max(Some(self.head)) >= Some(before) {
-            return; // Stale: the rows have been merged with later rows.
+            return; // The request is stale: the rows have been merged with later rows.
         }
         let start = self.rng.i64(0..TIMES);
         let tag = *self.rng.choice(&[None, Some('a'), Some('b')]).unwrap();
