@@ -95,8 +95,8 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
-    costs_say(&format!("are **{written} rows written** (the test"));
-    costs_say(&format!("the log's dead rows are deleted, **{at_rest} rows** in all"));
+        costs_say(&format!("cause **{written} written rows** on one shard"));
+    costs_say(&format!("the flushed rows of the log, which are **{at_rest} rows** in all"));
 }
 
 /// The limit for one series over one hour in a month of a hundred series.
