@@ -89,7 +89,7 @@ async function loadBackUpDeleteRestore(server) {
   return again;
 }
 
-test('a bucket takes a database in and gives it back', async (t) => {
+test('a database is backed up to a bucket and restored from it', async (t) => {
   const server = await tidemark(t, { backups: true });
   const { id } = await loadBackUpDeleteRestore(server);
   // The folder still exists after a crash.
@@ -100,7 +100,7 @@ test('a bucket takes a database in and gives it back', async (t) => {
   assert.equal((await answers(server, 'c')).length, asked.length);
 });
 
-test('a folder takes a database in and gives it back', async (t) => {
+test('a database is backed up to a folder and restored from it', async (t) => {
   const install = await installed(t);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -112,7 +112,7 @@ test('a folder takes a database in and gives it back', async (t) => {
   assert.equal(readdirSync(join(kept, 'done')).length, 1);
 });
 
-test('without a place the answer says how to have one', async (t) => {
+test('without a backup store the response explains how to configure one', async (t) => {
   const server = await tidemark(t);
   const response = await server.fetch('/api/v3/backup?db=a', { method: 'POST' });
   assert.equal(response.status, 501);

@@ -17,7 +17,7 @@ const scenarios = [
   { name: 'wide', sizes: { small: { columns: 2 }, full: { columns: 20 } } },
 ];
 
-test('words choose the size, the scenarios and single numbers', () => {
+test('words on the command line choose the size, the scenarios and single settings', () => {
   assert.deepEqual(choices(['scale']), { size: 'small', only: [], changes: {} });
   const choice = choices(['scale', '--size', 'full', '--only', 'many', '--with', 'points=3e6']);
   assert.deepEqual(choice, { size: 'full', only: ['many'], changes: { points: 3_000_000 } });
@@ -27,7 +27,7 @@ test('words choose the size, the scenarios and single numbers', () => {
   assert.deepEqual(chosen(scenarios, choices([])), scenarios);
 });
 
-test('a word that chooses nothing is refused by name', () => {
+test('an unknown word is rejected, and the error names it', () => {
   assert.throws(() => choices(['--size', 'huge']), /--size huge: .* small, full/);
   assert.throws(() => choices(['--with', 'points']), /--with points/);
   assert.throws(() => choices(['--with', 'points=many']), /--with points=many/);
@@ -37,7 +37,7 @@ test('a word that chooses nothing is refused by name', () => {
   assert.throws(() => chosen(scenarios, other), /No scenario takes points: there are columns/);
 });
 
-test('a row says whether its aim was reached', () => {
+test('a row states whether its target was reached', () => {
   const aim = all(ratioAtMost(1.2), atMost(20));
   const verdict = (figures) => row({ what: 'x', aim, ...figures }).at(-1);
   assert.equal(verdict({ small: 10, large: 12 }), 'yes');
@@ -63,7 +63,7 @@ test('a table has a cell for each column', () => {
   assert.equal(third, '| x | ≤ 300 ms | 0.13 | 12.3 | 98.7 | 123 | yes |');
 });
 
-test('an error is found in whole and in long answers', () => {
+test('an error is found in short and in long responses', () => {
   assert.equal(errorOf(200, '{"results":[{"statement_id":0}]}'), '');
   assert.equal(errorOf(204, ''), '');
   assert.equal(errorOf(200, '{"results":[{"error":"no \\"m\\""}]}'), 'no \\"m\\"');
@@ -72,14 +72,14 @@ test('an error is found in whole and in long answers', () => {
   assert.equal(errorOf(503, '{"error":"busy"}'), '503 {"error":"busy"}');
 });
 
-test('the first failure is told, and a difference only without one', () => {
+test('the first failure is reported, and a difference only if nothing failed', () => {
   const [fine, broken] = [{ failure: '' }, { failure: 'late' }];
   assert.equal(failureOf([fine, broken], '/results'), 'late');
   assert.equal(failureOf([fine, fine], '/results'), 'answers differ /results');
   assert.equal(failureOf([fine, fine]), '');
 });
 
-test('the month is the same each time, in order, and whole', () => {
+test('the generated month is reproducible, ordered and complete', () => {
   const make = () => [...month({ points: 600, series: 20, days: 30 })];
   const lines = make();
   assert.deepEqual(lines, make());
@@ -94,7 +94,7 @@ test('the month is the same each time, in order, and whole', () => {
   assert.equal(parts.join('\n'), lines.join('\n'));
 });
 
-test('each flush has every measurement, and each round every series within one hour', () => {
+test('each flush contains every measurement, and each round contains every series within one hour', () => {
   const key = (line) => line.split(/[, ]/)[0];
   const rows = [...manyMeasurements({ measurements: 50, rows: 2, from: 4 })];
   assert.equal(rows.length, 100);
@@ -113,7 +113,7 @@ test('each flush has every measurement, and each round every series within one h
   assert.ok(spans[1][0] < spans[0][1] && spans[0][0] < spans[1][1], 'they overlap');
 });
 
-test('twenty panels ask for the same six hours', () => {
+test('twenty panels query the same six hours', () => {
   const asked = panelsAt(startS + 21_600);
   assert.equal(new Set(asked).size, 20);
   for (const q of asked) assert.ok(q.includes(`time >= ${startS}s AND time < ${startS + 21_600}s`), q);

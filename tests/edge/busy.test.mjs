@@ -9,7 +9,7 @@ import { tidemark } from './harness.mjs';
 const db = 'busy';
 const queries = 16;
 
-test('writes and small queries get through while many long queries run', async (t) => {
+test('writes and small queries succeed while many long queries run', async (t) => {
   const server = await tidemark(t);
   await server.query(`CREATE DATABASE ${db}`);
   for (let first = 0; first < 200_000; first += 10_000) {

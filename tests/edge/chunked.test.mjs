@@ -8,7 +8,7 @@ import { tidemark } from './harness.mjs';
 const series = 60_000;
 const seriesPerWrite = 5_000;
 
-test('an answer of many small chunks comes to its end, time after time', { timeout: 180_000 }, async (t) => {
+test('a response of many small chunks is complete every time', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE db WITH DURATION INF');
   for (let at = 0; at < series; at += seriesPerWrite) {

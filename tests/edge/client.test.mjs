@@ -32,7 +32,7 @@ function context() {
 
 const point = (n, time = BigInt(n)) => ({ measurement: 'm', fields: { v: n }, time });
 
-test('points of many requests are sent together, by time and by number', async () => {
+test('points of many requests are sent together, after a time or a number of points', async () => {
   const bound = binding();
   const it = client(bound, { batchPoints: 3 });
   const requests = [context(), context()];
@@ -66,7 +66,7 @@ test('points of many requests are sent together, by time and by number', async (
   assert.equal(bound.asked.length, 4, 'nothing is sent twice');
 });
 
-test('what is unknown or too much is repeated, what is refused is not', async () => {
+test('a write is repeated when its result is unknown or the server is busy, but not when it is rejected', async () => {
   const busy = [503, '{"error":"busy"}', { 'Retry-After': '0.01' }];
   const partial = [400, JSON.stringify({
     error: 'partial write of line protocol occurred', message: '1 points written, 1 lines rejected',
@@ -91,7 +91,7 @@ test('what is unknown or too much is repeated, what is refused is not', async ()
   }
 });
 
-test('what could not be written waits, within bounds, and is told', async () => {
+test('points that could not be written are kept within limits and reported', async () => {
   const told = [];
   const bound = binding(Array.from({ length: 8 }, () => [503, '{"error":"full"}', { 'Retry-After': '0.001' }]));
   const it = client(bound, { onError: (error) => told.push(error.message) });
@@ -110,7 +110,7 @@ test('what could not be written waits, within bounds, and is told', async () => 
   it.write(large);
 });
 
-test('points are what line protocol says, or refused before anything is taken', () => {
+test('points become line protocol, and an invalid one is rejected before any is accepted', () => {
   const it = client(binding());
   const fields = { v: 1 };
   for (const [wrong, why] of [
@@ -129,7 +129,7 @@ test('points are what line protocol says, or refused before anything is taken', 
   }
 });
 
-test('what is written comes back as it was', async (t) => {
+test('written points are read back unchanged', async (t) => {
   // Points without a time differ even if the random numbers are equal.
   t.mock.method(Math, 'random', () => 0);
   const server = await startTidemark({ token, settings: { AUTO_CREATE_RETENTION: 'none', LOG_REQUESTS: 'none' } });

@@ -64,7 +64,7 @@ const queries = {
     --data-urlencode "q=SELECT * FROM MEASUREMENT"`,
 };
 
-test('the curl lines of the vendor pages work as pasted', async (t) => {
+test('the curl commands of the vendor pages work as pasted', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
   // The samples are years old, so they need a database with a long retention.
@@ -125,7 +125,7 @@ test('curl meets a bad token, a bad line, an overloaded server and a restart', a
     assert.match(message, /unknown variant `fortnight`, expected one of `s`, `ms`, `us`, `ns`/);
   });
   for (const status of [503, 429]) {
-    await t.test(`an overloaded server, ${status}: --retry waits as told`, async () => {
+    await t.test(`an overloaded server, ${status}: --retry waits as long as the server says`, async () => {
       proxy.refuse = [status];
       const from = Date.now();
       const pasted = line.replace('curl ', 'curl --retry 3 ').replace('72', String(status));

@@ -84,7 +84,7 @@ test('pyarrow through tidemark flight', async (t) => {
   const client = grpcClient(t, await flightServer(t));
   const tls = has(t, 'openssl', ['version']) && certificate(t);
 
-  await t.test('it asks and is answered as without a transcoder', async (sub) => {
+  await t.test('its queries give the same results as without a transcoder', async (sub) => {
     for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
       const server = await relay(sub, client, about);
       const { address, events } = await transcoding(sub, server.url, { isTrusted: true });
@@ -94,7 +94,7 @@ test('pyarrow through tidemark flight', async (t) => {
     }
   });
 
-  await t.test('it connects by TLS', async (sub) => {
+  await t.test('it connects with TLS', async (sub) => {
     if (!tls) return sub.skip('no openssl');
     const server = await relay(sub, client);
     const { port } = await transcoding(sub, server.url, { tls });
@@ -102,7 +102,7 @@ test('pyarrow through tidemark flight', async (t) => {
     looksRight(await order('flight', { action: 'tour', url: `grpc+tls://localhost:${port}`, tls: given }));
   });
 
-  await t.test('a table that is cut anywhere is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
+  await t.test('a truncated table is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
 });
 
 /**

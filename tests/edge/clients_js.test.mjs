@@ -113,7 +113,7 @@ test('@influxdata/influxdb-client writes points of every type', async (t) => {
   ]);
 });
 
-test('@influxdata/influxdb-client-apis makes a bucket, deletes of it, and says what is wrong', async (t) => {
+test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, and reports errors', async (t) => {
   const server = await tidemark(t);
   const client = new InfluxDB({ url: server.url, token });
   const [org, bucket] = ['an org', 'js'];

@@ -83,7 +83,7 @@ for (const [path, v2, gzip] of v3Paths) {
   });
 }
 
-test('DataFrameClient writes what it escapes nothing of, as to 1.x', async (t) => {
+test('DataFrameClient writes strings that it does not escape, with the same results as on 1.x', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const server = await tidemark(t);
   await server.query('CREATE DATABASE frames');

@@ -82,7 +82,7 @@ function importer(t, text) {
 
 const succeeded = ({ code, output }) => assert.equal(code, 0, `${output.slice(0, 300)} … ${output.slice(-1000)}`);
 
-test('the 1.x shell imports a dump, and says what was refused', async (t) => {
+test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
   if (!has(t, 'influx', ['-version'])) return;
   const server = await tidemark(t);
   const proxy = await faultProxy(t, server.url);
@@ -95,7 +95,7 @@ test('the 1.x shell imports a dump, and says what was refused', async (t) => {
     assert.notEqual(code, 0);
     assert.match(output, /unauthorized access/);
   });
-  await t.test('an overloaded server: it says so, and the next run mends it', async () => {
+  await t.test('an overloaded server: the shell reports it, and the next run completes the import', async () => {
     proxy.refuse = [503];
     const { code, output } = await load(proxy.url);
     const [{ answer }] = proxy.takeWrites().filter(({ status }) => status === 503);
@@ -105,14 +105,14 @@ test('the 1.x shell imports a dump, and says what was refused', async (t) => {
     succeeded(await load(server.url));
     assert.deepEqual(await count(), [[0, points.length]]);
   });
-  await t.test('compressed, a second time: nothing is there twice', async () => {
+  await t.test('a second import, compressed: no point is duplicated', async () => {
     succeeded(await load(server.url, { compressed: true }));
     assert.deepEqual(await count(), [[0, points.length]]);
     const q = 'SELECT takings, count, note, shop FROM long.tills LIMIT 1 OFFSET 4711';
     const [row] = await server.rows(q, inShop);
     assert.deepEqual(row, [1_700_004_711, 4711.25, 4711, 'a "4711" b', 'a 0']);
   });
-  await t.test('a bad line: named, and the others are kept', async () => {
+  await t.test('a bad line: the error names it, and the other lines are stored', async () => {
     const bad = importer(t, dump(['tills,shop=new takings=1 1', 'tills,shop=new takings= 2']));
     const { output } = await bad(server.url);
     assert.match(output, /partial write has occurred, errors encountered on line\(s\)/);
@@ -120,7 +120,7 @@ test('the 1.x shell imports a dump, and says what was refused', async (t) => {
     const q = "SELECT takings FROM long.tills WHERE shop = 'new'";
     assert.deepEqual(await server.rows(q, inShop), [[1, 1]]);
   });
-  await t.test('a restart under an import: the next run completes it', async () => {
+  await t.test('a restart during an import: the next run completes it', async () => {
     const more = points.map((line) => line.replace('tills', 'more'));
     const again = importer(t, dump(more));
     const q = 'SELECT count(takings) FROM long.more';

@@ -45,7 +45,7 @@ for (const [name, make] of Object.entries(outputs)) {
     const { server, proxy } = await scene(t);
     const output = make({ url: proxy.url, batchSize: 100 });
 
-    await t.test('batches arrive whole and once', async () => {
+    await t.test('batches arrive completely and only once', async () => {
       output.buffer = inNs(pointLines(0, 250));
       await drain(output, 0);
       assert.deepEqual([output.requests, output.dropped.length], [3, 0]);
@@ -64,7 +64,7 @@ for (const [name, make] of Object.entries(outputs)) {
       if (own.createDatabase) assert.match(own.log.at(-1), /creation failed: 403: /);
     });
 
-    await t.test('a bad line costs the log one message, and the good lines are there', async () => {
+    await t.test('a bad line adds one message to the log, and the valid lines are stored', async () => {
       output.buffer = [...inNs(pointLines(250, 5)), 'load,host=h0 value=text 1'];
       await output.flush();
       assert.equal(output.buffer.length, 0);
@@ -72,7 +72,7 @@ for (const [name, make] of Object.entries(outputs)) {
       assert.equal(await count(server), 255);
     });
 
-    await t.test('an overloaded server: kept and delivered', async () => {
+    await t.test('an overloaded server: batches are kept and delivered later', async () => {
       output.buffer = inNs(pointLines(255, 50));
       proxy.refuse = [503, 503];
       await drain(output);
@@ -81,7 +81,7 @@ for (const [name, make] of Object.entries(outputs)) {
       assert.equal(await count(server), 305);
     });
 
-    await t.test('a restart: kept and delivered', async () => {
+    await t.test('a restart: batches are kept and delivered later', async () => {
       const direct = make({ url: server.url, batchSize: 2 });
       direct.buffer = inNs(pointLines(305, 400));
       let isBack = false;

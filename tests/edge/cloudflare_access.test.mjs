@@ -59,7 +59,7 @@ async function status(server, headers, path = '/api/v3/configure/token', init = 
   return response.status;
 }
 
-test('only what the team has signed for this application is let in', async (t) => {
+test('only a token that the team signed for this application is accepted', async (t) => {
   const [own, next, stranger] = [key('one'), key('two'), key('one')];
   const team = await startTeam(t, [own]);
   const server = await tidemark(t, settings(team));
@@ -107,7 +107,7 @@ test('only what the team has signed for this application is let in', async (t) =
   assert.equal(team.asked, 1);
 });
 
-test('a foreign page gains nothing where its visitor is let in', async (t) => {
+test('a foreign page cannot use the access of its visitor', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
   const { vars } = settings(team);
@@ -129,7 +129,7 @@ test('a foreign page gains nothing where its visitor is let in', async (t) => {
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['evil']]);
 });
 
-test('without the keys nobody is let in, and without both settings nothing is served', async (t) => {
+test('without the keys nobody has access, and without both settings nothing is served', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
   const server = await tidemark(t, settings(team));

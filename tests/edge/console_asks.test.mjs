@@ -53,7 +53,7 @@ async function demo(t, more = {}) {
   return console_;
 }
 
-test('a link only reads, whether the page can read its text or not', async (t) => {
+test('a link only reads, whether or not the page can parse its text', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -87,7 +87,7 @@ test('a link only reads, whether the page can read its text or not', async (t) =
   await untouched();
 });
 
-test('only Run writes, once, and nothing asks for what was only typed', async (t) => {
+test('only Run writes, once, and typing alone sends no query', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -138,7 +138,7 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
   noProblems(console_);
 });
 
-test('a server that does not answer is said to be away, and never replaced', async (t) => {
+test('a server that does not respond is reported as unreachable, and never replaced', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, go } = console_;
@@ -168,7 +168,7 @@ test('a server that does not answer is said to be away, and never replaced', asy
   }
 });
 
-test('suggestions are of the database that is chosen, and nothing is ready to be written', async (t) => {
+test('suggestions use the selected database, and none is a write', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -191,7 +191,7 @@ test('suggestions are of the database that is chosen, and nothing is ready to be
   noProblems(console_);
 });
 
-test('a refresh keeps the order and the page of a table, and the tree stays open', async (t) => {
+test('a refresh keeps the order and the page of a table, and the tree stays expanded', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -228,7 +228,7 @@ test('a refresh keeps the order and the page of a table, and the tree stays open
   noProblems(console_);
 });
 
-test('counts are asked for what is on screen, and figures of one database', async (t) => {
+test('counts are requested only for visible rows, and statistics only for one database', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -256,7 +256,7 @@ test('counts are asked for what is on screen, and figures of one database', asyn
   noProblems(console_);
 });
 
-test('a browser that lets the page keep nothing shows the page all the same', async (t) => {
+test('the page works in a browser that blocks all storage', async (t) => {
   const console_ = await demo(t, { signedIn: false });
   if (!console_) return;
   const { page, go } = console_;

@@ -14,7 +14,7 @@ import { hasPythonClients } from './python.mjs';
 
 const run = promisify(execFile);
 
-test('5: the explorer lists what there is, inserts it, and says what it costs', async (t) => {
+test('5: the explorer lists names, inserts them, and shows the costs', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server, go } = console_;
@@ -113,7 +113,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   noProblems(console_);
 });
 
-test('7: a time range, a refresh that rests while hidden and never overlaps, and a live tail', async (t) => {
+test('7: a time range, a refresh that pauses while hidden and never overlaps, and a live tail', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server, go } = console_;
@@ -199,7 +199,7 @@ async function snippet(page, client) {
   );
 }
 
-test('8: settings that work when pasted, and a token that may only read', async (t) => {
+test('8: settings that work when pasted, and a read-only token', async (t) => {
   const console_ = await opened(t, { hash: hashOf({ view: 'connect', db: 'my db' }) });
   if (!console_) return;
   const { page, server } = console_;
@@ -284,7 +284,7 @@ test('8: settings that work when pasted, and a token that may only read', async 
   noProblems(console_);
 });
 
-test('8: the tokens that there are, when each was used last, and one that is revoked', async (t) => {
+test('8: the list of tokens, when each was used last, and revoking one', async (t) => {
   const console_ = await opened(t, { hash: hashOf({ view: 'connect', db: 'a' }) });
   if (!console_) return;
   const { page, server } = console_;
@@ -327,7 +327,7 @@ test('8: the tokens that there are, when each was used last, and one that is rev
   noProblems(console_);
 });
 
-test('8: the limits of a database, shown and set', async (t) => {
+test('8: the limits of a database are shown and changed', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server, go } = console_;

@@ -44,7 +44,7 @@ async function quiet({ asked }) {
   }
 }
 
-test('10: without a server and without a network: write, query, explore, chart', async (t) => {
+test('10: without a server or a network: write, query, explore, chart', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, context, host, problems } = it;
@@ -82,7 +82,7 @@ test('10: without a server and without a network: write, query, explore, chart',
   assert.deepEqual(problems, []);
 });
 
-test('10: the data is kept if one wishes, and never taken when it is damaged', async (t) => {
+test('10: the data is kept if the user wants that, and damaged data is never loaded', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -149,7 +149,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   assert.deepEqual(problems, []);
 });
 
-test('10: all tabs have one database, kept or not, until the last one is left', async (t) => {
+test('10: all tabs share one database, stored or not, until the last tab closes', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -198,7 +198,7 @@ test('10: all tabs have one database, kept or not, until the last one is left', 
   assert.deepEqual(problems, []);
 });
 
-test('10: where tabs cannot share, one has what is stored, and the other is told', async (t) => {
+test('10: where tabs cannot share, one has the stored database, and the other shows a notice', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, context, problems } = it;
@@ -226,7 +226,7 @@ async function leaving(page) {
   return hasAsked;
 }
 
-test('10: an engine that breaks off begins anew from what is stored, in all tabs', async (t) => {
+test('10: an engine that crashes restarts from the stored data, in all tabs', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -255,7 +255,7 @@ test('10: an engine that breaks off begins anew from what is stored, in all tabs
   assert.deepEqual(problems, []);
 });
 
-test('10: an engine that does not start says why, and a later one goes on', async (t) => {
+test('10: an engine that does not start reports the reason, and a later one works', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, host } = it;
@@ -269,7 +269,7 @@ test('10: an engine that does not start says why, and a later one goes on', asyn
   await page.getByText('The database is empty').waitFor();
 });
 
-test('10: a switch moves from the server to the browser and back', async (t) => {
+test('10: a switch changes from the server to the browser and back', async (t) => {
   const console_ = await opened(t);
   if (!console_) return;
   const { server, page } = console_;
@@ -290,7 +290,7 @@ test('10: a switch moves from the server to the browser and back', async (t) => 
   await page.locator('#explorer').getByText('home').first().waitFor({ state: 'detached' });
 });
 
-test('10: any page may run the database, as docs/BROWSER.md shows', async (t) => {
+test('10: any page can run the database, as docs/BROWSER.md shows', async (t) => {
   const it = await local(t);
   if (!it) return;
   const page = await it.context.newPage();
@@ -321,7 +321,7 @@ function fullDisk() {
   }
 }
 
-test('10: what could not be stored is said, stored later, and no switch says what is not so', async (t) => {
+test('10: data that could not be stored is reported and stored later, and each switch shows the true state', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -396,7 +396,7 @@ test('10: a console that was built for a server never becomes its own database',
   assert.match(await corner(page).innerText(), /, no response$/);
 });
 
-test('10: the engine finds its files wherever the page is, and takes what fetch takes', async (t) => {
+test('10: the engine finds its files at any address of the page, and accepts the arguments of fetch', async (t) => {
   const it = await local(t);
   if (!it) return;
   const page = await it.context.newPage();

@@ -121,7 +121,7 @@ const looks = [
 /** The states that are also checked in dark colours at the narrow width. */
 const darkAndNarrow = ['chart', 'sign-in'];
 
-test('in a small window the explorer never covers what is looked at', async (t) => {
+test('in a small window the explorer never covers the content in use', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server, go } = console_;
@@ -153,7 +153,7 @@ test('in a small window the explorer never covers what is looked at', async (t) 
   noProblems(console_);
 });
 
-test('every state is accessible, fits, and has its picture, light and dark, wide and narrow', async (t) => {
+test('every state is accessible, fits, and matches its picture, light and dark, wide and narrow', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
   const { page } = console_;

@@ -27,7 +27,7 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-test('the console is served with its policy, beside the API', async (t) => {
+test('the console is served with its security policy, next to the API', async (t) => {
   const server = await tidemark(t);
   const page = await fetch(`${server.url}/`);
   assert.equal(page.status, 200);
@@ -65,7 +65,7 @@ function scripts(folder) {
   });
 }
 
-test('the console stays within its weight', (t) => {
+test('the console stays within its size limit', (t) => {
   const all = scripts(at('dist'));
   const bytes = all.reduce((sum, file) => sum + packed(file), 0);
   const first = ['index.html', 'style.css', 'main.js'].map((name) => packed(at('dist', name)));
@@ -82,7 +82,7 @@ test('the console stays within its weight', (t) => {
   assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));
 });
 
-test('nothing of the console comes from elsewhere, and each package in it is named', () => {
+test('the console loads nothing from other sites, and lists each of its packages', () => {
   const named = readFileSync(at('dist', 'licences.txt'), 'utf8');
   for (const name of ['uplot', '@codemirror/view', '@lezer/highlight'])
     assert.ok(named.includes(`\n${name}\n`), name);

@@ -76,17 +76,17 @@ async function ready(page) {
   await offer(page).waitFor({ state: 'hidden', timeout: loadMs });
 }
 
-test('the page speaks SQL without a server, once the visitor has said yes', built, async (t) => {
+test('the page runs SQL without a server, after the visitor agrees', built, async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page } = it;
   await filled(page);
-  await t.test('nobody is sent it unasked; then it comes, and asks what was asked', () => asked(it));
-  await t.test('aggregates are made where the rows are, tables are joined', () => answers(it));
-  await t.test('chart, CSV, Parquet and links are those of a server', () => uses(it));
-  await t.test('what cannot be answered says why, and where', () => refusals(it));
-  await t.test('a module that has grown is given a new memory', () => grown(it));
-  await t.test('after a trap the next statement is answered', () => trapped(it));
+  await t.test('the module is loaded only after the visitor agrees, and then the query runs', () => asked(it));
+  await t.test('aggregates are computed in the shards, and tables are joined', () => answers(it));
+  await t.test('chart, CSV, Parquet and links are the same as with a server', () => uses(it));
+  await t.test('an error states its reason and its position', () => refusals(it));
+  await t.test('a module whose memory has grown gets a new memory', () => grown(it));
+  await t.test('after a trap the next statement succeeds', () => trapped(it));
   assert.deepEqual(it.problems, []);
 });
 
@@ -228,7 +228,7 @@ async function trapped({ context, page }) {
   assert.match(id, /^[0-9a-f-]{36}$/);
 }
 
-test('what cannot be loaded is said, and loaded anew', built, async (t) => {
+test('a failed load is reported, and can be repeated', built, async (t) => {
   const it = await local(t);
   if (!it) return;
   const { host, page, problems } = it;
@@ -250,7 +250,7 @@ test('what cannot be loaded is said, and loaded anew', built, async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test('a later visit takes it from the browser’s cache', built, async (t) => {
+test('a later visit loads it from the browser’s cache', built, async (t) => {
   if (!has(t, program)) return;
   await staticPage();
   const host = await staticHost(t, staticFolder);
@@ -275,7 +275,7 @@ test('a later visit takes it from the browser’s cache', built, async (t) => {
   }
 });
 
-test('a page that was built without SQL says how to have it', built, async (t) => {
+test('a page that was built without SQL explains how to add it', built, async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, host } = it;
@@ -293,7 +293,7 @@ test('a page that was built without SQL says how to have it', built, async (t) =
   await page.locator('.problem', { hasText: 'has no SQL: build the page again' }).waitFor();
 });
 
-test('the page that a server sends loads it by that server’s rules', built, async (t) => {
+test('the page of a server loads it within the policy of the server', built, async (t) => {
   const console_ = await opened(t);
   if (!console_) return;
   const { page, server } = console_;

@@ -54,12 +54,12 @@ const clicks = [
   [value, 'SELECT a FROM room WHERE x = 1 OR y = 2 LIMIT 1|', "SELECT a FROM room WHERE (x = 1 OR y = 2) AND floor = '2\\'nd'| LIMIT 1"],
 ];
 
-test('while nobody can read the query, a click is a statement of its own', () => {
+test('while the query cannot be parsed, a click makes a separate statement', () => {
   const made = put('SELECT x FROM m', { from: 3, to: 3 }, measurement);
   assert.equal(made.text, 'SELECT x FROM m\n;\nSELECT * FROM room GROUP BY *');
 });
 
-test('a click puts a name where it is wanted, or where it is right', async () => {
+test('a click inserts a name at the cursor, or at a valid position', async () => {
   await startLexer(engine);
   for (const [item, before, after] of clicks) {
     const offset = before.indexOf('|');
@@ -83,7 +83,7 @@ const right = [
   'SELECT temp * 2 + 1, -temp FROM room GROUP BY floor SLIMIT 1 SOFFSET 0',
 ];
 
-test('whatever is clicked, wherever the cursor is, a query that was right stays right', async (t) => {
+test('a click at any cursor position keeps a valid query valid', async (t) => {
   await startLexer(engine);
   const { Tidemark } = await import(at('.cache', 'engine', 'tidemark.js'));
   const database = new Tidemark(1n, 2n);

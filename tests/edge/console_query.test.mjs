@@ -19,16 +19,16 @@ test('3: the query editor', async (t) => {
   await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
-  await t.test('3: it colours, completes from the schema, marks errors and runs', () =>
+  await t.test('3: it highlights, completes from the schema, marks errors and runs', () =>
     editing(console_),
   );
-  await t.test('3: the list of completions goes with the run and with the focus', () =>
+  await t.test('3: the list of completions closes when the query runs or the focus leaves', () =>
     leaving(console_),
   );
-  await t.test('3: a query is cancelled, and those of before are listed', () =>
+  await t.test('3: a query is cancelled, and earlier queries are listed', () =>
     cancelling(console_),
   );
-  await t.test('3: a plain text area does until the editor has come', () => plainArea(console_));
+  await t.test('3: a plain text area is used until the editor is loaded', () => plainArea(console_));
 });
 
 /** Returns the completion list in order. */

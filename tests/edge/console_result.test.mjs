@@ -19,7 +19,7 @@ test('4: the result', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
-  await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that switches', () =>
+  await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that hides lines', () =>
     chart(console_),
   );
   await t.test(
@@ -225,7 +225,7 @@ async function many(console_, t) {
   noProblems(console_);
 }
 
-test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (t) => {
+test('6: the plan next to the result has the numbers of EXPLAIN ANALYZE', async (t) => {
   const lines = ['a', 'b'].flatMap((host) =>
     Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`),
   );

@@ -21,7 +21,7 @@ const lines = [
 ].join('\n');
 const asked = /\/api\/v3\/query_sql/;
 
-test('rows become lines in the order of time, and a table with every column', () => {
+test('rows become lines in time order, and a table with every column', () => {
   const at = (second) => `2023-11-14T22:13:2${second}`;
   const rows = [
     { time: at(1), host: 'a', v: 2 },
@@ -45,7 +45,7 @@ test('rows become lines in the order of time, and a table with every column', ()
   assert.deepEqual(tableOfRows([]), { tables: [], errors: [] });
 });
 
-test('the words of SQL are found, whatever stands in quotes and comments', () => {
+test('the keywords of SQL are found, and quotes and comments are ignored', () => {
   const joined = 'SELECT * FROM Home h, "A ""b""" AS x JOIN iox.other ON true';
   assert.deepEqual(tablesIn(joined), ['home', 'A "b"', 'other']);
   const hidden = `SELECT 'FROM a', "FROM b" -- FROM c\n/* FROM d */ FROM e WHERE f = 1, g`;
@@ -64,7 +64,7 @@ test('the words of SQL are found, whatever stands in quotes and comments', () =>
 
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 
-test('the editor speaks SQL', built, async (t) => {
+test('the editor supports SQL', built, async (t) => {
   const console_ = await opened(t, { hash: null, options: { sql: sqlConfiguration }, acceptDownloads: true });
   if (!console_) return;
   const { go, page, server } = console_;
@@ -74,12 +74,12 @@ test('the editor speaks SQL', built, async (t) => {
   await page.locator('.query .cm-content').waitFor();
   await page.getByRole('button', { name: 'SQL', exact: true }).click();
   await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
-  await t.test('it colours, and completes from the schema and from the server', () => editing(console_));
-  await t.test('a result is exact as a table, and is a link, a CSV and a file of Parquet', () => results(console_));
-  await t.test('the rows are drawn, a line for each set of texts', () => drawing(console_));
-  await t.test('a range takes the place of $timeFilter, or it is said that it has none', () => ranges(console_));
-  await t.test('an error is shown, and where it is', () => errors(console_));
-  await t.test('the plan, the tail, the history and the explorer are those of SQL', () => others(console_));
+  await t.test('it highlights, and completes from the schema and from the server', () => editing(console_));
+  await t.test('a result is an exact table, a link, a CSV file and a Parquet file', () => results(console_));
+  await t.test('the chart has a line for each combination of texts', () => drawing(console_));
+  await t.test('a time range replaces $timeFilter, or a notice says that the query does not contain it', () => ranges(console_));
+  await t.test('an error is shown with its position', () => errors(console_));
+  await t.test('the plan, the live tail, the history and the explorer work for SQL', () => others(console_));
 });
 
 const cells = (page) =>
@@ -258,7 +258,7 @@ async function others(console_) {
   noProblems(console_, 'status of 400');
 }
 
-test('without SQL the page says how to have it', async (t) => {
+test('without SQL the page explains how to add it', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { go, page, server } = console_;

@@ -58,7 +58,7 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
   noProblems(console_);
 });
 
-test('9: the address shows the same to somebody else, and never has the token', async (t) => {
+test('9: the address shows the same to another person, and never contains the token', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
   const { context, page, server, go } = console_;

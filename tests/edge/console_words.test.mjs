@@ -82,7 +82,7 @@ const unlimited = [
   ["SELECT x FROM m WHERE a = '$timeFilter'", "SELECT x FROM m WHERE a = '$timeFilter'"],
 ];
 
-test('a time range joins the outermost condition of each SELECT', () => {
+test('a time range is added to the outermost condition of each SELECT', () => {
   for (const [text, expected] of narrowed) assert.equal(withRange(text, limits), expected);
   for (const [text, expected] of unlimited) assert.equal(withRange(text, null), expected);
   assert.deepEqual(bounds('1h', 7_200_000), { from_ms: 3_600_000, to_ms: 7_200_000 });
@@ -91,7 +91,7 @@ test('a time range joins the outermost condition of each SELECT', () => {
     assert.equal(bounds(wrong, 0), null);
 });
 
-test('statements are told apart, and what they may do', () => {
+test('statements are split, and classified as reading or writing', () => {
   assert.deepEqual(
     statements("SELECT ';' FROM m ; -- ; \n ;SHOW TAG KEYS").map(({ from, to }) => [from, to]),
     [
@@ -120,7 +120,7 @@ test('statements are told apart, and what they may do', () => {
   ]);
 });
 
-test('what may come next depends on the place', () => {
+test('completions depend on the position', () => {
   const place = (text) => {
     const { place: word, measurement, tag } = placeIn(text);
     return [word, measurement, tag];
@@ -134,7 +134,7 @@ test('what may come next depends on the place', () => {
   assert.deepEqual(place('SELECT x FROM m; SHOW TAG KEYS ON '), ['databases', null, undefined]);
 });
 
-test('no digit is lost, whatever stands around it', () => {
+test('no digit is lost, whatever surrounds it', () => {
   const text =
     '{"a":[9007199254740993,-9223372036854775808,1.5,"a\\"12345678901234567,",0],"b": 18446744073709551615}';
   assert.deepEqual(parseExact(text), {
@@ -169,7 +169,7 @@ test('rows sort by value: integers beyond doubles, times with any fraction, null
   );
 });
 
-test('thinning keeps the least and the greatest value of each slice', () => {
+test('thinning keeps the minimum and the maximum of each slice', () => {
   const count = 100_000;
   const values = Array.from({ length: count }, (_, i) => [
     i * 1000,

@@ -21,16 +21,16 @@ test('2: writing', async (t) => {
   if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
   await console_.go(hashOf({ view: 'write', db: 'demo' }));
-  await t.test('2: lines are checked as one types, and written; the answer is shown as it is', () =>
+  await t.test('2: lines are checked during typing and written, and the response is shown unchanged', () =>
     typing(console_),
   );
-  await t.test('2: a database that is not there is made to last, and the page says so', () =>
+  await t.test('2: a missing database is created permanently, and the page says so', () =>
     making(console_),
   );
-  await t.test('2: times of another unit are told before they are stored in 1970', () =>
+  await t.test('2: times in the wrong unit are reported before they are stored in 1970', () =>
     mistaking(console_),
   );
-  await t.test('2: files are unpacked, sent in batches, held, and sent again', () =>
+  await t.test('2: files are decompressed, sent in batches, paused, and sent again', () =>
     uploading(console_),
   );
 });

@@ -23,7 +23,7 @@ async function sums(server, lastS) {
   }
 }
 
-test('a continuous query runs from the alarm and catches up after a kill', { timeout: 180_000 }, async (t) => {
+test('a continuous query is run by the alarm and catches up after a kill', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE db WITH DURATION INF');
   // Two points per second for the next minutes. The clock alone decides which windows are due.

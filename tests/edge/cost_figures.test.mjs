@@ -44,7 +44,7 @@ function agent(days, activeMs) {
   };
 }
 
-test('the prices are those of the table', () => {
+test('the prices are the same as in the table', () => {
   const names = {
     ...billed,
     worker_cpu_ms: 'CPU time of the Worker and of objects, ms',
@@ -59,7 +59,7 @@ test('the prices are those of the table', () => {
   }
 });
 
-test('a month of an agent', () => {
+test('the costs of an agent for a month', () => {
   const [least, most] = [assumed.active_ms.least, assumed.active_ms.most].map((ms) => agent(monthDays, ms));
   const range = (one, other) => (one === other ? one : `${one} to ${other}`);
   for (const [name, what] of Object.entries(billed)) {
@@ -77,7 +77,7 @@ test('a month of an agent', () => {
   assert.ok(readme.includes(`| one Telegraf agent, every 10 seconds | $${prices.plan_dollars_per_month} a month`), 'README.md');
 });
 
-test('the agents that the free plan holds', () => {
+test('the number of agents that fit into the free plan', () => {
   const day = agent(1, assumed.active_ms.most);
   for (const [name, what] of Object.entries(billed)) has(`| ${what} | ${count(day[name])} | ${count(free[name])} |`);
   const agents = Math.min(...Object.keys(billed).map((name) => Math.floor(free[name] / day[name])));

@@ -68,7 +68,7 @@ const series = [
   shard('plant', [500_000_000, 1, 1, 5, 1]),
 ];
 
-test('the platform counts by namespace, and only those of the Worker are billed to it', async (t) => {
+test('the platform counts by namespace, and only the namespaces of the Worker are billed to it', async (t) => {
   const seen = [];
   const url = await standIn(t, analytics(seen));
   const dates = lastDates(2, Date.parse('2026-11-26T14:00:00Z'));
@@ -87,13 +87,13 @@ test('the platform counts by namespace, and only those of the Worker are billed 
   close(priceOfMonth(prices, [{ ...second, rows_written: 10_000_000 }]), 5 + 250);
 });
 
-test('a token without the permission gets a sentence', async (t) => {
+test('a token without the permission gets a readable error', async (t) => {
   const url = await standIn(t, analytics([]));
   const from = { url, token: 'another', account: 'an-account', script: 'tidemark' };
   await assert.rejects(platformDays(from, ['2026-11-25']), /rejected the request: not authorized for that account\. CLOUDFLARE_API_TOKEN needs .*Account Analytics/);
 });
 
-test('the console has the prices of the table', () => {
+test('the console has the same prices as the table', () => {
   const card = readFileSync(at('www', 'explorer', 'card.js'), 'utf8');
   const [, shown] = /const prices = \{ (.*) \};/.exec(card);
   const price = (name) => priceOf(prices[name], 1);
@@ -115,7 +115,7 @@ test('the deployment counts by database', async () => {
   ]);
 });
 
-test('the program prints both, and says what is missing', async (t) => {
+test('the program prints both, and names missing numbers', async (t) => {
   const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
   const seen = [];
   const api = await standIn(t, analytics(seen));

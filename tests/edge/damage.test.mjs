@@ -52,7 +52,7 @@ const kinds = [
   { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL slot 1/ },
 ];
 
-test('one flipped byte in each kind of row is named, and hurts only who needs it', async (t) => {
+test('a flipped byte in each kind of row is reported, and affects only requests that need the row', async (t) => {
   const it = await begin(t);
   const { server } = it;
   const rows = (first) => Array.from({ length: 30 }, (_, i) => [first + i, i * i]);
@@ -101,7 +101,7 @@ test('one flipped byte in each kind of row is named, and hurts only who needs it
   }
 });
 
-test('a torn SQLite log is some prefix of what was committed', async (t) => {
+test('a truncated SQLite log gives a prefix of the committed transactions', async (t) => {
   const it = await begin(t);
   const { server } = it;
   const batches = 40;

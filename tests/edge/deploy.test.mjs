@@ -78,7 +78,7 @@ function deployed(its, api, words, { env = {}, keys = null } = {}) {
 const uploads = ({ calls }) => calls.filter((call) => /^PUT .*scripts\/[\w-]+$|^POST .*versions$/.test(call));
 const bindingOf = (api, name, binding) => api.scripts.get(name).bindings.find((one) => one.name === binding);
 
-test('the first version has its secret, and the next ones keep what the dashboard set', async (t) => {
+test('the first version has its secret, and later ones keep the settings of the dashboard', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
@@ -103,7 +103,7 @@ test('the first version has its secret, and the next ones keep what the dashboar
   assert.equal(api.scripts.get('tidemark').isWorkersDev, false);
 });
 
-test('without a terminal everything that is missing is named before an upload', async (t) => {
+test('without a terminal all missing settings are named before the upload', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t)];
   const refused = async (pattern, env) => {
     const { code, text } = await deployed(its, api, [], { env });
@@ -119,7 +119,7 @@ test('without a terminal everything that is missing is named before an upload', 
   await refused(/^This account has no workers\.dev subdomain \(10007\): /m, { CLOUDFLARE_ACCOUNT_ID: 'an-account' });
 });
 
-test('at a terminal the account is asked for, wrangler registers a subdomain, and a token is made', async (t) => {
+test('at a terminal the program asks for the account, wrangler registers a subdomain, and a token is created', async (t) => {
   if (!has(t, 'script')) return;
   const [api, its] = [await cloudflareAccount(t), await place(t)];
   api.accounts.unshift({ id: 'another', name: 'theirs' });
@@ -137,7 +137,7 @@ test('at a terminal the account is asked for, wrangler registers a subdomain, an
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, made, text);
 });
 
-test('each error of the platform has its next step', async (t) => {
+test('each error of the platform comes with the next step', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   for (const [code, step] of [
     [10_027, /^tidemark-sql is larger than the account's plan allows \(10027\): .*--without-sql/m],
@@ -151,7 +151,7 @@ test('each error of the platform has its next step', async (t) => {
   }
 });
 
-test('the free plan gets no limits, smaller shards and no SQL; a paid plan later gets its own sizes', async (t) => {
+test('the free plan has no configured limits, smaller shards and no SQL; a later paid plan gets its own sizes', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
   const first = await deployed(its, api, []);
@@ -173,7 +173,7 @@ test('the free plan gets no limits, smaller shards and no SQL; a paid plan later
   assert.deepEqual(sizes(), ['4000000000', '500000000', '10000'], 'the value that was set by hand stays');
 });
 
-test('an upgrade is gradual, keeps its configuration, and goes back', async (t) => {
+test('an upgrade is gradual, keeps its configuration, and can be rolled back', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   const must = async (...words) => {
     const { code, text } = await deployed(its, api, words);
@@ -200,7 +200,7 @@ test('an upgrade is gradual, keeps its configuration, and goes back', async (t) 
   assert.deepEqual(shares(), { 1: 100 });
 });
 
-test('a file configures environments, none of which touches another', async (t) => {
+test('a file configures environments, which do not affect each other', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   const file = join(its.folder, 'tidemark.deploy.json');
   const write = (value) => writeFileSync(file, JSON.stringify(value));
@@ -238,7 +238,7 @@ test('a file configures environments, none of which touches another', async (t) 
   }
 });
 
-test('a deployment has a location and a jurisdiction, which does not change', async (t) => {
+test('a deployment has a location and a fixed jurisdiction', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: false })];
   const file = join(its.folder, 'tidemark.deploy.json');
   writeFileSync(file, JSON.stringify({ location: 'weur', jurisdiction: 'eu', environments: { us: { jurisdiction: 'us' } } }));
@@ -284,7 +284,7 @@ test('the Catalog is an object of the jurisdiction, and its first call has the l
   assert.deepEqual(asked, [['eu:catalog', 'weur'], ['an-id', undefined]]);
 });
 
-test('the sizes of the free plan leave room for a merge', () => {
+test('the sizes of the free plan leave space for a merge', () => {
   const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('crates', 'engine', 'src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
   const [split, full] = [planSettings.free.SHARD_SPLIT_BYTES, planSettings.free.SHARD_FULL_BYTES].map(Number);
   assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);

@@ -59,7 +59,7 @@ function paste(text, { cwd, env }) {
   });
 }
 
-test('every block of the documents does what it says', async (t) => {
+test('every code block of the documents works as described', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
   const cwd = desk(t);
@@ -140,7 +140,7 @@ function sameForm(found, shown) {
   for (const [key, value] of Object.entries(found)) sameForm(value, shown[key]);
 }
 
-test('no document tells a command that Node 20 refuses', () => {
+test('no document contains a command that Node 20 rejects', () => {
   for (const page of pages) {
     // wrangler needs a newer Node, which `npm run wrangler` provides.
     assert.doesNotMatch(readFileSync(at(page), 'utf8'), /npx wrangler|^\s*wrangler /m, page);

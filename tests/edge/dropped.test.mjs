@@ -30,7 +30,7 @@ function stored(server, kind, words, kept = new Set()) {
   return { bytes, words: words.filter((word) => contents.some((content) => content.includes(word))) };
 }
 
-test('the storage of a dropped policy and a dropped database is really gone', async (t) => {
+test('the storage of a dropped policy and of a dropped database is deleted', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '2' });
   const { server } = it;
   await server.query('CREATE DATABASE doomed');

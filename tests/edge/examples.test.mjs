@@ -66,7 +66,7 @@ const elsewhere = {
   telegraf: 'examples.test.mjs',
 };
 
-test('every example is run by a test, and listed', () => {
+test('every example is listed and run by a test', () => {
   const list = readFileSync(at('examples', 'README.md'), 'utf8');
   for (const folder of readdirSync(at('examples'), { withFileTypes: true }).filter((one) => one.isDirectory())) {
     if (folder.name in elsewhere) {
@@ -82,7 +82,7 @@ test('every example is run by a test, and listed', () => {
   }
 });
 
-test('the examples do what they say', async (t) => {
+test('the examples work as described', async (t) => {
   // Metrics that only a single isolate can count are shown as well.
   const vars = { COUNT_DURATIONS: 'true' };
   const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
@@ -112,7 +112,7 @@ test('the examples do what they say', async (t) => {
   const given = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
   await server.query('DROP DATABASE demo');
   for (const name of ['telegraf.conf', 'telegraf_v1.conf']) {
-    await t.test(`telegraf/${name}, acted out`, async () => {
+    await t.test(`telegraf/${name}, simulated`, async () => {
       const output = telegrafOutput(readFileSync(at('examples', 'telegraf', name), 'utf8'), given);
       await server.query('DROP DATABASE telegraf');
       output.buffer = [`cpu,file=${name} usage_idle=90 ${now}000000000`];
@@ -122,7 +122,7 @@ test('the examples do what they say', async (t) => {
       assert.deepEqual(await server.rows(q, { db: 'telegraf', epoch: 's' }), [[now, 90]]);
     });
   }
-  await t.test('grafana/tidemark.yaml, acted out', async () => {
+  await t.test('grafana/tidemark.yaml, simulated', async () => {
     const ask = grafanaAsks(readFileSync(at('examples', 'grafana', 'tidemark.yaml'), 'utf8'), given);
     assert.deepEqual((await ask('SHOW MEASUREMENTS'))[0].values, [['cpu']]);
     const [before, written, after] = [-10, 0, 10].map((s) => (now + s) * 1_000);
@@ -155,12 +155,12 @@ test('the examples do what they say', async (t) => {
     }
   });
   const skip = !hasSql() && 'SQL is not built: npm run sql';
-  await t.test('grafana/tidemark_sql.yaml, acted out', { skip }, async (one) => {
+  await t.test('grafana/tidemark_sql.yaml, simulated', { skip }, async (one) => {
     const place = { FLIGHT_URL: `http://127.0.0.1:${port}`, TIDEMARK_TOKEN: token };
     const { address, calls } = grafanaAsksSql(readFileSync(at('examples', 'grafana', 'tidemark_sql.yaml'), 'utf8'), place);
     await replay(grpcClient(one, address), callsOf(calls), token);
   });
-  await t.test('jdbc/Query.java, acted out', { skip }, async (one) => {
+  await t.test('jdbc/Query.java, simulated', { skip }, async (one) => {
     if (!has(one, 'java', ['-version'])) return;
     await server.query('CREATE DATABASE demo');
     await server.mustWrite(tideLines, { db: 'demo' });
@@ -173,7 +173,7 @@ test('the examples do what they say', async (t) => {
     await replay(grpcClient(one, address), callsOf(calls), token);
     await server.query('DROP DATABASE demo');
   });
-  await t.test('prometheus/prometheus.yml, acted out', async () => {
+  await t.test('prometheus/prometheus.yml, simulated', async () => {
     await server.query('CREATE DATABASE "a b"');
     const settings = readFileSync(at('examples', 'prometheus', 'prometheus.yml'), 'utf8');
     const scraped = await prometheusScrapes(settings, { url: server.url, token });
@@ -183,7 +183,7 @@ test('the examples do what they say', async (t) => {
     assert.match(scraped[`${host}/telegraf`], written);
     assert.ok(Object.values(scraped).every((text) => text.endsWith('# EOF\n')));
   });
-  await t.test('grafana/dashboard.json asks for what is scraped', async () => {
+  await t.test('grafana/dashboard.json queries only scraped metrics', async () => {
     const limits = { db: 'telegraf', points_per_minute: 1000 };
     const headers = { 'Content-Type': 'application/json' };
     const init = { method: 'POST', headers, body: JSON.stringify(limits) };

@@ -34,7 +34,7 @@ async function compactions(server) {
   return answer.results[0].series.map(count).reduce((sum, n) => sum + n, 0);
 }
 
-test('a write, a flush and a compaction that die at any storage step lose and double nothing', async (t) => {
+test('a write, a flush and a compaction that fail at any storage step lose and duplicate nothing', async (t) => {
   const it = await begin(t);
   let value = 0;
   const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
@@ -76,7 +76,7 @@ test('a write, a flush and a compaction that die at any storage step lose and do
 /** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
-test('storage that is full at any size refuses whole batches and goes on when there is room', async (t) => {
+test('full storage of any size rejects complete batches and works again when there is space', async (t) => {
   const it = await begin(t);
   assert.ok(await it.write([[0, 1]]));
   let time = 1;
@@ -108,7 +108,7 @@ test('storage that is full at any size refuses whole batches and goes on when th
   await it.check('after a drop');
 });
 
-test('an alarm that cannot be set takes no answer with it, and the next event sets it', async (t) => {
+test('an alarm that cannot be set fails no request, and the next event sets it', async (t) => {
   const it = await begin(t);
   await it.hook({ refusesAlarms: true });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -119,7 +119,7 @@ test('an alarm that cannot be set takes no answer with it, and the next event se
   assert.equal((await it.hook({ armed: true })).unarmed, 0);
 });
 
-test('objects evicted between any two requests answer as if they had never been', async (t) => {
+test('objects that were evicted between requests respond as before', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '3' });
   const kinds = ['Shard', 'Database', 'Catalog'];
   let evicted = 0;
@@ -138,7 +138,7 @@ test('objects evicted between any two requests answer as if they had never been'
   t.diagnostic(`${evicted} evictions`);
 });
 
-test('a module that panicked gets a new memory, and every object goes on from its storage', async (t) => {
+test('after a panic the module gets a new memory, and every object continues from its storage', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '3' });
   const { memories: first } = await it.hook();
   for (let round = 0; round < 6; round++) {
@@ -192,7 +192,7 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   await it.check('after the backlog drained');
 });
 
-test('with a lost Catalog what is known goes on, /health warns, and it is found again', async (t) => {
+test('without the Catalog known databases still work, /health warns, and the Catalog is used again later', async (t) => {
   const it = await begin(t);
   const health = async () => {
     const response = await it.server.fetch('/health');

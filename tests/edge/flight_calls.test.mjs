@@ -157,7 +157,7 @@ test('connections to the server are used again', async (t) => {
   }
 });
 
-test('one session of HTTP/2 is for as many calls as the server takes', async (t) => {
+test('one HTTP/2 session carries as many calls as the server allows', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 5 } });
   let connections = 0;
@@ -175,7 +175,7 @@ test('one session of HTTP/2 is for as many calls as the server takes', async (t)
   assert.equal(server.calls.length, 20);
 });
 
-test('the client comes by TLS, and the path of --to goes before that of a call', async (t) => {
+test('the client uses TLS, and the path of --to precedes the path of a call', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const tls = certificate(t);
   const server = await grpcWebServer(t);

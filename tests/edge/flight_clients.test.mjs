@@ -169,24 +169,24 @@ async function page(t, host) {
 
 const chromiumProgram = '/usr/bin/chromium';
 
-test('every client of Flight, through every case', built, async (t) => {
+test('every Flight client, with every case', built, async (t) => {
   const host = await staticHost(t, at('examples', 'page'));
   const { server, port, other, events } = await served(t, { origin: new URL(host.url).origin });
   const what = { port, http: Number(new URL(server.url).port), token, other, database: 'd', time };
 
-  await t.test('@influxdata/influxdb3-client by gRPC', async () => {
+  await t.test('@influxdata/influxdb3-client over gRPC', async () => {
     const made = (secret, more) => new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token: secret, ...more });
     judge('gRPC', await casesOf(made, { token, other }), ofJavaScript);
   });
 
-  await t.test('its build for pages in Node, by gRPC-Web, straight to the server', async () => {
+  await t.test('its browser build in Node, over gRPC-Web, directly to the server', async () => {
     const file = at('node_modules', '@influxdata', 'influxdb3-client', 'dist', 'index.browser.mjs');
     const { InfluxDBClient: OfPages, setLogger: quiet } = await import(file);
     quiet({ error() {}, warn() {} });
     judge('gRPC-Web', await casesOf((secret, more) => new OfPages({ host: server.url, token: secret, ...more }), { token, other }), ofJavaScript);
   });
 
-  await t.test('the same in a page of Chromium, of another origin', async (one) => {
+  await t.test('the same in a page of Chromium from another origin', async (one) => {
     if (!has(one, chromiumProgram)) return;
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
@@ -202,7 +202,7 @@ test('every client of Flight, through every case', built, async (t) => {
   await t.test('Python', async (python) => {
     if (!(await hasPythonClients(python))) return;
     for (const [name, act] of Object.entries({ influxdb3, pyarrow, adbc, dbapi })) {
-      await python.test(`${name}, what it has of its own`, () => act(what));
+      await python.test(`${name}, its own features`, () => act(what));
     }
     for (const [client, different] of Object.entries(pythonClients)) {
       await python.test(`${client}, every case`, async (one) => {
@@ -215,6 +215,6 @@ test('every client of Flight, through every case', built, async (t) => {
         judge(client, seen, different);
       });
     }
-    await python.test('a server that is away for a while', (one) => restart(one, { server, what, port }));
+    await python.test('a server that is temporarily down', (one) => restart(one, { server, what, port }));
   });
 });

@@ -25,7 +25,7 @@ async function chain(t, { limits, ...about } = {}) {
   return { server, client, say, port, address, events, transcoder };
 }
 
-test('each status of HTTP is one of gRPC, with the text of the server', async (t) => {
+test('each HTTP status becomes a gRPC status with the text of the server', async (t) => {
   const { say } = await chain(t);
   const codes = {
     400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 12, 429: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 507: 8,
@@ -54,7 +54,7 @@ test('each status of HTTP is one of gRPC, with the text of the server', async (t
   assert.deepEqual([told.code, told.details], [8, 'of gRPC']);
 });
 
-test('a status in the headers is the whole answer', async (t) => {
+test('a status in the headers is the complete response', async (t) => {
   const { say } = await chain(t);
   const type = { 'content-type': 'application/grpc-web+proto' };
   const failed = await say({ headers: { ...type, 'grpc-status': '5', 'grpc-message': 'not%20here%21', 'why-bin': base64('why') } });
@@ -67,7 +67,7 @@ test('a status in the headers is the whole answer', async (t) => {
   assert.equal((await say({ headers: { ...type, 'grpc-status': 'fine' } })).code, 2);
 });
 
-test('trailers are read as servers write them', async (t) => {
+test('trailers are read in all the forms that servers send', async (t) => {
   const { say } = await chain(t);
   const ended = (text) => say({ body: base64(frame(Buffer.from(text), 0x80)) });
   const fine = await ended('grpc-status:0\r\ngrpc-message:\r\n');
@@ -81,7 +81,7 @@ test('trailers are read as servers write them', async (t) => {
   assert.deepEqual([(await ended('')).code, (await ended('x: 1\r\n')).code, (await ended('grpc-status: -1\r\n')).code], [2, 2, 2]);
 });
 
-test('an answer that was cut anywhere is DataLoss, however it was cut', async (t) => {
+test('a truncated response is DataLoss, wherever and however it was cut', async (t) => {
   const whole = Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two')), trailerFrame({ 'grpc-status': 0 })]);
   const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
   for (const kind of kinds) {
@@ -103,7 +103,7 @@ test('an answer that was cut anywhere is DataLoss, however it was cut', async (t
   }
 });
 
-test('frames pass whole, however the pieces are cut', () => {
+test('frames arrive complete, however the pieces are cut', () => {
   const bytes = (count) => Buffer.from(Array.from({ length: count }, (_, n) => n % 251));
   const messages = Buffer.concat([0, 1, 5, 300, 0, 70_000].map((count) => frame(bytes(count))));
   const trailers = trailerFrame({ 'grpc-status': 0, 'x-long': 'x'.repeat(500) });
@@ -122,7 +122,7 @@ test('frames pass whole, however the pieces are cut', () => {
   assert.equal(open.isBetween, false);
 });
 
-test('what is no gRPC-Web is no answer', async (t) => {
+test('a response that is not gRPC-Web is an error', async (t) => {
   const { say, client, port } = await chain(t, { limits: { trailerBytesMax: 100 } });
   const type = { 'content-type': 'application/grpc-web+proto' };
   const page = await say({ headers: { 'content-type': 'text/html' }, body: base64('<html>Sign in</html>') });
@@ -154,7 +154,7 @@ test('what is no gRPC-Web is no answer', async (t) => {
   assert.equal((await client.ask('Count', Buffer.from('after all that'))).code, 0);
 });
 
-test('a deadline is passed on, and held here too', async (t) => {
+test('a deadline is forwarded, and also enforced here', async (t) => {
   const { server, port, client, events } = await chain(t, { limits: { lingerMs: 2_000 } });
   const held = await rawCall(t, port, { headers: { ':path': '/test.Stand/Wait', 'grpc-timeout': '100m' }, isOpen: true });
   assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline of 100 ms has passed']);
@@ -219,7 +219,7 @@ test('a call that is cancelled is cancelled at the server', async (t) => {
   }
 });
 
-test('a server that is down is Unavailable, and one that comes back answers', async (t) => {
+test('a server that is down is Unavailable, and calls succeed when it is back', async (t) => {
   const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
   for (const kind of kinds) {
     const { server, client } = await chain(t, kind);

@@ -12,7 +12,7 @@ import { has } from './harness.mjs';
 
 const json = (value) => Buffer.from(JSON.stringify(value));
 
-test('calls and connections beyond their limits are refused, and there is room again afterwards', async (t) => {
+test('calls and connections beyond their limits are rejected, and accepted again afterwards', async (t) => {
   const server = await grpcWebServer(t);
   const limits = { callsMax: 3, connectionsMax: 2, callsPerConnectionMax: 2 };
   const { address, port } = await transcoding(t, server.url, { limits });
@@ -35,7 +35,7 @@ test('calls and connections beyond their limits are refused, and there is room a
   assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
 });
 
-test('headers beyond their limit do not arrive, either way', async (t) => {
+test('headers beyond their limit are rejected in both directions', async (t) => {
   const server = await grpcWebServer(t);
   const { address, port } = await transcoding(t, server.url, { limits: { headerBytesMax: 4_096 } });
   // HTTP/2 counts names, values and 32 bytes per header.
@@ -85,7 +85,7 @@ async function wire(t, to) {
   return { port: server.address().port, hush };
 }
 
-test('a client that is gone without a word is found out, and its call ends at the server', async (t) => {
+test('a client that vanishes is detected, and its call ends at the server', async (t) => {
   const server = await grpcWebServer(t);
   const { port, events } = await transcoding(t, server.url, { limits: { pingMs: 50, pingAnswerMs: 200 } });
   const middle = await wire(t, port);
@@ -105,7 +105,7 @@ test('a client that is gone without a word is found out, and its call ends at th
   await once(mute, 'close');
 });
 
-test('a server that computes for long without a word is waited for, whoever keeps the connections alive', async (t) => {
+test('a slow server that sends nothing is waited for, whichever side keeps the connections alive', async (t) => {
   const tls = has(t, 'openssl', ['version']) && certificate(t);
   for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
     const server = await grpcWebServer(t, about);
@@ -126,7 +126,7 @@ test('a server that computes for long without a word is waited for, whoever keep
   }
 });
 
-test('a server that is gone without a word is found out, and its calls fail', async (t) => {
+test('a server that vanishes is detected, and its calls fail', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
   const middle = await wire(t, server.url.port);
@@ -144,7 +144,7 @@ test('a server that is gone without a word is found out, and its calls fail', as
   assert.deepEqual([late.code, late.details], [14, 'the server does not respond (no connection within 200 ms (connectMs))']);
 });
 
-test('calls that are under way end well when it stops, and those that do not are ended', async (t) => {
+test('on a stop, running calls may complete, and those that take too long are ended', async (t) => {
   const server = await grpcWebServer(t);
   const { address, port, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 300, lingerMs: 200 } });
   const client = grpcClient(t, address);
@@ -167,14 +167,14 @@ test('calls that are under way end well when it stops, and those that do not are
   assert.equal(server.calls[1].isGone, true);
 });
 
-test('clients that are connected and ask nothing do not keep it from stopping', { timeout: 30_000 }, async (t) => {
+test('idle connections do not delay a stop', { timeout: 30_000 }, async (t) => {
   const server = await grpcWebServer(t);
   const { address, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 60_000 } });
   assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
   await transcoder.stop();
 });
 
-test('a client that reads nothing gives way to its deadline, and to a stop', async (t) => {
+test('a call whose client reads nothing ends at its deadline, and on a stop', async (t) => {
   const server = await grpcWebServer(t);
   const { port, events, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 100, lingerMs: 100 } });
   const timed = openCall(t, port, 'Many', { headers: { 'grpc-timeout': '200m' } });

@@ -44,7 +44,7 @@ async function measured(t, protocol) {
 }
 
 for (const protocol of ['http/1.1', 'h2']) {
-  test(`streams that nobody reads, over ${protocol}`, { timeout: 300_000 }, async (t) => {
+  test(`unread streams, over ${protocol}`, { timeout: 300_000 }, async (t) => {
     if (!existsSync('/proc/self/status')) return t.skip('there is no /proc');
     if (protocol === 'h2' && !has(t, 'openssl', ['version'])) return;
     const { server, program, client, grown } = await measured(t, protocol);

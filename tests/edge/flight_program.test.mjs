@@ -22,7 +22,7 @@ function ranOut(words, env = {}) {
   });
 }
 
-test('what it cannot do it says in a sentence', async (t) => {
+test('errors are reported in one sentence', async (t) => {
   const taken = createServer();
   await new Promise((resolve) => taken.listen(0, '127.0.0.1', resolve));
   t.after(() => taken.close());
@@ -46,7 +46,7 @@ test('what it cannot do it says in a sentence', async (t) => {
   assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen HOST:PORT] [--to URL] …\n')], [0, true]);
 });
 
-test('its log has a line for each call, without what belongs to who calls, and SIGTERM ends it when calls have ended', async (t) => {
+test('its log has a line for each call without data of the caller, and SIGTERM ends it after the calls have ended', async (t) => {
   const server = await grpcWebServer(t);
   const program = await flightProgram(t, server.url.href);
   const client = grpcClient(t, program.address);
@@ -71,7 +71,7 @@ test('its log has a line for each call, without what belongs to who calls, and S
   assert.ok(!JSON.stringify(events).includes('a-secret'));
 });
 
-test('of the calls it logs what LOG_REQUESTS says', async (t) => {
+test('it logs the calls that LOG_REQUESTS selects', async (t) => {
   const server = await grpcWebServer(t);
   for (const [chosen, logged] of [['errors', [9]], ['none', []]]) {
     const program = await flightProgram(t, server.url.href, { env: { LOG_REQUESTS: chosen } });
@@ -85,7 +85,7 @@ test('of the calls it logs what LOG_REQUESTS says', async (t) => {
   }
 });
 
-test('it speaks TLS to both sides, and trusts whom it is told to', async (t) => {
+test('it uses TLS on both sides, and trusts the given certificates', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const tls = certificate(t);
   const server = await grpcWebServer(t, { protocol: 'h2', tls });

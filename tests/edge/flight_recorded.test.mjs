@@ -84,7 +84,7 @@ async function casesOf(client, calls, other) {
   };
 }
 
-test('calls of clients that are not run here', built, async (t) => {
+test('recorded calls of clients that are not run here', built, async (t) => {
   const { port } = await served(t, { hasMillion: false });
   for (const [name, calls] of Object.entries(clients)) {
     await t.test(name, async (one) => {
@@ -94,12 +94,12 @@ test('calls of clients that are not run here', built, async (t) => {
   }
 });
 
-test('every case, as clients ask that are not run here', built, async (t) => {
+test('every case, with the recorded calls of such clients', built, async (t) => {
   const { server, port, other } = await served(t);
   for (const [name, calls] of Object.entries(clients)) {
     await t.test(name, async (one) => judge(name, await casesOf(grpcClient(one, `127.0.0.1:${port}`), calls, other)));
   }
-  await t.test('a server that is away for a while', async (one) => {
+  await t.test('a server that is temporarily down', async (one) => {
     const seen = Object.fromEntries(files.map((name) => [name, []]));
     const asking = files.map((name) => [name, grpcClient(one, `127.0.0.1:${port}`)]);
     const all = async () => {

@@ -68,7 +68,7 @@ test("arrow-rs' client of Flight SQL", options, async (t) => {
   if (!(await compiled(t))) return;
   const { server, port, other } = await served(t);
   await t.test('every case', async () => judge('arrow-rs', await asked('cases', port, other), ofRust));
-  await t.test('a server that is away for a while', async (one) => {
+  await t.test('a server that is temporarily down', async (one) => {
     const child = spawn(program, ['restarted', String(port), token, other], { stdio: ['pipe', 'pipe', 'inherit'] });
     one.after(() => child.kill('SIGKILL'));
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();

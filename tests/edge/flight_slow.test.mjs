@@ -33,7 +33,7 @@ function slow(rows) {
   return `SELECT count(${hashed}) AS n FROM generate_series(1, ${rows})`;
 }
 
-test('a statement that computes for more than 30 s without a row is waited for', options, async (t) => {
+test('the client waits for a statement that returns no row for more than 30 s', options, async (t) => {
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE d');
   const { address, events } = await flightProgram(t, server.url);

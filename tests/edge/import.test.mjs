@@ -74,7 +74,7 @@ function passOn(t, server, look) {
   });
 }
 
-test('an import that was killed goes on, plain and gzip', async (t) => {
+test('a killed import is continued, plain and gzip', async (t) => {
   const server = await tidemark(t);
   const folder = folderOf(t);
   for (const [name, bytes] of [['plain.txt', file], ['packed.txt.gz', gzipSync(file)]]) {
@@ -111,7 +111,7 @@ test('an import that was killed goes on, plain and gzip', async (t) => {
   }
 });
 
-test('rejected lines are said, and fail the import without stopping it', async (t) => {
+test('rejected lines are reported, and fail the import without stopping it', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'bad.txt');
   const dml = ['# DDL', 'CREATE DATABASE d', '# DML', '# CONTEXT-DATABASE: d', 'm v=1 1', 'm v= 2'];
@@ -126,7 +126,7 @@ test('rejected lines are said, and fail the import without stopping it', async (
   assert.deepEqual(await server.rows('SELECT sum(v) FROM m', { db: 'd', epoch: 's' }), [[0, 4]]);
 });
 
-test('an export is packed for whoever accepts that, and can be imported', async (t) => {
+test('an export is compressed for clients that accept it, and can be imported', async (t) => {
   const server = await tidemark(t, { vars: { AUTO_CREATE_RETENTION: 'none' } });
   await server.mustWrite('m,k=\\ x v=1i,s="a \\"b\\"",f=1.5,t=true 1700000000000000001', { db: 'a' });
   const asking = { headers: { 'Accept-Encoding': 'gzip' } };
@@ -143,7 +143,7 @@ test('an export is packed for whoever accepts that, and can be imported', async 
   assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
 });
 
-test('an export that breaks off is cut, not ended', async (t) => {
+test('an interrupted export is truncated and has no end mark', async (t) => {
   // The second of two measurements is rejected after much of the first was sent. The first is
   // larger than the buffers in transit, because buffered data is lost when the response is aborted.
   const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
@@ -162,7 +162,7 @@ test('an export that breaks off is cut, not ended', async (t) => {
   assert.doesNotMatch(text, /^more/m);
 });
 
-test('export, drop, import: the same answers, however old the points are', async (t) => {
+test('export, drop, import: the same results, however old the points are', async (t) => {
   // A user's database has no retention limit. A database that a write creates would keep three
   // days.
   const server = await tidemark(t);
@@ -207,7 +207,7 @@ test('export, drop, import: the same answers, however old the points are', async
   assert.deepEqual(await answers(), before);
 });
 
-test('where lines go is said before: a policy that ends, a token that may not create', async (t) => {
+test('a warning precedes the import: a policy that expires, a token that may not create', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
@@ -224,7 +224,7 @@ test('where lines go is said before: a policy that ends, a token that may not cr
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['short']]);
 });
 
-test('--help teaches, and a call without its arguments does so too', async () => {
+test('--help explains the command, and so does a call without arguments', async () => {
   const program = [at('scripts', 'import.mjs'), '--help'];
   const { stdout } = await promisify(execFile)(process.execPath, program);
   for (const option of ['--url', '--path', '--database', '--precision', '--batch-lines', 'TIDEMARK_TOKEN']) {

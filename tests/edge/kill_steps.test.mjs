@@ -65,7 +65,7 @@ async function everyStep(it, { kind, stride = 1 }, prepare, work) {
   }
 }
 
-test('a server killed inside a flush and a compaction has what it acknowledged', { timeout: 300_000 }, async (t) => {
+test('a server that is killed during a flush and a compaction has all acknowledged points', { timeout: 300_000 }, async (t) => {
   const it = await begin(t);
   let value = 0;
   const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
@@ -81,7 +81,7 @@ test('a server killed inside a flush and a compaction has what it acknowledged',
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
-  test(`a server killed inside a split, at steps of its ${kind}, has what it acknowledged`, { timeout: 300_000 }, async (t) => {
+  test(`a server that is killed during a split, at steps of its ${kind}, has all acknowledged points`, { timeout: 300_000 }, async (t) => {
     const it = await begin(t, { SHARD_SPLIT_BYTES: '60000' });
     let time = 0;
     const count = 400;

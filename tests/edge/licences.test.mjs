@@ -17,7 +17,7 @@ const rules = {
 const source = 'registry+https://github.com/rust-lang/crates.io-index';
 const crate = (name, more) => ({ name, version: '1.0.0', license: 'MIT', source, dependencies: [], ...more });
 
-test('what a crate may ask for, be and come from is held', () => {
+test('the rules for licences, sources and versions of crates are enforced', () => {
   const good = [
     crate('old'),
     crate('old', { version: '2.0.0' }),
@@ -44,7 +44,7 @@ test('what a crate may ask for, be and come from is held', () => {
   assert.match(faultsOf(good.slice(2), rules, parse)[0], /skips old@1\.0\.0, which no crate uses/);
 });
 
-test('deny.toml says of every exception why', () => {
+test('deny.toml gives a reason for every exception', () => {
   const { bans } = toml(readFileSync(at('deny.toml'), 'utf8'));
   for (const { crate: name, reason } of bans.skip) assert.ok(reason?.length > 10, name);
 });

@@ -45,7 +45,7 @@ async function read(server, params, accept) {
   return { status: response.statusCode, bytes, end: end.toString('latin1') };
 }
 
-test('a result of any size streams in bounded memory', { timeout: 900_000 }, async (t) => {
+test('a result of any size is streamed in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
   /** Returns the megabytes of the only memory and asserts that they are below the limit. */
   const memory = async (what) => {

@@ -26,7 +26,7 @@ async function rows(ask, url, q) {
   return JSON.parse(text).results[0].series?.[0].values ?? [];
 }
 
-test('under Miniflare: writes, queries, evicted objects, and a folder that stays', async (t) => {
+test('under Miniflare: writes, queries, evicted objects, and a persistent folder', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-miniflare-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const options = { token, settings: { DEFAULT_SHARDS: '4' }, folder };
@@ -66,7 +66,7 @@ test('under Miniflare: writes, queries, evicted objects, and a folder that stays
   }
 });
 
-test('the example of examples/miniflare runs', async () => {
+test('the program in examples/miniflare works', async () => {
   const example = at('examples', 'miniflare', 'example.mjs');
   const { stdout } = await promisify(execFile)(process.execPath, [example], { cwd: at() });
   assert.match(stdout, /^time city temperature\n\d{4}-\S+Z Oslo 12\.5\n$/);

@@ -45,7 +45,7 @@ async function mustLoad(server, words) {
 
 const exported = async (server, search) => (await server.fetch(`/api/v3/export?${search}`)).text();
 
-test('1.x: an export of influx_inspect is here what its points are in 1.x', async (t) => {
+test('1.x: an export of influx_inspect gives the same points as in 1.x', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'export.txt');
   copyFileSync(given('influx_inspect.txt'), path);
@@ -86,7 +86,7 @@ test('1.x: an export of influx_inspect is here what its points are in 1.x', asyn
   }
 });
 
-test('2.x: a bucket that influxd inspect export-lp wrote goes into a policy', async (t) => {
+test('2.x: the export of a bucket by influxd inspect export-lp is imported into a policy', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'bucket.lp.gz');
   writeFileSync(path, gzipSync(readFileSync(given('export_lp.lp'))));
@@ -115,7 +115,7 @@ air,room=b temp=1e300,n=9007199254740993i,text="a \\"b\\" \\\\c",open=true 17000
 air temp=-0.125 -1
 `.replace('n=orth', 'n\\=orth');
 
-test('3: rows of query_sql come as JSON lines, and as Parquet by way of DuckDB', async (t) => {
+test('3: rows of query_sql are imported from JSON lines, and from Parquet with DuckDB', async (t) => {
   if (!hasSql()) return t.skip('SQL is not built: npm run sql');
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE three');
@@ -147,7 +147,7 @@ test('3: rows of query_sql come as JSON lines, and as Parquet by way of DuckDB',
   assert.equal(await exported(server, 'db=of_parquet'), before);
 });
 
-test('a row that is none is named, and nothing of it is guessed', async (t) => {
+test('an invalid row is reported, and no value of it is guessed', async (t) => {
   const shape = { measurement: 'm, x', tags: ['a'] };
   const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
   assert.equal(lineOf(row({ a: 'b c,=', v: 1.5, s: null }), shape), 'm\\,\\ x,a=b\\ c\\,\\= v=1.5 1700000000000000000');
@@ -176,7 +176,7 @@ test('a row that is none is named, and nothing of it is guessed', async (t) => {
   assert.match(alone.said, /add --measurement/);
 });
 
-test('values and times of a file are counted as a server does', async (t) => {
+test('values and times of a file are counted as on a server', async (t) => {
   assert.deepEqual(pointOf('a\\,b\\ c,k=\\ =1 f=1,g="x, y=1 \\" z",h=t 5'), { measurement: 'a,b c', values: 3, time: 5n });
   assert.deepEqual(pointOf('m v=1'), { measurement: 'm', values: 1, time: null });
   assert.deepEqual([pointOf('m'), pointOf('m v=1 x')], [null, null]);
@@ -203,7 +203,7 @@ test('values and times of a file are counted as a server does', async (t) => {
   assert.match(said, /^not compared with the database: /m);
 });
 
-test('a measurement that cannot be counted keeps no other from it', async () => {
+test('a measurement that cannot be counted does not prevent counting others', async () => {
   const tally = new Tally('ns');
   for (const name of ['a', 'b', 'c']) tally.take(`${name} v=1 1`, true, { database: 'd', policy: 'p' });
   const said = [];

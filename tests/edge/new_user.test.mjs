@@ -47,7 +47,7 @@ async function stopped(server, signal) {
   assert.match(server.log, /"event":"stopped"/);
 }
 
-test('from the files of a release to the same answers in its image', { timeout: 300_000 }, async (t) => {
+test('from the files of a release to the same results in its image', { timeout: 300_000 }, async (t) => {
   const desk = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
   t.after(() => rmSync(desk, { recursive: true, force: true }));
   const release = join(desk, 'release');

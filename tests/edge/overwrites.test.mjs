@@ -15,7 +15,7 @@ const fields = ['f', 'i', 's'];
 const value = { f: (n) => `${n}.5`, i: (n) => `${n}i`, s: (n) => `"${n}"` };
 const shown = { f: (n) => n + 0.5, i: (n) => n, s: (n) => `${n}` };
 
-test('the last write of a field wins wherever it lies, and count() counts it once', async (t) => {
+test('the last write of a field wins wherever it is stored, and count() counts it once', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '2' });
   const { server } = it;
   const cells = new Map();

@@ -21,7 +21,7 @@ import { installed, programIn, served, Served, tidemarkProgram } from './served.
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
-test('all packages have one version, and run the workerd that is tested', () => {
+test('all packages have the same version, and run the tested workerd', () => {
   const { version, dependencies } = json('packages/tidemark/package.json');
   assert.equal(version, json('package.json').version);
   assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).workspace.package.version);
@@ -33,7 +33,7 @@ test('all packages have one version, and run the workerd that is tested', () => 
 test('tidemark', async (t) => {
   const install = await installed(t);
 
-  await t.test('it says what it can do, and teaches each command', async () => {
+  await t.test('it lists its commands, and explains each', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
     for (const name of ['serve', 'query', 'import', 'export', 'backup', 'restore', 'verify', 'token', 'flight', 'deploy', 'probe', 'costs']) {
@@ -51,16 +51,16 @@ test('tidemark', async (t) => {
     for (const name of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'built']) assert.ok(files.includes(name), name);
   });
 
-  await t.test('programs import its client, and know its types', () => imported(install));
-  await t.test('data goes in and out, and is there after a stop and a start', () => inAndOut(t, install));
-  await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
-  await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
-  await t.test('durations are counted, for a token that sees nothing else', () => timed(t, install));
-  await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
-  await t.test('gRPC is taken beside the server', (sub) => takesGrpc(sub, install));
-  await t.test('it speaks SQL if it was made with it', (sub) => asksSql(sub, install));
-  await t.test('it has what it deploys', () => deployed(install));
-  await t.test('a crash is mended, and two servers never share a folder', () => crashed(t, install));
+  await t.test('programs import its client with its types', () => imported(install));
+  await t.test('data is imported and exported, and survives a restart', () => inAndOut(t, install));
+  await t.test('the shell completes, keeps a history, and continues after an error', (sub) => typed(sub, install));
+  await t.test('the console is served next to the API, and nothing else is', () => beside(t, install));
+  await t.test('durations are counted, and a metrics token has access to nothing else', () => timed(t, install));
+  await t.test('wrong passwords are counted by address, not by connection', () => guessed(t, install));
+  await t.test('gRPC is served next to the server', (sub) => takesGrpc(sub, install));
+  await t.test('it supports SQL if it was built with it', (sub) => asksSql(sub, install));
+  await t.test('it contains the files that it deploys', () => deployed(install));
+  await t.test('a crash is followed by a restart, and two servers never share a folder', () => crashed(t, install));
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
 });
 

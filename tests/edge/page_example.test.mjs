@@ -16,7 +16,7 @@ import { staticHost } from './static_host.mjs';
 const program = '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 
-test('a page counts its visits in its own database, which outlives it', async (t) => {
+test('a page counts its visits in its own database, which is still there after a reload', async (t) => {
   if (!has(t, program)) return;
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

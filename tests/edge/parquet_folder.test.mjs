@@ -19,7 +19,7 @@ const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 const daySeconds = 86_400;
 const firstSecond = 1_700_006_400;
 
-test('a folder of Parquet files has every row by measurement and day, and goes on', built, async (t) => {
+test('a folder of Parquet files has every row by measurement and day, and can be continued', built, async (t) => {
   const server = await tidemark(t, { sql: sqlConfiguration });
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-parquet-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -68,7 +68,7 @@ test('a folder of Parquet files has every row by measurement and day, and goes o
 
 const manifestPath = (text) => JSON.parse(text).path;
 
-test('what is no whole Parquet file is named', (t) => {
+test('an incomplete Parquet file is reported', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-parquet-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   for (const [name, bytes] of [['empty', ''], ['short', 'PAR1'], ['long', `PAR1${'x'.repeat(40)}\x00\x00\x00\x00PAR1`], ['cut', 'PAR1xxxxxxxxxxxxxxxx']]) {

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { tidemark } from './harness.mjs';
 
-test('ping answers without a token, also after kill -9 and restart', async (t) => {
+test('ping responds without a token, also after kill -9 and a restart', async (t) => {
   const db = await tidemark(t);
   const first = await fetch(`${db.url}/ping`);
   assert.equal(first.status, 204);
@@ -16,7 +16,7 @@ test('ping answers without a token, also after kill -9 and restart', async (t) =
   assert.equal((await fetch(`${db.url}/ping`, { method: 'HEAD' })).status, 204);
 });
 
-test('an answer says for how long it waited for its body and for objects', async (t) => {
+test('a response states how long it waited for its body and for objects', async (t) => {
   const db = await tidemark(t);
   const answer = await db.write('m v=1', { db: 'demo' });
   assert.equal(answer.status, 204);

@@ -55,7 +55,7 @@ async function served(t, state) {
   return `http://127.0.0.1:${server.address().port}/tidemark.tar.gz`;
 }
 
-test('a machine without Rust builds from a release, and takes nothing else for one', async (t) => {
+test('a machine without Rust builds from a release, and accepts nothing else as a release', async (t) => {
   const archive = join(folder(t, 'release'), 'tidemark-v9.9.9.tar.gz');
   const sha256 = await pack(archive);
   const good = readFileSync(archive);
@@ -97,7 +97,7 @@ test('a machine without Rust builds from a release, and takes nothing else for o
   assert.doesNotMatch(deployed.output, /warning/i);
 });
 
-test('the workflow of a release names its archive in prebuilt.json and in the button', async (t) => {
+test('the release workflow writes the name of its archive to prebuilt.json and to the button', async (t) => {
   const given = folder(t, 'given');
   writeFileSync(join(given, 'SHA256SUMS'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
   const { root, run } = clone(t);

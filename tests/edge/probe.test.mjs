@@ -59,7 +59,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   assert.deepEqual(names(api.calls, 'DELETE'), put);
 });
 
-test('nobody else can use the scratch Worker', async (t) => {
+test('other people cannot use the scratch Worker', async (t) => {
   const api = await cloudflareApi(t);
   const ending = new AbortController();
   const mine = account(api);
@@ -76,7 +76,7 @@ test('nobody else can use the scratch Worker', async (t) => {
   assert.equal(api.scripts.size, 0);
 });
 
-test('a failure of the API at any call leaves nothing behind', async (t) => {
+test('whichever API call fails, nothing is left behind', async (t) => {
   const api = await cloudflareApi(t);
   const attempt = () => probe({ account: account(api), day, say() {}, signal: new AbortController().signal });
   for (const [broken, kept] of [[/^GET \/accounts$/, 0], [/subdomain$/, 0], [/^PUT/, 0], [/^POST .*subdomain/, 0]]) {
@@ -91,7 +91,7 @@ test('a failure of the API at any call leaves nothing behind', async (t) => {
   assert.equal(api.scripts.size, 0);
 });
 
-test('the program removes what it deployed on SIGINT, and later what a power cut left', { timeout: 60_000 }, async (t) => {
+test('the program removes its deployment on SIGINT, and the next run removes the rest after a power cut', { timeout: 60_000 }, async (t) => {
   const api = await cloudflareApi(t);
   const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
   const env = { ...process.env, CLOUDFLARE_API_BASE_URL: api.url, CLOUDFLARE_API_TOKEN: 'an-api-token', CLOUDFLARE_ACCOUNT_ID: '' };
@@ -132,7 +132,7 @@ test('the program removes what it deployed on SIGINT, and later what a power cut
   assert.match(refused.text, /^Cloudflare refused GET \/accounts: no \[code: 10000\]$/m);
 });
 
-test('gRPC is tried on a custom domain, which is free again afterwards', { timeout: 120_000 }, async (t) => {
+test('gRPC is tested on a custom domain, which is released afterwards', { timeout: 120_000 }, async (t) => {
   const api = await cloudflareApi(t);
   const asked = [];
   const addressOf = (domain) => {
@@ -150,7 +150,7 @@ test('gRPC is tried on a custom domain, which is free again afterwards', { timeo
   assert.ok(!JSON.stringify(rows).includes('example.com'), 'the table has a name of the user');
 });
 
-test('the scratch Worker answers gRPC-Web as a stream without a length', async (t) => {
+test('the scratch Worker sends gRPC-Web as a stream without a length', async (t) => {
   const api = await cloudflareApi(t);
   const mine = account(api);
   await mine.open();
@@ -165,7 +165,7 @@ test('the scratch Worker answers gRPC-Web as a stream without a length', async (
   assert.ok(Buffer.from(await response.arrayBuffer()).toString('latin1').endsWith('grpc-status:0\r\n'));
 });
 
-test('gRPC is told by where its status comes', async (t) => {
+test('gRPC is recognized by the position of its status', async (t) => {
   let isConverted = true;
   const server = createServer();
   server.on('stream', (stream, headers) => {

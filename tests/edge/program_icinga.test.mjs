@@ -63,7 +63,7 @@ const expected = [
   { q: "SELECT state, reachable FROM dummy WHERE service = 'disk' AND metric = ''", row: [1, true] },
 ];
 
-test('Icinga 2 writes check results by its two writers', async (t) => {
+test('Icinga 2 writes check results with both of its writers', async (t) => {
   if (!has(t, 'icinga2')) return;
   const server = await tidemark(t);
   const databases = ['v1', 'v2'];

@@ -115,7 +115,7 @@ const rows = [[ms, 7, true, 'a, b=c d', 21.5, 'say "hi", ünïcode'], [ms + 1, n
 const batch = [{ measurement: 'a', fields: { v: 1 }, tags: { t: 'x' }, timestamp: ms }, { measurement: 'b', fields: { v: 2 } }];
 const conflict = { measurement: 'room', payload: { ok: 'text' } };
 
-test('Node-RED writes and queries by v1, and writes by v2', async (t) => {
+test('Node-RED writes and queries with v1, and writes with v2', async (t) => {
   if (!(await hasNodeRed(t))) return;
   const server = await tidemark(t);
   for (const name of ['v1', 'v2']) await server.query(`CREATE DATABASE ${name}`);
@@ -126,7 +126,7 @@ test('Node-RED writes and queries by v1, and writes by v2', async (t) => {
   const stored = (db, q) => server.rows(q, { db, epoch: 'ms' });
 
   for (const version of ['v1', 'v2']) {
-    await t.test(`writes by ${version}`, async () => {
+    await t.test(`writes with ${version}`, async () => {
       await send(`${version}-out`, { measurement: 'room', precision: 'ms', payload: points });
       assert.deepEqual(await stored(version, 'SELECT * FROM room'), rows);
       await send(`${version}-out`, { measurement: 'value', payload: 5 });
@@ -137,13 +137,13 @@ test('Node-RED writes and queries by v1, and writes by v2', async (t) => {
     });
   }
 
-  await t.test('writes to a retention policy by v1', async () => {
+  await t.test('writes to a retention policy with v1', async () => {
     await send('v1-out', { measurement: 'kept', retentionPolicy: 'long', payload: { value: 5 } });
     assert.deepEqual((await stored('v1', 'SELECT value FROM long.kept')).map(([, value]) => value), [5]);
     assert.deepEqual(await stored('v1', 'SELECT value FROM kept'), []);
   });
 
-  await t.test('queries by v1', async () => {
+  await t.test('queries with v1', async () => {
     assert.deepEqual(await query('SELECT temp, count, text, place FROM room; SELECT * FROM a'), [
       rows.map(([time, count, , place, temp, text]) => ({ time: new Date(time).toISOString(), temp, count, text, place })),
       [{ time: new Date(ms).toISOString(), t: 'x', v: 1 }],

@@ -20,7 +20,7 @@ const installed = {
   ),
 };
 
-test('the table of programs has the versions that the tests install', () => {
+test('the table of programs lists the versions that the tests install', () => {
   const [, section] = read('docs/COMPATIBILITY.md').split('\n## Programs that are run\n');
   const rows = section.split('\n## ')[0].split('\n').filter((line) => line.startsWith('| '));
   let compared = 0;

@@ -41,7 +41,7 @@ async function loaded(t, line, options) {
 const ask = (server, given, headers = {}) =>
   server.fetch(`${route}?${new URLSearchParams({ db, ...given })}`, { headers });
 
-test('tables of InfluxQL are read by the readers of their formats', { timeout: 300_000 }, async (t) => {
+test('InfluxQL tables are read by the libraries for their formats', { timeout: 300_000 }, async (t) => {
   const server = await loaded(t, everyType);
   const q = 'SELECT * FROM m';
 
@@ -74,7 +74,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
     }
   });
 
-  await t.test('arrow in Python, in a frame', async (t) => {
+  await t.test('arrow in Python, as a data frame', async (t) => {
     if (!(await hasPythonClients(t))) return;
     const seen = await order('arrow', { action: 'read', url: server.url, token, database: db, q });
     assert.equal(seen.error, null);
@@ -86,7 +86,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
     assert.ok(seen.batches >= 3, `${seen.batches} batches`);
   });
 
-  await t.test('json, lines and csv hold the same rows', async () => {
+  await t.test('json, lines and csv contain the same rows', async () => {
     const objects = await (await ask(server, { q })).json();
     assert.equal(objects.length, rows);
     assert.deepEqual(Object.keys(objects[1]), ['iox::measurement', 'time', 'f', 'host', 'i']);
@@ -98,7 +98,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
     assert.equal(csv[1], 'm,2023-11-14T22:13:20.000000001,true,0.0,h0,0,"é, 0",18446744073709551615');
   });
 
-  await t.test('a packed body of JSON with parameters', async () => {
+  await t.test('a compressed JSON body with parameters', async () => {
     const text = 'SELECT i FROM m WHERE host = $host AND i < $most';
     const body = gzipSync(JSON.stringify({ db, q: text, format: 'csv', params: { host: 'h3', most: 30 } }));
     const headers = { 'Content-Encoding': 'gzip', 'Content-Type': 'application/json' };
@@ -108,7 +108,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
     assert.deepEqual(found.map((line) => line.split(',')[2]), ['3', '23']);
   });
 
-  await t.test('a table for people of several pieces', async () => {
+  await t.test('a pretty table in several pieces', async () => {
     const text = await (await ask(server, { q: 'SELECT i, s FROM m', format: 'pretty' })).text();
     const lines = text.split('\n');
     assert.equal(lines.length, rows + 4);
@@ -116,7 +116,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
   });
 });
 
-test('what fails after the first byte is cut off and never looks whole', { timeout: 300_000 }, async (t) => {
+test('a response that fails after the first byte is truncated and never looks complete', { timeout: 300_000 }, async (t) => {
   // Much of the response is sent before the last points are read.
   const long = (n) => `m s="${n}${'x'.repeat(400)}"`;
   const server = await loaded(t, long, { vars: { POINTS_PER_QUERY_MAX: '50000' } });

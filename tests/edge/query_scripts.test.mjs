@@ -27,7 +27,7 @@ function differs(from, to, unordered = false) {
   return difference(query, recorded, renderAnswer(query, 200, changed)) !== null;
 }
 
-test('the comparison sees what differs, and only that', () => {
+test('the comparison reports exactly the differences', () => {
   assert.ok(!differs('', ''));
   assert.ok(!differs('1.5', '1.5000000001'), 'a float has a tolerance');
   assert.ok(differs('1.5', '1.50000001'));
@@ -64,7 +64,7 @@ async function answersAsRecorded(t, shards) {
 }
 
 // The scripts run concurrently because they do not depend on timing.
-test('every query script is answered as recorded', { concurrency: true }, (t) =>
+test('every query script gives the recorded results', { concurrency: true }, (t) =>
   Promise.all(
     ['1', '4'].map((shards) =>
       t.test(`with ${shards} shard(s)`, (t) => answersAsRecorded(t, shards)),

@@ -30,7 +30,7 @@ function retryAfter(response) {
   return seconds;
 }
 
-test('a quota is reached and left behind', async (t) => {
+test('writes beyond a quota are rejected until enough time has passed', async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE one');
   const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };

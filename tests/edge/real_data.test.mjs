@@ -65,14 +65,14 @@ for (const shards of [1, 4]) {
     await load(server);
     const db = { db: 'real', epoch: 'ms' };
 
-    await t.test('every point is there once', async () => {
+    await t.test('every point is stored exactly once', async () => {
       const rows = await server.rows('SELECT count(*) FROM weather', db);
       assert.deepEqual(rows, [[0, weather.length, weather.length, weather.length]]);
       const prices = await server.rows('SELECT count(price) FROM stocks', db);
       assert.deepEqual(prices, [[0, stocks.length]]);
     });
 
-    await t.test('raw rows come back as they were', async () => {
+    await t.test('raw rows are returned unchanged', async () => {
       const rows = await server.rows('SELECT temp, rain, kind FROM weather', db);
       assert.deepEqual(rows, weather.map((w) => [w.ms, w.temp, w.rain, w.kind]));
     });
@@ -106,7 +106,7 @@ for (const shards of [1, 4]) {
       }
     });
 
-    await t.test('extremes and the days they fell on', async () => {
+    await t.test('extreme values and their days', async () => {
       const hottest = weather.reduce((best, w) => (w.temp > best.temp ? w : best));
       const coldest = weather.reduce((best, w) => (w.temp < best.temp ? w : best));
       const max = await server.rows('SELECT max(temp) FROM weather', db);

@@ -16,7 +16,7 @@ const minuteMs = 60_000;
 /** The maximum number of alarms in one recovery. */
 const alarmsMax = 40;
 
-test('where the runtime keeps no past it is 501, names backups, and changes nothing', async (t) => {
+test('where the runtime keeps no history, the response is 501, mentions backups, and nothing changes', async (t) => {
   const server = await tidemark(t);
   const made = { method: 'POST', body: '{"db":"d","shards":2}' };
   assert.equal((await server.fetch('/api/v3/configure/database', made)).status, 200);
@@ -75,7 +75,7 @@ async function goBack({ ask, past }, time) {
   return assert.fail('it comes to no end');
 }
 
-test('objects end their lives, are what they were in the next ones, and go on from there', async (t) => {
+test('objects restart, have their earlier state, and continue from it', async (t) => {
   const server = await withPast(t);
   const { ask, past } = server;
   const write = async (lines) => {

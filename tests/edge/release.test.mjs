@@ -25,7 +25,7 @@ function folder(t) {
   return made;
 }
 
-test('everything has one version, and a server says it', async (t) => {
+test('all parts have the same version, and a server reports it', async (t) => {
   const server = await tidemark(t);
   const [build] = (await server.series('SHOW DIAGNOSTICS')).filter(({ name }) => name === 'build');
   const said = {
@@ -37,7 +37,7 @@ test('everything has one version, and a server says it', async (t) => {
   assert.match(newest, new RegExp(`^## (Unreleased$|${version.replaceAll('.', '\\.')} - \\d{4}-\\d\\d-\\d\\d$)`));
 });
 
-test('a release stops where two places say different versions, or where nothing is recorded of it', () => {
+test('a release stops if two files have different versions, or if its formats are not recorded', () => {
   needsOneVersion();
   const other = { ...versionsSaid(), 'sql/Cargo.toml': '9.9.9' };
   assert.throws(() => needsOneVersion(other), /All files of a release must have the same version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
@@ -46,7 +46,7 @@ test('a release stops where two places say different versions, or where nothing 
   assert.ok(existsSync(recordedRelease('0.1.0', 'index_bg.wasm.gz')));
 });
 
-test('the notes are the section of the version, and a tag needs its own', () => {
+test('the release notes are the section of the version, and a tag needs a section', () => {
   const changelog = '# Changelog\n\n## Unreleased\n\n- new\n\n## 0.10.0 - 2026-12-02\n\n- ten\n\n## 0.1.0 - 2026-12-01\n\n- first\n';
   assert.equal(notesOf(changelog, '0.1.0', true), '- first\n');
   assert.equal(notesOf(changelog, '0.10.0', true), '- ten\n');
@@ -71,7 +71,7 @@ test('a release has all its files, and their checksums', async (t) => {
   await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, but the version in package\.json/);
 });
 
-test('a release has SQL as it is released, and says how to have that', async () => {
+test('a release contains the released SQL, and explains how to get it', async () => {
   await assert.rejects(needsSql(Promise.resolve(false)), /run `npm run sql -- release`/);
   await needsSql(Promise.resolve(true));
   // Runs the release command on the local build.
@@ -82,7 +82,7 @@ test('a release has SQL as it is released, and says how to have that', async () 
   assert.deepEqual([status, /npm run sql -- release/.test(stdout + stderr)], [1, true], stdout + stderr);
 });
 
-test('the packages of a release have the Worker of SQL, byte by byte', async (t) => {
+test('the packages of a release contain the identical SQL Worker', async (t) => {
   if (!hasSql()) return t.skip('SQL is not built: npm run sql');
   const target = join(folder(t), 'release');
   await makeRelease(target);
@@ -106,7 +106,7 @@ test('the packages of a release have the Worker of SQL, byte by byte', async (t)
   }
 });
 
-test('the image is pinned, runs as nobody special, and copies what is there', async (t) => {
+test('the base image is pinned, runs without privileges, and copies only existing files', async (t) => {
   const target = join(folder(t), 'release');
   await makeRelease(target);
   execFileSync('tar', ['-xzf', `tidemark-image-${version}.tar.gz`], { cwd: target });
@@ -134,7 +134,7 @@ test('the image is pinned, runs as nobody special, and copies what is there', as
   assert.equal(theirs['node_modules/workerd'].version, json(at('packages', 'tidemark', 'package.json')).dependencies.workerd);
 });
 
-test('the service is one that systemd takes, and is shut in', (t) => {
+test('systemd accepts the service file, which is sandboxed', (t) => {
   if (!has(t, 'systemd-analyze')) return;
   const unit = readFileSync(at('packages', 'systemd', 'tidemark.service'), 'utf8');
   const file = join(folder(t), 'tidemark.service');

@@ -69,7 +69,7 @@ test('the example counts visits over its binding', async (t) => {
   assert.ok(requests >= 1 && requests <= 3, `${requests} writes`);
 });
 
-test('what goes over a binding is answered as at the public address', async (t) => {
+test('requests over a binding get the same responses as at the public address', async (t) => {
   const settings = { AUTO_CREATE_RETENTION: 'none', LOG_REQUESTS: 'none' };
   const it = await startTidemark({ token, settings, inFront: bound(passesOn) });
   t.after(() => it.stop());

@@ -16,7 +16,7 @@ import { documentationSite } from '../../scripts/site/site.mjs';
 import { args, program } from './console_local.mjs';
 import { has } from './harness.mjs';
 
-test('links outside of code are changed', () => {
+test('links are rewritten, except in code', () => {
   const text = '[a](b.md) `[c](d.md)` [`e`](f.md#g) ![h](i.png) [j](https://k)\n```\n[l](m.md)\n```\n[n](o.rs)';
   const seen = [];
   const changed = changeLinks(text, (target, line) => {
@@ -35,7 +35,7 @@ test('pages outside of docs are collected with the examples, and a dead link is 
   assert.throws(dead, /docs\/page\.md:3: absent\.md/);
 });
 
-test('constants and errors are read as the compiler reads them', () => {
+test('constants and errors are parsed as the compiler does', () => {
   const known = new Map([['A', 3n]]);
   for (const [expression, value] of [
     ['64 << 10', 65_536n],
@@ -55,7 +55,7 @@ test('constants and errors are read as the compiler reads them', () => {
   ]);
 });
 
-test('the symptoms on the page about problems are texts of errors', async () => {
+test('the symptoms on the troubleshooting page are error texts', async () => {
   const [page, errors] = await Promise.all(['troubleshooting', 'reference/errors'].map((name) => readFile(at('docs', `${name}.md`), 'utf8')));
   const symptoms = [...page.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text));
   const texts = symptoms.filter((text) => !text.startsWith('/'));
@@ -89,7 +89,7 @@ async function hostWithPolicies(t, folder) {
   return `http://127.0.0.1:${server.address().port}`;
 }
 
-test('the console leads to the site, which has search and keeps to its policy', async (t) => {
+test('the console links to the site, which has a search and complies with its policy', async (t) => {
   if (!has(t, program)) return;
   await consolePage();
   await documentationSite();

@@ -44,7 +44,7 @@ function shardCount(server) {
   return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;
 }
 
-test('a descending import over splits ends complete although the server is killed now and then', { timeout: 300_000 }, async (t) => {
+test('a descending import with splits is complete although the server is killed several times', { timeout: 300_000 }, async (t) => {
   const server = await tidemark(t, { vars: { SHARD_SPLIT_BYTES: String(splitBytes) } });
   await server.query('CREATE DATABASE d');
   const numbers = Array.from({ length: points }, (_, n) => points - 1 - n);

@@ -38,7 +38,7 @@ async function asked(it, q, { status = 200, ...more } = {}) {
 const rows = async (it, q, more) => (await asked(it, q, more)).json();
 const refused = async (it, q, status, more) => (await rows(it, q, { status, ...more })).error;
 
-test('a statement reads rows of every shard, in every form', built, async (t) => {
+test('a statement reads rows of every shard, in every format', built, async (t) => {
   const it = await started(t);
   assert.deepEqual(await rows(it, 'SELECT 1 AS one'), [{ one: 1 }]);
   const whole = 'SELECT count(*) AS all, count(usage) AS some, sum(n) AS n FROM cpu';
@@ -79,7 +79,7 @@ test('a statement reads rows of every shard, in every form', built, async (t) =>
   assert.equal(stream.readUInt32LE(0), 0xffffffff);
 });
 
-test('what is asked may come by URL, form, JSON or gzip, with parameters', built, async (t) => {
+test('a query can be in the URL, a form, JSON or gzip, with parameters', built, async (t) => {
   const it = await started(t);
   const q = 'SELECT n FROM cpu WHERE host = $host AND n < $n';
   const params = { host: 'h3', n: 100 };
@@ -100,7 +100,7 @@ test('what is asked may come by URL, form, JSON or gzip, with parameters', built
   assert.match(await refused(it, q, 400), /No value found for placeholder with name \$host/);
 });
 
-test('what cannot be answered is said, and whose fault it is', built, async (t) => {
+test('an error states its reason and who caused it', built, async (t) => {
   const it = await started(t);
   assert.match(await refused(it, 'SELEC 1', 400), /Expected: an SQL statement/);
   assert.match(await refused(it, 'SELECT * FROM nope', 400), /table 'public\.iox\.nope' not found/);
@@ -122,7 +122,7 @@ test('what cannot be answered is said, and whose fault it is', built, async (t) 
   assert.deepEqual(await rows(it, 'SELECT v FROM later'), [{ v: 1 }]);
 });
 
-test('who may read one database reads no other', built, async (t) => {
+test('a token that may read one database cannot read another', built, async (t) => {
   const it = await started(t);
   await it.query('CREATE DATABASE other');
   await it.mustWrite('secret v=1 1', { db: 'other' });
@@ -152,7 +152,7 @@ test('who may read one database reads no other', built, async (t) => {
   assert.equal(anonymous.status, 401);
 });
 
-test('clients that leave make room for others, and long answers come piece by piece', built, async (t) => {
+test('a disconnected client makes room for others, and long results are streamed', built, async (t) => {
   const it = await started(t);
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
@@ -174,7 +174,7 @@ test('clients that leave make room for others, and long answers come piece by pi
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
 });
 
-test('a statement that needs no pages lets others in between its turns', built, async (t) => {
+test('a statement that needs no pages lets others run between its turns', built, async (t) => {
   const it = await started(t);
   await asked(it, 'SELECT 1');
   const series = (name) => `generate_series(1, 12000) ${name}`;
@@ -190,7 +190,7 @@ test('a statement that needs no pages lets others in between its turns', built, 
   assert.ok(served >= 3, `${served} times`);
 });
 
-test('the examples of the pages are answered as they stand there', built, async (t) => {
+test('the examples of the pages give the results that the pages show', built, async (t) => {
   const it = await tidemark(t, { sql: sqlConfiguration });
   await it.query('CREATE DATABASE demo');
   const points = 'weather,city=Oslo temperature=12.5,wind=4i,note="calm" 1700000000\n' +
@@ -214,7 +214,7 @@ test('the examples of the pages are answered as they stand there', built, async 
   assert.deepEqual([asked, compared], [2, 1]);
 });
 
-test('without the Worker of SQL its route says how to have it', async (t) => {
+test('without the SQL Worker its route explains how to add it', async (t) => {
   // The native host always has SQL.
   if (isNative) return;
   const it = await tidemark(t);

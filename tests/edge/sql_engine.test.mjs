@@ -46,7 +46,7 @@ async function engineOf(t, limits) {
 
 const ask = async (session, word) => Buffer.from(await session.turn(new TextEncoder().encode(word))).toString();
 
-test('a turn that hangs is stopped, and statements next to it are lost', async (t) => {
+test('a hanging turn is stopped, and the statements next to it fail', async (t) => {
   const { sessions, events } = await engineOf(t, { turnMs: 500, checkMs: 50 });
   const [hanging, other] = [sessions.open(), sessions.open()];
   assert.equal(await ask(other, 'go on'), '1');
@@ -69,13 +69,13 @@ test('a turn that uses too much memory is stopped', async (t) => {
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
-test('a trap ends its thread only', async (t) => {
+test('a trap ends only its own thread', async (t) => {
   const { sessions } = await engineOf(t, {});
   await assert.rejects(ask(sessions.open(), 'trap'), /^Error: a query exhausted its stack or its memory/);
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
-test('a thread that holds much is replaced when nothing runs', async (t) => {
+test('a thread that uses much memory is replaced when it is idle', async (t) => {
   const { sessions } = await engineOf(t, { keptBytes: 2_500 });
   const first = sessions.open();
   assert.equal(await ask(first, 'go on'), '1');

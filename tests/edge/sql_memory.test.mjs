@@ -41,7 +41,7 @@ const heavy = [
   'SELECT t, s, n, sum(n) AS x FROM m GROUP BY CUBE (t, s, n)',
 ];
 
-test('ten heavy statements at once stay within the memory of an isolate', { timeout: 600_000 }, async (t) => {
+test('ten concurrent heavy statements stay within the memory of an isolate', { timeout: 600_000 }, async (t) => {
   const sql = await workerOfSql(t, noting);
   if (sql === null) return;
   const it = await tidemark(t, { sql });

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { at } from '../../scripts/project.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
-test('peers make the same tables of the scripts of SQL', async (t) => {
+test('other engines give the same tables for the SQL scripts', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const { error, ...found } = await order('sql_peers', { action: 'compare', folder: at('sql', 'tests', 'data') });
   assert.equal(error, null);

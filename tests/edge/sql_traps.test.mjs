@@ -17,7 +17,7 @@ export function turn(session, message) {
   throw new WebAssembly.RuntimeError('unreachable');
 }`;
 
-test('after a trap the next statement is answered', async (t) => {
+test('after a trap the next statement succeeds', async (t) => {
   const sql = await workerOfSql(t, trapping);
   if (sql === null) return;
   const it = await tidemark(t, { sql });

@@ -31,7 +31,7 @@ const lines = (bytes, from = 0) => {
   return Array.from({ length: bytes / 1000 }, (_, i) => line + (from + i)).join('\n');
 };
 
-test('stalled uploads of one database keep no other from writing', { timeout: 180_000 }, async (t) => {
+test('stalled uploads to one database do not block writes to others', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   const uploads = [];
@@ -53,7 +53,7 @@ test('stalled uploads of one database keep no other from writing', { timeout: 18
   assert.deepEqual(told, [503, '1']);
 });
 
-test('clients that vanish leave nothing reserved', { timeout: 180_000 }, async (t) => {
+test('the reservations of vanished clients are released', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF');
   const body = lines(8e6);
@@ -71,7 +71,7 @@ test('clients that vanish leave nothing reserved', { timeout: 180_000 }, async (
   await server.mustWrite(lines(24e6), { db: 'noisy', precision: 's' });
 });
 
-test('readers that take nothing keep no other from reading', { timeout: 300_000 }, async (t) => {
+test('clients that do not read their responses do not block others', { timeout: 300_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   for (const db of ['noisy', 'quiet']) {

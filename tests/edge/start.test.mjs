@@ -60,7 +60,7 @@ async function npmStart(t, env) {
   return run;
 }
 
-test('npm start greets with lines to paste, keeps its state, and leaves nothing behind', async (t) => {
+test('npm start prints commands to paste, keeps its state, and leaves no process behind', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
@@ -89,7 +89,7 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
   assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
 });
 
-test('the link of npm start opens the console with its token, and the console leads to the documentation', async (t) => {
+test('the link of npm start opens the console with its token, and the console links to the documentation', async (t) => {
   if (!has(t, program)) return;
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -148,7 +148,7 @@ test('the link of npm start opens the console with its token, and the console le
   await run.ended;
 });
 
-test('the token of npm start is random, made once, and kept', (t) => {
+test('the token of npm start is random, created once, and kept', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const made = ['a', 'b'].map((name) => keptToken(join(folder, name)));
@@ -173,7 +173,7 @@ test('the token of npm start is random, made once, and kept', (t) => {
   assert.throws(() => kept('ADMIN_TOKEN=short'), /^.*ADMIN_TOKEN has 5 characters.* at least 16 characters\./);
 });
 
-test('npm start takes the admin token from the environment, and shows it to nobody else', async (t) => {
+test('npm start reads the admin token from the environment, and does not expose it', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
@@ -191,7 +191,7 @@ test('npm start takes the admin token from the environment, and shows it to nobo
   await run.ended;
 });
 
-test('npm start says in one sentence that the port is taken', async (t) => {
+test('npm start reports in one sentence that the port is in use', async (t) => {
   const server = await tidemark(t);
   const run = await npmStart(t, { PORT: String(server.port) });
   assert.equal(await run.ended, 1);
@@ -202,7 +202,7 @@ test('npm start says in one sentence that the port is taken', async (t) => {
   );
 });
 
-test('settings reach the Worker, and a wrong one is named', async (t) => {
+test('settings are passed to the Worker, and an invalid one is named', async (t) => {
   const origin = 'https://example.org:8443';
   const open = await tidemark(t, { vars: { CORS_ORIGINS: `https://a.example,${origin}` } });
   const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } });
@@ -219,7 +219,7 @@ test('settings reach the Worker, and a wrong one is named', async (t) => {
   assert.equal(refused.status, 503);
 });
 
-test('without a secret nothing is served, with one only its bearer', async (t) => {
+test('without a secret nothing is served, and with one only requests that carry it', async (t) => {
   const closed = await tidemark(t, { secret: null });
   const refused = await closed.fetch('/query?q=SHOW+DATABASES');
   assert.equal(refused.status, 503);
@@ -243,7 +243,7 @@ test('without a secret nothing is served, with one only its bearer', async (t) =
   assert.equal(await statusWith(`Basic ${btoa(`anyone:${token}`)}`), 200);
 });
 
-test('a body that is refused is read first, so that its sender sees why', async (t) => {
+test('a rejected body is still read, so that its sender gets the reason', async (t) => {
   const server = await tidemark(t);
   const big = Buffer.alloc(30_000_000, 'x');
   const announced = await server.write(big, { db: 'd' });

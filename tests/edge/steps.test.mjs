@@ -9,11 +9,11 @@ import { at, lockedCrate } from '../../scripts/project.mjs';
 import { engineSources } from '../../scripts/setup.mjs';
 import { fingerprint, isDone, step } from '../../scripts/steps.mjs';
 
-test('a path that is not there is an error, not a part without content', () => {
+test('a missing path is an error, not an empty part', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
 });
 
-test('the database for the browser is made of all that its crate is built from', () => {
+test('the browser database is built again when any source of its crate changes', () => {
   const sources = engineSources();
   assert.deepEqual(
     sources.filter((path) => !existsSync(at(path))),
@@ -28,13 +28,13 @@ test('the database for the browser is made of all that its crate is built from',
   assert.match(fingerprint(sources), /^[0-9a-f]{64}$/);
 });
 
-test('the generator of JavaScript has the version of wasm-bindgen', () => {
+test('the JavaScript generator has the version of the wasm-bindgen crate', () => {
   const manifest = readFileSync(at('scripts', 'bindgen', 'Cargo.toml'), 'utf8');
   const [, version] = /^wasm-bindgen-cli-support = "=(.+)"$/m.exec(manifest) ?? [];
   assert.equal(version, lockedCrate('wasm-bindgen'));
 });
 
-test('a step is done once for what it is made of, and again when that or what it made is gone', async (t) => {
+test('a step runs once for its inputs, and again when an input changes or an output is gone', async (t) => {
   const folder = mkdtempSync(at('.cache', 'step-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const output = join(folder, 'output');

@@ -94,7 +94,7 @@ test('clients work with a database token until it is revoked', async (t) => {
   }
 });
 
-test('a user is let in by name and password, derived by the runtime', async (t) => {
+test('a user authenticates with a name and a password, which the runtime hashes', async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE a');
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
@@ -126,7 +126,7 @@ test('a user is let in by name and password, derived by the runtime', async (t) 
   assert.equal(await write(server, basic('ann', 'new')), 401);
 });
 
-test('guessing is slowed, nobody else notices, and grants cost little', async (t) => {
+test('guessing is slowed down, other clients are not affected, and granted requests stay cheap', async (t) => {
   // Wrong passwords are counted per isolate, which is a thread of the native host.
   const server = await tidemark(t, { vars: { THREADS: '1' } });
   await server.query('CREATE DATABASE a');
@@ -184,7 +184,7 @@ test('guessing is slowed, nobody else notices, and grants cost little', async (t
   assert.deepEqual(refusals, []);
 });
 
-test('a token for every database ends in each, and one that is made later knows it from birth', async (t) => {
+test('a token for every database is revoked in each, and is valid in later databases', async (t) => {
   const server = await tidemark(t);
   const names = Array.from({ length: 40 }, (_, i) => `db${i}`);
   for (const name of names) await server.query(`CREATE DATABASE ${name}`);
@@ -221,7 +221,7 @@ test('a token for every database ends in each, and one that is made later knows 
   assert.equal(await write(server, server.headers, 'db=later'), 204);
 });
 
-test('tokens are listed in pages', async (t) => {
+test('tokens are listed page by page', async (t) => {
   const server = await tidemark(t);
   for (let i = 0; i < 5; i++) await makeToken(server, `t${i}`, ['a'], ['read']);
   const names = [];

@@ -202,20 +202,20 @@ test('an upgrade from 0.1.0, step by step, and back, under load', async (t) => {
   });
 });
 
-test('a release that writes another protocol meets one that only reads it, and back, under load', async (t) => {
+test('a release that writes a new protocol runs with one that only reads it, and back, under load', async (t) => {
   const [older, newer] = [built(version()), built(version(), after)];
   const server = await prepared(t, { older, newer });
   await server.mix({ speech: { older: prepares, newer: writesNext } });
   await underLoad(t, server, [0, 50, 100, 50, 0]);
 });
 
-test('a release that reads a protocol which it does not write yet meets 0.1.0, under load', async (t) => {
+test('a release that reads a protocol but does not write it yet runs with 0.1.0, under load', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
   await server.mix({ speech: { older: null, newer: prepares } });
   await underLoad(t, server, [50, 100, 0]);
 });
 
-test('two releases apart nothing is answered wrongly: it is refused by name, and nothing is lost', async (t) => {
+test('releases two versions apart: requests are rejected with the reason, and nothing is lost', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
   const body = linesOf(0, 0);
   const writeBy = (release) => server.ask(release, '/write?db=up&precision=s', { method: 'POST', body });

@@ -42,19 +42,19 @@ async function begun(t, options) {
 const bearer = ['--header', `Authorization: Bearer ${token}`];
 const write = (url, search, ...more) => curl('--request', 'POST', `${url}/api/v2/write?${search}`, ...bearer, ...more);
 
-test('what the pages say of /api/v2/write', async (t) => {
+test('the statements of the pages about /api/v2/write', async (t) => {
   if (!has(t, 'curl')) return;
   const { server, url, rows, empty } = await begun(t);
   const says = ({ status, body }) => [status, JSON.parse(body)];
 
-  await t.test('errors have the words of the page', async () => {
+  await t.test('errors have the texts of the page', async () => {
     const none = { code: 'invalid', message: 'missing bucket value' };
     assert.deepEqual(says(await write(url, 'precision=s', '--data-binary', point)), [400, none]);
     const message = 'failed to deserialize org/bucket/precision in request: unknown variant `x`, expected one of `s`, `ms`, `us`, `ns`';
     const unknown = await write(url, 'bucket=pages&precision=x', '--data-binary', point);
     assert.deepEqual(says(unknown), [400, { code: 'invalid', message }]);
   });
-  await t.test('parameters and headers of its table', async () => {
+  await t.test('the parameters and headers in the table of the page', async () => {
     const units = { ns: 1, us: 1e3, u: 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12 };
     for (const [precision, ns] of Object.entries(units)) {
       const { status } = await write(url, `bucket=pages&precision=${precision}`, '--data-binary', 'home v=1 5');
@@ -79,7 +79,7 @@ test('what the pages say of /api/v2/write', async (t) => {
       }
     }
   });
-  await t.test('two lines of the pages that no server can take as they are printed', async () => {
+  await t.test('two lines of the pages that no server can accept as printed', async () => {
     // Methods are upper case: workerd itself rejects this one. curl has no option --post.
     const lower = await curl('--request', 'post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
     assert.equal(lower.status, 501);
@@ -88,7 +88,7 @@ test('what the pages say of /api/v2/write', async (t) => {
   });
 });
 
-test('what the pages say of /query, /write, /ping and /api/v2/query', async (t) => {
+test('the statements of the pages about /query, /write, /ping and /api/v2/query', async (t) => {
   if (!has(t, 'curl')) return;
   const { url } = await begun(t);
   for (const path of ['/write', '/write/']) {
@@ -132,7 +132,7 @@ test('the steps for Python', async (t) => {
 
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 
-test('pyinflux3 of its page, by TLS', built, async (t) => {
+test('pyinflux3 as on its page, with TLS', built, async (t) => {
   if (!has(t, 'openssl', ['version']) || !(await hasPyinflux3(t))) return;
   const { server, url } = await begun(t, { sql: sqlConfiguration });
   await server.mustWrite(point, { db: 'pages', precision: 's' });

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { at } from '../../scripts/project.mjs';
 import { verdict } from '../../scripts/verdict.mjs';
 
-test('the last line says what was left out, and CI fails for it', () => {
+test('the last line names skipped tests, and CI fails because of them', () => {
   const all = { passed: 12, failed: 0, failures: [], skipped: [] };
   assert.deepEqual(verdict(all, true), { lines: ['12 passed, 0 failed, 0 skipped'], code: 0 });
   const browser = '/usr/bin/chromium is not installed';
@@ -18,13 +18,13 @@ test('the last line says what was left out, and CI fails for it', () => {
   assert.deepEqual(verdict(some, true), { lines: [...named, last], code: 1 });
 });
 
-test('a failure is named at the end, where a cut log still shows it', () => {
+test('a failure is repeated at the end, where a truncated log still shows it', () => {
   const one = { passed: 12, failed: 1, failures: ['end to end: kill.test.mjs: a kill'], skipped: [] };
   const lines = ['FAILED end to end: kill.test.mjs: a kill', '12 passed, 1 failed, 0 skipped'];
   assert.deepEqual(verdict(one, false), { lines, code: 1 });
 });
 
-test('continuous integration needs all of it', () => {
+test('continuous integration requires every test', () => {
   assert.match(readFileSync(at('.ci', 'run'), 'utf8'), /^export .*\bTIDEMARK_REQUIRE_PROGRAMS=1\b/m);
   assert.match(readFileSync(at('scripts', 'test.mjs'), 'utf8'), /verdict\(total, process\.env\.TIDEMARK_REQUIRE_PROGRAMS === '1'\)/);
 });

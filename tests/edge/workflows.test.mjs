@@ -15,7 +15,7 @@ const workflows = readdirSync(folder).map((name) => [name, readFileSync(`${folde
 const writers = ['release.yml'];
 
 for (const [name, text] of workflows) {
-  test(`${name} is fixed in what it uses and may`, () => {
+  test(`${name} pins its actions and limits its permissions`, () => {
     const { permissions, jobs } = parse(text);
     assert.deepEqual(permissions, { contents: writers.includes(name) ? 'write' : 'read' });
     for (const [job, { steps, 'timeout-minutes': minutes, permissions: more }] of Object.entries(jobs)) {
@@ -26,13 +26,13 @@ for (const [name, text] of workflows) {
     }
   });
 
-  test(`${name} names files that are there`, () => {
+  test(`${name} refers only to existing files`, () => {
     const named = text.match(/\b(?:scripts|tests|fuzz|\.ci)\/[\w./-]+/g) ?? [];
     for (const path of named) assert.ok(existsSync(at(path.replace(/\.$/, ''))), path);
   });
 }
 
-test('what becomes known of packages later fails no commit of today', () => {
+test('a later advisory about a package does not fail an unrelated commit', () => {
   const isHosted = ([name]) => name === 'advisories.yml';
   const mine = ['scripts/test.mjs', 'scripts/licences.mjs', '.ci/run'].map((path) => [path, readFileSync(at(path), 'utf8')]);
   const asking = /npm audit|cargo deny.* check|advisories/;

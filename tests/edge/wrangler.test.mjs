@@ -18,7 +18,7 @@ import { at, newNode } from '../../scripts/project.mjs';
 import { hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { startSqlProcess, withBinding } from '../../scripts/sql-binding.mjs';
 
-test('npm run wrangler is the locked wrangler, by a Node that it accepts', async () => {
+test('npm run wrangler runs the locked wrangler with a supported Node', async () => {
   const args = ['run', '--silent', 'wrangler', '--', '--version'];
   const env = { ...process.env, WRANGLER_SEND_METRICS: 'false' };
   const { stdout } = await promisify(execFile)('npm', args, { cwd: at(), env });
@@ -26,7 +26,7 @@ test('npm run wrangler is the locked wrangler, by a Node that it accepts', async
   assert.ok(stdout.includes(devDependencies.wrangler), stdout);
 });
 
-test('no deployment stores logs, which would have the URL of each request', async () => {
+test('no deployment stores logs, which would contain the URL of each request', async () => {
   const isOff = ({ observability }) => assert.deepEqual({ ...observability }, { enabled: false });
   const read = (path) => /** @type {any} */ (parse(readFileSync(path, 'utf8')));
   isOff(read(at('wrangler.toml')));
@@ -34,7 +34,7 @@ test('no deployment stores logs, which would have the URL of each request', asyn
   isOff(JSON.parse(readFileSync(join(await stagedPackage(), 'built', 'about.json'), 'utf8')).deployment);
 });
 
-test('SQL is bound beside what is bound already, in every environment', () => {
+test('SQL is bound in addition to existing bindings, in every environment', () => {
   const [own, sql] = [{ binding: 'OWN', service: 'own' }, { binding: 'SQL', service: 'tidemark-sql' }];
   const bound = withBinding({ name: 'a', services: [own], env: { stage: { vars: { A: '1' } } } });
   assert.deepEqual(bound, {
@@ -45,7 +45,7 @@ test('SQL is bound beside what is bound already, in every environment', () => {
   assert.deepEqual(withBinding({ name: 'a' }), { name: 'a', services: [sql] });
 });
 
-test('SQL and a bucket for backups are bound together, each choice in a file of its own', async () => {
+test('SQL and a backup bucket are bound together, and each choice has its own file', async () => {
   const written = async (wanted) => parse(readFileSync(await configurationWith(wanted), 'utf8'));
   const bindings = ({ services = [], r2_buckets: buckets = [] }) => [...services, ...buckets].map(({ binding }) => binding);
   assert.deepEqual(bindings(await written({ sql: true, backups: true })), ['SQL', 'BACKUPS']);
@@ -72,7 +72,7 @@ async function uncompiledSql(t) {
   return { session, finish, refusal };
 }
 
-test('statements get an error while SQL is compiled, and are answered afterwards', async (t) => {
+test('statements get an error while SQL is being compiled, and succeed afterwards', async (t) => {
   if (!hasSql()) return t.skip('SQL is not built: npm run sql');
   const { session, finish, refusal } = await uncompiledSql(t);
   assert.deepEqual(await refusal(), [503, 'lost: SQL is still being compiled; retry in a few minutes']);

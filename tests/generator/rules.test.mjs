@@ -27,18 +27,18 @@ kept.push({
   asked: {},
 });
 
-test('every rule has answers that it excuses', () => {
+test('every rule accepts its own differences', () => {
   assert.deepEqual([...new Set(kept.map(({ rule }) => rule))].sort(), RULES.map(({ name }) => name).sort());
 });
 
 for (const { rule, query, theirs, ours, asked } of kept) {
   test(`${rule}: ${query.text}`, async (t) => {
     const excuse = (one) => explanation(query, theirs, one, replay(asked));
-    await t.test('the answer is excused', async () => assert.equal(await excuse(ours), rule));
+    await t.test('the difference is accepted', async () => assert.equal(await excuse(ours), rule));
     const wrong = mutants(query, theirs, ours);
     assert.ok(wrong.length > 0);
     for (const one of wrong) {
-      await t.test(`not with ${one.what}`, async () => assert.equal(await excuse(one.answer), undefined));
+      await t.test(`it is not accepted with ${one.what}`, async () => assert.equal(await excuse(one.answer), undefined));
     }
   });
 }
