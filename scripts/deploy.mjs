@@ -39,7 +39,7 @@ async function run() {
     process.stdout.write(helpOf('deploy', command));
     return 0;
   }
-  if (positionals.length > 0) throw new Sentence(`What is "${positionals[0]}"? See npm run deploy -- --help.`);
+  if (positionals.length > 0) throw new Sentence(`unknown argument "${positionals[0]}": see npm run deploy -- --help`);
   const name = process.env.WRANGLER_CI_OVERRIDE_NAME ?? options.name;
   const wanted = wantedOf({ ...options, name }, settings);
   if (!existsSync(wrangler)) await packages();

@@ -98,7 +98,7 @@ async function workerSize() {
   const { empty, worker: ours } = await startUp();
   const [ms, cpuMs] = ['ms', 'cpuMs'].map((key) => (ours[key] - empty[key]).toFixed(0));
   console.log(`  workerd sends its first response ${ms} ms later than with an empty Worker, and uses ${cpuMs} ms more CPU time`);
-  console.log(`  (the aim is at most ${startUpMsMax} ms; no test asserts a speed)`);
+  console.log(`  (the target is at most ${startUpMsMax} ms; no test checks this)`);
   return wasmSize(at('build', 'index_bg.wasm'));
 }
 

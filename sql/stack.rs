@@ -1,5 +1,5 @@
 //! Gives the module a stack of 8 MB: 800 ORs use up the 1 MB that is usual in WebAssembly, and a
-//! plan goes down into itself as deep as `limits::DEPTH_MAX` lets it.
+//! plan recurses up to `limits::DEPTH_MAX` levels.
 
 const STACK_BYTES: usize = 8 * 1_024 * 1_024;
 

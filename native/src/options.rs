@@ -177,7 +177,9 @@ fn number(
 fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| {
-        Failure(format!("{option} is \"{text}\": it has to be like 127.0.0.1:8787 or [::1]:8787."))
+        Failure(format!(
+            "{option} is \"{text}\": expected an address such as 127.0.0.1:8787 or [::1]:8787."
+        ))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Sends the responses of the engine, either whole or piece by piece.
+//! Sends the responses of the engine, either at once or piece by piece.
 
 use std::convert::Infallible;
 use std::io::Write as _;

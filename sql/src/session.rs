@@ -67,7 +67,7 @@ impl Engine {
 /// The result of a step.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// The requests that the query needs to continue. A query returns each request once.
+    /// The requests that the query needs to continue. Each request is returned only once.
     pub wanted: Vec<SessionRequest>,
     /// The scans that need no more pages.
     pub cancelled: Vec<u64>,

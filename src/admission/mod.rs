@@ -25,7 +25,7 @@ pub use queries::{
 #[derive(Clone, Debug)]
 pub struct Admission(Rc<Ledger>);
 
-/// An error because the budget is exhausted. The client should retry after a second.
+/// The budget is exhausted. The client should retry after a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "too many request bodies in flight: the request needs {wanted} bytes, and {free} of {total} \

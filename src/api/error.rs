@@ -48,13 +48,13 @@ pub enum ApiError {
     /// The server dropped the body to free memory for other bodies.
     #[error(
         "too many request bodies in flight: the server dropped the slowest body of the database \
-         with the most body bytes; the request changed no data, send it again"
+         with the most body bytes; the request changed no data: send it again"
     )]
     Displaced,
     /// The client stopped sending the body.
     #[error(
-        "the body stalled: neither its next 128 KB nor its end arrived within {BODY_STALL_S_MAX} s \
-         (BODY_STALL_S_MAX); the request changed no data, send it again"
+        "the body stalled: neither its next 128 KB nor its end arrived within {BODY_STALL_S_MAX} \
+         s (BODY_STALL_S_MAX); the request changed no data: send it again"
     )]
     Stalled,
     /// No route has this path.

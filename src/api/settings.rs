@@ -161,7 +161,7 @@ impl Settings {
                 &text,
                 "AUTO_CREATE_RETENTION",
                 3 * D_NS,
-                "a duration like 72h, 3d or INF",
+                "a duration such as 72h, 3d or INF",
                 duration_ns,
             )?,
             limits: Limits::read(|row| {
@@ -238,8 +238,8 @@ fn access(
         ApplicationError::Team => SettingsError::Unreadable {
             name: "ACCESS_TEAM",
             value: team.clone(),
-            expected: "the address of a team, like https://team.cloudflareaccess.com (set \
-                 ACCESS_AUDIENCE as well)"
+            expected: "the address of a team, such as https://team.cloudflareaccess.com (set \
+                       ACCESS_AUDIENCE as well)"
                 .to_owned(),
         },
         ApplicationError::Audience => SettingsError::Unreadable {

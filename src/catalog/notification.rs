@@ -176,8 +176,7 @@ impl Notifications {
             let what = if notification.narrows { "revoked" } else { "changed" };
             let remaining = notification.remaining(entries);
             format!(
-                "{remaining} databases have not yet received the news that {kind} \"{name}\" was \
-                 {what}"
+                "{remaining} databases have not yet been notified that {kind} \"{name}\" was {what}"
             )
         };
         failing.map(word).collect()

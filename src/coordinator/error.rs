@@ -91,7 +91,7 @@ pub enum Error {
     #[error("a shard refused the request: {0}")]
     Shard(String),
     /// Some shards may have carried out a delete, and at least one has not.
-    #[error("partly applied, repeat the request: {0}")]
+    #[error("the request was only partly applied; repeat the request: {0}")]
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]

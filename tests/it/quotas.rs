@@ -363,7 +363,7 @@ fn a_creator_has_as_many_databases_as_it_may() {
         let (status, error) = writes_to(&mut product, &creator, "c2");
         assert_eq!(status, 422);
         let text = "databases quota of token \\\"creator\\\" exceeded: token \\\"creator\\\" has \
-                    created 2 databases, this write would make 3, the quota is 2 (databases)";
+                    created 2 databases, this write would make 3, and the quota is 2 (databases)";
         assert!(error.contains(text), "{error}");
         product.sleep();
     }

@@ -101,7 +101,7 @@ fn members_of_a_gzip_body() {
     assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
     let (status, text) = post(&mut product, [body, gzip(b"")].concat(), &coded);
     let expected = "the gzip body has too many members: current 10000, requested 10001, limit \
-                    10000 (GZIP_MEMBERS_MAX); the server stored no points: correct the body and \
+                    10000 (GZIP_MEMBERS_MAX); the request changed no data: correct the body and \
                     send it again";
     assert_eq!((status, text.as_str()), (400, expected));
 }
@@ -296,7 +296,7 @@ fn fields_of_a_measurement() {
     assert_eq!(post(&mut product, b"m last=1".to_vec(), &[]).0, 204);
     let (status, text) = post(&mut product, b"m f1=2,over=1\nm f1=3 1".to_vec(), &[]);
     let cause = "fields limit exceeded on measurement \"m\": it has 1000 fields, this line would \
-                 make 1001, the limit is 1000 (FIELDS_PER_MEASUREMENT_MAX)";
+                 make 1001, and the limit is 1000 (FIELDS_PER_MEASUREMENT_MAX)";
     assert_eq!(status, 400);
     assert!(text.contains(&format!("error writing line 1 (1-based): {cause}")), "{text}");
     assert!(text.ends_with("1 points written, 1 lines rejected"), "{text}");

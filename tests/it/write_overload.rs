@@ -110,7 +110,7 @@ fn a_stalled_body_costs_nothing_lasting() {
     let Action::Respond(response) = exchange.body_stalled() else { panic!("no response") };
     assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
     let message = "the body stalled: neither its next 128 KB nor its end arrived within 60 s \
-                   (BODY_STALL_S_MAX); the request changed no data, send it again";
+                   (BODY_STALL_S_MAX); the request changed no data: send it again";
     let body = format!(
         "{{\"code\":\"request timeout\",\"message\":\"{message}\",\"error\":\"{message}\"}}\n"
     );

@@ -51,7 +51,7 @@ fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
         return Ok(None);
     }
     input.read_exact(&mut head[1..])?;
-    let head = Head::parse(head).ok_or_else(|| io::Error::other("not a frame"))?;
+    let head = Head::parse(head).ok_or_else(|| io::Error::other("the input is not a frame"))?;
     let mut message = vec![0; head.length];
     input.read_exact(&mut message)?;
     Ok(Some((head, message)))

@@ -102,7 +102,8 @@ impl Process {
         let mut bytes = [0; HEAD_BYTES];
         self.output.read_exact(&mut bytes).await?;
         let reply = Head::parse(bytes).filter(|reply| reply.session == head.session);
-        let reply = reply.ok_or_else(|| io::Error::other("not the reply"))?;
+        let reply =
+            reply.ok_or_else(|| io::Error::other("the reply belongs to another session"))?;
         let mut message = vec![0; reply.length];
         self.output.read_exact(&mut message).await?;
         Ok((message, reply.kind == Kind::Over))

@@ -41,7 +41,7 @@ fn a_database_that_holds_less_goes_first() {
     let first = begun(&memory, "b");
     let second = memory.enter("b");
     assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
-    // The first free room repays the bytes beyond the budget, and the next room goes to the second
+    // The first free bytes repay the bytes beyond the budget, and the next ones go to the second
     // database.
     running.truncate(AT_ONCE - 2);
     assert!(!of_a.start(NOW_NS));
@@ -149,7 +149,7 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(OutOfMemory::Now)));
     parts[2].set(0).unwrap();
     assert!(reservations[2].restart() && !reservations[2].start(NOW_NS));
-    // Small queries pass.
+    // Small queries start.
     let small = begun(&memory, "a");
     parts[0].set(0).unwrap();
     assert!(!reservations[2].start(NOW_NS), "it came later");

@@ -91,7 +91,7 @@ pub enum BodyError {
     #[error("{0}: send smaller batches")]
     TooLarge(#[from] Exceeded),
     /// Status 400.
-    #[error("the gzip body {0}; the server stored no points: correct the body and send it again")]
+    #[error("the gzip body {0}; the request changed no data: correct the body and send it again")]
     Gzip(GzipFault),
 }
 

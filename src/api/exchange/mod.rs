@@ -301,8 +301,8 @@ impl Exchange {
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
-            // These were checked before the handler began, or are checked when the statements are
-            // known.
+            // These kinds of access were checked before the handler began, or are checked when the
+            // statements are known.
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {

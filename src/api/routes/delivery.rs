@@ -1,4 +1,4 @@
-//! Sends a short response whole and a long response in pieces.
+//! Sends a short response at once, and a long response in pieces.
 
 use crate::api::action::Action;
 use crate::api::http::Response;

@@ -1,6 +1,6 @@
 //! Serves `/query`: runs the statements of a query in order and writes one response.
 //!
-//! A small response is sent whole. A large or chunked response is streamed, which bounds its memory
+//! A small response is sent at once. A large or chunked response is streamed, which bounds its memory
 //! for any size of the result. The status is final before the first byte.
 
 use std::vec;

@@ -25,7 +25,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
         _ => {
             let text = request.url.filled("time").unwrap_or_default();
             let time_ns = time_literal::parse(text, |_| 0).map_err(|_| {
-                let like = "expected RFC 3339, like 2026-01-31T12:00:00Z";
+                let like = "expected a time in RFC 3339 format, such as 2026-01-31T12:00:00Z";
                 ApiError::Invalid(format!("invalid time \"{text}\": {like}"))
             })?;
             let dry_run = match request.url.filled("dry_run") {

@@ -56,8 +56,8 @@ pub enum LineRefusal {
     Columns(RegisterRefusal),
     /// The database has reached its limit of stored bytes.
     #[error(
-        "quota exceeded: {} bytes are stored, the quota is {} (stored_bytes): delete data, shorten \
-         the retention, or raise the quota",
+        "quota exceeded: {} bytes are stored, and the quota is {} (stored_bytes): delete data, \
+         shorten the retention, or raise the quota",
         .0.current, .0.allowed
     )]
     Stored(StorageExceeded),

@@ -95,7 +95,7 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
-        costs_say(&format!("cause **{written} written rows** on one shard"));
+    costs_say(&format!("cause **{written} written rows** on one shard"));
     costs_say(&format!("the flushed rows of the log, which are **{at_rest} rows** in all"));
 }
 

@@ -20,7 +20,7 @@ const RUN: usize = 256;
 /// values.
 const WIDTH_MAX: u32 = 56;
 
-/// The estimate plans one in this number of runs.
+/// The estimate plans only one of this number of runs.
 const SAMPLED: usize = 4;
 
 /// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a

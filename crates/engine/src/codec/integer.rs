@@ -45,8 +45,8 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `values` in whole bytes. The encoding is larger than [`encode`] and takes a fraction of
-/// its time.
+/// Appends `values` in whole bytes. The result is larger than that of [`encode`], but encoding takes
+/// only a fraction of the time.
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }

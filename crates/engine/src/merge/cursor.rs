@@ -112,7 +112,7 @@ pub trait SeriesCursor {
     /// series.
     ///
     /// All rows of these series must be in the same page and inside `limits`. Returns `None`
-    /// without moving if fewer than two series qualify, or if the cursor cannot tell.
+    /// without moving if fewer than two series qualify, or if the cursor cannot determine this.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].

@@ -62,7 +62,7 @@ pub enum ToCatalog {
     /// Removes a token or user. A repeat notifies the databases that have not received the change
     /// yet.
     RemoveGrantee {
-        /// Whether to remove a user. Otherwise a token.
+        /// Whether to remove a user rather than a token.
         user: bool,
         /// The user's or token's name.
         name: String,
@@ -71,7 +71,7 @@ pub enum ToCatalog {
     Verify,
     /// Lists the tokens or the users, in order of creation.
     Grantees {
-        /// Whether to list users. Otherwise tokens.
+        /// Whether to list users rather than tokens.
         user: bool,
         /// The list contains only ids above this one. 0 starts with the first.
         after: u64,
@@ -101,7 +101,7 @@ pub enum ToCatalog {
     CreatorQuotas,
     /// Returns a page with the token or user of this name, or an empty page.
     Grantee {
-        /// Whether to return a user. Otherwise a token.
+        /// Whether to return a user rather than a token.
         user: bool,
         /// The user's or token's name.
         name: String,
@@ -311,8 +311,9 @@ pub enum CatalogRefusal {
     AlreadyKilled,
     /// `DATABASES_MAX`
     #[error(
-        "databases limit exceeded: {current} databases exist, this request would make {requested}, \
-         the limit is {limit} (DATABASES_MAX); drop a database that is no longer needed"
+        "databases limit exceeded: {current} databases exist, this request would make \
+         {requested}, and the limit is {limit} (DATABASES_MAX); drop a database that is no longer \
+         needed"
     )]
     TooManyDatabases {
         /// `DATABASES_MAX`
@@ -324,8 +325,8 @@ pub enum CatalogRefusal {
     },
     /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
     #[error(
-        "tokens and users limit exceeded: this request would make {requested} {unit}, the limit is \
-         {limit}; delete tokens or users that are no longer used"
+        "tokens and users limit exceeded: this request would make {requested} {unit}, and the \
+         limit is {limit}; delete tokens or users that are no longer used"
     )]
     TooManyGrantees {
         /// The limit.
@@ -344,7 +345,7 @@ pub enum CatalogRefusal {
     /// [`CreatorQuota::databases`]
     #[error(
         "databases quota of {name} exceeded: {name} has created {current} databases, this write \
-         would make {requested}, the quota is {limit} (databases)"
+         would make {requested}, and the quota is {limit} (databases)"
     )]
     TooManyOfCreator {
         /// The name of the token or user.
@@ -358,8 +359,8 @@ pub enum CatalogRefusal {
     },
     /// `CREATOR_QUOTAS_MAX`
     #[error(
-        "quotas limit exceeded: {limit} tokens and users already have a databases quota, and no \
-         more are allowed (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
+        "quotas limit exceeded: {limit} tokens and users already have the quota \"databases\", \
+         and no more are allowed (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
     )]
     TooManyCreatorQuotas {
         /// `CREATOR_QUOTAS_MAX`

@@ -349,7 +349,7 @@ pub enum RegisterRefusal {
     /// `FIELDS_PER_MEASUREMENT_MAX`
     #[error(
         "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
-         line would make {requested}, the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
+         line would make {requested}, and the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
     )]
     TooManyFields {
         /// The measurement.
@@ -373,9 +373,9 @@ pub enum RegisterRefusal {
     },
     /// `MEASUREMENTS_PER_POLICY_MAX`
     #[error(
-        "measurements limit exceeded: cannot create measurement \"{measurement}\", the policy has \
-         {current} measurements, this line would make {requested}, the limit is {limit} \
-         (MEASUREMENTS_PER_POLICY_MAX)"
+        "measurements limit exceeded: cannot create measurement \"{measurement}\" because the \
+         policy has {current} measurements, this line would make {requested}, and the limit is \
+         {limit} (MEASUREMENTS_PER_POLICY_MAX)"
     )]
     TooManyMeasurements {
         /// The new measurement.
@@ -431,7 +431,7 @@ pub enum PolicyRefusal {
     /// `POLICIES_PER_DATABASE_MAX`
     #[error(
         "retention policies limit exceeded: the database has {current}, this request would make \
-         {requested}, the limit is {limit}; drop a policy that is no longer needed"
+         {requested}, and the limit is {limit}; drop a policy that is no longer needed"
     )]
     TooMany {
         /// `POLICIES_PER_DATABASE_MAX`

@@ -23,7 +23,7 @@ pub enum ScanError {
     #[error("unknown function in condition: {0}()")]
     Function(String),
     /// An aggregate does not support the type of its input.
-    #[error("{function:?} does not take {field_type:?} values")]
+    #[error("{function:?} does not support {field_type:?} values")]
     Input {
         /// The aggregate.
         function: AggregateFunction,

@@ -122,8 +122,8 @@ impl<'a> GroupStates<'a> {
         self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
     }
 
-    /// Whether all requested windows are complete. The caller must have added all rows before some
-    /// time in the reading direction, so only the last window may be incomplete.
+    /// Whether all requested windows are complete. The caller must have added all rows up to some
+    /// time in the reading direction, so that only the last window may be incomplete.
     pub(super) fn is_done(&self) -> bool {
         let starts_ns = self.slots.starts_ns();
         if self.is_of_one_end {

@@ -1,6 +1,6 @@
 //! Counts the operations of callers per minute, and rejects operations above their limits.
 //!
-//! The counters are in memory only: an evicted object is an unused object. Requests contain the
+//! The counters are in memory only: only an unused object is evicted. Requests contain the
 //! caller's limits ([`Meter`]), so the shard does not store them.
 
 use std::collections::BTreeMap;

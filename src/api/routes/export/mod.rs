@@ -243,7 +243,7 @@ impl Exporting {
 
     /// Whether the response ends before `calls`, because the request may not make them.
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        // A response must end after the position of its request.
+        // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
         let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
         has_advanced && self.calls + counted(calls) > most
@@ -485,7 +485,8 @@ mod tests {
             partial: false,
             zone: Rc::from([]),
         };
-        // Not at the beginning of a body, where a byte order mark would be removed.
+        // The line break comes first because a byte order mark at the beginning of a body would be
+        // removed.
         let mut text = b"\n".to_vec();
         lines(&chunk, &mut text);
         let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);

@@ -48,7 +48,8 @@ pub(super) fn plan(
         given(["id", "id"]),
         given(["default", "default"]),
     ];
-    // A page consists of all mappings, and a filtered page would not name its last mapping.
+    // The position of a page counts all mappings, so a page that is filtered afterwards would not show
+    // where the next page begins.
     if request.is_paged() {
         if wanted[1..].iter().any(Option::is_some) {
             let why = "limit, offset and after can be combined only with the filter db";

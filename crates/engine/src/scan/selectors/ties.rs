@@ -3,13 +3,13 @@
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
 //! points belong to the first and the last series in the order of series keys. If a text is shown
-//! next to the value, the heap compares the texts, but a point without a text with no other point.
-//! The heap is therefore imitated. The larger of the two values is the result. For booleans,
-//! `first` prefers `false`.
+//! next to the value, the heap compares the texts, and it never compares a point without a text.
+//! This module therefore imitates the heap. The larger of the two values is the result. For
+//! booleans, `first` prefers `false`.
 //!
-//! Of more than [`TIED_POINTS_MAX`] points with a text, only some are kept. Then the two points with
-//! the first texts count (for `last`: the last texts), or the first and the last series if a point
-//! lacks a text.
+//! If more than [`TIED_POINTS_MAX`] points have a text, only some of them are kept. The result then
+//! depends on the two points with the first texts (for `last`: the last texts), or on the first and
+//! the last series if a point lacks a text.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -432,7 +432,7 @@ mod tests {
 
     #[test]
     fn points_without_a_text_are_taken_as_1_x_s_heap_takes_them() {
-        // `last(v), a` over the series `a=1`, `a=2` and `b=1`: the heap compares `b=1` with no other.
+        // `last(v), a` over the series `a=1`, `a=2` and `b=1`: the heap never compares `b=1`.
         let series = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
         for shards in 1..=4 {
             assert_eq!(chosen_of((true, 1), &series, shards), Some(FieldValue::Float(9.0)));

@@ -393,7 +393,7 @@ impl Walk<'_> {
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
     }
 
-    /// Returns the number of cells read, plus those of `rows` more rows.
+    /// Returns the number of cells that would be read after `rows` more rows.
     fn cells_with(&self, rows: usize) -> u64 {
         self.cells + (rows * self.columns.len()) as u64
     }

@@ -49,8 +49,8 @@ impl Manifest {
 
     /// Checks invariant S.
     fn check_order(&self) -> Result<(), InvariantError> {
-        // Compares each part with all parts that overlap it in time. With many parts, the slots are
-        // many too, and few parts overlap.
+        // Compares each part with all parts that overlap it in time. Many parts have
+        // many slots, so few of them overlap.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {

@@ -89,7 +89,7 @@ impl Pages {
         }
     }
 
-    /// Whether requests other than one query are present.
+    /// Whether the shard recently had requests in addition to a single query.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
