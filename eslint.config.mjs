@@ -1,23 +1,23 @@
-// What JavaScript of this repository must not do. Few rules: each stands for a fault, none for taste.
+// The rules for JavaScript. They are few: each prevents a mistake, and none is about style.
 
 import js from '@eslint/js';
 import globals from 'globals';
 
-/** Whatever comes from a server becomes text, never markup (`www/dom.js`). */
+/** The properties that parse markup. Data from a server must only become text (`www/dom.js`). */
 const markup = ['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'setHTMLUnsafe'].map((property) => ({
   property,
-  message: 'Make elements with el() of www/dom.js: text of a server must never become markup.',
+  message: 'Create elements with el() of www/dom.js, because text from a server must never become markup.',
 }));
 
-/** A program that runs on a fresh clone has no packages yet. */
+/** Imports of npm packages, which a fresh clone has not installed yet. */
 const packages = {
   regex: '^(?!node:|\\.)',
-  message: 'On a fresh clone there are no packages: import() it where it is used.',
+  message: 'A fresh clone has no packages yet: load this package with import() where it is used.',
 };
 
-/** Lines of a function of the console; a panel is one function with its parts inside. */
+/** The maximum number of lines in a function of the console. A panel is one function that contains its parts. */
 const panelLinesMax = 160;
-/** Panels that are longer: they are to become shorter, and may not grow. */
+/** The panels that exceed this maximum, with their own limits, which must not be raised. */
 const longPanels = [
   ['www/results/panel.js', 188],
   ['www/write/panel.js', 221],
@@ -30,12 +30,13 @@ export default [
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     rules: {
-      // null alone may be compared with both of its kinds.
+      // `== null` is permitted, because it also matches undefined.
       eqeqeq: ['error', 'always', { null: 'ignore' }],
       'no-unused-vars': ['error', { varsIgnorePattern: '^_$', argsIgnorePattern: '^_', ignoreRestSiblings: true }],
       'prefer-const': ['error', { destructuring: 'all' }],
       'no-var': 'error',
-      // An error that is none, a callback without an answer, a comparison or a loop that is always the same.
+      // These find thrown values that are not errors, callbacks without a result, and comparisons and loops
+      // without an effect.
       'no-throw-literal': 'error',
       'prefer-promise-reject-errors': 'error',
       'array-callback-return': 'error',
@@ -63,9 +64,9 @@ export default [
   },
   ...longPanels.map(([file, max]) => ({ files: [file], rules: longest(max) })),
   { files: ['**/*.mjs'], languageOptions: { globals: globals.nodeBuiltin } },
-  // What these hand to the browser runs in its page.
+  // These tests contain functions that run in a page of the browser.
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
-  // Workers of the platform.
+  // These files run in Workers.
   {
     files: ['src/**/*.js', 'sql/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
     languageOptions: { globals: globals.serviceworker },

@@ -1,4 +1,5 @@
-//! Any bytes as a body: no panic, no hang, and the oracle that `npm test` runs on mutated lines.
+//! Parses any bytes as a body. The parser must not panic or hang, and must pass the checks that
+//! `npm test` runs on mutated lines.
 
 #![no_main]
 

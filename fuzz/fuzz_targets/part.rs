@@ -1,5 +1,5 @@
-//! Any bytes as a value of a part, its head as long as the first two of them say: no panic, no
-//! hang, and the oracle that `npm test` runs on mutated values.
+//! Reads any bytes as a value of a part. The first two bytes are the length of the head. Reading must
+//! not panic or hang, and must pass the checks that `npm test` runs on mutated values.
 
 #![no_main]
 

@@ -194,7 +194,7 @@ impl Engine {
         })
     }
 
-    /// Processes letters until the thread ends.
+    /// Processes messages until the thread ends.
     pub async fn run(self: Rc<Self>, mut letters: mpsc::Receiver<Letter>) {
         spawn_local(Rc::clone(&self).ring());
         while let Some(letter) = letters.recv().await {

@@ -48,7 +48,7 @@ impl Form {
 /// The body of a response.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// A whole body. `None` after it was sent.
+    /// A complete body. `None` after it was sent.
     Whole(Option<Bytes>),
     /// Pieces of a body that has no known length.
     Pieces(mpsc::Receiver<Result<Frame<Bytes>, Broken>>),
@@ -69,7 +69,7 @@ pub fn without_body(mut response: HttpResponse) -> HttpResponse {
 pub struct Broken;
 
 impl Outgoing {
-    /// Returns a whole body.
+    /// Returns a complete body.
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }

@@ -218,8 +218,8 @@ async function v1Client(order) {
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));
   const { measurement, float, integer, string, boolean, tag: [key, value] } = everyType;
   if (action === 'line') {
-    // This client takes no lines and escapes correctly. A field of another type is the only bad
-    // line that it can send.
+    // This client creates the lines itself and escapes correctly. A field of another type is the
+    // only bad line that it can send.
     return errorOf(() => client.writePoints([{ measurement, fields: { float: 'text' } }]));
   }
   if (action === 'types') {

@@ -17,7 +17,7 @@ export const lengths = {
 
 /**
  * Returns the bounds of a range in milliseconds, with an exclusive end. `all` has no bounds (null).
- * A length means the time before `now_ms`. A range of two times has the form `FROM..TO`.
+ * A range that is a length ends at `now_ms`. A range of two times has the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };

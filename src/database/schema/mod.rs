@@ -102,7 +102,7 @@ impl Schema {
         self.by_name.values().find(|measurement| measurement.id == id)
     }
 
-    /// Returns the schema's version. Every change raises it; 0 for an empty schema.
+    /// Returns the schema's version, which is 0 for an empty schema. Every change increases it.
     pub fn version(&self) -> u64 {
         self.version
     }

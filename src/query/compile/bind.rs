@@ -145,8 +145,8 @@ fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
-/// Returns the field of a slot that is shown. A subquery's value that has no conversion to the
-/// slot's type keeps its type (1.x `castToType`).
+/// Returns the field for a slot whose value is displayed. A subquery's value that has no conversion
+/// to the slot's type keeps its type (1.x `castToType`).
 fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
         let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
