@@ -95,10 +95,11 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
   if (!peer) return;
   const notes = [
     ...circumstances(),
-    '`npm run bench -- rest`: 15 s after the last write, two connections, 5,000-point batches; bytes ' +
-      'per field value: `diskBytes` of SHOW STATS, the file of the shard, InfluxDB’s folders of the ' +
-      'database (ratio: InfluxDB ÷ Tidemark); rows written: `rowsWritten` of SHOW STATS per million ' +
-      'points, flush, compaction and the end of the load included',
+    '`npm run bench -- rest`: two connections wrote batches of 5,000 points, and the sizes were read 15 s after ' +
+      'the last write',
+    'The bytes per field value come from `diskBytes` of SHOW STATS, from the file of the shard, and from InfluxDB’s ' +
+      'folders of the database. The ratio is InfluxDB ÷ Tidemark. The rows written are `rowsWritten` of SHOW STATS per ' +
+      'million points, including flushes, merges and the end of the load.',
   ];
   const partial = wanted.length < shapes.length;
   const falls = record({ title: 'At rest', notes, head, rows, compared: ['ratio'], partial });

@@ -78,18 +78,19 @@ export async function cold(hasPeer) {
   const cell = (ms) => (ms === undefined ? '' : ms.toFixed(1));
   const row = (what, ms, peer, aim = aimMs) => [what, String(aim), cell(ms), cell(peer), ms <= aim ? 'yes' : 'no'];
   const rows = [
-    row('start of the process to the first answer, above an empty Worker', worker.ms - empty.ms, undefined, startUpAimMs),
+    row('from the start of the process to the first response, minus an empty Worker', worker.ms - empty.ms, undefined, startUpAimMs),
     row('first write of a fresh process', ours.write, theirs.write),
     row('first query of a fresh process', ours.query, theirs.query),
     row('first write after the objects slept', ours.sleptWrite, theirs.sleptWrite),
     row('first query after the objects slept', ours.sleptQuery, theirs.sleptQuery),
   ];
-  const head = ['what', 'aim', 'workerd ms', 'InfluxDB ms', 'reached?'];
+  const head = ['case', 'aim', 'workerd ms', 'InfluxDB ms', 'reached?'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- cold\`: plain \`workerd serve\`, ${loadedBatches * 5_000} points of TSBS cpu-only data, medians of ` +
-      `${turns}; fresh process: it has answered \`/ping\`; slept: ${sleepMs / 1000} s without a request`,
-    `from the start of a process to its first answer: ${worker.ms.toFixed(0)} ms, an empty Worker ${empty.ms.toFixed(0)}`,
+    `\`npm run bench -- cold\`: plain \`workerd serve\`, ${loadedBatches * 5_000} points of TSBS cpu-only data. A figure is ` +
+      `the median of ${turns} turns. A new process has responded to \`/ping\` before the first write or query. Objects ` +
+      `sleep after ${sleepMs / 1000} s without a request.`,
+    `The time from the start of a process to its first response is ${worker.ms.toFixed(0)} ms, and ${empty.ms.toFixed(0)} ms with an empty Worker`,
   ];
   for (const cells of [head, ...rows]) console.log(cells.join(' | '));
   record({ title: 'First requests', notes, head, rows, partial: !hasPeer });

@@ -181,9 +181,9 @@ function report({ ways, one, few, many }, { size, isQuick }) {
   const head = ['way', 'seconds', 'MB', 'MB/s', 'k rows/s', '× InfluxDB'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- flight\`: ${size.timed} rows of 5 columns, \`tidemark flight\` before \`tidemark serve\`; nothing is packed; medians of ${turns}, by turns`,
-    `first byte of \`SELECT 1\`: ${one[0].toFixed(1)} ms by Flight, ${one[1].toFixed(1)} ms by HTTP`,
-    `held at most, workerd · transcoder: ${few.join(' · ')} MB with ${size.timed} rows, ${many.join(' · ')} MB with ${size.held}`,
+    `\`npm run bench -- flight\`: ${size.timed} rows of 5 columns, through \`tidemark flight\` to \`tidemark serve\`, without compression. A figure is the median of ${turns} turns.`,
+    `The first byte of \`SELECT 1\` arrives after ${one[0].toFixed(1)} ms with Flight, and after ${one[1].toFixed(1)} ms with HTTP`,
+    `The largest memory of workerd and of \`tidemark flight\` is ${few.join(' and ')} MB with ${size.timed} rows, and ${many.join(' and ')} MB with ${size.held} rows`,
   ];
   for (const line of [...notes, head.join(', '), ...rows.map((row) => row.join(', '))]) console.log(`  ${line}`);
   const falls = record({ title: 'Flight', notes, head, rows, compared: ['× InfluxDB'], partial: isQuick });

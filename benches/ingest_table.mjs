@@ -85,12 +85,13 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
   if (!hasPeer || rows.length === 0) return failed === 0;
   const notes = [
     ...circumstances(),
-    '`npm run bench -- ingest`: `wrangler dev` as `npm start` runs it (local observability and the ' +
-      'log of requests off, `WRANGLER_LOG=error`: development settings), below it plain `workerd ' +
-      'serve`, `tidemark serve` and the native host; fresh servers for each case, three turns, bodies compressed beforehand',
-    'ratio: points per second ÷ those of InfluxDB in the same turn (median of the turns); CPU s/M: ' +
-      'CPU seconds per million points of the whole process tree; CPU ratio: InfluxDB’s ÷ Tidemark’s; ' +
-      'p50 and p99 of a batch over all turns, flushes included',
+    '`npm run bench -- ingest`: the first row of each case is `wrangler dev` with the development settings of ' +
+      '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
+      '`workerd serve`, `tidemark serve` and the native host. Each case starts new servers and has three turns, in ' +
+      'which the servers alternate. The bodies are compressed in advance.',
+    'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
+      'CPU s/M is the number of CPU seconds of all processes per million points, and the CPU ratio is InfluxDB ÷ ' +
+      'Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',
   ];
   const partial = quick || wanted.length < cases.length || failed > 0;
   const falls = record({ title: 'Ingest', notes, head, rows, compared, partial });

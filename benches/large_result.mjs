@@ -59,11 +59,11 @@ export async function largeResult(start, peer, { isQuick }) {
         (points / seconds / 1000).toFixed(0), ratio ? ratio.toFixed(2) : '', target === targets[0] ? String(aim) : '',
       ];
     });
-    const head = ['form', 'seconds', 'MB', 'MB/s', 'k rows/s', "× InfluxDB's JSON", 'aim'];
+    const head = ['format', 'seconds', 'MB', 'MB/s', 'k rows/s', "× InfluxDB's JSON", 'aim'];
     const notes = [
       ...circumstances(),
-      `\`npm run bench -- rows\`: ${points} rows of 5 columns (\`${statement}\`), nothing is packed; medians of ${size.turns}, by turns; ` +
-        'JSON, CSV and msgpack with `chunked=true`',
+      `\`npm run bench -- rows\`: ${points} rows of 5 columns (\`${statement}\`), without compression. A figure is the median of ${size.turns} ` +
+        'turns. JSON, CSV and msgpack have `chunked=true`.',
     ];
     for (const cells of [head, ...rows]) console.log(`  ${cells.join(' | ')}`);
     record({ title: 'A large result', notes, head, rows, compared: ["× InfluxDB's JSON"], partial: isQuick || !json });

@@ -99,8 +99,8 @@ export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   }
   const notes = [
     ...circumstances(),
-    '`npm run bench -- parsers`: MB per CPU second from bytes to columns, natively and in this Node’s ' +
-      'V8, beside InfluxDB 3’s crate `influxdb-line-protocol`, which builds no columns',
+    '`npm run bench -- parsers`: MB of line protocol that are converted to columns per CPU second, natively and in Node’s ' +
+      'V8. InfluxDB 3’s crate `influxdb-line-protocol` builds no columns.',
   ];
   const compared = heads.filter((head) => head.startsWith('ratio'));
   const falls = record({ title: 'Line protocol parsers', notes, head: heads, rows, compared });

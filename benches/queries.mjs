@@ -42,8 +42,8 @@ const plans = {
 const heavyMs = 30;
 
 const ofDay =
-  '100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten integer fields); medians of queries with fresh ' +
-  'parameters, one connection, servers restarted per type';
+  '24 hours of TSBS cpu-only data of 100 hosts (864,000 points, ten integer fields). A figure is the median ' +
+  'of queries with new parameters over one connection. The servers restart before each type.';
 
 /**
  * The lists of queries. Each has the title and notes of its table, and the server that the ratios
@@ -56,9 +56,10 @@ export const lists = {
     peer: 'InfluxDB',
     notes: [
       `\`npm run bench -- queries\`: ${ofDay}`,
-      'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
-        'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
-        'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
+      'The ratio is InfluxDB ÷ Tidemark. The time of an empty request is subtracted from both.',
+      '"Tidemark" is `wrangler dev` with the development settings of `npm start` (no local observability, no log of ' +
+        'requests, `WRANGLER_LOG=error`). "workerd" is the same Worker on plain `workerd serve`, and "workerd by serve" ' +
+        'is `tidemark serve`.',
     ],
   },
   shapes: {
@@ -66,7 +67,7 @@ export const lists = {
     title: 'Query shapes',
     peer: 'InfluxDB',
     isGross: true,
-    notes: [`\`npm run bench -- shapes\`: ${ofDay}`, 'ratio: InfluxDB ÷ Tidemark, with the request'],
+    notes: [`\`npm run bench -- shapes\`: ${ofDay}`, 'The ratio is InfluxDB ÷ Tidemark. The times include the request.'],
   },
   sizes: {
     list: shapes.filter(({ isOfAll }) => !isOfAll),
@@ -74,9 +75,9 @@ export const lists = {
     peer: 'a million points',
     isGross: true,
     notes: [
-      '`npm run bench -- shapes --sizes`: `tidemark serve` with 28 and with 2,778 hours of 100 hosts of TSBS cpu-only ' +
-        'data in an object each; the same questions, about the first day',
-      'ratio: a million points ÷ a hundred million, with the request',
+      '`npm run bench -- shapes --sizes`: `tidemark serve` with 28 and with 2,778 hours of TSBS cpu-only data of 100 ' +
+        'hosts, in one object for each size. Both sizes run the same queries, which read the first day.',
+      'The ratio is a million points ÷ a hundred million points. The times include the request.',
     ],
   },
 };
@@ -106,8 +107,8 @@ export async function queries(starters, { quick = false, only = [], asked = list
     }
     const partial = quick || only.length > 0;
     report(sides, rows, { ...asked, partial });
-    const title = `${asked.title}, of a server that is up`;
-    const notes = [...asked.notes, `after ${plan.queries} and ${plan.between} of the type (of slow ones ${plan.slowQueries} and ${plan.slowBetween}) as many again`];
+    const title = `${asked.title}, warm server`;
+    const notes = [...asked.notes, `The queries ran after ${plan.queries} measured and ${plan.between} further queries of the type (slow types: ${plan.slowQueries} and ${plan.slowBetween}).`];
     report(sides, later, { ...asked, title, notes, partial });
   } finally {
     for (const side of sides) {

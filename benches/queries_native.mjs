@@ -19,6 +19,6 @@ export function recordNative(text) {
     if (found) tables.push((table = { title: found[1], head: cells(line), rows: [] }));
     else if (table && cells(line).length >= table.head.length) table.rows.push(cells(line));
   }
-  const notes = [...circumstances(), '`cargo bench --bench queries`: CPU time of one thread'];
+  const notes = [...circumstances(), '`cargo bench --bench queries`: the CPU time of one thread'];
   for (const one of tables) record({ ...one, notes });
 }

@@ -16,9 +16,10 @@ const fallen = 0.85;
 
 const preface = `# Results
 
-The last figures of each table. \`npm run bench\` writes them and names every ratio that fell by
-more than 15 % since the table before. Absolute figures depend on the machine and its neighbours;
-ratios are taken by turns with the peer in one run.
+This page is for readers who compare Tidemark with other databases. It contains the latest figures of
+each benchmark, which \`npm run bench\` writes ([method](README.md)). The command also reports each
+ratio that fell by more than 15 % since the previous run. Absolute figures depend on the machine and
+its other load. For a ratio, both systems ran alternately in one run.
 `;
 
 /**

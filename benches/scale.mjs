@@ -60,10 +60,10 @@ function notes({ name }, plan) {
   return [
     ...circumstances(),
     `\`npm run bench -- scale --size full --only ${name}\`: ${JSON.stringify(plan).replaceAll('"', '').slice(1, -1)}`,
-    'plain `workerd` and InfluxDB on this machine by turns; ms ' +
-      'unless a row says otherwise; cold: the first query of a database after a restart of the ' +
-      'server, which has answered one of another database; warm: the median of later ones',
-    'small and large size: what each row says (before and under load, first and tenth, …); ratio: ' +
-      'large ÷ small, less is better; InfluxDB: at the large size',
+    'Plain `workerd` and InfluxDB ran alternately on this machine. The figures are milliseconds unless the row names ' +
+      'another unit. *Cold* is the first query of a database after a restart of the server, which has already served ' +
+      'another database. *Warm* is the median of later queries.',
+    'The row names the meaning of *small* and *large*, such as before a load and under it. The ratio is large ÷ small, ' +
+      'and less is better. The figure of InfluxDB is for the large size.',
   ];
 }

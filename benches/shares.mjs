@@ -114,12 +114,12 @@ export async function shares(node) {
   }
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- shares\`: CPU ms of ${points} points of TSBS cpu-only data, one connection; the ` +
-      `frame has ${own.frameBytes} bytes`,
-    'body hand-over, object call, exec and commit: what each adds to a worker that does nothing else ' +
-      '(`floor.js`), wrangler’s own processes included; inflate, parse, encode, decode and append, ' +
-      'flush (with compaction, a batch’s part of it): our code in Node’s V8, the fastest tenth; ' +
-      'rest: what is missing to the whole',
+    `\`npm run bench -- shares\`: the CPU milliseconds of ${points} points of TSBS cpu-only data over one connection. The ` +
+      `frame has ${own.frameBytes} bytes.`,
+    '*Body hand-over*, *object call*, *exec* and *commit* are the times that each of them adds to a worker without ' +
+      'other work (`floor.js`), including wrangler’s own processes',
+    '*Inflate*, *parse*, *encode*, *decode and append* and *flush* (the share of one batch, with merges) are the times of ' +
+      'our code in Node’s V8, from the fastest tenth of the runs. *Rest* is the difference to the whole time.',
   ];
   record({ title: 'Shares of a batch', notes, head, rows });
 }

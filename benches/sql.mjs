@@ -112,8 +112,8 @@ export async function sql(start) {
     const { head, rows } = await formatTable(server, points);
     await all(server, 'parquet', file);
     const peers = await peersOf(file, measured);
-    report(measured, peers, `\`SELECT 1\`: ${first.ms.toFixed(0)} ms first, ${median(small).toFixed(1)} later`);
-    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns, not packed`];
+    report(measured, peers, `The first \`SELECT 1\` took ${first.ms.toFixed(0)} ms, and later ones ${median(small).toFixed(1)} ms`);
+    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns, without compression`];
     record({ title: 'SQL, formats', notes, head, rows });
   } finally {
     await server.stop();
@@ -146,8 +146,9 @@ function report(measured, peers, note) {
   rows.push(['geometric mean', '', '', geometricMean(ratios).toFixed(2), ...peers.map(() => '')]);
   const notes = [
     ...circumstances(),
-    '`npm run bench -- sql`: the data and the types of *Queries*, `tidemark serve`; medians with the request, warm; answers are compared',
-    'DataFusion, DuckDB: of PyPI, in this process and natively, over the rows in one Parquet file of SQL',
+    '`npm run bench -- sql`: the data and the query types of *Queries*, with `tidemark serve`. A figure is the median of ' +
+      'warm queries, including the request. The results of both languages are compared.',
+    'DataFusion and DuckDB come from PyPI, and run natively in one process over the same rows in one Parquet file',
     note,
   ];
   const falls = record({ title: 'SQL', notes, head, rows, compared: ['ratio'] });

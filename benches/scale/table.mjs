@@ -1,6 +1,6 @@
 // The table of the part `scale`: formats rows and compares them with their targets.
 
-export const head = ['what', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
+export const head = ['case', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
 /** Formats a number with three significant digits and at most two decimals. */
 export function shown(value) {
