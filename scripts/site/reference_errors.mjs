@@ -14,24 +14,25 @@ This page is for users who search for an error text, and for authors of clients.
 |---|---|---|
 | 204, 200 | the request succeeded. A query can contain an \`error\` for one of its statements | read \`results\` |
 | 400 | a line, a parameter or a statement is invalid. A write stores its valid lines | correct the named lines; do not repeat the request |
-| 401 | no credentials, or unknown, expired or revoked credentials | check the token |
+| 401 | the request has no credentials, or its credentials are unknown, expired or revoked | check the token |
 | 403 | the token or user has no permission for the request, or a page from another origin sent the request | grant the permission, or set \`CORS_ORIGINS\` |
 | 404 | the path, the database, the retention policy or the resource does not exist | check the name |
-| 405 | the path does not support the method | use a method of the header \`Allow\` |
+| 405 | the path does not support the method | use an HTTP method that the header \`Allow\` lists |
 | 408 | the client stopped sending the body | send the request again |
-| 409 | another operation must end first, or the request conflicts with the stored state | wait, or do what the text says |
+| 409 | another operation must end first, or the request conflicts with the stored state | wait until the other operation ends, or do what the text of the error says |
 | 413 | the body is too large | send smaller batches |
 | 415 | the route does not support the encoding or the media type | use a supported type |
-| 422 | the request exceeds a limit, so a repetition does not help | do what the text says |
+| 422 | the request exceeds a limit, so a repetition does not help | do what the text of the error says |
 | 429 | the client has reached a limit per minute | wait for the seconds in \`Retry-After\` |
-| 500 | an internal fault or damaged data | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
-| 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text |
+| 500 | the server has an internal fault, or its data is damaged | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
+| 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text of the error |
 | 503 | the server cannot process the request now. After a write the result is unknown | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
 | 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
 
-A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). In the texts
-below, words in braces and \`…\` stand for values. A failed statement on \`/query\` has status 200 and the text as the \`error\` of its result.
+A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). If a
+statement on \`/query\` fails, the response has status 200, and the result of the statement contains the text as \`error\`. In the texts below, words in
+braces and \`…\` stand for values.
 `;
 
 /** The groups: title, prefix of the anchors, module, error type, and the status of its errors. */
@@ -57,19 +58,19 @@ const groups = [
 
 /** The action of a client or operator, by status. */
 const actions = {
-  400: 'Correct the request as the text says. Do not repeat it unchanged.',
+  400: 'Correct the request as the text of the error says. Do not repeat the request unchanged.',
   401: 'Check the credentials.',
-  403: 'Use a token with the permission, or add it to the token.',
-  404: 'Check the name.',
+  403: 'Use a token with the permission, or add the permission to the token.',
+  404: 'Check the name in the request.',
   405: 'Use one of the HTTP methods that the header `Allow` lists.',
   408: 'Send the request again.',
   409: 'If another operation is running, wait until it ends. Otherwise do what the text of the error says.',
   413: 'Send smaller batches.',
   415: 'Use a supported type.',
-  422: 'Do what the text says. A repetition does not help.',
+  422: 'Do what the text of the error says. A repetition does not help.',
   429: 'Wait for the seconds in `Retry-After`.',
   500: '[Check the stored data](../OPERATING.md#checking-stored-data), and report the fault.',
-  501: 'Use the alternative in the text.',
+  501: 'Use the alternative in the text of the error.',
   503: 'Send the request again after the seconds in `Retry-After`.',
   504: 'Allow more time, or narrow the query.',
   507: 'Narrow the time range, or aggregate.',
@@ -78,6 +79,7 @@ const actions = {
 /** Actions that differ from those of the status. */
 const ownActions = {
   'ApiError::ForeignOrigin': "If the page may call the server, add its origin to `CORS_ORIGINS`.",
+  'ApiError::ReadOnly': 'Send the statement with `POST`, and without `read_only=true`.',
   'ApiError::DatabaseNotFound': 'Create the database, or check its name.',
   'AuthError::NotConfigured': 'Set the secret `ADMIN_TOKEN`.',
   'AuthError::InUrl': 'Send the credentials in the header `Authorization`.',
@@ -97,8 +99,8 @@ const ownActions = {
 const groupActions = {
   setting: 'Correct the [setting](../SETTINGS.md).',
   line: 'Correct the line, and send it again.',
-  syntax: 'Correct the statement at the position in the text.',
-  statement: 'Correct or narrow the statement as the text says.',
+  syntax: 'Correct the statement at the position that the error names.',
+  statement: 'Correct or narrow the statement as the text of the error says.',
 };
 
 /** Statuses that differ from those of the group. */
@@ -156,6 +158,12 @@ function readable(message, limits) {
     .replace(/\{(\w+):[^}]*\}/g, '{$1}');
 }
 
+/** Returns a sentence for a description that consists only of names of limits or of example lines. */
+function sentence(text, prefix) {
+  if (!/^(?:`[^`]+`(?:, | or |$))+$/.test(text)) return text;
+  return prefix === 'line' ? `An example is ${text}.` : `The limit is ${text}.`;
+}
+
 /** Returns the page. */
 export function errorsPage() {
   const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
@@ -172,7 +180,7 @@ export function errorsPage() {
         const known = exceptions[`${type}::${name}`] ?? status.get(`${type}::${name}`) ?? usual;
         const line = /^Status \d{3}/.test(text)
           ? text.replace(/^(Status \d{3}): (.)/, (whole, first, letter) => `${first}. ${letter.toUpperCase()}`)
-          : [known && `Status ${known}.`, text].filter(Boolean).join(' ');
+          : [known && `Status ${known}.`, sentence(text, prefix)].filter(Boolean).join(' ');
         const number = /\b[45]\d{2}\b/.exec(line)?.[0];
         const action = ownActions[`${type}::${name}`] ?? groupActions[prefix] ?? actions[number];
         if (!action) throw new Error(`no action for ${type}::${name}`);

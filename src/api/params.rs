@@ -74,7 +74,7 @@ pub struct QueryParams {
 /// An error in the parameters. The status is always 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
-    /// `/write` without `db`.
+    /// The request to `/write` has no parameter `db`.
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
     /// The database name is invalid. The message begins with 1.x's first two words.
@@ -83,7 +83,7 @@ pub enum ParamsError {
          / and \\, and neither . nor .. alone"
     )]
     DatabaseName(String),
-    /// `/api/v2/write` without `bucket`.
+    /// The request to `/api/v2/write` has no parameter `bucket`.
     #[error("missing bucket value")]
     MissingBucket,
     /// The route does not support the precision.

@@ -84,13 +84,13 @@ impl TakeInflated for Permit {
 /// The reason why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Status 415.
+    /// Status 415: the server supports only `gzip` and `identity`.
     #[error("unsupported content encoding \"{0}\": send identity or gzip")]
     UnknownEncoding(String),
-    /// Status 413.
+    /// Status 413: the body exceeds `BODY_BYTES_MAX` or `BODY_COMPRESSED_BYTES_MAX`.
     #[error("{0}: send smaller batches")]
     TooLarge(#[from] Exceeded),
-    /// Status 400.
+    /// Status 400: the server cannot decompress the body.
     #[error("the gzip body {0}; the request changed no data: correct the body and send it again")]
     Gzip(GzipFault),
 }

@@ -323,7 +323,7 @@ pub enum CatalogRefusal {
         /// The number of databases with this request.
         requested: u64,
     },
-    /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
+    /// The token or user exceeds `GRANTEES_MAX` or `GRANTEE_BYTES_MAX`.
     #[error(
         "tokens and users limit exceeded: this request would make {requested} {unit}, and the \
          limit is {limit}; delete tokens or users that are no longer used"
@@ -342,7 +342,7 @@ pub enum CatalogRefusal {
     /// The policy rules reject the default policy.
     #[error(transparent)]
     Policy(PolicyRefusal),
-    /// [`CreatorQuota::databases`]
+    /// The token or user has created as many databases as its quota `databases` permits.
     #[error(
         "databases quota of {name} exceeded: {name} has created {current} databases, this write \
          would make {requested}, and the quota is {limit} (databases)"

@@ -408,7 +408,7 @@ pub enum PolicyRefusal {
     /// The duration is less than the shard group duration.
     #[error("retention policy duration must be greater than the shard duration")]
     IncompatibleDurations,
-    /// `REPLICATION 0`
+    /// The statement contains `REPLICATION 0`.
     #[error("replication factor must be greater than 0")]
     ReplicationTooLow,
     /// ALTER of a policy that does not exist.
