@@ -431,9 +431,30 @@ impl GroupExecutor {
     ) -> SeriesChunk {
         let rows = times_ns.len();
         let number = node.fill_number.as_ref();
+        let filled = number.is_some();
+        let is_math = |output: &Scalar| matches!(output, Scalar::Math(..));
+        let arguments = number
+            .filter(|_| node.outputs.iter().any(is_math))
+            .map(|number| fill::arguments(columns, number, node, rows));
         let outputs = node.outputs.iter().map(|output| {
-            match (scalar::evaluate(output, columns).into_column(rows), number, output) {
-                (Some(column), ..) => fill::shown(column, number),
+            let columns = match &arguments {
+                Some(arguments) if is_math(output) => arguments,
+                _ => columns,
+            };
+            match (scalar::evaluate(output, columns, filled).into_column(rows), number, output) {
+                (Some(column), Some(number), Scalar::Binary(..)) => {
+                    // A row without any operand combines the number with itself.
+                    let operand = Some(Column::full(scalar::repeat(number, 1)));
+                    let alone = vec![operand; columns.len()];
+                    match scalar::evaluate(output, &alone, false).into_column(1) {
+                        Some(otherwise) => fill::shown(column, Some(otherwise)),
+                        None => ResultColumn::Values(column),
+                    }
+                }
+                (Some(column), ..) => fill::shown(
+                    column,
+                    number.map(|number| Column::full(scalar::repeat(number, 1))),
+                ),
                 (None, Some(number), Scalar::Column(index)) if node.has_type(*index) => {
                     ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
                 }

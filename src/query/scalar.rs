@@ -1,7 +1,7 @@
 //! Evaluates expressions over the columns of a result, one column at a time.
 //!
 //! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
-//! - An operation with a missing operand returns null.
+//! - An operation with a missing operand returns null. Next to a boolean, a missing operand is false.
 //! - The quotient of integers is a float.
 //! - The quotient of any value and zero is 0, even for NaN.
 //! - A NaN in the result of the whole expression becomes null.
@@ -59,8 +59,9 @@ impl Evaluated {
     }
 }
 
-/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls.
-pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>]) -> Evaluated {
+/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls. `filled` tells whether
+/// `fill(number)` puts numbers in the place of missing booleans.
+pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>], filled: bool) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {
             Some(Some(column)) => Evaluated::Column(column.clone()),
@@ -69,11 +70,10 @@ pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>]) -> Evaluated
         Scalar::Literal(value) => Evaluated::Literal(value.clone()),
         Scalar::Null => Evaluated::Null,
         Scalar::Binary(op, left, right) => {
-            binary(*op, evaluate(left, columns), evaluate(right, columns))
+            binary(*op, evaluate(left, columns, filled), evaluate(right, columns, filled), filled)
         }
         Scalar::Math(function, args) => {
-            let args: Vec<Evaluated> = args.iter().map(|arg| evaluate(arg, columns)).collect();
-            call(*function, args)
+            call(*function, args.iter().map(|arg| evaluate(arg, columns, filled)).collect())
         }
     }
 }
@@ -95,20 +95,92 @@ fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
     }
 }
 
-fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
-    if let (Evaluated::Column(left), Evaluated::Column(right)) = (&left, &right)
-        && let (Values::Boolean(a), Values::Boolean(b)) = (&left.values, &right.values)
-        && let Some(Values::Boolean(mut both)) = arithmetic(op, &left.values, &right.values)
-    {
-        // In 1.x, a boolean combined with null is false, and null combined with a boolean is null.
-        debug_assert_eq!(a.len(), b.len());
-        for (row, value) in both.iter_mut().enumerate() {
-            *value &= right.validity.is_valid(row);
+fn binary(op: Arithmetic, left: Evaluated, right: Evaluated, filled: bool) -> Evaluated {
+    let booleans = match (&left, &right) {
+        (Evaluated::Column(left), Evaluated::Column(right)) => {
+            of_booleans(op, Some(left), Some(right), left.len(), filled)
         }
-        let (values, validity) = (Values::Boolean(both), left.validity.clone());
-        return Evaluated::Column(Column { values, validity });
+        (Evaluated::Column(left), Evaluated::Literal(right)) => {
+            let right = Column::full(repeat(right, left.len()));
+            of_booleans(op, Some(left), Some(&right), left.len(), filled)
+        }
+        (Evaluated::Literal(left), Evaluated::Column(right)) => {
+            let left = Column::full(repeat(left, right.len()));
+            of_booleans(op, Some(&left), Some(right), right.len(), filled)
+        }
+        (Evaluated::Column(left), Evaluated::Null) => {
+            of_booleans(op, Some(left), None, left.len(), filled)
+        }
+        (Evaluated::Null, Evaluated::Column(right)) => {
+            of_booleans(op, None, Some(right), right.len(), filled)
+        }
+        (Evaluated::Literal(left), Evaluated::Null) => {
+            return constant(of_booleans(
+                op,
+                Some(&Column::full(repeat(left, 1))),
+                None,
+                1,
+                filled,
+            ));
+        }
+        (Evaluated::Null, Evaluated::Literal(right)) => {
+            return constant(of_booleans(
+                op,
+                None,
+                Some(&Column::full(repeat(right, 1))),
+                1,
+                filled,
+            ));
+        }
+        _ => None,
+    };
+    match booleans {
+        Some(column) => Evaluated::Column(column),
+        None => combine(left, right, |left, right| arithmetic(op, left, right)),
     }
-    combine(left, right, |left, right| arithmetic(op, left, right))
+}
+
+fn constant(row: Option<Column>) -> Evaluated {
+    row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
+}
+
+/// Combines booleans, of which `None` are missing in each of the `rows` rows; returns `None` for
+/// other types. A missing value next to a boolean is false. With `filled`, a number has the place of
+/// a missing value: a boolean combined with the number is false, and the number combined with a
+/// boolean is null.
+fn of_booleans(
+    op: Arithmetic,
+    left: Option<&Column>,
+    right: Option<&Column>,
+    rows: usize,
+    filled: bool,
+) -> Option<Column> {
+    let is_boolean =
+        |side: Option<&Column>| side.is_none_or(|of| matches!(of.values, Values::Boolean(_)));
+    if !is_boolean(left) || !is_boolean(right) {
+        return None;
+    }
+    let value = |side: Option<&Column>, row: usize| match side {
+        Some(Column { values: Values::Boolean(values), validity }) if validity.is_valid(row) => {
+            values.get(row).copied()
+        }
+        _ => None,
+    };
+    let mut values = Vec::with_capacity(rows);
+    let mut validity = Validity::All;
+    for row in 0..rows {
+        let (left, right) = (value(left, row), value(right, row));
+        let (one, other) = (left.unwrap_or(false), right.unwrap_or(false));
+        let both = match op {
+            Arithmetic::BitAnd => one && other,
+            Arithmetic::BitOr => one || other,
+            Arithmetic::BitXor => one != other,
+            _ => return None,
+        };
+        values.push(if filled { both && right.is_some() } else { both });
+        validity.push(row, left.is_some() || (right.is_some() && !filled));
+    }
+    Some(Column { values: Values::Boolean(values), validity })
 }
 
 /// Expands both operands to columns of the same length and applies `f`, which returns `None` for
@@ -250,7 +322,7 @@ mod tests {
         let scalar =
             Scalar::Binary(op, Box::new(Scalar::Column(0)), Box::new(Scalar::Literal(right)));
         let rows = left.len();
-        evaluate(&scalar, &[Some(Column::full(left))]).into_column(rows)
+        evaluate(&scalar, &[Some(Column::full(left))], false).into_column(rows)
     }
 
     #[test]

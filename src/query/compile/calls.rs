@@ -263,16 +263,19 @@ impl<'a> CallBuilder<'a> {
 
     /// Returns the slots of the tag arguments of top() or bottom(); `None` without such arguments.
     /// If an argument names both a field and a tag, the result contains the field, but the tag
-    /// distinguishes the rows.
+    /// distinguishes the rows. A subquery groups by the tag, so no column replaces the tag.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
-        let names = self.names;
-        let tags = arguments.iter().filter_map(|argument| match argument {
-            Expr::VarRef { name, .. } if names.is_tag(name) => {
-                Some(Slot { name: name.clone(), data_type: DataType::Tag })
+        let mut slots = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            let Expr::VarRef { name, .. } = argument else { continue };
+            let slot = Slot { name: name.clone(), data_type: DataType::Tag };
+            if !self.checked.subqueries.is_empty() {
+                slots.push(self.slots.len());
+                self.slots.push(slot);
+            } else if self.names.is_tag(name) {
+                slots.push(self.slot_of(slot));
             }
-            _ => None,
-        });
-        let slots = tags.map(|slot| self.slot_of(slot)).collect();
+        }
         (!arguments.is_empty()).then_some(slots)
     }
 

@@ -1,6 +1,7 @@
 //! Creates the plan of a SELECT with resolved names.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::bind::{self, BindTarget};
@@ -40,7 +41,8 @@ pub(crate) fn lower(
     group_keys.sort();
     group_keys.dedup();
     // As in 1.x, errors in subqueries precede errors in the outer statement.
-    let inner_nodes = derive(subqueries, (&group_keys, size), &mut measurements, scans)?;
+    let inner_keys = subquery_keys(&group_keys, &shown);
+    let inner_nodes = derive(subqueries, (&inner_keys, size), &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, (&known, size), window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
@@ -54,13 +56,20 @@ pub(crate) fn lower(
     let mut built = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The tags of a subquery are columns like other columns, unless a column with another value
-        // has the same name.
-        let is_column = |slot: &&mut Slot| {
+        // has the same name. Tags that distinguish the rows of top() and bottom() stay tags.
+        let gathered = built.calls.iter().filter_map(|call| match &call.base {
+            CallBase::Gather(gather) => gather.tags.as_deref(),
+            _ => None,
+        });
+        let tags: HashSet<usize> = gathered.flatten().copied().collect();
+        let is_column = |slot: &Slot| {
             slot.data_type == DataType::Tag
                 && known.fields.get(slot.name.as_str()).is_none_or(|of| *of == DataType::Tag)
         };
-        for slot in built.slots.iter_mut().filter(is_column) {
-            slot.data_type = DataType::String;
+        for (index, slot) in built.slots.iter_mut().enumerate() {
+            if is_column(slot) && !tags.contains(&index) {
+                slot.data_type = DataType::String;
+            }
         }
     }
     let feeds = feeds(&built);
@@ -96,6 +105,17 @@ pub(crate) fn lower(
     };
     inputs(&mut node, checked.condition.clone(), (&known, size), measurements, scans)?;
     Ok(node)
+}
+
+/// Returns the keys by which subqueries group for their outer statement. Like 1.x, subqueries also
+/// group by the tag arguments of top() and bottom().
+fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> {
+    let arguments = shown.iter().filter(|(_, is_argument)| *is_argument);
+    let names = arguments.filter_map(|(field, _)| match &field.expr {
+        Expr::VarRef { name, .. } => Some(name.clone()),
+        _ => None,
+    });
+    group_keys.iter().cloned().chain(names).collect()
 }
 
 /// Whether the statement passes on the rows of its only source, a subquery, in the order of the

@@ -7,7 +7,7 @@ use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
 use crate::query::plan::{SelectNode, Slot};
-use crate::query::result::{Column, ResultColumn, Values};
+use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
@@ -78,15 +78,36 @@ pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNo
     }
 }
 
-/// Returns the column of the result. In columns of strings and booleans, the number of
-/// `fill(number)` replaces nulls although it has another type.
-pub(crate) fn shown(column: Column, number: Option<&FieldValue>) -> ResultColumn {
-    match (number, &column.values) {
-        (Some(number), Values::String(_) | Values::Boolean(_)) => {
-            ResultColumn::Filled { column, otherwise: Column::full(repeat(number, 1)) }
+/// Returns the column of the result. In columns of strings and booleans, `otherwise` replaces nulls:
+/// one row with the number of `fill(number)`, although the number has another type.
+pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
+    match (otherwise, &column.values) {
+        (Some(otherwise), Values::String(_) | Values::Boolean(_)) => {
+            ResultColumn::Filled { column, otherwise }
         }
         _ => ResultColumn::Values(column),
     }
+}
+
+/// Returns the columns for the arguments of mathematical functions, which have no result for strings
+/// and booleans: such a column becomes a column of numbers, with the number of `fill(number)` in
+/// place of each null. `columns` has `rows` rows.
+pub(crate) fn arguments(
+    columns: &[Option<Column>],
+    number: &FieldValue,
+    node: &SelectNode,
+    rows: usize,
+) -> Vec<Option<Column>> {
+    let argument = |(index, column): (usize, &Option<Column>)| match column {
+        None => node.has_type(index).then(|| Column::full(repeat(number, rows))),
+        Some(Column { values: Values::String(_) | Values::Boolean(_), validity }) => {
+            let mut missing = Validity::All;
+            (0..rows).for_each(|row| missing.push(row, !validity.is_valid(row)));
+            Some(Column { values: repeat(number, rows), validity: missing })
+        }
+        known => known.clone(),
+    };
+    columns.iter().enumerate().map(argument).collect()
 }
 
 /// Converts a number to the type of a column; returns `None` for strings and booleans.
