@@ -166,7 +166,7 @@ fn inputs(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {
     if let Some(condition) = &mut condition {
-        resolve::bind_fields(condition, known);
+        resolve::bind_fields(condition, known, node.subqueries.is_empty());
     }
     let each = node.slots.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     for (name, sources) in measurements {

@@ -140,7 +140,9 @@ fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
         Expr::VarRef { .. } => match operand(expr, scope)? {
-            field @ Operand::Field(Input { field_type: FieldType::Boolean, .. }) => Some(field),
+            field @ Operand::Field(Input { field_type: FieldType::Boolean, cast: None, .. }) => {
+                Some(field)
+            }
             _ => None,
         },
         _ => None,

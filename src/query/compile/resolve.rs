@@ -84,16 +84,7 @@ impl KnownNames {
 pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
-            let bound = match names.resolve(name, *cast) {
-                DataType::Unknown => *cast,
-                DataType::Tag => Some(Cast::Tag),
-                DataType::Boolean => Some(Cast::Boolean),
-                DataType::String => Some(Cast::String),
-                DataType::Unsigned => Some(Cast::Unsigned),
-                DataType::Integer => Some(Cast::Integer),
-                DataType::Float => Some(Cast::Float),
-            };
-            *cast = bound;
+            *cast = bound_cast(names.resolve(name, *cast)).or(*cast);
         }
         Expr::Binary { left, right, .. } => {
             bind(left, names);
@@ -106,28 +97,41 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
 }
 
 /// Marks the fields of a condition. A name that is a field in some source is never a tag in another
-/// source.
-pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames) {
+/// source. With `typed`, as in 1.x, each field has the type of highest precedence among the sources:
+/// a source with another type has no value, or a converted number.
+pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     match expr {
-        Expr::VarRef { name, cast: cast @ None }
-            if names.resolve(name, Some(Cast::Field)) != DataType::Unknown =>
-        {
-            *cast = Some(Cast::Field);
-        }
-        // A name without a column is a missing tag, even if the condition calls it a field.
-        Expr::VarRef { name, cast: cast @ Some(Cast::Field) }
-            if names.resolve(name, None) == DataType::Unknown =>
-        {
-            *cast = None;
+        Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
+            *cast = match names.resolve(name, Some(Cast::Field)) {
+                // A name without a column is a missing tag, even if the condition calls it a field.
+                DataType::Unknown if names.resolve(name, None) == DataType::Unknown => None,
+                DataType::Unknown => *cast,
+                DataType::Tag => Some(Cast::Field),
+                known if typed => bound_cast(known),
+                _ => Some(Cast::Field),
+            };
         }
         Expr::Binary { left, right, .. } => {
-            bind_fields(left, names);
-            bind_fields(right, names);
+            bind_fields(left, names, typed);
+            bind_fields(right, names, typed);
         }
-        Expr::Paren(inner) => bind_fields(inner, names),
-        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind_fields(arg, names)),
+        Expr::Paren(inner) => bind_fields(inner, names, typed),
+        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind_fields(arg, names, typed)),
         _ => {}
     }
+}
+
+/// Returns the cast to a type; `None` for an unknown type.
+fn bound_cast(data_type: DataType) -> Option<Cast> {
+    Some(match data_type {
+        DataType::Unknown => return None,
+        DataType::Tag => Cast::Tag,
+        DataType::Boolean => Cast::Boolean,
+        DataType::String => Cast::String,
+        DataType::Unsigned => Cast::Unsigned,
+        DataType::Integer => Cast::Integer,
+        DataType::Float => Cast::Float,
+    })
 }
 
 /// Returns the type of `expr`.
