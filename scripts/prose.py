@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Finds sentences of a code base that a reader has to solve like a riddle.
+"""Finds sentences in a code base that are hard to understand at the first reading.
 
 It reads the prose of a repository: paragraphs, list items and table cells of Markdown (not code,
 headings or HTML), comments of Rust and JavaScript, and the texts that users see: `#[error("...")]`,
 strings in error files and under api/, and strings of the console and the command line tools (www/,
 packages/, scripts/). Each sentence is checked against the rules below. A rule matches a form of
-words that is common in riddling prose and rare in well-written code: all rules together flag less
-than 3 % of the sentences of rust-analyzer, tantivy and InfluxDB 3. A flagged sentence is a
+words that is common in hard texts and rare in well-written ones: all rules together flag less than
+3 % of the sentences of rust-analyzer, tantivy and InfluxDB 3. A flagged sentence is a
 candidate for rewriting, not an error: CONTRIBUTING.md describes the style.
 
     prose.py                          every finding under the current folder, one a line

@@ -1,4 +1,4 @@
-// What users of influxdb1-client do, against the server of the arguments. Prints the results as JSON.
+// Uses influxdb1-client as its users do, with the server in the arguments. Prints the results as JSON.
 package main
 
 import (
@@ -18,7 +18,7 @@ func check(err error) {
 	}
 }
 
-// The rows of all series of a response, as text.
+// Returns the rows of all series of a response, as text.
 func rows(response *client.Response) []string {
 	found := []string{}
 	for _, result := range response.Results {

@@ -1,4 +1,4 @@
-"""The PyPI package aioinflux. It repeats nothing by itself."""
+"""Runs the PyPI package aioinflux, which never retries."""
 
 import asyncio
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ def client_of(order):
 
 
 def in_ns(point):
-    """It writes whole numbers as nanoseconds."""
+    """Converts the time of a point, because aioinflux writes whole numbers as nanoseconds."""
     return {**point, "time": point["time"] * 1_000_000_000}
 
 
@@ -51,7 +51,7 @@ async def line(order):
 
 
 async def tour(order):
-    """What its users do besides writing."""
+    """Uses the client's functions other than writing."""
     async with client_of(order) as client:
         headers = await client.ping()
         await client.create_database(db="made")
@@ -72,7 +72,7 @@ async def tour(order):
 
 
 def on_a_loop(action):
-    """The client asks for the loop before one runs."""
+    """Runs `action` in a new event loop, because the client needs the loop before it runs."""
 
     def run(order):
         loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-"""Arrow's own reader of a table: what it finds in the stream, and in the frame that it makes of it."""
+"""Reads a table with pyarrow. Reports the contents of the stream and of the data frame."""
 
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen

@@ -1,4 +1,4 @@
-"""What programs ask by Arrow Flight with pyarrow, unmodified."""
+"""Makes calls of Arrow Flight with the unmodified pyarrow."""
 
 import pyarrow.flight as flight
 from flight_server import table
@@ -8,27 +8,27 @@ ROWS = 20_000
 
 
 def failure(act):
-    """The class and the text of what `act` raises."""
+    """Returns the class and the text of the error that `act` raises, or None."""
     try:
         act()
-    except Exception as error:  # noqa: BLE001 - whatever it is, is what is tested
+    except Exception as error:  # noqa: BLE001 - the test compares every kind of error
         return [type(error).__name__, str(error)]
     return None
 
 
 def read(client, asked, options=None):
-    """All of an answer."""
+    """Returns the complete response."""
     return client.do_get(flight.Ticket(asked.encode()), options).read_all()
 
 
 def counted(client, asked, rows):
-    """The rows that came before an error: added to `rows` batch by batch."""
+    """Appends the number of rows of each batch to `rows`, until an error."""
     for chunk in client.do_get(flight.Ticket(asked.encode())):
         rows.append(chunk.data.num_rows)
 
 
 def exchange(client):
-    """Three batches, each answered before the next."""
+    """Sends three batches, and reads the response to each before the next."""
     descriptor = flight.FlightDescriptor.for_path("both")
     writer, reader = client.do_exchange(descriptor)
     heard = []
@@ -42,7 +42,7 @@ def exchange(client):
 
 
 def put(client):
-    """A table up, and what the server told of it on the way."""
+    """Uploads a table. Returns the number of rows that the server reported, and whether the stored table is equal."""
     rows = table(ROWS)
     descriptor = flight.FlightDescriptor.for_path("kept")
     writer, told = client.do_put(descriptor, rows.schema)
@@ -54,7 +54,7 @@ def put(client):
 
 
 def cancelled(client):
-    """The error of an answer without an end, after its first batch."""
+    """Cancels an endless response after its first batch. Returns the error."""
     reader = client.do_get(flight.Ticket(b"forever"))
     reader.read_chunk()
     reader.cancel()
@@ -62,7 +62,7 @@ def cancelled(client):
 
 
 def tour(order):
-    """Each kind of call once."""
+    """Makes each kind of call once."""
     client = flight.connect(order["url"], **order.get("tls", {}))
     headers = flight.FlightCallOptions(headers=[(b"database", b"db"), (b"some-bin", b"\x00\xff")])
     info = client.get_flight_info(flight.FlightDescriptor.for_command(b"7"))
@@ -85,7 +85,7 @@ def tour(order):
 
 
 def cut(order):
-    """Of each ticket the error, and the rows before it."""
+    """Returns the error for each ticket, and the rows before the error."""
     client = flight.connect(order["url"])
     seen = []
     for ticket in order["tickets"]:

@@ -1,4 +1,4 @@
-"""Each client of Arrow Flight through the same cases, unmodified: see CASES of ../flight_cases.mjs."""
+"""Runs the same cases with each unmodified client of Arrow Flight (../flight_cases.mjs)."""
 
 import threading
 import time
@@ -21,13 +21,13 @@ from order import carry_out
 
 TYPES = "SELECT * FROM types ORDER BY time"
 MILLION = "SELECT host, v, w, i, time FROM million"
-"""Longer than any answer here takes."""
+# Longer than any response of this test.
 PATIENCE_S = 60
 LATE_S = 0.05
 
 
 class Influxdb3:
-    """influxdb3-python: tickets of JSON. Its deadline is `query_timeout`, 5 minutes if nothing is said."""
+    """influxdb3-python, with JSON tickets. Its deadline is `query_timeout`, which is 5 minutes by default."""
 
     def __init__(self, order, token, deadline_s):
         self.client = InfluxDBClient3(
@@ -52,7 +52,7 @@ class Influxdb3:
 
 
 class Pyarrow:
-    """pyarrow.flight as it is."""
+    """pyarrow.flight, used directly."""
 
     def __init__(self, order, token, deadline_s):
         self.order = order
@@ -74,7 +74,7 @@ class Pyarrow:
 
 
 class Adbc:
-    """adbc-driver-flightsql, which is arrow-go's client: FlightInfo, then its ticket."""
+    """adbc-driver-flightsql, which contains arrow-go's client. It requests a FlightInfo, then the rows of its ticket."""
 
     def __init__(self, order, token, deadline_s):
         timeouts = {
@@ -101,11 +101,11 @@ class Adbc:
 
 
 class AdbcToPolars(Adbc):
-    """Polars, over a connection of ADBC."""
+    """Polars with an ADBC connection."""
 
     def ask(self, q):
         table = polars.read_database(q, self.connection).to_arrow(compat_level=polars.CompatLevel.oldest())
-        # Its texts are large ones, whatever came.
+        # Polars always returns texts of the type large_utf8.
         fields = [f.with_type(pyarrow.utf8()) if f.type == pyarrow.large_utf8() else f for f in table.schema]
         return table.cast(pyarrow.schema(fields))
 
@@ -115,7 +115,7 @@ class AdbcToPolars(Adbc):
 
 
 class AdbcToDuckdb(Adbc):
-    """DuckDB, over what ADBC reads."""
+    """DuckDB with batches that ADBC reads."""
 
     def ask(self, q):
         with self.connection.cursor() as cursor:
@@ -131,7 +131,7 @@ class AdbcToDuckdb(Adbc):
 
 
 class Dbapi:
-    """flightsql-dbapi's own client."""
+    """The client of flightsql-dbapi."""
 
     def __init__(self, order, token, deadline_s):
         self.client = FlightSQLClient(
@@ -161,7 +161,7 @@ class Dbapi:
 
 
 class Rows:
-    """Rows of Python, where a table of Arrow is expected. Of columns the names are known."""
+    """Python rows with the interface of an Arrow table. Only the names of the columns are known."""
 
     def __init__(self, names, rows):
         self.schema = [pyarrow.field(name, pyarrow.null()) for name in names]
@@ -177,7 +177,7 @@ class Rows:
 
 
 class Sqlalchemy:
-    """SQLAlchemy's dialect of flightsql-dbapi, as Superset has it. It reads all, and has no deadline."""
+    """SQLAlchemy with the dialect of flightsql-dbapi, as in Superset. It reads the complete result and has no deadline."""
 
     def __init__(self, order, token, deadline_s):
         url = f"datafusion+flightsql://127.0.0.1:{order['port']}"
@@ -206,7 +206,7 @@ CLIENTS = {
 
 
 def late(client_of):
-    """What a deadline that is over says, and whether it said so at once."""
+    """Returns the error of an exceeded deadline, and whether it arrived soon after the deadline."""
     client = client_of(LATE_S)
     started = time.monotonic()
     said = failure(lambda: client.ask(MILLION))
@@ -215,7 +215,7 @@ def late(client_of):
 
 
 def together(client):
-    """Two questions of one client at once."""
+    """Sends two concurrent queries with one client. Returns their numbers of rows."""
     seen = [None, None]
 
     def ask(n):
@@ -228,7 +228,7 @@ def together(client):
 
 
 def refused(kind, order, token):
-    """What somebody with this token is told."""
+    """Returns the error of a query with this token."""
 
     def act():
         client = kind(order, token, PATIENCE_S)
@@ -241,7 +241,7 @@ def refused(kind, order, token):
 
 
 def cases(order):
-    """Every case of one client."""
+    """Runs every case with one client."""
     kind = CLIENTS[order["client"]]
     client = kind(order, order["token"], PATIENCE_S)
     seen = {
@@ -256,7 +256,7 @@ def cases(order):
     million = client.ask(MILLION)
     seen["million"] = [million.num_rows, million.num_columns, compute.sum(million["v"]).as_py()]
     del million
-    # Whoever reads no further cancels.
+    # A client that stops reading cancels the call.
     seen["cancelled"] = [client.begun and client.begun(MILLION), client.ask("SELECT 1 AS one").num_rows]
     client.close()
     seen["deadline"] = late(lambda s: kind(order, order["token"], s)) if kind is not Sqlalchemy else None
@@ -264,7 +264,7 @@ def cases(order):
 
 
 def restarted(order):
-    """All clients, connected before, while and after the server is away."""
+    """Queries with all clients before, during and after a time without the server."""
     clients = {name: kind(order, order["token"], PATIENCE_S) for name, kind in CLIENTS.items()}
     seen = {name: [client.ask("SELECT 1 AS one").num_rows] for name, client in clients.items()}
     for word in ("away", "back"):

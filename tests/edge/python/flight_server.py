@@ -1,4 +1,4 @@
-"""A server of Arrow Flight, as pyarrow has it: prints its port, and runs until its input ends."""
+"""Runs pyarrow's server of Arrow Flight. Prints its port, and runs until its input ends."""
 
 import sys
 import threading
@@ -8,7 +8,7 @@ import pyarrow.flight as flight
 
 
 def table(rows):
-    """`rows` rows of five columns of different types."""
+    """Returns a table with `rows` rows and five columns of different types."""
     numbers = pyarrow.array(range(rows), pyarrow.int64())
     return pyarrow.table({
         "time": numbers.cast(pyarrow.timestamp("ns")),
@@ -20,10 +20,10 @@ def table(rows):
 
 
 class Headers(flight.ServerMiddlewareFactory):
-    """Tells what came with a call, and lets in by a password once, by a token afterwards."""
+    """Records the headers of calls, and responds to a password with a token."""
 
     def start_call(self, info, headers):
-        """What each call begins with."""
+        """Runs at the start of each call."""
         return Header(headers)
 
 
@@ -34,21 +34,21 @@ class Header(flight.ServerMiddleware):
         self.headers = headers
 
     def sending_headers(self):
-        """What goes before an answer."""
+        """Returns the headers of a response."""
         given = self.headers.get("authorization", [""])[0]
         return {"authorization": "Bearer of-the-server"} if given.startswith("Basic ") else {}
 
     def call_completed(self, exception):
-        """Nothing."""
+        """Does nothing."""
 
 
 class Server(flight.FlightServerBase):
-    """Keeps what it is given, and answers with tables."""
+    """Stores an uploaded table, and returns tables."""
 
     kept = None
 
     def do_get(self, context, ticket):
-        """Rows, as many as the ticket says; or what it names."""
+        """Returns the number of rows in the ticket, or the stream that the ticket names."""
         asked = ticket.ticket.decode()
         if asked == "kept":
             return flight.RecordBatchStream(self.kept)
@@ -62,18 +62,18 @@ class Server(flight.FlightServerBase):
         return flight.GeneratorStream(rows.schema, iter(rows.to_batches(max_chunksize=10_000)))
 
     def broken(self):
-        """Two batches, and an error."""
+        """Yields two batches and then raises an error."""
         yield table(10)
         yield table(10)
         raise flight.FlightInternalError("in the middle")
 
     def endless(self):
-        """Batches without an end."""
+        """Yields batches endlessly."""
         while True:
             yield table(1_000)
 
     def do_put(self, context, descriptor, reader, writer):
-        """Keeps a table, and tells of each batch."""
+        """Stores a table, and responds to each batch with its number of rows."""
         batches = []
         for chunk in reader:
             batches.append(chunk.data)
@@ -81,36 +81,36 @@ class Server(flight.FlightServerBase):
         Server.kept = pyarrow.Table.from_batches(batches, reader.schema)
 
     def do_exchange(self, context, descriptor, reader, writer):
-        """Each batch as it came, and in turn."""
+        """Sends each batch back before it reads the next."""
         writer.begin(reader.schema)
         for chunk in reader:
             writer.write_batch(chunk.data)
 
     def do_action(self, context, action):
-        """The headers of the call, or its own body twice."""
+        """Returns the headers of the call, or the body of the action twice."""
         if action.type == "headers":
             headers = context.get_middleware("headers").headers
             return [flight.Result(str(sorted(headers.items())).encode())]
         return [flight.Result(action.body.to_pybytes())] * 2
 
     def get_flight_info(self, context, descriptor):
-        """One endpoint."""
+        """Returns a FlightInfo with one endpoint."""
         endpoint = flight.FlightEndpoint(descriptor.command, [])
         return flight.FlightInfo(table(1).schema, descriptor, [endpoint], -1, -1)
 
     def list_flights(self, context, criteria):
-        """Nothing."""
+        """Returns an empty list."""
         return iter([])
 
 
 class PasswordsOfNobody(flight.ServerAuthHandler):
-    """Lets everybody in."""
+    """Accepts every user."""
 
     def authenticate(self, outgoing, incoming):
-        """Reads nothing."""
+        """Accepts any handshake."""
 
     def is_valid(self, token):
-        """Whoever it is."""
+        """Accepts any token."""
         return "somebody"
 
 

@@ -1,4 +1,4 @@
-"""How long pyarrow takes for all rows of a statement, and how much they are."""
+"""Measures how long pyarrow reads all rows of a statement, and their size."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from order import carry_out
 
 
 def read(order):
-    """Seconds, bytes of columns, and rows."""
+    """Returns the seconds, the bytes of the columns, and the number of rows."""
     client = flight.connect(f"grpc://127.0.0.1:{order['port']}")
     options = flight.FlightCallOptions(headers=[(b"authorization", f"Bearer {order['token']}".encode())])
     ticket = flight.Ticket(json.dumps({"database": order["database"], "sql_query": order["q"]}))

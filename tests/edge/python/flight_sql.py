@@ -1,12 +1,12 @@
-"""What programs ask by Arrow Flight and Flight SQL, each with its own package, unmodified. The cases that are the same for
-all of them are those of flight_matrix.py."""
+"""Uses Arrow Flight and Flight SQL with several unmodified packages, each with its own features. flight_matrix.py has the
+cases that all packages share."""
 
 import asyncio
 import json
 from datetime import date
 
 import adbc_driver_flightsql.dbapi as adbc
-import flightsql.sqlalchemy  # noqa: F401 - it tells SQLAlchemy of its dialect
+import flightsql.sqlalchemy  # noqa: F401 - registers the dialect in SQLAlchemy
 import polars
 import pyarrow
 import pyarrow.flight as flight
@@ -20,7 +20,7 @@ from order import carry_out
 
 
 def plain(table):
-    """Columns with their types, and rows."""
+    """Returns the columns with their types, and the rows."""
     columns = [[field.name, str(field.type)] for field in table.schema]
     return [columns, json.loads(json.dumps(table.to_pylist(), default=str))]
 
@@ -39,7 +39,7 @@ OF_ALL_TYPES = "SELECT count(*) AS n FROM types WHERE host = $host AND i = $i AN
 
 
 def written(client):
-    """What was just written is there."""
+    """Writes points in several ways, and returns them from a query."""
     client.write(record="written,room=hall v=1.5 1700000000000000000")
     client.write(record=[Point("written").tag("room", "attic").field("v", 2.5).time(1700000001000000000)])
     frame = polars.DataFrame({"room": ["cellar"], "v": [3.5], "time": [1700000002000000000]})
@@ -49,14 +49,14 @@ def written(client):
 
 
 async def at_once(client):
-    """Two questions that wait for each other."""
+    """Runs two queries concurrently."""
     asked = (client.query_async("SELECT count(*) AS n FROM many"), client.query_async("SELECT 2 AS n", mode="pandas"))
     first, second = await asyncio.gather(*asked)
     return [first["n"].to_pylist(), second["n"].tolist()]
 
 
 def of_influxdb3(order):
-    """influxdb3-python: tickets of JSON."""
+    """Tests influxdb3-python, which sends JSON tickets."""
     with influxdb3(order) as client:
         influxql = {"language": "influxql"}
         bound = client.query("SELECT i FROM types WHERE host = $host", query_parameters={"host": "b"})
@@ -88,7 +88,7 @@ def ticket(order, q, **more):
 
 
 def of_pyarrow(order):
-    """pyarrow.flight as it is: what the others have not."""
+    """Tests the features that only pyarrow.flight has."""
     client = flight.connect(f"grpc://127.0.0.1:{order['port']}")
     bearer = client.authenticate_basic_token("", order["token"])
     options = flight.FlightCallOptions(headers=[bearer])
@@ -106,7 +106,7 @@ def of_pyarrow(order):
 
 
 def adbc_options(order):
-    """What adbc-driver-flightsql connects with."""
+    """Returns the connection options of adbc-driver-flightsql."""
     return {
         DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {order['token']}",
         f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"],
@@ -114,7 +114,7 @@ def adbc_options(order):
 
 
 def every_parameter():
-    """A value of each type of Arrow that can be bound, what it is compared by, and the rows that are so."""
+    """Returns a value of each Arrow type that can be bound, a condition for it, and the number of matching rows."""
     time_s = 1_700_000_000
     times = [pyarrow.scalar(time_s * 1000**n, pyarrow.timestamp(unit)) for n, unit in enumerate(("s", "ms", "us", "ns"))]
     return [
@@ -133,16 +133,16 @@ def every_parameter():
 INTEGERS = [getattr(pyarrow, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 
+# The planner knows more about these columns when it plans the rows, because they are constant.
 CONSTANT = [
     "SELECT version(), abs(-1), repeat('x', 3) AS r",
     "SELECT CASE WHEN 1 = 1 THEN 'a' END AS x, [1, 2] AS l",
     "SELECT host, to_timestamp('2020-01-01T00:00:00Z') FROM types",
 ]
-"""What a plan finds out about these it finds out with their rows alone."""
 
 
 def of_adbc(order):
-    """adbc-driver-flightsql: FlightInfo, prepared statements, objects."""
+    """Tests adbc-driver-flightsql: FlightInfo, prepared statements, and lists of objects."""
     uri = f"grpc://127.0.0.1:{order['port']}"
     with adbc.connect(uri, db_kwargs=adbc_options(order)) as connection, connection.cursor() as cursor:
 
@@ -151,11 +151,11 @@ def of_adbc(order):
             return cursor.fetch_arrow_table()
 
         def counted(scalar, condition):
-            """The rows that are so, by a value that has its type from Arrow."""
+            """Returns the number of rows that satisfy the condition with a value of an Arrow type."""
             values = pyarrow.RecordBatch.from_arrays([pyarrow.array([scalar.as_py()], scalar.type)], ["0"])
             return asked(f"SELECT count(*) AS n FROM types WHERE {condition} ?", values)["n"][0].as_py()
 
-        # A name and a password, as Grafana's plug-in has them: a handshake.
+        # With a name and a password, like Grafana's plug-in, the client first makes a handshake.
         database = {f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"]}
         password = {**database, "username": "", "password": order["token"]}
         with adbc.connect(uri, db_kwargs=password) as other, other.cursor() as asking:
@@ -184,7 +184,7 @@ def of_adbc(order):
             ],
             "schema": [[f.name, str(f.type)] for f in connection.adbc_get_table_schema("types")],
             "few": failure(lambda: asked("SELECT ? + ?", (1,))),
-            # It compares the columns that were said with those that come.
+            # The client compares the announced columns with those of the rows.
             "constant": [asked(q).num_rows for q in CONSTANT],
             "nested": str(asked("SELECT [host] AS l, map(['a'], [host]) AS m FROM types").schema),
             "info": connection.adbc_get_info(),
@@ -192,12 +192,12 @@ def of_adbc(order):
 
 
 def known(row):
-    """A row of flightsql-dbapi, to which pandas gives NaN where there is nothing."""
+    """Replaces NaN by None in a row of flightsql-dbapi, in which pandas represents null as NaN."""
     return [None if value != value else value for value in row]
 
 
 def superset(engine):
-    """What Superset asks of a database and of a dataset: its inspection, then its charts, by a cursor."""
+    """Runs the queries that Superset sends for a database and a dataset: the inspection, then the charts."""
     inspector = inspect(engine)
     types = Table("types", MetaData(), autoload_with=engine, schema="iox")
     connection = engine.raw_connection()
@@ -228,7 +228,7 @@ def superset(engine):
 
 
 def of_dbapi(order):
-    """flightsql-dbapi: its client, and SQLAlchemy's inspection as Superset has it."""
+    """Tests the client of flightsql-dbapi, and SQLAlchemy's inspection as in Superset."""
     client = FlightSQLClient(
         host="127.0.0.1",
         port=order["port"],
@@ -249,7 +249,7 @@ def of_dbapi(order):
 
     def bound(more=""):
         with create_engine(url + more).connect() as connection:
-            # The dialect writes values into the text, and has to know them then.
+            # The dialect writes the values into the statement's text, so it must support their types.
             asked = text("SELECT i FROM types WHERE host = :host").bindparams(host="b")
             rows = connection.execute(asked)
             return [known(row) for row in rows]
@@ -257,7 +257,7 @@ def of_dbapi(order):
     return {
         "prepared": prepared_rows,
         "bound": bound(),
-        # It asks by the handle that it had before the values were bound.
+        # The client uses the handle from before the values were bound.
         "prepared_bound": failure(lambda: bound("&feature-sqlalchemy-prepared-statements=on")),
         "catalogs": read(client.get_catalogs()).to_pylist(),
         "schemas": [row["db_schema_name"] for row in read(client.get_db_schemas()).to_pylist()],

@@ -1,4 +1,4 @@
-"""The DataFrameClient of the PyPI package influxdb, which escapes nothing in strings."""
+"""Runs the DataFrameClient of the PyPI package influxdb, which does not escape strings."""
 
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ def index_of(count):
 
 
 def frames(order):
-    """Each string in a frame of its own: what came back, or the error. Then absent values."""
+    """Writes each string in a separate frame, and returns the stored string or the error. Then writes missing values."""
     address = urlsplit(order["url"])
     client = DataFrameClient(
         host=address.hostname,
@@ -33,7 +33,7 @@ def frames(order):
             rows = client.query(f"SELECT s, f FROM {measurement}")[measurement]
             assert rows["f"].tolist() == [1.5]
             found.append(rows["s"].tolist())
-        except Exception as error:  # noqa: BLE001 - whatever it raises is what is tested
+        except Exception as error:  # noqa: BLE001 - the test compares every kind of error
             found.append(str(error))
     absent = {"s": ['a "b" c', np.nan, None, "NaN"], "f": [1.5, 2.0, 2.5, np.nan]}
     frame = pd.DataFrame({**absent, "t": ["x y", "x,y", "x=y", "x"]}, index=index_of(4))

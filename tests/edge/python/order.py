@@ -1,4 +1,4 @@
-"""How a client under test gets its order and reports: see ../client_trials.mjs."""
+"""Reads the order of a client under test, and prints its report (../client_trials.mjs)."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ EVERY_TYPE = {
 
 
 def point(i):
-    """Point i of an order of points, as the clients of 1.x take it; its time is in seconds."""
+    """Returns point `i` of an order, in the format of the 1.x clients. Its time is in seconds."""
     return {
         "measurement": "load",
         "tags": {"host": f"h{i % 3}"},
@@ -29,7 +29,7 @@ def point(i):
 
 
 def batches(order):
-    """The numbers of the points of each batch, with the pauses that the order asks for."""
+    """Yields the point numbers of each batch, with the pauses in the order."""
     end = order["first"] + order["count"]
     for start in range(order["first"], end, order["batch"]):
         yield range(start, min(start + order["batch"], end))
@@ -37,18 +37,18 @@ def batches(order):
 
 
 def until_written(order, write):
-    """Calls `write` once or, for a client without retries, as long as a patient user would."""
+    """Calls `write` once, or repeatedly until it succeeds if the order is patient."""
     while True:
         try:
             return write()
-        except Exception:  # noqa: BLE001 - whatever the client raises is what is tested
+        except Exception:  # noqa: BLE001 - clients raise many kinds of errors
             if not order.get("patient"):
                 raise
             time.sleep(0.4)
 
 
 def carry_out(actions):
-    """Carries out the order of the command line with the function of its action."""
+    """Runs the function for the action of the order in the command line."""
     order = json.loads(sys.argv[1])
     report = {"error": None}
     try:

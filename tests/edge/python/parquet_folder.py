@@ -1,4 +1,4 @@
-"""Reads a folder that `tidemark export --format parquet` wrote, by its manifest: with pyarrow, pandas and DuckDB."""
+"""Reads a folder that `tidemark export --format parquet` wrote, according to its manifest, with pyarrow, pandas and DuckDB."""
 
 import hashlib
 import json

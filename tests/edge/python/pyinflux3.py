@@ -1,21 +1,21 @@
-"""pyinflux3, as the vendor's page for users of v2 names it: what influxdb3-python became of, under the same name."""
+"""Runs pyinflux3, the predecessor of influxdb3-python, which the vendor's page for users of v2 still names."""
 
 import sys
 from pathlib import Path
 
 from order import carry_out
 
-# Paths of the tests are those of the repository.
+# .cache/pyinflux3 in the repository contains the package.
 sys.path.insert(0, str(Path(__file__).parents[3] / ".cache" / "pyinflux3"))
 
 from influxdb_client_3 import InfluxDBClient3, flight_client_options  # noqa: E402
 
 
 def query(order):
-    """Both languages, over TLS, which it always speaks."""
+    """Queries in both languages over TLS, which this client always uses."""
     with open(order["certificate"]) as file:
         options = flight_client_options(tls_root_certs=file.read())
-    # It writes ":443" behind the name of the host: behind a slash that is no port.
+    # The client appends ":443" to the host. After a slash, this is not a port.
     host = f"localhost:{order['port']}/"
     client = InfluxDBClient3(
         host=host, org="", database=order["database"], token=order["token"], flight_client_options=options

@@ -1,7 +1,7 @@
-"""Asks the statements of scripts (sql/tests/data) of PyPI's datafusion and of DuckDB, over the same rows.
+"""Runs the statements of the SQL scripts (sql/tests/data) with PyPI's datafusion and with DuckDB over the same rows.
 
-Gets an order with the folder of the scripts; reports how many tables were equal, those that were not, and how
-many statements a peer cannot run: InfluxDB's own functions, and the dialect that only DataFusion has.
+The order names the folder of the scripts. The report contains the number of equal tables, the different tables, and
+the number of statements that a peer cannot run because of InfluxDB's functions or DataFusion's dialect.
 """
 
 import datetime
@@ -15,25 +15,25 @@ import pyarrow
 
 import order as given
 
-# What is said otherwise to a peer, because it means something else there.
+# Replacements for expressions that have another meaning in the other engines.
 DIALECT = [
-    # A clock that stands still.
+    # The clock is constant.
     (r"\bnow\(\)", "timestamp '2022-01-02T00:00:00'"),
     (r"\bcurrent_date\b", "date '2022-01-02'"),
-    # A whole number is nanoseconds here, as in InfluxDB, and seconds there.
+    # Here a whole number means nanoseconds, as in InfluxDB; there it means seconds.
     (r"to_timestamp\(n\)", "to_timestamp_nanos(n)"),
-    # What is too much for seconds is nanoseconds here.
+    # Here a number that is too large for seconds means nanoseconds.
     (r"from_unixtime\((\d{16,})\)", r"to_timestamp_nanos(\1)"),
 ]
-# DataFusion 55 takes a column of the inner table for one of the outer, where both are one table without an alias.
+# If both tables are the same without an alias, DataFusion 55 resolves a column of the inner table to the outer table.
 ALIASED = (r"((?:ALL|ANY) \(SELECT) (\w+) FROM home", r"\1 inner_home.\2 FROM home AS inner_home")
 ALIASED_WHERE = (r"(AS inner_home WHERE) (\w+)", r"\1 inner_home.\2")
-# About the names of a catalog, not about rows; and plans.
+# Statements about the names in a catalog or about plans, which do not return rows of tables.
 OTHERS = re.compile(r"^(SHOW|DESCRIBE|EXPLAIN)|information_schema|system\.", re.IGNORECASE)
 
 
 def split_unescaped(text, mark, once=False):
-    """The parts of line protocol between marks that are neither escaped nor inside a string."""
+    """Splits line protocol at each `mark` that is neither escaped nor inside a string."""
     parts, part, quoted, at = [], "", False, 0
     while at < len(text):
         letter = text[at]
@@ -57,7 +57,7 @@ def plain(text):
 
 
 def field(text):
-    """The kind of a field's value, and the value."""
+    """Returns the type of a field's value, and the value."""
     if text.startswith('"'):
         return "string", re.sub(r'\\(["\\])', r"\1", text[1:-1])
     if text.lower() in ("t", "true", "f", "false"):
@@ -80,7 +80,7 @@ TYPES = {
 
 
 class Tables:
-    """The rows that were written: of a series and time the last value of each field."""
+    """The written rows, with the last value of each field for a series and time."""
 
     def __init__(self):
         self.rows, self.kinds = {}, {}
@@ -132,7 +132,7 @@ PEERS = {"datafusion": ask_datafusion, "duckdb": ask_duckdb}
 
 
 def shown(value):
-    """A value as the scripts have it."""
+    """Returns a value in the notation of the scripts."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -166,7 +166,7 @@ def texts(column):
 
 
 def as_utc(text):
-    """A time with an offset, or with Z, in UTC; any other text as it is."""
+    """Converts a time with an offset or with Z to UTC. Returns any other text unchanged."""
     if not re.search(r"T\d\d:\d\d:\d\d.*(Z|[+-]\d\d:\d\d)$", text):
         return text
     time = datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc)
@@ -189,7 +189,7 @@ def are_same(rows, others):
 
 
 def statements(folder):
-    """Each statement that answers with a table of rows, the rows, and what was written before it."""
+    """Yields the rows written so far, each statement that returns a table, and its rows."""
     for file in sorted(Path(folder).glob("*.test")):
         tables = Tables()
         for block in file.read_text().split("\n\n"):
@@ -218,7 +218,7 @@ def compare(order):
                 asked = re.sub(here, there, asked)
             try:
                 table = ask(tables, asked)
-            except Exception:  # noqa: BLE001: each peer has its own, for what it does not know
+            except Exception:  # noqa: BLE001: each engine has its own errors for unsupported statements
                 found[peer]["cannot"] += 1
                 continue
             made = [list(row) for row in zip(*map(texts, table.columns))]

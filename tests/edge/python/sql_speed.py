@@ -1,4 +1,4 @@
-"""Medians of the time that PyPI's datafusion and DuckDB take for statements over one Parquet file, in milliseconds."""
+"""Measures the median milliseconds of statements over one Parquet file with PyPI's datafusion and DuckDB."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ import order as given
 
 
 def median_ms(run, texts):
-    """Of each list of statements, once it has been warmed by its first."""
+    """Returns the median for each list of statements. The first statement of a list also runs as a warm-up."""
     medians = []
     for of_type in texts:
         run(of_type[0])
@@ -30,7 +30,7 @@ def measure(order):
     connection.execute(f"CREATE VIEW cpu AS SELECT * FROM '{order['file']}'")
 
     def duck(text):
-        # Its own word for the start of a stretch of time.
+        # DuckDB has another name for date_bin.
         connection.execute(text.replace("date_bin(", "time_bucket(")).fetchall()
 
     return {

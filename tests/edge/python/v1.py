@@ -1,4 +1,4 @@
-"""The PyPI package influxdb. It repeats what meets no server, and nothing that one refused."""
+"""Runs the PyPI package influxdb. It retries if no server responds, but not after a rejection."""
 
 from urllib.parse import urlsplit
 
@@ -37,7 +37,7 @@ def line(order):
 
 
 def tour(order):
-    """What its users do besides writing."""
+    """Uses the client's functions other than writing."""
     client = client_of(order)
     version = client.ping()
     client.create_database("made")

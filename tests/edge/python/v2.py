@@ -1,4 +1,4 @@
-"""The PyPI package influxdb-client: batching with its own retries, or one write at a time."""
+"""Runs the PyPI package influxdb-client, with batches and its own retries, or with single writes."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -21,7 +21,7 @@ def load_point(i):
 
 
 def batching(order):
-    """As by default, only sooner."""
+    """Returns the default options with shorter intervals."""
     return WriteOptions(
         batch_size=order["batch"],
         flush_interval=200,
@@ -69,7 +69,7 @@ def line(order):
 
 
 def managed(client):
-    """A bucket from its creation to its end; what it was seen as in between."""
+    """Creates, changes and deletes a bucket. Reports its state in between."""
     api = client.buckets_api()
     day = BucketRetentionRules(type="expire", every_seconds=86_400)
     made = api.create_bucket(bucket_name="made", retention_rules=day)
@@ -88,7 +88,7 @@ def managed(client):
 
 
 def deleted(client, order):
-    """Points of one measurement and tag in a span of time; the query is the test's to make."""
+    """Deletes points of one measurement and tag in a time range. The test itself queries the remaining points."""
     lines = [f"gone,host=h{i % 2} v={i}i {given.FIRST_SECOND + i}" for i in range(10)]
     write = client.write_api(write_options=SYNCHRONOUS)
     write.write(order["database"], record=lines, write_precision="s")

@@ -1,4 +1,4 @@
-"""The PyPI package influxdb3-python, which writes over HTTP: batching, or one write at a time."""
+"""Runs the PyPI package influxdb3-python, which writes over HTTP, with batches or single writes."""
 
 from influxdb_client_3 import (
     InfluxDBClient3,
@@ -28,7 +28,7 @@ def one_by_one(order):
 
 
 def batching(order):
-    """As by default, only sooner."""
+    """Returns the default options with shorter intervals."""
     return WriteOptions(
         use_v2_api=order["v2"],
         batch_size=order["batch"],

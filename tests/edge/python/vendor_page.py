@@ -1,4 +1,4 @@
-"""The steps for Python of the vendor's page for users of v2, as they stand there."""
+"""Runs the steps for Python from the vendor's page for users of v2, unchanged."""
 
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -7,7 +7,7 @@ from order import carry_out
 
 
 def write(order):
-    """`precision` is not said: the time is one of nanoseconds."""
+    """Writes a point without `precision`, so that its time is in nanoseconds."""
     influxdb_client = InfluxDBClient(url=order["url"], token=order["token"], org="placeholder_org")
     write_api = influxdb_client.write_api(write_options=SYNCHRONOUS)
     write_api.write(bucket=order["database"], record="home,room=kitchen temp=72 1463683075")

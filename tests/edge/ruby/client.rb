@@ -1,4 +1,4 @@
-# What users of the gem influxdb do, against the server of the arguments. Prints the results as JSON.
+# Uses the gem influxdb as its users do, with the server in the arguments. Prints the results as JSON.
 
 require 'influxdb'
 require 'json'
