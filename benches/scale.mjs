@@ -63,7 +63,7 @@ function notes({ name }, plan) {
     'Plain `workerd` and InfluxDB ran alternately on this machine. The figures are milliseconds unless the row names ' +
       'another unit. *Cold* is the first query of a database after a restart of the server, which has already served ' +
       'another database. *Warm* is the median of later queries.',
-    'The row names the meaning of *small* and *large*, such as before a load and under it. The ratio is large ÷ small, ' +
+    'Each row defines *small* and *large*: for example, before a load and during the load. The ratio is large ÷ small, ' +
       'and less is better. The figure of InfluxDB is for the large size.',
   ];
 }

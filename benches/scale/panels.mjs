@@ -155,8 +155,8 @@ function rowsOf([ours, theirs], { viewers }) {
   const tenth = { small: ours.cpu[0], large: ours.cpu[9], peer: theirs?.cpu[9] };
   const fifth = ratioAtMost(1 / 5, '≤ 1/5 of the first');
   return [
-    row({ what: `${title}: median of a panel (ratio: of InfluxDB)`, aim: third, ...shares(at(0.5)), failure }),
-    row({ what: `${title}: p99 of a panel (ratio: of InfluxDB)`, ...shares(at(0.99)) }),
+    row({ what: `${title}: median of a panel (the ratio is Tidemark ÷ InfluxDB)`, aim: third, ...shares(at(0.5)), failure }),
+    row({ what: `${title}: p99 of a panel (the ratio is Tidemark ÷ InfluxDB)`, ...shares(at(0.99)) }),
     row({ what: `${title}: CPU s of the first and tenth refresh`, aim: fifth, ...tenth }),
   ];
 }

@@ -18,8 +18,8 @@ pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// The maximum size of all bodies in flight in one isolate, in bytes: raw bodies, inflated bodies
 /// and their columns.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
-/// The bytes above [`BODIES_IN_FLIGHT_BYTES_MAX`] that bodies of databases without other bodies in
-/// flight may use.
+/// The memory, in addition to [`BODIES_IN_FLIGHT_BYTES_MAX`], for the bodies of databases that have
+/// no other body in flight, in bytes.
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
 /// The bytes that a database with no memory in use gets for its bodies, and again for its queries.
 /// It gets them even if other databases use up the budget.
@@ -298,8 +298,8 @@ pub const FURTHER_SCANS_MAX: usize = 255;
 pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
-/// The bytes above [`QUERIES_BYTES_MAX`] that queries of databases without other running queries
-/// may use.
+/// The memory, in addition to [`QUERIES_BYTES_MAX`], for the queries of databases that have no other
+/// running query, in bytes.
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
 /// queries cannot use it up, so small queries can always start.
@@ -315,8 +315,8 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// The maximum number of concurrent long queries of a database in an isolate. A long query needs
 /// more than the first pages of its shards. Further long queries restart one after the other, and
-/// small queries overtake them. A shard reads for the same number of queries, so a larger number
-/// would only hold memory while the queries wait.
+/// small queries overtake them. A shard processes the same number of queries, so with a larger
+/// number the queries would only hold memory while they wait.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// The memory that a long query may use for merging while other queries wait to start, in bytes.
 /// With half of this memory, fifty such queries take twice as long. With more memory, writes wait
@@ -416,8 +416,8 @@ pub const CHUNK_ROWS_MAX: usize = 100_000;
 
 // Running queries.
 
-/// The maximum number of queries with more than one page that a shard reads for concurrently. Other
-/// queries wait.
+/// The maximum number of queries with more than one page that a shard processes at the same time.
+/// Other queries wait.
 pub const QUERIES_READING_MAX: usize = 2;
 /// The maximum number of query pages that wait at one shard. The shard rejects further pages, and
 /// the client must repeat the query later.
@@ -531,8 +531,8 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
-/// nanoseconds. It is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery. So an
-/// object that was created after a recovery needs no history from before that recovery.
+/// nanoseconds. It is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
+/// Therefore an object that was created after a recovery needs no history from before the recovery.
 pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
 /// The number of consecutive failures after which the pause between two attempts of a recovery
 /// stops growing.
