@@ -381,8 +381,8 @@ pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum number of measurements whose names are searched for in the text of a SQL statement.
 /// The statement then does not need to request its tables.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
-/// The maximum number of points of the same time that `first` and `last` keep in order to choose
-/// like 1.x, if they show a text.
+/// The maximum number of points of the same time that `first` and `last` keep for a text column.
+/// They need these points to select the same point as 1.x.
 pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
