@@ -297,16 +297,17 @@ pub enum FromCatalog {
 /// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CatalogRefusal {
-    /// See [`tidemark_model::name::check`]. The message is 1.x's text.
+    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character. The message is 1.x's
+    /// text.
     #[error("invalid name")]
     InvalidName,
-    /// KILL QUERY with an unknown id.
+    /// KILL QUERY names an unknown id.
     #[error("no such query id: {id}")]
     NoSuchQuery {
         /// The id in the statement.
         id: u64,
     },
-    /// KILL QUERY for a query that is already killed.
+    /// KILL QUERY names a query that is already killed.
     #[error("already killed")]
     AlreadyKilled,
     /// `DATABASES_MAX`

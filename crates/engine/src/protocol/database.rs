@@ -393,16 +393,16 @@ pub enum RegisterRefusal {
 /// (`services/meta/errors.go`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PolicyRefusal {
-    /// See [`tidemark_model::name::check`].
+    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character.
     #[error("invalid name")]
     InvalidName,
-    /// CREATE with an existing name and different settings.
+    /// A policy with this name exists and has other settings.
     #[error("retention policy already exists")]
     Exists,
     /// CREATE DATABASE, or CREATE … DEFAULT, conflicts with existing settings.
     #[error("retention policy conflicts with an existing policy")]
     Conflict,
-    /// The duration is not 0 and less than an hour.
+    /// The duration is less than an hour. The duration 0 means no expiry.
     #[error("retention policy duration must be at least 1h0m0s")]
     DurationTooLow,
     /// The duration is less than the shard group duration.
@@ -411,10 +411,10 @@ pub enum PolicyRefusal {
     /// The statement contains `REPLICATION 0`.
     #[error("replication factor must be greater than 0")]
     ReplicationTooLow,
-    /// ALTER of a policy that does not exist.
+    /// ALTER RETENTION POLICY names a policy that does not exist.
     #[error("retention policy not found: {0}")]
     NotFound(String),
-    /// CREATE CONTINUOUS QUERY with an existing name and a different text.
+    /// A continuous query with this name exists and has another text.
     #[error("continuous query already exists")]
     ContinuousQueryExists,
     /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
