@@ -297,8 +297,8 @@ pub enum FromCatalog {
 /// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CatalogRefusal {
-    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character. The message is 1.x's
-    /// text.
+    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character. The message is
+    /// 1.x's text.
     #[error("invalid name")]
     InvalidName,
     /// KILL QUERY names an unknown id.
