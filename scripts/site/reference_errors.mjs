@@ -161,7 +161,8 @@ function readable(message, limits) {
 /** Returns a sentence for a description that consists only of names of limits or of example lines. */
 function sentence(text, prefix) {
   if (!/^(?:`[^`]+`(?:, | or |$))+$/.test(text)) return text;
-  return prefix === 'line' ? `An example is ${text}.` : `The limit is ${text}.`;
+  if (prefix === 'line') return `An example is ${text}.`;
+  return text.includes(', ') ? `The limits are ${text.replace(', ', ' and ')}.` : `The limit is ${text}.`;
 }
 
 /** Returns the page. */

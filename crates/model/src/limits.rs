@@ -298,8 +298,8 @@ pub const FURTHER_SCANS_MAX: usize = 255;
 pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
-/// The memory, in addition to [`QUERIES_BYTES_MAX`], for the queries of databases that have no other
-/// running query, in bytes.
+/// The memory, in addition to [`QUERIES_BYTES_MAX`], for the queries of databases that have no
+/// other running query, in bytes.
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
 /// queries cannot use it up, so small queries can always start.

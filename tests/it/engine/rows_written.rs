@@ -153,5 +153,5 @@ fn an_hour_of_one_series_reads_few_rows_of_a_month() {
     assert!(warm <= awake && awake <= ROWS_READ_MAX, "{awake} {warm}");
     assert!(cold > awake, "{cold} {awake}");
     costs_say(&format!("reads **{awake} rows**"));
-    costs_say(&format!("`an_hour_of_one_series_reads_few_rows_of_a_month` counts {cold},"));
+    costs_say(&format!("a test counts {cold},"));
 }
