@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { finish } from '../packages/tidemark/lib/pieces.mjs';
 import { ask, served } from './servers.mjs';
 
 const pointsPerBody = 5_000;
@@ -44,6 +43,21 @@ async function must(target, path, init = {}) {
   const response = await fetch(`${target.url}${path}`, { ...init, headers: { ...target.headers, ...init.headers } });
   if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
   return response;
+}
+
+/**
+ * Repeats a request while the status is 202. `path` returns the next path from the last response. Resolves to the last
+ * response with the sums of all.
+ */
+async function finish(target, method, path) {
+  const sums = { objects: 0, values: 0, bytes: 0, damaged: [] };
+  for (let last = null; ; ) {
+    const response = await must(target, path(last), { method });
+    last = await response.json();
+    for (const name of ['objects', 'values', 'bytes']) sums[name] += last[name] ?? 0;
+    sums.damaged.push(...(last.damaged ?? []));
+    if (response.status !== 202) return { ...last, ...sums };
+  }
 }
 
 /** Returns the sums of a database's shard counters. */
@@ -96,9 +110,7 @@ async function measured(target, db, name, work) {
 export async function backup({ mb: wanted = 10 } = {}) {
   const kept = mkdtempSync(join(tmpdir(), 'tidemark-bench-backups-'));
   const target = await served(undefined, ['--backups', kept]);
-  const connection = { fetch: (path, init) => fetch(`${target.url}${path}`, { ...init, headers: target.headers }) };
-  const text = () => '';
-  const done = (method, path) => finish(/** @type {any} */ (connection), { method, path, text });
+  const done = (method, path) => finish(target, method, path);
   try {
     await ask(target, '', 'CREATE DATABASE a');
     const source = bodies();

@@ -159,7 +159,7 @@
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | parameters: parsing; meaning | `api/form_body.rs`; `api/params.rs` |
-//! | a file of `influx_inspect export` | `packages/tidemark/lib/dump.mjs` |
+//! | a file of `influx_inspect export` | `native/src/commands/dump.rs` |
 //! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!

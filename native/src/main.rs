@@ -9,6 +9,7 @@ mod alarms;
 mod backups;
 mod body;
 mod calls;
+mod commands;
 mod connection;
 mod console;
 mod conversation;
@@ -48,20 +49,21 @@ fn main() -> ExitCode {
         std::process::abort();
     }));
     let result = options::read().and_then(|command| match command {
-        Command::Serve(options) => listen::serve(options),
+        Command::Serve(options) => listen::serve(options).map(|()| ExitCode::SUCCESS),
+        Command::Client(command, mut parser) => commands::run(command, &mut parser),
         #[cfg(feature = "sql")]
-        Command::SqlProcess => sql::child::run(),
-        Command::Help => {
-            print!("{}", options::HELP);
-            Ok(())
+        Command::SqlProcess => sql::child::run().map(|()| ExitCode::SUCCESS),
+        Command::Help(text) => {
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
         }
         Command::Version => {
             println!("tidemark {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(Failure(sentence)) => {
             eprintln!("{sentence}");
             ExitCode::FAILURE

@@ -8,27 +8,11 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::Failure;
 use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, THREADS_MAX};
+use crate::{Failure, commands};
 
-/// The text of `tidemark --help`.
-pub const HELP: &str = "\
-tidemark serve [--data FOLDER] [--listen ADDRESS] …
-
-Runs the database on this machine, with its data in a folder.
-
-  --data FOLDER        the folder for the data; created if absent (TIDEMARK_DATA; tidemark-data)
-  --listen ADDRESS     the address of the server, such as 0.0.0.0:8787 (HOST and PORT; 127.0.0.1:8787)
-  --flight ADDRESS     a second address for gRPC, which the first address also accepts (FLIGHT_PORT)
-  --tls-cert FILE      the certificate chain (PEM); enables TLS (TLS_CERT)
-  --tls-key FILE       the private key of the certificate (PEM) (TLS_KEY)
-  --backups FOLDER     the folder for backups (BACKUP_FOLDER)
-
-Parentheses contain the environment variable of an option, and its default value. The first start
-creates the admin token in FOLDER/token, which only you can read. ADMIN_TOKEN in the environment
-replaces this token. The program reads every setting of docs/SETTINGS.md from the environment
-variable of the same name, and also THREADS (default: the number of processors) and MEMORY_BYTES.
-";
+/// The text of `tidemark serve --help`.
+pub const HELP: &str = include_str!("commands/serve.txt");
 
 /// The argument of the SQL process, which only this program starts.
 pub const SQL_PROCESS: &str = "sql-process";
@@ -53,15 +37,16 @@ pub struct Options {
 }
 
 /// The parsed command line.
-#[derive(Debug)]
 pub enum Command {
     /// `tidemark serve`
     Serve(Options),
     /// `sql-process`
     #[cfg(feature = "sql")]
     SqlProcess,
-    /// `--help`
-    Help,
+    /// A command that speaks to a server, and its part of the line.
+    Client(&'static commands::Command, Parser),
+    /// `--help`, of the program or of a command
+    Help(String),
     /// `--version`
     Version,
 }
@@ -77,22 +62,73 @@ pub fn read() -> Result<Command, Failure> {
     while let Some(argument) = parser.next().map_err(invalid)? {
         match argument {
             Arg::Value(word) if word == "serve" && !is_serve => is_serve = true,
+            Arg::Value(word) if word == "help" && !is_serve => {
+                let of = parser.value().ok().and_then(|word| help_of(&word.to_string_lossy()));
+                return Ok(Command::Help(of.unwrap_or_else(overview)));
+            }
             #[cfg(feature = "sql")]
             Arg::Value(word) if word == SQL_PROCESS => return Ok(Command::SqlProcess),
-            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("help") | Arg::Short('h') => {
+                return Ok(Command::Help(if is_serve { HELP.to_owned() } else { overview() }));
+            }
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
                 let slot = given.slot(name).ok_or_else(|| unknown(name))?;
                 *slot = Some(parser.value().and_then(|value| value.string()).map_err(invalid)?);
             }
             Arg::Short(name) => return Err(unknown(&name.to_string())),
-            Arg::Value(word) => return Err(unknown(&word.to_string_lossy())),
+            Arg::Value(word) if is_serve => return Err(unknown(&word.to_string_lossy())),
+            Arg::Value(word) => {
+                let name = word.to_string_lossy();
+                let command = commands::ALL.iter().find(|command| command.name == name);
+                let command = command.ok_or_else(|| unknown_command(&name))?;
+                return Ok(Command::Client(command, parser));
+            }
         }
     }
     if !is_serve {
-        return Ok(Command::Help);
+        return Ok(Command::Help(overview()));
     }
     given.options(|name| env::var(name).ok().filter(|value| !value.is_empty())).map(Command::Serve)
+}
+
+/// Returns the names of the commands with their help.
+fn helps() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let serve = std::iter::once(("serve", HELP));
+    serve.chain(commands::ALL.iter().map(|command| (command.name, command.help)))
+}
+
+fn help_of(name: &str) -> Option<String> {
+    helps().find(|(known, _)| *known == name).map(|(_, help)| help.to_owned())
+}
+
+/// Returns the text of `tidemark --help`.
+fn overview() -> String {
+    let mut text = format!(
+        "Tidemark {}, an InfluxDB-compatible time-series database.\n\n\
+         usage: tidemark COMMAND …\n\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (name, help) in helps() {
+        // The first line of each help is the summary.
+        let summary = help.lines().next().unwrap_or_default();
+        text += &format!("  {name:<8}  {summary}\n");
+    }
+    text += "
+tidemark COMMAND --help describes the options of a command. To begin:
+
+  tidemark serve                          # serves: leave it running
+  tidemark query 'CREATE DATABASE demo'
+  echo 'weather,city=Oslo temperature=12.5' | tidemark import --database demo -
+  tidemark query --database demo 'SELECT * FROM weather'
+";
+    text
+}
+
+fn unknown_command(name: &str) -> Failure {
+    let known: Vec<_> = helps().map(|(name, _)| name).collect();
+    let known = known.join(", ");
+    Failure(format!("Unknown command \"{name}\": use one of {known}, or see tidemark --help."))
 }
 
 /// The options of the command line.

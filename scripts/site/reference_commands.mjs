@@ -1,19 +1,55 @@
-// The page of the program's commands, from the help of each command.
+// The page of the programs' commands, from the help of each command.
+
+import { readdirSync, readFileSync } from 'node:fs';
 
 import { commands } from '../../packages/tidemark/lib/main.mjs';
 import { helpOf } from '../../packages/tidemark/lib/command.mjs';
+import { at } from '../project.mjs';
 import { generatedBy, table } from './reference_markdown.mjs';
 
 const introduction = `# Commands of \`tidemark\`
 
-This page is for users of the [npm package](../../packages/tidemark/README.md). It contains the output of \`tidemark COMMAND --help\`. In a clone of the repository, run the same commands with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`. Without a command the program
-runs \`serve\`.
+This page contains the output of \`tidemark COMMAND --help\`, for two programs of this name: the
+[native program](../HOSTING.md#the-native-program) and the [npm package](../../packages/tidemark/README.md).
 `;
+
+const native = `## The native program
+
+The native program serves a database. Its other commands work with every Tidemark server: on this machine, on workerd, and on Cloudflare.
+`;
+
+const npm = `## The npm package
+
+Run these commands with \`npx tidemark COMMAND\`, or in a clone of the repository with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`.
+Without a command the program runs \`serve\`.
+`;
+
+/** Returns the commands of the native program, which contains these files. */
+function nativeCommands() {
+  const folder = at('native', 'src', 'commands');
+  const names = readdirSync(folder).filter((name) => name.endsWith('.txt')).sort();
+  return names.map((name) => ({ name: name.replace('.txt', ''), help: readFileSync(at('native', 'src', 'commands', name), 'utf8') }));
+}
+
+async function npmCommands() {
+  const all = Object.entries(commands).map(async ([name, load]) => ({ name, help: helpOf(name, (await load()).default) }));
+  return Promise.all(all);
+}
+
+/** Returns the part of one program: a list of its commands, and their help. */
+function partOf(all, taken) {
+  // Headings differ, so that each has its own anchor.
+  const heading = (name) => (taken.includes(name) ? `${name} (npm)` : name);
+  const anchor = (name) => heading(name).replace(/[()]/g, '').replace(' ', '-');
+  // The first line of each help is the summary.
+  const rows = all.map(({ name, help }) => [`[\`${name}\`](#${anchor(name)})`, help.split('.\n')[0]]);
+  const sections = all.map(({ name, help }) => `### ${heading(name)}\n\n\`\`\`text\n${help.trimEnd()}\n\`\`\`\n`);
+  return [table(['command', 'purpose'], rows), ...sections];
+}
 
 /** Returns the page. */
 export async function commandsPage() {
-  const all = await Promise.all(Object.entries(commands).map(async ([name, load]) => ({ name, command: (await load()).default })));
-  const list = table(['command', 'purpose'], all.map(({ name, command }) => [`[\`${name}\`](#${name})`, command.summary]));
-  const sections = all.map(({ name, command }) => `## ${name}\n\n\`\`\`text\n${helpOf(name, command).trimEnd()}\n\`\`\`\n`);
-  return [generatedBy("the commands' help"), introduction, list, ...sections].join('\n');
+  const [ofNative, ofNpm] = [nativeCommands(), await npmCommands()];
+  const taken = ofNative.map(({ name }) => name);
+  return [generatedBy("the commands' help"), introduction, native, ...partOf(ofNative, []), npm, ...partOf(ofNpm, taken)].join('\n');
 }

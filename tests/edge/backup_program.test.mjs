@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { token } from './harness.mjs';
-import { installed, installedRelease, served, tidemarkProgram } from './served.mjs';
+import { command } from './commands.mjs';
+import { installed, installedRelease, served } from './served.mjs';
 
 /** The release before the upgrade. */
 const before = '0.1.0';
@@ -48,8 +48,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   const older = installedRelease(t, install, before);
   const server = await served(t, { install: older, words: place });
   const run = async (of, words, code = 0) => {
-    const env = { TIDEMARK_URL: of.url, TIDEMARK_TOKEN: token };
-    const done = await tidemarkProgram(install, words, { env });
+    const done = await command(words, { url: of.url });
     assert.equal(done.code, code, `${words.join(' ')}: ${done.said}${done.output}`);
     return { ...done, output: done.output.trim() };
   };

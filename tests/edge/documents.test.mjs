@@ -10,6 +10,7 @@ import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
+import { commandProgram } from './commands.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
 
@@ -35,13 +36,14 @@ function strictCurl(folder) {
 const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
 
 /** Creates a folder with the repository's files and a dump to import. */
-function desk(t) {
+async function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   for (const name of ['scripts', 'examples', 'node_modules', 'package.json']) symlinkSync(at(name), join(folder, name));
   mkdirSync(join(folder, 'bin'));
   strictCurl(join(folder, 'bin'));
   symlinkSync(process.execPath, join(folder, 'bin', 'node'));
+  symlinkSync(await commandProgram(), join(folder, 'bin', 'tidemark'));
   const dump = '# DDL\nCREATE DATABASE imported\n# DML\n# CONTEXT-DATABASE: imported\nm v=1 1\n';
   writeFileSync(join(folder, 'export.txt.gz'), dump);
   return folder;
@@ -62,7 +64,7 @@ function paste(text, { cwd, env }) {
 test('every code block of the documents works as described', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
-  const cwd = desk(t);
+  const cwd = await desk(t);
   const env = {
     ...process.env,
     PATH: `${join(cwd, 'bin')}${delimiter}${process.env.PATH}`,

@@ -1,36 +1,10 @@
 // Tests that `tidemark export` follows the positions at the ends of responses, with a stand-in for the server.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 
-import { Connection } from '../../packages/tidemark/lib/connection.mjs';
-import { exportedLines } from '../../packages/tidemark/lib/exported_lines.mjs';
-import { at } from '../../scripts/project.mjs';
-
-/** Reads a body in pieces of `size` bytes. Resolves to its points and to the next position. */
-async function read(text, size) {
-  const pieces = Array.from({ length: Math.ceil(text.length / size) }, (_, n) => Buffer.from(text.slice(n * size, (n + 1) * size)));
-  const lines = exportedLines((async function* () { yield* pieces; })());
-  let points = '';
-  for (;;) {
-    const { value, done } = await lines.next();
-    if (done) return { points, after: value };
-    points += value;
-  }
-}
-
-test('only the last line of a response is a position', async () => {
-  const point = 'm v="two\n# after: 1,2,m" 1\n';
-  for (const size of [1, 2, 7, 1000]) {
-    assert.deepEqual(await read('', size), { points: '', after: null });
-    assert.deepEqual(await read(point, size), { points: point, after: null });
-    assert.deepEqual(await read(`${point}# after: ,,m,1,k,%22\n`, size), { points: point, after: ',,m,1,k,%22' });
-    assert.deepEqual(await read('# after: ,,m\n', size), { points: '', after: ',,m' });
-    assert.deepEqual(await read(`# after: ,,m\n${point}`, size), { points: `# after: ,,m\n${point}`, after: null });
-  }
-});
+import { command } from './commands.mjs';
 
 /**
  * Serves the response that `pages` contains for the parameter `after`: a text, or a list with a status and a text for
@@ -50,13 +24,8 @@ async function exported(t, pages) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   t.after(() => (server.close(), server.closeAllConnections()));
   const { port } = /** @type {any} */ (server.address());
-  const env = { ...process.env, TIDEMARK_TOKEN: 'token-of-the-tests', TIDEMARK_URL: `http://127.0.0.1:${port}` };
-  const program = spawn(process.execPath, [at('packages', 'tidemark', 'bin', 'tidemark.mjs'), 'export', '--database', 'd'], { env });
-  let [out, errors] = ['', ''];
-  program.stdout.on('data', (piece) => (out += piece));
-  program.stderr.on('data', (piece) => (errors += piece));
-  const code = await new Promise((resolve) => program.once('close', resolve));
-  return { code, out, errors };
+  const { code, output, said } = await command(['export', '--database', 'd'], { url: `http://127.0.0.1:${port}` });
+  return { code, out: output, errors: said };
 }
 
 const head = '# DML\n# CONTEXT-DATABASE: d\n';
@@ -76,26 +45,4 @@ test('a position that is longer than a URL may be, and a temporary failure, do n
   const refused = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': [422] });
   assert.equal(refused.code, 1);
   assert.match(refused.errors, /The export failed: The server returned 422: try again/);
-});
-
-test('only the beginning of a response has a time limit', async (t) => {
-  const server = createServer((incoming, outgoing) => {
-    if (incoming.url === '/never') return;
-    outgoing.write('first ');
-    setImmediate(() => process.once('later', () => outgoing.end('second')));
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => (server.close(), server.closeAllConnections()));
-  const { port } = /** @type {any} */ (server.address());
-  process.env.TIDEMARK_TOKEN = 'token-of-the-tests';
-  const connection = new Connection({ url: `http://127.0.0.1:${port}`, data: '' });
-  t.mock.timers.enable({ apis: ['setTimeout'] });
-  const response = await connection.fetch('/slow');
-  // An export may take hours.
-  t.mock.timers.tick(24 * 3_600_000);
-  process.emit(/** @type {any} */ ('later'), undefined);
-  assert.equal(await response.text(), 'first second');
-  const never = connection.fetch('/never');
-  t.mock.timers.tick(300_000);
-  await assert.rejects(never, /does not respond \(no response for 300 s\)/);
 });

@@ -1,19 +1,17 @@
-// Tests scripts/import.mjs with files of `influx -import`, plain and gzip, including interrupted
+// Tests `tidemark import` with files of `influx -import`, plain and gzip, including interrupted
 // and continued imports.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
-import { at } from '../../scripts/project.mjs';
 import { databaseToken } from './client_trials.mjs';
-import { tidemark, token } from './harness.mjs';
+import { command } from './commands.mjs';
+import { tidemark } from './harness.mjs';
 
 /** A file in the vendor's format: DDL, DML, two databases, comments, and a string of two lines. */
 const points = 2_000;
@@ -44,14 +42,8 @@ function folderOf(t) {
 }
 
 /** Runs the import. Returns its output and exit code. `onStart` receives the process. */
-function load(url, path, onStart = () => {}, more = [], secret = token) {
-  const args = ['--url', url, '--path', path, '--batch-lines', '100', ...more];
-  const env = { ...process.env, TIDEMARK_TOKEN: secret };
-  const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...args], { env });
-  let said = '';
-  child.stderr.on('data', (text) => (said += text));
-  onStart(child);
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, said })));
+function load(url, path, onStart, more = [], secret) {
+  return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
 }
 
 /** Forwards requests to `server`; `look` receives each request after its response. */
@@ -225,13 +217,19 @@ test('a warning precedes the import: a policy that expires, a token that may not
 });
 
 test('--help explains the command, and so does a call without arguments', async () => {
-  const program = [at('scripts', 'import.mjs'), '--help'];
-  const { stdout } = await promisify(execFile)(process.execPath, program);
-  for (const option of ['--url', '--path', '--database', '--precision', '--batch-lines', 'TIDEMARK_TOKEN']) {
-    assert.ok(stdout.includes(option), option);
+  const all = await command(['--help']);
+  for (const name of ['query', 'import', 'export', 'backup', 'restore', 'verify', 'token']) {
+    assert.match(all.output, new RegExp(`^  ${name} +\\w`, 'm'));
+    const taught = await command([name, '--help']);
+    assert.equal(taught.code, 0);
+    assert.match(taught.output, new RegExp(`^usage: tidemark ${name} `, 'm'));
+    assert.deepEqual(await command(['help', name]), taught);
+    if (name === 'query') continue;
+    const incomplete = name === 'export' ? 'Name the database with --database DB. Only --format parquet takes a FOLDER.\n' : taught.output;
+    assert.deepEqual(await command([name]), { code: 1, output: '', said: incomplete });
   }
-  await assert.rejects(promisify(execFile)(process.execPath, program.slice(0, 1)), (error) => {
-    assert.equal(error.code, 1);
-    return error.stderr === stdout;
-  });
+  const { code, said } = await command(['sreve']);
+  assert.deepEqual([code, said.includes('Unknown command "sreve": use one of serve, ')], [1, true]);
+  const option = await command(['import', '--prot', '1']);
+  assert.deepEqual([option.code, option.said], [1, "Unknown option '--prot'. See tidemark import --help.\n"]);
 });

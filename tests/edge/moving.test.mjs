@@ -1,7 +1,7 @@
 // Tests docs/MOVING.md: data of other servers is imported completely and compared.
 
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,15 +9,13 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
-import { compare } from '../../packages/tidemark/lib/compare.mjs';
-import { lineOf, nanoseconds } from '../../packages/tidemark/lib/rows.mjs';
-import { pointOf, Tally } from '../../packages/tidemark/lib/tally.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { command } from './commands.mjs';
+import { has, tidemark } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 const given = (name) => at('tests', 'data', 'moving', name);
@@ -29,13 +27,7 @@ function folderOf(t) {
 }
 
 /** Runs `tidemark import`. Returns its output and exit code. */
-function load(server, words, secret = token) {
-  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: secret };
-  const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...words], { env });
-  let said = '';
-  child.stderr.on('data', (text) => (said += text));
-  return new Promise((resolve) => child.on('close', (code) => resolve({ code, said })));
-}
+const load = ({ url }, words, secret) => command(['import', ...words], { url, secret });
 
 async function mustLoad(server, words) {
   const { code, said } = await load(server, words);
@@ -148,25 +140,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
 });
 
 test('an invalid row is reported, and no value of it is guessed', async (t) => {
-  const shape = { measurement: 'm, x', tags: ['a'] };
   const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
-  assert.equal(lineOf(row({ a: 'b c,=', v: 1.5, s: null }), shape), 'm\\,\\ x,a=b\\ c\\,\\= v=1.5 1700000000000000000');
-  assert.equal(
-    lineOf('{"time":"1969-12-31 23:59:59.999999999Z","f":1.0,"i":-9223372036854775808,"b":false}', { measurement: 'm', tags: [] }),
-    'm f=1.0,i=-9223372036854775808i,b=false -1',
-  );
-  for (const [text, why] of [
-    ['[{"time":"2023-11-14T22:13:20"}]', /export the rows with format=jsonl/],
-    ['time,a,v', /the line is not JSON/],
-    ['{"v":1}', /no time in column `time`/],
-    ['{"time":1700000000,"v":1}', /no time in column `time`/],
-    [row({ a: 'x' }), /no field/],
-    [row({ a: 1, v: 1 }), /the tag a is not a string/],
-    [row({ v: [1] }), /the column v is not a number/],
-  ]) assert.throws(() => lineOf(text, shape), why, text);
-  assert.equal(nanoseconds('2023-11-14T23:13:20.5+01:00'), 1700000000500000000n);
-  assert.equal(nanoseconds('2023-11-14'), null);
-
   const server = await tidemark(t);
   const path = join(folderOf(t), 'rows.jsonl');
   writeFileSync(path, `${row({ v: 1 })}\n${row({ a: 'x' })}\n`);
@@ -176,20 +150,7 @@ test('an invalid row is reported, and no value of it is guessed', async (t) => {
   assert.match(alone.said, /add --measurement/);
 });
 
-test('values and times of a file are counted as on a server', async (t) => {
-  assert.deepEqual(pointOf('a\\,b\\ c,k=\\ =1 f=1,g="x, y=1 \\" z",h=t 5'), { measurement: 'a,b c', values: 3, time: 5n });
-  assert.deepEqual(pointOf('m v=1'), { measurement: 'm', values: 1, time: null });
-  assert.deepEqual([pointOf('m'), pointOf('m v=1 x')], [null, null]);
-  const tally = new Tally('ms');
-  const place = { database: 'd', policy: '' };
-  for (const [text, begins] of [['m s="a', true], ['b",v=1 7', false], ['m v=2 -3', true], ['n v=1', true]]) {
-    tally.take(text, begins, place);
-  }
-  assert.deepEqual(tally.sums(), [
-    { ...place, measurement: 'm', values: 3, first_ns: -3_000_000n, last_ns: 7_000_000n },
-    { ...place, measurement: 'n', values: 1, first_ns: null, last_ns: null },
-  ]);
-
+test('a token that may not read imports without a comparison', async (t) => {
   // A token without read permission skips the comparison and loses no points.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE d');
@@ -201,24 +162,4 @@ test('values and times of a file are counted as on a server', async (t) => {
   const { code, said } = await load(server, ['--database', 'd', path], made.token);
   assert.equal(code, 0, said);
   assert.match(said, /^not compared with the database: /m);
-});
-
-test('a measurement that cannot be counted does not prevent counting others', async () => {
-  const tally = new Tally('ns');
-  for (const name of ['a', 'b', 'c']) tally.take(`${name} v=1 1`, true, { database: 'd', policy: 'p' });
-  const said = [];
-  const places = (refused) => ({
-    ask: async (q) =>
-      q.includes(`"${refused}"`)
-        ? { status: 200, text: '', error: 'too many', rows: [] }
-        : { status: 200, text: '', rows: [[0, 1, null]] },
-  });
-  await compare(tally, places('b'), (line) => said.push(line));
-  assert.deepEqual(said, [
-    '"d"."p"."b": 1 values in the file; the values in the database could not be counted: too many',
-    'compared 2 measurements: 2 values in the file, 2 in the database, equal in each',
-  ]);
-  said.length = 0;
-  await compare(tally, places('a'), (line) => said.push(line));
-  assert.deepEqual(said, ['not compared with the database: too many']);
 });

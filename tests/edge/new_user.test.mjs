@@ -1,18 +1,20 @@
-// Tests a new user's steps with the release's files alone: npx with the tarball, writes and
-// queries, stop, start, and then the image on the same data. The results are always the same.
+// Tests a new user's steps with the release's files: npx with the tarball, writes and queries with the native
+// program, stop, start, and then the image on the same data. The results are always the same.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { endGroup, signalGroup, startGroup } from '../../scripts/processes.mjs';
 import { npm } from '../../scripts/project.mjs';
 import { makeRelease, version } from '../../scripts/release.mjs';
 import { sampleLines } from '../../scripts/sample.mjs';
+import { command } from './commands.mjs';
 import { built, health } from './image.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
@@ -62,15 +64,11 @@ test('from the files of a release to the same results in its image', { timeout: 
   const clean = { PATH: process.env.PATH, HOME: home, npm_config_registry: registry, npm_config_cache: join(home, '.npm'), npm_config_fetch_retries: '0' };
   const [npmCommand, npmWords] = npm();
   const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
+  // The commands find the token in the folder of the server.
   const tidemark = async (words, input = '') => {
-    const child = spawn(npmCommand, [...npx, ...words], { cwd: home, env: { ...clean, TIDEMARK_URL } });
-    const [pieces, said] = [[], []];
-    child.stdout.on('data', (piece) => pieces.push(piece));
-    child.stderr.on('data', (piece) => said.push(piece));
-    child.stdin.end(input);
-    const code = await new Promise((resolve) => child.once('close', resolve));
-    assert.equal(code, 0, `${words}: ${Buffer.concat([...pieces, ...said])}`);
-    return Buffer.concat(pieces).toString();
+    const { code, output, said } = await command(words, { url: TIDEMARK_URL, secret: '', input, cwd: home });
+    assert.equal(code, 0, `${words}: ${output}${said}`);
+    return output;
   };
   const answers = async () => {
     const all = [];
@@ -83,7 +81,9 @@ test('from the files of a release to the same results in its image', { timeout: 
   t.after(() => endGroup(first.child));
   assert.equal(first.url, TIDEMARK_URL);
   assert.equal((await fetch(`${first.url}/`)).headers.get('content-type'), 'text/html; charset=utf-8');
-  assert.match(await tidemark(['--version']), new RegExp(`^${version()}$`, 'm'));
+  // The registry is in this process, so the call must not block it.
+  const shown = await promisify(execFile)(npmCommand, [...npx, '--version'], { cwd: home, env: clean });
+  assert.match(shown.stdout, new RegExp(`^${version()}$`, 'm'));
   await tidemark(['query', 'CREATE DATABASE demo']);
   await tidemark(['import', '--database', 'demo', '--precision', 's', '-'], sampleLines());
   await tidemark(['import', '--database', 'demo', '-'], 'm,t=a i=9007199254740993i,f=0.1,s="x y",b=true 1\n');

@@ -1,7 +1,7 @@
 // Tests the npm package as a new user would: install the tarball, write, query, stop and start.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
@@ -15,9 +15,10 @@ import { parse as toml } from 'smol-toml';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at, wrangler } from '../../scripts/project.mjs';
+import { command } from './commands.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { has, token } from './harness.mjs';
-import { installed, programIn, served, Served, tidemarkProgram } from './served.mjs';
+import { installed, served, Served, tidemarkProgram } from './served.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
@@ -36,7 +37,7 @@ test('tidemark', async (t) => {
   await t.test('it lists its commands, and explains each', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
-    for (const name of ['serve', 'query', 'import', 'export', 'backup', 'restore', 'verify', 'token', 'flight', 'deploy', 'probe', 'costs']) {
+    for (const name of ['serve', 'flight', 'deploy', 'probe', 'costs']) {
       assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
       const taught = await tidemarkProgram(install, [name, '--help']);
       assert.equal(taught.code, 0);
@@ -53,7 +54,6 @@ test('tidemark', async (t) => {
 
   await t.test('programs import its client with its types', () => imported(install));
   await t.test('data is imported and exported, and survives a restart', () => inAndOut(t, install));
-  await t.test('the shell completes, keeps a history, and continues after an error', (sub) => typed(sub, install));
   await t.test('the console is served next to the API, and nothing else is', () => beside(t, install));
   await t.test('durations are counted, and a metrics token has access to nothing else', () => timed(t, install));
   await t.test('wrong passwords are counted by address, not by connection', () => guessed(t, install));
@@ -90,9 +90,8 @@ void told;
 
 async function inAndOut(t, install) {
   const server = await served(t, { install });
-  const env = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
-  const run = async (words, input = '', more = {}) => {
-    const done = await tidemarkProgram(install, words, { input, env: { ...env, ...more } });
+  const run = async (words, input = '', secret = token) => {
+    const done = await command(words, { url: server.url, secret, input });
     assert.equal(done.code, 0, `${words}: ${done.output}${done.said}`);
     return done.output;
   };
@@ -115,7 +114,7 @@ city
   assert.equal(await run(['query', '--database', 'demo'], 'SELECT * FROM weather; SHOW TAG KEYS'), table);
   const csv = ['query', '--database', 'demo', '--format', 'csv', '--epoch', 's', 'SELECT temperature FROM weather'];
   assert.equal(await run(csv), 'name,tags,time,temperature\nweather,,1,12.5\nweather,,2,19.25\n');
-  const failed = await tidemarkProgram(install, ['query', 'SELECT'], { env });
+  const failed = await command(['query', 'SELECT'], { url: server.url });
   assert.equal(failed.code, 1);
   assert.match(failed.said, /^The server returned 400: error parsing query: found EOF/);
 
@@ -128,8 +127,8 @@ city
   assert.equal(await run(query), table);
 
   const made = (await run(['token', 'create', 'sensors', '--database', 'demo', '--write', '--expires', '30d'])).trim();
-  await run(['import', '--database', 'demo', '-'], 'weather,city=Bern temperature=3 3000000000\n', { TIDEMARK_TOKEN: made });
-  const reading = await tidemarkProgram(install, query, { env: { ...env, TIDEMARK_TOKEN: made } });
+  await run(['import', '--database', 'demo', '-'], 'weather,city=Bern temperature=3 3000000000\n', made);
+  const reading = await command(query, { url: server.url, secret: made });
   assert.equal(reading.code, 1, 'it may only write');
   assert.match(await run(['token', 'list']), /^sensors +write demo +20/m);
   await run(['token', 'revoke', 'sensors']);
@@ -142,51 +141,6 @@ city
   assert.equal(server.events().at(-1).event, 'stopped');
   await server.start();
   assert.equal(await run(query), before);
-}
-
-/**
- * Runs the shell at a terminal. `type(keys)` types the keys; `shows(pattern)` waits for the output.
- */
-async function typed(t, install) {
-  if (!has(t, 'script')) return;
-  const server = await served(t, { install });
-  await server.query('CREATE DATABASE demo');
-  await server.mustWrite('weather,city=Oslo temperature=12.5 1', { db: 'demo' });
-  const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, XDG_STATE_HOME: server.folder, TERM: 'xterm' };
-  const shell = spawn('script', ['-qfec', `${programIn(install)} query --database demo`, '/dev/null'], { env });
-  t.after(() => shell.kill('SIGKILL'));
-  const ended = once(shell, 'exit');
-  let screen = '';
-  shell.stdout.on('data', (piece) => (screen += piece));
-  const shows = async (pattern) => {
-    for (let triesLeft = 200; !pattern.test(screen); triesLeft -= 1) {
-      assert.ok(triesLeft > 0, `${pattern}: ${screen}`);
-      await sleep(50);
-    }
-    screen = '';
-  };
-  const type = (keys) => shell.stdin.write(keys);
-  await shows(/demo> /);
-  // A tab inside pasted text triggers no completion.
-  for (const [keys, completed] of [['sel', /SELECT/], [' * from wea', /ther/]]) {
-    type(keys);
-    await shows(new RegExp(keys.slice(-3)));
-    type('\t');
-    await shows(completed);
-  }
-  type('\r');
-  await shows(/Oslo +12\.5\r\n[^]*demo> /);
-  type('SELECT\r');
-  await shows(/found EOF[^]*demo> /);
-  type('format csv\rSELECT temperature FROM weather\r');
-  await shows(/weather,,\d+,12\.5[^]*demo> /);
-  type("CREATE USER u WITH PASSWORD 'secret words'\r");
-  await shows(/secret words[^]*demo> /);
-  type('exit\r');
-  assert.equal((await ended)[0], 0);
-  const history = readFileSync(join(server.folder, 'tidemark', 'history'), 'utf8');
-  assert.match(history, /^SELECT temperature FROM weather$/m);
-  assert.doesNotMatch(history, /secret words/);
 }
 
 async function beside(t, install) {
@@ -218,8 +172,8 @@ async function beside(t, install) {
 async function timed(t, install) {
   const server = await served(t, { install });
   await server.query('CREATE DATABASE d');
-  const env = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
-  const made = await tidemarkProgram(install, ['token', 'create', 'scraper', '--database', 'd', '--metrics'], { env });
+  const { url } = server;
+  const made = await command(['token', 'create', 'scraper', '--database', 'd', '--metrics'], { url });
   assert.equal(made.code, 0, made.said);
   const headers = { Authorization: `Bearer ${made.output.trim()}` };
   const counted = async () => {
@@ -234,7 +188,7 @@ async function timed(t, install) {
     await sleep(50);
   }
   assert.equal((await fetch(`${server.url}/query?db=d&q=SELECT+v+FROM+m`, { headers })).status, 403);
-  const listed = await tidemarkProgram(install, ['token', 'list'], { env });
+  const listed = await command(['token', 'list'], { url });
   assert.match(listed.output, /scraper +\S* *metrics d/);
 }
 

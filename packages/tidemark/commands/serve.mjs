@@ -42,10 +42,8 @@ function greet({ url, folder, token, flight }) {
 Tidemark listens at ${url}, and stores its data in ${folder}
 Token: ${shown}${flight ? `\ngRPC: ${flight}` : ''}
 
-Open the address in a browser for the console, or in another terminal, in this folder:
-
-npx tidemark query 'CREATE DATABASE demo'
-npx tidemark query --database demo 'SHOW MEASUREMENTS'
+Open the address in a browser for the console. The native program has a shell: run tidemark query in another
+terminal, in this folder.
 
 Press Ctrl-C to stop. npx tidemark --help lists the commands. Each line below is a request.
 `);

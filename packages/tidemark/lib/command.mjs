@@ -28,9 +28,6 @@ import { parseArgs } from 'node:util';
 /** An error that the user can act on. It is printed without a stack trace. */
 export class Sentence extends Error {}
 
-/** A command line without a required part. The program prints the command's help. */
-export class Incomplete extends Error {}
-
 /** @type {Option} */
 const help = { help: 'prints this help' };
 

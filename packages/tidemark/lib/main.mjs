@@ -2,18 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 
-import { helpOf, Incomplete, optionsOf, Sentence } from './command.mjs';
+import { helpOf, optionsOf, Sentence } from './command.mjs';
 
 /** The commands in the order in which new users need them. Each is imported on demand. */
 export const commands = {
   serve: () => import('../commands/serve.mjs'),
-  query: () => import('../commands/query.mjs'),
-  import: () => import('../commands/import.mjs'),
-  export: () => import('../commands/export.mjs'),
-  backup: () => import('../commands/backup.mjs'),
-  restore: () => import('../commands/restore.mjs'),
-  verify: () => import('../commands/verify.mjs'),
-  token: () => import('../commands/token.mjs'),
   flight: () => import('../commands/flight.mjs'),
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
@@ -32,12 +25,8 @@ usage: tidemark COMMAND …   without a command: serve
 
 ${rows.join('\n')}
 
-tidemark COMMAND --help describes the options of a command. To begin:
-
-  npx tidemark                            # serves: leave it running
-  npx tidemark query 'CREATE DATABASE demo'
-  echo 'weather,city=Oslo temperature=12.5' | npx tidemark import --database demo -
-  npx tidemark query --database demo 'SELECT * FROM weather'
+tidemark COMMAND --help describes the options of a command. The native program has further commands: query,
+import, export, backup, restore, verify and token. They work with this server too.
 `;
 }
 
@@ -64,13 +53,7 @@ async function chosen(words) {
     process.stdout.write(helpOf(first, command));
     return 0;
   }
-  try {
-    return await command.run(options, positionals);
-  } catch (error) {
-    if (!(error instanceof Incomplete)) throw error;
-    process.stderr.write(helpOf(first, command));
-    return 1;
-  }
+  return command.run(options, positionals);
 }
 
 /** Runs the command in `words` and resolves to the exit code. */

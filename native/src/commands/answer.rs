@@ -1,0 +1,65 @@
+//! The response of InfluxQL as text.
+
+use serde_json::Value;
+
+use super::{print, table};
+use crate::Failure;
+
+/// Returns the elements of an array in an object. The result is empty if the object lacks the array.
+pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+    value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Returns a text in an object. The result is empty if the object lacks the text.
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Prints the results of a response: tables and messages on standard output, the errors of
+/// statements on standard error. Returns whether every statement succeeded.
+///
+/// # Errors
+/// [`Failure`] if the output cannot be written.
+pub fn show(response: &Value) -> Result<bool, Failure> {
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for result in list(response, "results") {
+        for series in list(result, "series") {
+            append(series, &mut lines);
+        }
+        for message in list(result, "messages") {
+            lines.push(format!("{}: {}", text(message, "level"), text(message, "text")));
+        }
+        if let Some(error) = result.get("error").and_then(Value::as_str) {
+            errors.push(error);
+        }
+    }
+    // The last empty line only separates tables.
+    lines.pop_if(|last| last.is_empty());
+    for line in lines {
+        print(line + "\n")?;
+    }
+    for error in &errors {
+        eprintln!("{error}");
+    }
+    Ok(errors.is_empty())
+}
+
+/// Appends the lines of a series: its name and tags, a table, and an empty line.
+fn append(series: &Value, lines: &mut Vec<String>) {
+    let mut title: Vec<_> =
+        series.get("name").and_then(Value::as_str).map(str::to_owned).into_iter().collect();
+    if let Some(tags) = series.get("tags").and_then(Value::as_object) {
+        title.extend(
+            tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())),
+        );
+    }
+    title.retain(|part| !part.is_empty());
+    if !title.is_empty() {
+        lines.push(title.join(" "));
+    }
+    let head: Vec<_> =
+        list(series, "columns").iter().map(|name| name.as_str().unwrap_or_default()).collect();
+    let rows = list(series, "values").iter().map(|row| row.as_array().cloned().unwrap_or_default());
+    lines.extend(table::lines(&head, &rows.collect::<Vec<_>>()));
+    lines.push(String::new());
+}

@@ -1,0 +1,247 @@
+//! Exports and imports a deployment's databases, policies, continuous queries, tokens and users as
+//! lines of JSON:
+//!
+//! ```text
+//! {"kind":"database","name":"plant"}
+//! {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s",…}
+//! {"kind":"query","database":"plant","text":"CREATE CONTINUOUS QUERY …"}
+//! {"kind":"token","name":"sensors","hash":"…",…}
+//! {"kind":"user",…}
+//! ```
+//!
+//! A policy also has "shard_duration" ("168h0m0s"), "replication" (1) and "default" (false). Tokens
+//! and users have the format of /api/v3/configure/access.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, remove_file, rename};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::answer::{list, text};
+use super::server::{JSON, Request, Server};
+use super::steps::Access;
+use super::{cannot, print, quoted};
+use crate::Failure;
+
+/// The number of tokens and users in a request.
+const ROWS_PER_REQUEST: usize = 10;
+/// The maximum length of a record in a file.
+const RECORD_BYTES_MAX: u64 = 16 << 20;
+const ACCESS: &str = "/api/v3/configure/access";
+
+/// Returns the rows of a statement with the names of columns as keys, and the series name as `of`.
+fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
+    let response = server.query(q, None, None, JSON)?.json()?;
+    let result = list(&response, "results").first().unwrap_or(&Value::Null);
+    if let Some(error) = result.get("error").and_then(Value::as_str) {
+        return Err(Failure(format!("{q}: {error}")));
+    }
+    let mut rows = Vec::new();
+    for series in list(result, "series") {
+        let columns = list(series, "columns").iter().filter_map(Value::as_str);
+        let columns: Vec<_> = columns.collect();
+        for values in list(series, "values") {
+            let mut row = json!({ "of": series.get("name") });
+            for (at, column) in columns.iter().enumerate() {
+                row[*column] = values.get(at).cloned().unwrap_or_default();
+            }
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+/// Passes all records to `write`, in the order that an import requires.
+fn records(
+    server: &Server,
+    mut write: impl FnMut(&Value) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let databases = rows_of(server, "SHOW DATABASES")?;
+    for database in &databases {
+        write(&json!({ "kind": "database", "name": database["name"] }))?;
+    }
+    for database in databases.iter().map(|database| text(database, "name")) {
+        let q = format!("SHOW RETENTION POLICIES ON {}", quoted(database));
+        for policy in rows_of(server, &q)? {
+            write(&json!({
+                "kind": "policy", "database": database, "name": policy["name"],
+                "duration": policy["duration"], "shard_duration": policy["shardGroupDuration"],
+                "replication": policy["replicaN"], "default": policy["default"],
+            }))?;
+        }
+    }
+    for query in rows_of(server, "SHOW CONTINUOUS QUERIES")? {
+        write(&json!({ "kind": "query", "database": query["of"], "text": query["query"] }))?;
+    }
+    let mut next = json!({ "kind": "token", "after": 0 });
+    while next.is_object() {
+        let path = format!("{ACCESS}?kind={}&after={}", text(&next, "kind"), next["after"]);
+        let mut page = server.must(&Request::new("GET", path))?.json()?;
+        list(&page, "rows").iter().try_for_each(&mut write)?;
+        next = page.get_mut("next").map(Value::take).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Exports all records to a file. Only this user may read the hashes of passwords. The file gets
+/// its final name only when it is complete.
+///
+/// # Errors
+/// [`Failure`] if the server refuses, or the file cannot be written.
+pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
+    let part = PathBuf::from(format!("{}.part", path.display()));
+    // A file of an earlier run may be readable by others.
+    let _ = remove_file(&part);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let cannot_write = |why: std::io::Error| cannot("written", path, &why);
+    let mut file = BufWriter::new(options.open(&part).map_err(cannot_write)?);
+    let kinds = ["database", "policy", "query", "token", "user"];
+    let mut counts: BTreeMap<_, u64> = kinds.iter().map(|kind| ((*kind).to_owned(), 0)).collect();
+    let written = records(server, |record| {
+        *counts.entry(text(record, "kind").to_owned()).or_default() += 1;
+        writeln!(file, "{record}").map_err(cannot_write)
+    });
+    let written = written
+        .and_then(|()| file.flush().and_then(|()| rename(&part, path)).map_err(cannot_write));
+    if written.is_err() {
+        let _ = remove_file(&part);
+    }
+    written?;
+    let counted: Vec<_> = kinds.iter().map(|kind| format!("{} of {kind}", counts[*kind])).collect();
+    eprintln!("{} has {}.", path.display(), counted.join(", "));
+    Ok(())
+}
+
+/// Converts a duration such as `168h0m0s` to InfluxQL. The duration 0s means unlimited.
+fn duration_of(duration: &str) -> String {
+    if duration == "0s" {
+        return "INF".to_owned();
+    }
+    let short = duration.replace("h0m", "h");
+    match short.strip_suffix("0s").filter(|rest| rest.ends_with(['h', 'm'])) {
+        Some(rest) => rest.to_owned(),
+        None => short,
+    }
+}
+
+/// Runs a statement and returns its error, if any.
+fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
+    let response = server.query(q, None, None, JSON)?.json()?;
+    let result = list(&response, "results").first();
+    Ok(result.and_then(|result| result.get("error")?.as_str().map(str::to_owned)))
+}
+
+/// Creates what a record describes that is neither a token nor a user. Returns what was wrong.
+fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
+    let (kind, name) = (text(record, "kind"), text(record, "name"));
+    let error = match kind {
+        "database" => error_of(server, &format!("CREATE DATABASE {}", quoted(name)))?,
+        "query" => error_of(server, text(record, "text"))?,
+        "policy" => {
+            let settings = format!(
+                "RETENTION POLICY {} ON {} DURATION {} REPLICATION {} SHARD DURATION {}{}",
+                quoted(name),
+                quoted(text(record, "database")),
+                duration_of(text(record, "duration")),
+                record.get("replication").and_then(Value::as_u64).unwrap_or(1),
+                duration_of(text(record, "shard_duration")),
+                if record.get("default") == Some(&Value::Bool(true)) { " DEFAULT" } else { "" }
+            );
+            // The first statement fails if the policy exists.
+            match error_of(server, &format!("CREATE {settings}"))? {
+                None => None,
+                Some(_) => error_of(server, &format!("ALTER {settings}"))?,
+            }
+        }
+        _ => {
+            return Err(Failure(format!(
+                "Unknown kind \"{kind}\": the file is not an output of tidemark export --access."
+            )));
+        }
+    };
+    let name = if name.is_empty() { text(record, "text") } else { name };
+    Ok(error.map(|error| format!("{kind} {name}: {error}")))
+}
+
+fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let body = json!({ "rows": std::mem::take(rows) }).to_string();
+    sums.add(&server.must(&Request::post(ACCESS, JSON, body.as_bytes()))?.json()?);
+    Ok(())
+}
+
+/// Imports all records in a file. Existing definitions remain.
+///
+/// # Errors
+/// [`Failure`] if the server refuses, or definitions were rejected.
+pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
+    let file = File::open(path).map_err(|why| cannot("read", path, &why))?;
+    let mut reader = BufReader::new(file);
+    let (mut created, mut failures) = (0, Vec::new());
+    let (mut rows, mut sums) = (Vec::new(), Access::default());
+    let mut line = String::new();
+    for number in 1.. {
+        line.clear();
+        let read = reader.by_ref().take(RECORD_BYTES_MAX).read_line(&mut line);
+        if read.map_err(|why| cannot("read", path, &why))? == 0 {
+            break;
+        }
+        if line.trim().is_empty() {
+            continue;
+        }
+        let record: Value = serde_json::from_str(&line).map_err(|why| {
+            Failure(format!(
+                "Line {number} of {} is not an output of tidemark export --access: {why}.",
+                path.display()
+            ))
+        })?;
+        if matches!(text(&record, "kind"), "token" | "user") {
+            rows.push(record);
+            if rows.len() == ROWS_PER_REQUEST {
+                import_access(server, &mut rows, &mut sums)?;
+            }
+        } else if let Some(why) = create(server, &record)? {
+            failures.push(why);
+        } else {
+            created += 1;
+        }
+    }
+    import_access(server, &mut rows, &mut sums)?;
+    for why in &failures {
+        print(format!("{why}\n"))?;
+    }
+    sums.show()?;
+    eprintln!("{created} databases, policies and queries match {}.", path.display());
+    if !failures.is_empty() {
+        let count = failures.len();
+        return Err(Failure(format!(
+            "{count} databases, policies and queries were rejected, see above."
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_converted_to_influxql() {
+        for (given, expected) in [
+            ("0s", "INF"),
+            ("168h0m0s", "168h"),
+            ("1h30m0s", "1h30m"),
+            ("20m0s", "20m"),
+            ("10s", "10s"),
+            ("1h0m10s", "1h10s"),
+        ] {
+            assert_eq!(duration_of(given), expected);
+        }
+    }
+}

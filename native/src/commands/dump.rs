@@ -1,0 +1,214 @@
+//! Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or line protocol.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, stdin};
+use std::path::Path;
+use std::rc::Rc;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::cannot;
+use crate::Failure;
+
+/// The first bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The maximum length of a line.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+/// The size of the pieces in which a file is read.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// The lines of a file, or of standard input for `-`.
+pub struct Lines {
+    reader: Box<dyn BufRead>,
+    /// The number of bytes read from the file.
+    pub bytes: Rc<Cell<u64>>,
+    /// The number of lines read so far.
+    pub count: u64,
+}
+
+/// Counts the bytes that are read.
+struct Counted<R>(R, Rc<Cell<u64>>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(out)?;
+        self.1.set(self.1.get() + length as u64);
+        Ok(length)
+    }
+}
+
+impl Lines {
+    /// Opens a file, plain or gzip.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let source: Box<dyn Read> = match path.as_os_str() == "-" {
+            true => Box::new(stdin()),
+            false => Box::new(File::open(path).map_err(|why| cannot("read", path, &why))?),
+        };
+        Self::of(source).map_err(|why| cannot("read", path, &why))
+    }
+
+    fn of(source: impl Read + 'static) -> io::Result<Self> {
+        let bytes = Rc::new(Cell::new(0));
+        let mut source = Counted(source, Rc::clone(&bytes));
+        let mut head = Vec::new();
+        Read::by_ref(&mut source).take(GZIP.len() as u64).read_to_end(&mut head)?;
+        let is_gzip = head == GZIP;
+        let all = BufReader::with_capacity(PIECE_BYTES, io::Cursor::new(head).chain(source));
+        let reader: Box<dyn BufRead> = match is_gzip {
+            true => Box::new(BufReader::with_capacity(PIECE_BYTES, MultiGzDecoder::new(all))),
+            false => Box::new(all),
+        };
+        Ok(Self { reader, bytes, count: 0 })
+    }
+
+    /// Returns the next line without its newline, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read, or the line is longer than [`LINE_BYTES_MAX`].
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut line = Vec::new();
+        let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        let length = read.map_err(|why| {
+            Failure(format!("The file cannot be read after line {}: {why}.", self.count))
+        })?;
+        if length == 0 {
+            return Ok(None);
+        }
+        self.count += 1;
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if length as u64 == LINE_BYTES_MAX {
+            return Err(Failure(format!("Line {} is longer than 64 MiB.", self.count)));
+        }
+        Ok(Some(line))
+    }
+}
+
+/// An item of a file, in order.
+#[derive(Debug, PartialEq)]
+pub enum Item {
+    /// An InfluxQL statement.
+    Statement(String),
+    /// The database of the following lines.
+    Database(String),
+    /// The retention policy of the following lines.
+    Policy(String),
+    /// A line of line protocol. `begins` is whether a point starts with it, because a string may
+    /// span several lines.
+    Text {
+        /// The line without its newline.
+        text: Vec<u8>,
+        /// See above.
+        begins: bool,
+    },
+    /// A comment, or an empty line.
+    Nothing,
+}
+
+/// Tells the lines of a dump apart.
+#[derive(Default)]
+pub struct Dump {
+    is_ddl: bool,
+    in_string: bool,
+}
+
+impl Dump {
+    /// Returns the meaning of the next line.
+    pub fn item(&mut self, line: Vec<u8>) -> Item {
+        // Inside a string, a carriage return is data.
+        let bare = line.strip_suffix(b"\r").unwrap_or(&line);
+        if !self.in_string && (bare.is_empty() || bare.starts_with(b"#")) {
+            return self.directive(&String::from_utf8_lossy(bare));
+        }
+        if self.is_ddl {
+            return Item::Statement(String::from_utf8_lossy(bare).into_owned());
+        }
+        let begins = !self.in_string;
+        self.in_string = ends_in_string(&line, self.in_string);
+        Item::Text { text: line, begins }
+    }
+
+    /// Returns the meaning of a comment: the start of a section, or the destination of lines.
+    fn directive(&mut self, comment: &str) -> Item {
+        if comment.starts_with("# DDL") {
+            self.is_ddl = true;
+        } else if comment.starts_with("# DML") {
+            self.is_ddl = false;
+        } else if let Some(name) = comment.strip_prefix("# CONTEXT-DATABASE:") {
+            return Item::Database(name.trim_matches(' ').to_owned());
+        } else if let Some(name) = comment.strip_prefix("# CONTEXT-RETENTION-POLICY:") {
+            return Item::Policy(name.trim_matches(' ').to_owned());
+        }
+        Item::Nothing
+    }
+}
+
+/// Whether a string is open at the end of a line. `in_string` is whether one was at its start.
+fn ends_in_string(line: &[u8], in_string: bool) -> bool {
+    let byte = |at: usize| line.get(at).copied();
+    let before = |at: usize| at.checked_sub(1).and_then(byte);
+    let mut at = 0;
+    if !in_string {
+        // The series key ends at the first unescaped space.
+        while at < line.len() && (byte(at) != Some(b' ') || before(at) == Some(b'\\')) {
+            at += 1;
+        }
+    }
+    let mut open = in_string;
+    while at < line.len() {
+        if open && byte(at) == Some(b'\\') {
+            at += 1;
+        } else if byte(at) == Some(b'"') && (open || before(at) == Some(b'=')) {
+            open = !open;
+        }
+        at += 1;
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    const FILE: &str = "# DDL\nCREATE DATABASE d\r\n\n# DML\n# CONTEXT-DATABASE: d \n\
+        # CONTEXT-RETENTION-POLICY:year\nm,a\\ b=c s=\"one\n# two\",t=\"\\\"\" 7\nn v=1";
+
+    fn items(bytes: Vec<u8>) -> Vec<Item> {
+        let mut lines = Lines::of(io::Cursor::new(bytes)).unwrap();
+        let mut dump = Dump::default();
+        let mut items = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            items.push(dump.item(line));
+        }
+        items.retain(|item| *item != Item::Nothing);
+        items
+    }
+
+    #[test]
+    fn a_dump_has_statements_destinations_and_lines() {
+        let text = |text: &str, begins| Item::Text { text: text.as_bytes().to_vec(), begins };
+        let expected = [
+            Item::Statement("CREATE DATABASE d".to_owned()),
+            Item::Database("d".to_owned()),
+            Item::Policy("year".to_owned()),
+            text("m,a\\ b=c s=\"one", true),
+            text("# two\",t=\"\\\"\" 7", false),
+            text("n v=1", true),
+        ];
+        assert_eq!(items(FILE.as_bytes().to_vec()), expected);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(FILE.as_bytes()).unwrap();
+        assert_eq!(items(packed.finish().unwrap()), expected);
+        assert_eq!(items(Vec::new()), []);
+        assert_eq!(items(b"m".to_vec()), [text("m", true)]);
+    }
+}

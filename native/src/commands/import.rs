@@ -1,0 +1,601 @@
+//! `tidemark import`: imports a file over HTTP.
+//!
+//! Batches are sent one after another, so that the last of equal points wins. A file next to the
+//! input stores the progress, so that a repeated command continues there.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use tidemark::model::time::Precision;
+
+use super::answer::{list, text};
+use super::deployment::import_deployment;
+use super::dump::{Dump, Item, Lines};
+use super::line::Line;
+use super::rows::{Shape, line_of};
+use super::server::{FORM, Request, Server, form};
+use super::tally::{Place, Sum, Tally};
+use super::{Command, cannot, quoted};
+use crate::Failure;
+
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "import",
+    help: include_str!("import.txt"),
+    values: &[
+        "access",
+        "path",
+        "database",
+        "policy",
+        "measurement",
+        "tags",
+        "precision",
+        "batch-lines",
+    ],
+    switches: &[],
+    run,
+};
+
+/// The maximum size of a request, independent of its number of lines. One point more may follow.
+const BATCH_BYTES_MAX: usize = 1_000_000;
+/// The maximum number of attempts for a request with temporary failures.
+const TRIES_MAX: u32 = 10;
+/// The maximum pause between two attempts without a `Retry-After` header.
+const PAUSE_S_MAX: u64 = 30;
+/// The time between two lines of progress.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// The maximum number of characters of a rejected line to print.
+const SHOWN_CHARACTERS_MAX: usize = 200;
+
+fn run(line: &Line) -> Result<ExitCode, Failure> {
+    if let Some(file) = line.value("access") {
+        if !line.words.is_empty() || line.value("database").is_some() {
+            return Err(Failure::of(
+                "--access imports a whole deployment: use it without --database and without \
+                 another FILE.",
+            ));
+        }
+        must_exist(file)?;
+        import_deployment(&Server::of(line)?, Path::new(file))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = match (line.value("path"), line.words.first()) {
+        (Some(_), Some(more)) => {
+            return Err(line.invalid(&format!("Name only one FILE, without \"{more}\"")));
+        }
+        (Some(path), None) => path,
+        (None, _) => line.only_word("FILE")?,
+    };
+    if path != "-" {
+        must_exist(path)?;
+    }
+    let batch_lines = line.value("batch-lines").unwrap_or("5000").parse().unwrap_or(0);
+    if batch_lines == 0 {
+        return Err(Failure::of("--batch-lines has to be a number of at least 1."));
+    }
+    let precision = line.value("precision").unwrap_or("ns");
+    let precision = Precision::parse(precision).ok_or_else(|| {
+        Failure(format!("--precision is \"{precision}\": choose ns, u, ms, s, m or h."))
+    })?;
+    if line.value("policy").is_some() && line.value("database").is_none() {
+        return Err(Failure::of("--policy needs a database: add --database."));
+    }
+    if line.value("tags").is_some() && line.value("measurement").is_none() {
+        return Err(Failure::of("--tags is for SQL rows: add --measurement."));
+    }
+    let mut tags: Vec<_> = line.value("tags").unwrap_or_default().split(',').collect();
+    tags.retain(|tag| !tag.is_empty());
+    tags.sort_unstable();
+    let shape = line.value("measurement").map(|measurement| Shape { measurement, tags });
+    let server = Server::of(line)?;
+    // Batches have many retries, so this request reports an unreachable server immediately.
+    server.send(&Request::new("GET", "/ping"))?;
+    let owned = |name: &str| line.value(name).unwrap_or_default().to_owned();
+    let place = Place { database: owned("database"), policy: owned("policy") };
+    let rejected = Import::new(&server, path, shape, precision, batch_lines, place)?.run()?;
+    if rejected > 0 {
+        return Err(Failure(format!("{rejected} lines were rejected, see above")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn must_exist(path: &str) -> Result<(), Failure> {
+    match Path::new(path).exists() {
+        true => Ok(()),
+        false => Err(Failure(format!("{path} does not exist."))),
+    }
+}
+
+/// Sends a request, and repeats it after temporary failures. Returns the status and the text.
+fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure> {
+    for tries in 1.. {
+        let mut pause_s = 2_u64.pow(tries - 1).min(PAUSE_S_MAX);
+        let reason = match server.send(request) {
+            Ok(response) => {
+                let status = response.status();
+                let wait_s = response.header("Retry-After").and_then(|wait| wait.parse().ok());
+                pause_s = wait_s.filter(|wait_s| *wait_s > 0).unwrap_or(pause_s);
+                match response.text() {
+                    Ok(text) if status != 429 && status < 500 => return Ok((status, text)),
+                    Ok(text) => format!("{status} {}", text.trim()),
+                    Err(Failure(why)) => why,
+                }
+            }
+            Err(Failure(why)) => why,
+        };
+        if tries == TRIES_MAX {
+            return Err(Failure(format!("gave up after {TRIES_MAX} tries: {reason}")));
+        }
+        sleep(Duration::from_secs(pause_s));
+    }
+    Err(Failure::of("The request was not sent."))
+}
+
+/// The result of a statement: rows or an error.
+struct Rows {
+    status: u16,
+    error: Option<String>,
+    rows: Vec<Value>,
+}
+
+/// Runs one statement. The error is the statement's, or the status and text of the response.
+fn ask(server: &Server, q: &str) -> Result<Rows, Failure> {
+    let body = form(&[("q", Some(q))]);
+    let (status, text_of) = send(server, &Request::post("/query", FORM, body.as_bytes()))?;
+    if status != 200 {
+        let error = Some(format!("{status} {}", text_of.trim()));
+        return Ok(Rows { status, error, rows: Vec::new() });
+    }
+    let response: Value = serde_json::from_str(&text_of)
+        .map_err(|why| Failure(format!("The response is not JSON: {why}.")))?;
+    let results = list(&response, "results");
+    let error = results.iter().find_map(|result| result.get("error")?.as_str().map(str::to_owned));
+    let series = results.first().and_then(|result| list(result, "series").first());
+    let rows = series.map(|series| list(series, "values").to_vec()).unwrap_or_default();
+    Ok(Rows { status, error, rows })
+}
+
+/// Creates a database or policy.
+fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
+    let Rows { status, error, .. } = ask(server, statement)?;
+    match error {
+        None => eprintln!("created {what}, which keeps points permanently"),
+        Some(_) if status == 403 => {
+            return Err(Failure(format!(
+                "{what} does not exist, and this token may not create it: run `{statement}` with \
+                 the admin token, then repeat this command"
+            )));
+        }
+        Some(error) => return Err(Failure(format!("{statement}: {error}"))),
+    }
+    Ok(())
+}
+
+/// Ensures that a database and policy exist. Missing ones are created without expiry.
+fn ensure(server: &Server, place: &Place) -> Result<(), Failure> {
+    let database = quoted(&place.database);
+    let listed = ask(server, "SHOW DATABASES")?;
+    if listed.status != 200 {
+        return Err(Failure(format!("SHOW DATABASES: {}", listed.error.unwrap_or_default())));
+    }
+    let cell = |row: &Value, column: usize| {
+        row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    if !listed.rows.iter().any(|row| cell(row, 0) == place.database) {
+        create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
+    }
+    // A token without read permission cannot list the policies. In that case the responses to
+    // writes report problems.
+    let shown = ask(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
+    if shown.error.is_some() {
+        return Ok(());
+    }
+    let is_wanted = |row: &&Value| match place.policy.is_empty() {
+        true => row.get(4) == Some(&Value::Bool(true)),
+        false => cell(row, 0) == place.policy,
+    };
+    let Some(found) = shown.rows.iter().find(is_wanted) else {
+        if place.policy.is_empty() {
+            return Ok(());
+        }
+        let on = format!("{} ON {database}", quoted(&place.policy));
+        let statement = format!("CREATE RETENTION POLICY {on} DURATION INF REPLICATION 1");
+        return create(server, &format!("retention policy {on}"), &statement);
+    };
+    let duration = cell(found, 1);
+    if duration != "0s" {
+        let on = format!("{} ON {database}", quoted(&cell(found, 0)));
+        eprintln!(
+            "retention policy {on} keeps points for {duration}: the server rejects older lines, \
+             unless you first run `ALTER RETENTION POLICY {on} DURATION INF` is run before"
+        );
+    }
+    Ok(())
+}
+
+/// A line in a batch, and its number in the file.
+struct Numbered {
+    number: u64,
+    text: Vec<u8>,
+}
+
+/// The import of a file. `-` means standard input, which cannot be resumed.
+struct Import<'a> {
+    server: &'a Server,
+    lines: Lines,
+    /// The shape of SQL rows. Without a shape, the file contains line protocol.
+    shape: Option<Shape<'a>>,
+    precision: Precision,
+    batch_lines: usize,
+    is_file: bool,
+    size: u64,
+    state_file: PathBuf,
+    place: Place,
+    known: HashSet<Place>,
+    tally: Tally,
+    points: u64,
+    points_before: u64,
+    rejected: u64,
+    batch: Vec<Numbered>,
+    batch_bytes: usize,
+    batch_points: u64,
+    began: Instant,
+    shown: Instant,
+}
+
+impl<'a> Import<'a> {
+    fn new(
+        server: &'a Server,
+        path: &str,
+        shape: Option<Shape<'a>>,
+        precision: Precision,
+        batch_lines: usize,
+        place: Place,
+    ) -> Result<Self, Failure> {
+        // The times of rows are converted to lines with nanoseconds.
+        let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
+        let is_file = path != "-";
+        let size = match is_file {
+            true => fs::metadata(path).map_err(|why| cannot("read", Path::new(path), &why))?.len(),
+            false => 0,
+        };
+        Ok(Self {
+            server,
+            lines: Lines::open(Path::new(path))?,
+            shape,
+            precision,
+            batch_lines,
+            is_file,
+            size,
+            state_file: format!("{path}.progress").into(),
+            place,
+            known: HashSet::new(),
+            tally: Tally::new(precision),
+            points: 0,
+            points_before: 0,
+            rejected: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            batch_points: 0,
+            began: Instant::now(),
+            shown: Instant::now(),
+        })
+    }
+
+    /// Imports the file and compares the result with the database. Returns the number of rejected
+    /// lines.
+    fn run(mut self) -> Result<u64, Failure> {
+        let skip = self.resume()?;
+        self.points_before = self.points;
+        let mut dump = Dump::default();
+        while let Some(line) = self.lines.next()? {
+            let number = self.lines.count;
+            let item = self.item(&mut dump, line)?;
+            let is_full =
+                self.batch.len() >= self.batch_lines || self.batch_bytes >= BATCH_BYTES_MAX;
+            let begins = matches!(item, Item::Text { begins: true, .. });
+            let moves = matches!(item, Item::Database(_) | Item::Policy(_));
+            // The batch is full, or the following lines have a different destination.
+            if number > skip && (moves || (is_full && begins)) {
+                self.flush(number - 1)?;
+            }
+            match item {
+                Item::Nothing => {}
+                Item::Database(name) => self.place.database = name,
+                Item::Policy(name) => self.place.policy = name,
+                Item::Statement(q) if number > skip => self.statement(&q)?,
+                Item::Statement(_) => {}
+                Item::Text { text, begins } => {
+                    // The comparison includes the lines of earlier runs.
+                    self.tally.take(&text, begins, &self.place);
+                    if number > skip {
+                        self.batch_bytes += text.len() + 1;
+                        self.batch_points += u64::from(begins);
+                        self.batch.push(Numbered { number, text });
+                    }
+                }
+            }
+        }
+        self.flush(self.lines.count)?;
+        if self.is_file {
+            let _ = fs::remove_file(&self.state_file);
+        }
+        self.show(", done");
+        let others = self.tally.others;
+        compare(
+            self.tally.sums(),
+            others,
+            |sum| count(self.server, sum),
+            |said| eprintln!("{said}"),
+        );
+        Ok(self.rejected)
+    }
+
+    fn item(&self, dump: &mut Dump, line: Vec<u8>) -> Result<Item, Failure> {
+        let Some(shape) = &self.shape else { return Ok(dump.item(line)) };
+        let row = String::from_utf8_lossy(&line);
+        if row.trim().is_empty() {
+            return Ok(Item::Nothing);
+        }
+        let number = self.lines.count;
+        let text = line_of(&row, shape)
+            .map_err(|why| Failure(format!("line {number} cannot be imported: {why}")))?;
+        Ok(Item::Text { text: text.into_bytes(), begins: true })
+    }
+
+    /// Returns the number of lines that an earlier run completed, or 0 for a different file or
+    /// server.
+    fn resume(&mut self) -> Result<u64, Failure> {
+        if !self.is_file {
+            return Ok(0);
+        }
+        let read = match fs::read(&self.state_file) {
+            Ok(read) => read,
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(why) => return Err(cannot("read", &self.state_file, &why)),
+        };
+        let Ok(state) = serde_json::from_slice::<Value>(&read) else { return Ok(0) };
+        let number = |name: &str| state.get(name).and_then(Value::as_u64);
+        let (Some(size), Some(lines)) = (number("size"), number("lines")) else { return Ok(0) };
+        if size != self.size || text(&state, "url") != self.server.url {
+            return Ok(0);
+        }
+        self.points = number("points").unwrap_or(0);
+        self.rejected = number("rejected").unwrap_or(0);
+        eprintln!("continuing after line {lines}, {} points", self.points);
+        Ok(lines)
+    }
+
+    /// Sends the batch, and records that the first `lines` lines of the file are complete.
+    fn flush(&mut self, lines: u64) -> Result<(), Failure> {
+        if !self.batch.is_empty() {
+            self.send_batch()?;
+        }
+        self.batch.clear();
+        (self.batch_bytes, self.batch_points) = (0, 0);
+        if self.is_file {
+            let state = json!({
+                "url": self.server.url, "size": self.size, "lines": lines,
+                "points": self.points, "rejected": self.rejected,
+            });
+            fs::write(&self.state_file, format!("{state}\n"))
+                .map_err(|why| cannot("written", &self.state_file, &why))?;
+        }
+        if self.shown.elapsed() >= PROGRESS {
+            self.show("");
+        }
+        Ok(())
+    }
+
+    fn send_batch(&mut self) -> Result<(), Failure> {
+        if self.place.database.is_empty() {
+            return Err(Failure::of("no CONTEXT-DATABASE before the first point: use --database"));
+        }
+        if !self.known.contains(&self.place) {
+            ensure(self.server, &self.place)?;
+            self.known.insert(self.place.clone());
+        }
+        let given = [
+            ("db", Some(self.place.database.as_str())),
+            ("rp", Some(self.place.policy.as_str())),
+            ("precision", Some(self.precision.parameter())),
+        ];
+        let path = format!("/write?{}", form(&given));
+        let body = packed(&self.batch)
+            .map_err(|why| Failure(format!("The lines cannot be packed: {why}.")))?;
+        let request = Request::post(path, "text/plain; charset=utf-8", &body);
+        let (status, text) = send(self.server, &request.with("Content-Encoding", "gzip"))?;
+        // The server stores the valid lines of a request with invalid lines.
+        let rejected = match status {
+            400 | 422 => self.show_rejected(&text),
+            _ => 0,
+        };
+        if status != 204 && rejected == 0 {
+            let text = text.trim();
+            return Err(Failure(format!("the server rejected the write: {status} {text}")));
+        }
+        self.rejected += rejected;
+        self.points += self.batch_points.saturating_sub(rejected);
+        Ok(())
+    }
+
+    /// Prints the rejected lines of a response with their numbers in the file. Returns the number
+    /// of rejected lines.
+    fn show_rejected(&self, response: &str) -> u64 {
+        let response = serde_json::from_str::<Value>(response).unwrap_or_default();
+        let message = text(&response, "message");
+        let Some(rejected) = number_before(message, " lines rejected") else { return 0 };
+        for said in message.lines() {
+            let Some((before, why)) = said.split_once(" (1-based): ") else { continue };
+            let place = before.rsplit_once("line ").and_then(|(_, place)| place.parse().ok());
+            let line = place.and_then(|place: usize| self.batch.get(place.checked_sub(1)?));
+            if let Some(Numbered { number, text }) = line {
+                let text = String::from_utf8_lossy(text);
+                let text: String =
+                    text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
+                eprintln!("line {number} rejected: {why}\n  {text}");
+            }
+        }
+        rejected
+    }
+
+    fn show(&mut self, end: &str) {
+        self.shown = Instant::now();
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let rate = ((self.points - self.points_before) as f64 / seconds).round();
+        let percent = (100 * self.lines.bytes.get()).checked_div(self.size).unwrap_or(100);
+        let part = if self.is_file { format!("{percent} % read, ") } else { String::new() };
+        eprintln!(
+            "{part}{} lines, {} points written, {} lines rejected, {rate} points a second{end}",
+            self.lines.count, self.points, self.rejected
+        );
+    }
+
+    fn statement(&self, q: &str) -> Result<(), Failure> {
+        let Rows { status, error, .. } = ask(self.server, q)?;
+        let Some(error) = error else { return Ok(()) };
+        if status != 200 {
+            return Err(Failure(format!("{q}: {error}")));
+        }
+        // As in InfluxDB's client, a conflict with an existing database or policy is only reported.
+        eprintln!("{q}: {error}");
+        Ok(())
+    }
+}
+
+/// Returns the lines of a batch in gzip.
+fn packed(batch: &[Numbered]) -> std::io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    for (at, line) in batch.iter().enumerate() {
+        if at > 0 {
+            packed.write_all(b"\n")?;
+        }
+        packed.write_all(&line.text)?;
+    }
+    packed.finish()
+}
+
+/// Returns the number before `words` in a text.
+fn number_before(text: &str, words: &str) -> Option<u64> {
+    let (before, _) = text.split_once(words)?;
+    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Returns the source of a measurement for InfluxQL.
+fn source_of(Sum { place, measurement, .. }: &Sum) -> String {
+    let policy = if place.policy.is_empty() { String::new() } else { quoted(&place.policy) };
+    format!("{}.{policy}.{}", quoted(&place.database), quoted(measurement))
+}
+
+/// Returns the number of values in the database in the time range of a sum.
+fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
+    let range =
+        sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
+    let q = format!("SELECT count(*) FROM {}{}", source_of(sum), range.unwrap_or_default());
+    let answer = ask(server, &q).map_err(|Failure(why)| why)?;
+    if let Some(error) = answer.error {
+        return Err(error);
+    }
+    let row = answer.rows.first().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    Ok(row.iter().skip(1).filter_map(Value::as_u64).sum())
+}
+
+/// Compares the sums of a file with the database. Reports each measurement with a different count,
+/// and finally a summary. If the first count fails, for example because the token may not read, the
+/// function compares no measurement.
+fn compare(
+    sums: &[Sum],
+    others: u64,
+    count: impl Fn(&Sum) -> Result<u64, String>,
+    mut say: impl FnMut(String),
+) {
+    let (mut counted, mut in_file, mut in_database, mut different) = (0, 0, 0, 0);
+    for sum in sums {
+        let (source, values) = (source_of(sum), sum.values);
+        let found = match count(sum) {
+            Ok(found) => found,
+            Err(why) if counted == 0 => {
+                return say(format!("not compared with the database: {why}"));
+            }
+            Err(why) => {
+                say(format!(
+                    "{source}: {values} values in the file; the values in the database could not \
+                     be counted: {why}"
+                ));
+                continue;
+            }
+        };
+        counted += 1;
+        in_file += values;
+        in_database += found;
+        if found != values {
+            different += 1;
+            say(format!(
+                "{source}: {values} values in the file, {found} in the database in the same time \
+                 range"
+            ));
+        }
+    }
+    let plural = if counted == 1 { "" } else { "s" };
+    let equal = if different == 0 { ", equal in each" } else { "" };
+    say(format!(
+        "compared {counted} measurement{plural}: {in_file} values in the file, {in_database} in \
+         the database{equal}"
+    ));
+    if others > 0 {
+        say(format!("{others} values of further measurements were not compared"));
+    }
+    if different > 0 {
+        say("The database has fewer values after rejected lines or repeated points, and more \
+             values if it had points before the import."
+            .to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_that_cannot_be_counted_keeps_no_other_from_it() {
+        let place = Place { database: "d".to_owned(), policy: "p".to_owned() };
+        let mut tally = Tally::new(Precision::Nanosecond);
+        for name in ["a", "b", "c"] {
+            tally.take(format!("{name} v=1 1").as_bytes(), true, &place);
+        }
+        let mut said_without = |refused: &str| {
+            let mut said = Vec::new();
+            let count = |sum: &Sum| match sum.measurement == refused {
+                true => Err("too many".to_owned()),
+                false => Ok(1),
+            };
+            compare(tally.sums(), 0, count, |line| said.push(line));
+            said
+        };
+        let expected = [
+            "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \
+             counted: too many",
+            "compared 2 measurements: 2 values in the file, 2 in the database, equal in each",
+        ];
+        assert_eq!(said_without("b"), expected);
+        assert_eq!(said_without("a"), ["not compared with the database: too many"]);
+    }
+
+    #[test]
+    fn the_number_of_rejected_lines_is_found() {
+        assert_eq!(
+            number_before("partial write: 12 lines rejected; …", " lines rejected"),
+            Some(12)
+        );
+        assert_eq!(number_before("no lines rejected", " lines rejected"), None);
+        assert_eq!(number_before("", " lines rejected"), None);
+    }
+}

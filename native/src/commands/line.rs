@@ -1,0 +1,101 @@
+//! The command line of a command.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use lexopt::{Arg, Parser, ValueExt as _};
+
+use super::{CONNECTION, Command};
+use crate::Failure;
+
+/// A parsed command line.
+pub struct Line {
+    command: &'static Command,
+    values: BTreeMap<&'static str, String>,
+    switches: Vec<&'static str>,
+    /// The arguments that belong to no option.
+    pub words: Vec<String>,
+}
+
+impl Line {
+    /// Reads the rest of the command line. Returns `None` if the line contains `--help`.
+    ///
+    /// # Errors
+    /// [`Failure`] names the first invalid option.
+    pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
+        let mut line =
+            Self { command, values: BTreeMap::new(), switches: Vec::new(), words: Vec::new() };
+        while let Some(argument) = parser.next().map_err(|why| line.invalid(&why.to_string()))? {
+            let name = match argument {
+                Arg::Value(word) => {
+                    line.words.push(word.to_string_lossy().into_owned());
+                    continue;
+                }
+                Arg::Long("help") | Arg::Short('h') => return Ok(None),
+                Arg::Short(letter) => {
+                    return Err(line.invalid(&format!("Unknown option '-{letter}'")));
+                }
+                Arg::Long(name) => name.to_owned(),
+            };
+            let known =
+                |names: &[&'static str]| names.iter().find(|known| **known == name).copied();
+            if let Some(known) = known(command.switches) {
+                line.switches.push(known);
+            } else if let Some(known) = known(command.values).or_else(|| known(CONNECTION)) {
+                let value = parser.value().and_then(|value| value.string());
+                let value = value.map_err(|why| line.invalid(&why.to_string()))?;
+                line.values.insert(known, value);
+            } else {
+                return Err(line.invalid(&format!("Unknown option '--{name}'")));
+            }
+        }
+        Ok(Some(line))
+    }
+
+    /// Returns the value of an option, unless it is empty.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns the value of an option. If the option is missing, returns the environment variable.
+    pub fn value_or_variable(&self, name: &str, variable: &str) -> Option<String> {
+        self.value(name).map(str::to_owned).or_else(|| {
+            let value = env::var(variable).ok();
+            value.filter(|value| !value.is_empty())
+        })
+    }
+
+    /// Whether a switch is given.
+    pub fn has(&self, name: &str) -> bool {
+        self.switches.contains(&name)
+    }
+
+    /// Returns the only argument, the name of a `thing`.
+    ///
+    /// # Errors
+    /// [`Failure`] if the line has no argument or several arguments.
+    pub fn only_word(&self, thing: &str) -> Result<&str, Failure> {
+        match &self.words[..] {
+            [] => Err(self.incomplete()),
+            [word] => Ok(word),
+            [_, more, ..] => {
+                Err(self.invalid(&format!("Name only one {thing}, without \"{more}\"")))
+            }
+        }
+    }
+
+    /// Returns the failure of a line without a required part: the command's help.
+    pub fn incomplete(&self) -> Failure {
+        Failure::of(self.command.help.trim_end())
+    }
+
+    /// Returns the failure of a word too many.
+    pub fn unknown(&self, word: &str) -> Failure {
+        Failure(format!("What is \"{word}\"? See tidemark {} --help.", self.command.name))
+    }
+
+    /// Returns the failure `sentence`, with a reference to the help.
+    pub fn invalid(&self, sentence: &str) -> Failure {
+        Failure(format!("{sentence}. See tidemark {} --help.", self.command.name))
+    }
+}

@@ -1,0 +1,119 @@
+//! The commands that speak to a server over HTTP: any Tidemark, here or elsewhere.
+//!
+//! The help of each command is a text file next to it, from which `scripts/reference.mjs` makes
+//! docs/reference/cli.md.
+
+mod answer;
+mod backup;
+mod deployment;
+mod dump;
+mod export;
+mod import;
+mod line;
+mod parquet;
+mod query;
+mod restore;
+mod rows;
+mod server;
+mod shell;
+mod steps;
+mod table;
+mod tally;
+mod token;
+mod verify;
+
+use std::io::{ErrorKind, Write as _};
+use std::process::ExitCode;
+
+use lexopt::Parser;
+
+use crate::Failure;
+use line::Line;
+
+/// A command with its options.
+pub struct Command {
+    /// The name on the command line.
+    pub name: &'static str,
+    /// The text of `--help`. The first line is the summary.
+    pub help: &'static str,
+    /// The options with a value, besides [`CONNECTION`].
+    values: &'static [&'static str],
+    /// The options without a value.
+    switches: &'static [&'static str],
+    run: fn(&Line) -> Result<ExitCode, Failure>,
+}
+
+/// The options of every command: the server's address, and the folder of a server on this machine.
+const CONNECTION: &[&str] = &["url", "data"];
+
+/// The commands in the order in which new users need them.
+pub const ALL: &[Command] = &[
+    query::COMMAND,
+    import::COMMAND,
+    export::COMMAND,
+    backup::COMMAND,
+    restore::COMMAND,
+    verify::COMMAND,
+    token::COMMAND,
+];
+
+/// Runs a command with the rest of the command line.
+///
+/// # Errors
+/// [`Failure`] if the line is invalid, or the command fails.
+pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, Failure> {
+    match Line::read(command, parser)? {
+        Some(line) => (command.run)(&line),
+        None => print(command.help).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Writes to standard output. Ends the program if the reader has closed the pipe, as in `… | head`.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(why) if why.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.map_err(|why| Failure(format!("The output cannot be written: {why}."))),
+    }
+}
+
+/// Returns the failure of an operation on a file.
+fn cannot(verb: &str, path: &std::path::Path, why: &std::io::Error) -> Failure {
+    Failure(format!("{} cannot be {verb}: {why}", path.display()))
+}
+
+/// Returns a name in quotes for InfluxQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the options in a help text: `  --name VALUE`.
+    fn options_of(help: &str) -> Vec<(&str, bool)> {
+        let lines = help.lines().filter_map(|line| line.strip_prefix("  --"));
+        let option = |line: &'static str| {
+            let (name, rest) = line.split_once(' ')?;
+            Some((name, rest.starts_with(|c: char| c.is_ascii_uppercase())))
+        };
+        lines.filter_map(|line| option(Box::leak(line.to_owned().into_boxed_str()))).collect()
+    }
+
+    #[test]
+    fn the_help_lists_every_option_and_no_other() {
+        for command in ALL {
+            let mut listed = options_of(command.help);
+            listed.retain(|(name, _)| *name != "help");
+            let values = command.values.iter().chain(CONNECTION).map(|name| (*name, true));
+            let mut known: Vec<_> = values.collect();
+            known.extend(command.switches.iter().map(|name| (*name, false)));
+            listed.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(listed, known, "{}", command.name);
+            assert!(command.help.contains(&format!("\nusage: tidemark {} ", command.name)));
+            assert!(command.help.contains("\nExamples:\n"), "{}", command.name);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Exports a database as Parquet files with SQL, one file per measurement and day. A repeated
+//! export skips existing files and so continues an interrupted export.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tidemark::influxql::time_literal::{self, format_utc};
+
+use super::answer::{list, text};
+use super::cannot;
+use super::line::Line;
+use super::server::{JSON, Request, Response, Server};
+use super::steps::{Progress, bytes_text, number};
+use crate::Failure;
+
+/// The file that is written when the export is complete.
+const MANIFEST: &str = "manifest.json";
+/// A file with one line per finished file, from which an interrupted export continues.
+const FILES: &str = "files.jsonl";
+/// The maximum length of a line of [`FILES`].
+const ENTRY_BYTES_MAX: u64 = 1 << 20;
+/// The maximum number of repeated requests for a day that received points during the export.
+const REPEATS_MAX: u32 = 3;
+/// The size of the pieces of a file.
+const PIECE_BYTES: usize = 64 << 10;
+const DAY_NS: i64 = 86_400_000_000_000;
+
+/// A day of a measurement: its date, its number of rows, and their first and last time.
+struct Day {
+    date: String,
+    rows: u64,
+    from: Value,
+    until: Value,
+}
+
+/// Exports a database or a retention policy to a folder, and prints a summary.
+///
+/// # Errors
+/// [`Failure`] if the server refuses, or a file cannot be written.
+pub fn export_parquet(
+    server: &Server,
+    line: &Line,
+    database: &str,
+    folder: &Path,
+) -> Result<(), Failure> {
+    if line.value("by").unwrap_or("day") != "day" {
+        return Err(Failure::of("The export writes one file per day: use --by day."));
+    }
+    let policy = line.value("policy");
+    let export = Export {
+        server,
+        folder,
+        database: policy.map_or(database.to_owned(), |policy| format!("{database}/{policy}")),
+        start: line.value("start"),
+        end: line.value("end"),
+    };
+    fs::create_dir_all(folder).map_err(|why| cannot("written", folder, &why))?;
+    let known = finished_files(folder)?;
+    let (mut files, mut new) = (Vec::new(), 0);
+    let mut progress = Progress::new();
+    for measurement in export.measurements(line.value("measurement"))? {
+        for day in export.days(&measurement)? {
+            let (file, is_new) = export.day(&measurement, day, &known)?;
+            new += u64::from(is_new);
+            let count = files.len() + 1;
+            progress.show(&format!(
+                "{measurement} {}: {count} files, {new} of them new",
+                text(&file, "day")
+            ));
+            files.push(file);
+        }
+    }
+    drop(progress);
+    let sum = |name| files.iter().map(|file| number(file, name)).sum::<u64>();
+    let (count, rows, bytes) = (files.len(), sum("rows"), bytes_text(sum("bytes")));
+    let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map(|now| now.as_nanos());
+    let now_ns = now_ns.ok().and_then(|now_ns| i64::try_from(now_ns).ok()).unwrap_or_default();
+    let manifest = json!({
+        "version": 1, "database": database, "policy": policy, "start": export.start,
+        "end": export.end, "made_at": format_utc(now_ns), "files": files,
+    });
+    // The manifest is written last, with an atomic rename.
+    let path = folder.join(MANIFEST);
+    let part = folder.join("manifest.json.part");
+    let written =
+        fs::write(&part, format!("{manifest:#}\n")).and_then(|()| fs::rename(&part, &path));
+    written.map_err(|why| cannot("written", &path, &why))?;
+    let _ = fs::remove_file(folder.join(FILES));
+    eprintln!(
+        "{count} files with {rows} rows, {bytes}; {new} of them are new. {} lists them.",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Returns the files of an earlier run by their path.
+fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
+    let mut known = HashMap::new();
+    let mut add = |file: Value| known.insert(text(&file, "path").to_owned(), file);
+    let path = folder.join(MANIFEST);
+    if let Ok(manifest) = File::open(&path) {
+        let parsed = serde_json::from_reader::<_, Value>(BufReader::new(manifest));
+        let manifest = parsed.map_err(|why| cannot("read", &path, &why.into()))?;
+        list(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));
+    }
+    if let Ok(files) = File::open(folder.join(FILES)) {
+        let mut reader = BufReader::new(files);
+        let mut line = String::new();
+        // The last line may be incomplete.
+        while let Ok(1..) = reader.by_ref().take(ENTRY_BYTES_MAX).read_line(&mut line) {
+            if let Ok(file) = serde_json::from_str(&line) {
+                add(file);
+            }
+            line.clear();
+        }
+    }
+    Ok(known)
+}
+
+/// Returns a measurement's folder. Replaces bytes that are unsafe in file names with `=` and two
+/// hex digits.
+fn folder_of(measurement: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let characters = measurement.bytes().map(|byte| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("={byte:02x}"),
+    });
+    characters.collect()
+}
+
+/// Returns a name in quotes for SQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+struct Export<'a> {
+    server: &'a Server,
+    folder: &'a Path,
+    database: String,
+    start: Option<&'a str>,
+    end: Option<&'a str>,
+}
+
+impl Export<'_> {
+    fn sql(&self, q: &str, format: &str) -> Result<Response, Failure> {
+        let body = json!({ "db": self.database, "q": q, "format": format }).to_string();
+        self.server.must(&Request::post("/api/v3/query_sql", JSON, body.as_bytes()))
+    }
+
+    fn rows(&self, q: &str) -> Result<Vec<Value>, Failure> {
+        Ok(self.sql(q, "json")?.json()?.as_array().cloned().unwrap_or_default())
+    }
+
+    /// Returns the measurement `wanted`, or all measurements of the policy.
+    fn measurements(&self, wanted: Option<&str>) -> Result<Vec<String>, Failure> {
+        if let Some(measurement) = wanted {
+            return Ok(vec![measurement.to_owned()]);
+        }
+        let q = "SELECT table_name AS name FROM information_schema.tables \
+                 WHERE table_schema = 'iox' ORDER BY table_name";
+        Ok(self.rows(q)?.iter().map(|row| text(row, "name").to_owned()).collect())
+    }
+
+    /// Returns the condition for the caller's time range, preceded by `and`.
+    fn within(&self, and: &str) -> String {
+        let start = self.start.map(|start| format!("time >= '{start}'"));
+        let end = self.end.map(|end| format!("time < '{end}'"));
+        let bounds: Vec<_> = start.into_iter().chain(end).collect();
+        match bounds.is_empty() {
+            true => String::new(),
+            false => format!(" {and} {}", bounds.join(" AND ")),
+        }
+    }
+
+    /// Returns the days of a measurement that have rows, in order.
+    fn days(&self, measurement: &str) -> Result<Vec<Day>, Failure> {
+        let q = format!(
+            "SELECT date_bin(interval '1 day', time) AS day, count(*) AS rows, \
+             min(time) AS from_time, max(time) AS until_time FROM {}{} GROUP BY day ORDER BY day",
+            quoted(measurement),
+            self.within("WHERE")
+        );
+        let day = |row: &Value| Day {
+            date: text(row, "day").chars().take("2026-01-31".len()).collect(),
+            rows: number(row, "rows"),
+            from: row.get("from_time").cloned().unwrap_or_default(),
+            until: row.get("until_time").cloned().unwrap_or_default(),
+        };
+        Ok(self.rows(&q)?.iter().map(day).collect())
+    }
+
+    /// Exports a day, unless a file with the same number of rows exists. Returns its entry in the
+    /// manifest, and whether it is new.
+    fn day(
+        &self,
+        measurement: &str,
+        mut wanted: Day,
+        known: &HashMap<String, Value>,
+    ) -> Result<(Value, bool), Failure> {
+        let path = format!("{}/{}.parquet", folder_of(measurement), wanted.date);
+        let file = self.folder.join(&path);
+        if let (Some(entry), Ok(stored)) = (known.get(&path), fs::metadata(&file))
+            && number(entry, "rows") == wanted.rows
+            && number(entry, "bytes") == stored.len()
+        {
+            return Ok((entry.clone(), false));
+        }
+        let mut repeats = 0;
+        loop {
+            let made = self.fetch(measurement, &wanted, &path)?;
+            if number(&made, "rows") == wanted.rows || repeats == REPEATS_MAX {
+                self.append(&made)?;
+                return Ok((made, true));
+            }
+            repeats += 1;
+            // A client is writing to this day, so its count and times are queried again.
+            let again = self.days(measurement)?.into_iter().find(|day| day.date == wanted.date);
+            wanted = again.unwrap_or(wanted);
+        }
+    }
+
+    /// Notes a finished file, from which a repeated export continues.
+    fn append(&self, file: &Value) -> Result<(), Failure> {
+        let path = self.folder.join(FILES);
+        let opened = OpenOptions::new().append(true).create(true).open(&path);
+        let written = opened.and_then(|mut files| files.write_all(format!("{file}\n").as_bytes()));
+        written.map_err(|why| cannot("written", &path, &why))
+    }
+
+    /// Requests a day. The file gets its final name only when it is complete.
+    fn fetch(&self, measurement: &str, day: &Day, path: &str) -> Result<Value, Failure> {
+        let Day { date, from, until, .. } = day;
+        let first_ns = time_literal::parse(&format!("{date}T00:00:00Z"), |_| 0).ok();
+        let next = first_ns.and_then(|first_ns| first_ns.checked_add(DAY_NS)).map(format_utc);
+        let next = next.map(|next| format!(" AND time < '{next}'")).unwrap_or_default();
+        let q = format!(
+            "SELECT * FROM {} WHERE time >= '{date}T00:00:00Z'{next}{}",
+            quoted(measurement),
+            self.within("AND")
+        );
+        let response = self.sql(&q, "parquet")?;
+        let target = self.folder.join(path);
+        let part = target.with_extension("parquet.part");
+        let cannot_write = |why: std::io::Error| cannot("written", &target, &why);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(cannot_write)?;
+        }
+        let mut file = BufWriter::new(File::create(&part).map_err(cannot_write)?);
+        let (bytes, sha256) = copy(response, &mut file, &target)?;
+        file.flush().map_err(cannot_write)?;
+        let rows = rows_of(&part)?;
+        fs::rename(&part, &target).map_err(cannot_write)?;
+        Ok(json!({
+            "path": path, "measurement": measurement, "day": date, "from": from, "until": until,
+            "rows": rows, "bytes": bytes, "sha256": sha256,
+        }))
+    }
+}
+
+/// Writes a response to a file. Returns the number of bytes and their SHA-256.
+fn copy(
+    response: Response,
+    file: &mut BufWriter<File>,
+    target: &Path,
+) -> Result<(u64, String), Failure> {
+    let mut reader = response.reader();
+    let (mut hash, mut bytes) = (Sha256::new(), 0);
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = reader.read(&mut piece);
+        let length = read.map_err(|why| {
+            Failure(format!("The response for {} is incomplete: {why}.", target.display()))
+        })?;
+        let piece = piece.get(..length).unwrap_or_default();
+        if piece.is_empty() {
+            let hex = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            return Ok((bytes, hex));
+        }
+        hash.update(piece);
+        bytes += length as u64;
+        file.write_all(piece).map_err(|why| cannot("written", target, &why))?;
+    }
+}
+
+/// Returns the number of rows in a Parquet file.
+#[cfg(feature = "sql")]
+fn rows_of(path: &Path) -> Result<u64, Failure> {
+    let broken = |why: &dyn std::fmt::Display| {
+        Failure(format!("{} is not a complete Parquet file: {why}.", path.display()))
+    };
+    let file = File::open(path).map_err(|why| broken(&why))?;
+    let read = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&file);
+    let rows = read.map_err(|why| broken(&why))?.file_metadata().num_rows();
+    u64::try_from(rows).map_err(|why| broken(&why))
+}
+
+#[cfg(not(feature = "sql"))]
+fn rows_of(_: &Path) -> Result<u64, Failure> {
+    Err(Failure::of("This program was built without SQL, and reads no Parquet files."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_only_safe_characters() {
+        assert_eq!(folder_of("öl 1_a-B"), "=c3=b6l=201_a-B");
+        assert_eq!(folder_of("../x"), "=2e=2e=2fx");
+    }
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn what_is_no_whole_parquet_file_is_named() {
+        let path = std::env::temp_dir().join(format!("tidemark-footer-{}", std::process::id()));
+        let long = format!("PAR1{}\0\0\0\0PAR1", "x".repeat(40));
+        for bytes in ["", "PAR1", &long, "PAR1xxxxxxxxxxxxxxxx"] {
+            fs::write(&path, bytes).unwrap();
+            let Err(Failure(why)) = rows_of(&path) else { panic!("it has rows: {bytes}") };
+            assert!(why.contains("is not a complete Parquet file"), "{why}");
+        }
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! `tidemark query`: runs InfluxQL, once or in a shell.
+
+use std::io::{IsTerminal as _, Read as _, stdin};
+use std::process::ExitCode;
+
+use super::answer;
+use super::line::Line;
+use super::server::{JSON, Server};
+use super::shell::shell;
+use super::{Command, print};
+use crate::Failure;
+
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "query",
+    help: include_str!("query.txt"),
+    values: &["database", "format", "epoch"],
+    switches: &[],
+    run,
+};
+
+/// The maximum size of the statements on standard input.
+const STATEMENTS_BYTES_MAX: u64 = 64 << 20;
+/// The size of the pieces of a response that is printed unchanged.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// The form of results.
+#[derive(Clone, Copy)]
+pub enum Format {
+    /// A table for each series.
+    Table,
+    /// The response in CSV, unchanged.
+    Csv,
+    /// The response in JSON, unchanged.
+    Json,
+}
+
+impl Format {
+    /// Returns the form with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "table" => Self::Table,
+            "csv" => Self::Csv,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+}
+
+/// The settings of statements and of their output.
+pub struct Settings {
+    /// The database of statements that name none.
+    pub database: Option<String>,
+    /// The form of results.
+    pub format: Format,
+    /// The unit of times as numbers.
+    pub epoch: Option<String>,
+}
+
+fn run(line: &Line) -> Result<ExitCode, Failure> {
+    if line.words.len() > 1 {
+        return Err(line.invalid("Put the statements into one pair of quotes"));
+    }
+    let format = line.value("format").unwrap_or("table");
+    let format = Format::named(format)
+        .ok_or_else(|| Failure(format!("--format is \"{format}\": choose table, csv or json.")))?;
+    let owned = |name: &str| line.value(name).map(str::to_owned);
+    let settings = Settings { database: owned("database"), format, epoch: owned("epoch") };
+    let server = Server::of(line)?;
+    let succeeded = match line.words.first() {
+        Some(statements) => show(&server, statements, &settings)?,
+        None if stdin().is_terminal() => {
+            shell(&server, settings)?;
+            true
+        }
+        None => show(&server, &standard_input()?, &settings)?,
+    };
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs statements and prints the results. Returns whether every statement succeeded.
+///
+/// # Errors
+/// [`Failure`] if the server refuses the request, or the output cannot be written.
+pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bool, Failure> {
+    let accept = match settings.format {
+        Format::Csv => "application/csv",
+        Format::Table | Format::Json => JSON,
+    };
+    let (database, epoch) = (settings.database.as_deref(), settings.epoch.as_deref());
+    let response = server.query(statements, database, epoch, accept)?;
+    if let Format::Table = settings.format {
+        return answer::show(&response.json()?);
+    }
+    let mut reader = response.reader();
+    let mut piece = vec![0; PIECE_BYTES];
+    loop {
+        let read = reader.read(&mut piece);
+        let length = read.map_err(|why| Failure(format!("The response is incomplete: {why}.")))?;
+        if length == 0 {
+            return Ok(true);
+        }
+        print(piece.get(..length).unwrap_or_default())?;
+    }
+}
+
+fn standard_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = stdin().take(STATEMENTS_BYTES_MAX + 1).read_to_string(&mut text);
+    read.map_err(|why| Failure(format!("Standard input cannot be read: {why}.")))?;
+    if text.len() as u64 > STATEMENTS_BYTES_MAX {
+        return Err(Failure::of("The statements on standard input are larger than 64 MiB."));
+    }
+    Ok(text.trim().to_owned())
+}

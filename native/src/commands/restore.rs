@@ -1,0 +1,81 @@
+//! `tidemark restore`: restores a backup under a new name or into an empty database.
+
+use std::process::ExitCode;
+
+use super::Command;
+use super::answer::text;
+use super::line::Line;
+use super::server::{Server, form};
+use super::steps::{bytes_text, finish, number};
+use crate::Failure;
+
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "restore",
+    help: include_str!("restore.txt"),
+    values: &["database"],
+    switches: &["access"],
+    run,
+};
+
+fn run(line: &Line) -> Result<ExitCode, Failure> {
+    let id = line.only_word("backup")?;
+    let database = line.value("database").unwrap_or_else(|| database_of(id));
+    let access = line.has("access").then_some("true");
+    let server = Server::of(line)?;
+    let (_, sums) = finish(
+        &server,
+        "POST",
+        |last| {
+            let resume = Some(text(last, "resume")).filter(|resume| !resume.is_empty());
+            let given = [
+                ("db", Some(database)),
+                ("from", Some(id)),
+                ("access", access),
+                ("resume", resume),
+            ];
+            format!("/api/v3/restore?{}", form(&given))
+        },
+        |sums, last| {
+            let shards = number(last, "shards");
+            let remaining = last.get("remaining").map_or(1, |_| number(last, "remaining"));
+            format!(
+                "{database}: {} of {shards} shards, {} values, {}",
+                (shards + 1).saturating_sub(remaining),
+                sums.values,
+                bytes_text(sums.bytes)
+            )
+        },
+    )?;
+    eprintln!(
+        "{database} is restored: {} values with {} were written.",
+        sums.values,
+        bytes_text(sums.bytes)
+    );
+    if access.is_some() {
+        sums.access.show()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the database in the ID of a backup, such as `plant.1795300000`.
+fn database_of(id: &str) -> &str {
+    match id.rsplit_once('.') {
+        Some((database, time)) if !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit()) => {
+            database
+        }
+        _ => id,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_begins_with_its_database() {
+        assert_eq!(database_of("plant.1795300000"), "plant");
+        assert_eq!(database_of("a.b.1"), "a.b");
+        assert_eq!(database_of("plant.x1"), "plant.x1");
+    }
+}

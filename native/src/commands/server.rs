@@ -1,0 +1,348 @@
+//! The client of HTTP: a server's address and token, requests and responses.
+
+use std::fs;
+use std::io::{BufReader, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use ureq::http::{self, Uri, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Error};
+
+use super::line::Line;
+use crate::Failure;
+
+/// The default address.
+const URL: &str = "http://127.0.0.1:8787";
+/// The default data folder of `serve`.
+const DATA: &str = "tidemark-data";
+/// The maximum time until the server starts its response. A response itself may take hours.
+const RESPONSE_MAX: Duration = Duration::from_secs(300);
+/// The maximum size of a response that is read as a whole.
+const TEXT_BYTES_MAX: u64 = 1 << 30;
+
+/// A server's address and token.
+pub struct Server {
+    /// The address without a slash at its end.
+    pub url: String,
+    token: String,
+    agent: Agent,
+}
+
+/// A request: `Request::get(path)` or `Request::post(path, body)`.
+pub struct Request<'a> {
+    method: &'static str,
+    path: String,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// A request without a body. The path starts with a slash.
+    pub fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), headers: Vec::new(), body: None }
+    }
+
+    /// A POST with a body.
+    pub fn post(path: impl Into<String>, kind: &'static str, body: &'a [u8]) -> Self {
+        Self::new("POST", path).with("Content-Type", kind).with_body(body)
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    fn with_body(mut self, body: &'a [u8]) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+/// The content type of JSON.
+pub const JSON: &str = "application/json";
+/// The content type of a form.
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Returns a query string or form of the pairs that have a value.
+pub fn form(pairs: &[(&str, Option<&str>)]) -> String {
+    let given = pairs.iter().filter_map(|(name, value)| Some((name, (*value)?)));
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
+}
+
+impl Server {
+    /// Returns the server that the command line or the environment names.
+    ///
+    /// # Errors
+    /// [`Failure`] if the address is invalid, or there is no token.
+    pub fn of(line: &Line) -> Result<Self, Failure> {
+        let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
+        let data = line.value_or_variable("data", "TIDEMARK_DATA");
+        let data = data.unwrap_or_else(|| DATA.to_owned());
+        let parsed = url.parse::<Uri>().ok().filter(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+        });
+        let parsed = parsed.ok_or_else(|| {
+            Failure(format!(
+                "\"{url}\" is not an address: set --url to an address such as \
+                 https://tidemark.example.workers.dev."
+            ))
+        })?;
+        let token = token_for(&parsed, Path::new(&data))?;
+        let roots = match parsed.scheme_str() {
+            Some("https") => trusted(),
+            _ => Vec::new(),
+        };
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { url, token, agent: agent(RESPONSE_MAX, &roots) })
+    }
+
+    /// Sends a request with the token.
+    ///
+    /// # Errors
+    /// [`Failure`] if the server does not respond. Any status is a response.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        self.try_send(request).map_err(|why| {
+            Failure(format!(
+                "{} does not respond ({}): check the address, and that the server is running.",
+                self.url,
+                reason(&why)
+            ))
+        })
+    }
+
+    fn try_send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let mut builder = http::Request::builder()
+            .method(request.method)
+            .uri(format!("{}{}", self.url, request.path))
+            .header(header::AUTHORIZATION, format!("Token {}", self.token))
+            .header(header::ACCEPT_ENCODING, "gzip");
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
+        }
+        let response = match request.body {
+            Some(body) => self.agent.run(builder.body(body)?)?,
+            None if request.method == "POST" => self.agent.run(builder.body(&b""[..])?)?,
+            None => self.agent.run(builder.body(())?)?,
+        };
+        Ok(Response(response))
+    }
+
+    /// Sends a request that must succeed.
+    ///
+    /// # Errors
+    /// [`Failure`] with the server's message.
+    pub fn must(&self, request: &Request<'_>) -> Result<Response, Failure> {
+        let response = self.send(request)?;
+        match response.is_success() {
+            true => Ok(response),
+            false => Err(response.failure()),
+        }
+    }
+
+    /// Sends InfluxQL statements, which must succeed as a request.
+    ///
+    /// # Errors
+    /// [`Failure`] with the server's message.
+    pub fn query(
+        &self,
+        q: &str,
+        database: Option<&str>,
+        epoch: Option<&str>,
+        accept: &'static str,
+    ) -> Result<Response, Failure> {
+        let body = form(&[("q", Some(q)), ("db", database), ("epoch", epoch)]);
+        self.must(&Request::post("/query", FORM, body.as_bytes()).with("Accept", accept))
+    }
+}
+
+/// A response whose body is not read yet.
+pub struct Response(http::Response<Body>);
+
+impl Response {
+    /// Returns the status code.
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
+    /// Whether the status is a success.
+    pub fn is_success(&self) -> bool {
+        self.0.status().is_success()
+    }
+
+    /// Returns a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.0.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// Returns the body, inflated, as it arrives.
+    pub fn reader(self) -> Box<dyn Read> {
+        let is_gzip = self.header("Content-Encoding") == Some("gzip");
+        let reader = self.0.into_body().into_reader();
+        match is_gzip {
+            true => Box::new(MultiGzDecoder::new(BufReader::new(reader))),
+            false => Box::new(reader),
+        }
+    }
+
+    /// Reads the whole body.
+    ///
+    /// # Errors
+    /// [`Failure`] if the response is incomplete, or larger than [`TEXT_BYTES_MAX`].
+    pub fn text(self) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
+        let read = self.reader().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|why| Failure(format!("The response is incomplete: {why}.")))?;
+        if bytes.len() as u64 > TEXT_BYTES_MAX {
+            return Err(Failure::of("The response is larger than 1 GiB: ask for less at once."));
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Reads the body as JSON.
+    ///
+    /// # Errors
+    /// [`Failure`] if it is none.
+    pub fn json(self) -> Result<Value, Failure> {
+        let text = self.text()?;
+        serde_json::from_str(&text).map_err(|why| {
+            Failure(format!("The response is not JSON ({why}): {}", start_of(&text)))
+        })
+    }
+
+    /// Returns an error response as a sentence with its status and message.
+    pub fn failure(self) -> Failure {
+        let status = self.status();
+        match self.text() {
+            Ok(text) => Failure(format!("The server returned {status}: {}", message_in(&text))),
+            Err(failure) => failure,
+        }
+    }
+}
+
+/// Returns the message of an error response, from either JSON format, or else the whole text.
+fn message_in(body: &str) -> String {
+    let text = body.trim();
+    let parsed = serde_json::from_str::<Value>(text).unwrap_or_default();
+    let message = parsed.get("error").or_else(|| parsed.get("message"));
+    message.and_then(Value::as_str).unwrap_or(text).to_owned()
+}
+
+/// Returns the first characters of a text, for a message.
+fn start_of(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// Returns why there is no response.
+fn reason(why: &Error) -> String {
+    match why {
+        Error::Timeout(_) => format!("no response for {} s", RESPONSE_MAX.as_secs()),
+        Error::Io(why) => why.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns the token for an address. The folder's token is sent only to this machine.
+fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
+    if let Ok(token) = std::env::var("TIDEMARK_TOKEN")
+        && !token.is_empty()
+    {
+        return Ok(token);
+    }
+    let is_here = matches!(url.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    let file = folder.join("token");
+    if is_here && let Ok(token) = fs::read_to_string(&file) {
+        return Ok(token.trim().to_owned());
+    }
+    let more = match is_here {
+        true => {
+            format!(", or start `tidemark serve` in this folder (there is no {}).", file.display())
+        }
+        false => ".".to_owned(),
+    };
+    let (scheme, authority) = (url.scheme_str().unwrap_or_default(), url.authority());
+    let authority = authority.map(ToString::to_string).unwrap_or_default();
+    Err(Failure(format!("No token: set TIDEMARK_TOKEN to a token of {scheme}://{authority}{more}")))
+}
+
+/// Returns the certificates that this machine trusts, or those of SSL_CERT_FILE. Unreadable
+/// certificates are ignored. A connection that needs one fails with a message.
+fn trusted() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect()
+}
+
+fn agent(response_max: Duration, roots: &[Certificate<'static>]) -> Agent {
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(roots))
+        .unversioned_rustls_crypto_provider(
+            tokio_rustls::rustls::crypto::ring::default_provider().into(),
+        )
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_connect(Some(response_max))
+        .timeout_send_request(Some(response_max))
+        .timeout_send_body(Some(response_max))
+        .timeout_recv_response(Some(response_max))
+        .build()
+        .new_agent()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Returns a client of a server that writes `first`, waits, and writes `rest`.
+    fn server(first: &'static str, wait: Duration, rest: &'static str) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = [0; 1_000];
+            let _ = stream.read(&mut head).unwrap();
+            stream.write_all(first.as_bytes()).unwrap();
+            thread::sleep(wait);
+            let _ = stream.write_all(rest.as_bytes());
+        });
+        Server { url, token: "t".to_owned(), agent: agent(Duration::from_millis(200), &[]) }
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_response_has_a_time_limit() {
+        let late = Duration::from_millis(600);
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
+        let slow = server(head, late, "second");
+        let response = slow.send(&Request::new("GET", "/slow")).unwrap();
+        assert_eq!(response.text().unwrap(), "first second");
+        let never = server("", late, "");
+        let Err(Failure(why)) = never.send(&Request::new("GET", "/never")) else {
+            panic!("it responded")
+        };
+        assert!(why.contains("does not respond (no response for 300 s)"), "{why}");
+    }
+
+    #[test]
+    fn a_response_that_breaks_off_is_a_failure() {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
+        let cut = server(head, Duration::ZERO, "");
+        let response = cut.send(&Request::new("GET", "/cut")).unwrap();
+        assert!(response.text().is_err());
+    }
+
+    #[test]
+    fn messages_come_from_either_form_of_errors() {
+        assert_eq!(message_in("{\"error\":\"a\"}\n"), "a");
+        assert_eq!(message_in("{\"code\":\"c\",\"message\":\"b\"}"), "b");
+        assert_eq!(message_in(" plain \n"), "plain");
+    }
+}

@@ -1,0 +1,213 @@
+//! The shell of `tidemark query`: InfluxQL with history and completion.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::env;
+use std::fs::{DirBuilder, OpenOptions, read_to_string};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use rustyline::completion::Completer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::MemHistory;
+use rustyline::validate::Validator;
+use rustyline::{CompletionType, Config, Context, Editor, Helper};
+
+use super::answer::list;
+use super::print;
+use super::query::{Format, Settings, show};
+use super::server::{JSON, Server};
+use crate::Failure;
+
+/// The maximum number of lines in the history.
+const HISTORY_LINES_MAX: usize = 1_000;
+
+/// The words for completion: keywords of InfluxQL and the shell's commands.
+const KEYWORDS: &str = "SELECT FROM WHERE GROUP BY ORDER LIMIT SLIMIT OFFSET SOFFSET DESC AND OR \
+    INTO fill time now() SHOW DATABASES MEASUREMENTS SERIES FIELD TAG KEYS VALUES WITH KEY \
+    RETENTION POLICIES SHARDS STATS USERS CREATE DROP DATABASE DELETE ALTER POLICY DURATION \
+    REPLICATION DEFAULT ON EXPLAIN ANALYZE mean( count( sum( min( max( first( last( median( \
+    percentile( derivative( difference( distinct( use format exit help";
+
+const HELP: &str = "\
+use DB        selects the database for queries
+format NAME   prints results as table, csv or json
+exit          ends the shell, like Ctrl-D
+Everything else is InfluxQL. Tab completes words, databases, measurements and their fields.
+";
+
+/// The names in a database, for completion. They are requested at the first completion.
+struct Names<'a> {
+    server: &'a Server,
+    database: Option<String>,
+    known: OnceCell<BTreeSet<String>>,
+}
+
+impl Names<'_> {
+    fn known(&self) -> &BTreeSet<String> {
+        self.known.get_or_init(|| {
+            let mut known = self.first_column("SHOW DATABASES");
+            if self.database.is_some() {
+                for q in ["SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS"] {
+                    known.extend(self.first_column(q));
+                }
+            }
+            known
+        })
+    }
+
+    /// Returns the first column of a result; nothing if the query fails.
+    fn first_column(&self, q: &str) -> BTreeSet<String> {
+        let response = self.server.query(q, self.database.as_deref(), None, JSON);
+        let Ok(response) = response.and_then(super::server::Response::json) else {
+            return BTreeSet::new();
+        };
+        let series = list(&response, "results").iter().flat_map(|result| list(result, "series"));
+        let names = series.flat_map(|series| list(series, "values")).filter_map(|row| row.get(0));
+        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    }
+}
+
+/// Returns the start of the last word in `line`, and the words that complete it.
+fn completions<'a>(line: &str, names: impl Iterator<Item = &'a str>) -> (usize, Vec<String>) {
+    let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '"' | '\'');
+    let start = line.rfind(is_end).map_or(0, |at| line.ceil_char_boundary(at + 1));
+    let word = line.get(start..).unwrap_or_default().to_lowercase();
+    if word.is_empty() {
+        return (start, Vec::new());
+    }
+    let all = names.chain(KEYWORDS.split_ascii_whitespace());
+    let found = all.filter(|name| name.to_lowercase().starts_with(&word));
+    (start, found.map(str::to_owned).collect())
+}
+
+impl Completer for Names<'_> {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        let before = line.get(..position).unwrap_or_default();
+        Ok(completions(before, self.known().iter().map(String::as_str)))
+    }
+}
+
+impl Hinter for Names<'_> {
+    type Hint = String;
+}
+
+impl Highlighter for Names<'_> {}
+impl Validator for Names<'_> {}
+impl Helper for Names<'_> {}
+
+/// The lines of earlier shells, the last one first, as in the file.
+struct History {
+    file: Option<PathBuf>,
+    lines: VecDeque<String>,
+}
+
+impl History {
+    fn read() -> Self {
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let folder = variable("XDG_STATE_HOME").map(PathBuf::from);
+        let folder =
+            folder.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local").join("state")));
+        let file = folder.map(|folder| folder.join("tidemark").join("history"));
+        let text = file.as_ref().and_then(|file| read_to_string(file).ok()).unwrap_or_default();
+        let lines = text.lines().filter(|line| !line.is_empty()).take(HISTORY_LINES_MAX);
+        Self { lines: lines.map(str::to_owned).collect(), file }
+    }
+
+    /// Adds a line and writes the file. Statements may contain passwords, so only this user can
+    /// read the file, and lines with passwords are omitted. A failure is ignored.
+    fn add(&mut self, line: &str) {
+        if line.is_empty() || line.to_lowercase().contains("password") {
+            return;
+        }
+        self.lines.retain(|known| known != line);
+        self.lines.push_front(line.to_owned());
+        self.lines.truncate(HISTORY_LINES_MAX);
+        let Some(file) = &self.file else { return };
+        let Some(folder) = file.parent() else { return };
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        if let Ok(mut opened) = options.open(file) {
+            let text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
+            let _ = opened.write_all(text.as_bytes());
+        }
+    }
+}
+
+/// Reads lines until the end of input, and runs them.
+///
+/// # Errors
+/// [`Failure`] if the terminal cannot be used. The failures of statements are printed.
+pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
+    let broken = |why: ReadlineError| Failure(format!("The terminal cannot be used: {why}."));
+    let config = Config::builder().completion_type(CompletionType::List).build();
+    let mut editor = Editor::with_history(config, MemHistory::new()).map_err(broken)?;
+    let names = |database| Names { server, database, known: OnceCell::new() };
+    editor.set_helper(Some(names(settings.database.clone())));
+    let mut history = History::read();
+    for line in history.lines.iter().rev() {
+        editor.add_history_entry(line).map_err(broken)?;
+    }
+    print(format!("Connected to {}. Type help for the commands.\n", server.url))?;
+    loop {
+        let prompt = format!("{}> ", settings.database.as_deref().unwrap_or("tidemark"));
+        let line = match editor.readline(&prompt) {
+            Ok(line) => line,
+            Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
+            Err(why) => return Err(broken(why)),
+        };
+        let text = line.trim();
+        editor.add_history_entry(text).map_err(broken)?;
+        history.add(text);
+        let text = text.strip_suffix(';').unwrap_or(text);
+        let mut words = text.split_whitespace();
+        match (words.next().unwrap_or_default(), words.next()) {
+            ("exit" | "quit", _) => return Ok(()),
+            ("help", _) => print(HELP)?,
+            ("", _) => {}
+            ("format", Some(name)) if Format::named(name).is_some() => {
+                settings.format = Format::named(name).unwrap_or(settings.format);
+            }
+            (word, Some(database)) if word.eq_ignore_ascii_case("use") => {
+                settings.database = Some(database.trim_matches('"').to_owned());
+                editor.set_helper(Some(names(settings.database.clone())));
+            }
+            (word, _) => {
+                if let Err(Failure(why)) = show(server, text, &settings) {
+                    eprintln!("{why}");
+                }
+                let changes = ["create", "drop", "delete", "alter"];
+                if changes.iter().any(|change| word.eq_ignore_ascii_case(change)) {
+                    editor.set_helper(Some(names(settings.database.clone())));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_is_completed_in_any_case() {
+        let names = ["weather", "wind speed"];
+        let of = |line| completions(line, names.into_iter());
+        assert_eq!(of("sel"), (0, vec!["SELECT".to_owned()]));
+        assert_eq!(of("SELECT * FROM \"Wea"), (15, vec!["weather".to_owned()]));
+        assert_eq!(of("SELECT mea"), (7, vec!["MEASUREMENTS".to_owned(), "mean(".to_owned()]));
+        assert_eq!(of("SELECT "), (7, Vec::new()));
+        assert_eq!(of("SELECT \u{3000}é"), (10, Vec::new()));
+    }
+}

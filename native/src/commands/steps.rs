@@ -1,0 +1,201 @@
+//! Repeats requests for work that a server performs in steps, while the status is 202 and after
+//! temporary failures. The server keeps finished steps, so a repeated command continues the work.
+
+use std::io::{IsTerminal as _, stderr};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::answer::list;
+use super::server::{Request, Response, Server};
+use crate::Failure;
+
+/// The maximum number of consecutive failures.
+const FAILURES_MAX: u32 = 8;
+/// The pause before the first retry. It doubles with each retry.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The time between two progress lines without a terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Formats a number of bytes.
+pub fn bytes_text(bytes: u64) -> String {
+    let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// A progress line on standard error that is overwritten. Without a terminal, a new line is printed
+/// at intervals.
+pub struct Progress {
+    last: Instant,
+    is_open: bool,
+}
+
+impl Progress {
+    /// Starts without a line.
+    pub fn new() -> Self {
+        Self { last: Instant::now(), is_open: false }
+    }
+
+    /// Shows the line `text`.
+    pub fn show(&mut self, text: &str) {
+        if stderr().is_terminal() {
+            eprint!("\r\x1b[K{text}");
+            self.is_open = true;
+        } else if self.last.elapsed() > LINE_EVERY {
+            self.last = Instant::now();
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_open {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+/// Sends a request until it succeeds, and reads its response. Repeats it after a temporary failure:
+/// status 429 or 503, or no complete response.
+///
+/// # Errors
+/// [`Failure`] of the last attempt.
+pub fn until_success<T>(
+    server: &Server,
+    request: &Request<'_>,
+    mut read: impl FnMut(Response) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    for failures in 1.. {
+        let failure = match server.send(request) {
+            Ok(response) if response.is_success() => match read(response) {
+                Ok(done) => return Ok(done),
+                Err(failure) => failure,
+            },
+            Ok(response) if matches!(response.status(), 429 | 503) => response.failure(),
+            Ok(response) => return Err(response.failure()),
+            Err(failure) => failure,
+        };
+        if failures == FAILURES_MAX {
+            return Err(failure);
+        }
+        sleep(PAUSE * 2_u32.pow(failures - 1));
+    }
+    Err(Failure::of("The request was not sent."))
+}
+
+/// The totals of all responses.
+#[derive(Debug, Default)]
+pub struct Sums {
+    /// The number of objects in the bucket or folder.
+    pub objects: u64,
+    /// The number of values.
+    pub values: u64,
+    /// The number of bytes.
+    pub bytes: u64,
+    /// The missing and damaged objects.
+    pub damaged: Vec<String>,
+    /// The tokens and users.
+    pub access: Access,
+}
+
+/// The numbers of imported tokens and users.
+#[derive(Debug, Default)]
+pub struct Access {
+    made: u64,
+    widened: u64,
+    unchanged: u64,
+    refused: Vec<String>,
+}
+
+impl Access {
+    /// Adds the counts in a response.
+    pub fn add(&mut self, given: &Value) {
+        self.made += number(given, "made");
+        self.widened += number(given, "widened");
+        self.unchanged += number(given, "unchanged");
+        self.refused.extend(texts(given, "refused"));
+    }
+
+    /// Prints the counts, and the rejected tokens and users.
+    ///
+    /// # Errors
+    /// [`Failure`] if the output cannot be written.
+    pub fn show(&self) -> Result<(), Failure> {
+        for why in &self.refused {
+            super::print(format!("{why}\n"))?;
+        }
+        eprintln!(
+            "Tokens and users: {} created, {} received permissions, {} unchanged, {} rejected.",
+            self.made,
+            self.widened,
+            self.unchanged,
+            self.refused.len()
+        );
+        Ok(())
+    }
+}
+
+/// Returns a number in an object; 0 if it is absent.
+pub fn number(value: &Value, name: &str) -> u64 {
+    value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
+    list(value, name).iter().filter_map(|text| text.as_str().map(str::to_owned))
+}
+
+/// Repeats a request until no work remains. `path` returns the path of the next request from the
+/// last response, null at first; `text` returns the line of progress. Returns the last response and
+/// the totals.
+///
+/// # Errors
+/// [`Failure`] of a request.
+pub fn finish(
+    server: &Server,
+    method: &'static str,
+    path: impl Fn(&Value) -> String,
+    text: impl Fn(&Sums, &Value) -> String,
+) -> Result<(Value, Sums), Failure> {
+    let mut progress = Progress::new();
+    let mut sums = Sums::default();
+    let mut last = Value::Null;
+    loop {
+        let request = Request::new(method, path(&last));
+        let (is_last, body) = until_success(server, &request, |response| {
+            Ok((response.status() != 202, response.json()?))
+        })?;
+        sums.objects += number(&body, "objects");
+        sums.values += number(&body, "values");
+        sums.bytes += number(&body, "bytes");
+        sums.damaged.extend(texts(&body, "damaged"));
+        sums.access.add(body.get("access").unwrap_or(&Value::Null));
+        if is_last {
+            return Ok((body, sums));
+        }
+        progress.show(&text(&sums, &body));
+        last = body;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_their_unit() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (1_000, "1.0 KB"),
+            (2_340_000, "2.3 MB"),
+            (12_000_000_000_000, "12000.0 GB"),
+        ] {
+            assert_eq!(bytes_text(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Rows as a text table.
+
+use serde_json::Value;
+use tidemark::response::number::json_float;
+
+use super::print;
+use crate::Failure;
+
+/// Returns the lines of a table with a head. Numbers are right-aligned.
+pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
+    let columns = head.len();
+    let mut cells = vec![head.iter().map(|name| printable(name.as_ref())).collect::<Vec<_>>()];
+    cells.extend(rows.iter().map(|row| row.iter().take(columns).map(shown).collect()));
+    let width = |text: &String| text.chars().count();
+    let mut widths = vec![0; columns];
+    let mut is_numeric = vec![!rows.is_empty(); columns];
+    for row in &cells {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell).max(*widest);
+        }
+    }
+    for row in rows {
+        for (is_numeric, value) in is_numeric.iter_mut().zip(row) {
+            *is_numeric &= value.is_number() || value.is_null();
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let aligned = row.iter().zip(&widths).zip(&is_numeric).map(|((cell, widest), right)| {
+            let space = " ".repeat(widest - width(cell));
+            match right {
+                true => space + cell,
+                false => cell.clone() + &space,
+            }
+        });
+        aligned.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines: Vec<_> = cells.iter().map(line).collect();
+    let ruler = widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>().join("  ");
+    lines.insert(1, ruler);
+    lines
+}
+
+/// Prints a table.
+///
+/// # Errors
+/// [`Failure`] if the output cannot be written.
+pub fn show(head: &[&str], rows: &[Vec<Value>]) -> Result<(), Failure> {
+    print(lines(head, rows).join("\n") + "\n")
+}
+
+/// Returns a value as text, with every digit that the server sent.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => printable(text),
+        Value::Number(number) if number.is_f64() => {
+            let mut text = Vec::new();
+            let written = number.as_f64().map(|float| json_float(float, &mut text));
+            match written {
+                Some(Ok(())) => String::from_utf8_lossy(&text).into_owned(),
+                _ => number.to_string(),
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Replaces characters that would move the cursor or the columns by their escapes in JSON.
+fn printable(text: &str) -> String {
+    let is_unprintable = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(is_unprintable) {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_unprintable(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_right_aligned_and_keep_their_digits() {
+        let rows = [
+            vec![json!("a\nb"), json!(9_007_199_254_740_993_i64), json!(1e300)],
+            vec![json!("é\u{1b}"), Value::Null, json!(12.5)],
+        ];
+        let expected = [
+            "text                    n       x",
+            "-------  ----------------  ------",
+            "a\\nb     9007199254740993  1e+300",
+            "é\\u001b                      12.5",
+        ];
+        assert_eq!(lines(&["text", "n", "x"], &rows), expected);
+    }
+}

@@ -1,0 +1,203 @@
+//! The field values and the time range of each measurement in a file, which are compared with the
+//! database.
+
+use std::collections::HashMap;
+
+use tidemark::model::time::Precision;
+
+/// The maximum number of measurements with separate sums. The values of further measurements are
+/// only counted.
+const MEASUREMENTS_MAX: usize = 10_000;
+/// The maximum size of a point. The values of a larger one are not counted.
+const POINT_BYTES_MAX: usize = 64 << 20;
+
+/// A point: its measurement, the number of its values, and its timestamp if it has one.
+#[derive(Debug, PartialEq)]
+struct Point {
+    measurement: String,
+    values: u64,
+    timestamp: Option<i64>,
+}
+
+/// Returns the position of the first unescaped byte of `delimiters` at or after `start`, or the
+/// length.
+fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(byte) = text.get(at) {
+        if delimiters.contains(byte) {
+            return at;
+        }
+        at += if *byte == b'\\' { 2 } else { 1 };
+    }
+    text.len()
+}
+
+/// Returns the point of a line, or `None` for any other text.
+fn point_of(text: &[u8]) -> Option<Point> {
+    let named = unescaped(text, b", ", 0);
+    let mut at = unescaped(text, b" ", named);
+    text.get(at)?;
+    let (mut values, mut in_string) = (1, false);
+    at += 1;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'"' => in_string = !in_string,
+            b',' if !in_string => values += 1,
+            b' ' if !in_string => break,
+            _ => {}
+        }
+        at += 1;
+    }
+    let time = str::from_utf8(text.get(at..).unwrap_or_default()).ok()?.trim();
+    let timestamp = match time {
+        "" => None,
+        _ => Some(time.parse().ok()?),
+    };
+    let name = String::from_utf8_lossy(text.get(..named)?);
+    let mut measurement = String::with_capacity(name.len());
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        // A backslash before any other character is literal.
+        match characters.next_if(|next| character == '\\' && matches!(next, ',' | ' ' | '\\')) {
+            Some(escaped) => measurement.push(escaped),
+            None => measurement.push(character),
+        }
+    }
+    Some(Point { measurement, values, timestamp })
+}
+
+/// The destination of lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The database.
+    pub database: String,
+    /// The retention policy. Empty means the default policy.
+    pub policy: String,
+}
+
+/// The sums of a measurement in a file.
+#[derive(Debug, PartialEq)]
+pub struct Sum {
+    /// The destination of the lines.
+    pub place: Place,
+    /// The name of the measurement.
+    pub measurement: String,
+    /// The number of values.
+    pub values: u64,
+    /// The first and last time in nanoseconds. `None` if a line has no time, because the server
+    /// then assigned its own.
+    pub range_ns: Option<(i128, i128)>,
+}
+
+/// The sums of a file.
+pub struct Tally {
+    unit_ns: i128,
+    sums: Vec<Sum>,
+    positions: HashMap<(Place, String), usize>,
+    /// The lines of the last point, and where it goes.
+    open: (Vec<u8>, Place),
+    /// The number of values in measurements beyond the first [`MEASUREMENTS_MAX`].
+    pub others: u64,
+}
+
+impl Tally {
+    /// Creates the sums of an empty file whose timestamps have this precision.
+    pub fn new(precision: Precision) -> Self {
+        Self {
+            unit_ns: precision.unit_ns().into(),
+            sums: Vec::new(),
+            positions: HashMap::new(),
+            open: (Vec::new(), Place::default()),
+            others: 0,
+        }
+    }
+
+    /// Adds a line. `begins` is whether a point starts with it.
+    pub fn take(&mut self, text: &[u8], begins: bool, place: &Place) {
+        if begins {
+            self.close();
+        } else {
+            self.open.0.push(b'\n');
+        }
+        if self.open.0.len() + text.len() <= POINT_BYTES_MAX {
+            self.open.0.extend_from_slice(text);
+        }
+        self.open.1.clone_from(place);
+    }
+
+    fn close(&mut self) {
+        let point = point_of(&self.open.0);
+        self.open.0.clear();
+        let Some(Point { measurement, values, timestamp }) = point else { return };
+        let time_ns = timestamp.map(|timestamp| i128::from(timestamp) * self.unit_ns);
+        let range_ns = time_ns.map(|time_ns| (time_ns, time_ns));
+        let key = (self.open.1.clone(), measurement);
+        let found = self.positions.get(&key).and_then(|position| self.sums.get_mut(*position));
+        if let Some(sum) = found {
+            sum.values += values;
+            sum.range_ns = sum
+                .range_ns
+                .zip(time_ns)
+                .map(|((first, last), time)| (first.min(time), last.max(time)));
+        } else if self.sums.len() == MEASUREMENTS_MAX {
+            self.others += values;
+        } else {
+            let (place, measurement) = key.clone();
+            self.positions.insert(key, self.sums.len());
+            self.sums.push(Sum { place, measurement, values, range_ns });
+        }
+    }
+
+    /// Returns the sum of each measurement.
+    pub fn sums(&mut self) -> &[Sum] {
+        self.close();
+        &self.sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_times_are_counted_as_a_server_does() {
+        let point = |measurement: &str, values, timestamp| {
+            Some(Point { measurement: measurement.to_owned(), values, timestamp })
+        };
+        let line = br#"a\,b\ c,k=\ =1 f=1,g="x, y=1 \" z",h=t 5"#;
+        assert_eq!(point_of(line), point("a,b c", 3, Some(5)));
+        assert_eq!(point_of(b"m v=1"), point("m", 1, None));
+        assert_eq!(point_of(b"m"), None);
+        assert_eq!(point_of(b"m v=1 x"), None);
+    }
+
+    #[test]
+    fn a_measurement_has_one_sum_per_place() {
+        let place = Place { database: "d".to_owned(), policy: String::new() };
+        let mut tally = Tally::new(Precision::Millisecond);
+        for (text, begins) in
+            [("m s=\"a", true), ("b\",v=1 7", false), ("m v=2 -3", true), ("n v=1", true)]
+        {
+            tally.take(text.as_bytes(), begins, &place);
+        }
+        let sum = |measurement: &str, values, range_ns| Sum {
+            place: place.clone(),
+            measurement: measurement.to_owned(),
+            values,
+            range_ns,
+        };
+        let expected = [sum("m", 3, Some((-3_000_000, 7_000_000))), sum("n", 1, None)];
+        assert_eq!(tally.sums(), expected);
+    }
+
+    #[test]
+    fn further_measurements_are_only_counted() {
+        let mut tally = Tally::new(Precision::Nanosecond);
+        for number in 0..MEASUREMENTS_MAX + 2 {
+            tally.take(format!("m{number} v=1,w=2 1").as_bytes(), true, &Place::default());
+        }
+        assert_eq!(tally.sums().len(), MEASUREMENTS_MAX);
+        assert_eq!(tally.others, 4);
+    }
+}

@@ -1,0 +1,45 @@
+//! `tidemark verify`: checks every object of a backup without restoring it.
+
+use std::process::ExitCode;
+
+use super::answer::text;
+use super::line::Line;
+use super::server::{Server, form};
+use super::steps::{bytes_text, finish};
+use super::{Command, print};
+use crate::Failure;
+
+/// The command.
+pub const COMMAND: Command =
+    Command { name: "verify", help: include_str!("verify.txt"), values: &[], switches: &[], run };
+
+fn run(line: &Line) -> Result<ExitCode, Failure> {
+    let id = line.only_word("backup")?;
+    let server = Server::of(line)?;
+    let (_, sums) = finish(
+        &server,
+        "POST",
+        |last| {
+            let resume = Some(text(last, "resume")).filter(|resume| !resume.is_empty());
+            format!("/api/v3/backup/verify?{}", form(&[("id", Some(id)), ("resume", resume)]))
+        },
+        |sums, _| {
+            format!(
+                "{} objects, {}, {} damaged",
+                sums.objects,
+                bytes_text(sums.bytes),
+                sums.damaged.len()
+            )
+        },
+    )?;
+    for line in &sums.damaged {
+        print(format!("{line}\n"))?;
+    }
+    let read = format!("{} objects with {} were read", sums.objects, bytes_text(sums.bytes));
+    if !sums.damaged.is_empty() {
+        let count = sums.damaged.len();
+        return Err(Failure(format!("{id} is damaged: {read}, {count} are missing or changed.")));
+    }
+    eprintln!("{id} is sound: {read}.");
+    Ok(ExitCode::SUCCESS)
+}
