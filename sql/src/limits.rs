@@ -27,6 +27,13 @@ pub const RECURSION_ROWS_MAX: usize = 50_000;
 pub const PUSHED_TEXT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum number of idle DataFusion sessions that an instance keeps for later statements.
 pub const SESSIONS_IDLE_MAX: usize = 2;
+/// The maximum number of plans that an instance keeps for later executions of the same statement.
+pub const KEPT_PLANS_MAX: usize = 32;
+/// The maximum size of the text of a statement whose plan is kept, in bytes.
+pub const KEPT_TEXT_BYTES_MAX: usize = 4 * 1_024;
+/// The maximum number of columns in the tables of a statement whose plan is kept. The kept plans of
+/// such tables take about 10 MB together.
+pub const KEPT_COLUMNS_MAX: usize = 128;
 /// The maximum size of a statement's text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// The maximum number of tokens in a statement.

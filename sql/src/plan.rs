@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statements};
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statement
 use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
+use crate::kept_plans;
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::tables::{self, SystemRows};
 use crate::turns::Pace;
@@ -29,10 +31,31 @@ pub(crate) struct Needs {
     pub(crate) wanted: Vec<SessionRequest>,
 }
 
+impl Needs {
+    /// Returns the needs of a statement that only needs these tables.
+    pub(crate) fn of_tables(names: Vec<String>) -> Self {
+        let is_any = !names.is_empty();
+        Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
+    }
+
+    /// Returns the names of the tables, or `None` if the statement needs other data too.
+    pub(crate) fn only_tables(&self) -> Option<Vec<String>> {
+        match self.wanted.as_slice() {
+            [] => Some(Vec::new()),
+            [SessionRequest::Tables(names)] => Some(names.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// The physical plan of a statement.
+#[derive(Debug)]
 pub(crate) struct Plan {
     context: TaskContext,
     root: Arc<dyn ExecutionPlan>,
     columns: SchemaRef,
+    /// Whether the plan can be kept for later executions of the statement.
+    pub(crate) is_reusable: bool,
 }
 
 impl Plan {
@@ -43,14 +66,45 @@ impl Plan {
         Arc::clone(&self.columns)
     }
 
-    /// Starts the plan. Operators that produce rows report them to `pace`.
+    /// Returns a plan with the same operators, without the metrics of earlier executions.
+    ///
+    /// # Errors
+    /// Returns DataFusion's error if it cannot copy an operator.
+    pub(crate) fn copy(&self) -> Result<Self, DataFusionError> {
+        // The operators contain their functions. Only the tables of `information_schema` read the
+        // functions of the context, and their plans are not kept.
+        let context = TaskContext::new(
+            None,
+            String::new(),
+            self.context.session_config().clone(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            HashMap::new(),
+            self.context.runtime_env(),
+        );
+        Ok(Self {
+            context,
+            root: reset_plan_states(Arc::clone(&self.root))?,
+            columns: Arc::clone(&self.columns),
+            is_reusable: self.is_reusable,
+        })
+    }
+
+    /// Starts the plan. Scans request their pages from `exchange`. Operators that produce rows
+    /// report them to `pace`.
     ///
     /// # Errors
     /// Returns the errors of operators that compute values at the start.
-    pub(crate) fn execute(self, pace: Arc<Pace>) -> Result<SendableRecordBatchStream, QueryError> {
-        let config = self.context.session_config().clone().with_extension(pace);
-        let context = Arc::new(self.context.with_session_config(config));
-        Ok(execute_stream(self.root, context)?)
+    pub(crate) fn execute(
+        self,
+        exchange: Arc<PageExchange>,
+        pace: Arc<Pace>,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
+        let config = self.context.session_config().clone();
+        let config = config.with_extension(exchange).with_extension(pace);
+        let context = self.context.with_session_config(config);
+        Ok(execute_stream(self.root, Arc::new(context))?)
     }
 }
 
@@ -87,16 +141,14 @@ pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs
     }
     names.sort_unstable();
     names.dedup();
-    let mut wanted = Vec::new();
-    if wants_every {
-        wanted.push(SessionRequest::EveryTable);
-    } else if !names.is_empty() {
-        wanted.push(SessionRequest::Tables(names));
-    }
+    let mut needs = match wants_every {
+        true => Needs { wanted: vec![SessionRequest::EveryTable] },
+        false => Needs::of_tables(names),
+    };
     if wants_queries {
-        wanted.push(SessionRequest::System(SystemTable::Queries));
+        needs.wanted.push(SessionRequest::System(SystemTable::Queries));
     }
-    Ok(Needs { wanted })
+    Ok(needs)
 }
 
 /// Whether DataFusion computes the statement from `information_schema`.
@@ -125,16 +177,22 @@ pub(crate) async fn plan(
     parameters: Vec<(String, Parameter)>,
     tables: &[TableSchema],
     system: &SystemRows,
-    exchange: &Arc<PageExchange>,
 ) -> Result<Plan, QueryError> {
     widths::check(&statement, tables)?;
-    let catalog = tables::catalog(tables, system, exchange)?;
+    let has_parameters = !parameters.is_empty();
+    let catalog = tables::catalog(tables, system)?;
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
+    let is_immutable = !has_parameters && kept_plans::is_immutable(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let (columns, root) = physical(state, logical).await?;
-    Ok(Plan { context: TaskContext::from(state), root, columns })
+    Ok(Plan {
+        context: TaskContext::from(state),
+        is_reusable: is_immutable && kept_plans::is_stateless(&root),
+        root,
+        columns,
+    })
 }
 
 /// Returns the physical plan and the columns of its result ([`Plan::columns`]).

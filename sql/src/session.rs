@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::SessionState;
@@ -16,11 +16,12 @@ use tokio::task::JoinHandle;
 use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::{PageExchange, source_failure};
+use crate::kept_plans::KeptPlans;
 use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
-use crate::plan::{self, Needs};
+use crate::plan::{self, Needs, Plan};
 use crate::sessions::{Capabilities, Sessions};
 use crate::tables::SystemRows;
 use crate::turns::{Pace, Turns};
@@ -28,11 +29,13 @@ use crate::turns::{Pace, Turns};
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
 
-/// The shared state of all queries of an instance: the memory pool and the idle sessions.
+/// The shared state of all queries of an instance: the memory pool, the idle sessions and
+/// the kept plans.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pool: Arc<dyn MemoryPool>,
     sessions: Arc<Sessions>,
+    plans: Arc<KeptPlans>,
 }
 
 impl Default for Engine {
@@ -47,12 +50,32 @@ impl Engine {
         let named =
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), named);
-        Self { pool: Arc::new(pool), sessions: Arc::default() }
+        Self { pool: Arc::new(pool), sessions: Arc::default(), plans: Arc::default() }
     }
 
     /// Returns the number of reserved bytes.
     pub fn reserved_bytes(&self) -> usize {
         self.pool.reserved()
+    }
+
+    /// Returns the number of plans that are kept for later executions.
+    pub fn kept_plans(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// Parses a statement and returns it with the session that will plan it.
+    ///
+    /// # Errors
+    /// Returns an error if the text is not a single valid statement.
+    fn parse(
+        &self,
+        text: &str,
+        now: DateTime<Utc>,
+        knows: Capabilities,
+    ) -> Result<(SessionState, Statement), QueryError> {
+        let state = self.sessions.take(now, &self.pool, knows)?;
+        let statement = plan::parse(&state, text)?;
+        Ok((state, statement))
     }
 
     /// Starts a query.
@@ -103,12 +126,15 @@ enum Stage {
 
 #[derive(Debug)]
 struct Preparing {
-    state: SessionState,
-    knows: Capabilities,
-    /// The pool that takes `state` back after planning.
-    sessions: Arc<Sessions>,
-    statement: Statement,
+    engine: Engine,
+    text: String,
     parameters: Vec<(String, Parameter)>,
+    now: DateTime<Utc>,
+    knows: Capabilities,
+    /// `None` if the statement probably has a kept plan.
+    parsed: Option<(SessionState, Statement)>,
+    /// The tables that the statement names, or `None` if it needs other data too.
+    names: Option<Vec<String>>,
     /// The requests that no step has returned yet.
     unsaid: Vec<SessionRequest>,
     /// The number of outstanding replies.
@@ -138,16 +164,26 @@ impl Query {
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let state = engine.sessions.take(now, &engine.pool, knows)?;
-        let statement = plan::parse(&state, &text)?;
-        let Needs { mut wanted } = plan::needs(&state, &statement)?;
+        let kept = engine.plans.names(&text).filter(|_| parameters.is_empty());
+        let (parsed, needs) = match kept {
+            Some(names) => (None, Needs::of_tables(names)),
+            None => {
+                let (state, statement) = engine.parse(&text, now, knows)?;
+                let needs = plan::needs(&state, &statement)?;
+                (Some((state, statement)), needs)
+            }
+        };
+        let names = needs.only_tables();
+        let Needs { mut wanted } = needs;
         let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
-            state,
-            knows,
-            sessions: Arc::clone(&engine.sessions),
-            statement,
+            engine: engine.clone(),
+            text,
             parameters,
+            now,
+            knows,
+            parsed,
+            names,
             missing: wanted.len(),
             unsaid: wanted,
             tables,
@@ -291,12 +327,16 @@ impl Preparing {
         pace: Arc<Pace>,
         events: &Sender<Event>,
     ) -> Result<(), QueryError> {
-        let Self { state, knows, sessions, statement, parameters, tables, system, .. } = self;
-        let plan = plan::plan(&state, statement, parameters, &tables, &system, &exchange).await;
-        sessions.release(knows, state);
-        let plan = plan?;
+        let kept = match self.parsed {
+            Some(_) => None,
+            None => self.engine.plans.find(&self.text, self.knows, &self.tables)?,
+        };
+        let plan = match kept {
+            Some(plan) => plan,
+            None => self.plan().await?,
+        };
         let columns = plan.columns();
-        let mut rows = plan.execute(pace)?;
+        let mut rows = plan.execute(exchange, pace)?;
         if events.send(Event::Schema(columns)).await.is_err() {
             return Ok(());
         }
@@ -306,5 +346,21 @@ impl Preparing {
             }
         }
         Ok(())
+    }
+
+    /// Plans the statement, and keeps the plan if later executions can use it.
+    async fn plan(self) -> Result<Plan, QueryError> {
+        let Self { engine, text, parameters, now, knows, parsed, names, tables, system, .. } = self;
+        let (state, statement) = match parsed {
+            Some(parsed) => parsed,
+            None => engine.parse(&text, now, knows)?,
+        };
+        let plan = plan::plan(&state, statement, parameters, &tables, &system).await;
+        engine.sessions.release(knows, state);
+        let plan = plan?;
+        if let (true, Some(names)) = (plan.is_reusable, names) {
+            engine.plans.keep(text, knows, names, tables, &plan)?;
+        }
+        Ok(plan)
     }
 }

@@ -16,7 +16,6 @@ use tidemark::model::value::FieldType;
 use super::batches::Source;
 use super::pushdown::{self, Pushed};
 use super::scan::Scan;
-use crate::exchange::PageExchange;
 use crate::limits::PUSHED_TEXT_BYTES_MAX;
 use crate::messages::{Condition, ScanRequest, TableSchema};
 
@@ -68,14 +67,13 @@ pub(super) struct Measurement {
     name: String,
     columns: Vec<(String, Kind)>,
     schema: SchemaRef,
-    exchange: Arc<PageExchange>,
 }
 
 impl Measurement {
     /// Sorts the columns, including `time`, by the bytes of their names. If a tag and a field have
     /// the same name, only the tag is a column. Tags and fields with the name `time` are not
     /// columns.
-    pub(super) fn new(table: &TableSchema, exchange: Arc<PageExchange>) -> Self {
+    pub(super) fn new(table: &TableSchema) -> Self {
         let kind = |field_type: Option<FieldType>| field_type.map_or(Kind::Tag, Kind::Field);
         let given = table.columns.iter().map(|column| (&column.name, kind(column.field_type)));
         let mut columns: Vec<_> = given.map(|(name, kind)| (name.clone(), kind)).collect();
@@ -87,7 +85,7 @@ impl Measurement {
         let fields: Vec<Field> = columns.iter().map(|(name, kind)| field(name, *kind)).collect();
         let about = HashMap::from([(MEASUREMENT_NAME.to_owned(), table.name.clone())]);
         let schema = Arc::new(Schema::new_with_metadata(fields, about));
-        Self { name: table.name.clone(), columns, schema, exchange }
+        Self { name: table.name.clone(), columns, schema }
     }
 
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
@@ -178,6 +176,6 @@ impl TableProvider for Measurement {
             aggregates: None,
             first_of: Vec::new(),
         };
-        Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.exchange))))
+        Ok(Arc::new(Scan::new(request, sources, schema)))
     }
 }

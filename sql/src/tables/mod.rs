@@ -27,7 +27,6 @@ pub(crate) use first_of_groups::FirstOfGroups;
 pub(crate) use first_rows::FirstRows;
 pub(crate) use rows_cap::RowsCapRule;
 
-use crate::exchange::PageExchange;
 use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
@@ -51,11 +50,10 @@ pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 pub(crate) fn catalog(
     tables: &[TableSchema],
     system: &SystemRows,
-    exchange: &Arc<PageExchange>,
 ) -> Result<Arc<dyn CatalogProvider>> {
     let measurements = tables.iter().map(|table| {
-        let provider = Measurement::new(table, Arc::clone(exchange));
-        (table.name.clone(), Arc::new(provider) as Arc<dyn TableProvider>)
+        let provider: Arc<dyn TableProvider> = Arc::new(Measurement::new(table));
+        (table.name.clone(), provider)
     });
     let about = [
         (QUERIES.to_owned(), system::queries(system)?),

@@ -23,6 +23,7 @@ use futures::Stream;
 use tidemark::model::time::TimeRange;
 
 use super::batches::{Source, batches};
+use crate::error::QueryError;
 use crate::exchange::{PageExchange, ScanHandle};
 use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
 
@@ -30,19 +31,13 @@ use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrd
 pub(super) struct Scan {
     request: ScanRequest,
     sources: Vec<Source>,
-    exchange: Arc<PageExchange>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl Scan {
     /// Creates a scan. `sources` contains the position of each column of `schema` in the pages.
-    pub(super) fn new(
-        request: ScanRequest,
-        sources: Vec<Source>,
-        schema: SchemaRef,
-        exchange: Arc<PageExchange>,
-    ) -> Self {
+    pub(super) fn new(request: ScanRequest, sources: Vec<Source>, schema: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
@@ -50,7 +45,7 @@ impl Scan {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { request, sources, exchange, properties: Arc::new(properties), metrics }
+        Self { request, sources, properties: Arc::new(properties), metrics }
     }
 
     /// Returns the column at this position, or `None` if the column is an aggregate.
@@ -89,7 +84,7 @@ impl Scan {
             aggregates: Some(Box::new(aggregates)),
             ..self.request.clone()
         };
-        Self::new(request, sources, schema, Arc::clone(&self.exchange))
+        Self::new(request, sources, schema)
     }
 
     /// Returns a scan that needs only the first `rows` rows by time, or `None` if this scan already
@@ -182,10 +177,13 @@ impl ExecutionPlan for Scan {
     fn execute(
         &self,
         partition: usize,
-        _context: Arc<TaskContext>,
+        context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let exchange: Option<Arc<PageExchange>> = context.session_config().get_extension();
+        let exchange =
+            exchange.ok_or_else(|| QueryError::internal("a scan without an exchange"))?;
         Ok(Box::pin(Rows {
-            handle: self.exchange.register_scan(self.request.clone()),
+            handle: exchange.register_scan(self.request.clone()),
             schema: self.schema(),
             sources: self.sources.clone(),
             ready: VecDeque::new(),
@@ -196,6 +194,11 @@ impl ExecutionPlan for Scan {
             rows_read: MetricBuilder::new(&self.metrics).counter("rows_read", partition),
             bytes_decoded: MetricBuilder::new(&self.metrics).counter("bytes_decoded", partition),
         }))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let metrics = ExecutionPlanMetricsSet::new();
+        Ok(Arc::new(Self { metrics, ..self.as_ref().clone() }))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -95,7 +95,8 @@ impl Database {
         pages(self, request, layout)
     }
 
-    /// Runs `text` and returns its result and its scans.
+    /// Runs `text` and returns its result and its scans. A second execution, which may use the plan
+    /// of the first, must return the same.
     pub(crate) fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
         self.ask_with(text, Vec::new(), layout)
     }
@@ -107,8 +108,25 @@ impl Database {
         layout: Layout,
     ) -> Result<Answered, QueryError> {
         let engine = Engine::default();
-        let answered = self.run(&engine, request(text, parameters), layout);
+        let answered = self.run(&engine, request(text, parameters.clone()), layout);
         assert_eq!(engine.reserved_bytes(), 0, "{text}");
+        let again = self.run(&engine, request(text, parameters), layout);
+        assert_eq!(engine.reserved_bytes(), 0, "{text}");
+        // The order of rows may differ, if the statement has no order.
+        let shown = |answered: &Result<Answered, QueryError>| match answered {
+            Ok(answered) => {
+                let rows = written(answered, Format::JsonLines).unwrap();
+                let mut lines: Vec<&[u8]> = rows.split(|&byte| byte == b'\n').collect();
+                lines.sort_unstable();
+                format!("{:?} {lines:?} {:?}", answered.schema, answered.scans)
+            }
+            Err(error) => error.message.clone(),
+        };
+        // The values of these statements differ on every execution.
+        let is_varying = ["ANALYZE", "random()", "uuid()"].iter().any(|word| text.contains(word));
+        if !is_varying {
+            assert_eq!(shown(&answered), shown(&again), "{text}");
+        }
         answered
     }
 

@@ -11,6 +11,7 @@ mod database;
 #[path = "../../../tests/it/grammar.rs"]
 mod grammar;
 mod hostile;
+mod kept_plans;
 mod output;
 mod page;
 mod parameters;

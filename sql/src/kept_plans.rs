@@ -1,0 +1,141 @@
+//! The plans of recent statements. Planning a small statement takes longer than running its plan,
+//! and dashboards repeat their statements.
+//!
+//! A plan depends only on the text, the schemas of its tables, and the operations that the owner of
+//! the data supports. A plan that also depends on something else, such as the time, is not kept.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
+use crate::messages::TableSchema;
+use crate::plan::Plan;
+use crate::sessions::Capabilities;
+
+/// The operators that hold no state between two executions.
+const STATELESS: [&str; 16] = [
+    "AggregateExec",
+    "BoundedWindowAggExec",
+    "CoalescePartitionsExec",
+    "CooperativeExec",
+    "EmptyExec",
+    "FilterExec",
+    "GapFillExec",
+    "GlobalLimitExec",
+    "LocalLimitExec",
+    "PlaceholderRowExec",
+    "ProjectionExec",
+    "RowsCap",
+    "Scan",
+    "SortExec",
+    // A copy has a new filter of the rows that cannot be among the first.
+    "SortExec(TopK)",
+    "UnionExec",
+];
+
+/// The plans, with the most recently used one at the end.
+#[derive(Debug, Default)]
+pub(crate) struct KeptPlans(Mutex<VecDeque<KeptPlan>>);
+
+#[derive(Debug)]
+struct KeptPlan {
+    text: String,
+    knows: Capabilities,
+    /// The names of the tables in the text, including tables that do not exist.
+    names: Vec<String>,
+    tables: Vec<TableSchema>,
+    plan: Plan,
+}
+
+impl KeptPlans {
+    /// Returns the names of the tables in a statement, or `None` if no plan of the statement is
+    /// kept.
+    pub(crate) fn names(&self, text: &str) -> Option<Vec<String>> {
+        self.lock().iter().find(|kept| kept.text == text).map(|kept| kept.names.clone())
+    }
+
+    /// Returns a copy of a plan that no query has run.
+    ///
+    /// # Errors
+    /// Returns DataFusion's error if it cannot copy an operator.
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        knows: Capabilities,
+        tables: &[TableSchema],
+    ) -> Result<Option<Plan>> {
+        let mut plans = self.lock();
+        let is_same =
+            |kept: &KeptPlan| kept.text == text && kept.knows == knows && kept.tables == tables;
+        let Some(kept) = plans.iter().position(is_same).and_then(|at| plans.remove(at)) else {
+            return Ok(None);
+        };
+        let plan = kept.plan.copy();
+        plans.push_back(kept);
+        plan.map(Some)
+    }
+
+    /// Keeps a copy of a plan, unless the plan is too large. `names` are the names of the tables in
+    /// `text`.
+    ///
+    /// # Errors
+    /// Returns DataFusion's error if it cannot copy an operator.
+    pub(crate) fn keep(
+        &self,
+        text: String,
+        knows: Capabilities,
+        names: Vec<String>,
+        tables: Vec<TableSchema>,
+        plan: &Plan,
+    ) -> Result<()> {
+        let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
+        if text.len() > KEPT_TEXT_BYTES_MAX || columns > KEPT_COLUMNS_MAX {
+            return Ok(());
+        }
+        let kept = KeptPlan { text, knows, names, tables, plan: plan.copy()? };
+        let mut plans = self.lock();
+        if plans.len() >= KEPT_PLANS_MAX {
+            plans.pop_front();
+        }
+        plans.push_back(kept);
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<KeptPlan>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns whether every function of the statement returns the same value for the same arguments at
+/// any time.
+///
+/// # Errors
+/// Returns DataFusion's errors of the traversal.
+pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
+    let is_call = |expression: &Expr| match expression {
+        Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
+        _ => false,
+    };
+    let mut is_immutable = true;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            is_immutable &= !expression.exists(|inner| Ok(is_call(inner)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(is_immutable)
+}
+
+/// Returns whether a copy of the plan can run later and at the same time as another copy.
+pub(crate) fn is_stateless(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    STATELESS.contains(&plan.name()) && plan.children().into_iter().all(is_stateless)
+}

@@ -1,0 +1,82 @@
+//! Later executions of a statement use its plan.
+
+use tidemark_sql::Engine;
+use tidemark_sql::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
+use tidemark_sql::messages::QueryRequest;
+use tidemark_sql::output::Format;
+
+use crate::database::{Database, Layout, request, written};
+
+/// Runs a statement and returns its result as CSV.
+fn csv(database: &Database, engine: &Engine, text: &str) -> String {
+    let answered = database.run(engine, request(text, Vec::new()), Layout::PLAIN).unwrap();
+    String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap()
+}
+
+#[test]
+fn a_kept_plan_reads_new_rows() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m,t=a v=1 1\nm,t=b v=2 2");
+    let text = "SELECT t, sum(v) AS s FROM m WHERE v > 0 GROUP BY t ORDER BY s DESC LIMIT 1";
+    assert_eq!(csv(&database, &engine, text), "t,s\nb,2.0\n");
+    database.write("m,t=a v=4 3");
+    assert_eq!(csv(&database, &engine, text), "t,s\na,5.0\n");
+    assert_eq!(engine.kept_plans(), 1);
+}
+
+#[test]
+fn a_new_schema_needs_a_new_plan() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m v=1 1");
+    assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("time,v"));
+    database.write("m,t=a v=2 2");
+    assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("t,time,v"));
+    // Both plans are kept, because databases with different schemas may send the same text.
+    assert_eq!(engine.kept_plans(), 2);
+}
+
+#[test]
+fn now_is_the_time_of_each_execution() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m v=1 1");
+    let text = "SELECT now() AS n FROM m";
+    for now_ns in [1_000_000_000, 2_000_000_000] {
+        let request = QueryRequest { now_ns, ..request(text, Vec::new()) };
+        let answered = database.run(&engine, request, Layout::PLAIN).unwrap();
+        let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
+        assert_eq!(csv, format!("n\n1970-01-01T00:00:0{}\n", now_ns / 1_000_000_000));
+    }
+    assert_eq!(engine.kept_plans(), 0);
+}
+
+#[test]
+fn plans_with_state_are_not_kept() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m v=1 1\nm v=2 2");
+    for text in [
+        "SELECT a.v FROM m a JOIN m b ON a.v = b.v",
+        "SELECT a.v FROM m a, m b WHERE a.v < b.v",
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3) SELECT n FROM r",
+        "EXPLAIN SELECT v FROM m",
+        "SELECT table_name FROM information_schema.tables",
+        "SELECT random() FROM m",
+    ] {
+        csv(&database, &engine, text);
+        assert_eq!(engine.kept_plans(), 0, "{text}");
+    }
+}
+
+#[test]
+fn the_number_and_the_size_of_kept_plans_are_limited() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m v=1 1");
+    csv(&database, &engine, &format!("SELECT v FROM m -- {}", "x".repeat(KEPT_TEXT_BYTES_MAX)));
+    let fields: Vec<String> = (0..=KEPT_COLUMNS_MAX).map(|at| format!("f{at}=1")).collect();
+    database.write(&format!("wide {} 1", fields.join(",")));
+    csv(&database, &engine, "SELECT f1 FROM wide");
+    assert_eq!(engine.kept_plans(), 0);
+    for number in 0..=KEPT_PLANS_MAX {
+        csv(&database, &engine, &format!("SELECT v + {number} FROM m"));
+    }
+    assert_eq!(engine.kept_plans(), KEPT_PLANS_MAX);
+}
