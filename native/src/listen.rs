@@ -242,7 +242,10 @@ fn greet(
         return;
     }
     println!("\nTidemark is running at {url}, and stores its data in {data}");
-    println!("Token: {}", token.unwrap_or("the value of ADMIN_TOKEN"));
+    match token {
+        Some(token) => println!("Console, with its token: {url}/#token={token}"),
+        None => println!("Console: {url}/ (the token is the value of ADMIN_TOKEN)"),
+    }
     if let Some(flight) = flight {
         println!("gRPC: {flight}");
     }

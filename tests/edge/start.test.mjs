@@ -134,6 +134,13 @@ test('the link of npm start opens the console with its token, and the console li
   await isSignedIn(open, 'plant');
   await page.reload();
   await isSignedIn(page, null);
+  // A foreign link replaces the token only after the user's consent.
+  const questions = [];
+  open.once('dialog', (dialog) => (questions.push(dialog.message()), dialog.dismiss()));
+  await open.goto(`${url}/#token=foreign&db=plant`);
+  await open.reload();
+  await isSignedIn(open, 'plant');
+  assert.deepEqual(questions, ['This link contains another token. Use it instead of the token of this tab?']);
   assert.ok(requests.every((address) => !address.includes('token')), requests.join('\n'));
   await page.getByRole('link', { name: 'Documentation' }).click();
   await page.getByRole('link', { name: 'Metrics and alerts' }).first().click();

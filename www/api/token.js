@@ -15,8 +15,9 @@ export function setToken(text) {
 }
 
 /**
- * Stores the token of a link such as `/#token=secret`, which `npm start` prints, and removes it
- * from the address.
+ * Stores the token of a link such as `/#token=secret`, which a starting server prints, and removes
+ * it from the address. A foreign link could make the user write into another database, so the
+ * user confirms the replacement of a token.
  */
 export function takeLinkedToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));
@@ -24,7 +25,9 @@ export function takeLinkedToken() {
   if (linked === null) return;
   parameters.delete('token');
   history.replaceState(null, '', parameters.size > 0 ? `#${parameters}` : location.pathname);
-  if (linked) setToken(linked);
+  if (!linked || linked === token()) return;
+  const question = 'This link contains another token. Use it instead of the token of this tab?';
+  if (!token() || confirm(question)) setToken(linked);
 }
 
 /** Returns whether a reload loses the token, because the browser has no session storage. */

@@ -37,13 +37,14 @@ async function answersAt(host, port, tls) {
 
 function greet({ url, folder, token, flight }) {
   if (!process.stdout.isTTY) return tell('started', { url, folder, ...(flight && { flight }) });
-  const shown = process.env.ADMIN_TOKEN ? 'that of ADMIN_TOKEN' : token;
+  const opened = process.env.ADMIN_TOKEN
+    ? `Console: ${url}/ (the token is the value of ADMIN_TOKEN)`
+    : `Console, with its token: ${url}/#token=${token}`;
   console.log(`
 Tidemark listens at ${url}, and stores its data in ${folder}
-Token: ${shown}${flight ? `\ngRPC: ${flight}` : ''}
+${opened}${flight ? `\ngRPC: ${flight}` : ''}
 
-Open the address in a browser for the console. The native program has a shell: run tidemark query in another
-terminal, in this folder.
+The native program has a shell: run tidemark query in another terminal, in this folder.
 
 Press Ctrl-C to stop. npx tidemark --help lists the commands. Each line below is a request.
 `);
