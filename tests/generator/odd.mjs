@@ -1,6 +1,7 @@
 // Random statements about cases that the general SELECT of `queries.mjs` omits: points of equal
 // time, names that are both tag and field, casts around subqueries, a measurement in two policies,
-// conditions that compare conditions, and tags compared by order. Except for tags compared by
+// conditions that compare conditions, tags compared by order, fields whose types differ among
+// measurements, and tag values with characters of regexes. Except for tags compared by
 // order, 1.x returns the same result each time.
 
 import { escape, START_NS } from './data.mjs';
@@ -10,6 +11,14 @@ export const ODD = 'odd';
 export const POLICY = 'other';
 const START_S = Number(START_NS / 1_000_000_000n);
 const VALUES = [0, 1, 1, 2, 2, 3, 4.5, -1];
+/** The types of the fields of `t0`, `t1` and `t2`. */
+const MIXED = [
+  { a: 'float', b: 'integer', c: 'string', d: 'boolean' },
+  { a: 'integer', b: 'float', c: 'string', d: 'float' },
+  { a: 'string', b: 'integer', c: 'boolean', d: 'integer' },
+];
+/** The tag values of `signs`. */
+const SIGNS = ['a.b', 'a/b', 'a|b', 'a*b', '(x)', '[x]', 'a+b', 'x^2', '$5', "it's", 'say "x"', 'é', 'ab x', 'A.B', 'a-b', '42', '{1}'];
 /** The tags of `twins` and of `both`. Some series lack a tag. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
 
@@ -30,12 +39,20 @@ export function oddLines(random) {
   });
   const few = Array.from({ length: 11 }, (_, n) => `few x=${value()},i=${random.int(0, 3)}i,s="${random.pick(['a', 'b'])}" ${seconds(n)}`);
   const pieces = (from, count) => Array.from({ length: count }, (_, n) => `shared,k=${random.pick(['a', 'b'])} v=${value()},n=${random.int(0, 9)}i ${seconds(from + 2 * n)}`);
-  return { autogen: [...twins, ...both, ...few, ...pieces(0, 20)], [POLICY]: pieces(1, 20) };
+  const typed = { float: () => random.int(-20, 90) / 4, integer: () => `${random.int(-3, 20)}i`, string: () => `"${random.pick(['up', 'down', '7'])}"`, boolean: () => random.chance(0.5) };
+  const mixed = MIXED.flatMap((types, number) =>
+    Array.from({ length: 14 }, (_, n) => {
+      const fields = Object.keys(types).filter((name) => name === 'b' || random.chance(0.7));
+      return `t${number},k=${random.pick(['x', 'y'])} ${fields.map((name) => `${name}=${typed[types[name]]()}`)} ${seconds(3 * n + number)}`;
+    }),
+  );
+  const signs = SIGNS.map((tag, n) => `signs,k=${escape(tag)}${random.chance(0.7) ? `,l=${escape(random.pick(SIGNS))}` : ''} v=${n},s="${tag.replace(/"/g, '\\"')}" ${seconds(n)}`);
+  return { autogen: [...twins, ...both, ...few, ...pieces(0, 20), ...mixed, ...signs], [POLICY]: pieces(1, 20) };
 }
 
 /** Generates a statement. `data` contains the measurements of `randomData`. */
 export function oddStatement(random, data) {
-  const kinds = { twins, both, few, casts, policies, compared, ordered };
+  const kinds = { twins, both, few, casts, policies, compared, ordered, mixed, signs };
   return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
 }
 
@@ -152,4 +169,68 @@ function ordered(random, { measurements, tagValues }) {
   };
   const more = random.pick(['', '', ` AND f > 3`, ` OR ${term()}`, ` AND ${term()}`]);
   return `SELECT ${random.pick(['f', 'count(f)', '*'])} FROM ${name} WHERE ${term()}${more}${random.pick(['', ' GROUP BY *'])}`;
+}
+
+const COLUMNS = ['a', 'b', 'c', 'd'];
+
+/** Reads fields whose types differ among measurements. */
+function mixed(random) {
+  const names = random.some(['t0', 't1', 't2'], random.int(2, 3)).map((name) => `${ODD}..${name}`);
+  const from = random.pick([names.join(', '), names.join(', '), `${ODD}.autogen./^t[0-9]$/`, `${ODD}..t${random.int(0, 2)}`]);
+  const field = () => random.pick(COLUMNS);
+  const cast = () => random.pick(['', '', '', '::float', '::integer', '::string', '::boolean', '::field']);
+  const number = () => random.pick([0, 3, 2.5, 7]);
+  const shown = random.pick([
+    () => random.some(COLUMNS, random.int(1, 3)).map((name) => `${name}${cast()}`).join(', '),
+    () => random.pick(['*', '*::field', '/[ab]/', '/[cd]/, k']),
+    () => `${random.pick(['count', 'first', 'last', 'max', 'min', 'mode', 'distinct', 'sum', 'mean', 'spread', 'median'])}(${field()}${random.pick(['', '', '::float', '::integer', '::field'])})`,
+    () => `${random.pick(['count', 'last', 'max', 'sum', 'mean'])}(*)`,
+    () => `${random.pick(['first', 'max', 'percentile'])}(b${random.pick(['', ''])}), ${field()}`.replace('percentile(b)', 'percentile(b, 50)'),
+    () => `${field()} ${random.pick(['+', '-', '*', '/', '%', '&'])} ${random.pick([field(), number(), number()])}`,
+    () => `${random.pick(['abs', 'floor', 'sqrt'])}(${field()}), ${field()}`,
+    () => `count(${field()}), max(b), sum(b)`,
+  ])();
+  const condition = () =>
+    random.pick([
+      // 1.x reads a field with two casts in one condition with one of them.
+      () => `${field()}${cast()} ${random.pick(['=', '!=', '<', '>=', '>'])} ${random.pick([number(), "'up'", 'true'])}`,
+      () => `${field()} ${random.pick(['=', '!=', '<', '>=', '>'])} ${field()}`,
+      () => `${field()} ${random.pick(['=~', '!~'])} ${random.pick(['/u/', '/7/', '/^$/'])}`,
+      () => `k ${random.pick(['=', '!='])} '${random.pick(['x', 'y'])}'`,
+    ])();
+  const where = random.pick(['', '', ` WHERE ${condition()}`, ` WHERE ${condition()} ${random.pick(['AND', 'OR'])} ${condition()}`]);
+  const isCall = /^\w+\([a-d*]/.test(shown) && !/^(?:abs|floor|sqrt)/.test(shown);
+  const bounds = `time >= ${START_S}s AND time < ${START_S + 45}s`;
+  const group = isCall && random.chance(0.3) ? ` GROUP BY time(15s) fill(${random.pick(['null', 'none', 'previous', '0', '2.5'])})` : random.pick(['', '', ' GROUP BY k', ' GROUP BY *', ' fill(4)']);
+  const limited = group.includes('time(') ? (where ? `${where} AND ${bounds}` : ` WHERE ${bounds}`) : where;
+  if (random.chance(0.2)) return `SELECT ${random.pick(['a', 'b, d', 'max(b)', 'count(c)', '*', 'last(a)'])} FROM (SELECT ${random.some(COLUMNS, random.int(2, 4)).join(', ')} FROM ${from}${where})`;
+  return `SELECT ${shown} FROM ${from}${limited}${group}`;
+}
+
+/** Selects tag values that contain characters of regexes. */
+function signs(random) {
+  const value = () => random.pick(SIGNS);
+  const quoted = (text) => text.replace(/[\\']/g, '\\$&');
+  const exact = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
+  const pattern = () =>
+    random.pick([
+      () => `/^${exact(value())}$/`,
+      () => `/${exact(value().slice(0, 2))}/`,
+      () => `/${random.pick(['^a.b$', '^a\\.b$', 'a\\/b', 'a\\|b|\\(x\\)', '^\\d+$', '\\D', '^\\w+$', '\\W', '\\s', '\\S\\s\\S', '[[:punct:]]', '[^[:alnum:]]', '(?i)^a\\.B$', '^\\pL$', '\\x2e', '\\.', '[.]', '[\\]\\[]', '^.{1,3}$', '^(?:a|x).*', '\\bb\\b', '\\$5', '^[$]', "'", '"', '\\t', '\\{1\\}', '^$', '.', '', '^[^a]', '\\^2', '\\Ax', 'b\\z'])}/`,
+    ])();
+  // 1.x looks for the fields of SHOW in each policy, and a policy without the measurement has none.
+  const isShow = random.chance(0.2);
+  const key = () => random.pick(['k', 'k', 'l', 'k::tag', '"k"', 'nope', ...(isShow ? [] : ['s'])]);
+  const one = () =>
+    random.pick([
+      () => `${key()} ${random.pick(['=~', '!~'])} ${pattern()}`,
+      () => `${key()} ${random.pick(['=', '!='])} '${quoted(value())}'`,
+      () => `${random.pick(['k', 'l'])} ${random.pick(['=', '!='])} ${random.pick(['l', 'k', ...(isShow ? [] : ['s'])])}`,
+      () => `v ${random.pick(['<', '>=', '='])} ${random.int(0, 16)}`,
+    ])();
+  const where = random.pick([one, () => `${one()} AND ${one()}`, () => `${one()} OR ${one()}`, () => `(${one()} OR ${one()}) AND ${one()}`, () => `${one()} OR (${one()} AND ${one()})`])();
+  if (isShow && random.chance(0.7)) return `SHOW ${random.pick(['SERIES', 'TAG KEYS', 'SERIES EXACT CARDINALITY'])} ON ${ODD} FROM signs WHERE ${where}`;
+  if (isShow) return `SHOW TAG VALUES ON ${ODD} FROM signs WITH KEY ${random.pick(['= k', '=~ /^[kl]$/', 'IN (k, l)'])} WHERE ${where}`;
+  const from = random.pick([`${ODD}..signs`, `${ODD}..signs`, `(SELECT v, s FROM ${ODD}..signs GROUP BY k, l)`]);
+  return `SELECT ${random.pick(['v', 'k, v', 'count(v)', 's', 'v, *::tag', 'max(v), k'])} FROM ${from} WHERE ${where}${random.pick(['', '', ' GROUP BY k', ' GROUP BY *'])}`;
 }

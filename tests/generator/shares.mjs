@@ -47,6 +47,8 @@ const CLAUSES = {
   'a measurement in two policies': /odd\.\w*\.shared/,
   'points of one time': /odd\.\.twins/,
   'few values': /odd\.\.few/,
+  'types that differ among measurements': /odd\.(?:\.|autogen\.\/\^)t/,
+  'characters of regexes': /\bsigns\b/,
   SHOW: /SHOW /,
   CARDINALITY: / CARDINALITY/,
 };
