@@ -32,7 +32,7 @@ export function limited(series, parts) {
 
 /**
  * Returns the columns of a statement as lists of calls that can be queried separately. A list has
- * two calls if an `operator` connects them. Returns undefined if the calls cannot be queried
+ * several calls if `operators` connect them. Returns undefined if the calls cannot be queried
  * separately.
  */
 export async function columnsOf(parts, trusted) {
@@ -41,18 +41,27 @@ export async function columnsOf(parts, trusted) {
     const { expression, text } = field;
     if (!/\w\(/.test(expression)) return undefined;
     const call = callOf(expression);
-    const operator = [...OPERATORS.keys()].find((sign) => split(expression, ` ${sign} `).length === 2);
+    const arithmetic = arithmeticOf(expression);
     if (call && /^[*/]/.test(call.first)) {
       const wild = await wildOf(parts, field, call, trusted);
       if (!wild) return undefined;
       found.push(...wild);
-    } else if (operator && split(expression, ` ${operator} `).every((one) => callOf(one))) {
-      found.push({ texts: split(expression, ` ${operator} `), operator });
+    } else if (arithmetic) {
+      found.push(arithmetic);
     } else {
       found.push({ texts: [text] });
     }
   }
   return found;
+}
+
+/** Returns the calls and the operators of `call + call * call`, or undefined for other expressions. */
+function arithmeticOf(expression) {
+  const marked = [...OPERATORS.keys()].reduce((text, sign) => split(text, ` ${sign} `).join(` ${sign}\n`), expression);
+  const terms = marked.split('\n');
+  const texts = terms.map((term, at) => (at < terms.length - 1 ? term.slice(0, -2) : term));
+  if (texts.length < 2 || !texts.every((text) => callOf(text))) return undefined;
+  return { texts, operators: terms.slice(0, -1).map((term) => term.at(-1)) };
 }
 
 /** Returns the names of the columns if every column defines its name. */
@@ -106,7 +115,7 @@ export function joined(answers, columns, parts, names, time) {
   }
   return inOrder(heads, parts).map(([, { series, rows }]) => {
     const values = inOrder(rows, parts, BigInt).map(([own, cells]) => [new JsonNumber(own), ...cells]);
-    fillMissing(values, parts.fill);
+    fillMissing(values, parts.fill, columns.flatMap(({ texts }) => texts));
     return new Map([...series, ['columns', names], ['values', values.map((row) => calculated(row, columns))]]);
   });
 }
@@ -138,13 +147,16 @@ function inOrder(map, parts, of = (key) => key) {
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
+/** Matches the calls whose result is an integer. */
+const OF_INTEGERS = /^(?:count\(|(?:sum|min|max|first|last|spread|mode|difference|percentile|cumulative_sum)\([ij]\b)/;
+
 /** Fills the cells of rows that a column lacks. */
-function fillMissing(values, fill) {
+function fillMissing(values, fill, texts) {
   const number = /^\((-?[\d.]+)\)$/.exec(fill ?? '')?.[1];
   values.forEach((row, place) => {
     row.forEach((cell, at) => {
       if (cell !== undefined) return;
-      if (number !== undefined) row[at] = new JsonNumber(number);
+      if (number !== undefined) row[at] = new JsonNumber(OF_INTEGERS.test(texts[at - 1]) ? String(Math.trunc(number)) : number);
       else row[at] = fill === '(previous)' && place > 0 ? values[place - 1][at] : null;
     });
   });
@@ -152,11 +164,19 @@ function fillMissing(values, fill) {
 
 /** Applies the operators between calls to one row. */
 function calculated([time, ...cells], columns) {
-  const row = columns.map(({ texts, operator }) => {
-    const [one, other] = cells.splice(0, texts.length);
-    if (!operator) return one;
-    if (one === null || other === null) return null;
-    return new JsonNumber(String(OPERATORS.get(operator)(Number(one.text), Number(other.text))));
+  const row = columns.map(({ texts, operators }) => {
+    const operands = cells.splice(0, texts.length);
+    if (!operators) return operands[0];
+    if (operands.includes(null)) return null;
+    const values = operands.map(({ text }) => Number(text));
+    const signs = [...operators];
+    for (const precedence of ['*/', '+-']) {
+      for (let at = 0; at < signs.length; ) {
+        if (!precedence.includes(signs[at])) at += 1;
+        else values.splice(at, 2, OPERATORS.get(...signs.splice(at, 1))(values[at], values[at + 1]));
+      }
+    }
+    return new JsonNumber(String(values[0]));
   });
   return [time, ...row];
 }

@@ -3,8 +3,9 @@
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
-import { and, callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from './statement.mjs';
-import { hasLimits } from './assemble.mjs';
+import { and, callOf, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf } from './statement.mjs';
+import { aloneOf, columnsOf, foundAlone, hasLimits } from './assemble.mjs';
+import { linesOfSeries, scratch } from './stored.mjs';
 
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 const number = (cell) => Number(cell.text);
@@ -95,7 +96,7 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   if (call.name !== 'percentile' || !windowOf(parts)) return false;
   const filled = { ...parts, fill: '(none)' };
   const known = await windowsAlone(filled, counted, env);
-  return known !== undefined && isRight(known, filled);
+  return isRight(known, filled);
 }
 
 /** Whether the series of two responses are equal except for their rows. */
@@ -104,20 +105,21 @@ function isLike(known, own) {
   return alike(heads(known), heads(own));
 }
 
-/** Returns the only series. Each of its windows is queried separately from the real server. */
+/** Returns the series. Each of their windows is queried separately from the real server. */
 async function windowsAlone(parts, counted, { real, parsed }) {
-  const [series, more] = seriesOf(counted);
-  if (!series || more) return undefined;
-  const frame = [...series.get('values')].sort(([one], [other]) => (BigInt(one.text) < BigInt(other.text) ? -1 : 1));
-  const found = [];
-  for (const [at, [time]] of frame.entries()) {
-    const upper = frame[at + 1] && `time < ${frame[at + 1][0].text}`;
-    const alone = { ...parts, WHERE: and(parts.WHERE, `time >= ${time.text}`, upper), 'ORDER BY': '' };
-    found.push(...seriesOf(parsed(await real(statement(alone)))));
+  const all = [];
+  for (const series of seriesOf(counted)) {
+    const frame = [...series.get('values')].sort(([one], [other]) => (BigInt(one.text) < BigInt(other.text) ? -1 : 1));
+    const found = [];
+    for (const [at, [time]] of frame.entries()) {
+      const upper = frame[at + 1] && `time < ${frame[at + 1][0].text}`;
+      const alone = { ...parts, WHERE: and(parts.WHERE, `time >= ${time.text}`, upper), 'ORDER BY': '' };
+      found.push(...foundAlone(parsed(await real(aloneOf(alone, series))), series));
+    }
+    const rows = found.flatMap((one) => one.get('values'));
+    if (rows.length > 0) all.push(new Map([...found[0], ['values', isBackwards(parts) ? rows.toReversed() : rows]]));
   }
-  if (found.length === 0) return undefined;
-  const rows = found.flatMap((one) => one.get('values'));
-  return [new Map([...found[0], ['values', isBackwards(parts) ? rows.toReversed() : rows]])];
+  return all;
 }
 
 /** Whether the call may return these series. `counted` contains the windows of each series. */
@@ -156,8 +158,8 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const groups = groupBy(points, (point) => start(point));
   const expected = frame.map(([time]) => [time, may(groups.get(time.text) ?? [])]);
   if (expected.every(([, may]) => may.length === 0)) return rows.length === 0;
-  const left = parts.fill === '(none)' ? expected.filter(([, may]) => may.length > 0) : expected;
-  const backwards = isBackwards(parts);
+  const hasValue = ([, may]) => may.length > 0;
+  const left = parts.fill === '(none)' ? expected.filter(hasValue) : shownWindows(expected, parts, hasValue);
   return (
     rows.length === left.length &&
     rows.every((row, at) => {
@@ -166,15 +168,21 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
       if (may.length > 0) return may.some(([, ...cells]) => isPoint([time, ...cells], row, rows[at - 1], parts.fill));
       const beside = row.slice(2).map(() => null);
       return (
-        isFilled(rows, at, parts.fill ?? '(null)', left, backwards) &&
+        isFilled(rows, at, parts.fill ?? '(null)', left) &&
         isPoint([time, row[1], ...beside], row, rows[at - 1], parts.fill)
       );
     })
   );
 }
 
+/** Returns the windows that are filled. Without a lower bound, they begin with the first value. */
+function shownWindows(windows, parts, hasValue) {
+  if (termsOf(parts).some((term) => /^time >|<=? time$/.test(term))) return windows;
+  return isBackwards(parts) ? windows.slice(0, windows.findLastIndex(hasValue) + 1) : windows.slice(windows.findIndex(hasValue));
+}
+
 /** Whether the cell of an empty window has the value that `fill` defines. */
-function isFilled(rows, at, fill, shown, backwards) {
+function isFilled(rows, at, fill, shown) {
   const cell = rows[at][1];
   const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
   const before = known.findLast((place) => place < at);
@@ -185,9 +193,11 @@ function isFilled(rows, at, fill, shown, backwards) {
     if (before === undefined || after === undefined) return cell === null;
     const [from, to] = [rows[before][1], rows[after][1]].map(number);
     const exact = from + ((to - from) * (at - before)) / (after - before);
-    return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact)) && !backwards;
+    return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact));
   }
-  return cell instanceof JsonNumber && alike(cell, new JsonNumber(fill.slice(1, -1)));
+  // A call of integers converts the number.
+  const filled = Number(fill.slice(1, -1));
+  return cell instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(cell));
 }
 
 /**
@@ -237,7 +247,7 @@ function isPoint(point, row, before, fill = '(null)') {
 /** Returns the start of a row's window as text, or undefined if the window is unknown. */
 function windowsOf(window, parts, frame) {
   const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
-  if (!UNITS[unit]) return undefined;
+  if (!UNITS[unit] || (offset && !UNITS[offsetUnit])) return undefined;
   const every = BigInt(many) * UNITS[unit];
   let phase = offset ? BigInt(`${sign}${offset}`) * UNITS[offsetUnit] : 0n;
   if (parts.tz) {
@@ -248,4 +258,62 @@ function windowsOf(window, parts, frame) {
     const at = BigInt(time.text) - phase;
     return String(BigInt(time.text) - (((at % every) + every) % every));
   };
+}
+
+/** A number of points that is above that of each series. */
+const ALL_POINTS = 100_000;
+
+/**
+ * Whether the real server joins several calls, of which some draw samples, to Tidemark's rows. The
+ * draws are Tidemark's. They, and the results of the other calls alone, are stored as points.
+ */
+export async function drawnTogether({ parts, theirs, ours, env, trusted, isOurs }) {
+  if (hasLimits(parts) || windowOf(parts) || !['(null)', '(none)', undefined].includes(parts.fill)) return false;
+  const columns = await columnsOf(parts, trusted);
+  const own = seriesOf(ours.document);
+  const names = seriesOf(theirs.document)[0]?.get('columns') ?? [];
+  if (!columns || columns.length < 2 || own.length === 0 || columns.some(({ texts }) => texts.length > 1)) return false;
+  const [lines, shown] = [[], []];
+  for (const [at, { texts }] of columns.entries()) {
+    const outer = callOf(fieldsOf({ SELECT: texts[0] })[0].expression);
+    const call = callOf(outer?.first ?? '') ?? outer;
+    if (!call || (call !== outer && call.name === 'sample')) return false;
+    const plain = `${call.name}(${[call.first, ...call.rest].join(', ')})`;
+    const series = call.name === 'sample' ? await drawn(call, at + 1, { parts, own, trusted }) : await aloneIn(parts, call, plain, trusted);
+    if (!series) return false;
+    lines.push(...linesOfSeries(series, `c${at}`));
+    const points = `sample(c${at}, ${ALL_POINTS})`;
+    const shape = call === outer ? points : `${outer.name}(${[points, ...outer.rest].join(', ')})`;
+    shown.push(`${shape} AS "${names[at + 1]}"`);
+  }
+  const database = scratch();
+  await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
+  await env.write(database, lines);
+  const answer = await env.real(statement({ ...parts, SELECT: shown.join(', '), FROM: `${database}.autogen./.*/`, WHERE: '' }));
+  await env.real(`DROP DATABASE ${database}`);
+  return isOurs(answer);
+}
+
+/**
+ * Returns the series of the call alone, or undefined if it is not known to be correct. Next to other
+ * calls, the row of a selector has the time of an aggregate.
+ */
+async function aloneIn(parts, call, text, trusted) {
+  const document = await trusted(statement({ ...parts, SELECT: text }));
+  const counted = await trusted(statement({ ...parts, SELECT: `count(${call.first})` }));
+  if (!document || !counted || errorOf(document) || errorOf(counted)) return undefined;
+  const time = seriesOf(counted)[0]?.get('values')[0][0];
+  if (!['first', 'last', 'min', 'max', 'percentile'].includes(call.name)) return seriesOf(document);
+  return seriesOf(document).map((series) => new Map([...series, ['values', series.get('values').map(([, cell]) => [time, cell])]]));
+}
+
+/** Returns the points that Tidemark has drawn for a column if `sample` permits them. */
+async function drawn(call, column, { parts, own, trusted }) {
+  const raw = await trusted(statement({ ...parts, SELECT: `${call.first} AS v0`, 'ORDER BY': '' }));
+  if (!raw || errorOf(raw)) return undefined;
+  const points = own
+    .map((series) => new Map([...series, ['values', series.get('values').map((row) => [row[0], row[column]]).filter(([, cell]) => cell !== null)]]))
+    .filter((series) => series.get('values').length > 0);
+  const none = new Map([['results', []]]);
+  return areChosen(points, raw, none, { call, round: undefined, parts, alone: false }) ? points : undefined;
 }

@@ -28,7 +28,8 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
     if (tied) sortTies(document);
     return document;
   };
-  const isDocument = (document) => document !== undefined && own.document !== null && alike(sorted(document), sorted(parsed(own.body)));
+  const isDocument = (document, tolerance) =>
+    document !== undefined && own.document !== null && alike(sorted(document), sorted(parsed(own.body)), tolerance);
   const series = (list) => new Map([['results', [new Map([['series', list]])]]]);
   const [result, more] = resultsOf(own.document);
   const isPlain = result && !more && !result.has('error') && !result.has('messages');

@@ -6,7 +6,7 @@ import { AGGREGATES, FUNCTIONS, MATH } from './functions.mjs';
 import { oddStatement } from './odd.mjs';
 
 const NAMES = Object.keys(FUNCTIONS);
-const NOT_NUMBERS = ['sqrt', 'stddev', 'ln', 'log', 'log2', 'log10', 'asin', 'acos', 'pow', 'tan', 'atan2', 'sample',
+const NOT_NUMBERS = ['sqrt', 'stddev', 'exp', 'ln', 'log', 'log2', 'log10', 'asin', 'acos', 'pow', 'tan', 'atan2', 'sample',
   'kaufmans_efficiency_ratio', 'kaufmans_adaptive_moving_average', 'chande_momentum_oscillator',
   'relative_strength_index', 'triple_exponential_derivative'];
 const ORDERED = ['TRANSFORMS', 'TECHNICAL'];
@@ -35,9 +35,9 @@ export class Queries {
     if (kind === 'odd') return oddStatement(random, this.data);
     const one = this.one();
     // Excludes statements whose stored rows would differ: samples differ between executions,
-    // filling a text with a number mixes types, an unlimited range is not possible, and 1.x omits
-    // series after one without a point at the percentile.
-    const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
+    // filling a text with a number mixes types, an unlimited range is not possible, 1.x omits
+    // series after one without a point at the percentile, and joins integral() in a wrong order.
+    const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|integral\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
     if (kind === 'into' && !one.tied && !odd.test(one.text)) {
       this.targets += 1;
       // The target measurement may combine several series into one.
@@ -57,7 +57,8 @@ export class Queries {
 
   /** Returns the number of statements to nest around a statement with this function. */
   depth(feature) {
-    // NaN inside a subquery is a value in 1.6.7 and null in later versions.
+    // NaN inside a subquery is a value in 1.6.7 and null in later versions. Infinity is an error only
+    // if the result contains it, and cannot be stored.
     if (NOT_NUMBERS.includes(feature)) return 0;
     return this.random.weighted([[73, 0], [18, 1], [6, 2], [3, 3]]);
   }
@@ -233,7 +234,9 @@ export class Queries {
         add(extra.name, extra.type);
       }
     } else {
-      for (let left = random.weighted([[60, 0], [25, 1], [15, 2]]); left > 0; left -= 1) {
+      // 1.x joins integral() differently each time.
+      const more = inner && feature === 'integral' ? 0 : random.weighted([[60, 0], [25, 1], [15, 2]]);
+      for (let left = more; left > 0; left -= 1) {
         const names = ['TECHNICAL', 'TRANSFORMS'].includes(family) ? [feature, 'difference'] : ['count', 'sum', 'mean', 'max', 'min', 'first', 'last', 'spread', 'median'];
         const [text] = this.call(scope, random.pick(names), windowed, inner);
         if (random.chance(0.3)) {

@@ -7,9 +7,9 @@ import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
 import {
   aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, seriesLimits, together, unlimited, withoutSeriesLimits,
 } from './assemble.mjs';
-import { chosen } from './chance.mjs';
+import { chosen, drawnTogether } from './chance.mjs';
 import { TAGS } from './data.mjs';
-import { and, clauses, callOf, calls, fieldsOf, isTime, split, statement, termsOf, windowOf } from './statement.mjs';
+import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
 import { untied } from './untied.mjs';
 
@@ -93,6 +93,23 @@ function among(ours, others) {
 /** Returns the series with renamed columns. */
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
+/**
+ * Whether Tidemark's error is the real server's error for one of the series that SLIMIT and SOFFSET
+ * select. An infinite value is such an error.
+ */
+async function isErrorOfSeries(parts, { trusted, env, ours }) {
+  const value = /json: unsupported value: [+-]Inf/.exec(ours.body)?.[0];
+  if (value === undefined || ours.body !== `{"error":"${value}"}\n`) return false;
+  const fields = union(parts.SELECT.match(/\b[fgijsb]\b/g) ?? []);
+  const found = await trusted(statement({ ...unlimited(parts), SELECT: fields.join(', '), 'GROUP BY': dimensionsOf(parts).filter((one) => !isWindow(one)).join(', '), fill: '' }));
+  if (!found) return false;
+  for (const series of limited(seriesOf(found), seriesLimits(parts))) {
+    const [, body] = await env.real(aloneOf(parts, series));
+    if (body.includes(value)) return true;
+  }
+  return false;
+}
+
 /** The rules. A rule has a description, a quick check whether it can apply, and the proof. */
 export const RULES = [
   {
@@ -151,10 +168,11 @@ export const RULES = [
   },
   {
     name: 'types of calls, which 1.x looks at where a series is found and not before',
-    holds: ({ ours, theirs }) => /iterator type/.test(ours.body) && !theirs.body.includes('"error"'),
-    async proof({ text, theirs, isOurs, env }) {
+    holds: (query) => (/iterator type/.test(query.ours.body) || (isFlat(query) && /"type error: /.test(query.ours.body))) && !query.theirs.body.includes('"error"'),
+    async proof({ text, parts, theirs, ours, isOurs, env }) {
       if (seriesOf(theirs.document).length > 0) return false;
-      return isOurs(await env.real(text.replace(OF_TAGS, 'time > 0')));
+      const all = /iterator type/.test(ours.body) ? text.replace(OF_TAGS, 'time > 0') : statement({ ...parts, WHERE: '' });
+      return isOurs(await env.real(all));
     },
   },
   {
@@ -190,7 +208,8 @@ export const RULES = [
   {
     name: 'limits: 1.x applies them to what top() and bottom() read, and counts series of the index in its order',
     holds: ({ parts }) => parts && hasLimits(parts),
-    async proof({ text, parts, isSeries, trusted, agreed }) {
+    async proof({ text, parts, ours, env, isSeries, trusted, agreed }) {
+      if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
       // LIMIT applies to each of several calls. Only SLIMIT and SOFFSET are then proved.
@@ -244,9 +263,12 @@ export const RULES = [
     name: 'several calls, which 1.x joins in a wrong order: each call by itself is as here',
     holds: (query) => isFlat(query) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|first|last|mode|percentile|sample|top|bottom'),
     async proof({ parts, theirs, isSeries, trusted }) {
+      // The draws of one execution are not those of another execution.
+      if (calls(parts.SELECT, 'sample') && !windowOf(parts)) return false;
       const columns = await columnsOf(parts, trusted);
       const texts = columns?.flatMap((column) => column.texts);
-      if (!texts || hasLimits(parts) || (texts.length === 1 && texts[0] === parts.SELECT)) return false;
+      // LIMIT applies to each of several calls.
+      if (!texts || hasSeriesLimits(parts) || (texts.length === 1 && texts[0] === parts.SELECT)) return false;
       const answers = [];
       for (const text of texts) {
         answers.push(await trusted(withSelect(parts, text)));
@@ -301,6 +323,11 @@ export const RULES = [
     name: 'which of several equal values or points 1.x takes, or draws: ours is one of them',
     holds: (query) => isFlat(query) && calls(query.text, 'first|last|mode|percentile|sample'),
     proof: chosen,
+  },
+  {
+    name: 'several calls of which some draw samples: over our stored draws 1.x gives our answer',
+    holds: (query) => isFlat(query) && calls(query.text, 'sample'),
+    proof: drawnTogether,
   },
   {
     name: 'points of one time, which 1.x reads in any order: there is one in which it gives our answer',

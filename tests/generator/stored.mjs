@@ -1,7 +1,8 @@
 // Avoids defects of 1.x in subqueries: stores the subquery's rows as points of a measurement, so
 // that 1.x can run the outer statement over that measurement.
 
-import { json, resultsOf, seriesOf } from './answers.mjs';
+import { groupBy, head, json, resultsOf, seriesOf } from './answers.mjs';
+import { TAGS } from './data.mjs';
 import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
 /** The calls that use the windows of the outer statement. */
@@ -22,7 +23,8 @@ function subqueries(from) {
  * are Tidemark's rows of the outermost subqueries, whose statements must be `trusted`.
  */
 export async function isOverStored({ text, ours, env, trusted, isOurs, isSame }, theirs) {
-  const keep = theirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted);
+  const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
+  const keep = theirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, isPlain);
   for (const read of theirs ? [false, true] : [false]) {
     const answer = await overStored(text, { env, keep, nested: theirs, read });
     if (answer && (isOurs(answer) || isSame(withEmptyTags(answer, text, ours.document, env)))) return true;
@@ -36,7 +38,12 @@ export async function isOverStored({ text, ours, env, trusted, isOurs, isSame },
  */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
-  const shown = fieldsOf(clauses(text)).map(({ expression }) => expression.replace(/::tag$/, ''));
+  const parts = clauses(text);
+  const shown = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
+  // Each row of a single subquery has its tags, and a row of an empty window has no value.
+  const [only, more] = subqueries(parts.FROM) ?? [];
+  const isWithTags = only && !more && ['(null)', '(none)', undefined].includes(parts.fill);
+  const inner = isWithTags ? dimensionsOf(clauses(only)).flatMap((one) => (one === '*' ? Object.keys(TAGS) : [one])) : [];
   for (const [place, series] of seriesOf(document).entries()) {
     const [known, own] = [seriesOf(ours)[place]?.get('tags') ?? new Map(), series.get('tags') ?? new Map()];
     const tags = new Map([...known].filter(([key, tag]) => own.has(key) || tag === '').map(([key]) => [key, own.get(key) ?? '']));
@@ -45,10 +52,11 @@ function withEmptyTags(answer, text, ours, { parsed }) {
     const rest = [...series].filter(([key]) => key !== 'name' && key !== 'tags');
     series.clear();
     for (const [key, value] of [...all, ...rest]) series.set(key, value);
-    const isEmpty = (at) => at > 0 && tags.get(shown[at - 1]) === '';
+    const hasPoint = (row) => !/\w\(/.test(parts.SELECT) || row[1] !== null;
+    const isEmpty = (at, row) => at > 0 && (tags.get(shown[at - 1]) === '' || (inner.includes(shown[at - 1]) && hasPoint(row)));
     for (const row of series.get('values')) {
       row.forEach((cell, at) => {
-        if (cell === null && shown.length === row.length - 1 && isEmpty(at)) row[at] = '';
+        if (cell === null && shown.length === row.length - 1 && isEmpty(at, row)) row[at] = '';
       });
     }
   }
@@ -74,13 +82,41 @@ async function overStored(text, how) {
     if (untimed.length === terms.length) return await ask(reads);
     if (windowOf(reads)) {
       const wider = await boundsOf(terms, made, how.env);
-      return await ask(wider ? { ...reads, WHERE: and(wider, ...untimed) } : reads);
+      if (!wider) return await ask(reads);
+      const asked = { ...reads, WHERE: and(wider, ...untimed) };
+      const answer = await ask(asked);
+      if (reads.fill === '(none)') return answer;
+      return asFilled(answer, await ask({ ...asked, fill: '(none)' }), lowest(terms), how.env);
     }
     const [status, body] = await ask({ ...reads, WHERE: and(...untimed) });
     return [status, body.replaceAll('[0,', `[${lowest(terms)},`)];
   } finally {
     for (const database of made) await how.env.real(`DROP DATABASE ${database}`);
   }
+}
+
+/**
+ * Removes the empty windows that only the wider range shows. 1.x begins with the window of the
+ * range's start, and each window with a value, also an earlier one, takes the place of the next
+ * window. `present` is the response with these windows only.
+ */
+function asFilled(answer, present, lower, { parsed }) {
+  const document = parsed(answer);
+  if (!document) return answer;
+  const known = new Map(seriesOf(parsed(present)).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
+  for (const series of seriesOf(document)) {
+    const rows = series.get('values');
+    const times = rows.map(([time]) => time.text);
+    let next = Math.max(0, times.findLastIndex((time) => BigInt(time) <= lower));
+    const shown = [];
+    for (const at of (known.get(head(series)) ?? []).map((time) => times.indexOf(time))) {
+      while (next < at) shown.push(rows[next++]);
+      shown.push(rows[at]);
+      next += 1;
+    }
+    series.set('values', [...shown, ...rows.slice(next)]);
+  }
+  return [answer[0], `${json(document)}\n`];
 }
 
 /**
@@ -161,7 +197,19 @@ async function around(own, context, how) {
   // A subquery has only the tags by which it is grouped.
   const tags = union(...stored.map((one) => one.tags));
   const known = dimensions.flatMap((one) => (one === '*' ? tags : [one]));
-  return { ...own, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
+  const columns = inner.flatMap((text) => fieldsOf(clauses(text)).map(({ expression, alias }) => alias ?? expression));
+  const isVisible = (name) => tags.includes(name) || tags.includes('*') || columns.some((column) => column === name || /[*/]/.test(column));
+  const hidden = below.tags.filter((tag) => !isVisible(tag));
+  const SELECT = hidden.length > 0 ? fieldsOf(own).map((field) => withoutHidden(field, hidden)).join(', ') : own.SELECT;
+  return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
+}
+
+/**
+ * Returns a field that has no value if it shows a tag by which a subquery groups only for its outer
+ * statement. Stored points have such a tag, but the subquery's rows lack it.
+ */
+function withoutHidden({ text, expression, alias }, hidden) {
+  return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
 }
 
 async function store(text, context, how) {
@@ -175,10 +223,15 @@ async function store(text, context, how) {
     if (!own) return undefined;
     own = await widened(own, context, how);
   }
+  const nested = !how.nested && context.window && !WINDOWED.test(own.SELECT) && subqueries(own.FROM);
+  if (nested) own = { ...own, FROM: nested.map((one) => `(${withWindow(one, context.window)})`).join(', ') };
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
   // Rows without a call stay separated by series, because two rows of one time would be the same
   // point.
-  const all = tags.includes('*') || !/\w\(/.test(own.SELECT) ? ['*'] : union(tags, context.tags);
+  const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
+  // The tags of the outer statement group subqueries at every depth, also through `GROUP BY *`.
+  const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
+  const all = isWhole ? ['*', ...passed] : union(tags, context.tags);
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   const write = {
     ...own,
@@ -187,6 +240,15 @@ async function store(text, context, how) {
     'ORDER BY': context.order,
   };
   return keep(write, tags, how);
+}
+
+/** Returns a subquery that has the windows of the outermost statement, as its calls inherit them. */
+function withWindow(text, window) {
+  const own = clauses(text);
+  if (windowOf(own)) return text;
+  if (WINDOWED.test(own.SELECT)) return statement({ ...own, 'GROUP BY': [...dimensionsOf(own), window].join(', '), fill: own.fill ?? '(none)' });
+  const inner = subqueries(own.FROM);
+  return inner ? statement({ ...own, FROM: inner.map((one) => `(${withWindow(one, window)})`).join(', ') }) : text;
 }
 
 /** Runs a statement with windows over stored rows, with bounds wide enough for all rows. */
@@ -218,24 +280,46 @@ async function keepTheirs(parts, { real }) {
 
 /**
  * Stores Tidemark's rows of a statement in the real server if they are known to be correct. Returns
- * the location.
+ * the location. With `every`, a row without values is a point with another field.
  */
-export async function keepOurs(parts, env, trusted) {
-  if (!(await trusted(statement(parts)))) return undefined;
+export async function keepOurs(parts, env, trusted, every = false) {
+  const known = await trusted(statement(parts));
+  if (!known) return undefined;
   const database = scratch();
   try {
     await env.own(`CREATE DATABASE ${database} WITH DURATION INF`);
     if (!isWritten(await env.own(into(database, parts)))) return undefined;
-    const lines = linesOf(
-      env.parsed(await env.own('SHOW FIELD KEYS', database)),
-      env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)),
-    );
+    const keys = env.parsed(await env.own('SHOW FIELD KEYS', database));
+    const lines = linesOf(keys, env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)));
     await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
-    await env.write(database, lines);
+    const more = linesOf(keys, repeated(known));
+    await env.write(database, every ? [...lines, ...more, ...emptyRows(known)] : [...lines, ...more]);
     return database;
   } finally {
     await env.own(`DROP DATABASE ${database}`);
   }
+}
+
+/**
+ * Returns the rows of each series that a later row of the same time would replace, such as values of
+ * `distinct`. Another tag separates them.
+ */
+function repeated(document) {
+  const series = seriesOf(document).flatMap((one) => {
+    const rows = one.get('values');
+    return [...groupBy(rows, ([time]) => time.text).values()].flatMap((same) =>
+      same.slice(0, -1).map((row, number) => new Map([...one, ['tags', new Map([...(one.get('tags') ?? []), ['row', String(number)]])], ['values', [row]]])),
+    );
+  });
+  return new Map([['results', [new Map([['series', series]])]]]);
+}
+
+/** Writes the rows without values as line protocol. */
+function emptyRows(document) {
+  return seriesOf(document).flatMap((series) => {
+    const empty = series.get('values').filter(([, ...cells]) => cells.every((cell) => cell === null));
+    return linesOfSeries([new Map([...series, ['values', empty.map(([time]) => [time, true])]])], 'empty');
+  });
 }
 
 /** Returns a database name that this run has not used. */
@@ -265,5 +349,16 @@ function linesOf(keys, rows) {
       const fields = cells.map(([column, cell]) => `${escape(column)}=${value(cell, types.get(`${name}\n${column}`))}`);
       return [`${escape(name)}${tags.join('')} ${fields.join(',')} ${row[0].text}`];
     });
+  });
+}
+
+/** Writes the values of series with one column as line protocol. Every number becomes a float. */
+export function linesOfSeries(all, field) {
+  const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
+  const value = (cell) => (typeof cell === 'string' ? `"${cell.replace(/["\\]/g, '\\$&')}"` : (cell.text ?? String(cell)));
+  return all.flatMap((series) => {
+    const tags = [...(series.get('tags') ?? [])].filter(([, tag]) => tag !== '').map(([key, tag]) => `,${escape(key)}=${escape(tag)}`);
+    const rows = series.get('values').filter(([, cell]) => cell !== null);
+    return rows.map(([time, cell]) => `${escape(series.get('name'))}${tags.join('')} ${field}=${value(cell)} ${time.text}`);
   });
 }
