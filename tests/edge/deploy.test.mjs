@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
+import { locationsIn } from '../../packages/tidemark/lib/deploy.mjs';
 import { planSettings } from '../../packages/tidemark/lib/deploy_configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
@@ -268,6 +269,20 @@ test('a deployment has a location and a fixed jurisdiction', async (t) => {
   assert.equal(code, 1, text);
   assert.match(text, /location is "mars": it has to be wnam or/);
   assert.equal((await must())('JURISDICTION'), 'eu', 'a later deployment without the key keeps it');
+});
+
+test('the program and the server know the same locations of each jurisdiction', () => {
+  const source = readFileSync(at('crates', 'engine', 'src', 'protocol', 'catalog.rs'), 'utf8');
+  const [, body] = /pub fn is_inside\(.*?\{\n(.*?)\n\}/s.exec(source);
+  const names = (text) => [...text.matchAll(/"([\w-]+)"/g)].map(([, name]) => name);
+  const rows = [...body.matchAll(/Some\((.*?)\) => matches!\(location, (.*?)\)/g)];
+  const pairs = rows.flatMap(([, jurisdictions, locations]) => names(jurisdictions).map((name) => [name, names(locations)]));
+  assert.deepEqual(Object.fromEntries(pairs), locationsIn);
+  const { properties } = JSON.parse(readFileSync(at('packages', 'tidemark', 'deploy.schema.json'), 'utf8'));
+  const hints = readFileSync(at('src', 'api', 'location_hint.rs'), 'utf8');
+  const list = (name) => names(new RegExp(`pub const ${name}: .*? = &\\[(.*?)\\];`, 's').exec(hints)[1]);
+  assert.deepEqual([properties.location.enum, properties.jurisdiction.enum], [list('LOCATIONS'), list('JURISDICTIONS')]);
+  assert.deepEqual(Object.keys(locationsIn), list('JURISDICTIONS'));
 });
 
 test('the Catalog is an object of the jurisdiction, and its first call has the location', async () => {

@@ -98,7 +98,7 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
 }
 
 /** The location hints inside of each jurisdiction. */
-const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
+export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
 
 /** Throws if the location is outside of the jurisdiction, because the server refuses such settings. */
 function mustBeInside({ bindings }, vars) {
