@@ -312,7 +312,9 @@ impl ApiError {
                 Self::Invalid(text)
             }
             RecoveryRefusal::UnderWay => Self::Conflict(text),
-            RecoveryRefusal::TooManyShards(_) => Self::Limit(text),
+            RecoveryRefusal::TooManyShards(_) | RecoveryRefusal::TooManyCalls { .. } => {
+                Self::Limit(text)
+            }
             RecoveryRefusal::Unsupported(_) => Self::NotImplemented(text),
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct HistoryCheck {
     /// undone, in nanoseconds.
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
+    /// The number of replies so far.
+    answered: usize,
     pub(super) shards: u64,
 }
 
@@ -52,7 +54,13 @@ impl HistoryCheck {
         let look = |to, wanted| CheckedObject { to, time_ns, wanted };
         let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
         let left = std::iter::once(look(database, ExpectedHistory::Past)).chain(shards).collect();
-        Self { time_ns, undo_ns: now_ns - RECOVERY_AGO_NS_MIN, left, shards: count }
+        let undo_ns = now_ns - RECOVERY_AGO_NS_MIN;
+        Self { time_ns, undo_ns, left, answered: 0, shards: count }
+    }
+
+    /// Returns the number of calls that the check needs in total, as far as known.
+    pub(super) fn calls(&self) -> usize {
+        self.answered + self.left.len()
     }
 
     /// Returns the next requests, or an empty list if all objects passed the check.
@@ -72,6 +80,7 @@ impl HistoryCheck {
     ) -> Result<Option<RecoveryRefusal>, Unavailable> {
         for reply in replies {
             let Some(CheckedObject { to, wanted, .. }) = self.left.pop_front() else { break };
+            self.answered += 1;
             match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
                 (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
                 | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
@@ -163,5 +172,21 @@ mod tests {
     fn nothing_is_begun_that_a_shard_made_just_now_would_keep_from_being_undone() {
         assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
+    }
+
+    #[test]
+    fn every_object_counts_and_a_young_object_counts_three_times() {
+        let shards = ["a", "b"].map(|id| Address::Shard(ObjectId(id.to_owned())));
+        let database = Address::Database(ObjectId("d".to_owned()));
+        let mut check = HistoryCheck::new(database, shards.to_vec(), (5 * H_NS, 10 * H_NS));
+        assert_eq!(check.calls(), 3);
+        let replies = [
+            FromStorage::Looked { life: 1 },
+            FromStorage::Young(String::new()),
+            FromStorage::Looked { life: 1 },
+        ];
+        let replies = replies.map(|reply| Ok(envelope::encode(&reply)));
+        assert_eq!(check.on_replies(replies.into()).unwrap(), None);
+        assert_eq!(check.calls(), 5);
     }
 }

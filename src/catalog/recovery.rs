@@ -8,6 +8,7 @@ use super::history_check::HistoryCheck;
 use super::point_in_time_reset::PointInTimeReset;
 use super::recoveries::Recovery;
 use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
+use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, RECOVERY_AGO_NS_MAX, RECOVERY_AGO_NS_MIN, RECOVERY_SHARDS_MAX,
@@ -121,6 +122,12 @@ impl<S: Store> Catalog<S> {
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
+        // One more call has loaded the database.
+        let limits = platform.limits();
+        if looking.calls() + 1 > limits.calls_before_end() {
+            let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
+            return Err(refused(RecoveryRefusal::TooManyCalls { shards, limit }));
+        }
         let requests = looking.requests();
         if !requests.is_empty() {
             return Ok(Next::Calls(requests));

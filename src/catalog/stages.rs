@@ -69,7 +69,12 @@ impl<S: Store> Catalog<S> {
             (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
                 Err(lifecycle::translate(refusal).into())
             }
-            (_, FromDatabase::Unavailable(why)) => Err(why.into()),
+            (stage, FromDatabase::Unavailable(why)) => {
+                if (stage, &why) == (Some(EntryStage::Dropping), &Unavailable::Changing) {
+                    entries.keep_dropping(&self.store, work.entry)?;
+                }
+                Err(why.into())
+            }
             // The row has changed or is already ready: the task reads it again.
             (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
             (Some(_), _) => Err(Unavailable::Changing.into()),

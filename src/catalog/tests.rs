@@ -237,3 +237,25 @@ fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
     assert_eq!(told(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]), (0, vec![1, 1]));
     assert_eq!(catalog.notifications.next_due_ns(), None);
 }
+
+#[test]
+fn a_drop_that_the_database_continues_is_not_given_up() {
+    let mut catalog = Catalog::new(MemoryStore::new());
+    ask(&mut catalog, &ToCatalog::Create(create("d")));
+    let changing = FromDatabase::Unavailable(Unavailable::Changing);
+    let drop = envelope::encode(&ToCatalog::Drop { name: "d".to_owned() });
+    let event = catalog.begin(&FIXED, &drop);
+    drive(&mut catalog, event, |_| changing.clone());
+    let alarm = |catalog: &mut Catalog<MemoryStore>| {
+        let due_ns = catalog.next_alarm_ns().expect("an alarm");
+        catalog.alarm(&At(due_ns))
+    };
+    for _ in 0..2 * JOB_FAILURES_MAX {
+        let event = alarm(&mut catalog);
+        let (_, rounds) = drive(&mut catalog, event, |_| changing.clone());
+        assert_eq!(rounds, [1]);
+    }
+    let event = alarm(&mut catalog);
+    drive(&mut catalog, event, |_| FromDatabase::Done);
+    assert_eq!(catalog.next_alarm_ns(), None);
+}

@@ -109,8 +109,13 @@ impl<S: Store> Database<S> {
         // A split or the wipe of a database may have driven another job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        // The steps of a split before its copying begin again in each event. A split that copies
+        // nothing is given up after some events.
+        let is_stuck = |job: &Job| matches!(job.kind, JobKind::Split(_)) && work.split.pages == 0;
         let jobs = jobs.filter_map(|(key, job)| {
-            keys.get(key).map(|answered| (*key, job.continued(*answered, now_ns)))
+            let continued = job.continued(*keys.get(key)?, now_ns);
+            let failures = if is_stuck(job) { job.failures } else { 0 };
+            Some((*key, Job { failures, ..continued }))
         });
         let jobs = jobs.collect();
         self.apply(RowsChange { jobs, ..RowsChange::default() })?;

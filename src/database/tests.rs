@@ -7,7 +7,7 @@ use super::Database;
 use super::job::JobKind;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
-use crate::model::limits::{CALLS_RESERVED, JOB_FAILURES_MAX, WIPE_DELAY_NS};
+use crate::model::limits::{CALLS_RESERVED, JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS};
 use crate::model::quota::Rates;
 use crate::protocol::call::{Address, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
@@ -62,27 +62,43 @@ struct Story {
 impl Story {
     /// Opens a database with three policies.
     fn begin() -> Self {
+        Self::with(SHARDS, 0)
+    }
+
+    fn with(shards: u32, split_bytes: u64) -> Self {
         let store = MemoryStore::new();
         let database = Database::new(store.clone(), ObjectId("database".to_owned()));
+        let database = database.splitting_at(split_bytes);
         let platform = Counting::default();
         let mut story = Self { platform, store, database, told: Vec::new() };
         let create = CreateDatabase {
             name: "d".to_owned(),
             policy: None,
-            shards: SHARDS,
+            shards,
             location: None,
             jurisdiction: None,
             creator: 0,
         };
-        assert_eq!(story.ask(&ToDatabase::Initialise(create)), FromDatabase::Done);
+        story.complete(&ToDatabase::Initialise(create));
         for policy in 1..POLICIES {
             let name = Some(format!("p{policy}"));
             let spec = PolicySpec { name, ..PolicySpec::default() };
             let create = ToDatabase::CreatePolicy { spec, make_default: false };
-            assert_eq!(story.ask(&create), FromDatabase::Done);
+            story.complete(&create);
         }
         story.told.clear();
         story
+    }
+
+    /// Repeats a request until it is complete.
+    fn complete(&mut self, message: &ToDatabase) {
+        for _ in 0..20 {
+            match self.ask(message) {
+                FromDatabase::Done => return,
+                reply => assert_eq!(reply, CHANGING),
+            }
+        }
+        panic!("{message:?} does not end");
     }
 
     /// Answers an event's calls until its end. Returns its reply.
@@ -200,4 +216,19 @@ fn a_dropped_database_is_wiped_with_the_shards_that_wait_for_it() {
     assert!(story.told.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
     assert_eq!(story.told_all(), POLICIES * SHARDS as usize);
     assert!(story.database.rows.is_none());
+}
+
+#[test]
+fn a_split_of_more_shards_than_calls_is_given_up() {
+    let mut story = Story::with(SHARDS_PER_GROUP_MAX, 1);
+    let rows = story.database.rows.as_ref().unwrap();
+    let policy = &rows.policies.rows[0].policy;
+    let grown = ToDatabase::Grown { policy: policy.id, group: policy.groups[0].id, bytes: 10 };
+    story.ask(&grown);
+    assert!(story.jobs().iter().any(|kind| matches!(kind, JobKind::Split(_))));
+    for _ in 0..JOB_FAILURES_MAX + 2 {
+        story.pass(WIPE_DELAY_NS);
+        story.alarms();
+    }
+    assert_eq!(story.jobs(), Vec::<&JobKind>::new());
 }

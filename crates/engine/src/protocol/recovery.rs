@@ -251,6 +251,17 @@ pub enum RecoveryRefusal {
          two minutes earlier or later, or retry in two minutes"
     )]
     BeingMade,
+    /// The check of all objects needs more calls than one request may make.
+    #[error(
+        "the database has {shards} shards, and checking their history needs more than {limit} \
+         calls (CALLS_PER_REQUEST_MAX): restore a backup instead, or use the paid plan"
+    )]
+    TooManyCalls {
+        /// The number of shards.
+        shards: u64,
+        /// `CALLS_PER_REQUEST_MAX`
+        limit: u64,
+    },
 }
 
 #[cfg(test)]
