@@ -318,3 +318,28 @@ fn deletes_over_more_shards_than_calls_are_complete_and_within_the_calls() {
         }
     }
 }
+
+#[test]
+fn statistics_of_more_objects_than_calls_name_the_databases_that_they_skip() {
+    let mut product = large(&[("CALLS_PER_REQUEST_MAX", "200")]);
+    for statement in ["SHOW STATS", "SHOW DIAGNOSTICS"] {
+        let target = format!("/query?q={}", statement.replace(' ', "+"));
+        let (calls, response) = calls(&mut product, |p| p.ask_alone("GET", &target, ""));
+        assert_eq!(response.status, 200, "{}", body(&response));
+        assert!(calls.internal <= 200, "{statement}: {} calls", calls.internal);
+        let answer: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+        let series = answer["results"][0]["series"].as_array().unwrap();
+        let skipped = series.iter().find(|series| series["name"] == "skipped").unwrap();
+        let rows = skipped["values"].as_array().unwrap();
+        // The first database alone has more objects than the request may call.
+        let names: Vec<&str> = rows.iter().map(|row| row[0].as_str().unwrap()).collect();
+        assert_eq!(names.len(), OTHERS + 1, "{names:?}");
+        let of_d = rows.iter().find(|row| row[0] == "d").unwrap()[1].as_str().unwrap();
+        assert!(of_d.parse::<u64>().is_ok_and(|n| n > 0), "{of_d}");
+        assert!(rows.iter().any(|row| row[1] == "all"), "{rows:?}");
+    }
+    // A database that is named is complete.
+    let target = "/query?q=SHOW+STATS+ON+other1";
+    let response = product.ask_alone("GET", target, "");
+    assert!(!body(&response).contains("skipped") && body(&response).contains("\"shard\""));
+}

@@ -2,6 +2,8 @@
 //! the database that ON names, then the counters of the objects, in 1.x's shapes.
 //!
 //! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
+//! SHOW STATS and SHOW DIAGNOSTICS end before the platform's limit of calls. They then name the
+//! databases whose objects they have not called.
 
 mod quotas;
 mod render;
@@ -29,6 +31,17 @@ struct Diagnostics {
     troubles: Vec<Problem>,
     /// The Catalog's release; empty if no request to the Catalog was made.
     catalog_release: String,
+    /// The databases with objects that were not called.
+    skipped: Vec<Skipped>,
+}
+
+/// A database with objects that were not called, because the request has reached its limit of
+/// calls.
+#[derive(Debug)]
+struct Skipped {
+    database: String,
+    /// The number of objects that were not called; `None` for all objects of the database.
+    objects: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -63,6 +76,9 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
+/// The calls that load a database: to the Catalog and to the Database.
+const CALLS_PER_LOAD: usize = 2;
+
 /// Carries out one of the statements.
 pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
     let named = match &statement {
@@ -75,11 +91,16 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
             found: Vec::new(),
             troubles: Vec::new(),
             catalog_release: String::new(),
+            skipped: Vec::new(),
         };
         match named {
             Some(name) => all.load(&io, name).await?,
             None => {
                 for name in all.list(&io).await? {
+                    if all.may_skip() && all.room(&io)? < all.objects() + CALLS_PER_LOAD {
+                        all.skipped.push(Skipped { database: name, objects: None });
+                        continue;
+                    }
                     match all.load(&io, name.clone()).await {
                         // The database was dropped after the list was read.
                         Ok(()) | Err(Error::DatabaseNotFound(_)) => {}
@@ -135,13 +156,42 @@ impl Diagnostics {
                     .map(move |shard| QueriedObject { database, shard })
             })
             .collect();
-        for asked in asked.chunks(CALLS_PER_ROUND_MAX) {
-            let requests = asked.iter().filter_map(|asked| self.request(*asked)).collect();
-            for (asked, reply) in asked.iter().zip(io.calls(requests).await) {
+        let mut asked = &asked[..];
+        while !asked.is_empty() {
+            let round = asked.len().min(CALLS_PER_ROUND_MAX).min(self.room(io)?);
+            let Some((now, later)) = asked.split_at_checked(round).filter(|_| round > 0) else {
+                break;
+            };
+            let requests = now.iter().filter_map(|asked| self.request(*asked)).collect();
+            for (asked, reply) in now.iter().zip(io.calls(requests).await) {
                 self.on_reply(*asked, reply);
+            }
+            asked = later;
+        }
+        for (database, found) in self.found.iter().enumerate() {
+            let objects = asked.iter().filter(|asked| asked.database == database).count();
+            if objects > 0 {
+                let database = found.name.clone();
+                self.skipped.push(Skipped { database, objects: Some(objects) });
             }
         }
         Ok(())
+    }
+
+    /// Whether the statement may leave out objects and name them.
+    fn may_skip(&self) -> bool {
+        matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
+    }
+
+    /// Returns the calls that the request may still make.
+    fn room(&self, io: &Io) -> Result<usize, Error> {
+        let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
+        Ok(limits.calls_before_end().saturating_sub(calls))
+    }
+
+    /// Returns the number of objects of the loaded databases.
+    fn objects(&self) -> usize {
+        self.found.iter().map(|found| found.shards.len() + 1).sum()
     }
 
     fn request(&self, asked: QueriedObject) -> Option<Request> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, quotas, shards};
+use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, Skipped, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -66,11 +66,20 @@ impl Diagnostics {
         match &self.statement {
             Statement::ShowShards => found.iter().map(shards_of).collect(),
             Statement::ShowShardGroups => Vec::from([groups_of(found)]),
-            Statement::ShowStats { module, .. } => wanted(stats(found), module.as_deref()),
+            Statement::ShowStats { module, .. } => {
+                let mut all = stats(found, now_ns);
+                if !self.skipped.is_empty() {
+                    all.push(skipped(&self.skipped));
+                }
+                wanted(all, module.as_deref())
+            }
             Statement::ShowDiagnostics { module } => {
                 let mut all = diagnostics(found, &self.troubles, now_ns);
                 all.insert(all.len() - 1, self.other_releases());
                 wanted(all, module.as_deref())
+                if !self.skipped.is_empty() {
+                    all.push(skipped(&self.skipped));
+                }
             }
             _ => Vec::new(),
         }
@@ -101,6 +110,15 @@ impl Diagnostics {
 }
 
 /// Filters the series by `FOR 'module'`. An unknown module lists no series.
+/// Returns the databases with objects that were not called.
+fn skipped(skipped: &[Skipped]) -> SeriesChunk {
+    let rows = skipped.iter().map(|skipped| {
+        let objects = skipped.objects.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        vec![skipped.database.as_str().into(), objects.into()]
+    });
+    series("skipped", &[], &["database", "objects"], rows.collect())
+}
+
 fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
     chunks
