@@ -33,6 +33,9 @@ pub struct Runner<H> {
     queries: QueryMemory,
     /// The run in progress; at most one.
     running: Option<Running>,
+    /// Whether the last alarm ran a continuous query. The next alarm then prefers backups and jobs,
+    /// which would otherwise wait while a query catches up.
+    has_run_query: bool,
 }
 
 enum Running {
@@ -118,7 +121,8 @@ impl QueryRun {
 impl<H: Scheduled + BackedUp> Runner<H> {
     /// Wraps `host`, which is the object `object`. The memory of its queries counts in `queries`.
     pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
-        Self { host, object, cache: Cache::default(), queries, running: None }
+        let (running, has_run_query) = (None, false);
+        Self { host, object, cache: Cache::default(), queries, running, has_run_query }
     }
 
     fn start(&mut self, platform: &dyn Platform, due: DueRun) -> Step<Vec<u8>> {
@@ -221,7 +225,16 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
         if let Some(due) = self.host.due_run(platform, is_busy) {
             return (RUN, self.start(platform, due));
         }
+        if std::mem::take(&mut self.has_run_query) && !is_busy {
+            if let Some(due) = self.host.due_pass(platform, false) {
+                return (RUN, self.start_pass(platform, due));
+            }
+            if self.host.has_due_job(now_ns) {
+                return self.host.alarm(platform);
+            }
+        }
         match self.host.due_pass(platform, is_busy) {
+            self.has_run_query = true;
             Some(due) => (RUN, self.start_pass(platform, due)),
             None => self.host.alarm(platform),
         }
@@ -236,5 +249,102 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
             self.running = None;
         }
         self.host.abandon(ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::call::{ObjectKind, PlacementError};
+
+    struct Fixed;
+
+    impl Platform for Fixed {
+        fn now_ns(&self) -> i64 {
+            0
+        }
+
+        fn random_u64(&self) -> u64 {
+            0
+        }
+
+        fn new_object_id(
+            &self,
+            _: ObjectKind,
+            _: Option<&str>,
+        ) -> Result<ObjectId, PlacementError> {
+            Ok(ObjectId(String::new()))
+        }
+    }
+
+    /// A host whose continuous query is always due. It notes its alarms and runs.
+    #[derive(Default)]
+    struct Behind {
+        jobs: usize,
+        events: Vec<&'static str>,
+    }
+
+    impl Host for Behind {
+        fn begin(&mut self, _: &dyn Platform, _: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+            (Ticket(1), Step::Done(Vec::new()))
+        }
+
+        fn resume(&mut self, _: &dyn Platform, _: Ticket, _: Reply) -> Step<Vec<u8>> {
+            Step::Done(Vec::new())
+        }
+
+        fn alarm(&mut self, _: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+            self.jobs -= 1;
+            self.events.push("job");
+            (Ticket(1), Step::Done(Vec::new()))
+        }
+
+        fn next_alarm_ns(&self) -> Option<i64> {
+            Some(0)
+        }
+
+        fn abandon(&mut self, _: Ticket) {}
+    }
+
+    impl Scheduled for Behind {
+        fn begin_event(&mut self, _: i64) {}
+
+        fn has_due_job(&self, _: i64) -> bool {
+            self.jobs > 0
+        }
+
+        fn due_run(&mut self, _: &dyn Platform, _: bool) -> Option<DueRun> {
+            let query = ContinuousQuery {
+                name: "c".to_owned(),
+                text: "not a statement".to_owned(),
+                every_ns: 1,
+                last_run_ns: None,
+                windows_max: None,
+            };
+            Some(DueRun { database: "d".to_owned(), query })
+        }
+
+        fn ended(&mut self, _: &dyn Platform, _: &ContinuousQuery, _: RunEnd) {
+            self.events.push("run");
+        }
+    }
+
+    impl BackedUp for Behind {
+        fn due_pass(&mut self, _: &dyn Platform, _: bool) -> Option<DuePass> {
+            None
+        }
+
+        fn passed(&mut self, _: &dyn Platform, _: Result<PassDone, String>) {}
+    }
+
+    #[test]
+    fn jobs_do_not_wait_for_a_query_that_catches_up() {
+        let host = Behind { jobs: 2, events: Vec::new() };
+        let object = ObjectId("d".to_owned());
+        let mut runner = Runner::new(host, object, QueryMemory::default());
+        for _ in 0..6 {
+            runner.alarm(&Fixed);
+        }
+        assert_eq!(runner.host.events, ["run", "job", "run", "job", "run", "run"]);
     }
 }
