@@ -24,6 +24,7 @@ const labels = {
   database: ['database'],
   quota: ['database', 'limit', 'token', 'user'],
   shard: ['database', 'retention_policy', 'shard'],
+  usage: ['database', 'day'],
 };
 
 /** Returns the rows of the table in OPERATING.md with the actions, by alert. */

@@ -210,6 +210,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
 
 impl<H: Scheduled + BackedUp> Host for Runner<H> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+        self.host.begin_event(platform.now_ns());
         self.host.begin(platform, message)
     }
 
@@ -221,10 +222,9 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        let now_ns = platform.now_ns();
+        self.host.begin_event(now_ns);
         let is_busy = self.running.is_some();
-        if let Some(due) = self.host.due_run(platform, is_busy) {
-            return (RUN, self.start(platform, due));
-        }
         if std::mem::take(&mut self.has_run_query) && !is_busy {
             if let Some(due) = self.host.due_pass(platform, false) {
                 return (RUN, self.start_pass(platform, due));
@@ -233,8 +233,11 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
                 return self.host.alarm(platform);
             }
         }
-        match self.host.due_pass(platform, is_busy) {
+        if let Some(due) = self.host.due_run(platform, is_busy) {
             self.has_run_query = true;
+            return (RUN, self.start(platform, due));
+        }
+        match self.host.due_pass(platform, is_busy) {
             Some(due) => (RUN, self.start_pass(platform, due)),
             None => self.host.alarm(platform),
         }

@@ -72,6 +72,18 @@ impl<S: Store> Database<S> {
 }
 
 impl<S: Store> Scheduled for Database<S> {
+    fn begin_event(&mut self, now_ns: i64) {
+        self.event_ns = now_ns;
+        if let Some(rows) = &mut self.rows {
+            rows.bill.begin_event(self.store.row_counts(), now_ns);
+        }
+    }
+
+    fn has_due_job(&self, now_ns: i64) -> bool {
+        let mut jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
+        jobs.any(|job| !job.is_skipped() && job.due_ns <= now_ns)
+    }
+
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun> {
         let now_ns = platform.now_ns();
         let rows = self.open_rows().ok()?;

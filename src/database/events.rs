@@ -192,7 +192,7 @@ impl<S: Store> Database<S> {
 
     fn stats(&mut self) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
-        let bill = rows.bill;
+        let bill = rows.bill.clone();
         let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
         let troubles = aside.map(Job::problem).chain(continuous::problems(rows));
         let troubles = troubles.chain(backup_schedule::problem(rows)).collect();
@@ -208,6 +208,7 @@ impl<S: Store> Database<S> {
             troubles,
             last_backup_ns,
             release: release::current(),
+            usage: billed.usage,
         }))
     }
 

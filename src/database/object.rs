@@ -33,6 +33,8 @@ pub struct Database<S: Store> {
     pub(super) weighed: BTreeMap<u64, u64>,
     /// The access number, and the shards that have received it. A shard stores the number.
     pub(super) told: (u64, BTreeSet<ObjectId>),
+    /// The time at which the last request or alarm began, in nanoseconds.
+    pub(super) event_ns: i64,
 }
 
 /// The subject of an event.
@@ -105,6 +107,7 @@ impl<S: Store> Database<S> {
             split_bytes: 0,
             weighed: BTreeMap::new(),
             told: (0, BTreeSet::new()),
+            event_ns: 0,
         }
     }
 
@@ -124,7 +127,11 @@ impl<S: Store> Database<S> {
     /// Reads the rows, unless they are loaded.
     pub(super) fn load(&mut self) -> Result<(), StoreError> {
         if !self.loaded {
+            let before = self.store.row_counts();
             self.rows = DatabaseRows::load(&self.store)?;
+            if let Some(rows) = &mut self.rows {
+                rows.bill.begin_event(before, self.event_ns);
+            }
             self.loaded = true;
         }
         Ok(())

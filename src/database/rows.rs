@@ -15,8 +15,10 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
+use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::grants::Grantee;
 use crate::store::row;
+use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
 /// The first key of continuous queries in the `entry` table. Policies have lower keys.
@@ -88,7 +90,7 @@ pub struct DatabaseState {
 ///
 /// Every [`RowsChange`] and registration stores it. Reads since then, and writes of a continuous
 /// query's progress, are lost when the object is evicted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// The number of rows read.
     pub rows_read: u64,
@@ -98,37 +100,49 @@ pub struct Billed {
     /// it to find out whether this happened after the reset.
     #[serde(default)]
     pub registered_ns: i64,
+    /// The usage of the last days.
+    #[serde(default)]
+    pub usage: DailyUsage,
 }
 
 const BILLED_KEY: u64 = 1;
 
 /// The base of the bill.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Bill {
     /// The stored counts of earlier runs.
     saved: Billed,
     /// The store's counts at the start of this run.
     before: RowCounts,
+    /// The usage, including the events since the last change.
+    meter: UsageMeter,
 }
 
 impl Bill {
+    /// Counts a request or an alarm.
+    pub(super) fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
+        self.meter.begin_event(counts, now_ns);
+    }
+
     /// Returns the current bill.
-    pub fn now<S: Store>(self, store: &S) -> Billed {
-        let since = store.row_counts().since(self.before);
+    pub fn now<S: Store>(&self, store: &S) -> Billed {
+        let counts = store.row_counts();
+        let since = counts.since(self.before);
         Billed {
             rows_read: self.saved.rows_read + since.read,
             rows_written: self.saved.rows_written + since.written,
             registered_ns: self.saved.registered_ns,
+            usage: self.meter.usage(counts),
         }
     }
 
     /// Returns the time when a measurement or column last received an id, in nanoseconds.
-    pub fn registered_ns(self) -> i64 {
+    pub fn registered_ns(&self) -> i64 {
         self.saved.registered_ns
     }
 
     /// Stores the bill, as the last row of a change.
-    pub(super) fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
+    pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
         // The row of the bill is also counted.
         billed.rows_written += 1;
@@ -238,7 +252,8 @@ impl DatabaseRows {
             Some(head) => row::read(Table::State, BILLED_KEY, &head)?,
             None => Billed::default(),
         };
-        rows.bill = Bill { saved, before };
+        let meter = UsageMeter::continued(saved.usage.clone(), before);
+        rows.bill = Bill { saved, before, meter };
         rows.schedule = schedule_row::load(store)?;
         row::each_in(store, Table::Entry, 0..=FIRST_GRANT_KEY - 1, &mut |number, head| {
             if number == QUOTAS_KEY {
@@ -319,7 +334,7 @@ impl DatabaseRows {
         if !registration.changed.is_empty() {
             self.bill.saved.registered_ns = now_ns.max(self.bill.saved.registered_ns);
         }
-        let bill = self.bill;
+        let bill = &self.bill;
         let row = self.policies.rows.iter_mut().find(|row| row.number == number);
         let Some(row) = row else { return Ok(()) };
         if !registration.changed.is_empty() {

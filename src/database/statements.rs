@@ -163,7 +163,8 @@ impl<S: Store> Database<S> {
         create: CreateDatabase,
     ) -> Result<Option<u64>, Failure> {
         let Some(rows) = &self.rows else {
-            let (rows, change) = new_database(platform, &self.object, &create)?;
+            let (mut rows, change) = new_database(platform, &self.object, &create)?;
+            rows.bill.begin_event(self.store.row_counts(), self.event_ns);
             self.store.open()?;
             self.rows = Some(rows);
             self.apply(change)?;

@@ -7,11 +7,11 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { lastDates, ownCounters, platformDays, priceOf, priceOfDay, priceOfMonth } from '../../packages/tidemark/lib/costs.mjs';
+import { lastDates, ownCounters, ownDays, ownSeries, platformDays, priceOf, priceOfDay, priceOfMonth } from '../../packages/tidemark/lib/costs.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 
-const { prices } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
+const { prices, object_gb: objectGb } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
 /** Serves `answer(path, body, headers)` as JSON until the test ends. Resolves to its address. */
 async function standIn(t, answer) {
@@ -61,11 +61,19 @@ const shard = (database, values) => ({
   columns: ['diskBytes', 'rowsRead', 'rowsWritten', 'writePointsOk', 'writeReqOk'],
   values: [values],
 });
+const usage = (database, values) => ({
+  name: 'usage',
+  tags: { database },
+  columns: ['day', 'requests', 'rowsRead', 'rowsWritten', 'objectSecondsEstimate'],
+  values,
+});
 const series = [
   { name: 'database', tags: { database: 'plant' }, columns: ['diskBytes', 'rowsRead', 'rowsWritten'], values: [[20_480, 4, 2]] },
   { name: 'quota', tags: { database: 'plant' }, columns: ['allowed', 'used'], values: [[1, 1]] },
   shard('plant', [1_000_000_000, 10, 236, 1_000_000, 200]),
   shard('plant', [500_000_000, 1, 1, 5, 1]),
+  usage('plant', [['2026-11-25', 3, 1, 2, 1], ['2026-11-26', 8_640, 60, 17_280, 432]]),
+  usage('other', [['2026-11-26', 8_650, 10, 17_300, 433]]),
 ];
 
 test('the platform counts by namespace, and only the namespaces of the Worker are billed to it', async (t) => {
@@ -95,22 +103,29 @@ test('a token without the permission gets a readable error', async (t) => {
 
 test('the console has the same prices as the table', () => {
   const card = readFileSync(at('www', 'explorer', 'card.js'), 'utf8');
-  const [, shown] = /const prices = \{ (.*) \};/.exec(card);
+  const [, shown] = /const prices = \{\s*(.*?),\s*\};/s.exec(card);
   const price = (name) => priceOf(prices[name], 1);
   const expected = {
     writeRequest: price('worker_requests') + price('object_requests'),
     rowWritten: price('rows_written'),
     rowRead: price('rows_read'),
     byteMonth: price('storage_gb') / 1e9,
+    objectRequest: price('object_requests'),
+    objectSecond: price('object_gb_s') * objectGb,
   };
-  const found = Object.fromEntries(shown.split(', ').map((pair) => pair.split(': ')));
+  const found = Object.fromEntries(shown.split(/,\s*/).map((pair) => pair.split(': ')));
   assert.deepEqual(Object.keys(found), Object.keys(expected));
   for (const [name, dollars] of Object.entries(expected)) assert.ok(Math.abs(Number(found[name]) / dollars - 1) < 1e-9, name);
 });
 
 test('the deployment counts by database', async () => {
   const connection = { query: async () => ({ json: async () => ({ results: [{ series }] }) }) };
-  assert.deepEqual([...(await ownCounters(connection))], [
+  const own = await ownSeries(connection);
+  assert.deepEqual([...ownDays(own, objectGb)], [
+    ['2026-11-25', { worker_requests: 0, worker_cpu_ms: 0, object_requests: 3, object_gb_s: objectGb, rows_read: 1, rows_written: 2 }],
+    ['2026-11-26', { worker_requests: 0, worker_cpu_ms: 0, object_requests: 17_290, object_gb_s: 865 * objectGb, rows_read: 70, rows_written: 34_580 }],
+  ]);
+  assert.deepEqual([...ownCounters(own)], [
     ['plant', { points: 1_000_005, requests: 201, rowsRead: 15, rowsWritten: 239, bytes: 1_500_020_480 }],
   ]);
 });
@@ -132,6 +147,7 @@ test('the program prints both, and names missing numbers', async (t) => {
   const alone = await told([], {});
   assert.equal(alone.code, 0, alone.text);
   assert.match(alone.text, /^plant +1000005 +201 +15 +239 +\$0\.0002 +\$0\.30$/m);
+  assert.match(alone.text, /^2026-11-26 +17290 +111 +70 +34580 +\$0\.0386$/m);
   assert.match(alone.text, /^For the counters of Cloudflare set CLOUDFLARE_API_TOKEN/m);
   const both = await told(['--name', 'metrics', '--days', '2'], { CLOUDFLARE_API_TOKEN: 'an-analytics-token', CLOUDFLARE_ACCOUNT_ID: 'an-account' });
   assert.equal(both.code, 0, both.text);

@@ -132,3 +132,67 @@ fn an_agent_with_a_database_token_asks_its_shard_alone_once_it_is_met() {
     assert_eq!((bill.catalog, bill.databases, bill.shards), (1, 1, 360));
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
+
+/// Returns the rows of `SHOW STATS ON d FOR 'usage'` without the days.
+fn usage(product: &mut Product) -> Vec<[u64; 4]> {
+    let answer = product.query("d", "SHOW STATS ON d FOR 'usage'");
+    let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap().clone();
+    rows.iter().map(|row| [1, 2, 3, 4].map(|at| row[at].as_u64().unwrap())).collect()
+}
+
+/// Returns the counts of all objects of the database: requests, rows read and rows written.
+fn counted(product: &Product) -> [u64; 3] {
+    let is_own = |at: &Address| !matches!(at, Address::Catalog);
+    let requests = product.object_requests().iter().filter(|(at, _)| is_own(at));
+    let stores = product.stores();
+    let counts = stores.iter().filter(|(at, _)| is_own(at)).map(|(_, store)| store.row_counts());
+    let rows =
+        counts.fold([0, 0], |[read, written], count| [read + count.read, written + count.written]);
+    [requests.map(|(_, n)| n).sum(), rows[0], rows[1]]
+}
+
+#[test]
+fn a_deployment_reports_its_usage_by_day_without_further_rows() {
+    let mut product = product();
+    // The clock begins two hours before midnight.
+    product.wait_s(2 * 3_600);
+    product.write("d", "m,host=h v=1i 1700000000");
+    let before = counted(&product);
+    an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
+    let after = counted(&product);
+    let days = usage(&mut product);
+    let [requests, read, written] = [0, 1, 2].map(|at| after[at] - before[at]);
+    let [own_requests, own_read, own_written, seconds] = days[1];
+    // The day also has the first write, alarms, and the statement itself.
+    assert!((requests..requests + 10).contains(&own_requests), "{own_requests} of {requests}");
+    assert!((read..read + 20).contains(&own_read), "{own_read} of {read}");
+    assert_eq!((days.len(), own_written), (2, written + 1));
+    assert_eq!(seconds, (own_requests * 50).div_ceil(1_000));
+    // On the next day the first day is unchanged, also after an eviction.
+    product.rest();
+    let first = usage(&mut product)[1];
+    product.wait_s(86_400);
+    product.write("d", "m,host=h v=1i 1700000001");
+    product.sleep();
+    product.write("d", "m,host=h v=1i 1700000002");
+    let days = usage(&mut product);
+    assert_eq!((days.len(), days[1][2]), (3, first[2]), "{days:?}");
+    // The day has two writes and the alarms of the database and its shard.
+    assert!((2..20).contains(&days[2][0]) && (2..20).contains(&days[2][2]), "{days:?}");
+    let (status, metrics) = product.ask("GET", "/metrics", "db=d", &[], "");
+    assert_eq!(status, 200);
+    let of_day = |day| format!("tidemark_usage_rows_written{{database=\"d\",day=\"{day}\"}}");
+    assert!(metrics.contains(&format!("{} {}\n", of_day("today"), days[2][2])), "{metrics}");
+    assert!(metrics.contains(&format!("{} {}\n", of_day("yesterday"), first[2])), "{metrics}");
+    // Days without requests have rows, and old days have none.
+    product.wait_s(10 * 86_400);
+    let days = usage(&mut product);
+    assert_eq!((days.len(), days[0][2]), (8, 0), "{days:?}");
+}
+
+#[test]
+fn the_estimate_of_object_time_uses_the_time_of_the_table() {
+    let costs: serde_json::Value =
+        serde_json::from_str(&crate::repository::text("docs/costs.json")).unwrap();
+    assert_eq!(costs["assumed"]["active_ms"]["most"], 50);
+}

@@ -113,7 +113,7 @@ fn stats_of_one_database_ask_no_other() {
     let all = all["results"][0]["series"].as_array().unwrap().clone();
     let of_one: Vec<&Value> =
         all.iter().filter(|series| series["tags"]["database"] == "b b").collect();
-    assert_eq!((all.len(), of_one.len()), (6, 2), "the database's object and a shard");
+    assert_eq!((all.len(), of_one.len()), (9, 3), "the database's object, a shard, their usage");
     let shown = product.query("", "SHOW STATS ON \"b b\"");
     let shown = shown["results"][0]["series"].as_array().unwrap();
     assert_eq!(shown.len(), of_one.len());

@@ -11,7 +11,14 @@ import { onScreen } from './on_screen.js';
  * Cloudflare's prices in dollars, as in docs/costs.json. A write request costs one request to the
  * Worker and one request to an object for each shard.
  */
-const prices = { writeRequest: 0.45e-6, rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
+const prices = {
+  writeRequest: 0.45e-6,
+  rowWritten: 1e-6,
+  rowRead: 1e-9,
+  byteMonth: 0.2e-9,
+  objectRequest: 0.15e-6,
+  objectSecond: 1.6e-6,
+};
 
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
@@ -65,8 +72,13 @@ async function stats(db) {
     writeReqOk: 0,
   };
   const quotas = [];
+  const days = [];
   for (const { name, tags, columns, values } of series) {
     if (tags?.database !== db) continue;
+    if (name === 'usage') {
+      days.push(...values.map((row) => Object.fromEntries(columns.map((key, at) => [key, row[at]]))));
+      continue;
+    }
     const [row] = values;
     if (name === 'quota') quotas.push(...quotaLines(tags, values));
     for (const key of Object.keys(sums)) {
@@ -74,7 +86,26 @@ async function stats(db) {
       if (at >= 0) sums[key] += Number(row[at]);
     }
   }
-  return { ...sums, quotas };
+  return { ...sums, quotas, days };
+}
+
+/** Returns lines with the usage of today and yesterday. The object time is an estimate. */
+function dayLines(days) {
+  const { objectRequest, objectSecond, rowWritten, rowRead } = prices;
+  const names = ['Today (UTC)', 'Yesterday'];
+  return days.slice(-names.length).reverse().map((day, at) => {
+    const { requests, objectSecondsEstimate: seconds } = day;
+    const cost = requests * objectRequest + seconds * objectSecond + day.rowsWritten * rowWritten + day.rowsRead * rowRead;
+    const parts = [
+      `${whole(requests)} requests`,
+      `${whole(day.rowsWritten)} rows written`,
+      `${whole(day.rowsRead)} rows read`,
+      `about ${whole(seconds)} s of object time`,
+      dollars(cost),
+    ];
+    const title = `${day.day}: requests and alarms of the database's objects, at 50 ms of object time each`;
+    return line(names[at], parts.join(' · '), title);
+  });
 }
 
 /** Returns a source with all measurements of all policies of a database. */
@@ -181,6 +212,7 @@ function show(element, db, counted, found) {
           `${whole(counted.rowsRead)} · ${dollars(counted.rowsRead * rowRead)}`,
           'Storage rows, at $0.001 per million',
         ),
+        ...dayLines(counted.days),
         line(
           'Storage',
           `${dollars(counted.diskBytes * byteMonth)} a month`,

@@ -511,6 +511,8 @@ pub const CALLS_PER_REQUEST_MAX: usize = 10_000;
 /// The maximum value of the setting `CALLS_PER_REQUEST_MAX`: the platform's maximum of
 /// `limits.subrequests`.
 pub const CALLS_PER_REQUEST_CEILING: usize = 10_000_000;
+/// The number of days for which an object stores its usage: today and the week before.
+pub const USAGE_DAYS_MAX: usize = 8;
 /// The calls of a request that are reserved for its end: the calls after the response, and one
 /// repeated round.
 pub const CALLS_RESERVED: usize = 40;

@@ -3,7 +3,7 @@
 import { aboutCosts } from '../lib/built.mjs';
 import { Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
-import { billed, daysMax, lastDates, ownCounters, platformDays, priceOf, priceOfDay, priceOfMonth } from '../lib/costs.mjs';
+import { billed, daysMax, lastDates, ownCounters, ownDays, ownSeries, ownSkipped, platformDays, priceOf, priceOfDay, priceOfMonth } from '../lib/costs.mjs';
 import { printTable } from '../lib/table.mjs';
 
 const analytics = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
@@ -15,10 +15,13 @@ function wholeDays(text) {
   throw new Sentence(`"${text}" is not a number of days: set --days to a number from 1 to ${daysMax}.`);
 }
 
-/** Prints the deployment's counters by database. */
-async function printOwn(connection, { prices }) {
-  const databases = await ownCounters(connection);
-  const rows = [...databases].map(([name, { points, requests, rowsRead, rowsWritten, bytes }]) => [
+/** The usage that a deployment counts by itself, by its names in the price table. */
+const ownBilled = ['object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
+
+/** Prints the deployment's counters by database and by day. */
+async function printOwn(connection, { prices, object_gb: objectGb }) {
+  const series = await ownSeries(connection);
+  const rows = [...ownCounters(series)].map(([name, { points, requests, rowsRead, rowsWritten, bytes }]) => [
     name,
     points,
     requests,
@@ -29,6 +32,11 @@ async function printOwn(connection, { prices }) {
   ]);
   console.log('Counted by the deployment since each shard was made:\n');
   printTable(['database', 'points', 'write requests', 'rows read', 'rows written', 'rows', 'storage a month'], rows);
+  const days = [...ownDays(series, objectGb)].map(([date, day]) => [date, ...ownBilled.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);
+  console.log('\nCounted by the objects of the databases, a day (UTC). The object time is estimated with 50 ms for each request:\n');
+  printTable(['day', ...ownBilled.map((name) => name.replaceAll('_', ' ')), 'price'], days);
+  const skipped = ownSkipped(series);
+  if (skipped.length > 0) console.log(`\nWithout some objects of ${skipped.join(', ')}: the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
 }
 
 /** Prints the platform's counters of the last days. */
@@ -56,11 +64,11 @@ export default {
   summary: 'shows the usage of a deployment and its cost',
   usage: '[--name NAME] [--days N]',
   about: `
-The command prints the counters of the deployment's own objects for each database (SHOW STATS, which needs the
-admin token). With CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID in the environment, it also prints the counters
-that Cloudflare bills, for each of the last days: requests of the Worker and of objects, object time, rows read
-and written, and their price. The Cloudflare token needs the permission "Account Analytics: Read". The prices
-date from the day on which this version was made (docs/COSTS.md).
+The command prints the counters of the deployment's own objects for each database, and for each of the last days
+(SHOW STATS, which needs the admin token). With CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID in the environment,
+it also prints the counters that Cloudflare bills, for each of the last days: requests of the Worker and of objects,
+object time, rows read and written, and their price. The Cloudflare token needs the permission "Account Analytics:
+Read". The prices date from the day on which this version was made (docs/COSTS.md).
 
 ${connectionHelp}`,
   options: {

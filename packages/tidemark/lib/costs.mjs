@@ -101,14 +101,18 @@ export async function platformDays(from, dates) {
   return days;
 }
 
-/**
- * Returns the sums of the object counters, by database. Shards count since their creation,
- * databases since their last start.
- */
-export async function ownCounters(connection) {
+/** Returns the series of SHOW STATS. */
+export async function ownSeries(connection) {
   const { results } = await (await connection.query('SHOW STATS')).json();
   const [{ series = [], error }] = results;
   if (error) throw new Sentence(`SHOW STATS: ${error}`);
+  return series;
+}
+
+/**
+ * Returns the sums of the object counters since the objects were created, by database.
+ */
+export function ownCounters(series) {
   const databases = new Map();
   for (const { name, tags, columns, values } of series) {
     if (name !== 'shard' && name !== 'database') continue;
@@ -125,3 +129,29 @@ export async function ownCounters(connection) {
   }
   return databases;
 }
+
+/**
+ * Returns the usage of all databases by date, in ascending order, in the units of the price table. The object time is an
+ * estimate of the server.
+ *
+ * @param {{ name: string, columns: string[], values: any[][] }[]} series
+ * @param {number} objectGb the memory that the platform bills for an object
+ */
+export function ownDays(series, objectGb) {
+  const days = new Map();
+  for (const { columns, values } of series.filter(({ name }) => name === 'usage')) {
+    for (const row of values) {
+      const of = (column) => row[columns.indexOf(column)];
+      const day = days.get(of('day')) ?? empty();
+      days.set(of('day'), day);
+      day.object_requests += of('requests');
+      day.object_gb_s += of('objectSecondsEstimate') * objectGb;
+      day.rows_read += of('rowsRead');
+      day.rows_written += of('rowsWritten');
+    }
+  }
+  return new Map([...days].sort(([one], [other]) => one.localeCompare(other)));
+}
+
+/** Returns the databases with objects that SHOW STATS has not called. */
+export const ownSkipped = (series) => series.filter(({ name }) => name === 'skipped').flatMap(({ values }) => values.map(([database]) => database));

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, Skipped, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
-use crate::model::limits::SHARDS_PER_GROUP_MAX;
+use crate::model::limits::{SHARDS_PER_GROUP_MAX, USAGE_DAYS_MAX};
 use crate::model::shard_map::{Policy, ShardGroup};
-use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
+use crate::model::time::{D_NS, MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
+use crate::protocol::daily_usage::{DailyUsage, DayUsage};
 use crate::protocol::{envelope, release};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
@@ -76,10 +77,10 @@ impl Diagnostics {
             Statement::ShowDiagnostics { module } => {
                 let mut all = diagnostics(found, &self.troubles, now_ns);
                 all.insert(all.len() - 1, self.other_releases());
-                wanted(all, module.as_deref())
                 if !self.skipped.is_empty() {
                     all.push(skipped(&self.skipped));
                 }
+                wanted(all, module.as_deref())
             }
             _ => Vec::new(),
         }
@@ -109,7 +110,6 @@ impl Diagnostics {
     }
 }
 
-/// Filters the series by `FOR 'module'`. An unknown module lists no series.
 /// Returns the databases with objects that were not called.
 fn skipped(skipped: &[Skipped]) -> SeriesChunk {
     let rows = skipped.iter().map(|skipped| {
@@ -119,6 +119,7 @@ fn skipped(skipped: &[Skipped]) -> SeriesChunk {
     series("skipped", &[], &["database", "objects"], rows.collect())
 }
 
+/// Filters the series by `FOR 'module'`. An unknown module lists no series.
 fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
     chunks
@@ -185,10 +186,39 @@ fn rfc3339(time_ns: i64) -> String {
     time_literal::format_utc(seconds_ns.max(MIN_TIME_NS))
 }
 
-fn stats(found: &[DatabaseFigures]) -> Vec<SeriesChunk> {
+fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
     let databases = found.iter().filter_map(database_counters);
     let quotas = found.iter().flat_map(quotas::chunks);
-    databases.chain(quotas).chain(found.iter().flat_map(shard_counters)).collect()
+    let shards = found.iter().flat_map(shard_counters);
+    let usage = found.iter().map(|found| usage(found, now_ns));
+    databases.chain(quotas).chain(shards).chain(usage).collect()
+}
+
+/// The object time of a request in milliseconds, for estimates: `assumed.active_ms.most` of
+/// `docs/costs.json`.
+const REQUEST_MS_ESTIMATE: u64 = 50;
+
+/// Returns the usage of a database's objects by day, from the first known day to today.
+fn usage(found: &DatabaseFigures, now_ns: i64) -> SeriesChunk {
+    let today = now_ns.div_euclid(D_NS);
+    let of_shards = found.shards.iter().flatten().map(|stats| &stats.usage);
+    let of_objects = of_shards.chain(found.stats.as_ref().map(|stats| &stats.usage));
+    let mut sums = DailyUsage::default();
+    // The clocks of two objects may differ around midnight.
+    let known = of_objects.flat_map(|usage| &usage.days).filter(|known| known.day <= today);
+    known.for_each(|known| sums.add(*known));
+    let first = sums.days.first().map_or(today, |first| first.day);
+    let last_days = i64::try_from(USAGE_DAYS_MAX).unwrap_or(i64::MAX);
+    let rows = (first.max(today.saturating_sub(last_days - 1))..=today).map(|day| {
+        let none = DayUsage { day, ..DayUsage::default() };
+        let of_day = sums.days.iter().find(|known| known.day == day).unwrap_or(&none);
+        let time_s = of_day.requests.saturating_mul(REQUEST_MS_ESTIMATE).div_ceil(1_000);
+        let date: String = rfc3339(day.saturating_mul(D_NS)).chars().take(10).collect();
+        let numbers = [of_day.requests, of_day.rows_read, of_day.rows_written, time_s];
+        std::iter::once(date.into()).chain(numbers.map(Cell::from)).collect()
+    });
+    let columns = ["day", "requests", "rowsRead", "rowsWritten", "objectSecondsEstimate"];
+    series("usage", &[("database", found.name.clone())], &columns, rows.collect())
 }
 
 fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {

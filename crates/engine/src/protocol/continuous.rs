@@ -61,6 +61,12 @@ pub struct DueRun {
 
 /// A [`Host`] that has continuous queries.
 pub trait Scheduled: Host {
+    /// Counts a request or an alarm of the object. The caller calls it at the event's beginning.
+    fn begin_event(&mut self, now_ns: i64);
+
+    /// Whether the host's own alarm has a due job.
+    fn has_due_job(&self, now_ns: i64) -> bool;
+
     /// Returns the due query with the earliest due time. Returns `None` if no query is due, or the
     /// caller is `busy` with another run.
     ///

@@ -7,6 +7,7 @@ use super::backup_schedule::{BackupSchedule, ScheduleSettings};
 use super::call::PlacementError;
 use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
+use super::daily_usage::DailyUsage;
 use super::envelope::{Direction, Wire};
 use super::grants::{Grantee, GranteeKey, GrantsPush};
 use super::host::Unavailable;
@@ -325,6 +326,9 @@ pub struct ObjectStats {
     /// The object's software release ([`super::release`]).
     #[serde(default)]
     pub release: String,
+    /// The usage of the last days.
+    #[serde(default)]
+    pub usage: DailyUsage,
 }
 
 /// The reason why a set of columns was rejected. The Database registered no column of the set.

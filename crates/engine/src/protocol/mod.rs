@@ -5,6 +5,7 @@ pub mod backup_schedule;
 pub mod call;
 pub mod catalog;
 pub mod continuous;
+pub mod daily_usage;
 pub mod database;
 pub mod envelope;
 pub mod flights;

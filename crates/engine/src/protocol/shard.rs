@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::backup::{FromShardBackup, ShardBackup};
+use super::daily_usage::DailyUsage;
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
 use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
@@ -272,6 +273,9 @@ pub struct Stats {
     /// The object's software release ([`super::release`]).
     #[serde(default)]
     pub release: String,
+    /// The usage of the last days.
+    #[serde(default)]
+    pub usage: DailyUsage,
 }
 
 /// Monotonic counters, which every flush stores.

@@ -167,6 +167,7 @@ impl<S: Store> Host for ShardHost<S> {
             }
         };
         let now_ns = platform.now_ns();
+        self.shard.begin_event(now_ns);
         let turn = match page_of(&message) {
             Some(query) => self.turns.arrive(ticket, place(query), now_ns),
             None => {
@@ -204,6 +205,7 @@ impl<S: Store> Host for ShardHost<S> {
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        self.shard.begin_event(platform.now_ns());
         if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
             // The run continues without this alarm. The next alarm checks it again.
             working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));

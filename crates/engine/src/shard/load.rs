@@ -21,6 +21,7 @@ use super::tombstone::Tombstone;
 use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
 use crate::store::row;
+use crate::store::usage_meter::UsageMeter;
 use crate::store::{RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
 use tidemark_model::ids::MeasurementId;
@@ -57,6 +58,8 @@ impl Damage {
 /// the failed write may have succeeded.
 pub(super) struct Loaded {
     pub state: State,
+    /// The usage, including the events since the last save of the state.
+    pub meter: UsageMeter,
     pub manifest: Manifest,
     /// A number drawn when the object loads. It is the upper half of part ids and value numbers.
     pub salt: u32,
@@ -99,13 +102,17 @@ impl Loaded {
         store: &S,
         salt: u32,
         full_bytes: u64,
+        event_ns: i64,
     ) -> Result<Option<Self>, Refusal> {
         if !store.is_open()? {
             return Ok(None);
         }
         let counts_before = store.row_counts();
         let Some((state, manifest)) = State::read(store)? else { return Ok(None) };
+        let mut meter = UsageMeter::continued(state.usage.clone(), counts_before);
+        meter.begin_event(counts_before, event_ns);
         let mut loaded = Self {
+            meter,
             schema_version: state.schema_version,
             state,
             manifest,
@@ -144,6 +151,7 @@ impl Loaded {
                 counters.points += rows;
                 counters.frames += 1;
                 counters.rows_written += u64::from(frame.parts) + aux;
+                loaded.meter.add_earlier_request(u64::from(frame.parts) + aux);
             }
         }
         Ok(Some(loaded))

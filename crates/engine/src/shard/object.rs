@@ -37,6 +37,8 @@ pub struct Shard<S: Store> {
     killed: Vec<u64>,
     /// The usage in the current minute. Lost with the object.
     pub(super) usage: Usage,
+    /// The time at which the current event began, in nanoseconds.
+    pub(super) event_ns: i64,
 }
 
 /// The maximum length of `killed`.
@@ -51,8 +53,28 @@ impl<S: Store> Shard<S> {
         budget.register(Rc::downgrade(&holder));
         let (store, limits) = (Rc::new(store), Limits::default());
         let (loaded, running, killed, reads) = (None, None, Vec::new(), budget.new_reads());
-        let usage = Usage::default();
-        Self { store, budget, full_bytes, limits, loaded, cache, reads, running, killed, usage }
+        let (usage, event_ns) = (Usage::default(), 0);
+        Self {
+            store,
+            budget,
+            full_bytes,
+            limits,
+            loaded,
+            cache,
+            reads,
+            running,
+            killed,
+            usage,
+            event_ns,
+        }
+    }
+
+    /// Counts a request or an alarm. The host calls this method at its beginning.
+    pub(super) fn begin_event(&mut self, now_ns: i64) {
+        self.event_ns = now_ns;
+        if let Some(loaded) = &mut self.loaded {
+            loaded.meter.begin_event(self.store.row_counts(), now_ns);
+        }
     }
 
     /// Replaces the limits.
@@ -215,6 +237,7 @@ impl<S: Store> Shard<S> {
             used: Vec::new(),
             series,
             release: release::current(),
+            usage: loaded.meter.usage(self.store.row_counts()),
         })
     }
 
@@ -223,7 +246,8 @@ impl<S: Store> Shard<S> {
         if self.loaded.is_none() {
             self.cache.clear();
             self.running = None;
-            self.loaded = Loaded::read(&self.store, self.budget.draw_salt(), self.full_bytes)?;
+            let salt = self.budget.draw_salt();
+            self.loaded = Loaded::read(&self.store, salt, self.full_bytes, self.event_ns)?;
         }
         self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
     }
@@ -257,6 +281,7 @@ impl<S: Store> Shard<S> {
         let (store, counts) = (&*self.store, self.store.row_counts());
         let mut state = loaded.state.clone();
         state.counters = loaded.counters(store);
+        state.usage = loaded.meter.usage(counts);
         change(&mut state);
         let written = store.atomically(|| -> Result<(), StoreError> {
             aux(store, loaded)?;

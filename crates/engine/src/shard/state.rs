@@ -8,6 +8,7 @@ use super::fence::Fence;
 use super::manifest::Manifest;
 use super::request::{Counters, Refusal};
 use super::slot_writes::SlotWrites;
+use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::shard::ShardSettings;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
@@ -42,6 +43,9 @@ pub(super) struct State {
     /// backup.
     #[serde(default)]
     pub restored: u64,
+    /// The usage up to the last change of this row.
+    #[serde(default)]
+    pub usage: DailyUsage,
 }
 
 impl State {
@@ -55,6 +59,7 @@ impl State {
             counters: Counters::default(),
             slot_writes: SlotWrites::default(),
             restored: 0,
+            usage: DailyUsage::default(),
         }
     }
 

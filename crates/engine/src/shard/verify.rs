@@ -24,7 +24,7 @@ impl<S: Store> Shard<S> {
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
         self.load()?;
         let store = &*self.store;
-        let loaded = Loaded::read(store, 0, self.full_bytes)?;
+        let loaded = Loaded::read(store, 0, self.full_bytes, self.event_ns)?;
         let mut loaded = loaded.ok_or(Refusal::Stale)?;
         let mut page = VerifyPage::default();
         if resume.is_none() {

@@ -8,6 +8,7 @@
 
 pub mod memory;
 pub mod row;
+pub mod usage_meter;
 
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;

@@ -63,9 +63,9 @@ const METRICS: &[Metric] = &[
     metric("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
         "Measurements of all policies."),
     metric("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,
-        "Storage rows billed as read by the database's own object since it woke."),
+        "Storage rows billed as read by the database's own object."),
     metric("database", "rowsWritten", "tidemark_database_storage_rows_written", Kind::Counter,
-        "Storage rows billed as written by the database's own object since it woke."),
+        "Storage rows billed as written by the database's own object."),
     metric("database", "shardsSilent", "tidemark_shards_silent", Kind::Gauge,
         "Shards that did not respond; their metrics are missing."),
     metric("database", "troubles", "tidemark_database_troubles", Kind::Gauge,
@@ -100,6 +100,14 @@ const METRICS: &[Metric] = &[
         "Batches of the log that are not flushed yet."),
     metric("shard", "troubles", "tidemark_troubles", Kind::Gauge,
         "Failed jobs and damaged blocks; SHOW DIAGNOSTICS lists them."),
+    metric("usage", "requests", "tidemark_usage_object_requests", Kind::Gauge,
+        "Requests and alarms of the database's objects today and yesterday (UTC)."),
+    metric("usage", "rowsRead", "tidemark_usage_rows_read", Kind::Gauge,
+        "Storage rows billed as read today and yesterday (UTC)."),
+    metric("usage", "rowsWritten", "tidemark_usage_rows_written", Kind::Gauge,
+        "Storage rows billed as written today and yesterday (UTC)."),
+    metric("usage", "objectSecondsEstimate", "tidemark_usage_object_seconds_estimate", Kind::Gauge,
+        "Estimated object time today and yesterday (UTC): 50 ms for each request."),
 ];
 
 impl Exposition {
@@ -159,9 +167,10 @@ impl Exposition {
                 let Some(FieldValue::Integer(number)) = value(chunk, metric.column, row) else {
                     continue;
                 };
+                let Some(labels) = labels(chunk, row) else { continue };
                 text.push_str(&std::mem::take(&mut head));
                 // Writing to a string never fails.
-                let _ = writeln!(text, "{}{total}{} {number}", metric.name, labels(chunk, row));
+                let _ = writeln!(text, "{}{total}{labels} {number}", metric.name);
             }
         }
     }
@@ -203,9 +212,9 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// Returns labels such as `{database="db",shard="1"}`: the tags of the series, and for a quota the
-/// name of its limit.
-fn labels(chunk: &SeriesChunk, row: usize) -> String {
+/// Returns labels such as `{database="db",shard="1"}`: the tags of the series, for a quota the
+/// name of its limit, and for usage the day. Returns `None` for usage of earlier days.
+fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {
             "id" => "shard",
@@ -220,7 +229,15 @@ fn labels(chunk: &SeriesChunk, row: usize) -> String {
         Some(FieldValue::String(limit)) => Some(format!("limit=\"{}\"", escaped(&limit))),
         _ => None,
     };
-    format!("{{{}}}", tags.chain(limit).collect::<Vec<_>>().join(","))
+    let day = match chunk.name.as_deref() {
+        Some("usage") => match chunk.rows.saturating_sub(row) {
+            1 => Some("day=\"today\"".to_owned()),
+            2 => Some("day=\"yesterday\"".to_owned()),
+            _ => return None,
+        },
+        _ => None,
+    };
+    Some(format!("{{{}}}", tags.chain(limit).chain(day).collect::<Vec<_>>().join(",")))
 }
 
 fn escaped(value: &str) -> String {
@@ -307,6 +324,18 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
 ";
         assert!(text.starts_with(expected), "{text}");
         assert!(text.ends_with("query_duration_seconds_count{database=\"a\\\"\"} 0\n# EOF\n"));
+    }
+
+    #[test]
+    fn usage_has_today_and_yesterday() {
+        let mut chunk = numbers("usage", &[("database", "d")], &[("requests", 0)]);
+        chunk.rows = 3;
+        chunk.values = vec![ResultColumn::Values(Column::full(Values::Integer([5, 7, 9].into())))];
+        let text = Exposition::OpenMetrics.text(&[chunk], None);
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let sample =
+            |day, n| format!("tidemark_usage_object_requests{{database=\"d\",day=\"{day}\"}} {n}");
+        assert_eq!(samples, [sample("yesterday", 7), sample("today", 9)]);
     }
 
     #[test]
