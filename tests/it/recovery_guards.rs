@@ -139,7 +139,7 @@ fn a_database_that_was_not_there_yet_stays_what_it_is() {
     scene.load();
     scene.then_ns = START_NS - H_NS;
     let status = scene.recover();
-    assert!(status.trouble.contains("was not there"), "{status:?}");
+    assert!(status.trouble.contains("did not exist"), "{status:?}");
     scene.check("what it was before");
     scene.go_on("what it was before");
 }
