@@ -39,9 +39,8 @@ const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\
 const button = (repository) => `\
 [![Deploy to Cloudflare](https://deploy.workers.cloudflare.com/button)](https://deploy.workers.cloudflare.com/?url=https://github.com/${repository})
 
-The button copies the repository to your account, requests the admin token, and deploys. It needs no Rust,
-because it uses the modules of the newest release, if they have the checksum in
-\`prebuilt.json\`. From a clone:
+The button copies the repository to your account, requests the admin token, and deploys. If the modules of the newest release
+match the checksum in \`prebuilt.json\`, the deployment uses them and does not need Rust. From a clone:
 `;
 
 /** Returns the version that all packages share. */

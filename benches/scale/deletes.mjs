@@ -24,7 +24,7 @@ export const sizes = {
   full: { points: 1_000_000, series: 10_000, deletes: 200, times: 15, settle: 20 },
 };
 
-/** Returns the median durations of each query, repeated `times` times or until `isOver`. */
+/** Runs every query up to `times` times, or until `isOver()`, and returns the median duration of each query. */
 async function ask(side, { times, isOver = () => false, found = queries.map(() => []) }) {
   const connection = side.line();
   const failures = [];

@@ -18,9 +18,9 @@ const moreMbMax = 10;
 const liveBodies = 10_000;
 
 /**
- * The server's memory may grow during the first sixth of the time: ten minutes of an hour. The
- * medians of the second and the last sixth are compared, because running requests change the memory
- * by tens of megabytes.
+ * The server's memory may grow during the first sixth of the run: ten minutes of an hour. The
+ * scenario compares the median of the second sixth with the median of the last sixth. Single values
+ * differ by tens of megabytes, because running requests use memory.
  */
 const parts = 6;
 
@@ -79,7 +79,7 @@ export async function run(plan, { say }) {
     await rested([side], plan.settle * 1000);
     const { start, warm, end, most, failures } = await steady(side, plan, say);
     const what = `${plan.minutes} minutes of mixed load: RSS in MB`;
-    const cells = row({ what: `${what} in the second and in the last sixth`, small: warm, large: end });
+    const cells = row({ what: `${what} in the second sixth and in the last sixth of the run`, small: warm, large: end });
     cells[1] = `+${moreMbMax} MB`;
     cells[6] = failures > 0 ? `failed: ${failures} queries` : end - warm <= moreMbMax ? 'yes' : 'no';
     return [row({ what: `${what} at the start and the most`, small: start, large: most }), cells];

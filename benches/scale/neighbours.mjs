@@ -153,7 +153,7 @@ function rowsOf([ours, theirs], plan) {
     ['queries', 'writes'].map((what) => {
       const failures = busy.failures;
       return row({
-        what: `${beside}: p99 of B's ${what}, without and with them`,
+        what: `${beside}: p99 of B's ${what}, without and with this load`,
         aim: ratioAtMost(1.5),
         small: p99(ours.quiet, what),
         large: p99(busy, what),

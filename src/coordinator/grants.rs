@@ -186,10 +186,11 @@ pub struct Callers {
     /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
     /// exist.
     nobodies: BTreeMap<Hash, (i64, bool)>,
-    /// The hash of the last password that was derived and found correct, and its expiry, by the
-    /// user's id. There is one entry per user, so that no entry is removed before it expires.
+    /// For each user's id, the hash of the last password that a key derivation verified, and the
+    /// expiry of this entry. There is one entry per user, so that no entry is removed before it
+    /// expires.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// The expiry of each verified pair of name and password, by the hash of the pair.
+    /// For the hash of each verified pair of name and password, the expiry of this entry.
     right: BTreeMap<Hash, i64>,
     /// The prefix of all hashed passwords. It makes the hashes useless outside this isolate.
     secret: Option<String>,

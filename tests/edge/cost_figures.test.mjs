@@ -128,7 +128,7 @@ test('a panel that reads two rows every ten seconds', () => {
   assert.ok(page.join('\n').includes(`reads half a million rows a month: ${dollars(before('rows_read', rows))}.`), String(rows));
 });
 
-/** Code that keeps an object in memory, and therefore billed, until it ends. */
+/** Matches code that keeps an object in memory until the code ends. The platform bills this time. */
 const waiting = /\b(?:wait_until|waitUntil|setTimeout|setInterval|wait|pause|fetch|connect)\(|scheduler|WebSocket/;
 const waits = (source) => source.split('\n').filter((line) => !/^\s*(?:\/\/|\/?\*)/.test(line) && waiting.test(line)).length;
 

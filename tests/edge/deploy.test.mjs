@@ -115,7 +115,7 @@ test('without a terminal all missing settings are named before the upload', asyn
   await refused(/^ADMIN_TOKEN is not set, and a generated token would stay in the log/m, { ADMIN_TOKEN: null });
   await refused(/^ADMIN_TOKEN has 5 characters/m, { ADMIN_TOKEN: 'short' });
   api.accounts.push({ id: 'another', name: 'theirs' });
-  await refused(/^Set CLOUDFLARE_ACCOUNT_ID to one account of the token: an-account \(mine\), another \(theirs\)/m);
+  await refused(/^The token can use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of them: an-account \(mine\), another \(theirs\)/m);
   api.subdomain = null;
   await refused(/^This account has no workers\.dev subdomain \(10007\): /m, { CLOUDFLARE_ACCOUNT_ID: 'an-account' });
 });

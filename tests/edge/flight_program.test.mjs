@@ -33,7 +33,7 @@ test('errors are reported in one sentence', async (t) => {
     [['--listen', `127.0.0.1:${port}`], /is in use: stop the program that listens there, or choose another --listen\.$/m],
     [['--to', 'localhost:8787'], /^"localhost:8787" is not an address: set --to to an address such as https:/m],
     [['--tls-cert', 'chain.pem'], /^--tls-cert and --tls-key belong together/m],
-    [['something'], /^What is "something"\? See tidemark flight --help\.$/m],
+    [['something'], /^Unexpected argument "something"\. See tidemark flight --help\.$/m],
   ];
   for (const [words, says] of refused) {
     const { code, said } = await ranOut(words);

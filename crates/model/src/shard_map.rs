@@ -62,8 +62,8 @@ impl Policy {
     }
 }
 
-/// Returns the shard group duration of a policy whose statement contains `shard_ns`, in nanoseconds
-/// (1.x `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
+/// Returns, in nanoseconds, the shard group duration of a policy that a statement created or altered
+/// with SHARD DURATION `shard_ns` (1.x `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
 pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     match shard_ns {
         0 => default_shard_group_duration_ns(duration_ns),

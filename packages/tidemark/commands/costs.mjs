@@ -50,7 +50,7 @@ async function printPlatform(from, count, { prices }) {
 }
 
 async function run({ name, days, ...options }, words) {
-  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark costs --help.`);
+  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark costs --help.`);
   const count = wholeDays(days);
   const costs = aboutCosts();
   await printOwn(new Connection(options), costs);

@@ -9,7 +9,7 @@ import { defaultFile, wantedOf } from '../lib/deploy_file.mjs';
 import { isNewNode, nodeNeeded } from '../lib/wrangler.mjs';
 
 async function run(options, words) {
-  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark deploy --help.`);
+  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark deploy --help.`);
   if (!isNewNode()) throw new Sentence(`deploy needs Node ${nodeNeeded} or newer, for wrangler: this is ${process.versions.node}.`);
   const { wrangler: version, deployment, settings } = aboutBuilt();
   const { assets } = deployment;

@@ -18,7 +18,7 @@ Press Ctrl-C to stop. Each line below is a call.
 }
 
 async function run(options, words) {
-  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark flight --help.`);
+  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark flight --help.`);
   const place = placeOf('--listen', options.listen);
   const to = addressOf('--to', options.to);
   const files = tlsOf(options);

@@ -28,7 +28,7 @@ async function removeLeft(account, signal) {
 }
 
 async function run({ remove: isRemoving, domain }, words) {
-  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark probe --help.`);
+  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark probe --help.`);
   const token = process.env.CLOUDFLARE_API_TOKEN;
   if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: create a token that may edit Workers; see tidemark probe --help.');
   const account = new Account({ token, id: process.env.CLOUDFLARE_ACCOUNT_ID });

@@ -149,8 +149,8 @@ same name.
 
 Acknowledged writes survive a crash, after which the database starts again automatically. On SIGTERM the server
 completes running requests before it stops. The log has one JSON line per request; LOG_REQUESTS=errors logs only
-failures, and LOG_REQUESTS=none logs no requests. workerd calls its storage on a disk experimental: make backups
-(--backups) or exports (tidemark export).`,
+failures, and LOG_REQUESTS=none logs no requests. workerd marks its on-disk storage as experimental: make
+backups (--backups) or exports (tidemark export).`,
   options: {
     host: { value: 'ADDRESS', env: 'HOST', fallback: '127.0.0.1', help: 'the address to listen on; with 0.0.0.0 (all interfaces) use TLS' },
     port: { value: 'N', env: 'PORT', fallback: '8787', help: 'the port to listen on' },

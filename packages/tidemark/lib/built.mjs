@@ -26,6 +26,6 @@ export function aboutCosts() {
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');
-  if (!existsSync(file)) throw new Error(`${file} is missing: the package is incomplete, install it again.`);
+  if (!existsSync(file)) throw new Error(`${file} is missing: the package is incomplete. Install it again.`);
   return JSON.parse(readFileSync(file, 'utf8'));
 }

@@ -74,8 +74,9 @@ export class Account {
       return;
     }
     if (accounts.length !== 1) {
+      if (accounts.length === 0) throw new Sentence('The token cannot use any account: create a token for your account, or set CLOUDFLARE_ACCOUNT_ID.');
       const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
-      throw new Sentence(`Set CLOUDFLARE_ACCOUNT_ID to one account of the token: ${names || 'it has none'}.`);
+      throw new Sentence(`The token can use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of them: ${names}.`);
     }
     this.id = accounts[0].id;
   }

@@ -19,7 +19,7 @@ import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } fr
  * @property {Record<string, any>} base the committed configuration of wrangler, with absolute paths
  * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first arguments
  * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's main module, or null
- * @property {string} hint the command to show to users for `wrangler`
+ * @property {string} hint the command with which users run `wrangler`, for messages
  */
 
 const nothingRemote = { isThere: false, hasToken: false, isWorkersDev: undefined, bindings: [] };

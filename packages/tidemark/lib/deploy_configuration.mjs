@@ -41,7 +41,7 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 /**
  * Returns the database's configuration. `base` is the committed configuration with absolute paths, `wanted` has the
  * user's values, and `remote` is the state of the account. `sqlName` names the SQL Worker, or is null. Without `isPaid`
- * the configuration fits the free plan, which allows no limits.
+ * the configuration fits the free plan, which does not support `limits`.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;

@@ -83,7 +83,7 @@ const steps = {
   10_027: (name) =>
     `${name} is larger than the account's plan allows (10027): use a paid plan, or deploy without SQL (--without-sql).`,
   100_328: () =>
-    `The account's free plan allows no limits (100328): remove \`limits\` from the \`wrangler\` section of your file, or use a paid plan.`,
+    `The account's free plan does not support the setting \`limits\` (100328): remove \`limits\` from the \`wrangler\` section of your file, or use a paid plan.`,
 };
 
 /** The next step for messages without a code: wrangler's own errors. */

@@ -1,7 +1,7 @@
 //! Computes the exponential moving averages.
 //!
 //! - `exponential_moving_average` is a mean in which older values count less.
-//! - The double and the triple average follow their values faster.
+//! - The double and the triple average follow changes of the values faster than the simple average.
 //! - The triple exponential derivative is the change of a triply smoothed average, in percent.
 
 use super::indicator::{Indicator, Warmup};
@@ -54,8 +54,8 @@ impl Indicator for Exponential {
     }
 }
 
-/// `double_exponential_moving_average`: follows its values faster than the simple exponential
-/// average.
+/// `double_exponential_moving_average`: follows changes of its values faster than the simple
+/// exponential average.
 #[derive(Debug)]
 pub(super) struct Double {
     warmup: Warmup,
@@ -84,7 +84,8 @@ impl Indicator for Double {
     }
 }
 
-/// `triple_exponential_moving_average`: follows its values faster than the double average.
+/// `triple_exponential_moving_average`: follows changes of its values faster than the double
+/// average.
 #[derive(Debug)]
 pub(super) struct Triple {
     warmup: Warmup,
