@@ -1,6 +1,6 @@
 // Measures the server's memory during writes and queries of every kind at a constant rate. This
-// scenario has no peer: InfluxDB needs a core for half of the queries, so a second's load would
-// take longer than a second.
+// scenario has no peer, because InfluxDB cannot sustain this rate: half of the queries already use
+// a whole core.
 
 import { setTimeout as delay } from 'node:timers/promises';
 

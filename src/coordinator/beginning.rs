@@ -36,8 +36,8 @@ impl Beginning {
     }
 }
 
-/// Whether a query that has failed for lack of memory, and has released its memory, starts again
-/// when enough memory is free.
+/// Whether a query that failed for lack of memory starts again when enough memory is free. The
+/// query has released its memory.
 pub(super) fn may_restart<T>(turn: &Turn<T>, reservation: &ReservationSlot) -> bool {
     let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)

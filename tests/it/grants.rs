@@ -258,8 +258,9 @@ fn rule_11_a_new_database_knows_its_callers_from_birth() {
     assert_eq!(writes(&mut world, &edge, "named 1", "later"), Some(true));
 }
 
-/// A database that is only half created admits no caller, so a revocation does not wait for it. A
-/// caller that is revoked before the database is ready is unknown there.
+/// An incompletely created database admits no caller, so a revocation does not wait for the
+/// database. If a caller is revoked before the database is complete, the database does not know the
+/// caller.
 #[test]
 fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody_who_is_gone() {
     let mut stuck = 0;

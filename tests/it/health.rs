@@ -18,7 +18,7 @@ const S_NS: i64 = 1_000_000_000;
 struct Isolate {
     service: Service,
     platform: TestPlatform,
-    /// The Catalog's response. Without a response, a pause ends.
+    /// The Catalog's response. `None` means that no response arrives before the pause ends.
     catalog: Option<Result<Vec<u8>, CallFailure>>,
     questions: u32,
 }

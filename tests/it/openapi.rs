@@ -137,8 +137,8 @@ fn every_described_status_is_answered_to_some_script_and_no_other() {
             seen.insert((method, path, status));
         }
     }
-    // No script overloads a server or fails to log in twenty times; see `write_overload` and
-    // `tokens`.
+    // No script overloads a server, and no script has twenty failed logins. The tests in
+    // `write_overload` and `tokens` cover these statuses.
     let elsewhere = |(_, _, status): &&(String, String, u16)| !matches!(status, 429 | 501 | 503);
     // The scripts' runtime keeps no earlier states; see `recoveries`.
     let goes_back = |(method, path, status): &&(String, String, u16)| {

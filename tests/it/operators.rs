@@ -175,7 +175,8 @@ fn verification_walks_everything_page_by_page() {
     assert!(flushed["blocks"].as_u64().unwrap() > 13, "{flushed}");
     assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
     assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
-    // A step continues after the number of a value; after the last value no work remains.
+    // A request continues after the value with the given number. After the last value, no work
+    // remains.
     let last = last_value(&product);
     let mut from =
         |number: u64| verify(&mut product, &format!("/debug/verify?db=a&resume=1.{number}")).1;

@@ -59,7 +59,8 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
     Operation { kind, start: 0, end: None, succeeded: false }
 }
 
-/// A failed drop may take effect until a later success shows that it has or never will.
+/// Returns the step until which a drop may take effect. A failed drop may still take effect until a
+/// later CREATE or DROP succeeds.
 fn effective_end(operations: &[Operation], drop: &Operation) -> u64 {
     let Some(end) = drop.end else { return u64::MAX };
     if drop.succeeded {

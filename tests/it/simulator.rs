@@ -138,8 +138,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
 }
 
 /// Returns the step until which an operation that hides points may take effect. A failed drop may
-/// take effect until a later success shows that it has or never will. Other operations never repeat
-/// a failed delete.
+/// still take effect until a later CREATE or DROP succeeds. Other operations never repeat a failed
+/// delete.
 fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
         return hiding.end;

@@ -338,7 +338,7 @@ fn statistics_of_more_objects_than_calls_name_the_databases_that_they_skip() {
         assert!(of_d.parse::<u64>().is_ok_and(|n| n > 0), "{of_d}");
         assert!(rows.iter().any(|row| row[1] == "all"), "{rows:?}");
     }
-    // A database that is named is complete.
+    // The statistics of a database that ON names are complete.
     let target = "/query?q=SHOW+STATS+ON+other1";
     let response = product.ask_alone("GET", target, "");
     assert!(!body(&response).contains("skipped") && body(&response).contains("\"shard\""));

@@ -426,8 +426,8 @@ fn guessing_is_slowed_and_nobody_else_notices() {
     }
 }
 
-/// A client can also guess names. Then users who were not verified recently from that address must
-/// wait.
+/// A client can also guess names. While it does, users who were not recently verified from the
+/// client's address must wait.
 #[test]
 fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
     let mut product = two_databases();

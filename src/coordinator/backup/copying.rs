@@ -333,7 +333,7 @@ impl BackupTask {
         let object = place::seal(ObjectKind::Index, &index, "index")?;
         let name = place::sealed_name(&place::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
-        // If this fails, the hold ends by its time limit.
+        // If the release fails, the shard's hold ends by its time limit.
         let release = ToShard::Backup(ShardBackup::Release { backup: self.id.begun_s });
         let _ = self.io.call(Address::Shard(shard.clone()), &release).await;
         Ok(Some(name))

@@ -1,12 +1,12 @@
-//! One pass of a database's schedule of backups. A pass lists the backups and does the first of
-//! these that applies, as far as one request of a client would:
+//! One pass of a database's schedule of backups. A pass lists the backups and does the first task
+//! whose condition holds. It does as much of the task as one request of a client:
 //!
 //! ```text
-//! a backup is being deleted      continue its deletion
-//! a backup is begun              continue it, whichever request has begun it
-//! more backups than are kept     delete the oldest one of the schedule
-//! no backup since the attempt    begin one
-//! otherwise                      end the attempt
+//! a backup is being deleted                      continue the deletion
+//! a backup is unfinished                         continue the backup, even if a client began it
+//! the schedule has more backups than it keeps    delete the schedule's oldest backup
+//! the attempt has made no complete backup        begin a backup
+//! otherwise                                      end the attempt
 //! ```
 
 use super::copying::back_up;
@@ -36,7 +36,7 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
                         done.made.push(begun_s);
                     }
                 }
-                // Another backup can only be begun without this one.
+                // A new backup can begin only after this backup is deleted.
                 Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
                     let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
                     io.run(delete_backup(id)).await?;

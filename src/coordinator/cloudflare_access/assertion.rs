@@ -105,8 +105,8 @@ impl<'a> Assertion<'a> {
         let (head, claims) = signed.split_once('.')?;
         let head: Head = decoded(head)?;
         let claims: Claims = decoded(claims)?;
-        // Only RS256 is accepted: if the sender could choose the algorithm, the sender could choose
-        // none.
+        // Only RS256 is accepted. Otherwise the sender could choose the algorithm `none`, which
+        // needs no signature.
         let is_signed = head.alg == "RS256";
         let is_meant = claims.iss == application.issuer && claims.aud.has(&application.audience);
         let has_begun = claims.nbf.is_none_or(|nbf| nbf <= now_s.saturating_add(CLOCKS_APART_S));

@@ -2,8 +2,9 @@
 //! request's head: a JSON web token that the team's key has signed.
 //!
 //! Claims are checked first, because that is cheap. Then the key is looked up, and the runtime
-//! checks the signature. An unknown key causes a fetch. One request of the isolate fetches at a
-//! time, and at most once a minute, so that forged assertions cost no more than that.
+//! checks the signature. An unknown key causes a fetch. To bound the cost of forged assertions,
+//! only one request of the isolate fetches at a time, and the isolate fetches at most once a
+//! minute.
 
 mod assertion;
 mod keys;

@@ -1,5 +1,6 @@
-//! SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS: the map of every database or of
-//! the database that ON names, then the counters of the objects, in 1.x's shapes.
+//! Carries out SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. Loads the shard map
+//! of every database, or of the database that ON names. Then loads the counters of the objects, and
+//! returns them in 1.x's shapes.
 //!
 //! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
 //! SHOW STATS and SHOW DIAGNOSTICS end before the platform's limit of calls. They then name the
@@ -53,7 +54,7 @@ struct DatabaseFigures {
     shards: Vec<Option<Stats>>,
 }
 
-/// Something that needs an operator.
+/// A problem of an object that the operator must solve.
 #[derive(Debug)]
 struct Problem {
     database: String,

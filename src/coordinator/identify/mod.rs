@@ -69,7 +69,7 @@ pub enum Verdict {
     Known(Principal),
     /// The credentials belong to no caller.
     Unknown,
-    /// The credentials may be a user's, but no password is derived now.
+    /// The credentials may be a user's, but the isolate derives no key from a password now.
     Closed(Closed),
 }
 
@@ -165,8 +165,8 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    /// Starts the check. If the password would not be derived, the check ends without a call, so
-    /// that guessing costs no call.
+    /// Starts the check. If no key may be derived from the password, the check ends without a call,
+    /// so that guessing costs no call.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
@@ -194,8 +194,8 @@ impl Identify {
         secrets.iter().any(|secret| secret.starts_with(TOKEN_PREFIX))
     }
 
-    /// Returns why the user's password must not be derived now; `None` if the cache admits the
-    /// caller or the password may be derived.
+    /// Returns why no key may be derived from the user's password now; `None` if a key may be
+    /// derived, or if the cache admits the caller.
     fn closed(&self, context: &mut Context<'_>) -> Option<Closed> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
@@ -310,7 +310,7 @@ impl Identify {
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
 
-    /// Requests the derivation of the password's key, or waits for other derivations of the
+    /// Requests the derivation of a key from the password, or waits for other derivations of the
     /// address.
     fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();

@@ -300,7 +300,7 @@ fn guessed_passwords_wait_and_nobody_else_does() {
     isolate.pass(59 * S_NS);
     assert_eq!((isolate.who(Some("u"), "x"), isolate.who(None, "t")), ("u".into(), T.into()));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
-    // A refused password is not derived again, so that it counts as no try.
+    // No key is derived again from a refused password, so a repetition does not count as a try.
     isolate.pass(S_NS);
     for _ in 0..60 {
         assert_eq!(isolate.who(Some("v"), "y"), "-");
@@ -316,8 +316,8 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     let answers: Vec<_> = (0..400).map(|n| isolate.who(None, &format!("guess {n}"))).collect();
     let few = UNKNOWN_CALLERS_PER_SECOND_MAX as usize;
     assert!(answers[..few].iter().all(|answer| answer == "-"));
-    // The others are neither admitted nor refused: they may include callers that this isolate has
-    // not met.
+    // The isolate neither admits nor refuses the other callers. They may include valid callers
+    // that the isolate has not met.
     assert!(answers[few..].iter().all(|answer| answer == "!"));
     let asked = [UNKNOWN_CALLERS_PER_SECOND_MAX, 2 + UNKNOWN_CALLERS_PER_SECOND_MAX];
     assert_eq!((isolate.asked, isolate.derivations), (asked, 1));

@@ -1,9 +1,10 @@
 //! Limits logins by password: guessing is slow, and only the guesser is delayed.
 //!
-//! A try is a derivation. A caller that is admitted without a derivation (by a token, or by a
-//! recently verified password) makes no try. A try counts as a failure until it has succeeded, so
-//! that a client which disconnects early has used up a try. Names count whether they exist or not.
-//! Each isolate counts separately, so an attacker who reaches several isolates gets more tries.
+//! A try is a derivation of a key from a password. A caller that is admitted without a derivation
+//! (by a token, or by a recently verified password) makes no try. A try counts as a failure until
+//! it has succeeded, so that a client which disconnects early has used up a try. Names that no user
+//! has also count. Each isolate counts separately, so an attacker who reaches several isolates gets
+//! more tries.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ use crate::model::time::{MS_NS, S_NS};
 
 /// The maximum wait in a response to a client, in seconds.
 const RETRY_AFTER_S_MAX: i64 = 30;
-/// The maximum time that a derivation blocks others from the same address. If its request is lost,
-/// no call reports the derivation's end.
+/// The maximum time for which a derivation blocks other derivations from the same address. If the
+/// client's request is lost, no call reports the derivation's end.
 const DERIVATION_NS_MAX: i64 = 500 * MS_NS;
 /// The minimum time between two searches of a full table for unneeded entries.
 const SWEEP_EVERY_NS: i64 = S_NS;
@@ -32,7 +33,7 @@ pub enum Gate {
     Closed(Closed),
 }
 
-/// The reason why no password is derived now.
+/// The reason why no key may be derived from a password now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// The counter that is full.
@@ -119,8 +120,8 @@ impl Name {
 }
 
 impl Logins {
-    /// Returns why a password of `name` from `address` must not be derived now; `None` if it may be
-    /// derived. Does not count a try.
+    /// Returns why no key may be derived now from a password of `name` from `address`; `None` if a
+    /// key may be derived. Does not count a try.
     pub fn closed(&self, address: &str, name: &str, now_ns: i64) -> Option<Closed> {
         self.closed_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
     }
@@ -139,8 +140,8 @@ impl Logins {
         Some(Closed { by: By::Address, retry_after_s })
     }
 
-    /// Requests a derivation of a password of `name` from `address`. Counts a try if the derivation
-    /// may start.
+    /// Requests a derivation of a key from a password of `name` from `address`. Counts a try if the
+    /// derivation may start.
     pub fn begin(&mut self, address: &str, name: &str, now_ns: i64) -> Gate {
         let hash = hash_of(&[name]);
         let here = self.addresses.get(address);

@@ -77,7 +77,7 @@ pub struct SqlQuery {
     watch: LiveQueryReport,
 }
 
-/// The announcements of the last turn about the next turn.
+/// The information from the last turn about the next turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastTurn {
     goes_on: bool,

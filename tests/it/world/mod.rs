@@ -361,8 +361,8 @@ impl World {
         Ok(reply)
     }
 
-    /// Delivers all messages and runs alarms until none is due for hours. A Database sets a daily
-    /// alarm permanently.
+    /// Delivers all messages, and runs alarms until no alarm is due for hours. A Database always
+    /// has an alarm within a day.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.deliver() {}
