@@ -75,7 +75,7 @@ fn make(server: &Server, database: &str) -> Result<(), Failure> {
     )?;
     // The id is the only text on standard output, so that a script can store it in a variable.
     print(format!("{}\n", text(&made, "id")))?;
-    eprintln!(
+    say!(
         "The backup is complete: {} shards; {} objects with {} were new.",
         number(&made, "shards"),
         sums.objects,
@@ -86,29 +86,29 @@ fn make(server: &Server, database: &str) -> Result<(), Failure> {
 
 fn show_schedule(schedule: &Value) {
     if !schedule.is_object() {
-        eprintln!("No schedule: `--schedule 1d --keep 7` makes one.");
+        say!("No schedule: `--schedule 1d --keep 7` makes one.");
         return;
     }
     let next = match schedule.get("is_under_way") == Some(&Value::Bool(true)) {
         true => "one is being made".to_owned(),
         false => format!("the next one is due {}", time_of(schedule, "due_s")),
     };
-    eprintln!("Every {}, {} kept; {next}.", text(schedule, "every"), number(schedule, "keep"));
+    say!("Every {}, {} kept; {next}.", text(schedule, "every"), number(schedule, "keep"));
     let succeeded_s = match schedule.get("last_success").filter(|success| success.is_object()) {
         Some(success) => {
             let (time, id) = (time_of(success, "at_s"), text(success, "id"));
-            eprintln!("The last one was whole {time}: {id}.");
+            say!("The last one was whole {time}: {id}.");
             number(success, "at_s")
         }
         None => {
-            eprintln!("None was made yet.");
+            say!("None was made yet.");
             0
         }
     };
     if let Some(failure) = schedule.get("last_failure").filter(|failure| failure.is_object())
         && succeeded_s <= number(failure, "at_s")
     {
-        eprintln!("It failed {}: {}.", time_of(failure, "at_s"), text(failure, "why"));
+        say!("It failed {}: {}.", time_of(failure, "at_s"), text(failure, "why"));
     }
 }
 
@@ -126,7 +126,7 @@ fn list(server: &Server, database: &str) -> Result<(), Failure> {
 fn remove(server: &Server, id: &str) -> Result<(), Failure> {
     let progress = |_: &_, last: &Value| format!("{} to go", number(last, "remaining"));
     finish(server, "DELETE", |_| path_of("id", id), progress)?;
-    eprintln!("{id} is deleted. Objects that other backups share remain.");
+    say!("{id} is deleted. Objects that other backups share remain.");
     Ok(())
 }
 
@@ -143,6 +143,6 @@ fn schedule(server: &Server, database: &str, every: &str, keep: &str) -> Result<
 fn end_schedule(server: &Server, database: &str) -> Result<(), Failure> {
     let path = format!("{CONFIGURE}?{}", form(&[("db", Some(database))]));
     server.must(&Request::new("DELETE", path))?;
-    eprintln!("The schedule of {database} is deleted. Existing backups remain.");
+    say!("The schedule of {database} is deleted. Existing backups remain.");
     Ok(())
 }

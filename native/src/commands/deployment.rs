@@ -112,7 +112,7 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     }
     written?;
     let counted: Vec<_> = kinds.iter().map(|kind| format!("{} of {kind}", counts[*kind])).collect();
-    eprintln!("{} has {}.", path.display(), counted.join(", "));
+    say!("{} has {}.", path.display(), counted.join(", "));
     Ok(())
 }
 
@@ -217,7 +217,7 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
         print(format!("{why}\n"))?;
     }
     sums.show()?;
-    eprintln!("{created} databases, policies and queries match {}.", path.display());
+    say!("{created} databases, policies and queries match {}.", path.display());
     if !failures.is_empty() {
         let count = failures.len();
         return Err(Failure(format!(

@@ -167,7 +167,7 @@ fn ask(server: &Server, q: &str) -> Result<Rows, Failure> {
 fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
     let Rows { status, error, .. } = ask(server, statement)?;
     match error {
-        None => eprintln!("created {what}, which keeps points permanently"),
+        None => say!("created {what}, which keeps points permanently"),
         Some(_) if status == 403 => {
             return Err(Failure(format!(
                 "{what} does not exist, and this token may not create it: run `{statement}` with \
@@ -213,7 +213,7 @@ fn ensure(server: &Server, place: &Place) -> Result<(), Failure> {
     let duration = cell(found, 1);
     if duration != "0s" {
         let on = format!("{} ON {database}", quoted(&cell(found, 0)));
-        eprintln!(
+        say!(
             "retention policy {on} keeps points for {duration}: the server rejects older lines, \
              unless you first run `ALTER RETENTION POLICY {on} DURATION INF` is run before"
         );
@@ -330,12 +330,7 @@ impl<'a> Import<'a> {
         }
         self.show(", done");
         let others = self.tally.others;
-        compare(
-            self.tally.sums(),
-            others,
-            |sum| count(self.server, sum),
-            |said| eprintln!("{said}"),
-        );
+        compare(self.tally.sums(), others, |sum| count(self.server, sum), |said| say!("{said}"));
         Ok(self.rejected)
     }
 
@@ -370,7 +365,7 @@ impl<'a> Import<'a> {
         }
         self.points = number("points").unwrap_or(0);
         self.rejected = number("rejected").unwrap_or(0);
-        eprintln!("continuing after line {lines}, {} points", self.points);
+        say!("continuing after line {lines}, {} points", self.points);
         Ok(lines)
     }
 
@@ -441,7 +436,7 @@ impl<'a> Import<'a> {
                 let text = String::from_utf8_lossy(text);
                 let text: String =
                     text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
-                eprintln!("line {number} rejected: {why}\n  {text}");
+                say!("line {number} rejected: {why}\n  {text}");
             }
         }
         rejected
@@ -453,9 +448,11 @@ impl<'a> Import<'a> {
         let rate = ((self.points - self.points_before) as f64 / seconds).round();
         let percent = (100 * self.lines.bytes.get()).checked_div(self.size).unwrap_or(100);
         let part = if self.is_file { format!("{percent} % read, ") } else { String::new() };
-        eprintln!(
+        say!(
             "{part}{} lines, {} points written, {} lines rejected, {rate} points a second{end}",
-            self.lines.count, self.points, self.rejected
+            self.lines.count,
+            self.points,
+            self.rejected
         );
     }
 
@@ -466,7 +463,7 @@ impl<'a> Import<'a> {
             return Err(Failure(format!("{q}: {error}")));
         }
         // As in InfluxDB's client, a conflict with an existing database or policy is only reported.
-        eprintln!("{q}: {error}");
+        say!("{q}: {error}");
         Ok(())
     }
 }

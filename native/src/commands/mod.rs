@@ -3,6 +3,15 @@
 //! The help of each command is a text file next to it, from which `scripts/reference.mjs` makes
 //! docs/reference/cli.md.
 
+/// Writes a line to standard error. Unlike `eprintln!`, it does not panic if the reader has closed the
+/// pipe: an import continues without its messages.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod answer;
 mod backup;
 mod deployment;

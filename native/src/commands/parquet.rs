@@ -91,7 +91,7 @@ pub fn export_parquet(
         fs::write(&part, format!("{manifest:#}\n")).and_then(|()| fs::rename(&part, &path));
     written.map_err(|why| cannot("written", &path, &why))?;
     let _ = fs::remove_file(folder.join(FILES));
-    eprintln!(
+    say!(
         "{count} files with {rows} rows, {bytes}; {new} of them are new. {} lists them.",
         path.display()
     );

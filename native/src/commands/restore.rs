@@ -47,7 +47,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
             )
         },
     )?;
-    eprintln!(
+    say!(
         "{database} is restored: {} values with {} were written.",
         sums.values,
         bytes_text(sums.bytes)

@@ -185,7 +185,7 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
             }
             (word, _) => {
                 if let Err(Failure(why)) = show(server, text, &settings) {
-                    eprintln!("{why}");
+                    say!("{why}");
                 }
                 let changes = ["create", "drop", "delete", "alter"];
                 if changes.iter().any(|change| word.eq_ignore_ascii_case(change)) {

@@ -1,7 +1,7 @@
 //! Repeats requests for work that a server performs in steps, while the status is 202 and after
 //! temporary failures. The server keeps finished steps, so a repeated command continues the work.
 
-use std::io::{IsTerminal as _, stderr};
+use std::io::{IsTerminal as _, Write as _, stderr};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -43,11 +43,11 @@ impl Progress {
     /// Shows the line `text`.
     pub fn show(&mut self, text: &str) {
         if stderr().is_terminal() {
-            eprint!("\r\x1b[K{text}");
+            let _ = write!(stderr(), "\r\x1b[K{text}");
             self.is_open = true;
         } else if self.last.elapsed() > LINE_EVERY {
             self.last = Instant::now();
-            eprintln!("{text}");
+            say!("{text}");
         }
     }
 }
@@ -55,7 +55,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_open {
-            eprint!("\r\x1b[K");
+            let _ = write!(stderr(), "\r\x1b[K");
         }
     }
 }
@@ -129,7 +129,7 @@ impl Access {
         for why in &self.refused {
             super::print(format!("{why}\n"))?;
         }
-        eprintln!(
+        say!(
             "Tokens and users: {} created, {} received permissions, {} unchanged, {} rejected.",
             self.made,
             self.widened,

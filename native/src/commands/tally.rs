@@ -176,9 +176,13 @@ mod tests {
     fn a_measurement_has_one_sum_per_place() {
         let place = Place { database: "d".to_owned(), policy: String::new() };
         let mut tally = Tally::new(Precision::Millisecond);
-        for (text, begins) in
-            [("m s=\"a", true), ("b\",v=1 7", false), ("m v=2 -3", true), ("n v=1", true)]
-        {
+        for (text, begins) in [
+            ("m s=\"a", true),
+            ("b\",v=1 7", false),
+            ("m v=2 -3", true),
+            ("n v=1", true),
+            ("n v=2 9", true),
+        ] {
             tally.take(text.as_bytes(), begins, &place);
         }
         let sum = |measurement: &str, values, range_ns| Sum {
@@ -187,7 +191,7 @@ mod tests {
             values,
             range_ns,
         };
-        let expected = [sum("m", 3, Some((-3_000_000, 7_000_000))), sum("n", 1, None)];
+        let expected = [sum("m", 3, Some((-3_000_000, 7_000_000))), sum("n", 2, None)];
         assert_eq!(tally.sums(), expected);
     }
 

@@ -79,7 +79,7 @@ fn create(server: &Server, name: &str, line: &Line) -> Result<(), Failure> {
     let made = server.must(&Request::post(path, JSON, body.as_bytes()))?.json()?;
     // The token is the only text on standard output, so that a script can store it in a variable.
     print(format!("{}\n", text(&made, "token")))?;
-    eprintln!("This is the only time that it is shown.");
+    say!("This is the only time that it is shown.");
     Ok(())
 }
 
@@ -114,12 +114,12 @@ fn revoke(server: &Server, name: &str) -> Result<(), Failure> {
     let response = server.must(&Request::new("DELETE", path))?;
     if response.status() == 202 {
         let remaining = number(&response.json()?, "remaining");
-        eprintln!(
+        say!(
             "{name} is revoked, but {remaining} databases have not been notified yet. Repeat the \
              command to check again."
         );
     } else {
-        eprintln!("{name} is revoked everywhere.");
+        say!("{name} is revoked everywhere.");
     }
     Ok(())
 }

@@ -40,6 +40,6 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         let count = sums.damaged.len();
         return Err(Failure(format!("{id} is damaged: {read}, {count} are missing or changed.")));
     }
-    eprintln!("{id} is sound: {read}.");
+    say!("{id} is sound: {read}.");
     Ok(ExitCode::SUCCESS)
 }
