@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
 test('ping responds without a token, also after kill -9 and a restart', async (t) => {
   const db = await tidemark(t);
@@ -24,4 +24,14 @@ test('a response states how long it waited for its body and for objects', async 
   const [, body, objects, total] = /^body;dur=([\d.]+), objects;dur=([\d.]+), total;dur=([\d.]+)$/.exec(timing);
   assert.ok(Number(objects) > 0, timing);
   assert.ok(Number(body) + Number(objects) <= Number(total) + 0.001, timing);
+});
+
+test('a location outside of the jurisdiction refuses every request before an object is created', async (t) => {
+  // The native host ignores both settings.
+  if (isNative) return;
+  const db = await tidemark(t, { vars: { DEFAULT_LOCATION: 'oc', JURISDICTION: 'eu' } });
+  const answer = await db.write('m v=1', { db: 'demo' });
+  const { error } = await answer.json();
+  assert.match(error, /DEFAULT_LOCATION is "oc", which is outside of JURISDICTION "eu"/);
+  assert.equal(answer.status, 503);
 });
