@@ -11,10 +11,10 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 import { dirname, join, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { imageContext } from './image.mjs';
+import { archives, archivesFolder } from './archive.mjs';
 import { packPackage } from './package.mjs';
-import { pack, packFlags } from './prebuilt.mjs';
-import { endAllOnSignals, must } from './processes.mjs';
+import { pack } from './prebuilt.mjs';
+import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
 import { everything, hasReleasedSql } from './setup.mjs';
 
@@ -113,14 +113,11 @@ export function notesOf(changelog, wanted, isTagged) {
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-/** Packs the folder `name` in `parent` into a reproducible archive. */
-const packFolder = (archive, parent, name) => must('Packing', 'tar', ['-C', parent, ...packFlags, '-czf', archive, name]);
-
-async function makeImage(archive, folder) {
-  const name = `tidemark-image-${version()}`;
-  imageContext(archive, join(folder, name));
-  await packFolder(join(folder, `${name}.tar.gz`), folder, name);
-  rmSync(join(folder, name), { recursive: true });
+/** Copies the archives of the native program. Only a release with a tag needs all of them. */
+export function addArchives(from, folder, isTagged) {
+  const [made, missing] = [true, false].map((isThere) => archives().filter((name) => existsSync(join(from, name)) === isThere));
+  if (isTagged && missing.length > 0) throw new Sentence(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);
+  for (const name of made) copyFileSync(join(from, name), join(folder, name));
 }
 
 function writeSums(folder) {
@@ -130,14 +127,14 @@ function writeSums(folder) {
 }
 
 /** Writes all files of the release into `folder`, after deleting its contents. */
-export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false } = {}) {
+export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false, from = archivesFolder } = {}) {
   if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, but the version in package.json is ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await pack(join(folder, modulesOf(tag)));
-  await makeImage(await packPackage(folder), folder);
-  copyFileSync(at('packages', 'systemd', 'tidemark.service'), join(folder, 'tidemark.service'));
+  await packPackage(folder);
+  addArchives(from, folder, isTagged);
   writeFileSync(join(folder, 'notes.md'), notes);
   writeSums(folder);
 }

@@ -30,6 +30,10 @@ use std::process::ExitCode;
 
 use options::Command;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The reason why the program does not start, as a sentence for its user.
 #[derive(Debug)]
 struct Failure(String);

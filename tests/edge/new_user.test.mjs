@@ -1,9 +1,9 @@
 // Tests a new user's steps with the release's files: npx with the tarball, writes and queries with the native
-// program, stop, start, and then the image on the same data. The results are always the same.
+// program, stop, start, and an import of the export. The results are always the same.
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -15,7 +15,6 @@ import { npm } from '../../scripts/project.mjs';
 import { makeRelease, version } from '../../scripts/release.mjs';
 import { sampleLines } from '../../scripts/sample.mjs';
 import { command } from './commands.mjs';
-import { built, health } from './image.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
 const questions = [
@@ -49,7 +48,7 @@ async function stopped(server, signal) {
   assert.match(server.log, /"event":"stopped"/);
 }
 
-test('from the files of a release to the same results in its image', { timeout: 300_000 }, async (t) => {
+test('the package of a release returns the same results after a restart and an import', { timeout: 300_000 }, async (t) => {
   const desk = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
   t.after(() => rmSync(desk, { recursive: true, force: true }));
   const release = join(desk, 'release');
@@ -96,28 +95,11 @@ test('from the files of a release to the same results in its image', { timeout: 
   const second = await serve('serve');
   t.after(() => endGroup(second.child));
   assert.deepEqual(await answers(), expected);
-  await stopped(second, 'SIGTERM');
-
-  // Runs the commands of the image's Dockerfile on a copy of the same data.
-  execFileSync('tar', ['-xzf', `tidemark-image-${version()}.tar.gz`], { cwd: release });
-  const image = await built(join(release, `tidemark-image-${version()}`), join(desk, 'docker'), { registry });
-  const data = image.env.TIDEMARK_DATA;
-  assert.equal(statSync(data).mode & 0o777, 0o700);
-  cpSync(join(home, 'tidemark-data'), data, { recursive: true });
-  rmSync(join(data, 'in-use'), { force: true });
-  // Corresponds to `docker run --env PORT=…`. The server only needs to be reachable on this
-  // machine.
-  const given = { PORT, HOST: '127.0.0.1' };
-  const env = { PATH: process.env.PATH, ...image.env, ...given };
-  assert.equal(health(image, given), 1, 'nothing runs yet');
-  const third = await started(image.command[0], image.command.slice(1), { cwd: desk, env });
-  t.after(() => endGroup(third.child));
-  assert.equal(health(image, given), 0);
-  assert.deepEqual(await answers(), expected);
   // An import of the export into an empty database returns the same results.
   await tidemark(['query', 'DROP DATABASE demo']);
   await tidemark(['import', 'demo.lp.gz']);
   assert.deepEqual(await answers(), expected);
-  await stopped(third, 'SIGTERM');
+  await stopped(second, 'SIGTERM');
+  const data = join(home, 'tidemark-data');
   assert.ok(existsSync(join(data, 'objects')) && !readFileSync(join(data, 'workerd.capnp'), 'utf8').includes(readFileSync(join(data, 'token'), 'utf8').trim()));
 });

@@ -1,20 +1,22 @@
-// Tests the contents of a release: one version, files with checksums, and an image and a service
-// that start.
+// Tests the contents of a release: one version, files with checksums, and the files around the native
+// program. Only the release workflow builds the program for a release, and runs the image.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
+import { parse } from 'yaml';
+
+import { archives, packArchive, targets } from '../../scripts/archive.mjs';
 import { sqlAsset } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
-import { makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, versionsSaid } from '../../scripts/release.mjs';
+import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, versionsSaid } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { has, tidemark } from './harness.mjs';
-import { imageOf } from './image.mjs';
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const { version } = json(at('package.json'));
@@ -55,16 +57,16 @@ test('the release notes are the section of the version, and a tag needs a sectio
 });
 
 test('a release has all its files, and their checksums', async (t) => {
-  const target = join(folder(t), 'release');
-  await makeRelease(target);
-  const names = [
-    'SHA256SUMS', 'notes.md', `tidemark-${version}.tgz`, `tidemark-image-${version}.tar.gz`, `tidemark-v${version}.tar.gz`, 'tidemark.service',
-  ];
+  const [target, from] = [join(folder(t), 'release'), folder(t)];
+  assert.throws(() => addArchives(from, target, true), /does not contain tidemark-.*, tidemark-slim-.*: run `npm run archive`/);
+  for (const name of archives()) writeFileSync(join(from, name), name);
+  await makeRelease(target, undefined, { from });
+  const names = ['SHA256SUMS', 'notes.md', `tidemark-${version}.tgz`, `tidemark-v${version}.tar.gz`, ...archives()];
   assert.deepEqual(readdirSync(target).sort(), names.sort());
   const check = () => spawnSync('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: target, encoding: 'utf8' });
   assert.deepEqual([check().status, check().stdout.match(/: OK$/gm).length], [0, names.length - 1]);
   const before = readFileSync(join(target, 'SHA256SUMS'), 'utf8');
-  await makeRelease(target);
+  await makeRelease(target, undefined, { from });
   assert.equal(readFileSync(join(target, 'SHA256SUMS'), 'utf8'), before, 'the same twice');
   writeFileSync(join(target, 'notes.md'), 'others');
   assert.equal(check().status, 1);
@@ -82,56 +84,48 @@ test('a release contains the released SQL, and explains how to get it', async ()
   assert.deepEqual([status, /npm run sql -- release/.test(stdout + stderr)], [1, true], stdout + stderr);
 });
 
-test('the packages of a release contain the identical SQL Worker', async (t) => {
+test('the package of a release contains the identical SQL Worker', async (t) => {
   if (!hasSql()) return t.skip('SQL is not built: npm run sql');
   const target = join(folder(t), 'release');
   await makeRelease(target);
-  const unpacked = (archive, name) => {
-    const place = join(target, `of-${name}`);
-    mkdirSync(place);
-    execFileSync('tar', ['-xzf', join(target, archive), '-C', place]);
-    return place;
-  };
-  const context = unpacked(`tidemark-image-${version}.tar.gz`, 'image');
-  const inImage = `of-image/tidemark-image-${version}/tidemark.tgz`;
-  assert.ok(existsSync(join(context, `tidemark-image-${version}`, 'tidemark.tgz')));
-  for (const [archive, name] of [[`tidemark-${version}.tgz`, 'package'], [inImage, 'packed']]) {
-    const built = join(unpacked(archive, name), 'package', 'built', 'sql');
-    for (const file of readdirSync(sqlFolder)) {
-      assert.ok(readFileSync(join(built, file)).equals(readFileSync(join(sqlFolder, file))), `${archive}: ${file}`);
-    }
-    // The console loads the same module into its page.
-    const packed = readFileSync(join(built, '..', 'site', 'chunks', sqlAsset().name));
-    assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))), archive);
+  execFileSync('tar', ['-xzf', `tidemark-${version}.tgz`], { cwd: target });
+  const built = join(target, 'package', 'built');
+  for (const file of readdirSync(sqlFolder)) {
+    assert.ok(readFileSync(join(built, 'sql', file)).equals(readFileSync(join(sqlFolder, file))), file);
   }
+  // The console loads the same module into its page.
+  const packed = readFileSync(join(built, 'site', 'chunks', sqlAsset().name));
+  assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))));
 });
 
-test('the base image is pinned, runs without privileges, and copies only existing files', async (t) => {
-  const target = join(folder(t), 'release');
-  await makeRelease(target);
-  execFileSync('tar', ['-xzf', `tidemark-image-${version}.tar.gz`], { cwd: target });
-  const context = join(target, `tidemark-image-${version}`);
-  const image = imageOf(readFileSync(join(context, 'Dockerfile'), 'utf8'));
-  assert.ok(image.images.length >= 2, 'stages');
-  for (const name of image.images) assert.match(name, /^node:\d+\.\d+\.\d+-[\w-]+@sha256:[0-9a-f]{64}$/);
-  assert.equal(new Set(image.images).size, 1, 'one base');
-  assert.deepEqual([image.user, image.volumes, image.env.TIDEMARK_DATA], ['node', ['/data'], '/data']);
-  assert.deepEqual(image.ports, [image.env.PORT]);
-  assert.ok(image.health.length > 0 && image.cmd.length > 0);
-  for (const { steps } of image.stages) {
-    for (const [word, rest] of steps) {
-      if (word !== 'COPY' || rest.startsWith('--from')) continue;
-      for (const name of rest.split(/\s+/).slice(0, -1)) assert.ok(existsSync(join(context, name)), name);
-    }
-  }
-  // The release installs the packages of the tests, with the same checksums.
-  const [ours, theirs] = [json(at('package-lock.json')).packages, json(join(context, 'package-lock.json')).packages];
-  for (const [path, entry] of Object.entries(theirs)) {
-    if (path === '' || path === 'node_modules/tidemark') continue;
-    assert.equal(entry.integrity, ours[path].integrity, path);
-  }
-  assert.ok(theirs['node_modules/@cloudflare/workerd-linux-64'].integrity && theirs['node_modules/@cloudflare/workerd-linux-arm64'].integrity);
-  assert.equal(theirs['node_modules/workerd'].version, json(at('packages', 'tidemark', 'package.json')).dependencies.workerd);
+test('an archive contains what its image and its service need', async (t) => {
+  const place = folder(t);
+  const program = join(place, 'program');
+  writeFileSync(program, '#!/bin/sh\n');
+  chmodSync(program, 0o755);
+  const archive = await packArchive(program, targets[0], 'tidemark', join(place, 'archives'));
+  assert.deepEqual(readdirSync(join(place, 'archives')), [archives()[0]]);
+  execFileSync('tar', ['-xzf', archive], { cwd: place });
+  const inside = join(place, `tidemark-${version}`);
+  assert.deepEqual(readdirSync(inside).sort(), ['Dockerfile', 'LICENSE-APACHE', 'LICENSE-MIT', 'data', 'tidemark', 'tidemark.service']);
+  assert.deepEqual(['.', 'tidemark', 'data'].map((name) => statSync(join(inside, name)).mode & 0o777), [0o755, 0o755, 0o700]);
+  const image = readFileSync(join(inside, 'Dockerfile'), 'utf8');
+  const values = (word) => [...image.matchAll(new RegExp(`^${word} (.*)$`, 'gm'))].map(([, rest]) => rest);
+  const [user] = values('USER');
+  assert.deepEqual([values('FROM'), user], [['scratch'], '65532:65532']);
+  assert.deepEqual(values('COPY'), ['tidemark /tidemark', `--chown=${user} data /data`]);
+  assert.deepEqual([values('ENTRYPOINT'), values('CMD')], [['["/tidemark"]'], ['["serve"]']]);
+  const [port, data] = [`PORT=${values('EXPOSE')}`, `TIDEMARK_DATA=${values('VOLUME')}`];
+  assert.deepEqual(values('ENV'), [`HOST=0.0.0.0 ${port} ${data}`]);
+});
+
+test('the workflow builds every target of a release on its own processor, and the page names each', () => {
+  const { jobs } = parse(readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8'));
+  const { include } = jobs.native.strategy.matrix;
+  assert.deepEqual(include.map(({ target }) => target), targets);
+  assert.deepEqual(include.map(({ machine }) => machine.endsWith('-arm')), targets.map((target) => target.startsWith('aarch64')));
+  const page = readFileSync(at('docs', 'HOSTING.md'), 'utf8');
+  for (const target of targets) assert.ok(page.includes(target), target);
 });
 
 test('systemd accepts the service file, which is sandboxed', (t) => {
@@ -143,6 +137,6 @@ test('systemd accepts the service file, which is sandboxed', (t) => {
   const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
   assert.deepEqual([verified.status, verified.stdout + verified.stderr], [0, '']);
   // The exposure in tenths: 0 is fully restricted, 100 is unrestricted.
-  const secured = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=20', file], { encoding: 'utf8' });
+  const secured = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=13', file], { encoding: 'utf8' });
   assert.equal(secured.status, 0, secured.stdout);
 });
