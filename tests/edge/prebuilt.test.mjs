@@ -71,7 +71,7 @@ test('a machine without Rust builds from a release, and accepts nothing else as 
 
   const unpinned = await build();
   assert.equal(unpinned.code, 1);
-  assert.match(unpinned.output, /prebuilt\.json names no release.*install rustup/);
+  assert.match(unpinned.output, /prebuilt\.json does not name a release.*install rustup/);
 
   writeFileSync(join(root, 'prebuilt.json'), JSON.stringify({ tag: 'v9.9.9', url, sha256 }));
   state.bytes = Buffer.concat([good.subarray(0, -1), Buffer.from([good.at(-1) ^ 1])]);
