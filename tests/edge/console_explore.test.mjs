@@ -110,7 +110,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   assert.match(shown['Rows written'], new RegExp(`^${sum('rowsWritten')} · `));
   assert.match(shown['Write requests'], new RegExp(`^${sum('writeReqOk')} · under 1 ¢$`));
   assert.match(shown['Rows read'], /^\d+ · /);
-  const day = /^\d+ requests · \d+ rows written · \d+ rows read · about \d+ s of object time · under 1 ¢$/;
+  const day = /^[\d,]+ requests · [\d,]+ rows written · [\d,]+ rows read · about [\d,]+ s of object time · under 1 ¢$/;
   assert.match(shown['Today (UTC)'], day);
   assert.equal(shown.Size, `${Number((sum('diskBytes') / 1000).toPrecision(3))} KB`);
   noProblems(console_);
