@@ -61,7 +61,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await finishWith(async () => {
     await everything();
     if (hasSql()) await sql();
-    else console.log('- Without SQL: `npm run sql` builds it');
+    else console.log('- Without SQL: `npm run sql` builds SQL');
     console.log(`- ${await packPackage(at('.cache'))}`);
   });
 }

@@ -117,7 +117,7 @@ fn overview() -> String {
     text += "
 tidemark COMMAND --help describes the options of a command. To begin:
 
-  tidemark serve                          # serves: leave it running
+  tidemark serve                          # starts the server; use another terminal below
   tidemark query 'CREATE DATABASE demo'
   echo 'weather,city=Oslo temperature=12.5' | tidemark import --database demo -
   tidemark query --database demo 'SELECT * FROM weather'

@@ -29,5 +29,5 @@ export async function goBackNext(state, time) {
  * objects use the module at the same time.
  */
 export function endLife(state) {
-  setTimeout(() => state.abort('the object goes back in time'), 0);
+  setTimeout(() => state.abort('the object restarts with its storage of an earlier time'), 0);
 }

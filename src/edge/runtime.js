@@ -66,5 +66,5 @@ export async function callObject(namespace, object, isName, location, jurisdicti
   release(message);
   const reply = new Uint8Array(await response.arrayBuffer());
   if (response.status === 200) return reply;
-  throw new Error(`the object answered ${response.status}: ${new TextDecoder().decode(reply)}`);
+  throw new Error(`the object returned ${response.status}: ${new TextDecoder().decode(reply)}`);
 }

@@ -43,7 +43,7 @@ globalThis.queueMicrotask = (task) => {
 /** Calls the module. Gives it a new memory first if it has aborted. */
 function enter(call) {
   if (state.criticalError) {
-    console.log('The module aborted: it gets a new memory');
+    console.log('The module aborted: the Worker creates a new memory for it');
     module.__wbg_reset_state();
     state.criticalError = false;
     state.instanceId += 1;

@@ -95,7 +95,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);
   for (let waits = 0; ; waits += 1) {
     const { said: state } = await run(second, ['backup', '--database', 'a', '--list']);
-    if (/The last one was whole/.test(state)) break;
+    if (/The last complete backup was made/.test(state)) break;
     assert.ok(waits < 60, state);
     await sleep(500);
   }

@@ -157,7 +157,7 @@ test('the free plan has no configured limits, smaller shards and no SQL; a later
   api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
-  assert.match(first.text, /Without SQL: the 10 ms of the free plan/);
+  assert.match(first.text, /Without SQL: planning a statement takes longer than the 10 ms of the free plan/);
   assert.deepEqual([...api.scripts.keys()], ['tidemark']);
   const sizes = () => ['SHARD_SPLIT_BYTES', 'SHARD_FULL_BYTES', 'CALLS_PER_REQUEST_MAX'].map((name) => bindingOf(api, 'tidemark', name)?.text);
   assert.deepEqual(sizes(), ['200000000', '400000000', '1000']);
@@ -184,7 +184,7 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
   await must();
   const script = api.scripts.get('tidemark');
   const shares = () => Object.fromEntries(script.deployments.at(-1).versions.map(({ version_id: id, percentage }) => [Number(id.slice(-12)), percentage]));
-  assert.match(await must('--gradual', '10', '--backups', 'our-backups'), /--gradual 50 to go on, or --rollback/);
+  assert.match(await must('--gradual', '10', '--backups', 'our-backups'), /To continue the upgrade, use --gradual 50\. To end it, use --rollback/);
   assert.deepEqual(shares(), { 2: 10, 1: 90 });
   assert.equal(bindingOf(api, 'tidemark', 'SQL').service, 'tidemark-sql');
   assert.equal(bindingOf(api, 'tidemark', 'BACKUPS').bucket_name, 'our-backups');

@@ -207,7 +207,7 @@ test('a warning precedes the import: a policy that expires, a token that may not
   const into = (database, secret) => load(server.url, path, undefined, ['--database', database], secret);
   const old = await into('short');
   assert.equal(old.code, 1);
-  assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: the server rejects older lines, unless you first run `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF` is run before$/m);
+  assert.match(old.said, /^retention policy "autogen" ON "short" keeps points for 24h0m0s: the server rejects older lines, unless you first run `ALTER RETENTION POLICY "autogen" ON "short" DURATION INF`$/m);
   assert.match(old.said, /^line 1 rejected: /m);
 
   const own = await into('absent', await databaseToken(server, 'absent'));

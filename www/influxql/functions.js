@@ -81,7 +81,7 @@ export const functions = [
   {
     name: 'percentile',
     parameters: 'field, n',
-    explained: 'the value that n percent do not exceed',
+    explained: 'the value that n percent of the values do not exceed',
   },
   {
     name: 'top',
@@ -146,7 +146,7 @@ export const functions = [
   {
     name: 'exponential_moving_average',
     parameters: 'field, n',
-    explained: 'moving average, newer values count more',
+    explained: 'moving average in which newer values count more',
   },
   {
     name: 'double_exponential_moving_average',
@@ -161,7 +161,7 @@ export const functions = [
   {
     name: 'triple_exponential_derivative',
     parameters: 'field, n',
-    explained: 'rate of the triple average',
+    explained: 'change of the triple average, in percent',
   },
   {
     name: 'kaufmans_efficiency_ratio',

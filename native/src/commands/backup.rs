@@ -86,29 +86,33 @@ fn make(server: &Server, database: &str) -> Result<(), Failure> {
 
 fn show_schedule(schedule: &Value) {
     if !schedule.is_object() {
-        say!("No schedule: `--schedule 1d --keep 7` makes one.");
+        say!("The database has no schedule: `--schedule 1d --keep 7` sets one.");
         return;
     }
     let next = match schedule.get("is_under_way") == Some(&Value::Bool(true)) {
-        true => "one is being made".to_owned(),
-        false => format!("the next one is due {}", time_of(schedule, "due_s")),
+        true => "a backup is running".to_owned(),
+        false => format!("the next backup is due {}", time_of(schedule, "due_s")),
     };
-    say!("Every {}, {} kept; {next}.", text(schedule, "every"), number(schedule, "keep"));
+    say!(
+        "Schedule: every {}, keeps {}; {next}.",
+        text(schedule, "every"),
+        number(schedule, "keep")
+    );
     let succeeded_s = match schedule.get("last_success").filter(|success| success.is_object()) {
         Some(success) => {
             let (time, id) = (time_of(success, "at_s"), text(success, "id"));
-            say!("The last one was whole {time}: {id}.");
+            say!("The last complete backup was made {time}: {id}.");
             number(success, "at_s")
         }
         None => {
-            say!("None was made yet.");
+            say!("The schedule has made no backup yet.");
             0
         }
     };
     if let Some(failure) = schedule.get("last_failure").filter(|failure| failure.is_object())
         && succeeded_s <= number(failure, "at_s")
     {
-        say!("It failed {}: {}.", time_of(failure, "at_s"), text(failure, "why"));
+        say!("The last failure was {}: {}.", time_of(failure, "at_s"), text(failure, "why"));
     }
 }
 

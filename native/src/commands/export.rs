@@ -122,7 +122,7 @@ fn points(
         let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut last);
         let length = read.map_err(|why| Failure(format!("the response is incomplete: {why}")))?;
         if length as u64 == LINE_BYTES_MAX {
-            return Err(Failure::of("the response has a line of more than 64 MiB"));
+            return Err(Failure::of("a line of the response is longer than 64 MiB"));
         }
         if length == 0 {
             break;

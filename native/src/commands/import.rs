@@ -215,7 +215,7 @@ fn ensure(server: &Server, place: &Place) -> Result<(), Failure> {
         let on = format!("{} ON {database}", quoted(&cell(found, 0)));
         say!(
             "retention policy {on} keeps points for {duration}: the server rejects older lines, \
-             unless you first run `ALTER RETENTION POLICY {on} DURATION INF` is run before"
+             unless you first run `ALTER RETENTION POLICY {on} DURATION INF`"
         );
     }
     Ok(())

@@ -91,7 +91,10 @@ impl Line {
 
     /// Returns the failure of a word too many.
     pub fn unknown(&self, word: &str) -> Failure {
-        Failure(format!("Unexpected argument \"{word}\". See tidemark {} --help.", self.command.name))
+        Failure(format!(
+            "Unexpected argument \"{word}\". See tidemark {} --help.",
+            self.command.name
+        ))
     }
 
     /// Returns the failure `sentence`, with a reference to the help.

@@ -301,7 +301,7 @@ fn rows_of(path: &Path) -> Result<u64, Failure> {
 
 #[cfg(not(feature = "sql"))]
 fn rows_of(_: &Path) -> Result<u64, Failure> {
-    Err(Failure::of("This program was built without SQL, and reads no Parquet files."))
+    Err(Failure::of("This program was built without SQL, so it cannot read Parquet files."))
 }
 
 #[cfg(test)]

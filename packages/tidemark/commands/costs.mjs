@@ -30,23 +30,23 @@ async function printOwn(connection, { prices, object_gb: objectGb }) {
     dollars(priceOf(prices.rows_read, rowsRead) + priceOf(prices.rows_written, rowsWritten)),
     dollars(priceOf(prices.storage_gb, bytes / 1e9)),
   ]);
-  console.log('Counted by the deployment since each shard was made:\n');
+  console.log('The counts of the deployment since the creation of each shard:\n');
   printTable(['database', 'points', 'write requests', 'rows read', 'rows written', 'rows', 'storage a month'], rows);
   const days = [...ownDays(series, objectGb)].map(([date, day]) => [date, ...ownBilled.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);
-  console.log('\nCounted by the objects of the databases, a day (UTC). The object time is estimated with 50 ms for each request:\n');
+  console.log("\nThe counts of the databases' objects for each day (UTC). The object time is an estimate of 50 ms for each request:\n");
   printTable(['day', ...ownBilled.map((name) => name.replaceAll('_', ' ')), 'price'], days);
   const skipped = ownSkipped(series);
-  if (skipped.length > 0) console.log(`\nWithout some objects of ${skipped.join(', ')}: the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
+  if (skipped.length > 0) console.log(`\nThe counts leave out some objects of ${skipped.join(', ')}, because the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
 }
 
 /** Prints the platform's counters of the last days. */
 async function printPlatform(from, count, { prices }) {
   const days = await platformDays(from, lastDates(count, Date.now()));
   const rows = [...days].map(([date, day]) => [date, ...billed.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);
-  console.log(`\nCounted by Cloudflare for the Worker ${from.script}, a day (UTC):\n`);
+  console.log(`\nCloudflare's counts of the Worker ${from.script} for each day (UTC):\n`);
   printTable(['day', ...billed.map((name) => name.replaceAll('_', ' ')), 'price'], rows);
   const month = dollars(priceOfMonth(prices, [...days.values()]));
-  console.log(`\nA month of such days costs ${month}, with the plan and its included usage, without storage and logs.`);
+  console.log(`\nA month of such days costs ${month}. This includes the price of the plan, but not storage and logs.`);
 }
 
 async function run({ name, days, ...options }, words) {

@@ -161,7 +161,7 @@ class Deployment {
    */
   async sql(main) {
     if (!main || this.options['without-sql']) {
-      console.log(main ? '- Without SQL' : '- Without SQL, which was not built');
+      console.log(main ? '- Without SQL' : '- Without SQL, because it was not built');
       return null;
     }
     const name = `${this.name}-sql`;
@@ -169,7 +169,7 @@ class Deployment {
     const file = this.write('sql.json', sqlConfiguration({ base, main, name, accountId: this.account?.id }));
     const run = await this.run(['deploy', '--config', file, ...this.dry]);
     if (refusesLimits(run)) {
-      console.log('\n- Without SQL: the 10 ms of the free plan cannot plan a statement');
+      console.log('\n- Without SQL: planning a statement takes longer than the 10 ms of the free plan');
       return null;
     }
     this.must(run, name);
@@ -251,7 +251,7 @@ async function gradual(deployment, share, sqlOf) {
   const { version_id: newer } = run.entries.find(({ type }) => type === 'version-upload');
   await split(deployment, [newer, serving[0]], share);
   const next = `--gradual ${share < 50 ? 50 : 100}${options.env ? ` --env ${options.env}` : ''}`;
-  if (share < 100) console.log(`\nNext: ${next} to go on, or --rollback.`);
+  if (share < 100) console.log(`\nTo continue the upgrade, use ${next}. To end it, use --rollback.`);
 }
 
 async function rollback(deployment) {

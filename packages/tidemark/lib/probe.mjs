@@ -128,7 +128,7 @@ async function commitTimes(scratch) {
   for (const region of regions) {
     const { empty, commit } = await scratch.ask('commit', { region, times: commits });
     const [call, row] = [median(empty), median(commit)];
-    rows.push([`a commit in ${region}`, `${row - call} ms over an empty call's ${call} ms (medians of ${commits})`]);
+    rows.push([`a commit in ${region}`, `${row - call} ms more than an empty call, which takes ${call} ms (medians of ${commits})`]);
   }
   return rows;
 }

@@ -79,7 +79,7 @@ const steps = {
   10_007: () => subdomainStep,
   10_063: () => subdomainStep,
   10_021: (name) =>
-    `Cloudflare rejected ${name} while starting it (10021): deploy again, since the limit of 1 s is measured once; if it fails again, deploy without SQL (--without-sql) or report it.`,
+    `Cloudflare rejected ${name} while starting it (10021): deploy again, because a single slow start can exceed the limit of 1 s. If the error stays, deploy without SQL (--without-sql) or report the error.`,
   10_027: (name) =>
     `${name} is larger than the account's plan allows (10027): use a paid plan, or deploy without SQL (--without-sql).`,
   100_328: () =>

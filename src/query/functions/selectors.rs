@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Function] = &[
         takes: SupportedTypes::Numbers,
         execution: Execution::Gathered(Gathered::Percentile),
         parameters: "field, n",
-        explained: "the value that n percent do not exceed",
+        explained: "the value that n percent of the values do not exceed",
         ..MERGED
     },
     Function {

@@ -24,7 +24,7 @@ const KAUFMAN: Function =
 pub(super) const ROWS: &[Function] = &[
     Function {
         name: "exponential_moving_average",
-        explained: "moving average, newer values count more",
+        explained: "moving average in which newer values count more",
         ..AVERAGE
     },
     Function {
@@ -40,7 +40,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "triple_exponential_derivative",
         arguments: Arguments::Technical { hold_min: 1, warmups: &["exponential", "simple"] },
-        explained: "rate of the triple average",
+        explained: "change of the triple average, in percent",
         ..AVERAGE
     },
     Function {

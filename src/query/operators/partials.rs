@@ -45,7 +45,7 @@ impl PartialMerge {
                 match stream.front() {
                     Front::Group(front) if front == key => {
                         let Some(GroupData::Partials(partials)) = stream.pop() else {
-                            return Err(QueryError::Page("partial states were asked for"));
+                            return Err(QueryError::Page("the request was for partial states"));
                         };
                         let calls = binding.map_or(&[][..], |binding| binding.calls.as_slice());
                         for (call, partial) in calls.iter().zip(partials) {
@@ -145,7 +145,7 @@ fn merge(
     partials: &[PartialColumn],
     node: &SelectNode,
 ) -> Result<CallSeries, QueryError> {
-    let shape = |_: ScanError| QueryError::Page("partial states of another function");
+    let shape = |_: ScanError| QueryError::Page("the partial states belong to another function");
     let mut merge = Merge::new(call).map_err(shape)?;
     for partial in partials {
         merge.add(partial).map_err(shape)?;

@@ -159,7 +159,7 @@ impl Slice {
                     self.add_states(key, states, output)?;
                 }
                 (GroupData::Rows { .. }, _) => {
-                    return Err(QueryError::Page("partial states were asked for"));
+                    return Err(QueryError::Page("the request was for partial states"));
                 }
                 (GroupData::Partials(_), _) => return Err(QueryError::Page("rows were asked for")),
             }
@@ -416,7 +416,7 @@ fn merge(
             continue;
         }
         partial::merge(call, into, from)
-            .map_err(|_| QueryError::Page("partial states of another function"))?;
+            .map_err(|_| QueryError::Page("the partial states belong to another function"))?;
     }
     Ok(())
 }

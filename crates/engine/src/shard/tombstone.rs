@@ -253,5 +253,5 @@ fn compile(source: &str) -> Result<Pattern, Refusal> {
 }
 
 fn tags_only() -> Refusal {
-    Refusal::Invalid("a delete compares tags with = != =~ !~ only".into())
+    Refusal::Invalid("a delete can compare tags only with =, !=, =~ and !~".into())
 }

@@ -63,7 +63,10 @@ impl Encoded {
         let Rows { measurement, continues, goes_on, keys, cuts, .. } = rows;
         let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
         let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
-            what: format!("measurement {} has series of more tags than it has", measurement.0),
+            what: format!(
+                "a series of measurement {} has more tags than the measurement",
+                measurement.0
+            ),
         })?;
         let (mut drafts, mut pages) = (Vec::with_capacity(cuts.len()), Vec::new());
         for cut in &cuts {
