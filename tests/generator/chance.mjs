@@ -240,7 +240,10 @@ function isSome(rows, points, { count, fill }, all = rows) {
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
-    return alike(row[at], fill === '(previous)' ? (before?.[at] ?? null) : new JsonNumber(fill.slice(1, -1)));
+    if (fill === '(previous)') return alike(row[at], before?.[at] ?? null);
+    // A field of integers converts the number.
+    const filled = Number(fill.slice(1, -1));
+    return row[at] instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(row[at]));
   });
 }
 

@@ -239,7 +239,8 @@ export class Queries {
       for (let left = more; left > 0; left -= 1) {
         const names = ['TECHNICAL', 'TRANSFORMS'].includes(family) ? [feature, 'difference'] : ['count', 'sum', 'mean', 'max', 'min', 'first', 'last', 'spread', 'median'];
         const [text] = this.call(scope, random.pick(names), windowed, inner);
-        if (random.chance(0.3)) {
+        // The values that sample() draws are unknown in a sum with another call.
+        if (random.chance(0.3) && feature !== 'sample') {
           list[0] = `${list[0].replace(/ AS c0$/, '')} ${random.pick(inner ? ['+', '-', '*'] : ['+', '-', '*', '/'])} ${text} AS c0`;
         } else add(text);
       }
