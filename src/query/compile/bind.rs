@@ -14,7 +14,7 @@ use crate::query::plan::{
     Binding, CallBase, CallSource, Feed, FeedKind, PlannedScan, SelectNode, Slot, SlotSource,
 };
 use crate::query::source::SourceName;
-use crate::query::subquery_rows::TIME_COLUMN;
+use crate::query::subquery_rows::{POSITION_COLUMN, TIME_COLUMN};
 use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
@@ -58,7 +58,8 @@ pub(crate) fn bind(
             }
             FeedKind::Partials => {
                 let keeps_types = derived.is_some() && is_only;
-                let (output, calls) = partials(bound.node, feed, &columns, keeps_types);
+                let sources = (derived.is_some(), keeps_types);
+                let (output, calls) = partials(bound.node, feed, &columns, sources);
                 (output, Vec::new(), calls)
             }
         };
@@ -200,7 +201,7 @@ fn partials(
     node: &SelectNode,
     feed: &Feed,
     schema: &Columns<'_>,
-    keeps_types: bool,
+    (is_subquery, keeps_types): (bool, bool),
 ) -> (Output, Vec<CallSource>) {
     let mut calls = Vec::with_capacity(feed.calls.len());
     let mut sources = Vec::with_capacity(feed.calls.len());
@@ -210,7 +211,11 @@ fn partials(
         let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
             continue;
         };
-        let mut aux = Vec::with_capacity(call.aux.len());
+        let mut aux = Vec::with_capacity(call.aux.len() + 1);
+        if is_subquery && !call.aux.is_empty() {
+            let field_type = FieldType::Integer;
+            aux.push(AuxColumn::Field(Input { column: POSITION_COLUMN, field_type, cast: None }));
+        }
         let positions: Vec<Option<usize>> = (call.aux.iter())
             .map(|&slot| {
                 let slot = node.slots.get(slot)?;

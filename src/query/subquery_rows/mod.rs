@@ -34,6 +34,8 @@ use table::{ArrivedRows, Layout};
 
 /// The field with a row's real time in scans where the position replaces the time.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
+/// The field with a row's number in scans of states. Of equal points, 1.x selects the first row.
+pub(crate) const POSITION_COLUMN: ColumnId = ColumnId(u32::MAX - 2);
 /// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
 /// The size of a batch of rows, in bytes.
@@ -69,6 +71,8 @@ pub(crate) struct Derived {
     is_done: bool,
     /// The number of rows of the current measurement that the outer statement has read.
     sent: u64,
+    /// The number of rows that have arrived.
+    arrived: i64,
     /// The states of each scan that reads the subquery, with the scan's position in the plan.
     folded: Vec<(usize, States)>,
     is_folded: bool,
@@ -93,6 +97,7 @@ impl Derived {
             current: None,
             is_done: false,
             sent: 0,
+            arrived: 0,
             folded: (scans_of(node, index, scans).into_iter())
                 .map(|scan| (scan, States::new()))
                 .collect(),
@@ -122,8 +127,11 @@ impl Derived {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
         let fields = &self.subquery.fields;
+        let first_row = self.arrived;
+        self.arrived += times_ns.len() as i64;
         let table = self.tables.entry(Rc::clone(name)).or_insert_with(|| ArrivedRows {
             columns: fields.iter().map(|field| Column::new(field.field_type)).collect(),
+            first_row,
             ..ArrivedRows::default()
         });
         if table.groups.last().is_none_or(|last| *last != chunk.tags) {

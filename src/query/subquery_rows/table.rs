@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{REPEAT_TAG, TIME_COLUMN};
+use super::{POSITION_COLUMN, REPEAT_TAG, TIME_COLUMN};
 use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -23,6 +23,8 @@ pub(super) struct ArrivedRows {
     pub(super) times_ns: Vec<i64>,
     pub(super) columns: Vec<Column>,
     pub(super) bytes: usize,
+    /// The number of the first row among all rows of the subquery.
+    pub(super) first_row: i64,
     pub(super) by_position: Option<Layout>,
     pub(super) by_time: Option<Layout>,
 }
@@ -118,7 +120,10 @@ impl ArrivedRows {
         let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        self.arranged(measurement, &series, times_ns, self.columns(&rows, ids))
+        let numbers = rows.iter().map(|&row| self.first_row + i64::from(row)).collect();
+        let mut columns = self.columns(&rows, ids);
+        columns.push((POSITION_COLUMN, Rc::new(Column::full(Values::Integer(numbers)))));
+        self.arranged(measurement, &series, times_ns, columns)
     }
 
     /// Returns the columns of `rows`, in their order.
