@@ -238,8 +238,8 @@ pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::MINUTE_NS;
 /// The number of failed logins of a name from one address within [`FAILURE_WINDOW_NS`] after which
 /// further logins must wait.
 pub const FAILURES_MAX: u32 = 20;
-/// The number of failed logins of all names from one address. Above it, names wait unless they were
-/// verified from this address within [`LOGIN_REMEMBERED_NS`].
+/// The number of failed logins of all names from one address. Above this number, a name must wait
+/// unless it was verified from this address within [`LOGIN_REMEMBERED_NS`].
 pub const ADDRESS_FAILURES_MAX: u32 = 100;
 /// The length of the time window in which failed logins are counted, in nanoseconds.
 pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
