@@ -1,6 +1,7 @@
 //! Defines the data model: ids, names, schemas, series, policies, permissions and limits. The
 //! constructors validate their input. The module does no I/O.
 
+pub mod bug;
 pub mod grant;
 pub mod ids;
 pub mod configurable_limits;

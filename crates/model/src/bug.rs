@@ -1,0 +1,144 @@
+//! Turns bugs into errors.
+//!
+//! Code that finds an impossible state, such as an index without a value, reports a bug and
+//! continues with a default. [`catch`] then returns an error instead of the operation's result. An
+//! inner loop therefore needs no `Result`, and no default leaves the operation. (SQLite handles
+//! failed allocations in this way: `mallocFailed`.)
+
+use std::cell::Cell;
+use std::panic::Location;
+
+/// A bug, with the place in the code that reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("internal error at {}:{}: please report this bug", file(place), place.line())]
+pub struct Bug {
+    place: &'static Location<'static>,
+}
+
+/// Returns the path in its crate, without the folders of the machine that compiled it.
+fn file(place: &'static Location<'static>) -> &'static str {
+    let path = place.file();
+    path.rsplit_once("src/").map_or(path, |(_, path)| path)
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// No [`catch`] is running.
+    Outside,
+    NoBug,
+    /// The first bug of the operation.
+    Found(Bug),
+}
+
+thread_local! {
+    static STATE: Cell<State> = const { Cell::new(State::Outside) };
+    static IS_TOLERATED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs an operation. The operation must not wait for another event.
+///
+/// # Errors
+/// The first [`Bug`] that the operation reported.
+pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
+    let outer = STATE.replace(State::NoBug);
+    let result = operation();
+    match STATE.replace(outer) {
+        State::Found(bug) => Err(bug),
+        State::Outside | State::NoBug => Ok(result),
+    }
+}
+
+/// Checks the operation in progress before it has an effect that [`catch`] cannot undo.
+///
+/// # Errors
+/// The first [`Bug`] that the operation reported.
+pub fn check() -> Result<(), Bug> {
+    match STATE.get() {
+        State::Found(bug) => Err(bug),
+        State::Outside | State::NoBug => Ok(()),
+    }
+}
+
+/// Reports a bug at the caller's place. With debug assertions, panics.
+#[cold]
+#[inline(never)]
+#[track_caller]
+pub fn report() {
+    debug_assert!(IS_TOLERATED.get(), "a bug");
+    if let State::NoBug = STATE.get() {
+        STATE.set(State::Found(Bug { place: Location::caller() }));
+    }
+}
+
+/// Reports a bug unless the condition holds.
+#[inline]
+#[track_caller]
+pub fn ensure(holds: bool) {
+    if !holds {
+        report();
+    }
+}
+
+/// Runs a test of reported bugs, without the panic of debug assertions.
+pub fn tolerate<T>(test: impl FnOnce() -> T) -> T {
+    let before = IS_TOLERATED.replace(true);
+    let result = test();
+    IS_TOLERATED.set(before);
+    result
+}
+
+/// A value that always exists in correct code.
+pub trait OrBug<T> {
+    /// Returns the value. If it does not exist, [reports](report) a bug and returns the default.
+    fn or_bug(self) -> T;
+}
+
+impl<T: Default> OrBug<T> for Option<T> {
+    #[inline]
+    #[track_caller]
+    fn or_bug(self) -> T {
+        match self {
+            Some(value) => value,
+            None => {
+                report();
+                T::default()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(rows: &[usize]) -> i64 {
+        rows.iter().map(|&row| [1, 2, 3].get(row).copied().or_bug()).sum()
+    }
+
+    #[test]
+    fn a_missing_value_is_an_error_that_names_its_place() {
+        assert_eq!(catch(|| sum(&[0, 2])), Ok(4));
+        let bug = tolerate(|| catch(|| sum(&[0, 3, 4]))).unwrap_err();
+        let line = line!() - 8;
+        let text = format!("internal error at bug.rs:{line}: please report this bug");
+        assert_eq!(bug.to_string(), text);
+        assert_eq!(catch(|| sum(&[1])), Ok(2));
+    }
+
+    #[test]
+    fn a_check_sees_the_bugs_of_its_own_operation() {
+        let nested = || {
+            let inner = catch(|| (sum(&[9]), check()));
+            (inner.is_err(), check())
+        };
+        assert_eq!(tolerate(|| catch(nested)), Ok((true, Ok(()))));
+        let later = || (sum(&[9]), check().is_err());
+        assert!(tolerate(|| catch(|| assert_eq!(later(), (0, true)))).is_err());
+    }
+
+    #[test]
+    #[should_panic(expected = "a bug")]
+    fn a_bug_fails_a_test() {
+        sum(&[3]);
+    }
+}
