@@ -6,6 +6,7 @@
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
 use super::picker::Picker;
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// The number of bits of a position within a chunk. Unit tests use short chunks, so that their
@@ -141,7 +142,7 @@ impl ChunkedColumn {
         let chunks: Vec<&[T]> = self.chunks.iter().map(|chunk| T::of(&chunk.values)).collect();
         let value = |&row: &u32| {
             let (chunk, row) = place(row);
-            chunks.get(chunk).and_then(|values| values.get(row)).copied().unwrap_or_default()
+            chunks.get(chunk).and_then(|values| values.get(row)).copied().or_bug()
         };
         rows.iter().map(value).collect()
     }

@@ -7,6 +7,7 @@ use super::bitmap::Validity;
 use super::column_growth;
 use super::narrow::Narrow;
 pub use super::string_column::StringColumn;
+use tidemark_model::bug::{self, OrBug};
 use tidemark_model::value::{FieldType, FieldValue};
 
 /// The values of a column, one per row.
@@ -29,8 +30,10 @@ pub trait Fixed: Copy + Default {
     /// Returns the values of this type. For a different type, the result is empty.
     fn of(values: &Values) -> &[Self];
 
-    /// Appends rows of a narrow column. For a different type, this has no effect.
-    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {}
+    /// Appends rows of a narrow column, which must have this type.
+    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {
+        bug::report();
+    }
 }
 
 impl Fixed for f64 {
@@ -152,10 +155,10 @@ impl Values {
         true
     }
 
-    /// Copies the values at `rows` in the given order. Rows after the end become padding.
+    /// Copies the values at `rows` in the given order.
     pub fn gather(&self, rows: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
-            rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()).collect()
+            rows.iter().map(|&row| values.get(row as usize).copied().or_bug()).collect()
         }
         match self {
             Self::Float(values) => Self::Float(pick(values, rows)),
@@ -166,22 +169,37 @@ impl Values {
         }
     }
 
+    /// Copies the values at `rows` in the given order, and padding for `None`.
+    pub fn gather_or_pad(&self, rows: &[Option<u32>]) -> Self {
+        fn pick<T: Copy + Default>(values: &[T], rows: &[Option<u32>]) -> Vec<T> {
+            let value = |row: u32| values.get(row as usize).copied().or_bug();
+            rows.iter().map(|row| row.map_or_else(T::default, value)).collect()
+        }
+        match self {
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Integer(values) => Self::Integer(pick(values, rows)),
+            Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
+            Self::String(values) => Self::String(values.gather_or_empty(rows)),
+            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
+        }
+    }
+
     /// Appends row `index` of `other` and returns whether the types are equal. If they differ,
     /// appends no row.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => {
-                to.push(from.get(index).copied().unwrap_or_default());
+                to.push(from.get(index).copied().or_bug());
             }
             (Self::Integer(to), Self::Integer(from)) => {
-                to.push(from.get(index).copied().unwrap_or_default());
+                to.push(from.get(index).copied().or_bug());
             }
             (Self::Unsigned(to), Self::Unsigned(from)) => {
-                to.push(from.get(index).copied().unwrap_or_default());
+                to.push(from.get(index).copied().or_bug());
             }
             (Self::String(to), Self::String(from)) => to.push(from.get(index)),
             (Self::Boolean(to), Self::Boolean(from)) => {
-                to.push(from.get(index).copied().unwrap_or_default());
+                to.push(from.get(index).copied().or_bug());
             }
             _ => return false,
         }
@@ -257,6 +275,15 @@ impl Column {
     /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// Whether the column has `rows` values, and the validity of as many rows.
+    pub fn has_rows(&self, rows: usize) -> bool {
+        let validity_rows = match &self.validity {
+            Validity::All => rows,
+            Validity::Some(bits) => bits.len(),
+        };
+        self.len() == rows && validity_rows == rows
     }
 
     /// Appends a null.

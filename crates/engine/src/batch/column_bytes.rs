@@ -14,6 +14,7 @@ use super::column::{Column, StringColumn, Values};
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Decoder;
 use crate::codec::{self, Error, varint};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. The
@@ -72,7 +73,7 @@ impl Picked<'_> {
         {
             return Cow::Borrowed(values);
         }
-        let value = |row: u32| values.get(row as usize).copied().unwrap_or_default();
+        let value = |row: u32| values.get(row as usize).copied().or_bug();
         Cow::Owned(self.iter().map(value).collect())
     }
 }

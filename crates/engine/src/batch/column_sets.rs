@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Block;
 use super::selection::Selection;
+use tidemark_model::bug::OrBug;
 
 /// The overhead of a table's column for sending, decoding and storing, in cells of 8 bytes
 /// (`slabs::SLAB_COLUMN_BYTES`).
@@ -35,7 +36,7 @@ pub fn column_sets(
     with_rows: bool,
 ) -> Vec<ColumnSet> {
     let positions = |wanted: &[bool]| -> Vec<usize> {
-        (0..wanted.len()).filter(|&at| wanted.get(at).copied().unwrap_or_default()).collect()
+        (0..).zip(wanted).filter_map(|(at, &is_wanted)| is_wanted.then_some(at)).collect()
     };
     let (tags, fields) = (positions(wanted_tags), positions(wanted_fields));
     if tags.is_empty() && fields.is_empty() {
@@ -50,7 +51,7 @@ pub fn column_sets(
     };
     let has = |row: u32, bit: usize| match bit.checked_sub(tags.len()) {
         None => {
-            let series = block.row_series.get(row as usize).copied().unwrap_or_default();
+            let series = block.row_series.get(row as usize).copied().or_bug();
             tags.get(bit).is_some_and(|tag| has_tag(series, tag))
         }
         Some(field) => fields.get(field).is_some_and(|field| has_field(row, field)),

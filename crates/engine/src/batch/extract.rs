@@ -1,6 +1,7 @@
 //! Copies some rows and columns of a block into a new block.
 
 use super::{Block, FrameTable};
+use tidemark_model::bug::OrBug;
 
 /// The number of cells per value above which a table is split into column sets.
 pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
@@ -9,7 +10,7 @@ impl Block {
     /// Copies the rows `rows` of the fields at the positions `fields`, and the series of these
     /// rows.
     pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
-        let series_of = |&row: &u32| self.row_series.get(row as usize).copied().unwrap_or_default();
+        let series_of = |&row: &u32| self.row_series.get(row as usize).copied().or_bug();
         let mut used = vec![false; self.series.len as usize];
         for row in rows {
             if let Some(used) = used.get_mut(series_of(row) as usize) {

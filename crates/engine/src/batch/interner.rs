@@ -155,10 +155,9 @@ impl Interner {
         }
         self.slots.clear();
         self.slots.resize(size, 0);
-        for index in 0..self.hashes.len() {
-            let hash = self.hashes.get(index).copied().unwrap_or_default();
-            self.place(hash, index as u32);
-        }
+        let hashes = std::mem::take(&mut self.hashes);
+        (0..).zip(&hashes).for_each(|(index, &hash)| self.place(hash, index));
+        self.hashes = hashes;
     }
 }
 

@@ -9,6 +9,7 @@ use super::column::Column;
 use super::order::Distinct;
 use super::picker::Picker;
 use super::slabs::Slabs;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
@@ -121,9 +122,9 @@ impl<'a> Layout<'a> {
 
     fn cells_of(&self, slabs: &[(u32, &ChunkedColumn)]) -> Cow<'_, [Cell]> {
         let cells = |slab: u32| {
-            let end = |slab: usize| self.ends.get(slab).map_or(0, |&end| end as usize);
+            let end = |slab: usize| self.ends.get(slab).copied().or_bug() as usize;
             let start = (slab as usize).checked_sub(1).map_or(0, end);
-            self.cells.get(start..end(slab as usize)).unwrap_or_default()
+            self.cells.get(start..end(slab as usize)).or_bug()
         };
         if let &[(slab, _)] = slabs {
             return Cow::Borrowed(cells(slab));
@@ -139,9 +140,7 @@ impl FieldLayout<'_> {
     /// Copies the values at `positions`, including nulls.
     pub fn gather(&self, positions: Range<usize>) -> Column {
         match &self.rows {
-            FieldRows::Whole(column, picks) => {
-                column.gather(picks.get(positions).unwrap_or_default())
-            }
+            FieldRows::Whole(column, picks) => column.gather(picks.get(positions).or_bug()),
             FieldRows::Spread(columns, cells) => self.joined(columns, cells, positions),
         }
     }
@@ -169,7 +168,7 @@ impl FieldLayout<'_> {
     fn has_value(&self, positions: Range<usize>) -> bool {
         match &self.rows {
             FieldRows::Whole(column, picks) => {
-                let picks = picks.get(positions).unwrap_or_default();
+                let picks = picks.get(positions).or_bug();
                 match column.is_full() {
                     true => !picks.is_empty(),
                     false => picks.iter().any(|&row| column.is_valid(row)),
@@ -207,7 +206,7 @@ impl FieldLayout<'_> {
 
 fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     let before = |end: usize| cells.partition_point(|cell| (cell.at as usize) < end);
-    cells.get(before(positions.start)..before(positions.end)).unwrap_or_default()
+    cells.get(before(positions.start)..before(positions.end)).or_bug()
 }
 
 /// Returns the column of a cell's slab and its index in `columns`, if the cell has a value.

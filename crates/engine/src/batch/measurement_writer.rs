@@ -12,6 +12,7 @@ use super::interner::Interner;
 use super::line_numbers::LineNumbers;
 use super::row_runs::{self, Names, RowRun};
 use super::series_table::{SeriesTable, TagColumn};
+use tidemark_model::bug::OrBug;
 use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
 use tidemark_model::value::FieldType;
@@ -157,10 +158,11 @@ impl MeasurementWriter {
         charge(cells, self.tags.len())?;
         for (at, (key, value)) in (0_u32..).zip(tags) {
             // Most series have the same tags at the same positions.
-            let (tag, is_new) = match self.tag_keys.strings().get(at as usize) == key {
-                true => (at, false),
-                false => self.tag_keys.intern(key),
-            };
+            let (tag, is_new) =
+                match self.tag_keys.strings().bytes_of(at as usize) == key.as_bytes() {
+                    true => (at, false),
+                    false => self.tag_keys.intern(key),
+                };
             if is_new {
                 self.tags.push(TagWriter { values: Interner::new(self.seed), codes: Vec::new() });
                 charge(cells, series as usize)?;
@@ -271,7 +273,7 @@ impl MeasurementWriter {
         }
         self.columns_of_field.truncate(n_fields);
         // The removed columns are among the draft's columns.
-        let draft = self.order.get(..self.at).unwrap_or_default();
+        let draft = self.order.get(..self.at).or_bug();
         if let Some(first) = draft.iter().position(|&number| number as usize >= n_columns) {
             self.order.truncate(first);
         }

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::bitmap::Validity;
 use super::column::{Column, Values};
+use tidemark_model::bug::{self, OrBug};
 use tidemark_model::value::FieldType;
 
 /// The factors for floats. Floats that are all multiples of 1 / factor are stored as integers.
@@ -96,21 +97,19 @@ impl Narrow {
         })
     }
 
-    /// Appends the values of `rows`. Appends no values if a row does not exist or if the values are
-    /// floats.
+    /// Appends the values of `rows`, which must exist. The values must be integers.
     pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
-            _ if self.scale.is_some() => {}
+            _ if self.scale.is_some() => bug::report(),
             Offsets::One(offsets) => widen(offsets, rows, to, |o| whole(i64::from(o))),
             Offsets::Two(offsets) => widen(offsets, rows, to, |o| whole(i64::from(o))),
         }
     }
 
-    /// Appends the values of `rows`. Appends no values if a row does not exist or if the values are
-    /// integers.
+    /// Appends the values of `rows`, which must exist. The values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
-        let Some(scale) = self.scale else { return };
+        let Some(scale) = self.scale else { return bug::report() };
         // Integers up to `WHOLE_MAX`, and their sums with the offsets, are exact floats.
         let smallest = self.smallest as f64;
         let value = |offset: f64| (smallest + offset) / scale;
@@ -123,7 +122,7 @@ impl Narrow {
 
 /// Appends the results of `of` for the offsets of `rows`.
 fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: impl Fn(O) -> T) {
-    to.extend(offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)));
+    to.extend(offsets.get(rows).or_bug().iter().map(|&offset| of(offset)));
 }
 
 /// Returns the values as multiples of 1 / factor, and the factor. Returns `None` if no factor
@@ -151,13 +150,15 @@ mod tests {
         let rows = column.len();
         for start in 0..=rows {
             let (mut integers, mut floats) = (Vec::new(), Vec::new());
-            narrow.integers(start..rows, &mut integers);
-            narrow.floats(start..rows, &mut floats);
-            narrow.integers(start..rows + 1, &mut integers);
-            narrow.floats(start..rows + 1, &mut floats);
             let part = match narrow.field_type() {
-                FieldType::Float => Column::full(Values::Float(floats)),
-                _ => Column::full(Values::Integer(integers)),
+                FieldType::Float => {
+                    narrow.floats(start..rows, &mut floats);
+                    Column::full(Values::Float(floats))
+                }
+                _ => {
+                    narrow.integers(start..rows, &mut integers);
+                    Column::full(Values::Integer(integers))
+                }
             };
             assert!((0..rows).all(|row| part.get(row) == column.get(start + row)));
             assert_eq!(part.len(), rows - start);

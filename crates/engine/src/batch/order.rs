@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
+use tidemark_model::bug::OrBug;
 
 /// The positions of rows, ordered by series and then by time. Rows with the same series and time
 /// keep the order in which they were written.
@@ -27,7 +28,7 @@ impl Order {
         times_ns: &Chunks<i64>,
     ) -> Self {
         let place = |series: u32| match rank {
-            Some(rank) => rank.get(series as usize).copied().unwrap_or_default() as usize,
+            Some(rank) => rank.get(series as usize).copied().or_bug() as usize,
             None => series as usize,
         };
         let mut starts = vec![0_u32; series + 1];
@@ -57,7 +58,7 @@ impl Order {
     }
 
     fn sort_series_by_time(&mut self, times_ns: &Chunks<i64>) {
-        let time = |row: &u32| times_ns.get(*row).unwrap_or_default();
+        let time = |row: &u32| times_ns.get(*row).or_bug();
         let bounds = self.starts.iter().zip(self.starts.iter().skip(1));
         for (&start, &end) in bounds {
             let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
@@ -119,11 +120,11 @@ impl Distinct {
     /// Returns the rows with the same series and time as row number `at`, including this row.
     pub fn group(&self, at: usize) -> &[u32] {
         if self.ends.is_empty() {
-            return self.rows.get(at..=at).unwrap_or_default();
+            return self.rows.get(at..=at).or_bug();
         }
-        let end = |at: usize| self.ends.get(at).map_or(0, |&end| end as usize);
+        let end = |at: usize| self.ends.get(at).copied().or_bug() as usize;
         let start = at.checked_sub(1).map_or(0, end);
-        self.all.get(start..end(at)).unwrap_or_default()
+        self.all.get(start..end(at)).or_bug()
     }
 
     /// Returns the rows to read from `column`. From each group, this is the last row with a value.
@@ -162,13 +163,12 @@ pub(crate) fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
                     *slot = place;
                 }
             }
-            let of = |code: &u32| rank.get(*code as usize).copied().unwrap_or_default();
+            let of = |code: &u32| rank.get(*code as usize).copied().or_bug();
             tag.codes.iter().map(of).collect()
         })
         .collect();
-    let key = |series: u32| {
-        ranks.iter().map(move |rank| rank.get(series as usize).copied().unwrap_or_default())
-    };
+    let key =
+        |series: u32| ranks.iter().map(move |rank| rank.get(series as usize).copied().or_bug());
     order.sort_by(|&a, &b| key(a).cmp(key(b)));
     let mut rank = vec![0; count as usize];
     for (place, series) in (0..).zip(order) {

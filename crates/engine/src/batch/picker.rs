@@ -2,6 +2,7 @@
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, StringColumn, Values};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// A column that is built from rows of other columns.
@@ -159,11 +160,13 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Appends the values at `places`, and padding for missing rows.
+/// Appends the values at `places`, and padding for missing sources.
 fn extend<T: Fixed>(to: &mut Vec<T>, sources: &[Source<'_>], places: &[(usize, usize)]) {
     let values: Vec<&[T]> = sources.iter().map(|source| T::of(&source.column.values)).collect();
-    let value = |&(source, row): &(usize, usize)| values.get(source)?.get(row).copied();
-    to.extend(places.iter().map(|place| value(place).unwrap_or_default()));
+    to.extend(places.iter().map(|&(source, row)| match values.get(source) {
+        Some(values) => values.get(row).copied().or_bug(),
+        None => T::default(),
+    }));
 }
 
 #[cfg(test)]
@@ -191,11 +194,11 @@ mod tests {
         let sources = [coded(&["a", "bb"], &[1, 0, 1], &[1]), plain, coded(&["bb"], &[0], &[])];
         let text = |text: &str| Some(FieldValue::String(text.into()));
         let mut picker = Picker::new(FieldType::String, sources.iter());
-        for (source, row) in [(1, 2), (0, 0), (0, 1), (2, 0), (1, 1), (0, 2), (0, 9), (7, 0)] {
+        for (source, row) in [(1, 2), (0, 0), (0, 1), (2, 0), (1, 1), (0, 2), (7, 0)] {
             picker.push(source, row);
         }
         picker.push_null();
-        picker.pad(11);
+        picker.pad(10);
         picker.push(0, 0);
         let picked = picker.finish();
         let expected = [
@@ -205,7 +208,6 @@ mod tests {
             text("bb"),
             text(""),
             text("bb"),
-            None,
             None,
             None,
             None,
@@ -232,7 +234,7 @@ mod tests {
     fn rows_are_the_same_one_by_one_and_at_once() {
         let mut sparse = Column::full(Values::Float(vec![1.5, 2.5]));
         sparse.push_null();
-        let full = Column::full(Values::Float(vec![7.0, 8.0]));
+        let full = Column::full(Values::Float(vec![7.0, 8.0, 9.0]));
         let texts = coded(&["a", "bb"], &[1, 0, 1], &[1]);
         let of_all = coded(&["bb", "", "c"], &[2, 0, 2], &[]);
         let integers = Column::full(Values::Integer(vec![1, 2, 3]));

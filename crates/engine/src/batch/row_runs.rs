@@ -9,6 +9,7 @@ use super::extract::CELLS_PER_VALUE_MAX;
 use super::line_numbers::LineNumbers;
 use super::series_table::SeriesTable;
 use super::{Block, MeasurementBatch};
+use tidemark_model::bug::OrBug;
 
 /// The number of cells that a run may have, independent of its number of values: 512 KB.
 pub(super) const CELLS_ENOUGH: usize = 1 << 16;
@@ -76,7 +77,7 @@ pub(super) fn to_batches(
             }
             false => all.as_ref().map(|all| pick_used(all, &mut row_series)).unwrap_or_default(),
         };
-        let key = |field: u32| names.field_keys.get(field as usize).cloned().unwrap_or_default();
+        let key = |field: u32| names.field_keys.get(field as usize).cloned().or_bug();
         let (keys, fields) =
             columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
         let block = Block { series, row_series, times_ns, fields };
@@ -113,7 +114,7 @@ fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: 
         return;
     }
     for series in row_series {
-        *series = new_numbers.get(*series as usize).copied().unwrap_or_default();
+        *series = new_numbers.get(*series as usize).copied().or_bug();
     }
     for tag in &mut table.tags {
         let mut numbers = new_numbers.iter();

@@ -1,5 +1,7 @@
 //! Selects all or some rows of a block.
 
+use tidemark_model::bug::OrBug;
+
 /// A selection of a block's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
@@ -54,7 +56,7 @@ impl Selection {
     pub fn get(&self, at: usize) -> u32 {
         match self {
             Self::All => at as u32,
-            Self::Rows(selected) => selected.get(at).copied().unwrap_or_default(),
+            Self::Rows(selected) => selected.get(at).copied().or_bug(),
         }
     }
 

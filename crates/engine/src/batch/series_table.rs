@@ -1,6 +1,7 @@
 //! Lists the series of a block, with a dictionary per tag key and one code per series.
 
 use super::column::StringColumn;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::{id_hash, tag_hash};
 
@@ -37,7 +38,7 @@ pub struct SeriesTable {
 impl TagColumn {
     /// Copies the values of some series. The new dictionary contains only these values.
     fn pick(&self, series: &[u32]) -> Self {
-        let code = |&number: &u32| self.codes.get(number as usize).copied().unwrap_or_default();
+        let code = |&number: &u32| self.codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();
         let mut used = codes.clone();
         used.sort();

@@ -2,6 +2,7 @@
 
 use super::Block;
 use super::selection::Selection;
+use tidemark_model::bug::OrBug;
 use tidemark_model::series::series_hash;
 use tidemark_model::shard_map::ShardGroup;
 
@@ -60,7 +61,7 @@ pub fn split_by_shard(
     // first.
     let mut last = 0;
     for row in rows.to_rows(block.rows()) {
-        let time_ns = block.times_ns.get(row as usize).copied().unwrap_or_default();
+        let time_ns = block.times_ns.get(row as usize).copied().or_bug();
         let holds = |&(_, group): &(usize, &ShardGroup)| group.range.contains(time_ns);
         let found = groups.get(last).map(|group| (last, group)).filter(holds);
         let Some((number, group)) = found.or_else(|| groups.iter().enumerate().find(holds)) else {
@@ -68,8 +69,8 @@ pub fn split_by_shard(
             continue;
         };
         last = number;
-        let series = block.row_series.get(row as usize).copied().unwrap_or_default();
-        let shard = group.shard_of(hashes.get(series as usize).copied().unwrap_or_default());
+        let series = block.row_series.get(row as usize).copied().or_bug();
+        let shard = group.shard_of(hashes.get(series as usize).copied().or_bug());
         match parts.get_mut(number).and_then(|shards| shards.get_mut(shard)) {
             Some(part) => part.push(row),
             None => outside.push(row),

@@ -1,5 +1,7 @@
 //! Stores the strings of a column, either as text or as codes of distinct strings.
 
+use tidemark_model::bug::OrBug;
+
 /// A column of strings. It stores either the concatenated strings, or a dictionary and a code per
 /// row.
 #[derive(Clone, Debug, Default)]
@@ -58,18 +60,18 @@ impl StringColumn {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }
 
-    /// Returns the string at `index`, or an empty string after the end.
+    /// Returns the string at `index`, which must exist.
     pub fn get(&self, index: usize) -> &str {
         match &self.codes {
             None => self.entry(index),
-            Some(codes) => codes.get(index).map_or("", |&code| self.entry(code as usize)),
+            Some(codes) => self.entry(codes.get(index).copied().or_bug() as usize),
         }
     }
 
     fn entry(&self, index: usize) -> &str {
-        let end = self.ends.get(index).map_or(0, |&end| end as usize);
+        let end = self.ends.get(index).copied().or_bug() as usize;
         let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
-        self.text.get(start..end).unwrap_or_default()
+        self.text.get(start..end).or_bug()
     }
 
     /// Returns the bytes of the string at `index` in a column without codes, or no bytes after the
@@ -78,7 +80,7 @@ impl StringColumn {
     pub fn bytes_of(&self, index: usize) -> &[u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
         let start = index.checked_sub(1).and_then(|i| self.ends.get(i)).map_or(0, |&e| e as usize);
-        self.text.as_bytes().get(start..end as usize).unwrap_or_default()
+        self.text.as_bytes().get(start..end as usize).or_bug()
     }
 
     /// Creates an empty column that stores codes.
@@ -143,7 +145,7 @@ impl StringColumn {
         if count == 0 {
             return;
         }
-        let end = self.ends.last().copied().unwrap_or_default();
+        let end = self.ends.last().map_or(0, |&end| end);
         if let Some(codes) = &mut self.codes {
             let entry = self.ends.len() as u32;
             codes.resize(codes.len() + count, entry);
@@ -177,6 +179,14 @@ impl StringColumn {
             }
         }
         rows.iter().map(|&row| self.get(row as usize)).collect()
+    }
+
+    /// Copies the strings at `rows`, and an empty string for `None`.
+    pub(super) fn gather_or_empty(&self, rows: &[Option<u32>]) -> Self {
+        match rows.iter().copied().collect::<Option<Vec<u32>>>() {
+            Some(rows) => self.gather(&rows),
+            None => rows.iter().map(|row| row.map_or("", |row| self.get(row as usize))).collect(),
+        }
     }
 
     /// Returns a column with one row per pick: the selected string, or an empty string. Coded rows
@@ -271,7 +281,6 @@ mod tests {
         assert_eq!(column, plain(&["bc", "a", "", "bc"]));
         assert_eq!(column.gather(&[3, 1]).codes(), Some(&[2, 0][..]));
         assert_eq!((column.gather(&[1]).codes(), column.gather(&[1])), (None, plain(&["a"])));
-        assert_eq!(column.gather(&[1, 9]), plain(&["a", ""]));
         assert_eq!((column.text_bytes(), plain(&["bc", "a"]).text_bytes()), (5, 3));
         let mut longer = column.clone();
         longer.extend_from(&column);

@@ -13,6 +13,7 @@
 
 use super::varint;
 use super::{Error, take};
+use tidemark_model::bug::OrBug;
 
 /// The number of values in a run. Positions fit a byte.
 const RUN: usize = 256;
@@ -83,13 +84,13 @@ fn plan_run(run: &[u64]) -> (u32, usize) {
             n_used += 1;
         }
     }
-    let used = used.get(..n_used).unwrap_or_default();
+    let used = used.get(..n_used).or_bug();
     let mut best = (64, 2 + run.len() * 8);
     for (index, &(width, _)) in used.iter().enumerate().rev() {
         if width > WIDTH_MAX {
             continue;
         }
-        let exceptions = used.get(index + 1..).unwrap_or_default();
+        let exceptions = used.get(index + 1..).or_bug();
         let n_exceptions: usize = exceptions.iter().map(|&(_, count)| count).sum();
         if n_exceptions > usize::from(u8::MAX) {
             break;
@@ -119,7 +120,7 @@ fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
     out.push(width as u8);
     out.push(n_exceptions as u8);
     pack(run, width, out);
-    let exceptions = exceptions.get(..n_exceptions).unwrap_or_default();
+    let exceptions = exceptions.get(..n_exceptions).or_bug();
     out.extend_from_slice(exceptions);
     for &position in exceptions {
         varint::write(run.get(usize::from(position)).map_or(0, |value| value >> width), out);
@@ -140,7 +141,7 @@ fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
     let length = (run.len() * width as usize).div_ceil(8);
     // Eight spare bytes allow writing every value with one eight-byte store.
     out.resize(start + length + 8, 0);
-    let packed = out.get_mut(start..).unwrap_or_default();
+    let packed = out.get_mut(start..).or_bug();
     let mask = (1_u64 << width) - 1;
     let (mut word, mut held, mut at) = (0_u64, 0_u32, 0_usize);
     for &value in run {
@@ -166,7 +167,7 @@ fn decode_run(bytes: &mut &[u8], n: usize, out: &mut Vec<u64>) -> Result<(), Err
     }
     let start = out.len();
     unpack(bytes, n, width, out)?;
-    let run = out.get_mut(start..).unwrap_or_default();
+    let run = out.get_mut(start..).or_bug();
     let positions = take(bytes, usize::from(n_exceptions))?;
     for &position in positions {
         let high = varint::read(bytes)?;
@@ -206,7 +207,7 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
     let start = out.len();
     out.resize(start + n, 0);
     let mut bit = 0;
-    for values in out.get_mut(start..).unwrap_or_default().chunks_mut(per_load) {
+    for values in out.get_mut(start..).or_bug().chunks_mut(per_load) {
         let word = loads.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());
         let mut word = u64::from_le_bytes(word.copied().unwrap_or_default()) >> (bit % 8);
         bit += values.len() * width as usize;

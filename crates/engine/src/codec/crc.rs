@@ -1,6 +1,8 @@
 //! Computes CRC-32C (Castagnoli), the checksum of every stored row and block. The checksum follows
 //! the bytes that it covers.
 
+use tidemark_model::bug::OrBug;
+
 /// The size of a checksum, in bytes.
 pub const CRC_BYTES: usize = 4;
 
@@ -25,7 +27,7 @@ pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
 
 /// Appends the checksum of `out[start..]`, little-endian.
 pub(crate) fn append_crc(out: &mut Vec<u8>, start: usize) {
-    let crc = crc32c(out.get(start..).unwrap_or_default());
+    let crc = crc32c(out.get(start..).or_bug());
     out.extend(crc.to_le_bytes());
 }
 

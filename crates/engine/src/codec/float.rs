@@ -15,6 +15,7 @@
 use super::draft::Draft;
 use super::huffman::Decoder;
 use super::{Error, finish, integer, start, take, varint};
+use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
@@ -45,7 +46,7 @@ pub(crate) fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
 /// Appends the encoding without the integers, and returns the integers.
 fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     let Some(exponent) = sampled_exponent(values) else { return all_ordered(values, head) };
-    let power = POWERS.get(exponent).copied().unwrap_or(1.0);
+    let power = POWERS.get(exponent).copied().or_bug();
     let mut integers = Vec::with_capacity(values.len());
     let mut exceptions: Vec<(usize, u64)> = Vec::new();
     let mut previous = 0;

@@ -13,6 +13,7 @@
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, TEXT_BYTES_MAX, finish, start, take};
+use tidemark_model::bug::OrBug;
 
 /// The maximum size of a dictionary's strings without their shared prefixes, in bytes. A writer
 /// ends its block earlier.
@@ -27,7 +28,7 @@ pub fn encode<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
         let alike = string.iter().zip(previous).take_while(|(a, b)| a == b).count();
         shared.push(alike as u64);
         others.push((string.len() - alike) as u64);
-        text.extend_from_slice(string.get(alike..).unwrap_or_default());
+        text.extend_from_slice(string.get(alike..).or_bug());
         previous = string;
     }
     write(&shared, out);

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use super::{Error, TEXT_BYTES_MAX, integer, start, take, varint};
+use tidemark_model::bug::OrBug;
 
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
@@ -100,7 +101,7 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
     let mut codes = Vec::with_capacity(ends.len());
     let (mut before, mut entry_bytes) = (0, 0);
     for &end in ends {
-        let string = text.get(before..end as usize).unwrap_or_default();
+        let string = text.get(before..end as usize).or_bug();
         before = end as usize;
         let next = entries.len() as i64;
         let code = *codes_by_string.entry(string).or_insert(next);

@@ -2,6 +2,7 @@
 //! integers use the zigzag form.
 
 use super::Error;
+use tidemark_model::bug::OrBug;
 
 /// Appends `value`.
 pub fn write(mut value: u64, out: &mut Vec<u8>) {
@@ -24,7 +25,7 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
         }
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *bytes = bytes.get(index + 1..).unwrap_or_default();
+            *bytes = bytes.get(index + 1..).or_bug();
             return Ok(value);
         }
     }

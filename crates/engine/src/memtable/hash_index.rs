@@ -3,6 +3,8 @@
 //! A dictionary or series table stores the keys. So an entry takes 8 to 16 bytes, independent of
 //! the key's length.
 
+use tidemark_model::bug::OrBug;
+
 /// A map from hashes to entry numbers. The caller compares the keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HashIndex {
@@ -45,7 +47,7 @@ impl HashIndex {
 
     fn place(&mut self, entry: u32) {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut slot = self.hashes.get(entry as usize).copied().unwrap_or_default() as usize & mask;
+        let mut slot = self.hashes.get(entry as usize).copied().or_bug() as usize & mask;
         while let Some(held) = self.slots.get_mut(slot) {
             if *held == 0 {
                 *held = entry + 1;

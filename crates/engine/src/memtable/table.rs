@@ -12,6 +12,7 @@ use crate::batch::FrameTable;
 use crate::batch::chunks::Chunks;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 
@@ -99,7 +100,7 @@ impl MeasurementTable {
     /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
         let series_map = self.take_series(table);
-        let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
+        let held = |&series: &u32| series_map.get(series as usize).copied().or_bug();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
         self.row_series.extend(&row_series);
         self.times_ns.extend(&table.block.times_ns);
@@ -141,9 +142,9 @@ impl MeasurementTable {
         for series in 0..from.len as usize {
             codes.fill(0);
             for ((&place, tag), code_map) in places.iter().zip(&from.tags).zip(&code_maps) {
-                let code = tag.codes.get(series).copied().unwrap_or_default();
+                let code = tag.codes.get(series).copied().or_bug();
                 if let Some(slot) = codes.get_mut(place) {
-                    *slot = code_map.get(code as usize).copied().unwrap_or_default();
+                    *slot = code_map.get(code as usize).copied().or_bug();
                 }
             }
             map.push(take_key(&self.hasher, &mut self.keys, held, &codes));
@@ -178,7 +179,7 @@ impl MeasurementTable {
             for ((place, tag), code_map) in
                 places.iter().zip(&table.block.series.tags).zip(&code_maps)
             {
-                let code = tag.codes.get(series).copied().unwrap_or_default();
+                let code = tag.codes.get(series).copied().or_bug();
                 let Some(Some(code)) = code_map.get(code as usize) else { return false };
                 if let Some(slot) = place.and_then(|place| codes.get_mut(place)) {
                     *slot = *code;

@@ -11,6 +11,7 @@ use super::key::SeriesKey;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Fixed};
 use crate::batch::narrow::Narrow;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -281,12 +282,12 @@ impl PageColumn {
         }
     }
 
-    /// Appends values to `to`. Appends no values if a row does not exist or the column has another
+    /// Appends the values of `rows` to `to`. The rows must exist, and the column must have this
     /// type.
     pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
         match self {
             Self::Wide(column) => {
-                to.extend_from_slice(T::of(&column.values).get(rows).unwrap_or_default());
+                to.extend_from_slice(T::of(&column.values).get(rows).or_bug());
             }
             Self::Narrow(narrow) => T::widen(narrow, rows, to),
         }
@@ -355,7 +356,7 @@ impl PageKeys {
     /// Returns the times of the rows, in nanoseconds.
     pub fn times_ns(&self) -> &[i64] {
         let place = |row: u32| row.saturating_sub(self.first) as usize;
-        self.times_ns.get(place(self.rows.start)..place(self.rows.end)).unwrap_or_default()
+        self.times_ns.get(place(self.rows.start)..place(self.rows.end)).or_bug()
     }
 
     /// Returns the rows inside `time`, or `None` if no row is inside.

@@ -5,6 +5,7 @@ use super::picks::{Older, Picks};
 use crate::batch::bitmap::{Bitmap, Validity};
 use crate::batch::column::{Column, Fixed, Values};
 use crate::batch::picker::Picker;
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// The column of each page of the picks, or `None` if the page has only nulls. All columns have the
@@ -68,7 +69,7 @@ fn copied<T: Fixed>(picks: &Picks, columns: &Columns, fills: &[Older]) -> Vec<T>
             column.copy(rows, &mut out);
         }
         if picks.direction() == Direction::Descending {
-            out.get_mut(start..).unwrap_or_default().reverse();
+            out.get_mut(start..).or_bug().reverse();
         }
         out.resize(end, T::default());
     }

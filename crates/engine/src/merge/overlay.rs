@@ -6,6 +6,7 @@
 
 use super::cursor::{Direction, PageKeys};
 use super::picks::Picks;
+use tidemark_model::bug::OrBug;
 
 /// The approximate maximum number of rows of an overlay. The limit matters for text: all rows of 64
 /// pages would take too much memory.
@@ -96,11 +97,11 @@ impl<'a> Head<'a> {
         let len = self.times_ns.len();
         match self.direction {
             Direction::Ascending => {
-                let times = self.times_ns.get(start..end).unwrap_or_default();
+                let times = self.times_ns.get(start..end).or_bug();
                 picks.push(place, first, times.iter().copied());
             }
             Direction::Descending => {
-                let times = self.times_ns.get(len - end..len - start).unwrap_or_default();
+                let times = self.times_ns.get(len - end..len - start).or_bug();
                 picks.push(place, first, times.iter().rev().copied());
             }
         }

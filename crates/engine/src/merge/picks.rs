@@ -5,6 +5,7 @@ use std::rc::Rc;
 use smallvec::{SmallVec, smallvec};
 
 use super::cursor::{Columns, Direction, PageKeys};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
@@ -131,7 +132,7 @@ impl Picks {
             let Some((source, keys)) = page(run.page) else { break };
             let place = only.place_of(*source, keys);
             only.push(place, row, std::iter::once(time_ns));
-            older = older.get(older.partition_point(|older| older.at < at)..).unwrap_or_default();
+            older = older.get(older.partition_point(|older| older.at < at)..).or_bug();
             for of_row in older.iter().take_while(|older| older.at == at) {
                 if let Some((source, keys)) = page(of_row.page) {
                     let place = only.place_of(*source, keys);
@@ -191,7 +192,7 @@ impl Picks {
         self.times_ns.extend_from_slice(other.times_ns());
         let places: SmallVec<[u32; 1]> =
             other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
-        let place = |page: u32| places.get(page as usize).copied().unwrap_or_default();
+        let place = |page: u32| places.get(page as usize).copied().or_bug();
         for run in other.runs {
             self.push_run(Run { page: place(run.page), ..run });
         }

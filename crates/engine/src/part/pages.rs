@@ -11,6 +11,7 @@ use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
 use crate::codec::huffman::{Decoder, FEW};
 use crate::merge::cursor::{PageColumn, ReadError};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The position of a page in a part.
@@ -45,7 +46,7 @@ pub fn groups_of<V: Values>(
     for value in before.chain([last]) {
         let directory = values.directory(value)?;
         let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
-        let of = directory.groups.get(groups.clone()).unwrap_or_default();
+        let of = directory.groups.get(groups.clone()).or_bug();
         let start = groups.start + of.partition_point(|group| group.measurement < measurement);
         let end = groups.start + of.partition_point(|group| group.measurement <= measurement);
         if start < end {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::merge::cursor::{Columns, PageKeys};
+use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
 /// A page stores times as steps if its series have at least this many rows on average.
@@ -83,7 +84,7 @@ impl RowKeys {
                 let before = |bound_ns| first_not(rows.len() as u32, |row| time_ns(row) < bound_ns);
                 let inside = before(time.start_ns)..before(time.end_ns);
                 let times_ns: Rc<[i64]> = inside.clone().map(time_ns).collect();
-                let page_rows = self.ends.last().copied().unwrap_or_default();
+                let page_rows = self.ends.last().copied().or_bug();
                 let first = rows.start + inside.start;
                 let keys = PageKeys::of_rows(page, columns, (first, times_ns), page_rows);
                 (!inside.is_empty()).then_some(keys)

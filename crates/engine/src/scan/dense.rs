@@ -8,6 +8,7 @@ use super::predicate::Mask;
 use super::request::{AuxColumn, Input};
 use super::run::Run;
 use super::spans::{Slots, Span};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldValue;
 
@@ -47,7 +48,7 @@ impl<'a> Chosen<'a> {
         let positions = positions(mask, valid, all.len());
         let times = match &positions {
             None => Cow::Borrowed(all),
-            Some(p) => p.iter().map(|&p| all.get(p as usize).copied().unwrap_or(0)).collect(),
+            Some(p) => p.iter().map(|&p| all.get(p as usize).copied().or_bug()).collect(),
         };
         let mut spans = Vec::new();
         slots.cut(&times, &mut spans);
@@ -69,7 +70,7 @@ pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Opt
     let listed = |keep: &dyn Fn(usize) -> bool| {
         Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
     };
-    let bit = |bits: &[bool], row: usize| bits.get(row).copied().unwrap_or(false);
+    let bit = |bits: &[bool], row: usize| bits.get(row).copied().or_bug();
     match (mask, valid) {
         (Mask::None, _) => Some(Vec::new()),
         (Mask::All, None) => None,
@@ -84,7 +85,7 @@ impl Dense<'_> {
     fn position(&self, index: usize) -> usize {
         match self.positions {
             None => index,
-            Some(positions) => positions.get(index).map_or(0, |&p| p as usize),
+            Some(positions) => positions.get(index).copied().or_bug() as usize,
         }
     }
 
@@ -113,10 +114,10 @@ impl Dense<'_> {
 /// Returns value `index` of a dense slice. Text is read by its position in the run.
 fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     match values {
-        Slice::Float(v) => FieldValue::Float(v.get(index).copied().unwrap_or_default()),
-        Slice::Integer(v) => FieldValue::Integer(v.get(index).copied().unwrap_or_default()),
-        Slice::Unsigned(v) => FieldValue::Unsigned(v.get(index).copied().unwrap_or_default()),
-        Slice::Boolean(v) => FieldValue::Boolean(v.get(index).copied().unwrap_or_default()),
+        Slice::Float(v) => FieldValue::Float(v.get(index).copied().or_bug()),
+        Slice::Integer(v) => FieldValue::Integer(v.get(index).copied().or_bug()),
+        Slice::Unsigned(v) => FieldValue::Unsigned(v.get(index).copied().or_bug()),
+        Slice::Boolean(v) => FieldValue::Boolean(v.get(index).copied().or_bug()),
         Slice::Text(column, rows) => FieldValue::String(column.get(rows.start + position).into()),
     }
 }

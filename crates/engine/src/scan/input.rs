@@ -8,6 +8,7 @@ use super::request::Input;
 use super::run::Run;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{StringColumn, Values};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// The values of consecutive rows, with padding for rows without a value.
@@ -26,12 +27,6 @@ pub(super) enum Slice<'a> {
 pub(super) struct Read<'a> {
     pub(super) slice: Slice<'a>,
     pub(super) valid: Option<Vec<bool>>,
-}
-
-impl Read<'_> {
-    /// The empty input of functions that only count rows.
-    pub(super) const NOTHING: Self =
-        Self { slice: Slice::Boolean(Cow::Borrowed(&[])), valid: None };
 }
 
 impl<'a> Read<'a> {
@@ -67,7 +62,7 @@ impl Slice<'_> {
     /// their rows directly.
     pub(super) fn gather(self, positions: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> Cow<'static, [T]> {
-            let at = |&p: &u32| values.get(p as usize).copied().unwrap_or_default();
+            let at = |&p: &u32| values.get(p as usize).copied().or_bug();
             Cow::Owned(positions.iter().map(at).collect())
         }
         match self {
@@ -91,10 +86,10 @@ fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
 
 fn slice(values: &Values, rows: Range<usize>) -> Slice<'_> {
     match values {
-        Values::Float(v) => Slice::Float(Cow::Borrowed(v.get(rows).unwrap_or_default())),
-        Values::Integer(v) => Slice::Integer(Cow::Borrowed(v.get(rows).unwrap_or_default())),
-        Values::Unsigned(v) => Slice::Unsigned(Cow::Borrowed(v.get(rows).unwrap_or_default())),
-        Values::Boolean(v) => Slice::Boolean(Cow::Borrowed(v.get(rows).unwrap_or_default())),
+        Values::Float(v) => Slice::Float(Cow::Borrowed(v.get(rows).or_bug())),
+        Values::Integer(v) => Slice::Integer(Cow::Borrowed(v.get(rows).or_bug())),
+        Values::Unsigned(v) => Slice::Unsigned(Cow::Borrowed(v.get(rows).or_bug())),
+        Values::Boolean(v) => Slice::Boolean(Cow::Borrowed(v.get(rows).or_bug())),
         Values::String(v) => Slice::Text(v, rows),
     }
 }

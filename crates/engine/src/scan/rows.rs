@@ -9,6 +9,7 @@ use super::request::Input;
 use super::run::Run;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
+use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
@@ -108,7 +109,7 @@ impl<'a> GroupRows<'a> {
             return Ok(false);
         }
         let times = run.times();
-        let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
+        let time = |&p: &u32| times.get(p as usize).copied().or_bug();
         self.times_ns.extend(chosen.iter().map(time));
         for (column, read) in self.columns.iter_mut().zip(&reads) {
             append(column, read.as_ref(), &chosen);
@@ -216,7 +217,7 @@ fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
         code
     };
     let codes_of_series: Vec<u32> = of_series.iter().map(&mut code_of).collect();
-    let code = |&series: &u32| codes_of_series.get(series as usize).copied().unwrap_or_default();
+    let code = |&series: &u32| codes_of_series.get(series as usize).copied().or_bug();
     let codes = series.iter().map(code).collect();
     StringColumn::coded(dictionary, codes).unwrap_or_default()
 }
@@ -248,16 +249,16 @@ fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
     let at = |p: u32| p as usize;
     match (&mut column.values, &read.slice) {
         (Values::Float(to), Slice::Float(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
         }
         (Values::Integer(to), Slice::Integer(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
         }
         (Values::Unsigned(to), Slice::Unsigned(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
         }
         (Values::Boolean(to), Slice::Boolean(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
         }
         (Values::String(to), Slice::Text(from, rows)) => {
             positions.iter().for_each(|&p| to.push(from.get(rows.start + at(p))));
@@ -269,6 +270,6 @@ fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
         return;
     }
     for (row, &p) in (start..).zip(positions) {
-        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().unwrap_or(false)));
+        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().or_bug()));
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::batch::column::Column;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 
@@ -26,7 +27,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn times(&self) -> &[i64] {
-        self.block.times_ns.get(self.rows.clone()).unwrap_or_default()
+        self.block.times_ns.get(self.rows.clone()).or_bug()
     }
 
     /// Returns the column, over the whole block.

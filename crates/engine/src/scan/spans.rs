@@ -6,6 +6,7 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 
 use super::request::Window;
+use tidemark_model::bug::OrBug;
 
 /// Consecutive rows in the same window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +171,7 @@ fn gallop(times: &[i64], from: usize, end_ns: i64) -> usize {
         step *= 2;
     }
     let high = (low + step - 1).min(times.len());
-    let rest = times.get(low..high).unwrap_or_default();
+    let rest = times.get(low..high).or_bug();
     low + rest.partition_point(|&time_ns| time_ns < end_ns)
 }
 

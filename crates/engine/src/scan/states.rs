@@ -56,8 +56,9 @@ impl<'a> GroupStates<'a> {
         let mut shared: Option<Option<Chosen<'_>>> = None;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
             let read = match call.function {
-                AggregateFunction::Rows => Some(Read::NOTHING),
-                AggregateFunction::FirstRow | AggregateFunction::LastRow => Some(Read::times(run)),
+                AggregateFunction::Rows
+                | AggregateFunction::FirstRow
+                | AggregateFunction::LastRow => Some(Read::times(run)),
                 _ => input::read(run, &call.input)?,
             };
             let Some(read) = read else { continue };

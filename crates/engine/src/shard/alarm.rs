@@ -12,6 +12,7 @@ use super::flush_size::ENOUGH;
 use super::load::Loaded;
 use super::request::Refusal;
 use crate::store::{Store, Table};
+use tidemark_model::bug;
 
 impl<S: Store> Shard<S> {
     /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
@@ -53,14 +54,15 @@ impl<S: Store> Shard<S> {
         if noted.is_err() && duty != Duty::Reclaim {
             return;
         }
-        let result = match duty {
+        let result = bug::catch(|| match duty {
             Duty::Flush => self.flush(now_ns),
             Duty::Tidy => self.tidy(),
             Duty::Reclaim => self.reclaim(now_ns),
             Duty::Compact => self.compact(now_ns),
             Duty::Scrub => self.scrub(now_ns),
             Duty::Release => self.end_holds(now_ns),
-        };
+        });
+        let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
         if let Err(refusal) = result {
             // If the error cannot be stored, it stays in memory until the object is unloaded.
             let _ = self.note(duty, now_ns, Some(refusal.to_string()));

@@ -25,6 +25,7 @@ use crate::part::writer::{Groups, Limits, PartWriter};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use crate::wal::Wal;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -148,7 +149,7 @@ impl Loaded {
         limits: Limits,
     ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
         let orders = self.order_tags(store, memtable)?;
-        let order_of = |measurement| orders.get(&measurement).cloned().unwrap_or_default();
+        let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
         // The memtable contains no rows that tombstones hide: the replay of the log removes them.
         let hidden = Rc::new(Hidden::new(Vec::new(), self.retired.clone()));

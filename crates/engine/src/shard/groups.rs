@@ -14,6 +14,7 @@ use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::reader::{RowGroup, SeriesTables, VisitGroup};
 use crate::store::Store;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -99,7 +100,7 @@ impl<S: Store> ShardReader<'_, S> {
                 if of > greatest {
                     break;
                 }
-                wanted = wanted.get(wanted.partition_point(|id| *id < of)..).unwrap_or_default();
+                wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
                 // Skips a group that contains only additional columns. The preceding group lists
                 // all columns.
                 if wanted.first() != Some(&of)

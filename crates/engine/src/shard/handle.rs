@@ -9,6 +9,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, Stats, ToShard};
 use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
+use tidemark_model::bug;
 
 /// The work of an event, in rows read and values decoded, after which no further scan begins.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
@@ -16,8 +17,13 @@ const FURTHER_WORK_MAX: u64 = 1_000_000;
 const PAGE_WORK: u64 = 2_000;
 
 impl<S: Store> Shard<S> {
-    /// Executes the operation that a message requests.
+    /// Executes the operation that a message requests. After a bug, the shard drops its memory.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
+        bug::catch(|| self.execute(message, now_ns))
+            .unwrap_or_else(|bug| refused(self.lost(bug.into())))
+    }
+
+    fn execute(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         let answer = match message {
             ToShard::Open(settings) => self.open(settings).map(|()| FromShard::Done),
             ToShard::Configure(settings) => self.configure(settings).map(|()| FromShard::Done),
@@ -138,6 +144,7 @@ fn refused(refusal: Refusal) -> FromShard {
         Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
         Refusal::Malformed(why) => ShardRefusal::Malformed(why),
         Refusal::Invalid(why) => ShardRefusal::Query(why),
+        Refusal::Internal(bug) => ShardRefusal::Query(bug.to_string()),
         Refusal::RateExceeded(over) => ShardRefusal::RateExceeded(over),
         Refusal::StorageExceeded(over) => ShardRefusal::StorageExceeded(over),
         Refusal::Damaged { block } => ShardRefusal::Damaged { block },

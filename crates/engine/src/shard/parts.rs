@@ -5,6 +5,7 @@ use super::manifest::{Key, Manifest, Number, Part, PartId};
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
 use crate::store::{Store, StoreError, Table};
+use tidemark_model::bug::OrBug;
 
 /// A value with its number and key, before it is stored.
 pub(super) struct NewValue {
@@ -34,7 +35,7 @@ impl NewValue {
 /// starting with the first.
 pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number, Key)]) -> Part {
     let Sequences { lo, hi, applied } = sequences;
-    let own = values.get(written.values.clone()).unwrap_or_default();
+    let own = values.get(written.values.clone()).or_bug();
     Part {
         id: PartId(written.id),
         lo,

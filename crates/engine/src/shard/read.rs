@@ -26,6 +26,7 @@ use crate::scan::cached::{Cached, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGroup};
 use crate::scan::request::Deletion;
 use crate::store::Store;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -178,7 +179,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         direction: Direction,
         from: &SeriesKey,
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
-        let order_of = |measurement| self.tag_orders.get(&measurement).cloned().unwrap_or_default();
+        let order_of = |measurement| self.tag_orders.get(&measurement).cloned().or_bug();
         let asked = self.tag_orders.iter().map(|(&id, _)| id);
         let tables = asked.filter_map(|id| Some((id, self.memtable.table(id)?)));
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
@@ -202,7 +203,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             let mut values = self.values(part);
             for (value, groups) in pages::groups_of(&mut values, part.id.0, measurement)? {
                 let directory = values.directory(value)?;
-                for group in directory.groups.get(groups).unwrap_or_default() {
+                for group in directory.groups.get(groups).or_bug() {
                     if group.tag_ids.len() > longest.len() {
                         longest.clone_from(&group.tag_ids);
                     }
@@ -348,7 +349,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             stored.files += u64::from(!found.is_empty());
             for (value, groups) in found {
                 let directory = values.directory(value)?;
-                let groups = directory.groups.get(groups).unwrap_or_default();
+                let groups = directory.groups.get(groups).or_bug();
                 for group in groups.iter().filter(|group| !group.continues_columns()) {
                     stored.blocks += group.pages.len() as u64;
                     stored.block_bytes += group.bytes();

@@ -4,6 +4,7 @@ use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
+use tidemark_model::bug::Bug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The reply to an accepted write.
@@ -83,6 +84,9 @@ pub enum Refusal {
         /// The name of the damaged block.
         block: String,
     },
+    /// The code has a bug. The event stored no rows after it.
+    #[error(transparent)]
+    Internal(#[from] Bug),
     /// The store failed. A write may have succeeded.
     #[error("{0}")]
     Store(StoreError),

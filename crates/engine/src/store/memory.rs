@@ -10,6 +10,7 @@ use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
 use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use tidemark_model::bug;
 
 /// The storage size of a row in addition to its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 16;
@@ -122,6 +123,7 @@ impl MemoryStore {
 
     /// Replaces or removes one row, and adds the previous row to the undo list.
     fn change(&self, table: Table, key: u64, row: Option<Row>) -> Result<(), StoreError> {
+        bug::check()?;
         let mut rows = self.inner.rows.borrow_mut();
         let rows = rows.as_mut().ok_or_else(not_open)?;
         let added = row.as_ref().map_or(0, size);

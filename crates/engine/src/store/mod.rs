@@ -13,6 +13,8 @@ pub mod usage_meter;
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
+use tidemark_model::bug::Bug;
+
 /// The tables of all kinds of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -94,6 +96,12 @@ pub enum StoreError {
     Failed(String),
 }
 
+impl From<Bug> for StoreError {
+    fn from(bug: Bug) -> Self {
+        Self::Failed(bug.to_string())
+    }
+}
+
 /// The number of rows billed since the object was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounts {
@@ -119,7 +127,8 @@ pub const KEY_MAX: u64 = (1 << 53) - 1;
 /// The head and body of a row.
 pub type HeadAndBody = (Vec<u8>, Vec<u8>);
 
-/// An object's storage. Methods take `&self`, because the platform's handle is shared and
+/// An object's storage. After a bug, it accepts no writes until the end of the event
+/// ([`bug::check`](tidemark_model::bug::check)). Methods take `&self`, because the platform's handle is shared and
 /// single-threaded.
 pub trait Store {
     /// The maximum size of a row's head and body, in bytes. Production rejects 2 MB, but the local

@@ -6,6 +6,7 @@ use crate::batch::column_bytes;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::codec::{self, VALUES_MAX, integer, timestamp, varint};
+use tidemark_model::bug::OrBug;
 
 /// Decodes a frame, which takes all of `bytes`. The rows of each table are grouped by series.
 ///
@@ -25,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
 /// Any [`FrameError`].
 pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
     let header = FrameHeader::read(bytes)?;
-    let mut rest = bytes.get(header.payload_start as usize..).unwrap_or_default();
+    let mut rest = bytes.get(header.payload_start as usize..).or_bug();
     for table in &header.tables {
         let (payload, tail) = rest
             .split_at_checked(table.payload_bytes as usize)

@@ -13,6 +13,7 @@ use crate::batch::column_sets::ColumnSet;
 use crate::batch::selection::Selection;
 use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The maximum number of rows in a table. It keeps the memory for sorting and encoding small,
@@ -102,7 +103,7 @@ fn encode_rows(
     if !padding::is_padded(block, &rows) {
         let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
         let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
-        let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+        let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
         let picks = |_: &Column| Cow::Borrowed(rows.as_slice());
         let piece = Piece { rows: &rows, fields: &fields, series_of: &series_of, picks: &picks };
         return encode_table(table, &piece, out).into_iter().collect();
@@ -137,7 +138,7 @@ fn encode_table(
 ) -> Option<TableHeader> {
     let block = table.block;
     let start = out.len();
-    let time = |&row: &u32| block.times_ns.get(row as usize).copied().unwrap_or_default();
+    let time = |&row: &u32| block.times_ns.get(row as usize).copied().or_bug();
     let times_ns: Vec<i64> = rows.iter().map(time).collect();
     let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
     for same in rows.chunk_by(|&a, &b| series_of(a) == series_of(b)) {
@@ -178,7 +179,7 @@ fn encode_table(
 
 /// Groups rows by series with a stable counting sort. Returns `None` if there are no rows.
 fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
-    let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+    let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
     let n_series = block.series.len.max(1) as usize;
     let mut counts = vec![0_u32; n_series];
     for &row in selected {
@@ -207,7 +208,7 @@ fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
 /// Appends the dictionary and codes for the series in use. Returns `false` if none of them has the
 /// tag.
 fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
-    let code_of = |series: u32| tag.codes.get(series as usize).copied().unwrap_or_default();
+    let code_of = |series: u32| tag.codes.get(series as usize).copied().or_bug();
     // The new code plus 1 for each old code, or 0 if unused. Only used values are sent.
     let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
     let mut used: Vec<u32> = Vec::new();

@@ -3,6 +3,7 @@
 use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
 use crate::codec::varint;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
 use tidemark_model::value::FieldType;
@@ -59,7 +60,7 @@ impl FrameHeader {
         let header = bytes.get(..end.saturating_add(CRC_BYTES));
         let header = header.ok_or(FrameError::HeaderTruncated)?;
         let covered = verify_crc(header).map_err(|_| FrameError::HeaderDamaged)?;
-        let mut rest = covered.get(PREFIX_BYTES..).unwrap_or_default();
+        let mut rest = covered.get(PREFIX_BYTES..).or_bug();
         let n_tables = read_count(&mut rest)?;
         let tables: Vec<TableHeader> =
             (0..n_tables).map(|_| TableHeader::read(&mut rest)).collect::<Result<_, _>>()?;

@@ -8,6 +8,7 @@ use crate::batch::column_sets::{ColumnSet, field_sets, without_small};
 use crate::batch::extract::CELLS_PER_VALUE_MAX;
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::series_table::SeriesTable;
+use tidemark_model::bug::OrBug;
 
 /// Whether a single table of these rows would have too much padding.
 pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
@@ -59,7 +60,7 @@ impl<'a> Overlaid<'a> {
     pub(super) fn new(block: &'a Block, same: &'a [u32], rows: Vec<u32>) -> Self {
         let mut overlaid = Self { block, same, distinct: Distinct::default() };
         let key = |row: u32| {
-            let time_ns = block.times_ns.get(row as usize).copied().unwrap_or_default();
+            let time_ns = block.times_ns.get(row as usize).copied().or_bug();
             (overlaid.series_of(row), time_ns)
         };
         let mut ordered = rows;
@@ -70,8 +71,8 @@ impl<'a> Overlaid<'a> {
 
     /// Returns the first number of a row's series.
     pub(super) fn series_of(&self, row: u32) -> u32 {
-        let number = self.block.row_series.get(row as usize).copied().unwrap_or_default();
-        self.same.get(number as usize).copied().unwrap_or(number)
+        let number = self.block.row_series.get(row as usize).copied().or_bug();
+        self.same.get(number as usize).copied().or_bug()
     }
 
     /// Returns the column sets of the rows. Each set contains the positions of its rows.

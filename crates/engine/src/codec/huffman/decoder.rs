@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
+use tidemark_model::bug::OrBug;
 
 /// The number of values below which codes are decoded one by one. A lookup table pays off only for
 /// more values.
@@ -68,7 +69,7 @@ impl Decoder {
         padded.extend_from_slice(&[0; 8]);
         let mut classes = vec![0_u8; count + ROOM];
         let raw = if count < FEW && self.entries.get().is_none() {
-            self.few(&padded, first_bytes, classes.get_mut(..count).unwrap_or_default())?
+            self.few(&padded, first_bytes, classes.get_mut(..count).or_bug())?
         } else {
             self.classes(&padded, first_bytes, count, &mut classes)?
         };
@@ -165,7 +166,7 @@ impl Decoder {
                 return Err(Error::Corrupt);
             }
             *slot = entry as u8;
-            let length = self.lengths.get(usize::from(entry as u8)).copied().unwrap_or_default();
+            let length = self.lengths.get(usize::from(entry as u8)).copied().or_bug();
             stream.bit += usize::from(length);
         }
         Ok(())
@@ -261,7 +262,7 @@ fn entries(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> Box<[u32; ENTRI
     for (index, slot) in entries.iter_mut().enumerate() {
         let (mut entry, mut bits) = (0_u32, 0_u32);
         for n in 0..3 {
-            let (class, length) = single.get(index >> bits).copied().unwrap_or_default();
+            let (class, length) = single.get(index >> bits).copied().or_bug();
             if length == 0 || bits + u32::from(length) > CODE_BITS_MAX {
                 break;
             }

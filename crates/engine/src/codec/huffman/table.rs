@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
+use tidemark_model::bug::OrBug;
 
 /// The mean number of bits below which values are not shifted, because their low bits may be
 /// significant.
@@ -85,7 +86,7 @@ impl CodeTable {
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(self.first as u8);
         out.push((self.end - self.first - 1) as u8);
-        let codes = self.codes.get(self.first..self.end).unwrap_or_default();
+        let codes = self.codes.get(self.first..self.end).or_bug();
         if codes.len() > 1 {
             let nibbles = |pair: &[(u16, u8)]| {
                 pair.iter().rev().fold(0, |byte, &(_, length)| byte << 4 | length)
@@ -115,7 +116,7 @@ impl CodeTable {
             let (mut codes, mut codes_bits) = (0, 0);
             for &value in some {
                 let class = class(value >> shift);
-                let &(code, length) = self.codes.get(class).unwrap_or(&(0, 0));
+                let (code, length) = self.codes.get(class).copied().or_bug();
                 codes |= u64::from(code) << codes_bits;
                 codes_bits += u32::from(length);
                 let bits = raw_bits(class as u32) + shift;
@@ -164,7 +165,7 @@ impl Bits {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.at + usize::from(self.held > 0)).unwrap_or_default()
+        self.bytes.get(..self.at + usize::from(self.held > 0)).or_bug()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::batch::layout::Layout;
 use crate::batch::order::{Distinct, Order, rank_series};
 use crate::memtable::table::MeasurementTable;
 use crate::merge::cursor::Columns;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -69,7 +70,7 @@ impl Rows {
             false => rank_series(table.series(), tags).into(),
         };
         let key = |row: &u32| {
-            let series = row_series.get(*row).unwrap_or_default();
+            let series = row_series.get(*row).or_bug();
             (rank.get(series as usize), times_ns.get(*row))
         };
         // A memtable has fewer than 2^32 rows.
@@ -85,7 +86,7 @@ impl Rows {
             is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
             order.push(row);
             rest = behind;
-            let series = row_series.get(row).unwrap_or_default();
+            let series = row_series.get(row).or_bug();
             match added.last_mut() {
                 Some((last, rows)) if *last == series => *rows += 1,
                 _ => added.push((series, 1)),
@@ -219,13 +220,13 @@ impl Rows {
         else {
             return true;
         };
-        let time_ns = |row: &u32| times_ns.get(*row).unwrap_or_default();
+        let time_ns = |row: &u32| times_ns.get(*row).or_bug();
         time_ns(first) < time.end_ns && time.start_ns <= time_ns(last)
     }
 
     fn range(&self, chunk: usize) -> &[u32] {
-        let bound = |at: usize| self.chunks.get(at).map_or(0, |&start| start as usize);
-        self.order.get(bound(chunk)..bound(chunk + 1)).unwrap_or_default()
+        let bound = |at: usize| self.chunks.get(at).copied().or_bug() as usize;
+        self.order.get(bound(chunk)..bound(chunk + 1)).or_bug()
     }
 }
 
@@ -269,7 +270,7 @@ impl<'a> Chunk<'a> {
     ) -> Self {
         let values = Values::new(at.1, table, rows);
         let layout = &values.0;
-        let time_ns = |row: &u32| table.times_ns().get(*row).unwrap_or_default();
+        let time_ns = |row: &u32| table.times_ns().get(*row).or_bug();
         let times_ns: Vec<i64> = layout.rows().iter().map(time_ns).collect();
         let mut text_bytes = vec![0; times_ns.len()];
         for (id, field_type) in table.fields().fields() {
@@ -280,8 +281,7 @@ impl<'a> Chunk<'a> {
             }
         }
         let pages = pages(&text_bytes);
-        let times =
-            |rows: Range<usize>| (rows.start, times_ns.get(rows).unwrap_or_default().into());
+        let times = |rows: Range<usize>| (rows.start, times_ns.get(rows).or_bug().into());
         let pages = pages.into_iter().map(times).collect();
         let own: Columns = layout.fields().map(|field| (field.id, field.field_type)).collect();
         let columns = if own == *columns { Rc::clone(columns) } else { own };

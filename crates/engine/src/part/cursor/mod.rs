@@ -14,6 +14,7 @@ use crate::merge::cursor::{
     Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
 };
 use crate::merge::key::SeriesKey;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -299,7 +300,7 @@ impl<V: Values> PartCursor<V> {
     /// Whether a series begins in the current value after a group. If so, the position of every key
     /// before that series is in this value.
     fn has_series_behind(&self, group: usize) -> bool {
-        let groups = self.directory.groups.get(group + 1..self.groups.end).unwrap_or_default();
+        let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())
     }
 
@@ -478,7 +479,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
 /// Whether one of the series' pages is completely inside `time`, including its rows of other
 /// series.
 fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
-    let pages = group.pages.get(group.pages_of(series)).unwrap_or_default();
+    let pages = group.pages.get(group.pages_of(series)).or_bug();
     pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 

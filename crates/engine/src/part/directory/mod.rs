@@ -8,6 +8,7 @@ use crate::codec;
 use crate::codec::huffman::Stored;
 use crate::merge::cursor::Columns;
 use crate::merge::sequences::Sequences;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -202,8 +203,8 @@ impl Group {
     /// page's values are null.
     pub(crate) fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
-        let before = self.column_bytes.get(start..start + column).unwrap_or_default();
-        let bytes = self.column_bytes.get(start + column).copied().unwrap_or_default();
+        let before = self.column_bytes.get(start..start + column).or_bug();
+        let bytes = self.column_bytes.get(start + column).copied().or_bug();
         let Some(page) = self.pages.get(page) else { return 0..0 };
         let offset = before.iter().fold(page.offset + page.keys_bytes, |sum, bytes| sum + bytes);
         offset..offset + bytes
@@ -276,7 +277,7 @@ impl Directory {
     /// Returns the groups of a part.
     pub(crate) fn groups_of_part(&self, id: u64) -> &[Group] {
         let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
-        self.groups.get(groups).unwrap_or_default()
+        self.groups.get(groups).or_bug()
     }
 
     /// Returns the range of a part's groups, and the part's root if this value contains it.

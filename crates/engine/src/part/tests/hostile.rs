@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::codec::crc::crc32c;
+use crate::merge::cursor::PageColumn;
+use crate::part::directory::Group;
 
 /// Reads all pages and columns until the first error or 100,000 rows. Returns the number of rows.
 fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
@@ -12,7 +14,9 @@ fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, Read
         while let Some(page) = cursor.page(TimeRange::ALL)? {
             rows += page.times_ns().len();
             for &(id, _) in page.columns().iter() {
-                cursor.column(&page, id)?;
+                let column = cursor.column(&page, id)?.map(PageColumn::into_column);
+                let is_whole = column.is_none_or(|of| of.len() == page.page_rows() as usize);
+                assert!(is_whole, "a column is shorter than its times");
             }
         }
         cursor.step()?;
@@ -114,4 +118,45 @@ fn a_sound_checksum_over_nonsense_is_no_danger() {
         }
     }
     assert!(refused > 1_000 && answered > 100, "{refused} {answered}");
+}
+
+/// Counts of a directory that contradict its blocks are damage, although every checksum is right.
+#[test]
+fn a_directory_that_contradicts_its_blocks_is_damage() {
+    let changes: [fn(&mut Group, usize); 3] = [
+        |group, page| group.pages[page].rows += 1,
+        |group, page| group.pages[page].rows -= 1,
+        |group, page| group.pages[page].series += 1,
+    ];
+    for seed in 0..10 {
+        let (bytes, part, rows) = made(&mut Rng::with_seed(seed));
+        let read = |at: usize, directory: &Directory, body: Vec<u8>| {
+            let mut values = bytes.values.to_vec();
+            values[at] = (directory.encode(100 + at as u64), body);
+            let bytes = Bytes { values: Rc::new(values), of: bytes.of.clone() };
+            read_all(bytes, part.id, Direction::Ascending)
+        };
+        for (at, (head, body)) in bytes.values.iter().enumerate() {
+            let directory = Directory::decode(head).unwrap().1;
+            for number in 0..directory.groups.len() {
+                let group = &directory.groups[number];
+                for page in 0..group.pages.len() {
+                    for change in changes {
+                        let mut wrong = directory.clone();
+                        change(&mut wrong.groups[number], page);
+                        let read = read(at, &wrong, body.clone());
+                        // A group of further columns does not use its own number of rows.
+                        let is_unused = group.continues_columns() && read == Ok(rows);
+                        assert!(matches!(read, Err(ReadError::Damaged { .. })) || is_unused);
+                    }
+                    // A missing page moves the later blocks. Verification finds a missing last page.
+                    let mut wrong = directory.clone();
+                    wrong.groups[number].pages.remove(page);
+                    let head = wrong.encode(100 + at as u64);
+                    let check = Directory::decode(&head).and_then(|(_, wrong)| wrong.check(body));
+                    assert!(check.is_err());
+                }
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ use crate::merge::kway::Merge;
 use crate::merge::picks::Picks;
 use crate::part::block;
 use crate::part::directory::Page;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::FieldType;
 
@@ -70,7 +71,7 @@ impl Encoded {
         })?;
         let (mut drafts, mut pages) = (Vec::with_capacity(cuts.len()), Vec::new());
         for cut in &cuts {
-            let times_ns = times_ns.get(cut.rows.clone()).unwrap_or_default();
+            let times_ns = times_ns.get(cut.rows.clone()).or_bug();
             drafts.push(block::draft_keys(&cut.counts, times_ns));
             pages.push(Page {
                 first_series: cut.first_series,
@@ -89,7 +90,7 @@ impl Encoded {
             keys,
             pages,
             cells: 2 * times_ns.len() as u64,
-            last_ns: times_ns.last().copied().unwrap_or_default(),
+            last_ns: times_ns.last().copied().or_bug(),
             cuts,
             page_keys: sealed(drafts),
             columns: Vec::new(),

@@ -19,6 +19,7 @@ use super::series_block;
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
 use crate::merge::sequences::Sequences;
+use tidemark_model::bug::OrBug;
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
 
@@ -358,7 +359,7 @@ impl OpenPart {
     /// Adds the extent of the part's rows in a closed value.
     fn note(&mut self, directory: &Directory) {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };
-        let groups = directory.groups.get(groups).unwrap_or_default();
+        let groups = directory.groups.get(groups).or_bug();
         let begins = groups.iter().find_map(|group| group.series.first());
         let own = groups.iter().filter(|group| !group.continues_columns());
         let pages = || own.clone().flat_map(|group| &group.pages);
@@ -392,7 +393,7 @@ impl<'a> Piece<'a> {
     /// If these are not all columns, there must be a single page. The first group of a page has the
     /// series and keys, and names all columns. `before` is the part's last key before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
-        let of = rows.pages.get(pages.clone()).unwrap_or_default();
+        let of = rows.pages.get(pages.clone()).or_bug();
         let first = of.first().map_or(0, |page| page.first_series);
         let end = of.last().map_or(0, |page| page.last_series() + 1);
         let continues = rows.is_cut_at(pages.start);
@@ -402,7 +403,7 @@ impl<'a> Piece<'a> {
             columns.start > 0,
             columns.end < rows.columns.len(),
         );
-        let of_pages = rows.keys.get(first as usize..end as usize).unwrap_or_default();
+        let of_pages = rows.keys.get(first as usize..end as usize).or_bug();
         let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
         let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
         let mut body = Vec::new();
@@ -438,7 +439,7 @@ impl<'a> Piece<'a> {
         }
         let mut encoded = Vec::new();
         group.encode(&mut encoded);
-        let last_key = of_pages.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+        let last_key = of_pages.last().map(|key| key.as_bytes().to_vec()).or_bug();
         let keys = if group.continues_columns() { &[] } else { of_pages };
         Self { group, body, group_bytes: encoded.len(), last_key, keys }
     }

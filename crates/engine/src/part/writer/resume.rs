@@ -156,7 +156,8 @@ impl Found {
             let table = group.tables.last().map_or(Ok(None), Stored::decoder)?;
             block::decode_keys(bytes, page.rows, page.series, table.as_ref())
         })?;
-        let time_ns = keys.times_ns.last().copied().unwrap_or_default();
+        let last_ns = keys.times_ns.last();
+        let &time_ns = last_ns.ok_or_else(|| values.damaged(value, CORRUPT))?;
         Ok(LastRow { key, time_ns })
     }
 }

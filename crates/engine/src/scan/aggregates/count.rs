@@ -8,6 +8,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::PartialColumn;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// Counts by slot. A count of 0 means that the slot has no value.
@@ -33,7 +34,7 @@ impl CountAccumulator {
             if let Some(&count) = self.counts.get(slot)
                 && count != 0
             {
-                windows_ns.extend(starts_ns.get(slot));
+                windows_ns.push(starts_ns.get(slot).copied().or_bug());
                 count.push(&mut column);
             }
         }

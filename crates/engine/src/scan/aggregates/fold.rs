@@ -11,6 +11,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::PartialColumn;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// A function of the values of a window, in any order.
@@ -105,7 +106,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
         let mut states: Vec<Column> = A::COLUMNS.iter().map(column).collect();
         let mut windows_ns = Vec::with_capacity(order.len());
         for (slot, state) in self.present(order) {
-            windows_ns.extend(starts_ns.get(slot));
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
             A::write(state, &mut states);
         }
         PartialColumn { windows_ns, states, aux: Vec::new() }
@@ -115,7 +116,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
         let mut values = Column::with_capacity(A::OUTPUT, order.len());
         let mut windows_ns = Vec::with_capacity(order.len());
         for (slot, state) in self.present(order) {
-            windows_ns.extend(starts_ns.get(slot));
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
             A::finish(state, &mut values);
         }
         Finished { windows_ns, values, times_ns: None, aux: Vec::new() }

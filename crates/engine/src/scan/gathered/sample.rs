@@ -4,6 +4,7 @@
 use xxhash_rust::xxh64::xxh64;
 
 use super::points::{Gathered, Outcome, Points};
+use tidemark_model::bug::OrBug;
 
 pub(super) struct Sample {
     pub(super) count: u32,
@@ -13,8 +14,8 @@ pub(super) struct Sample {
 impl Gathered for Sample {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let draw = |row: u32| {
-            let time_ns = points.times_ns.get(row as usize).copied().unwrap_or_default();
-            let series = points.series.get(row as usize).copied().unwrap_or_default();
+            let time_ns = points.times_ns.get(row as usize).copied().or_bug();
+            let series = points.series.get(row as usize).copied().or_bug();
             let mut bytes = [0; 16];
             let (left, right) = bytes.split_at_mut(8);
             left.copy_from_slice(&series.to_le_bytes());

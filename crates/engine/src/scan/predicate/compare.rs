@@ -3,6 +3,7 @@
 use super::Mask;
 use super::expr::{Data, Evaluated, RowValues, Text, both, floats, map, zip};
 use crate::scan::request::Comparison;
+use tidemark_model::bug::OrBug;
 use tidemark_model::regex::Pattern;
 
 /// Returns the rows in which `a` and `b` have values that satisfy the comparison.
@@ -87,7 +88,7 @@ fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {
             if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
         {
             let answers: Vec<bool> = column.entries().map(f).collect();
-            let answer = |&code: &u32| answers.get(code as usize).copied().unwrap_or(false);
+            let answer = |&code: &u32| answers.get(code as usize).copied().or_bug();
             RowValues::Many(codes.iter().map(answer).collect())
         }
         Text::Many(column, rows) => {

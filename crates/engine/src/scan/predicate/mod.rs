@@ -16,6 +16,7 @@ use super::error::ScanError;
 use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
 use expr::{Context, Expr};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::regex::Pattern;
 use tidemark_model::value::{FieldType, FieldValue};
@@ -48,7 +49,7 @@ impl Mask {
         let is_selected = move |at: usize| match self {
             Self::All => true,
             Self::None => false,
-            Self::Some(selected) => selected.get(at).copied().unwrap_or(false),
+            Self::Some(selected) => selected.get(at).copied().or_bug(),
         };
         let start = rows.start;
         rows.filter(move |row| is_selected(row - start))

@@ -11,6 +11,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::PartialColumn;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
+use tidemark_model::bug::OrBug;
 
 /// The extreme value of each slot. Among equal values, the earliest wins.
 pub(in crate::scan) struct Extremes<T> {
@@ -60,11 +61,12 @@ impl<T: Number> Extremes<T> {
         windows_ns.reserve(order.len());
         times_ns.reserve(order.len());
         values.reserve(order.len());
-        let is_present = |slot: usize| self.present.get(slot).copied().unwrap_or(false);
+        // The list ends after the last slot with a value.
+        let is_present = |slot: usize| self.present.get(slot).is_some_and(|&present| present);
         for &slot in order.iter().filter(|&&slot| is_present(slot)) {
-            windows_ns.extend(starts_ns.get(slot));
-            times_ns.extend(self.times_ns.get(slot));
-            values.extend(self.values.get(slot));
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
+            times_ns.push(self.times_ns.get(slot).copied().or_bug());
+            values.push(self.values.get(slot).copied().or_bug());
         }
         (windows_ns, times_ns, T::column(values))
     }

@@ -8,6 +8,7 @@ use super::selected::{Selector, compare};
 use crate::scan::dense::Dense;
 use crate::scan::input::Slice;
 use crate::scan::request::AggregateFunction;
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldValue;
 
 pub(in crate::scan) struct Min;
@@ -51,7 +52,7 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
         rows: Range<usize>,
         wanted: Wanted,
     ) -> usize {
-        let values = values.get(rows.clone()).unwrap_or_default();
+        let values = values.get(rows.clone()).or_bug();
         // Two passes: the first pass has no branches, and the second ends at the first match.
         let extreme = extreme_of(values, wanted);
         rows.start + values.iter().position(|value| *value == extreme).unwrap_or(0)

@@ -11,6 +11,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::{AuxValues, PartialColumn};
 use crate::scan::request::{AggregateFunction, AuxColumn};
 use crate::scan::spans::{Span, keep};
+use tidemark_model::bug::OrBug;
 use tidemark_model::value::{FieldType, FieldValue};
 
 /// The rule by which a selector chooses a point.
@@ -90,7 +91,7 @@ impl<S: Selector> Selected<S> {
         let (mut windows_ns, mut times_ns) = (Vec::new(), Vec::new());
         let mut values = Column::new(self.field_type);
         for (slot, point) in self.present(order) {
-            windows_ns.extend(starts_ns.get(slot));
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
             times_ns.push(point.time_ns);
             push(&mut values, Some(&point.value));
         }

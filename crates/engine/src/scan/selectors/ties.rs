@@ -25,6 +25,7 @@ use crate::scan::error::ScanError;
 use crate::scan::page::{AuxValues, PartialColumn};
 use crate::scan::request::{AggregateFunction, AuxColumn};
 use crate::scan::spans::Span;
+use tidemark_model::bug::OrBug;
 use tidemark_model::limits::TIED_POINTS_MAX;
 use tidemark_model::value::{FieldType, FieldValue};
 
@@ -55,7 +56,7 @@ impl TiedPoints {
         aux: Vec<AuxColumn>,
     ) -> Self {
         let start = usize::from(by_text);
-        let tags = start..start + different_tags(aux.get(start..).unwrap_or_default());
+        let tags = start..start + different_tags(aux.get(start..).or_bug());
         Self { latest, by_text, field_type, aux, tags, points: Vec::new(), is_pruned: false }
     }
 
@@ -177,9 +178,9 @@ impl TiedPoints {
     fn columns(&self, points: &[&Point], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
         let mut values = Column::new(self.field_type);
         points.iter().for_each(|point| push(&mut values, Some(&point.value)));
-        let start_ns = starts_ns.first().copied().unwrap_or_default();
+        let window_ns = |_: &&Point| starts_ns.first().copied().or_bug();
         let times_ns = points.iter().map(|point| point.time_ns).collect();
-        (vec![start_ns; points.len()], times_ns, values)
+        (points.iter().map(window_ns).collect(), times_ns, values)
     }
 
     fn aux_values(&self, points: &[&Point]) -> Vec<AuxValues> {

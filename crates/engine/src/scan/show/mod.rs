@@ -25,6 +25,7 @@ use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
 use crate::codec::metadata;
 use crate::merge::key::SeriesKey;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::value_hash;
 use tidemark_model::time::TimeRange;
@@ -132,7 +133,7 @@ impl<'a> Page<'a> {
         };
         let room = (self.limits.bytes - self.bytes) / MEASUREMENT_BYTES + 1;
         let most = if wanted == Wanted::Series { LISTED_TOGETHER_MAX } else { usize::MAX };
-        let left = self.request.measurements.get(start as usize..).unwrap_or_default();
+        let left = self.request.measurements.get(start as usize..).or_bug();
         let measurements = left.get(..room.min(most)).unwrap_or(left);
         let facts = facts::list(self.reader, measurements, self.time, wanted)?;
         let (mut tasks, mut keys, mut behind) = (Vec::new(), 0, start);

@@ -12,6 +12,7 @@ use crate::scan::keys::{KeyFilter, SeriesTags};
 use crate::scan::predicate::Filter;
 use crate::scan::reader::{Reader, Rows};
 use crate::scan::request::Predicate;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -95,7 +96,7 @@ impl Span {
             }
             None => {
                 let known = listed.iter().filter(|tag| order.contains(tag)).count();
-                let first = order.get(..known).unwrap_or_default();
+                let first = order.get(..known).or_bug();
                 let is_prefix = first.iter().all(|tag| listed.contains(tag));
                 (if is_prefix { first.to_vec() } else { Vec::new() }, None)
             }

@@ -10,6 +10,7 @@ use crate::scan::error::ScanError;
 use crate::scan::predicate::Mask;
 use crate::scan::reader::Rows as Merged;
 use crate::scan::run::Rows;
+use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
 
 /// The selected rows count as few if at most one in `FEW` rows is selected.
@@ -60,7 +61,9 @@ pub(super) fn read(
     for &id in columns {
         if rows.columns.iter().all(|(known, _)| *known != id) {
             cells += picks.rows_read() as u64;
-            rows.columns.extend(merge.column(picks, id)?.map(|column| (id, column)));
+            let column = merge.column(picks, id)?;
+            bug::ensure(column.iter().all(|column| column.has_rows(rows.times_ns.len())));
+            rows.columns.extend(column.map(|column| (id, column)));
         }
     }
     Ok(cells)

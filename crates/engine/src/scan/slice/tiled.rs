@@ -13,6 +13,7 @@ use crate::scan::page::Group;
 use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
 use crate::scan::tiles::{self, Found, Missing};
+use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
 /// The average number of groups per piece above which pieces are not merged.
@@ -235,7 +236,7 @@ impl Walk<'_> {
         }
         for (number, tile) in missing.into_iter().enumerate() {
             let of_tile = |Fresh { piece, rows, .. }: &Fresh| {
-                let rows = rows.get(number).copied().unwrap_or_default();
+                let rows = rows.get(number).copied().or_bug();
                 Rc::new(tiles::piece_of(&tile, piece, rows, time.start_ns))
             };
             let pieces = pieces.iter().map(of_tile).collect();

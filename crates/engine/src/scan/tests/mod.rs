@@ -13,6 +13,7 @@ use super::reader::Reader;
 use super::request::{AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest};
 use super::{PageLimits, TileLimits, scan};
 use naive::{Answer, Point};
+use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::limits::PIECE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
@@ -218,6 +219,23 @@ fn vectorised_equals_naive() {
             difference(&case, &found, &expected)
         );
     }
+}
+
+/// A fault in memory is an error, or the scan does not read the missing row.
+#[test]
+fn a_column_that_is_shorter_than_its_times_is_an_error() {
+    let mut refused = 0;
+    for seed in 0..500 {
+        let case = random::case(seed);
+        let (sound, mut faulty) = (case.source(), case.source());
+        faulty.is_short = true;
+        let sound = format!("{:?}", scan(&sound, &case.request, HUGE).unwrap().groups);
+        match bug::tolerate(|| bug::catch(|| scan(&faulty, &case.request, HUGE))) {
+            Ok(found) => assert_eq!(format!("{:?}", found.unwrap().groups), sound, "seed {seed}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 50, "{refused}");
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(in crate::scan) struct VectorReader {
     kept: RefCell<BTreeMap<Vec<u8>, (Version, Cached)>>,
     /// The number of cache hits.
     pub(in crate::scan) hits: Cell<u64>,
+    /// A fault: each column lacks its last row.
+    pub(in crate::scan) is_short: bool,
 }
 
 pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
@@ -57,6 +59,7 @@ impl VectorReader {
             stats: Rc::default(),
             kept: RefCell::default(),
             hits: Cell::default(),
+            is_short: false,
         }
     }
 
@@ -94,7 +97,8 @@ impl Reader for VectorReader {
         let mut cursors = Vec::new();
         for (sequence, story) in (0..).zip(&self.parts) {
             let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
-            let mut cursor = Counting { cursor, stats: Rc::clone(&self.stats) };
+            let (stats, is_short) = (Rc::clone(&self.stats), self.is_short);
+            let mut cursor = Counting { cursor, stats, is_short };
             cursor.seek(from)?;
             let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
             cursors.push((sequence, cursor));
@@ -160,6 +164,7 @@ impl Reader for VectorReader {
 struct Counting {
     cursor: VectorCursor,
     stats: Rc<Cell<ReadStats>>,
+    is_short: bool,
 }
 
 impl SeriesCursor for Counting {
@@ -183,6 +188,12 @@ impl SeriesCursor for Counting {
         self.cursor.has_rows(time)
     }
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
-        self.cursor.column(page, id)
+        let column = self.cursor.column(page, id)?;
+        let shorten = |column: PageColumn| {
+            let column = column.into_column();
+            let rows: Vec<u32> = (0..column.len() as u32 - 1).collect();
+            PageColumn::Wide(Rc::new(column.gather(&rows)))
+        };
+        Ok(if self.is_short { column.map(shorten) } else { column })
     }
 }
