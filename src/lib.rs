@@ -179,6 +179,8 @@
 //! - A point is never a separate row, because SQLite bills per row.
 //! - An i64 never passes through a JavaScript number. No format contains a `usize`.
 //! - No response depends on the order of a hash map.
+//! - A bug returns an error, never a wrong number. Code that does not find a value that must exist
+//!   calls `or_bug` (`model/src/bug.rs`), which fails tests.
 //! - No panic is reachable from the network: a panic would stop every database in the isolate.
 
 pub use tidemark_engine::{batch, codec, memtable, merge, part, protocol, scan, shard, store, wal};

@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row, params};
+use tidemark::model::bug;
 use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
@@ -122,6 +123,7 @@ impl SqliteStore {
 
     /// Runs a statement that writes. The first such statement begins the transaction.
     fn write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
+        bug::check()?;
         self.with(|connection| {
             if !self.is_dirty.get() {
                 connection

@@ -358,7 +358,7 @@ impl From<Error> for ApiError {
                 retry_after_s: over.retry_after_s,
                 drops_429: false,
             },
-            Error::Damaged { .. } | Error::Shard(_) => Self::Internal(text),
+            Error::Damaged { .. } | Error::Shard(_) | Error::Internal(_) => Self::Internal(text),
             Error::Sql { status, .. } => match status {
                 400 => Self::Invalid(text),
                 507 => Self::TooHeavy(text),

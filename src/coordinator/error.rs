@@ -2,6 +2,7 @@
 
 use super::backup::BackupError;
 use crate::admission::OutOfMemory;
+use crate::model::bug::Bug;
 use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
@@ -96,6 +97,9 @@ pub enum Error {
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]
     Backup(BackupError),
+    /// The code has a bug.
+    #[error(transparent)]
+    Internal(#[from] Bug),
     /// 503 with Retry-After. The request itself is valid as far as known.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

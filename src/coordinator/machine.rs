@@ -3,6 +3,7 @@
 use super::cache::Cache;
 use super::error::Error;
 use crate::admission::QueryMemory;
+use crate::model::bug;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::round::{Next, Replies, Round};
 
@@ -55,7 +56,8 @@ impl<M: RoundMachine> Machine for M {
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output> {
         let Some(replies) = self.round().resume(reply) else { return Step::Calls(Vec::new()) };
-        match self.take_turn(context, replies) {
+        let turn = bug::catch(|| self.take_turn(context, replies));
+        match turn.unwrap_or_else(|bug| Err(bug.into())) {
             Ok(Next::Calls(requests)) => Step::Calls(self.round().start(requests)),
             Ok(Next::Reply(reply)) => Step::Done(Ok(reply)),
             Err(error) => Step::Done(Err(error)),

@@ -273,6 +273,7 @@ mod tests {
     use crate::admission::{Admission, QueryMemory};
     use crate::coordinator::Machine;
     use crate::coordinator::cache::Cache;
+    use crate::model::bug::{self, OrBug};
     use crate::model::ids::ObjectId;
     use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
@@ -358,6 +359,19 @@ mod tests {
         let Step::Calls(calls) = step(&mut task, None) else { panic!("no calls") };
         let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
         assert_eq!(step(&mut task, Some(reply)), Step::Done(Ok(1)));
+    }
+
+    #[test]
+    fn a_bug_ends_the_request_instead_of_its_result() {
+        let mut task = Task::new(|io| async move {
+            let group: Option<u64> = None;
+            let number = group.or_bug();
+            io.calls(vec![request(1)]).await;
+            Ok(number)
+        });
+        let step = bug::tolerate(|| step(&mut task, None));
+        let Step::Done(Err(Error::Internal(bug))) = step else { panic!("{step:?}") };
+        assert!(bug.to_string().starts_with("internal error at coordinator/task.rs:"), "{bug}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use js_sys::{Array, Iterator, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::runtime;
+use crate::model::bug::{self, OrBug};
 use crate::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
 #[wasm_bindgen]
@@ -171,6 +172,7 @@ impl Store for DoStore {
     }
 
     fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        bug::check()?;
         let bytes = head.len() + body.len();
         if bytes > Self::VALUE_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
@@ -220,11 +222,12 @@ impl Store for DoStore {
         let rows = self.rows(self.sql.exec_keys_limit(&query, first, last, f64::from(limit)))?;
         Ok(rows
             .iter()
-            .map(|row| (count(row.get(0).as_f64().unwrap_or_default()), blob(&row.get(1))))
+            .map(|row| (count(row.get(0).as_f64().or_bug()), blob(&row.get(1))))
             .collect())
     }
 
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        bug::check()?;
         let query = format!("DELETE FROM {} WHERE key BETWEEN ? AND ?", table.name());
         let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
         self.rows(self.sql.exec_keys(&query, first, last)).map(|_| ())

@@ -11,6 +11,7 @@ use super::stream::{Front, Stream};
 use super::subquery_rows::{BATCH_BYTES, Derived};
 use super::work::Work;
 use crate::admission::QueryReservation;
+use crate::model::bug::OrBug;
 use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
 
@@ -124,7 +125,7 @@ impl Executor {
                         let Some(scan) = scans.get(binding.scan) else { continue };
                         let shards = match scan.subquery {
                             Some(_) => 1,
-                            None => shards.get(binding.scan).copied().unwrap_or(0),
+                            None => shards.get(binding.scan).copied().or_bug(),
                         };
                         let (number, request) = (binding.scan as u32, scan.request.clone());
                         let is_derived = scan.subquery.is_some();

@@ -20,6 +20,7 @@ use super::stream::{Stream, StreamNeed};
 use super::transforms::StreamBatch;
 use super::work::Work;
 use crate::admission::{HeldBytes, QueryReservation};
+use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
@@ -326,7 +327,7 @@ impl GroupExecutor {
             batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()
         };
         self.filled.fill(node, to - from, &mut slots);
-        let times_ns = batch.times_ns.get(from..to).unwrap_or_default().to_vec();
+        let times_ns = batch.times_ns.get(from..to).or_bug().to_vec();
         self.unread = Some(Unread::new(RowBatch { times_ns, slots }));
         self.next_chunk(node)
     }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 pub use crate::batch::bitmap::Validity;
 pub use crate::batch::column::{Column, StringColumn, Values};
+use crate::model::bug;
 use crate::model::value::FieldType;
 
 /// The next rows of a series. Several consecutive chunks may belong to one series: all of them
@@ -75,6 +76,18 @@ impl SeriesChunk {
     /// chunk.
     pub fn continues_after(&self, rows: usize) -> bool {
         self.partial || rows < self.rows
+    }
+
+    /// Reports a bug unless each column has `rows` rows.
+    pub(crate) fn ensure_rows(&self) {
+        bug::ensure(self.values.iter().all(|column| match column {
+            ResultColumn::Time(times_ns) => times_ns.len() == self.rows,
+            ResultColumn::Values(column) => column.has_rows(self.rows),
+            ResultColumn::Filled { column, otherwise } => {
+                column.has_rows(self.rows) && otherwise.len() == 1
+            }
+            ResultColumn::Null => true,
+        }));
     }
 
     /// Returns the chunk's series without its rows.

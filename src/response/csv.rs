@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::number;
 use super::rows::printed_once;
 use super::time;
+use crate::model::bug::OrBug;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
@@ -160,7 +161,7 @@ impl<'a> Cells<'a> {
             Self::Times(times) => times.write(row, out),
             Self::Integers(_) => {}
             Self::Texts(printed, codes) => {
-                let code = codes.get(row).copied().unwrap_or(u32::MAX);
+                let code = codes.get(row).copied().or_bug();
                 out.extend_from_slice(printed.bytes_of(code as usize));
             }
             Self::Other(column) => cell(column, row, out),
@@ -197,17 +198,17 @@ fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {
 fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
     match &column.values {
         Values::Float(values) => {
-            number::csv_float(values.get(row).copied().unwrap_or_default(), out);
+            number::csv_float(values.get(row).copied().or_bug(), out);
         }
-        Values::Integer(values) => time::integer(values.get(row).copied().unwrap_or_default(), out),
+        Values::Integer(values) => time::integer(values.get(row).copied().or_bug(), out),
         Values::Unsigned(values) => {
             let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().unwrap_or_default();
+            let value = values.get(row).copied().or_bug();
             out.extend_from_slice(digits.format(value).as_bytes());
         }
         Values::String(values) => field(values.get(row), out),
         Values::Boolean(values) => {
-            let value = values.get(row).copied().unwrap_or_default();
+            let value = values.get(row).copied().or_bug();
             out.extend_from_slice(if value { b"true" } else { b"false" });
         }
     }

@@ -1,5 +1,7 @@
 //! Writes JSON tokens with commas and indentation. Escapes strings as Go does.
 
+use crate::model::bug::OrBug;
+
 /// Writes compact JSON, or JSON with an indentation of four spaces as 1.x does for `pretty=true`.
 #[derive(Debug)]
 pub struct Emitter {
@@ -105,7 +107,7 @@ pub fn string(text: &str, out: &mut Vec<u8>) {
         if plain && !separator {
             continue;
         }
-        out.extend_from_slice(bytes.get(plain_from..at).unwrap_or_default());
+        out.extend_from_slice(bytes.get(plain_from..at).or_bug());
         plain_from = at + 1;
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
@@ -113,18 +115,18 @@ pub fn string(text: &str, out: &mut Vec<u8>) {
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             0xe2 => {
-                let last = bytes.get(at + 2).copied().unwrap_or_default();
+                let last = bytes.get(at + 2).copied().or_bug();
                 out.extend_from_slice(if last == 0xa8 { b"\\u2028" } else { b"\\u2029" });
                 plain_from = at + 3;
             }
             _ => {
                 out.extend_from_slice(b"\\u00");
-                let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-                out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+                let digit = |nibble: u8| HEX[usize::from(nibble & 15)];
+                out.extend_from_slice(&[digit(byte >> 4), digit(byte)]);
             }
         }
     }
-    out.extend_from_slice(bytes.get(plain_from..).unwrap_or_default());
+    out.extend_from_slice(bytes.get(plain_from..).or_bug());
     out.push(b'"');
 }
 

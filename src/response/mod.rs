@@ -113,6 +113,7 @@ impl Writer {
     /// Writes the rows at the positions `rows` of the chunk. Returns `false` if the writer cannot
     /// hold more rows.
     pub fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> bool {
+        chunk.ensure_rows();
         match &mut self.form {
             FormatWriter::Json(document) => document.series(chunk, rows),
             FormatWriter::Chunked(documents) => documents.series(chunk, rows),

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use super::chunked::ChunkCut;
 use super::ending::{Ending, WARNING};
+use crate::model::bug::OrBug;
 use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -304,7 +305,7 @@ fn integer(value: i64, out: &mut Vec<u8>) {
 fn cell(column: &ResultColumn, row: usize, epoch: Option<Precision>, out: &mut Vec<u8>) {
     match column {
         ResultColumn::Time(times_ns) => {
-            let time_ns = times_ns.get(row).copied().unwrap_or_default();
+            let time_ns = times_ns.get(row).copied().or_bug();
             match epoch {
                 Some(epoch) => integer(time_ns / epoch.unit_ns(), out),
                 None => {
@@ -334,8 +335,8 @@ fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
             }
             _ => out.push(0xc0),
         },
-        Values::Integer(values) => integer(values.get(row).copied().unwrap_or_default(), out),
-        Values::Unsigned(values) => match values.get(row).copied().unwrap_or_default() {
+        Values::Integer(values) => integer(values.get(row).copied().or_bug(), out),
+        Values::Unsigned(values) => match values.get(row).copied().or_bug() {
             value @ 0..128 => out.push(value as u8),
             value => {
                 out.push(0xcf);
@@ -344,7 +345,7 @@ fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
         },
         Values::String(values) => text(values.get(row), out),
         Values::Boolean(values) => {
-            out.push(0xc2 | u8::from(values.get(row).copied().unwrap_or_default()));
+            out.push(0xc2 | u8::from(values.get(row).copied().or_bug()));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock, TimeForm};
+use crate::model::bug::{self, OrBug};
 use crate::model::limits::PRINTED_TEXT_BYTES_MAX;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
@@ -187,22 +188,22 @@ impl<'a> Cells<'a> {
 impl AdjacentColumns<'_> {
     fn write(&mut self, row: usize, out: &mut Vec<u8>) {
         let Self { columns, widest, seen, text } = self;
-        let code = columns.get(*widest).and_then(|(_, codes)| codes.get(row)).copied();
-        let Some(place) = seen.get_mut(code.unwrap_or(u32::MAX) as usize) else { return };
+        let code = columns.get(*widest).and_then(|(_, codes)| codes.get(row)).copied().or_bug();
+        let Some(place) = seen.get_mut(code as usize) else { return bug::report() };
         if let Some((before, range)) = place
             && columns.iter().all(|(_, codes)| codes.get(row) == codes.get(*before))
         {
-            return out.extend_from_slice(text.get(range.clone()).unwrap_or_default());
+            return out.extend_from_slice(text.get(range.clone()).or_bug());
         }
         let start = text.len();
         for (printed, codes) in columns {
             if text.len() > start {
                 text.push(b',');
             }
-            let code = codes.get(row).copied().unwrap_or(u32::MAX);
+            let code = codes.get(row).copied().or_bug();
             text.extend_from_slice(printed.bytes_of(code as usize));
         }
-        out.extend_from_slice(text.get(start..).unwrap_or_default());
+        out.extend_from_slice(text.get(start..).or_bug());
         *place = Some((row, start..text.len()));
         if text.len() > PRINTED_TEXT_BYTES_MAX {
             text.clear();
@@ -241,15 +242,15 @@ fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupport
             Some(value) if !value.is_nan() => return number::json_float(*value, out),
             _ => out.extend_from_slice(b"null"),
         },
-        Values::Integer(values) => time::integer(values.get(row).copied().unwrap_or_default(), out),
+        Values::Integer(values) => time::integer(values.get(row).copied().or_bug(), out),
         Values::Unsigned(values) => {
             let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().unwrap_or_default();
+            let value = values.get(row).copied().or_bug();
             out.extend_from_slice(digits.format(value).as_bytes());
         }
         Values::String(values) => emitter::string(values.get(row), out),
         Values::Boolean(values) => {
-            let value = values.get(row).copied().unwrap_or_default();
+            let value = values.get(row).copied().or_bug();
             out.extend_from_slice(if value { b"true" } else { b"false" });
         }
     }

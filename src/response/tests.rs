@@ -1,6 +1,7 @@
 use std::rc::Rc;
 
 use super::*;
+use crate::model::bug;
 use crate::query::result::{Column, ResultColumn, Values};
 
 fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
@@ -47,6 +48,17 @@ fn pieces_of_one_series_become_one_object() {
          [\"1970-01-01T00:00:00Z\",3]]}}]}},{FAILED}]}}\n"
     );
     assert_eq!(written(Options::default(), &chunks), expected);
+}
+
+#[test]
+fn a_column_that_is_shorter_than_its_times_is_an_error() {
+    for format in [Format::Json, Format::Csv] {
+        let mut short = chunk("a", &[1.0, 2.0], false);
+        short.values[1] = ResultColumn::Values(Column::full(Values::Float(vec![1.0])));
+        let options = Options { format, ..Options::default() };
+        let text = bug::tolerate(|| bug::catch(|| written(options, &[short])));
+        assert!(text.is_err(), "{text:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! A store in which one operation fails, with or without its effect.
+//! A store in which one operation fails, with or without its effect, or reveals a bug.
 
 use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
+use tidemark::model::bug;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
@@ -14,6 +15,8 @@ pub(crate) enum After {
     Gone,
     /// Only this operation fails.
     Sound,
+    /// The operation succeeds, but the event has a bug from here on.
+    Bug,
 }
 
 /// The plan of failures, shared by the handles of a store.
@@ -91,6 +94,10 @@ impl FaultStore {
     fn run<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self.verdict() {
             None => work(),
+            Some(_) if self.plan.after.get() == After::Bug => {
+                bug::report();
+                work()
+            }
             Some(persisted) => {
                 if persisted {
                     work()?;
@@ -120,6 +127,7 @@ impl Store for FaultStore {
         let result = self.inner.atomically(|| {
             let value = work()?;
             match self.verdict() {
+                Some(_) if self.plan.after.get() == After::Bug => bug::report(),
                 Some(true) => persisted = true,
                 Some(false) => return Err(injected().into()),
                 None => {}

@@ -5,6 +5,7 @@ use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::error::ApiError;
 use crate::admission::Permit;
+use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
@@ -186,13 +187,13 @@ impl Inflated<'_> {
                 self.make_room(data.len())?;
             }
             let (read, written) = (state.total_in(), state.total_out());
-            let reservation = self.bytes.get_mut(self.filled..).unwrap_or_default();
+            let reservation = self.bytes.get_mut(self.filled..).or_bug();
             let status = state.decompress(data, reservation, InflateFlush::NoFlush);
             // Both differences are lengths of slices, so they fit.
             let read = (state.total_in() - read) as usize;
             let written = (state.total_out() - written) as usize;
-            data = data.get(read..).unwrap_or_default();
-            checksum = crc32(checksum, reservation.get(..written).unwrap_or_default());
+            data = data.get(read..).or_bug();
+            checksum = crc32(checksum, reservation.get(..written).or_bug());
             self.filled += written;
             self.total += written;
             match status {
@@ -218,7 +219,7 @@ impl Inflated<'_> {
     /// The room ends one byte past the limit, so that the next check notices an overlong body.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.ceiling.check(0, self.total)?;
-        let waiting = self.bytes.get(..self.filled).unwrap_or_default();
+        let waiting = self.bytes.get(..self.filled).or_bug();
         // A single long line waits as a whole. The room grows with the line, so that moving it
         // stays cheap.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
@@ -255,7 +256,7 @@ fn skip_header(bytes: &[u8]) -> Result<&[u8], GzipFault> {
     }
     let fixed: &[u8; 10] = bytes.first_chunk().ok_or(GzipFault::Truncated)?;
     let flags = fixed[3];
-    let mut rest = bytes.get(10..).unwrap_or_default();
+    let mut rest = bytes.get(10..).or_bug();
     if flags & FEXTRA != 0 {
         let (length, after) = rest.split_first_chunk::<2>().ok_or(GzipFault::Truncated)?;
         rest = after.get(usize::from(u16::from_le_bytes(*length))..).ok_or(GzipFault::Truncated)?;
@@ -263,7 +264,7 @@ fn skip_header(bytes: &[u8]) -> Result<&[u8], GzipFault> {
     for text in [FNAME, FCOMMENT] {
         if flags & text != 0 {
             let end = memchr::memchr(0, rest).ok_or(GzipFault::Truncated)?;
-            rest = rest.get(end + 1..).unwrap_or_default();
+            rest = rest.get(end + 1..).or_bug();
         }
     }
     if flags & FHCRC != 0 {

@@ -30,6 +30,7 @@ use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
 use crate::coordinator::{Machine, Task};
+use crate::model::bug;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
@@ -76,6 +77,14 @@ enum ExchangeStage {
     /// The handler executes the request.
     Step,
     Finished,
+}
+
+/// Runs a step of a request.
+///
+/// # Errors
+/// The step's error, and [`ApiError::Internal`] for a bug.
+fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
 }
 
 /// The point at which a request continues after identification.
@@ -208,7 +217,8 @@ impl Exchange {
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
         let calls = self.calls;
-        let action = self.advance(&mut Isolate { service, platform, calls }, Some(reply));
+        let isolate = &mut Isolate { service, platform, calls };
+        let action = catch(|| self.advance(isolate, Some(reply)));
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }
@@ -216,7 +226,8 @@ impl Exchange {
     /// Continues after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         let calls = self.calls;
-        let action = self.advance(&mut Isolate { service, platform, calls }, None);
+        let isolate = &mut Isolate { service, platform, calls };
+        let action = catch(|| self.advance(isolate, None));
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }

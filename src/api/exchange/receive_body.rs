@@ -1,7 +1,7 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
 
-use super::{Exchange, ExchangeStage};
+use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
 use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
@@ -156,7 +156,7 @@ impl Exchange {
     /// [`Self::body`] takes the rest.
     pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
-        let taken = upload.with(|reading| reading.take(bytes, append));
+        let taken = upload.with(|reading| catch(|| reading.take(bytes, append)));
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
@@ -180,7 +180,8 @@ impl Exchange {
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
         let calls = self.calls;
-        let action = self.take_body(&mut Isolate { service, platform, calls }, rest);
+        let isolate = &mut Isolate { service, platform, calls };
+        let action = catch(|| self.take_body(isolate, rest));
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }

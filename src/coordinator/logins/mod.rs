@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::grants::{Hash, hash_of};
+use crate::model::bug::OrBug;
 use crate::model::limits::{
     ADDRESS_FAILURES_MAX, FAILURE_WINDOW_NS, FAILURES_MAX, LOGIN_REMEMBERED_NS, LOGINS_MAX,
 };
@@ -217,7 +218,7 @@ pub fn customer(address: &str) -> &str {
         Some(gap) => gap,
         None => address.match_indices(':').nth(3).map_or(address.len(), |(at, _)| at),
     };
-    address.get(..third_or_gap).unwrap_or(address)
+    address.get(..third_or_gap).or_bug()
 }
 
 #[cfg(test)]

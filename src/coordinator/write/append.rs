@@ -11,6 +11,7 @@ use crate::batch::selection::Selection;
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::{Context, Turn};
+use crate::model::bug::OrBug;
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::ShardGroup;
 use crate::protocol::call::Address;
@@ -186,7 +187,7 @@ impl Write {
         for ((batch, rows), (measurement, tag_ids)) in batch.zip(rows).zip(ids) {
             let hashes = batch.block.series.hashes(over.seed, *measurement, tag_ids);
             for row in rows.to_rows(batch.block.rows()) {
-                let series = batch.block.row_series.get(row as usize).copied().unwrap_or_default();
+                let series = batch.block.row_series.get(row as usize).copied().or_bug();
                 if hashes.get(series as usize).is_some_and(|hash| rejected.contains(hash)) {
                     let line = batch.lines.get(row as usize);
                     self.outcome.rejected.add(line, false, || LineRefusal::Series(over));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::batch::MeasurementBatch;
 use crate::batch::column_sets;
 use crate::batch::selection::Selection;
+use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -98,7 +99,7 @@ impl Columns {
             let column = batch.block.fields.get(position)?;
             column.validity.is_valid(row).then(|| RegisterRefusal::TypeConflict {
                 measurement: batch.name.clone(),
-                field: batch.field_keys.get(position).cloned().unwrap_or_default(),
+                field: batch.field_keys.get(position).cloned().or_bug(),
                 existing,
                 requested: column.values.field_type(),
             })

@@ -25,6 +25,7 @@ use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::batch::Batch;
 use crate::batch::selection::Selection;
+use crate::model::bug::OrBug;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::protocol::call::{Address, CallFailure};
@@ -213,7 +214,7 @@ impl Write {
             }
             pending.to_rows(batch.block.rows()).into_iter().any(|row| {
                 let row = row as usize;
-                let time_ns = batch.block.times_ns.get(row).copied().unwrap_or_default();
+                let time_ns = batch.block.times_ns.get(row).copied().or_bug();
                 time_ns < oldest_ns || columns.conflict(batch, row).is_some()
             })
         })
@@ -231,7 +232,7 @@ impl Write {
             let mut kept = pending.to_rows(batch.block.rows());
             kept.retain(|&row| {
                 let row = row as usize;
-                let time_ns = batch.block.times_ns.get(row).copied().unwrap_or_default();
+                let time_ns = batch.block.times_ns.get(row).copied().or_bug();
                 let line = batch.lines.get(row);
                 if time_ns < oldest_kept_ns {
                     let measurement = batch.name.clone();

@@ -6,6 +6,7 @@ use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
 use crate::admission::{HeldBytes, QueryReservation};
+use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
 use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
 use crate::query::error::QueryError;
@@ -100,7 +101,7 @@ impl MetaExecutor {
                 }
                 by_name.entry(name).or_default().push((index, position));
             }
-            for shard in 0..shards.get(index).copied().unwrap_or(0) {
+            for shard in 0..shards.get(index).copied().or_bug() {
                 let id = StreamId { scan: index as u32, shard };
                 let (summaries, bytes, rest) = (VecDeque::new(), 0, Some(None));
                 streams.push(MetaStream { id, summaries, bytes, rest });

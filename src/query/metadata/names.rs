@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::batch::column::StringColumn;
+use crate::model::bug::OrBug;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
@@ -102,7 +103,7 @@ impl SortedNames {
     /// Returns the rows in `range`, with `width` cells per row, after sorting.
     pub(crate) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
         let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
-        self.order.get(range).unwrap_or_default().iter().map(row).collect()
+        self.order.get(range).or_bug().iter().map(row).collect()
     }
 
     /// Returns the number of stored rows, including duplicates.
@@ -113,7 +114,7 @@ impl SortedNames {
 
     fn text(&self, at: u32) -> &str {
         let at = at as usize;
-        self.pages.get(at / PAGE_NAMES).map_or("", |page| page.get(at % PAGE_NAMES))
+        self.pages.get(at / PAGE_NAMES).map(|page| page.get(at % PAGE_NAMES)).or_bug()
     }
 }
 

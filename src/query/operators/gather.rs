@@ -6,6 +6,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::series::CallSeries;
 use crate::admission::{HeldBytes, QueryReservation};
+use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
@@ -81,7 +82,7 @@ impl GatherExecutor {
                 self.close(node, call, plan);
             }
             self.window_ns = Some(window);
-            let of_window = rows.get(start..end).unwrap_or_default();
+            let of_window = rows.get(start..end).or_bug();
             self.take(call, plan, batch, column, of_window);
             self.series.extend(pick(&series, of_window));
             self.check(node, call, plan)?;
@@ -176,7 +177,7 @@ impl GatherExecutor {
             times_ns.reverse();
             series.reverse();
         }
-        let tags = others.get(call.aux.len()..).unwrap_or_default();
+        let tags = others.get(call.aux.len()..).or_bug();
         let combinations = combinations(tags, plan, count);
         let points = Points {
             times_ns: &times_ns,

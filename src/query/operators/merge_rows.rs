@@ -1,5 +1,6 @@
 //! Merges a group's rows from several shards on time.
 
+use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -22,7 +23,7 @@ impl RowBatch {
         // The positions of a batch's rows fit in u32.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
-            times_ns: self.times_ns.get(from..to).unwrap_or_default().to_vec(),
+            times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
             slots: self.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect(),
         }
     }
@@ -182,7 +183,7 @@ impl RowMerge {
             Some(if whole { column } else { column.gather(&order) })
         });
         let slots = slots.collect();
-        let times_ns = cursor.times_ns.get(rows).unwrap_or_default().to_vec();
+        let times_ns = cursor.times_ns.get(rows).or_bug().to_vec();
         RowBatch { times_ns, slots }
     }
 
@@ -205,7 +206,7 @@ impl RowMerge {
             base += self.rest_of(index).start - start;
         }
         let picked: Vec<u32> = (order.iter())
-            .map(|&(stream, row)| (bases.get(stream).copied().unwrap_or(0) + row as i64) as u32)
+            .map(|&(stream, row)| (bases.get(stream).copied().or_bug() + row as i64) as u32)
             .collect();
         let columns = (0..slots.len()).map(|slot| {
             let mut all: Option<Column> = None;

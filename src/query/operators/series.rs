@@ -1,5 +1,6 @@
 //! Contains the values of a call in a group.
 
+use crate::model::bug::OrBug;
 use crate::query::result::Column;
 
 /// The values of a call by time, in the statement's direction. A time occurs once unless the call
@@ -26,7 +27,7 @@ impl CallSeries {
         // Row positions fit in u32: a series in memory has at most a million windows.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
-            times_ns: self.times_ns.get(from..to).unwrap_or_default().to_vec(),
+            times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
             values: self.values.gather(&rows),
             aux: self.aux.iter().map(|c| c.as_ref().map(|c| c.gather(&rows))).collect(),
         }
@@ -35,9 +36,7 @@ impl CallSeries {
 
 /// Returns the values at `rows`, with null for `None`.
 pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
-    // A position after the end of a column returns padding, which the loop below marks as null.
-    let picked: Vec<u32> = rows.iter().map(|row| row.unwrap_or(u32::MAX)).collect();
-    let mut gathered = Column::full(column.values.gather(&picked));
+    let mut gathered = Column::full(column.values.gather_or_pad(rows));
     if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {
         for (index, row) in rows.iter().enumerate() {
             let valid = row.is_some_and(|row| column.validity.is_valid(row as usize));

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use crate::batch::picker::Picker;
+use crate::model::bug::OrBug;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::scan::page::GroupData;
@@ -172,7 +173,7 @@ impl SliceRows {
             let &[start, end] = bounds else { continue };
             let first = rows.partition_point(|&row| row < start);
             let last = rows.partition_point(|&row| row < end);
-            let of_piece = rows.get(first..last).unwrap_or_default();
+            let of_piece = rows.get(first..last).or_bug();
             let kept: Vec<u32> = of_piece.iter().map(|row| row - start).collect();
             if !kept.is_empty() {
                 pieces.push(piece.pick(&kept));
@@ -251,7 +252,7 @@ impl OrderedRows {
 /// Returns the page of a row and the row's position in the page.
 fn place(starts: &[u32], row: u32) -> (usize, usize) {
     let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
-    let start = starts.get(piece).copied().unwrap_or_default();
+    let start = starts.get(piece).copied().or_bug();
     (piece, (row - start) as usize)
 }
 

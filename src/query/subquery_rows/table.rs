@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::{POSITION_COLUMN, REPEAT_TAG, TIME_COLUMN};
 use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
+use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
@@ -60,11 +61,11 @@ impl ArrivedRows {
     }
 
     fn group_of(&self, row: u32) -> u32 {
-        self.row_groups.get(row as usize).copied().unwrap_or_default()
+        self.row_groups.get(row as usize).copied().or_bug()
     }
 
     fn time_of(&self, row: u32) -> i64 {
-        self.times_ns.get(row as usize).copied().unwrap_or_default()
+        self.times_ns.get(row as usize).copied().or_bug()
     }
 
     fn by_position(

@@ -68,6 +68,7 @@ impl TableWriter {
     /// # Errors
     /// [`TableError::Arrow`] if the Arrow writer fails.
     pub fn rows(&mut self, chunk: &SeriesChunk) -> Result<(), TableError> {
+        chunk.ensure_rows();
         match &mut self.form {
             Form::Objects(objects) => objects.rows(&self.layout, chunk),
             Form::Lines(lines) => lines.rows(&self.layout, chunk),

@@ -3,6 +3,7 @@
 
 use super::layout::{Cell, Layout};
 use super::text;
+use crate::model::bug::OrBug;
 use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 
@@ -36,7 +37,7 @@ impl Grid {
         let start = self.text.len();
         text::display(cell, zone, &mut self.text);
         self.ends.push(self.text.len());
-        let printed = std::str::from_utf8(self.text.get(start..).unwrap_or_default());
+        let printed = std::str::from_utf8(self.text.get(start..).or_bug());
         let lines = printed.unwrap_or_default().split('\n');
         let widest = lines.map(|line| line.chars().count()).max().unwrap_or_default();
         if let Some(width) = self.widths.get_mut(position) {
@@ -127,8 +128,8 @@ impl Grid {
 
     fn printed(&self, at: usize) -> &str {
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        let end = self.ends.get(at).copied().unwrap_or_default();
-        let bytes = self.text.get(start.unwrap_or_default()..end).unwrap_or_default();
+        let end = self.ends.get(at).copied().or_bug();
+        let bytes = self.text.get(start.unwrap_or_default()..end).or_bug();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
 }

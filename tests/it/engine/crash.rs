@@ -1,5 +1,7 @@
 //! Fails the n-th storage operation of a scripted life for every n: with or without its effect,
-//! with a dead or a running process. Then the life continues.
+//! with a dead or a running process, or with a bug. Then the life continues.
+
+use tidemark::model::bug;
 
 use crate::fault_store::After;
 
@@ -58,10 +60,11 @@ fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
     let mut operations = 0;
     for &step in SCRIPT {
         let before = life.grid.clone();
-        let result = life.attempt(step);
+        let result = bug::tolerate(|| bug::catch(|| life.attempt(step)));
+        let result = result.unwrap_or_else(|bug| Err(bug.into()));
         operations = life.store.seen();
         if life.store.heal() {
-            if after == After::Gone {
+            if after != After::Sound {
                 life.attempt(Step::Reopen).unwrap();
             }
             // A successful step has taken effect.
@@ -83,13 +86,16 @@ fn no_failed_operation_loses_or_doubles_anything() {
         assert!(counters.flushes >= 5 && counters.compactions >= 2, "{counters:?}");
         for at in 1..=operations {
             for persisted in [false, true] {
-                for after in [After::Gone, After::Sound] {
+                for after in [After::Gone, After::Sound, After::Bug] {
+                    if after == After::Bug && (persisted || at % 4 > 0) {
+                        continue;
+                    }
                     let result = std::panic::catch_unwind(|| live(seed, at, persisted, after));
                     let what = format!("{seed}: operation {at}, persisted {persisted}");
                     assert!(result.is_ok(), "{what}, then {after:?}");
                 }
             }
         }
-        println!("{operations} storage operations, each failed in four ways");
+        println!("{operations} storage operations, each failed in four ways, and bugs");
     }
 }

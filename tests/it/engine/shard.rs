@@ -1,15 +1,17 @@
 //! Tests the errors, the state and the responses of a shard.
 
+use tidemark::model::bug;
 use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
-use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
+use tidemark::protocol::shard::{FromShard, ShardRefusal, ShardSettings, Stamp, ToShard};
 use tidemark::shard::Shard;
 use tidemark::shard::request::{Deletion, Refusal, VerifyPage};
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store, Table};
 
 use super::*;
+use crate::fault_store::{After, FaultStore};
 
 const LATER_NS: i64 = NOW_NS + 700_000_000_000;
 
@@ -387,6 +389,31 @@ fn messages_become_calls() {
     assert_eq!(shard.handle(&ToShard::Close { generation: 1 }, NOW_NS), FromShard::Done);
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
     assert_eq!(shard.handle(&ToShard::Wipe, NOW_NS), FromShard::Done);
+}
+
+#[test]
+fn a_bug_is_an_error_and_stores_nothing() {
+    let store = FaultStore::new(MemoryStore::new());
+    let mut shard = reopen(store.clone());
+    let append =
+        |value| ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, value, value)]) };
+    assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
+    assert!(matches!(shard.handle(&append(1), NOW_NS), FromShard::Appended { .. }));
+    let stored = rows(&store.inner, Table::Wal);
+    // The first operation of the event is followed by the write of the frame.
+    store.fail(1, false, After::Bug);
+    let reply = bug::tolerate(|| shard.handle(&append(2), NOW_NS));
+    let FromShard::Refused(ShardRefusal::Query(text)) = reply else { panic!("{reply:?}") };
+    assert!(text.starts_with("internal error at "), "{text}");
+    assert_eq!(rows(&store.inner, Table::Wal), stored);
+    // A job with a bug fails like any other job, and runs again. Its first operation counts the try.
+    assert!(store.heal() && shard.stats().is_ok());
+    store.fail(2, false, After::Bug);
+    assert!(bug::tolerate(|| shard.alarm(LATER_NS)).is_some_and(|due_ns| due_ns > LATER_NS));
+    assert!(store.heal());
+    assert_eq!(rows(&store.inner, Table::Value), 0);
+    assert!(matches!(shard.handle(&append(2), NOW_NS), FromShard::Appended { .. }));
+    assert_eq!(read_all(&mut shard).unwrap().len(), 2);
 }
 
 /// Widths before and after an ALTER RETENTION POLICY … SHARD DURATION, and in the opposite

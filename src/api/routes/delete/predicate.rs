@@ -2,6 +2,7 @@
 //! around any part.
 
 use crate::api::error::ApiError;
+use crate::model::bug::OrBug;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
 /// A condition `key = "value"`.
@@ -54,7 +55,7 @@ impl Reader<'_> {
         self.peek();
         let of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | ':');
         let end = self.rest.find(|c| !of_word(c)).unwrap_or(self.rest.len());
-        self.rest.get(..end).unwrap_or_default()
+        self.rest.get(..end).or_bug()
     }
 
     /// Parses terms that AND joins.
@@ -63,7 +64,7 @@ impl Reader<'_> {
             self.term(into)?;
             let word = self.word().to_ascii_uppercase();
             match word.as_str() {
-                "AND" => self.rest = self.rest.get(word.len()..).unwrap_or_default(),
+                "AND" => self.rest = self.rest.get(word.len()..).or_bug(),
                 "OR" => return Err(self.bad("the logical operator OR is not supported yet")),
                 _ => return Ok(()),
             }
@@ -113,7 +114,7 @@ impl Reader<'_> {
                 if word.is_empty() {
                     return Err(self.bad(expected));
                 }
-                self.rest = self.rest.get(word.len()..).unwrap_or_default();
+                self.rest = self.rest.get(word.len()..).or_bug();
                 Ok(word)
             }
         }
@@ -131,7 +132,7 @@ impl Reader<'_> {
                 },
                 '\n' => break,
                 end if end == quote => {
-                    self.rest = self.rest.get(at + 1..).unwrap_or_default();
+                    self.rest = self.rest.get(at + 1..).or_bug();
                     return Ok(text);
                 }
                 other => text.push(other),

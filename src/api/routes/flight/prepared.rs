@@ -11,6 +11,7 @@ use sha2::Sha256;
 use super::messages::QueryParam;
 use crate::api::error::ApiError;
 use crate::api::settings::Settings;
+use crate::model::bug::OrBug;
 use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
 
 /// The size of a signature in bytes. The signature precedes the signed data.
@@ -113,7 +114,7 @@ impl Placeholders {
                     questions += 1;
                     found.text.push_str(&format!("${questions}"));
                     found.note(questions.to_string(), &mut known)?;
-                    rest = rest.get(1..).unwrap_or_default();
+                    rest = rest.get(1..).or_bug();
                     continue;
                 }
                 '$' => {

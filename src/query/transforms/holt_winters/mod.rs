@@ -4,6 +4,7 @@
 mod nelder_mead;
 
 use super::stream_batch::{Finish, StreamBatch, Transformation};
+use crate::model::bug::OrBug;
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -129,7 +130,7 @@ impl Transformation for HoltWinters {
             (first_ns, forecast.as_slice())
         } else {
             let next_ns = last_ns.wrapping_add(self.forecast.every_ns);
-            (next_ns, forecast.get(fit.past.len()..).unwrap_or_default())
+            (next_ns, forecast.get(fit.past.len()..).or_bug())
         };
         let (mut times_ns, mut values) = (Vec::new(), Vec::new());
         for (step, value) in (0_i64..).zip(shown).filter(|(_, value)| !value.is_nan()) {
@@ -168,7 +169,7 @@ impl Fit {
                 return true;
             }
             for (at, weight) in self.start.iter_mut().take(4).enumerate() {
-                *weight = GUESSES.get(self.choices >> (3 - at) & 1).copied().unwrap_or(0.3);
+                *weight = GUESSES.get(self.choices >> (3 - at) & 1).copied().or_bug();
             }
             self.choices += 1;
             self.search = Some(Search::new(&self.start));
@@ -241,7 +242,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
         *weight = weight.clamp(0.0, 1.0);
     }
     let &mut [alpha, beta, gamma, phi, mut level, mut trend] = plain else { return Vec::new() };
-    let mut value = past.first().copied().unwrap_or_default();
+    let mut value = past.first().copied().or_bug();
     let mut damping = phi;
     let mut forecast = Vec::with_capacity(past.len() + ahead);
     forecast.push(value);
