@@ -2,8 +2,8 @@
 
 /**
  * Returns an element with properties and children. `on` contains listeners and `class` the classes.
- * A property with a dash (`aria-…`, `data-…`) or `role` becomes an attribute. Null and false are
- * omitted.
+ * The properties `role` and `for`, and those with a hyphen (`aria-…`, `data-…`), become attributes.
+ * Null and false are omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);

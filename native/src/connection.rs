@@ -146,8 +146,8 @@ async fn answer(
     }
 }
 
-/// Returns the head of a request for the engine. Repeated headers are joined, as the Workers
-/// runtime does. The client's address comes from the connection, because a client can send any
+/// Returns the head of a request for the engine, with repeated headers joined as in the Workers
+/// runtime. The client's address comes from the connection, because a client can send any
 /// header.
 fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";

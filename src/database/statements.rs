@@ -291,7 +291,8 @@ impl<S: Store> Database<S> {
         Ok(key)
     }
 
-    /// Counts an attempt of the job that is due first, schedules its next attempt, and executes it.
+    /// Selects the job that has been due longest, counts an attempt, schedules the next attempt, and
+    /// executes the job.
     pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         let now_ns = platform.now_ns();

@@ -11,7 +11,8 @@ const LOOKS: u32 = 3;
 #[wasm_bindgen]
 extern "C" {
     /// Returns a promise that resolves after `ms` milliseconds, and not before the runtime has
-    /// polled its sockets. A promise that outlives its request ends with the request.
+    /// polled its sockets. The promise never resolves if its
+    /// request ends first.
     #[wasm_bindgen(js_namespace = scheduler)]
     pub(super) fn wait(ms: u32) -> Promise;
 }

@@ -65,7 +65,7 @@ pub fn sources(
 type WrittenPlace<'a> = (Option<&'a str>, Option<&'a str>);
 
 /// Collects the different places of all sources. FROM may name thousands of sources, most of them
-/// in the place of the previous source.
+/// with the database and the policy of the previous source.
 fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenPlace<'a>>) {
     let mut before = None;
     for source in &select.sources {

@@ -31,7 +31,7 @@ test('a page counts its visits in its own database, which is still there after a
     await page.goto(host.url);
     await page.getByText('stored', { exact: true }).waitFor({ timeout: 10_000 });
     const counts = await page.locator('tr td:last-child').allTextContents();
-    // A full hour may begin between two visits.
+    // A new hour may begin between two visits, so the visits may be in several rows.
     assert.equal(counts.map(Number).reduce((sum, count) => sum + count, 0), visit);
     await page.close();
   }

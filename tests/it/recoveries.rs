@@ -377,8 +377,8 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
     scene.check("unchanged");
 }
 
-/// The recovery may reuse ids before all objects know the higher ids. The test then repeats the
-/// recovery. `SEED=n` runs one schedule again.
+/// After a reset the Database may assign ids again before it learns the higher counters. The Catalog
+/// then resets it once more. `SEED=n` runs one schedule again.
 #[test]
 fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed() {
     let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());

@@ -220,7 +220,7 @@ fn a_secret_is_rotated_over_http_and_both_are_listed() {
     assert!(twice["message"].as_str().unwrap().contains("already has two secrets"), "{twice}");
     product.pass(600);
     assert_eq!(statuses(&mut product, [&old, &new]), [401, 204]);
-    // When another secret is made, the previous one ends immediately.
+    // A DELETE ends the previous secret before its time.
     let made = admin(&mut product, ("POST", ROUTE), &asked, 200);
     let newest = made["token"].as_str().unwrap().to_owned();
     assert_eq!(statuses(&mut product, [&new, &newest]), [204, 204]);

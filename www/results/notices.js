@@ -14,7 +14,7 @@ export function chartNotices({ total, thinned, points, pointsDrawn }) {
   }
   if (thinned) {
     const which = `The chart shows ${number(pointsDrawn)} of ${number(points)} points`;
-    made.push(`${which}: the smallest and the largest value at each time. The table shows all points.`);
+    made.push(`${which}: the smallest and the largest value of each time span. The table shows all points.`);
   }
   return made.map((text) => el('p', { class: 'notice' }, text));
 }

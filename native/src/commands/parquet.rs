@@ -232,7 +232,7 @@ impl Export<'_> {
         written.map_err(|why| cannot("written", &path, &why))
     }
 
-    /// Requests a day. The file gets its final name only when it is complete.
+    /// Downloads the rows of one day to a file. The file gets its final name only when it is complete.
     fn fetch(&self, measurement: &str, day: &Day, path: &str) -> Result<Value, Failure> {
         let Day { date, from, until, .. } = day;
         let first_ns = time_literal::parse(&format!("{date}T00:00:00Z"), |_| 0).ok();

@@ -74,8 +74,7 @@ pub(crate) fn derive(
     let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
     for (index, key) in node.group_keys.iter().enumerate() {
-        // The outer statement does not see a key by which the subquery groups only for the outer
-        // statement.
+        // A key by which the subquery groups only because the outer statement does is no field.
         if names.contains(key.as_str()) || !own_keys.contains(key.as_str()) {
             continue;
         }

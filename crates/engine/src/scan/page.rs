@@ -25,8 +25,8 @@ pub struct TileLimits {
     pub cells_per_byte: u64,
     /// The minimum number of cells per piece. A piece is the part of a tile for a range of series.
     pub piece_cells: u64,
-    /// The minimum number of cells per byte of a piece's states. Pieces are stored next to the
-    /// tile's merged states, so merging pieces must be much cheaper than reading them again.
+    /// The minimum number of cells per byte of a piece's states. Pieces are stored in addition
+    /// to the tile's merged states, so merging them must be much cheaper than reading the rows again.
     pub piece_cells_per_byte: u64,
 }
 

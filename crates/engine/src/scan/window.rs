@@ -40,8 +40,8 @@ impl Window {
         next_ns.saturating_add(moved_ns)
     }
 
-    /// Returns a time after `time_ns`. All times between both, excluding the returned time, are in
-    /// the same window.
+    /// Returns a time after `time_ns`. All times from `time_ns` up to the returned time, which is
+    /// excluded, are in the same window.
     pub(crate) fn same_until(&self, time_ns: i64) -> i64 {
         let (aligned_ns, _) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.offset_ns).saturating_add(self.every_ns);

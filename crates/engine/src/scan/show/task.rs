@@ -44,8 +44,8 @@ pub(super) struct FindColumns {
     pub(super) tags: Vec<(usize, ColumnId)>,
     /// The missing fields. `None` searches for all fields of the series.
     pub(super) fields: Option<Vec<ColumnId>>,
-    /// The number of decoded bytes after which the remaining fields count as found, until a merge
-    /// of parts.
+    /// The number of decoded bytes after which the remaining fields count as found. A merge of parts
+    /// makes the result exact.
     pub(super) decoded_bytes: u64,
 }
 
