@@ -127,7 +127,8 @@ impl Exchange {
             confirm: None,
             calls: 0,
         };
-        let action = exchange.enter(&mut Isolate { service, platform, calls: 0 });
+        let isolate = &mut Isolate { service, platform, calls: 0 };
+        let action = catch(|| exchange.enter(isolate));
         let action = exchange.within_calls(platform, action);
         let action = exchange.complete_response(action);
         (exchange, action)

@@ -18,6 +18,7 @@ use crate::protocol::live_queries::Precedence;
 use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
+use tidemark_model::bug;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
@@ -247,7 +248,8 @@ impl<S: Store> Shard<S> {
             self.cache.clear();
             self.running = None;
             let salt = self.budget.draw_salt();
-            self.loaded = Loaded::read(&self.store, salt, self.full_bytes, self.event_ns)?;
+            let read = || Loaded::read(&self.store, salt, self.full_bytes, self.event_ns);
+            self.loaded = bug::catch(read)??;
         }
         self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
     }

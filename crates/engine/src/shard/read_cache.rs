@@ -21,6 +21,7 @@ use crate::merge::cursor::PageColumn;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::cached::{Cached, Version};
+use tidemark_model::bug;
 
 /// The overhead of an entry, in bytes.
 const ENTRY_BYTES: u64 = 120;
@@ -213,7 +214,11 @@ impl ShardReads {
         self.cache.read.borrow().get(&Key { shard: self.shard, number, of }).cloned()
     }
 
+    /// Caches an entry. After a bug, the entry may contain a default, so it is not cached.
     fn put(&self, number: Number, of: EntryKind, kept: CacheEntry) {
+        if bug::check().is_err() {
+            return;
+        }
         self.cache.read.borrow_mut().insert(Key { shard: self.shard, number, of }, kept);
     }
 
@@ -298,6 +303,9 @@ impl ShardReads {
 
     /// Caches a result. It replaces a result of the same name and another version.
     pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
+        if bug::check().is_err() {
+            return;
+        }
         let key = (self.shard, hash(&name));
         let answer = Rc::new(CachedResult { name, version, kept });
         self.cache.result_cache.borrow_mut().insert(key, answer);
@@ -352,6 +360,18 @@ mod tests {
         assert_eq!(read(&a, 2, 0), expected(3.0));
         assert_eq!(read(&a, 1, 1), expected(4.0));
         assert_eq!(read(&b, 2, 0), None);
+    }
+
+    #[test]
+    fn after_a_bug_nothing_is_cached() {
+        let shard = ShardReads::new(Rc::new(ReadCache::new(1_000_000)), 1);
+        let at = DecodedAt::Column(7);
+        let put = || {
+            bug::report();
+            shard.put_decoded(Number(1), 0, at, &column(1.0, 3));
+        };
+        assert!(bug::tolerate(|| bug::catch(put)).is_err());
+        assert!(shard.decoded(Number(1), (0, at)).is_none());
     }
 
     #[test]

@@ -127,8 +127,8 @@ pub const KEY_MAX: u64 = (1 << 53) - 1;
 /// The head and body of a row.
 pub type HeadAndBody = (Vec<u8>, Vec<u8>);
 
-/// An object's storage. After a bug, it accepts no writes until the end of the event
-/// ([`bug::check`](tidemark_model::bug::check)). Methods take `&self`, because the platform's handle is shared and
+/// An object's storage. After a bug in an event of a shard, it accepts no writes until the end of
+/// the event ([`bug::check`](tidemark_model::bug::check)). Methods take `&self`, because the platform's handle is shared and
 /// single-threaded.
 pub trait Store {
     /// The maximum size of a row's head and body, in bytes. Production rejects 2 MB, but the local
