@@ -52,6 +52,12 @@ struct KeptPlan {
     plan: Plan,
 }
 
+impl KeptPlan {
+    fn is_of(&self, text: &str, knows: Capabilities, tables: &[TableSchema]) -> bool {
+        self.text == text && self.knows == knows && self.tables == tables
+    }
+}
+
 impl KeptPlans {
     /// Returns the names of the tables in a statement, or `None` if no plan of the statement is
     /// kept.
@@ -70,11 +76,8 @@ impl KeptPlans {
         tables: &[TableSchema],
     ) -> Result<Option<Plan>> {
         let mut plans = self.lock();
-        let is_same =
-            |kept: &KeptPlan| kept.text == text && kept.knows == knows && kept.tables == tables;
-        let Some(kept) = plans.iter().position(is_same).and_then(|at| plans.remove(at)) else {
-            return Ok(None);
-        };
+        let at = plans.iter().position(|kept| kept.is_of(text, knows, tables));
+        let Some(kept) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
         let plan = kept.plan.copy();
         plans.push_back(kept);
         plan.map(Some)
@@ -99,6 +102,7 @@ impl KeptPlans {
         }
         let kept = KeptPlan { text, knows, names, tables, plan: plan.copy()? };
         let mut plans = self.lock();
+        plans.retain(|other| !kept.is_of(&other.text, other.knows, &other.tables));
         if plans.len() >= KEPT_PLANS_MAX {
             plans.pop_front();
         }
@@ -133,6 +137,25 @@ pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
         })
     })?;
     Ok(is_immutable)
+}
+
+/// Returns the size of the constants in an optimized statement, in bytes.
+///
+/// # Errors
+/// Returns DataFusion's errors of the traversal.
+pub(crate) fn constant_bytes(plan: &LogicalPlan) -> Result<usize> {
+    let mut bytes = 0;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|inner| {
+                if let Expr::Literal(value, _) = inner {
+                    bytes += value.size();
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(bytes)
 }
 
 /// Returns whether a copy of the plan can run later and at the same time as another copy.

@@ -34,6 +34,9 @@ pub const KEPT_TEXT_BYTES_MAX: usize = 4 * 1_024;
 /// The maximum number of columns in the tables of a statement whose plan is kept. The kept plans of
 /// such tables take about 10 MB together.
 pub const KEPT_COLUMNS_MAX: usize = 128;
+/// The maximum size of the constants in a plan that is kept, in bytes. The optimizer computes
+/// constants such as `repeat('a', 1000000)`.
+pub const KEPT_CONSTANT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum size of a statement's text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// The maximum number of tokens in a statement.

@@ -19,6 +19,7 @@ use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans;
+use crate::limits::KEPT_CONSTANT_BYTES_MAX;
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::tables::{self, SystemRows};
 use crate::turns::Pace;
@@ -186,31 +187,38 @@ pub(crate) async fn plan(
     check_reads_only(&logical)?;
     let is_immutable = !has_parameters && kept_plans::is_immutable(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
-    let (columns, root) = physical(state, logical).await?;
+    let Physical { columns, root, constant_bytes } = physical(state, logical).await?;
+    let is_small = constant_bytes <= KEPT_CONSTANT_BYTES_MAX;
     Ok(Plan {
         context: TaskContext::from(state),
-        is_reusable: is_immutable && kept_plans::is_stateless(&root),
+        is_reusable: is_immutable && is_small && kept_plans::is_stateless(&root),
         root,
         columns,
     })
 }
 
-/// Returns the physical plan and the columns of its result ([`Plan::columns`]).
-async fn physical(
-    state: &SessionState,
-    logical: LogicalPlan,
-) -> Result<(SchemaRef, Arc<dyn ExecutionPlan>), DataFusionError> {
+/// A physical plan.
+struct Physical {
+    /// The columns of the result ([`Plan::columns`]).
+    columns: SchemaRef,
+    root: Arc<dyn ExecutionPlan>,
+    /// The size of the constants in the optimized statement.
+    constant_bytes: usize,
+}
+
+async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical, DataFusionError> {
     // Every stage of an EXPLAIN is a row of its result.
     if let LogicalPlan::Explain(_) = logical {
         let root = state.create_physical_plan(&logical).await?;
-        return Ok((root.schema(), root));
+        return Ok(Physical { columns: root.schema(), root, constant_bytes: 0 });
     }
     let analyzed =
         state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
     let said = Arc::clone(analyzed.schema().inner());
     let optimized = state.optimizer().optimize(analyzed, state, |_, _| {})?;
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
-    Ok((columns(&said, &root.schema()), root))
+    let constant_bytes = kept_plans::constant_bytes(&optimized)?;
+    Ok(Physical { columns: columns(&said, &root.schema()), root, constant_bytes })
 }
 
 /// Combines the types of the physical plan with the nullability and metadata of the statement.

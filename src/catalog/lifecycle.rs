@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::creators::Creators;
 use super::recoveries::FIRST_RECOVERY_KEY;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
+use crate::model::limits::JOB_RETRY_NS;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
@@ -239,9 +239,8 @@ impl Entries {
 
     /// Keeps the alarm's attempts at a drop, which the Database continues in its own alarms.
     pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
-        let most = JOB_FAILURES_MAX - 1;
-        match self.get(number).is_some_and(|entry| entry.failures > most) {
-            true => self.change(store, number, |entry| entry.failures = most),
+        match self.get(number).is_some_and(|entry| entry.failures > 0) {
+            true => self.change(store, number, |entry| entry.failures = 0),
             false => Ok(()),
         }
     }

@@ -75,6 +75,7 @@ fn the_limits_of_the_page_are_those_of_the_code() {
         ("KEPT_PLANS_MAX", limits::KEPT_PLANS_MAX as i128),
         ("KEPT_TEXT_BYTES_MAX", limits::KEPT_TEXT_BYTES_MAX as i128),
         ("KEPT_COLUMNS_MAX", limits::KEPT_COLUMNS_MAX as i128),
+        ("KEPT_CONSTANT_BYTES_MAX", limits::KEPT_CONSTANT_BYTES_MAX as i128),
         ("PLANNED_COLUMNS_MAX", limits::PLANNED_COLUMNS_MAX as i128),
         ("WHOLE_ANSWER_BYTES_MAX", limits::WHOLE_ANSWER_BYTES_MAX as i128),
         ("TABLES_MAX", limits::TABLES_MAX as i128),

@@ -50,8 +50,11 @@ struct DatabaseFigures {
     name: String,
     loaded: Loaded,
     stats: Option<ObjectStats>,
-    /// The counters of each shard, in the order of [`shards`]; `None` for an unreachable shard.
+    /// The counters of each shard, in the order of [`shards`]; `None` for an unreachable or skipped
+    /// shard.
     shards: Vec<Option<Stats>>,
+    /// The number of objects that were not called.
+    skipped: usize,
 }
 
 /// A problem of an object that the operator must solve.
@@ -143,7 +146,7 @@ impl Diagnostics {
     async fn load(&mut self, io: &Io, name: String) -> Result<(), Error> {
         let loaded = io.run(Load::from_owner(&name, Want::Nothing)).await?;
         let shards = shards(&loaded).map(|_| None).collect();
-        self.found.push(DatabaseFigures { name, loaded, stats: None, shards });
+        self.found.push(DatabaseFigures { name, loaded, stats: None, shards, skipped: 0 });
         Ok(())
     }
 
@@ -159,7 +162,8 @@ impl Diagnostics {
             .collect();
         let mut asked = &asked[..];
         while !asked.is_empty() {
-            let round = asked.len().min(CALLS_PER_ROUND_MAX).min(self.room(io)?);
+            let room = if self.may_skip() { self.room(io)? } else { usize::MAX };
+            let round = asked.len().min(CALLS_PER_ROUND_MAX).min(room);
             let Some((now, later)) = asked.split_at_checked(round).filter(|_| round > 0) else {
                 break;
             };
@@ -169,8 +173,9 @@ impl Diagnostics {
             }
             asked = later;
         }
-        for (database, found) in self.found.iter().enumerate() {
+        for (database, found) in self.found.iter_mut().enumerate() {
             let objects = asked.iter().filter(|asked| asked.database == database).count();
+            found.skipped = objects;
             if objects > 0 {
                 let database = found.name.clone();
                 self.skipped.push(Skipped { database, objects: Some(objects) });

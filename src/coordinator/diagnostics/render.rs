@@ -223,7 +223,8 @@ fn usage(found: &DatabaseFigures, now_ns: i64) -> SeriesChunk {
 
 fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {
     let stats = found.stats.as_ref()?;
-    let silent = found.shards.iter().filter(|stats| stats.is_none()).count();
+    let unknown = found.shards.iter().filter(|stats| stats.is_none()).count();
+    let silent = unknown.saturating_sub(found.skipped);
     let tags = [("database", found.name.clone())];
     // Only for databases with scheduled backups.
     let backup_s = stats.last_backup_ns.map(|at_ns| u64::try_from(at_ns / S_NS).unwrap_or(0));

@@ -68,6 +68,8 @@ impl<S: Store> Shard<S> {
             _ => return Err(malformed("the shard was restored from another checkpoint")),
         }
         let settings = loaded.state.settings.clone();
+        let meter = self.loaded.as_ref().map(|loaded| &loaded.meter);
+        let usage = meter.map(|meter| meter.usage(self.store.row_counts())).unwrap_or_default();
         let (numbers, rows) = open_point(point).map_err(|why| malformed(&why.to_string()))?;
         let rows = read_rows(rows)
             .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
@@ -83,7 +85,7 @@ impl<S: Store> Shard<S> {
             return Err(malformed("the checkpoint arrived before its values"));
         }
         let (fence, closed) = (Fence::default(), false);
-        let state = State { settings, fence, closed, restored: mark, ..theirs };
+        let state = State { settings, fence, closed, usage, restored: mark, ..theirs };
         let store = &self.store;
         let written = store.atomically(|| -> Result<(), StoreError> {
             for row in rows.iter().filter(|row| !is_state(row)) {
