@@ -274,8 +274,8 @@ mod tests {
             (
                 Dialect::V1,
                 "db=a/b",
-                "invalid name: \"a/b\" cannot be the name of a database; use printable text \
-                 without / and \\, other than . and ..",
+                "invalid name: \"a/b\" cannot be the name of a database; use printable \
+                 characters without / and \\, and neither . nor .. alone",
             ),
             (
                 Dialect::V2,

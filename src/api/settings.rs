@@ -402,7 +402,7 @@ mod tests {
             let error = read(&[("ADMIN_TOKEN", token)]).unwrap_err();
             assert_eq!(error, SettingsError::Guessable { name: "ADMIN_TOKEN", characters });
             let text = error.to_string();
-            let says = format!("the secret ADMIN_TOKEN has {characters} characters, ");
+            let says = format!("the secret ADMIN_TOKEN has only {characters} characters ");
             assert!(text.starts_with(&says) && text.contains("at least 16"), "{text}");
             assert!(!text.contains(token.trim()), "{text}");
         }

@@ -234,7 +234,7 @@ fn what_is_lost_on_the_way_never_makes_an_id_a_name() {
 fn stats_of_one_database_ask_its_objects_alone() {
     let mut world = world(10);
     let before = world.asked;
-    assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 2);
+    assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 10);
     // The Catalog returns the database's address, the Database its shards, and each shard its
     // counts.
     assert_eq!(world.asked - before, 4);

@@ -69,8 +69,13 @@ pub fn split_by_shard(
             continue;
         };
         last = number;
-        let series = block.row_series.get(row as usize).copied().or_bug();
-        let shard = group.shard_of(hashes.get(series as usize).copied().or_bug());
+        let shard = match group.shards.len() {
+            1 => 0,
+            _ => {
+                let series = block.row_series.get(row as usize).copied().or_bug();
+                group.shard_of(hashes.get(series as usize).copied().or_bug())
+            }
+        };
         match parts.get_mut(number).and_then(|shards| shards.get_mut(shard)) {
             Some(part) => part.push(row),
             None => outside.push(row),

@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_has_no_bytes_is_an_error_and_no_row() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {
-            let why = "nothing to store: the metadata has a type that the format does not support";
+            let why = "the row cannot be encoded: the metadata has a type that the format does not support";
             assert_eq!(nothing, Err(StoreError::Failed(why.to_owned())));
         }
     }
