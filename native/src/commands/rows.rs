@@ -57,6 +57,9 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
 /// Returns a text's nanoseconds since 1970. The default time zone is UTC. DuckDB writes a space
 /// instead of the T, and `+01` for a zone.
 fn nanoseconds(text: &str) -> Option<i64> {
+    if !text.is_ascii() {
+        return None;
+    }
     // A date alone is no time.
     let (date, time) = text.split_once(['T', ' '])?;
     let mut text = format!("{date}T{time}");
@@ -163,7 +166,15 @@ mod tests {
         ] {
             assert_eq!(nanoseconds(text), expected, "{text}");
         }
-        for text in ["2023-11-14", "", "T", "now", "2023-11-14T22", "2023-13-14T22:13:20"] {
+        for text in [
+            "2023-11-14",
+            "",
+            "T",
+            "now",
+            "2023-11-14T22",
+            "2023-13-14T22:13:20",
+            "2023-11-14T22:13:20+0é0",
+        ] {
             assert_eq!(nanoseconds(text), None, "{text}");
         }
     }
