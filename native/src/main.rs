@@ -58,18 +58,18 @@ fn main() -> ExitCode {
         #[cfg(feature = "sql")]
         Command::SqlProcess => sql::child::run().map(|()| ExitCode::SUCCESS),
         Command::Help(text) => {
-            print!("{text}");
+            log::line(text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Version => {
-            println!("tidemark {}", env!("CARGO_PKG_VERSION"));
+            log::line(concat!("tidemark ", env!("CARGO_PKG_VERSION")));
             Ok(ExitCode::SUCCESS)
         }
     });
     match result {
         Ok(code) => code,
         Err(Failure(sentence)) => {
-            eprintln!("{sentence}");
+            log::fault(&sentence);
             ExitCode::FAILURE
         }
     }
