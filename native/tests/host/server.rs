@@ -69,6 +69,7 @@ impl Server {
         Self { child, address, output }
     }
 
+    #[cfg(feature = "sql")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
