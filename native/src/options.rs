@@ -56,8 +56,31 @@ pub enum Command {
 /// # Errors
 /// [`Failure`] names the first invalid option.
 pub fn read() -> Result<Command, Failure> {
+    parse(Parser::from_env())
+}
+
+/// Returns the value of the option `--name`, which the parser has just read.
+///
+/// # Errors
+/// [`lexopt::Error`] if the value is absent. An argument that looks like an option is a value only
+/// after `=`.
+pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
+    if let Some(joined) = parser.optional_value() {
+        return joined.string();
+    }
+    let value = parser.value()?.string()?;
+    match value.starts_with("--") {
+        true => Err(format!(
+            "Option '--{name}' has no value: use --{name}={value} for a value that begins with --"
+        )
+        .into()),
+        false => Ok(value),
+    }
+}
+
+fn parse(mut parser: Parser) -> Result<Command, Failure> {
     let mut given = Given::default();
-    let mut parser = Parser::from_env();
+    let mut first_option = None;
     let mut is_serve = false;
     while let Some(argument) = parser.next().map_err(invalid)? {
         match argument {
@@ -73,8 +96,10 @@ pub fn read() -> Result<Command, Failure> {
             }
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
-                let slot = given.slot(name).ok_or_else(|| unknown(name))?;
-                *slot = Some(parser.value().and_then(|value| value.string()).map_err(invalid)?);
+                let name = name.to_owned();
+                let slot = given.slot(&name).ok_or_else(|| unknown(&name))?;
+                *slot = Some(value_of(&mut parser, &name).map_err(invalid)?);
+                first_option.get_or_insert(name);
             }
             Arg::Short(name) => return Err(unknown(&name.to_string())),
             Arg::Value(word) if is_serve => return Err(unknown(&word.to_string_lossy())),
@@ -82,6 +107,11 @@ pub fn read() -> Result<Command, Failure> {
                 let name = word.to_string_lossy();
                 let command = commands::ALL.iter().find(|command| command.name == name);
                 let command = command.ok_or_else(|| unknown_command(&name))?;
+                if let Some(option) = first_option {
+                    return Err(Failure(format!(
+                        "Write --{option} after the command: tidemark {name} --{option} …"
+                    )));
+                }
                 return Ok(Command::Client(command, parser));
             }
         }
@@ -230,6 +260,28 @@ fn unknown(word: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn failure_of(words: &[&str]) -> String {
+        match parse(Parser::from_args(words.iter().copied())) {
+            Ok(_) => String::new(),
+            Err(Failure(why)) => why,
+        }
+    }
+
+    #[test]
+    fn options_follow_a_client_command() {
+        assert_eq!(failure_of(&["query", "--data", "a"]), "");
+        assert_eq!(failure_of(&["--data", "a", "serve", "--help"]), "");
+        let why = failure_of(&["--data", "a", "query"]);
+        assert_eq!(why, "Write --data after the command: tidemark query --data …");
+    }
+
+    #[test]
+    fn an_option_is_no_value() {
+        let why = failure_of(&["serve", "--data", "--listen", "127.0.0.1:1"]);
+        assert!(why.starts_with("Option '--data' has no value: use --data=--listen "), "{why}");
+        assert_eq!(failure_of(&["serve", "--data=--listen", "--help"]), "");
+    }
 
     #[test]
     fn the_environment_has_what_the_command_line_leaves_out() {

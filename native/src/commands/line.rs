@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use lexopt::{Arg, Parser, ValueExt as _};
+use lexopt::{Arg, Parser};
 
 use super::{CONNECTION, Command};
 use crate::Failure;
+use crate::options::value_of;
 
 /// A parsed command line.
 pub struct Line {
@@ -42,7 +43,7 @@ impl Line {
             if let Some(known) = known(command.switches) {
                 line.switches.push(known);
             } else if let Some(known) = known(command.values).or_else(|| known(CONNECTION)) {
-                let value = parser.value().and_then(|value| value.string());
+                let value = value_of(parser, known);
                 let value = value.map_err(|why| line.invalid(&why.to_string()))?;
                 line.values.insert(known, value);
             } else {
