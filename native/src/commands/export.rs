@@ -14,7 +14,7 @@ use super::line::Line;
 use super::parquet::export_parquet;
 use super::server::{FORM, Request, Response, Server, form};
 use super::steps::until_success;
-use super::{Command, print};
+use super::{Command, print_piece};
 use crate::Failure;
 
 /// The command.
@@ -183,7 +183,12 @@ fn export_lines(
     let first = part_of(server, line, None)?;
     let failed = |Failure(why)| Failure(format!("The export failed: {why}."));
     let Some(out) = out else {
-        return write_lines(server, line, database, first, |lines| print(lines)).map_err(failed);
+        let print = |lines: &[u8]| match print_piece(lines)? {
+            true => Ok(()),
+            // The rest of the export has no reader.
+            false => std::process::exit(0),
+        };
+        return write_lines(server, line, database, first, print).map_err(failed);
     };
     // The file gets its final name only when it is complete.
     let part = PathBuf::from(format!("{out}.part"));

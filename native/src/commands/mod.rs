@@ -31,7 +31,7 @@ mod tally;
 mod token;
 mod verify;
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use lexopt::Parser;
@@ -77,12 +77,22 @@ pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, F
     }
 }
 
-/// Writes to standard output. Ends the program if the reader has closed the pipe, as in `… | head`.
+/// Writes to standard output. If the reader has closed the pipe, as in `… | head`, the command
+/// continues to its exit code.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
-        Err(why) if why.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        written => written.map_err(|why| Failure(format!("The output cannot be written: {why}."))),
+    print_piece(text).map(|_| ())
+}
+
+/// Writes a piece of a long output to standard output. Returns whether the reader still reads.
+fn print_piece(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
+    write_piece(&mut std::io::stdout().lock(), text.as_ref())
+}
+
+fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(why) if why.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(why) => Err(Failure(format!("The output cannot be written: {why}."))),
     }
 }
 
@@ -108,6 +118,14 @@ mod tests {
             Some((name, rest.starts_with(|c: char| c.is_ascii_uppercase())))
         };
         lines.filter_map(|line| option(Box::leak(line.to_owned().into_boxed_str()))).collect()
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        assert!(write_piece(&mut writer, b"a").unwrap());
+        drop(reader);
+        assert!(!write_piece(&mut writer, b"b").unwrap());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::answer;
 use super::line::Line;
 use super::server::{JSON, Server};
 use super::shell::shell;
-use super::{Command, print};
+use super::{Command, print_piece};
 use crate::Failure;
 
 /// The command.
@@ -97,10 +97,9 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     loop {
         let read = reader.read(&mut piece);
         let length = read.map_err(|why| Failure(format!("The response is incomplete: {why}.")))?;
-        if length == 0 {
+        if length == 0 || !print_piece(piece.get(..length).unwrap_or_default())? {
             return Ok(true);
         }
-        print(piece.get(..length).unwrap_or_default())?;
     }
 }
 
