@@ -78,7 +78,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs statements and prints the results. Returns whether every statement succeeded.
+/// Runs statements and prints the results. Returns whether every statement succeeded, which is known
+/// only for the format [`Format::Table`].
 ///
 /// # Errors
 /// [`Failure`] if the server refuses the request, or the output cannot be written.
