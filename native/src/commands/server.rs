@@ -18,7 +18,8 @@ use crate::Failure;
 const URL: &str = "http://127.0.0.1:8787";
 /// The default data folder of `serve`.
 const DATA: &str = "tidemark-data";
-/// The maximum time until the server starts its response. A response itself may take hours.
+/// The maximum time until the server starts its response, and until each further piece of it. A
+/// response itself may take hours.
 const RESPONSE_MAX: Duration = Duration::from_secs(300);
 /// The maximum size of a response that is read as a whole.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
@@ -28,6 +29,7 @@ pub struct Server {
     /// The address without a slash at its end.
     pub url: String,
     token: String,
+    roots: Vec<Certificate<'static>>,
     agent: Agent,
 }
 
@@ -97,7 +99,21 @@ impl Server {
             _ => Vec::new(),
         };
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { url, token, agent: agent(RESPONSE_MAX, &roots) })
+        let agent = agent(RESPONSE_MAX, RESPONSE_MAX, &roots);
+        Ok(Self { url, token, roots, agent })
+    }
+
+    /// Returns a client with another token, for tests.
+    #[cfg(test)]
+    pub fn at(url: &str, response_max: Duration, read_max: Duration) -> Self {
+        let agent = agent(response_max, read_max, &[]);
+        Self { url: url.to_owned(), token: "t".to_owned(), roots: Vec::new(), agent }
+    }
+
+    /// Returns a client of the same server that waits only for `limit`.
+    pub fn with_limit(&self, limit: Duration) -> Self {
+        let agent = agent(limit, limit, &self.roots);
+        Self { url: self.url.clone(), token: self.token.clone(), roots: self.roots.clone(), agent }
     }
 
     /// Sends a request with the token.
@@ -275,7 +291,7 @@ fn trusted() -> Vec<Certificate<'static>> {
     found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect()
 }
 
-fn agent(response_max: Duration, roots: &[Certificate<'static>]) -> Agent {
+fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'static>]) -> Agent {
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::new_with_certs(roots))
         .unversioned_rustls_crypto_provider(
@@ -290,6 +306,7 @@ fn agent(response_max: Duration, roots: &[Certificate<'static>]) -> Agent {
         .timeout_send_request(Some(response_max))
         .timeout_send_body(Some(response_max))
         .timeout_recv_response(Some(response_max))
+        .timeout_per_read(Some(read_max))
         .build()
         .new_agent()
 }
@@ -302,8 +319,21 @@ mod tests {
 
     use super::*;
 
-    /// Returns a client of a server that writes `first`, waits, and writes `rest`.
-    fn server(first: &'static str, wait: Duration, rest: &'static str) -> Server {
+    /// The time that a slow server of these tests waits.
+    const LATE: Duration = Duration::from_millis(600);
+    /// A limit that a slow server exceeds.
+    const SHORT: Duration = Duration::from_millis(200);
+    /// A limit that a slow server does not reach.
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Returns a client of a server that writes `first`, waits, and writes `rest`. The client waits
+    /// at most for [`SHORT`] for the response, and for `read_max` for each further piece of it.
+    fn server(
+        first: &'static str,
+        wait: Duration,
+        rest: &'static str,
+        read_max: Duration,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
@@ -314,17 +344,22 @@ mod tests {
             thread::sleep(wait);
             let _ = stream.write_all(rest.as_bytes());
         });
-        Server { url, token: "t".to_owned(), agent: agent(Duration::from_millis(200), &[]) }
+        Server::at(&url, SHORT, read_max)
     }
 
     #[test]
-    fn only_the_beginning_of_a_response_has_a_time_limit() {
-        let late = Duration::from_millis(600);
+    fn the_beginning_and_each_piece_of_a_response_have_a_time_limit() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
-        let slow = server(head, late, "second");
+        let slow = server(head, LATE, "second", LONG);
         let response = slow.send(&Request::new("GET", "/slow")).unwrap();
         assert_eq!(response.text().unwrap(), "first second");
-        let never = server("", late, "");
+        let stalled = server(head, LATE, "second", SHORT);
+        let Err(Failure(why)) = stalled.send(&Request::new("GET", "/stalled")).unwrap().text()
+        else {
+            panic!("it continued")
+        };
+        assert!(why.contains("The response is incomplete: timeout"), "{why}");
+        let never = server("", LATE, "", LONG);
         let Err(Failure(why)) = never.send(&Request::new("GET", "/never")) else {
             panic!("it responded")
         };
@@ -334,7 +369,7 @@ mod tests {
     #[test]
     fn a_response_that_breaks_off_is_a_failure() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
-        let cut = server(head, Duration::ZERO, "");
+        let cut = server(head, Duration::ZERO, "", LONG);
         let response = cut.send(&Request::new("GET", "/cut")).unwrap();
         assert!(response.text().is_err());
     }

@@ -7,6 +7,7 @@ use std::fs::{DirBuilder, OpenOptions, read_to_string};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -22,6 +23,8 @@ use super::query::{Format, Settings, show};
 use super::server::{JSON, Server};
 use crate::Failure;
 
+/// The maximum time until the server starts the response of a completion, or continues it.
+const COMPLETION_MAX: Duration = Duration::from_secs(2);
 /// The maximum number of lines in the history.
 const HISTORY_LINES_MAX: usize = 1_000;
 
@@ -49,25 +52,22 @@ struct Names<'a> {
 impl Names<'_> {
     fn known(&self) -> &BTreeSet<String> {
         self.known.get_or_init(|| {
-            let mut known = self.first_column("SHOW DATABASES");
+            let mut statements = vec!["SHOW DATABASES"];
             if self.database.is_some() {
-                for q in ["SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS"] {
-                    known.extend(self.first_column(q));
-                }
+                statements.extend(["SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS"]);
             }
-            known
+            // The terminal waits for the names, so the first failed request is the last one.
+            let columns = statements.into_iter().map_while(|q| self.first_column(q).ok());
+            columns.flatten().collect()
         })
     }
 
-    /// Returns the first column of a result; nothing if the query fails.
-    fn first_column(&self, q: &str) -> BTreeSet<String> {
-        let response = self.server.query(q, self.database.as_deref(), None, JSON);
-        let Ok(response) = response.and_then(super::server::Response::json) else {
-            return BTreeSet::new();
-        };
+    /// Returns the first column of a result.
+    fn first_column(&self, q: &str) -> Result<BTreeSet<String>, Failure> {
+        let response = self.server.query(q, self.database.as_deref(), None, JSON)?.json()?;
         let series = list(&response, "results").iter().flat_map(|result| list(result, "series"));
         let names = series.flat_map(|series| list(series, "values")).filter_map(|row| row.get(0));
-        names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+        Ok(names.filter_map(|name| name.as_str().map(str::to_owned)).collect())
     }
 }
 
@@ -153,7 +153,8 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |why: ReadlineError| Failure(format!("The terminal cannot be used: {why}."));
     let config = Config::builder().completion_type(CompletionType::List).build();
     let mut editor = Editor::with_history(config, MemHistory::new()).map_err(broken)?;
-    let names = |database| Names { server, database, known: OnceCell::new() };
+    let completing = server.with_limit(COMPLETION_MAX);
+    let names = |database| Names { server: &completing, database, known: OnceCell::new() };
     editor.set_helper(Some(names(settings.database.clone())));
     let mut history = History::read();
     for line in history.lines.iter().rev() {
