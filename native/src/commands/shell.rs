@@ -151,7 +151,9 @@ impl History {
 /// [`Failure`] if the terminal cannot be used. The failures of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |why: ReadlineError| Failure(format!("The terminal cannot be used: {why}."));
-    let config = Config::builder().completion_type(CompletionType::List).build();
+    // A bracketed paste is one line, so that several pasted statements would be one statement.
+    let config =
+        Config::builder().completion_type(CompletionType::List).bracketed_paste(false).build();
     let mut editor = Editor::with_history(config, MemHistory::new()).map_err(broken)?;
     let completing = server.with_limit(COMPLETION_MAX);
     let names = |database| Names { server: &completing, database, known: OnceCell::new() };
