@@ -119,6 +119,7 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
     for tries in 1.. {
         let mut pause_s = 2_u64.pow(tries - 1).min(PAUSE_S_MAX);
         let reason = match server.send(request) {
+            Ok(response) if response.is_redirect() => return Err(response.failure()),
             Ok(response) => {
                 let status = response.status();
                 let wait_s = response.header("Retry-After").and_then(|wait| wait.parse().ok());

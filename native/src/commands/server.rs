@@ -229,9 +229,22 @@ impl Response {
         })
     }
 
+    /// Whether the response is a redirect. A command does not follow it, because its target, such as
+    /// a login page, may be another server.
+    pub fn is_redirect(&self) -> bool {
+        self.0.status().is_redirection()
+    }
+
     /// Returns an error response as a sentence with its status and message.
     pub fn failure(self) -> Failure {
         let status = self.status();
+        if self.is_redirect() {
+            let location = start_of(self.header("Location").unwrap_or("another address"));
+            return Failure(format!(
+                "The server returned {status}, a redirect to {location}: set --url to an address \
+                 that responds without a redirect."
+            ));
+        }
         match self.text() {
             Ok(text) => Failure(format!("The server returned {status}: {}", message_in(&text))),
             Err(failure) => failure,
@@ -302,6 +315,7 @@ fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'stati
         .tls_config(tls)
         .http_status_as_error(false)
         .proxy(None)
+        .max_redirects(0)
         .timeout_connect(Some(response_max))
         .timeout_send_request(Some(response_max))
         .timeout_send_body(Some(response_max))
@@ -372,6 +386,16 @@ mod tests {
         let cut = server(head, Duration::ZERO, "", LONG);
         let response = cut.send(&Request::new("GET", "/cut")).unwrap();
         assert!(response.text().is_err());
+    }
+
+    #[test]
+    fn a_redirect_is_a_failure() {
+        let redirect = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
+        let moved = server(redirect, Duration::ZERO, "", LONG);
+        let Err(Failure(why)) = moved.must(&Request::new("DELETE", "/token")) else {
+            panic!("it succeeded")
+        };
+        assert!(why.starts_with("The server returned 302, a redirect to /login: "), "{why}");
     }
 
     #[test]
