@@ -239,6 +239,8 @@ struct Import<'a> {
     is_file: bool,
     size: u64,
     state_file: PathBuf,
+    /// The file, the server and the options, as in the file of the progress.
+    input: Value,
     place: Place,
     known: HashSet<Place>,
     tally: Tally,
@@ -268,6 +270,12 @@ impl<'a> Import<'a> {
             true => fs::metadata(path).map_err(|why| cannot("read", Path::new(path), &why))?.len(),
             false => 0,
         };
+        let input = json!({
+            "url": server.url, "size": size, "database": place.database, "policy": place.policy,
+            "precision": precision.parameter(),
+            "measurement": shape.as_ref().map(|shape| shape.measurement),
+            "tags": shape.as_ref().map(|shape| &shape.tags),
+        });
         Ok(Self {
             server,
             lines: Lines::open(Path::new(path))?,
@@ -277,6 +285,7 @@ impl<'a> Import<'a> {
             is_file,
             size,
             state_file: format!("{path}.progress").into(),
+            input,
             place,
             known: HashSet::new(),
             tally: Tally::new(precision),
@@ -348,7 +357,7 @@ impl<'a> Import<'a> {
     }
 
     /// Returns the number of lines that an earlier run completed, or 0 for a different file or
-    /// server.
+    /// server, or for different options.
     fn resume(&mut self) -> Result<u64, Failure> {
         if !self.is_file {
             return Ok(0);
@@ -358,14 +367,25 @@ impl<'a> Import<'a> {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(0),
             Err(why) => return Err(cannot("read", &self.state_file, &why)),
         };
-        let Ok(state) = serde_json::from_slice::<Value>(&read) else { return Ok(0) };
-        let number = |name: &str| state.get(name).and_then(Value::as_u64);
-        let (Some(size), Some(lines)) = (number("size"), number("lines")) else { return Ok(0) };
-        if size != self.size || text(&state, "url") != self.server.url {
+        let file = self.state_file.display();
+        let state = serde_json::from_slice::<Value>(&read).unwrap_or_default();
+        let number = |name: &str| {
+            state.get(name).and_then(Value::as_u64).ok_or_else(|| {
+                Failure(format!(
+                    "{file} does not contain the progress of an import: delete {file} to import \
+                     from the first line"
+                ))
+            })
+        };
+        let (lines, points, rejected) = (number("lines")?, number("points")?, number("rejected")?);
+        if state.get("input") != Some(&self.input) {
+            say!(
+                "{file} contains the progress of another file, server or options: the import starts \
+                 at the first line"
+            );
             return Ok(0);
         }
-        self.points = number("points").unwrap_or(0);
-        self.rejected = number("rejected").unwrap_or(0);
+        (self.points, self.rejected) = (points, rejected);
         say!("continuing after line {lines}, {} points", self.points);
         Ok(lines)
     }
@@ -379,10 +399,13 @@ impl<'a> Import<'a> {
         (self.batch_bytes, self.batch_points) = (0, 0);
         if self.is_file {
             let state = json!({
-                "url": self.server.url, "size": self.size, "lines": lines,
-                "points": self.points, "rejected": self.rejected,
+                "input": self.input, "lines": lines, "points": self.points,
+                "rejected": self.rejected,
             });
-            fs::write(&self.state_file, format!("{state}\n"))
+            // A complete file replaces the old one, even if the program ends here.
+            let part = self.state_file.with_added_extension("part");
+            fs::write(&part, format!("{state}\n"))
+                .and_then(|()| fs::rename(&part, &self.state_file))
                 .map_err(|why| cannot("written", &self.state_file, &why))?;
         }
         if self.shown.elapsed() >= PROGRESS {
@@ -585,6 +608,31 @@ mod tests {
         ];
         assert_eq!(said_without("b"), expected);
         assert_eq!(said_without("a"), ["not compared with the database: too many"]);
+    }
+
+    #[test]
+    fn an_import_continues_only_with_the_same_options() {
+        let path = std::env::temp_dir().join(format!("tidemark-import-{}", std::process::id()));
+        let (path, state) = (path.display().to_string(), path.with_added_extension("progress"));
+        fs::write(&path, "m v=1 1\n").unwrap();
+        let server = Server::at("http://127.0.0.1:1", Duration::ZERO, Duration::ZERO);
+        let import = |database: &str, precision| {
+            let place = Place { database: database.to_owned(), policy: String::new() };
+            Import::new(&server, &path, None, precision, 1, place).unwrap()
+        };
+        let resume = |database: &str, precision| import(database, precision).resume();
+        assert_eq!(resume("d", Precision::Second).unwrap(), 0);
+        import("d", Precision::Second).flush(1).unwrap();
+        assert_eq!(resume("d", Precision::Second).unwrap(), 1);
+        assert_eq!(resume("d", Precision::Hour).unwrap(), 0);
+        assert_eq!(resume("e", Precision::Second).unwrap(), 0);
+        for damaged in ["", "{}", "{\"lines\":1"] {
+            fs::write(&state, damaged).unwrap();
+            let Failure(why) = resume("d", Precision::Second).unwrap_err();
+            assert!(why.contains("delete"), "{why}");
+        }
+        fs::remove_file(&state).unwrap();
+        fs::remove_file(&path).unwrap();
     }
 
     #[test]
