@@ -13,6 +13,8 @@ use crate::Failure;
 
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The byte order mark of UTF-8, with which some editors begin a file.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The maximum length of a line.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 /// The size of the pieces in which a file is read.
@@ -65,7 +67,8 @@ impl Lines {
         Ok(Self { reader, bytes, count: 0 })
     }
 
-    /// Returns the next line without its newline, or `None` at the end.
+    /// Returns the next line without its newline and without the file's byte order mark, or `None` at
+    /// the end.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read, or the line is longer than [`LINE_BYTES_MAX`].
@@ -83,6 +86,9 @@ impl Lines {
             line.pop();
         } else if length as u64 == LINE_BYTES_MAX {
             return Err(Failure(format!("Line {} is longer than 64 MiB.", self.count)));
+        }
+        if self.count == 1 && line.starts_with(BOM) {
+            line.drain(..BOM.len());
         }
         Ok(Some(line))
     }
@@ -113,7 +119,8 @@ pub enum Item {
 #[derive(Default)]
 pub struct Dump {
     is_ddl: bool,
-    in_string: bool,
+    /// Whether a string is open after the last line.
+    pub in_string: bool,
 }
 
 impl Dump {
@@ -208,6 +215,8 @@ mod tests {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(FILE.as_bytes()).unwrap();
         assert_eq!(items(packed.finish().unwrap()), expected);
+        let marked = [BOM, FILE.as_bytes()].concat();
+        assert_eq!(items(marked), expected);
         assert_eq!(items(Vec::new()), []);
         assert_eq!(items(b"m".to_vec()), [text("m", true)]);
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
+use tidemark::model::limits::BODY_BYTES_MAX;
 use tidemark::model::time::Precision;
 
 use super::answer::{list, text};
@@ -228,6 +229,48 @@ struct Numbered {
     text: Vec<u8>,
 }
 
+/// The lines of the next request.
+#[derive(Default)]
+struct Batch {
+    lines: Vec<Numbered>,
+    bytes: usize,
+    points: u64,
+    /// The number of lines, bytes and points before the last point.
+    before: (usize, usize, u64),
+    /// Whether the last point has a line that is not UTF-8.
+    is_rejected: bool,
+}
+
+impl Batch {
+    /// Adds a line. `begins` is whether a point starts with it. If the line is not UTF-8, which the
+    /// server accepts in no line of a request, removes the point and returns the line. Ignores the
+    /// further lines of the removed point.
+    fn add(&mut self, line: Numbered, begins: bool) -> Option<Numbered> {
+        if begins {
+            self.before = (self.lines.len(), self.bytes, self.points);
+            self.is_rejected = false;
+        }
+        if self.is_rejected {
+            return None;
+        }
+        if str::from_utf8(&line.text).is_err() {
+            self.is_rejected = true;
+            self.lines.truncate(self.before.0);
+            (self.bytes, self.points) = (self.before.1, self.before.2);
+            return Some(line);
+        }
+        self.bytes += line.text.len() + 1;
+        self.points += u64::from(begins);
+        self.lines.push(line);
+        None
+    }
+
+    fn clear(&mut self) {
+        self.lines.clear();
+        (self.bytes, self.points) = (0, 0);
+    }
+}
+
 /// The import of a file. `-` means standard input, which cannot be resumed.
 struct Import<'a> {
     server: &'a Server,
@@ -247,9 +290,7 @@ struct Import<'a> {
     points: u64,
     points_before: u64,
     rejected: u64,
-    batch: Vec<Numbered>,
-    batch_bytes: usize,
-    batch_points: u64,
+    batch: Batch,
     began: Instant,
     shown: Instant,
 }
@@ -292,9 +333,7 @@ impl<'a> Import<'a> {
             points: 0,
             points_before: 0,
             rejected: 0,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            batch_points: 0,
+            batch: Batch::default(),
             began: Instant::now(),
             shown: Instant::now(),
         })
@@ -306,11 +345,14 @@ impl<'a> Import<'a> {
         let skip = self.resume()?;
         self.points_before = self.points;
         let mut dump = Dump::default();
+        // The line on which the last point begins, and the size of the point.
+        let (mut point_line, mut point_bytes) = (0, 0);
         while let Some(line) = self.lines.next()? {
             let number = self.lines.count;
+            let is_utf8 = str::from_utf8(&line).is_ok();
             let item = self.item(&mut dump, line)?;
             let is_full =
-                self.batch.len() >= self.batch_lines || self.batch_bytes >= BATCH_BYTES_MAX;
+                self.batch.lines.len() >= self.batch_lines || self.batch.bytes >= BATCH_BYTES_MAX;
             let begins = matches!(item, Item::Text { begins: true, .. });
             let moves = matches!(item, Item::Database(_) | Item::Policy(_));
             // The batch is full, or the following lines have a different destination.
@@ -319,22 +361,37 @@ impl<'a> Import<'a> {
             }
             match item {
                 Item::Nothing => {}
+                Item::Database(_) | Item::Policy(_) | Item::Statement(_) if !is_utf8 => {
+                    return Err(Failure(format!(
+                        "line {number} is not UTF-8: write text as UTF-8"
+                    )));
+                }
                 Item::Database(name) => self.place.database = name,
                 Item::Policy(name) => self.place.policy = name,
                 Item::Statement(q) if number > skip => self.statement(&q)?,
                 Item::Statement(_) => {}
                 Item::Text { text, begins } => {
-                    // The comparison includes the lines of earlier runs.
-                    self.tally.take(&text, begins, &self.place);
+                    // The comparison includes the lines of earlier runs, but no invalid SQL rows.
+                    if is_utf8 || self.shape.is_none() {
+                        self.tally.take(&text, begins, &self.place);
+                    }
+                    if begins {
+                        (point_line, point_bytes) = (number, 0);
+                    }
+                    point_bytes += text.len() + 1;
+                    if !begins && point_bytes > BODY_BYTES_MAX {
+                        return Err(endless(point_line));
+                    }
                     if number > skip {
-                        self.batch_bytes += text.len() + 1;
-                        self.batch_points += u64::from(begins);
-                        self.batch.push(Numbered { number, text });
+                        self.add(Numbered { number, text }, begins);
                     }
                 }
             }
         }
         self.flush(self.lines.count)?;
+        if dump.in_string {
+            return Err(endless(point_line));
+        }
         if self.is_file {
             let _ = fs::remove_file(&self.state_file);
         }
@@ -346,14 +403,23 @@ impl<'a> Import<'a> {
 
     fn item(&self, dump: &mut Dump, line: Vec<u8>) -> Result<Item, Failure> {
         let Some(shape) = &self.shape else { return Ok(dump.item(line)) };
-        let row = String::from_utf8_lossy(&line);
+        let Ok(row) = str::from_utf8(&line) else {
+            return Ok(Item::Text { text: line, begins: true });
+        };
         if row.trim().is_empty() {
             return Ok(Item::Nothing);
         }
         let number = self.lines.count;
-        let text = line_of(&row, shape)
+        let text = line_of(row, shape)
             .map_err(|why| Failure(format!("line {number} cannot be imported: {why}")))?;
         Ok(Item::Text { text: text.into_bytes(), begins: true })
+    }
+
+    fn add(&mut self, line: Numbered, begins: bool) {
+        if let Some(line) = self.batch.add(line, begins) {
+            show_line(&line, "invalid UTF-8: write text as UTF-8");
+            self.rejected += 1;
+        }
     }
 
     /// Returns the number of lines that an earlier run completed, or 0 for a different file or
@@ -392,11 +458,10 @@ impl<'a> Import<'a> {
 
     /// Sends the batch, and records that the first `lines` lines of the file are complete.
     fn flush(&mut self, lines: u64) -> Result<(), Failure> {
-        if !self.batch.is_empty() {
+        if !self.batch.lines.is_empty() {
             self.send_batch()?;
         }
         self.batch.clear();
-        (self.batch_bytes, self.batch_points) = (0, 0);
         if self.is_file {
             let state = json!({
                 "input": self.input, "lines": lines, "points": self.points,
@@ -428,7 +493,7 @@ impl<'a> Import<'a> {
             ("precision", Some(self.precision.parameter())),
         ];
         let path = format!("/write?{}", form(&given));
-        let body = packed(&self.batch)
+        let body = packed(&self.batch.lines)
             .map_err(|why| Failure(format!("The lines cannot be packed: {why}.")))?;
         let request = Request::post(path, "text/plain; charset=utf-8", &body);
         let (status, text) = send(self.server, &request.with("Content-Encoding", "gzip"))?;
@@ -442,7 +507,7 @@ impl<'a> Import<'a> {
             return Err(Failure(format!("the server rejected the write: {status} {text}")));
         }
         self.rejected += rejected;
-        self.points += self.batch_points.saturating_sub(rejected);
+        self.points += self.batch.points.saturating_sub(rejected);
         Ok(())
     }
 
@@ -455,12 +520,9 @@ impl<'a> Import<'a> {
         for said in message.lines() {
             let Some((before, why)) = said.split_once(" (1-based): ") else { continue };
             let place = before.rsplit_once("line ").and_then(|(_, place)| place.parse().ok());
-            let line = place.and_then(|place: usize| self.batch.get(place.checked_sub(1)?));
-            if let Some(Numbered { number, text }) = line {
-                let text = String::from_utf8_lossy(text);
-                let text: String =
-                    text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
-                say!("line {number} rejected: {why}\n  {text}");
+            let line = place.and_then(|place: usize| self.batch.lines.get(place.checked_sub(1)?));
+            if let Some(line) = line {
+                show_line(line, why);
             }
         }
         rejected
@@ -490,6 +552,20 @@ impl<'a> Import<'a> {
         say!("{q}: {error}");
         Ok(())
     }
+}
+
+/// Prints a rejected line with its number in the file.
+fn show_line(Numbered { number, text }: &Numbered, why: &str) {
+    let text = String::from_utf8_lossy(text);
+    let text: String = text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
+    say!("line {number} rejected: {why}\n  {text}");
+}
+
+/// Returns the failure of a point that contains the rest of the file.
+fn endless(line: u64) -> Failure {
+    Failure(format!(
+        "the point that begins on line {line} has a string that does not end: correct the quotes"
+    ))
 }
 
 /// Returns the lines of a batch in gzip.
@@ -608,6 +684,27 @@ mod tests {
         ];
         assert_eq!(said_without("b"), expected);
         assert_eq!(said_without("a"), ["not compared with the database: too many"]);
+    }
+
+    #[test]
+    fn a_point_that_is_not_utf_8_is_removed_completely() {
+        let mut batch = Batch::default();
+        let lines: [(&[u8], bool); 6] = [
+            (b"m v=1", true),
+            (b"m s=\"a", true),
+            (b"\xff", false),
+            (b"b\"", false),
+            (b"m s=\"\xff\"", true),
+            (b"m v=2", true),
+        ];
+        let mut rejected = Vec::new();
+        for (number, (text, begins)) in (1..).zip(lines) {
+            let line = Numbered { number, text: text.to_vec() };
+            rejected.extend(batch.add(line, begins).map(|line| line.number));
+        }
+        assert_eq!(rejected, [3, 5]);
+        let numbers: Vec<_> = batch.lines.iter().map(|line| line.number).collect();
+        assert_eq!((numbers, batch.bytes, batch.points), (vec![1, 6], 12, 2));
     }
 
     #[test]

@@ -117,10 +117,10 @@ impl Tally {
     pub fn take(&mut self, text: &[u8], begins: bool, place: &Place) {
         if begins {
             self.close();
-        } else {
-            self.open.0.push(b'\n');
         }
-        if self.open.0.len() + text.len() <= POINT_BYTES_MAX {
+        let newline: &[u8] = if begins { b"" } else { b"\n" };
+        if self.open.0.len() + newline.len() + text.len() <= POINT_BYTES_MAX {
+            self.open.0.extend_from_slice(newline);
             self.open.0.extend_from_slice(text);
         }
         self.open.1.clone_from(place);
@@ -193,6 +193,14 @@ mod tests {
         };
         let expected = [sum("m", 3, Some((-3_000_000, 7_000_000))), sum("n", 2, None)];
         assert_eq!(tally.sums(), expected);
+    }
+
+    #[test]
+    fn the_last_point_has_a_maximum_size() {
+        let mut tally = Tally::new(Precision::Nanosecond);
+        tally.take(&vec![b'a'; POINT_BYTES_MAX], true, &Place::default());
+        tally.take(b"", false, &Place::default());
+        assert_eq!(tally.open.0.len(), POINT_BYTES_MAX);
     }
 
     #[test]
