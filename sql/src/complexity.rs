@@ -239,12 +239,15 @@ mod tests {
         ];
         for chain in chains {
             let message = refusal(&format!("SELECT {chain}"));
-            assert!(message.starts_with("more than 128 operators"), "{message}: {chain:.40}");
+            assert!(
+                message.starts_with("an expression has more than 128 chained"),
+                "{message}: {chain:.40}"
+            );
         }
         let parentheses = format!("SELECT {}1{}", "(".repeat(45), ")".repeat(45));
-        assert_eq!(refusal(&parentheses), "more than 44 parentheses lie inside each other");
+        assert!(refusal(&parentheses).starts_with("more than 44 parentheses are nested"));
         let long = format!("SELECT {}", "1, ".repeat(10_001));
-        assert!(refusal(&long).starts_with("the statement has more than 20000 words and signs"));
+        assert!(refusal(&long).starts_with("the statement has more than 20000 tokens"));
         assert!(refusal(&" ".repeat(TEXT_BYTES_MAX + 1)).starts_with("the statement has 262145 "));
     }
 }

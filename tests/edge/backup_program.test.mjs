@@ -101,7 +101,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   }
   await run(second, ['backup', '--database', 'a', '--schedule', 'none']);
   const rest = await run(second, ['backup', '--database', 'a', '--list']);
-  assert.match(rest.said, /No schedule/);
+  assert.match(rest.said, /has no schedule/);
   assert.equal(rest.output.split('\n').length, 2 + 2, rest.output);
   await run(second, ['backup', '--delete', id]);
   assert.doesNotMatch((await run(second, ['backup', '--database', 'a', '--list'])).output, new RegExp(id));

@@ -111,7 +111,7 @@ test('an error states its reason and who caused it', built, async (t) => {
   assert.match(await refused(it, 'SELECT 1', 404, { db: 'd/none' }), /retention policy not found/);
   assert.match(await refused(it, 'SELECT 1; SELECT 2', 400), /single SQL statement/);
   const ors = Array(1_000).fill('n = 1').join(' OR ');
-  assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 operators/);
+  assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 chained operators/);
   const heavy = 'SELECT array_agg(a.n ORDER BY b.n) FROM cpu a, cpu b, cpu c, cpu d';
   assert.match(await refused(it, heavy, 507), /narrow the time range or aggregate first|rows/);
   // The server continues to work.
