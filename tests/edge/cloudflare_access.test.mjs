@@ -139,7 +139,7 @@ test('without the keys nobody has access, and without both settings nothing is s
     const response = await fetch(`${server.url}/api/v3/configure/token`, { headers: good });
     const text = await response.text();
     assert.equal(response.status, 503, text);
-    assert.match(text, /the token cannot be verified: .*keys of the team/);
+    assert.match(text, /the token cannot be verified: .*team's keys/);
     assert.ok(Number(response.headers.get('Retry-After')) > 0);
   }
   assert.equal(team.asked, 1, 'and not at once again, nor where a redirection leads');
