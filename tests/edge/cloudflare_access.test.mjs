@@ -162,7 +162,7 @@ test('the console needs no token behind Access', async (t) => {
   await context.setExtraHTTPHeaders(asserting(own.sign(team.claims())));
   await go();
   await page.getByRole('button', { name: 'Load sample data' }).click();
-  await page.getByRole('button', { name: /each week/ }).waitFor();
+  await page.getByRole('button', { name: /per week/ }).waitFor();
   await page.getByRole('button', { name: 'Signed in by Access' }).waitFor();
   noProblems(console_);
   // After access ends, the console requests a token again.

@@ -208,7 +208,7 @@ test('10: where tabs cannot share, one has the stored database, and the other sh
   await context.addInitScript(() => delete globalThis.SharedWorker);
   const second = await another(it);
   await second.getByText('open in another tab').waitFor();
-  await second.getByRole('button', { name: 'Use an empty database' }).click();
+  await second.getByRole('button', { name: 'Use an empty, temporary database' }).click();
   await empty(second);
   await second.getByText('Only this tab has the data').waitFor();
   assert.equal(await corner(second).innerText(), 'In this browser, temporary');

@@ -46,7 +46,7 @@ const states = {
   },
   async sample({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).click();
-    await page.getByRole('button', { name: /each week/ }).waitFor();
+    await page.getByRole('button', { name: /per week/ }).waitFor();
   },
   async chart({ page, go }) {
     await go(hashOf({ db: 'sample', view: 'chart', range, q: temperatures }));

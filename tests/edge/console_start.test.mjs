@@ -18,7 +18,7 @@ const chosen = {
 
 async function loadSample({ page }) {
   await page.getByRole('button', { name: 'Load sample data' }).click();
-  await page.getByRole('button', { name: /each week/ }).waitFor();
+  await page.getByRole('button', { name: /per week/ }).waitFor();
 }
 
 /** Returns the milliseconds from the first click until the chart is drawn. */
@@ -28,7 +28,7 @@ async function firstChart(page) {
   await page.locator('.query .cm-content').waitFor();
   const from = Date.now();
   await first.click();
-  await page.getByRole('button', { name: /each week/ }).click();
+  await page.getByRole('button', { name: /per week/ }).click();
   await chartDrawn(page);
   return Date.now() - from;
 }
@@ -65,7 +65,7 @@ test('9: the address shows the same to another person, and never contains the to
   await page.locator('.welcome input').fill(token);
   await page.locator('.welcome').getByRole('button', { name: 'Use this token' }).click();
   await loadSample(console_);
-  await page.getByRole('button', { name: /each week/ }).click();
+  await page.getByRole('button', { name: /per week/ }).click();
   await chartDrawn(page);
   const asked = Object.fromEntries(new URLSearchParams(new URL(page.url()).hash.slice(1)));
   assert.deepEqual(Object.keys(asked).sort(), ['db', 'q', 'range', 'view']);
