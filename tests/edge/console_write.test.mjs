@@ -97,7 +97,7 @@ async function making({ page, server }) {
   await page.locator('.verdict', { hasText: '1 valid line' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '204' }).waitFor();
-  assert.match(await answer.textContent(), /^The database lasting was created, and keeps points permanently\./);
+  assert.match(await answer.textContent(), /^The database lasting was created. It keeps points permanently\./);
   assert.deepEqual(await policiesOf(server, 'lasting'), [['autogen', '0s']]);
   assert.equal((await server.rows('SELECT * FROM room', { db: 'lasting' })).length, 1);
   await page.getByText('The database lasting does not exist yet').waitFor({ state: 'hidden' });

@@ -45,7 +45,10 @@ fn what_is_too_deep_is_refused_before_it_is_planned() {
         unions,
     ] {
         let said = refusal(&text);
-        assert!(said.starts_with("400: more than "), "{said}: {text:.80}");
+        assert!(
+            said.contains("more than 128 ") || said.contains("more than 44 "),
+            "{said}: {text:.80}"
+        );
     }
 }
 
