@@ -105,7 +105,7 @@ async function making({ page, server }) {
   await database.fill('filed/years');
   await page.locator('#file').setInputFiles(attached('old.lp', old));
   const upload = page.locator('.upload', { hasText: 'old.lp' });
-  await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
+  await upload.locator('p', { hasText: 'Done: 1 lines sent, 1 response received' }).waitFor();
   await upload.getByText('The database filed was created').waitFor();
   assert.deepEqual(await policiesOf(server, 'filed'), [
     ['autogen', '0s'],
@@ -132,7 +132,7 @@ async function mistaking({ page, server }) {
   await upload.getByText('The times look like milliseconds (precision=ms)').waitFor();
   assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), []);
   await upload.getByRole('button', { name: 'They are milliseconds' }).click();
-  await upload.locator('p', { hasText: 'Done: 1 lines in 1 batch answered' }).waitFor();
+  await upload.locator('p', { hasText: 'Done: 1 lines sent, 1 response received' }).waitFor();
   assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), [
     ['2023-11-14T22:13:20Z', 1],
   ]);
@@ -168,11 +168,11 @@ async function uploading({ page, server }) {
   };
   await page.locator('#file').setInputFiles(file);
   const upload = page.locator('.upload', { hasText: 'big.lp.gz' });
-  await upload.locator('p', { hasText: '20,000 lines in 2 batches' }).waitFor();
+  await upload.locator('p', { hasText: '20,000 lines sent, 2 responses' }).waitFor();
   await upload.getByRole('button', { name: 'Pause' }).click();
   await upload.locator('p', { hasText: 'Paused' }).waitFor();
   release();
-  await upload.locator('p', { hasText: 'Paused: 30,000 lines in 3 batches' }).waitFor();
+  await upload.locator('p', { hasText: 'Paused: 30,000 lines sent, 3 responses' }).waitFor();
   await page.waitForTimeout(700);
   assert.equal(requests, 5, 'a request while held');
   const part = (await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1];
@@ -184,7 +184,7 @@ async function uploading({ page, server }) {
   );
   await upload.getByRole('button', { name: 'Continue' }).click();
   await upload
-    .locator('p', { hasText: 'Done: 35,000 lines in 4 batches' })
+    .locator('p', { hasText: 'Done: 35,000 lines sent, 4 responses' })
     .waitFor({ timeout: 30_000 });
   assert.equal((await server.rows('SELECT count(v) FROM big', { db: 'demo' }))[0][1], rows);
   const { value, max } = await upload
@@ -217,6 +217,6 @@ async function uploading({ page, server }) {
   await failed.locator('.answers', { hasText: 'The server could not be reached' }).waitFor();
   await page.unroute('**/api/v2/write*');
   await failed.getByRole('button', { name: 'Retry' }).click();
-  await failed.locator('p', { hasText: 'Done: 2 lines in 1 batch answered' }).waitFor();
+  await failed.locator('p', { hasText: 'Done: 2 lines sent, 1 response received' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM late', { db: 'demo' }))[0][1], 2);
 }
