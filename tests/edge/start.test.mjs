@@ -238,7 +238,7 @@ test('without a secret nothing is served, and with one only requests that carry 
   const short = await tidemark(t, { secret: 'dev-token' });
   const guessable = await fetch(`${short.url}/query?q=DROP+DATABASE+d&p=dev-token`, { method: 'POST' });
   assert.equal(guessable.status, 503);
-  assert.match(await guessable.text(), /ADMIN_TOKEN has 9 characters.* at least 16/);
+  assert.match(await guessable.text(), /ADMIN_TOKEN has only 9 characters.* at least 16/);
 
   const server = await tidemark(t);
   const healthy = await fetch(`${server.url}/health`);
