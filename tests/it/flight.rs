@@ -359,7 +359,11 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
     let mut forged = bound.clone();
     *forged.last_mut().unwrap() ^= 1;
     let refused = call(&mut product, "DoGet", &headers, &field(1, &of_handle(&forged)));
-    assert!(refused.code == 3 && refused.text.contains("did not sign the handle"), "{}", refused.text);
+    assert!(
+        refused.code == 3 && refused.text.contains("did not sign the handle"),
+        "{}",
+        refused.text
+    );
     let texts = StringArray::from(vec!["a"]);
     let two = batch(vec![("a", Arc::new(texts.clone()) as _), ("b", Arc::new(texts) as _)]);
     let many = called(&mut product, "DoPut", &headers, &put(&of_handle(&handle), &two));

@@ -146,7 +146,10 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
     let [(_, first), (_, again), (_, waking)] = read.as_slice() else { panic!("{read:?}") };
     let costs = sentences(&costs);
     assert_eq!(*again, 0.0);
-    for said in [format!("reads **{first} rows**"), format!("counts {waking} after a load of 865,000 points")] {
+    for said in [
+        format!("reads **{first} rows**"),
+        format!("counts {waking} after a load of 865,000 points"),
+    ] {
         assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
     }
 }
