@@ -258,27 +258,7 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::call::{ObjectKind, PlacementError};
-
-    struct Fixed;
-
-    impl Platform for Fixed {
-        fn now_ns(&self) -> i64 {
-            0
-        }
-
-        fn random_u64(&self) -> u64 {
-            0
-        }
-
-        fn new_object_id(
-            &self,
-            _: ObjectKind,
-            _: Option<&str>,
-        ) -> Result<ObjectId, PlacementError> {
-            Ok(ObjectId(String::new()))
-        }
-    }
+    use crate::coordinator::task::tests::Fixed;
 
     /// A host whose continuous query is always due. It notes its alarms and runs.
     #[derive(Default)]

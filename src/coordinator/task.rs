@@ -268,7 +268,7 @@ impl Drop for Lent<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::admission::{Admission, QueryMemory};
     use crate::coordinator::Machine;
@@ -277,7 +277,8 @@ mod tests {
     use crate::model::ids::ObjectId;
     use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
-    struct Fixed;
+    /// A platform whose clock stands still. It creates no objects.
+    pub(crate) struct Fixed;
 
     impl Platform for Fixed {
         fn now_ns(&self) -> i64 {
