@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use super::Command;
-use super::answer::text;
 use super::line::Line;
 use super::server::{Server, form};
-use super::steps::{bytes_text, finish, number};
+use super::steps::{bytes_text, finish, number, resume};
 use crate::Failure;
 
 /// The command.
@@ -27,12 +26,11 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         &server,
         "POST",
         |last| {
-            let resume = Some(text(last, "resume")).filter(|resume| !resume.is_empty());
             let given = [
                 ("db", Some(database)),
                 ("from", Some(id)),
                 ("access", access),
-                ("resume", resume),
+                ("resume", resume(last)),
             ];
             format!("/api/v3/restore?{}", form(&given))
         },

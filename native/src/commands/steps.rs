@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::answer::list;
+use super::answer::{list, text};
 use super::server::{Request, Response, Server};
 use crate::Failure;
 
@@ -143,6 +143,11 @@ impl Access {
 /// Returns a number in an object; 0 if it is absent.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Returns the position from which the next request continues, or `None` before the first response.
+pub fn resume(last: &Value) -> Option<&str> {
+    Some(text(last, "resume")).filter(|resume| !resume.is_empty())
 }
 
 fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {

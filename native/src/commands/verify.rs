@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::answer::text;
 use super::line::Line;
 use super::server::{Server, form};
-use super::steps::{bytes_text, finish};
+use super::steps::{bytes_text, finish, resume};
 use super::{Command, print};
 use crate::Failure;
 
@@ -20,8 +19,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         &server,
         "POST",
         |last| {
-            let resume = Some(text(last, "resume")).filter(|resume| !resume.is_empty());
-            format!("/api/v3/backup/verify?{}", form(&[("id", Some(id)), ("resume", resume)]))
+            format!("/api/v3/backup/verify?{}", form(&[("id", Some(id)), ("resume", resume(last))]))
         },
         |sums, _| {
             format!(
