@@ -1,23 +1,29 @@
-// The rules for JavaScript. They are few: each prevents a mistake, and none is about style.
+// The lint rules for JavaScript. Each rule prevents a mistake; none is about style.
 
 import js from '@eslint/js';
 import globals from 'globals';
 
-/** The properties that parse markup. Data from a server must only become text (`www/dom.js`). */
+/**
+ * The properties that parse markup. The console displays data from a server only as text
+ * (`www/dom.js`).
+ */
 const markup = ['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'setHTMLUnsafe'].map((property) => ({
   property,
   message: 'Create elements with el() of www/dom.js, because text from a server must never become markup.',
 }));
 
-/** Imports of npm packages, which a fresh clone has not installed yet. */
+/** Imports of npm packages, which are not installed yet in a fresh clone. */
 const packages = {
   regex: '^(?!node:|\\.)',
   message: 'A fresh clone has no packages yet: load this package with import() where it is used.',
 };
 
-/** The maximum number of lines in a function of the console. A panel is one function that contains its parts. */
+/**
+ * The maximum number of lines in a function of the console. A panel is one function that contains
+ * the functions of its parts.
+ */
 const panelLinesMax = 160;
-/** The panels that exceed this maximum, with their own limits, which must not be raised. */
+/** The panels with more lines, each with its own maximum. Do not raise these values. */
 const longPanels = [
   ['www/results/panel.js', 188],
   ['www/write/panel.js', 221],
@@ -35,8 +41,8 @@ export default [
       'no-unused-vars': ['error', { varsIgnorePattern: '^_$', argsIgnorePattern: '^_', ignoreRestSiblings: true }],
       'prefer-const': ['error', { destructuring: 'all' }],
       'no-var': 'error',
-      // These find thrown values that are not errors, callbacks without a result, and comparisons and loops
-      // without an effect.
+      // Rules against thrown values that are not errors, callbacks without a result, and
+      // comparisons and loops without an effect.
       'no-throw-literal': 'error',
       'prefer-promise-reject-errors': 'error',
       'array-callback-return': 'error',

@@ -5,7 +5,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
 
-/** The token that earlier versions wrote to `.dev.vars`. Any web page could send it. */
+/**
+ * The admin token that earlier versions wrote to `.dev.vars`. Any web page could send this token.
+ */
 const formerToken = 'dev-token';
 
 /** Returns the secret unchanged, or throws a `Sentence` if the secret is easy to guess. */
@@ -13,8 +15,8 @@ export const checked = (name, secret) =>
   adminToken.checked(name, secret, ' If neither the environment nor .dev.vars sets ADMIN_TOKEN, npm start generates a random token.');
 
 /**
- * Returns the token from `file`, which has the format of `.dev.vars`. Creates a token if the file
- * has none.
+ * Returns the admin token from `file`, which has the format of `.dev.vars`. If the file contains no
+ * token, creates one.
  */
 export function keptToken(file) {
   const line = /^[ \t]*ADMIN_TOKEN[ \t]*=[ \t]*["']?([^"'\r\n]*?)["']?[ \t]*$/m;

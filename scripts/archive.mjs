@@ -1,5 +1,5 @@
-// npm run archive -- TARGET [EDITION]: builds the native program for a target as one static file, and
-// packs it with the systemd unit and the Dockerfile. Needs the target's standard library
+// npm run archive -- TARGET [EDITION]: builds the native program for a target as one static file,
+// and packs the file with the systemd unit and the Dockerfile. Needs the target's standard library
 // (`rustup target add TARGET`) and musl-gcc (Debian package musl-tools).
 
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
@@ -12,13 +12,16 @@ import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
 import { everything } from './setup.mjs';
 
-/** The targets of a release. .github/workflows/release.yml builds each on a machine of its architecture. */
+/**
+ * The targets of a release. Each target is built on a machine of its architecture
+ * (.github/workflows/release.yml).
+ */
 export const targets = ['x86_64-unknown-linux-musl', 'aarch64-unknown-linux-musl'];
 
 /** The folder in which `npm run release` looks for archives. */
 export const archivesFolder = at('.cache', 'archives');
 
-/** The arguments of cargo for each edition. DataFusion is most of the program. */
+/** The arguments of cargo for each edition. DataFusion makes up most of the program. */
 const editions = { tidemark: [], 'tidemark-slim': ['--no-default-features'] };
 
 const version = () => lockedCrate('tidemark-native', 'native/Cargo.lock');
@@ -28,11 +31,13 @@ const archiveOf = (target, edition) => `${edition}-${version()}-${target}.tar.gz
 /** The file names of all archives of a release. */
 export const archives = () => targets.flatMap((target) => Object.keys(editions).map((edition) => archiveOf(target, edition)));
 
-/** Packs `program` and the files next to it into `folder`. Resolves to the archive's path. */
+/**
+ * Packs `program` and the other files of the archive into `folder`. Resolves to the archive's path.
+ */
 export async function packArchive(program, target, edition, folder) {
   const name = `${edition}-${version()}`;
   const inside = join(folder, name);
-  // The image takes the owner of its volume from the empty folder `data`.
+  // The container's volume gets the owner of the empty folder `data`.
   mkdirSync(inside, { recursive: true });
   mkdirSync(join(inside, 'data'), { mode: 0o700 });
   copyFileSync(program, join(inside, 'tidemark'));
@@ -48,7 +53,7 @@ async function make(target, edition = 'tidemark') {
   if (!targets.includes(target) || !Object.hasOwn(editions, edition)) {
     throw new Sentence(`usage: npm run archive -- ${targets.join('|')} [${Object.keys(editions).join('|')}]`);
   }
-  // The program contains the console.
+  // Builds the console, because the program embeds it.
   await everything();
   const env = { [`CC_${target.replaceAll('-', '_')}`]: 'musl-gcc' };
   const args = ['build', '--manifest-path', at('native', 'Cargo.toml'), '--release', '--locked', '--target', target];

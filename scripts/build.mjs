@@ -1,5 +1,5 @@
 // npm run build: builds the Worker for release and the console. With `--static`, also builds the
-// console that runs without a server, and the documentation site next to it.
+// console that runs without a server, together with the documentation site.
 
 import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';

@@ -1,4 +1,4 @@
-// npm run deploy: builds, then deploys as `tidemark deploy` does, with the arguments after `--`.
+// npm run deploy: builds everything, then runs `tidemark deploy` with the arguments after `--`.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ import { at, finishWith, newNode, Sentence, wrangler } from './project.mjs';
 import { everything, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
 /**
- * wrangler.toml, with absolute paths: the generated configuration is in another folder. The console
- * has the documentation site next to it, if `npm run docs` has built the site.
+ * Returns wrangler.toml with absolute paths, because the generated configuration is in another
+ * folder. The console includes the documentation site if `npm run docs` has built the site.
  */
 async function base() {
   const { parse } = await import('smol-toml');
@@ -23,11 +23,13 @@ async function base() {
   return { ...whole, main: at(whole.main), assets: { ...whole.assets, directory: servedFolder } };
 }
 
-/** Builds everything; resolves to the SQL Worker's main module, or null if it was never built. */
+/**
+ * Builds everything. Resolves to the main module of the SQL Worker, or null if SQL was never built.
+ */
 async function build() {
   await everything();
   servedPage();
-  // Workers Builds deploys one Worker for each repository.
+  // The platform's Workers Builds deploys only one Worker for each repository.
   if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;
   await sql();
   return join(sqlFolder, 'index.js');

@@ -9,10 +9,10 @@ import { at, Sentence, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
 import { startSqlProcess } from './sql-binding.mjs';
 
-/** The listening address: only this machine can reach it. */
+/** The listening address. Only programs on this machine can connect to it. */
 const host = '127.0.0.1';
 
-/** The maximum time until the Worker responds. */
+/** The maximum time until the Worker responds, in milliseconds. */
 const startMs = 60_000;
 const pollMs = 50;
 
@@ -22,7 +22,7 @@ function limitNames() {
   return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
 }
 
-/** The Worker's settings that are read from environment variables of the same name. */
+/** The settings that the Worker reads from environment variables of the same names. */
 export const settings = [
   ...limitNames(),
   'DEFAULT_SHARDS',
@@ -70,11 +70,11 @@ function environment(stateDir, observability) {
     WRANGLER_LOG: observability ? 'log' : 'error',
     WRANGLER_WRITE_LOGS: 'false',
     WRANGLER_HIDE_BANNER: 'true',
-    // Disables outgoing requests of wrangler.
+    // Disables wrangler's requests to other hosts.
     CLOUDFLARE_CF_FETCH_ENABLED: 'false',
     WRANGLER_SEND_METRICS: 'false',
     WRANGLER_SEND_ERROR_REPORTS: 'false',
-    // Instances have the same name, so each needs a separate registry.
+    // All instances have the same name, so each instance needs its own registry.
     WRANGLER_REGISTRY_PATH: join(stateDir, 'registry'),
   };
 }
@@ -93,12 +93,11 @@ async function answers(url) {
  *
  * - `sql`: the configuration of a SQL Worker, which runs in the same process, as in a deployment.
  * - `sqlProcess`: `{ folder }` of a SQL module, which runs in a separate process.
- * - `backups`: whether a bucket is bound.
+ * - `backups`: whether to bind a bucket for backups.
  * - `vars`: variables of the Worker.
  * - `envFile`: a file that replaces `.dev.vars`.
- * - `assets`: the folder of the console, if it is not the folder in wrangler.toml.
- * - `script`: a script that runs instead of the built Worker and may use the runtime's test
- *   features.
+ * - `assets`: the folder of the console, if it differs from the folder in wrangler.toml.
+ * - `script`: a script that replaces the built Worker and may use the runtime's test features.
  * - `stdio`: the destination of the output.
  */
 export async function startServer(options) {
@@ -117,8 +116,8 @@ export async function startServer(options) {
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
   if (options.assets) args.push('--assets', options.assets);
-  // Without observability the log lines are not visible. Each log line sends a stack trace through
-  // the inspector and wrangler's Node, which costs about 1.5 ms of a request's CPU time.
+  // Disables log lines, which are not visible without observability. Each log line sends a stack
+  // trace through the inspector and wrangler's Node, and costs about 1.5 ms of CPU time.
   const told = observability ? vars : { LOG_REQUESTS: 'none', ...vars };
   for (const [name, value] of Object.entries(told)) args.push('--var', `${name}:${value}`);
   const child = startGroup(node, args, {

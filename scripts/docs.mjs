@@ -1,4 +1,4 @@
-// npm run docs: builds the documentation site into dist-static/docs, the folder next to the console
+// npm run docs: builds the documentation site into dist-static/docs, a folder inside the console
 // for static hosts (docs/BROWSER.md).
 
 import { cpSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// Runs the end-to-end tests and prints each result immediately: two files at a time, of
-// which one only compares results. The last output line contains the counts as JSON, for
-// scripts/test.mjs.
+// Runs the end-to-end tests and prints each result immediately. Two files run at the same time: one
+// that depends on time or memory, and one that only compares results. The last output line contains
+// the counts as JSON, for scripts/test.mjs.
 //
 // Arguments: parts of file names. Without arguments all files run.
 
@@ -22,14 +22,15 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => join(folder, name));
 
-/** The maximum number of lines of a failure's stack in the final list of failures. */
+/** The maximum number of stack lines for each failure in the final list. */
 const failureLinesMax = 12;
 
 const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /**
- * @param {any} event an event of the test runner: a passed test has no error, a failed test has
- *   one.
+ * Returns the result of a test.
+ *
+ * @param {any} event an event of the test runner. Only the event of a failed test has an error.
  */
 function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
@@ -50,12 +51,13 @@ function verdict({ name, file, skip, details }, failed) {
   }
 }
 
-// A single test file also needs the current console.
+// A single test file also needs an up-to-date console.
 await consolePage();
 
 /**
- * The files that only compare results. They run next to the others, which also depend on time or on
- * memory. A folder that tests build, such as `.cache/python`, is used by the files of one kind only.
+ * The test files that only compare results. They run at the same time as the other files, which
+ * also depend on time or memory. Files of only one kind may use a folder that tests build, such as
+ * `.cache/python`.
  */
 const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
 const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));

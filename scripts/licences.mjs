@@ -1,6 +1,6 @@
 // Checks the licences, versions and sources of all crates against deny.toml, like `cargo deny check
-// licenses bans sources`. The data comes from `cargo metadata`. cargo-deny itself has several
-// hundred crates and compiles for minutes on a fresh clone, so only the hosted workflow runs it.
+// licenses bans sources`. The data comes from `cargo metadata`. Only the hosted workflow runs
+// cargo-deny itself, because its several hundred crates compile for minutes on a fresh clone.
 
 import { readFileSync } from 'node:fs';
 
@@ -19,7 +19,7 @@ function satisfied(expression, allowed) {
   return allowed.includes(exception ? `${license} WITH ${exception}` : license);
 }
 
-/** Returns the faults of a crate. */
+/** Returns the violations of one crate. */
 function faultsOfOne({ name, version, license, source, dependencies }, { allowed, parse }) {
   const who = `${name} ${version}`;
   const faults = [];
@@ -35,7 +35,9 @@ function faultsOfOne({ name, version, license, source, dependencies }, { allowed
   return faults;
 }
 
-/** Returns the crates with several versions, except those that deny.toml skips with a reason. */
+/**
+ * Returns a violation for each crate that has several versions, unless deny.toml skips the crate.
+ */
 function faultsOfVersions(packages, skipped) {
   const versions = new Map();
   for (const { name, version } of packages) {
@@ -50,8 +52,8 @@ function faultsOfVersions(packages, skipped) {
 }
 
 /**
- * Returns one sentence for each violation of the `rules` of deny.toml by `packages`, in the format
- * of `cargo metadata`. `parse` parses an SPDX expression.
+ * Returns one sentence for each violation of `rules`, the rules of deny.toml. `packages` has the
+ * format of `cargo metadata`. `parse` parses an SPDX expression.
  */
 export function faultsOf(packages, rules, parse) {
   const given = { allowed: rules.licenses.allow, parse };
@@ -62,10 +64,10 @@ export function faultsOf(packages, rules, parse) {
   ];
 }
 
-/** The folders with a lock file and a deny.toml. */
+/** The folders that contain a lock file and a deny.toml. */
 const folders = ['.', 'native'];
 
-/** Returns the faults and the number of all crates of this repository. */
+/** Returns the violations and the number of all crates of this repository. */
 export async function crateFaults() {
   const found = await Promise.all(folders.map(faultsIn));
   return {

@@ -1,6 +1,7 @@
 // Builds the WebAssembly modules: the Worker, the same database for the console's page, and SQL.
 // cargo compiles each module, wasm-bindgen generates its JavaScript, and wasm-opt optimises it.
-// esbuild then bundles a Worker's JavaScript; it is imported only after the packages are installed.
+// esbuild then bundles a Worker's JavaScript. It is imported dynamically, because the packages may
+// not be installed yet.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,8 +13,8 @@ import { at } from './project.mjs';
 const target = 'wasm32-unknown-unknown';
 
 /**
- * The WebAssembly features that rustc and .cargo/config.toml enable, and the exceptions of
- * wasm-bindgen's wrappers.
+ * The WebAssembly features that rustc and .cargo/config.toml enable, and exception handling, which
+ * wasm-bindgen's wrappers use.
  */
 const features = [
   'simd',
@@ -27,8 +28,8 @@ const features = [
 ];
 
 /**
- * The options of wasm-opt. The gzipped result of -O3 and -Oz is 7 % larger than that of -O1. Names
- * make up a sixth of the module.
+ * The options of wasm-opt. With -O3 or -Oz, the gzipped module would be 7 % larger than with -O1.
+ * The names in a module make up a sixth of its size.
  */
 const optimiser = [
   '-O1',
@@ -43,32 +44,32 @@ const kinds = {
   worker: {
     cargo: ['--features', 'edge'],
     targetFolder: targetRoot,
-    // js-sys generates the wrappers of exported async functions, as in worker-build.
+    // Lets js-sys generate the wrappers of exported async functions, like worker-build.
     env: { WASM_BINDGEN_USE_JS_SYS: '1' },
-    // src/edge/worker.js resets the memory of an aborted module.
+    // Exports the function with which src/edge/worker.js resets the memory of an aborted module.
     bind: ['--target', 'module', '--experimental-reset-state-function', '--force-enable-abort-handler'],
   },
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
-    // The folder is separate because both builds run in parallel, and cargo allows only one build at
-    // a time in a folder.
+    // cargo allows only one build at a time in a folder, and both builds run in parallel. Therefore
+    // this build has its own folder.
     targetFolder: join(targetRoot, 'browser'),
     env: {},
-    // A worker that tabs share cannot be replaced after an abort, so www/engine/worker.js resets
-    // the module.
+    // Tabs share one worker, which cannot be replaced after an abort. Therefore
+    // www/engine/worker.js resets the module.
     bind: ['--target', 'web', '--experimental-reset-state-function'],
   },
 };
 
-/** Optimises the module `from` with the release options and writes it to `to`. */
+/** Optimises the module at `from` with the release options and writes it to `to`. */
 export async function optimise(from, to) {
   const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
   await must('Optimising it', program, [...optimiser, from, '-o', to]);
 }
 
 /**
- * Compiles a kind of module with `profile` and writes `NAME.js` and `NAME_bg.wasm` into `folder`.
- * `binder` is a promise of the wasm-bindgen program, whose installation may run during the
+ * Compiles one kind of module with `profile` and writes `NAME.js` and `NAME_bg.wasm` into `folder`.
+ * `binder` is a promise of the path of wasm-bindgen, whose installation may run during the
  * compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
@@ -87,8 +88,8 @@ export const buildEngine = (binder, folder) => bound('engine', binder, { folder,
 
 /** Builds the Worker with `profile`: `index.js` and `index_bg.wasm` in `folder`. */
 export async function buildWorker(binder, folder, profile) {
-  // The build goes to a staging folder first, so that a server that watches `folder` does not see
-  // an incomplete build.
+  // Builds into a staging folder first, so that a server that watches `folder` never sees an
+  // incomplete build.
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });
@@ -97,20 +98,21 @@ export async function buildWorker(binder, folder, profile) {
 }
 
 /**
- * Builds SQL with `profile`. `folder` receives its Worker (`index.js` and `index_bg.wasm`) and
- * `module.mjs` for Node. `pageFolder` receives the same module for the page (`sql.js` and
- * `sql.wasm.gz`).
+ * Builds SQL with `profile`. Writes the Worker (`index.js` and `index_bg.wasm`) and `module.mjs`
+ * for Node into `folder`. Writes the same module for the page (`sql.js` and `sql.wasm.gz`) into
+ * `pageFolder`.
  */
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
   const where = ['--manifest-path', at('sql', 'Cargo.toml'), '--target-dir', targetFolder];
-  // The profile `release` of that workspace is the native host's (native/Cargo.toml).
+  // In this workspace, the profile `release` is for the native host (native/Cargo.toml).
   const cargoProfile = profile === 'release' ? 'module' : profile;
   const what = ['build', '--profile', cargoProfile, '--lib', '--target', target];
   await must('Compiling SQL', 'cargo', [...what, ...where]);
   const compiled = join(targetFolder, target, cargoProfile, 'tidemark_sql.wasm');
   const program = await binder;
-  // SQL skips wasm-opt, which takes eight minutes and saves a sixteenth.
+  // SQL is built without wasm-opt, which takes eight minutes and makes the module a sixteenth
+  // smaller.
   const flags = ['--experimental-reset-state-function', '--remove-name-section'];
   const bindFor = async (kind, staging) => {
     rmSync(staging, { recursive: true, force: true });
@@ -132,8 +134,8 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
 }
 
 /**
- * Bundles a Worker's JavaScript `entry` with the wasm-bindgen output in `staging`, without
- * optimising it.
+ * Bundles a Worker's JavaScript `entry` with the output of wasm-bindgen in `staging`. Does not run
+ * wasm-opt.
  */
 async function bundle(entry, staging, folder) {
   copyFileSync(entry, join(staging, 'worker.js'));
@@ -148,7 +150,7 @@ async function bundle(entry, staging, folder) {
     logLevel: 'warning',
     write: false,
   });
-  // workerd implements the proposed `import source` as a plain `import` of a module.
+  // The runtime workerd uses a plain `import` of a module in place of the proposed `import source`.
   const code = outputFiles[0].text.replaceAll('import source ', 'import ');
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(staging, 'index_bg.wasm'), join(folder, 'index_bg.wasm'));

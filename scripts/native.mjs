@@ -7,9 +7,9 @@ import { endGroup, must, startGroup } from './processes.mjs';
 import { at } from './project.mjs';
 
 /**
- * Arguments for the workspace of the native host and SQL, which is separate so that the Worker needs none of its
- * dependencies. The build always includes the whole workspace. A single package would enable other features, and
- * DataFusion would be compiled again.
+ * Selects the workspace of the native host and SQL. The workspace is separate so that the Worker
+ * needs none of its dependencies. The build always includes the whole workspace. A build of one
+ * package would enable other features, and cargo would compile DataFusion again.
  */
 export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 
@@ -18,7 +18,7 @@ const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
 /** Returns the path of the program that [buildNative] builds. */
 export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
 
-/** Builds the program. */
+/** Builds the program of the native host. */
 export async function buildNative(profile = 'debug') {
   const release = profile === 'release' ? ['--release'] : [];
   await must('Building the native host', 'cargo', ['build', ...native, ...release]);
@@ -29,11 +29,12 @@ export async function buildNative(profile = 'debug') {
  *
  * - `port`: the port on this machine.
  * - `data`: the data folder.
- * - `vars`: settings. `secret`: the admin token, or null.
+ * - `vars`: the settings.
+ * - `secret`: the admin token, or null.
  * - `backups`: whether the host has a folder for backups.
- * - `words`: further options.
+ * - `words`: further command-line options.
  * - `profile`: the build profile.
- * - `log`: a file descriptor for the log of requests, or null for none.
+ * - `log`: a file descriptor for the request log, or null for no log.
  */
 export async function startNative({ port, data, vars = {}, secret, backups = false, words = [], profile = 'debug', log = null }) {
   const line = ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, ...words];

@@ -1,6 +1,6 @@
 // npm run package: builds the npm package `tidemark`, for users who have only Node. The package
-// contains packages/tidemark, the built modules, the console, and the parts of wrangler.toml and of
-// the Worker's settings that `tidemark serve` needs.
+// contains packages/tidemark, the built modules and the console. It also contains the parts of
+// wrangler.toml and of the Worker's settings that `tidemark serve` needs.
 
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ async function clientTypes(folder) {
   await must('Writing the types', newNode(), [program, ...flags, '--outDir', folder, join(folder, 'client.js')]);
 }
 
-/** Copies the package's files into the staging folder and resolves to that folder. */
+/** Copies the package's files into the staging folder. Resolves to the path of that folder. */
 export async function stagedPackage() {
   rmSync(staging, { recursive: true, force: true });
   cpSync(at('packages', 'tidemark'), staging, { recursive: true });
@@ -46,7 +46,7 @@ export async function stagedPackage() {
   return staging;
 }
 
-/** Writes the tarball to `folder` and resolves to its path. */
+/** Packs the package into a tarball in `folder`. Resolves to the tarball's path. */
 export async function packPackage(folder) {
   await stagedPackage();
   const [command, first] = npm();
@@ -55,7 +55,7 @@ export async function packPackage(folder) {
   return join(folder, filename);
 }
 
-/** Runs only if this file is the main program. */
+/** Packs the package only if this file is the main program. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {

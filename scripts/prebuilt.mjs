@@ -1,5 +1,6 @@
-// The modules of a release, for machines without Rust. The release workflow packs them; `prebuilt`
-// downloads and checks them. `prebuilt.json` contains their URL and checksum.
+// Handles the modules of a release, for machines without Rust. The release workflow packs the
+// modules with `pack`. `prebuilt` downloads them and checks their checksum. `prebuilt.json`
+// contains the URL and the checksum.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import { must } from './processes.mjs';
 import { at, Sentence } from './project.mjs';
 import { step } from './steps.mjs';
 
-/** The files in the archive: all outputs that require Rust. */
+/** The files in the archive: the results of all builds that need Rust. */
 const files = [
   'build/index.js',
   'build/index_bg.wasm',
@@ -19,15 +20,15 @@ const files = [
 
 /** The timeout of the download, which normally takes seconds. */
 const fetchMs = 120_000;
-/** Twice the size of a release archive. */
+/** The maximum size of the download, twice the size of a release archive. */
 const archiveBytesMax = 10_000_000;
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Options of tar for reproducible archives: the same files result in the same archive. */
+/** The options with which tar creates identical archives from identical files. */
 export const packFlags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
 
-/** Packs the built modules into `archive` and returns the checksum. */
+/** Packs the built modules into `archive`. Returns the archive's checksum. */
 export async function pack(archive) {
   await must('Packing the modules', 'tar', ['-C', at(), ...packFlags, '-czf', archive, ...files]);
   return sha256(readFileSync(archive));
@@ -52,7 +53,7 @@ async function fetched(url) {
   return bytes;
 }
 
-/** Installs the release's modules if their checksum equals the one in `prebuilt.json`. */
+/** Installs the release's modules if their checksum equals the checksum in `prebuilt.json`. */
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new Sentence(

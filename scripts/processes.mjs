@@ -1,21 +1,22 @@
-// Starts programs in separate process groups, and ends the remaining groups at exit.
+// Starts programs in separate process groups, and ends the remaining groups when this process
+// exits.
 
 import { spawn } from 'node:child_process';
 
 import { root, Sentence } from './project.mjs';
 
-/** The time between SIGTERM and SIGKILL. */
+/** The time between SIGTERM and SIGKILL, in milliseconds. */
 const graceMs = 4000;
 
 /**
- * A child that leads a process group. `ended` resolves with its exit code, signal or error.
+ * A child process that leads a process group. `ended` resolves with its exit code, signal or error.
  *
  * @typedef {import('node:child_process').ChildProcess
  *   & { ended: Promise<{ code: number | null, signal?: NodeJS.Signals, error?: Error }> }} Group
  */
 
 /**
- * The running children.
+ * The running child processes.
  * @type {Set<Group>}
  */
 const living = new Set();
@@ -30,8 +31,8 @@ export function signalGroup(child, signal) {
 }
 
 /**
- * Starts `command` as the leader of a new process group, so that one signal reaches the whole
- * group. `options` are those of `spawn`.
+ * Starts `command` as the leader of a new process group, so that one signal reaches all processes
+ * of the group. `options` are the options of `spawn`.
  *
  * @param {string} command
  * @param {string[]} args
@@ -54,22 +55,22 @@ export function startGroup(command, args, options = {}) {
 }
 
 /**
- * Sends SIGTERM to the group, and SIGKILL after a grace period. Resolves when the child has ended.
+ * Sends SIGTERM to the group, and SIGKILL after a grace period. Resolves after the child has ended.
  */
 export async function endGroup(child) {
   signalGroup(child, 'SIGTERM');
   const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
   const result = await child.ended;
   clearTimeout(timer);
-  // Ends processes of the group that survived the child.
+  // Ends the processes of the group that are still running after the child has ended.
   signalGroup(child, 'SIGKILL');
   return result;
 }
 
 /**
- * Runs a program to its end. With `quiet` its output is collected instead of shown; with `tee` the
- * output is collected and shown. Returns `{ code, output, error }`. `code` is null if a signal
- * ended the program or if the program does not exist; only the latter has an `error`.
+ * Runs a program until it ends. With `quiet`, collects the output and does not show it. With `tee`,
+ * collects and shows the output. Returns `{ code, output, error }`. `code` is null if a signal
+ * ended the program or if the program does not exist. Only a missing program has an `error`.
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
@@ -88,11 +89,14 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
   return { code, output, error };
 }
 
-/** Runs a program and throws if it fails. Shows the collected output of a failed program. */
+/**
+ * Runs a program and throws if the program fails. Shows the collected output of a failed program.
+ */
 export async function must(what, command, args, options) {
   const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
-  // If this process is ending, the child was ended too and did not fail.
+  // When this process ends, it also ends its children. A child that ended for this reason did not
+  // fail.
   if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
   const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;

@@ -1,4 +1,4 @@
-// Paths of the project, the locked versions of its tools, and the handling of expected errors.
+// Defines the project's paths, reads the locked versions of its tools, and reports expected errors.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,8 +32,8 @@ export function lockedCrate(name, of = 'Cargo.lock') {
 }
 
 /**
- * Returns the path of a Node that wrangler accepts: the current Node if it is new enough, otherwise
- * the Node from the npm packages.
+ * Returns the path of a Node that wrangler accepts: the current Node if its version is high enough,
+ * otherwise the Node from the npm packages.
  */
 export function newNode() {
   if (isNewNode()) return process.execPath;
@@ -46,18 +46,18 @@ export function newNode() {
 }
 
 /**
- * Returns npm as `[command, first arguments]`. If npm started this process, it runs the same npm
- * file; otherwise it runs npm from the PATH.
+ * Returns npm as `[command, first arguments]`. If npm started this process, returns the file of
+ * that npm. Otherwise returns the npm in the PATH.
  */
 export function npm() {
   const file = process.env.npm_execpath;
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);
 }
 
-/** The path of wrangler's script, to run with [newNode]. */
+/** The path of wrangler's script. Run it with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
-/** Runs `main`. Reports a [Sentence] as one line with exit code 1. */
+/** Runs `main`. Prints a [Sentence] as one line and exits with code 1. */
 export async function finishWith(main) {
   try {
     process.exitCode = (await main()) ?? 0;

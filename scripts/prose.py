@@ -2,12 +2,13 @@
 """Finds sentences in a code base that are hard to understand at the first reading.
 
 It reads the prose of a repository: paragraphs, list items and table cells of Markdown (not code,
-headings or HTML), comments of Rust and JavaScript, and the texts that users see: `#[error("...")]`,
-strings in error files and under api/, and strings of the console and the command line tools (www/,
-packages/, scripts/). Each sentence is checked against the rules below. A rule matches a form of
-words that is common in hard texts and rare in well-written ones: all rules together flag less than
-3 % of the sentences of rust-analyzer, tantivy and InfluxDB 3. A flagged sentence is a
-candidate for rewriting, not an error: CONTRIBUTING.md describes the style.
+headings or HTML), comments of Rust, JavaScript, Python, shell scripts and configuration files, and
+the texts that users see: `#[error("...")]`, strings in error files and under api/, and strings of
+the console and the command line tools (www/, packages/, scripts/). Each sentence is checked against
+the rules below. A rule matches a form of words that is common in hard texts and rare in
+well-written ones: all rules together flag less than 3 % of the sentences of rust-analyzer, tantivy
+and InfluxDB 3. A flagged sentence is a candidate for rewriting, not an error: CONTRIBUTING.md
+describes the style.
 
     prose.py                          every finding under the current folder, one a line
     prose.py docs crates/engine/src/shard           the same for some folders or files
@@ -38,7 +39,7 @@ class Sentence(NamedTuple):
     line: int
     kind: str  # docs, comments or messages
     form: str  # text, item, cell, trailing or message
-    first: bool  # nothing stands before it in its paragraph or comment
+    first: bool  # whether it is the first sentence of its paragraph or comment
     text: str
 
 
@@ -265,19 +266,23 @@ RULES = [
     ),
 ]
 
-# Files and their sentences
+# Files and their sentences.
 
 KINDS = ("docs", "comments", "messages")
-LANGUAGES = {".md": "markdown", ".rs": "rust", ".js": "js", ".mjs": "js", ".ts": "js"}
-# Pages that a program writes.
+LANGUAGES = {".md": "markdown", ".rs": "rust", ".js": "js", ".mjs": "js", ".ts": "js",
+             **dict.fromkeys([".py", ".sh", ".toml", ".yml", ".yaml", ".conf"], "hash")}
+# Markdown files that a program writes.
 GENERATED = {os.path.join("benches", "RESULTS.md")}
-# The first line of other generated pages.
+# How the first line of a generated page begins.
 GENERATED_MARK = "<!-- GENERATED"
 SKIPPED_FOLDERS = {"target", "node_modules", "dist", "vendor", ".git"}
 TOKENS = {
     "rust": re.compile(r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|'(?:\\.[^'\n]*|[^\\'\n])'", re.DOTALL),
     "js": re.compile(r"//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`(?:\\.|[^`\\])*`", re.DOTALL),
+    "hash": re.compile(r"(?<!\S)#[^\n]*|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL),
 }
+COMMENT = re.compile(r"//[/!]?|#(?![!\[])(?= )")
+
 LIST_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+")
 SENTENCE_END = re.compile(r"""[.!?](?=["')\]*_]*\s+["'(\[*_]*[A-Z0-9`])""")
 ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|resp|approx|no)\.$", re.IGNORECASE)
@@ -303,7 +308,7 @@ def is_generated(path: str) -> bool:
 
 
 def paragraphs(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:
-    """Line, form and text of each paragraph, list item and table cell of Markdown."""
+    """Yields the line, form and text of each paragraph, list item and table cell of Markdown."""
     block: list[str] = []
     at, form, fence, in_comment = 0, "text", "", False
     for number, line in [*lines, (0, "")]:
@@ -332,15 +337,16 @@ def paragraphs(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:
 
 
 def comments_and_strings(source: str, language: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
-    """The lines of each comment ("comment", "trailing"), and each string literal ("string", "error")."""
+    """Yields the kind and the lines of each comment ("comment", "trailing") and string literal ("string", "error")."""
     block: list[tuple[int, str]] = []
     mark, line, scanned = "", 1, 0
     for token in TOKENS[language].finditer(source):
         line += source.count("\n", scanned, token.start())
         scanned, text = token.start(), token[0]
         before = source[source.rfind("\n", 0, token.start()) + 1 : token.start()]
-        if text.startswith("//") and not before.strip():
-            this_mark = re.match(r"//[/!]?", text)[0]
+        comment = COMMENT.match(text)
+        if comment and not before.strip():
+            this_mark = comment[0]
             if block and (block[-1][0] != line - 1 or mark != this_mark):
                 yield "comment", block
                 block = []
@@ -350,12 +356,12 @@ def comments_and_strings(source: str, language: str) -> Iterator[tuple[str, list
         if block:
             yield "comment", block
             block = []
-        if text.startswith("//"):
-            yield "trailing", [(line, text[2:].strip())]
-        elif text.startswith("/*"):
-            body = text[2:-2].lstrip("*!").split("\n")
+        if comment:
+            yield "trailing", [(line, text[comment.end() :].strip())]
+        elif text.startswith("/*") or (text.startswith('"""') and not before.strip()):
+            body = (text[2:-2] if text[0] == "/" else text[3:-3]).lstrip("*!").split("\n")
             yield "comment", [(line + i, re.sub(r"^\s*\*+ ?", "", row).rstrip()) for i, row in enumerate(body)]
-        elif text[0] != "b":
+        elif text[0] not in "b#":
             body = re.sub(r"\\\n\s*", "", text.strip("r#")[1:-1])
             is_error = re.search(r"#\[error\(\s*$", source[max(0, token.start() - 40) : token.start()])
             yield "error" if is_error else "string", [(line, body.replace('\\"', '"').replace("\\n", " "))]
@@ -387,7 +393,7 @@ def sentences_of(path: str) -> Iterator[Sentence]:
     else:
         parts = set(path.split(os.sep))
         shown = {"api"} if language == "rust" else {"www", "packages", "scripts"}
-        has_messages = not {"tests", "test", "benches"} & parts and (shown & parts or "error" in os.path.basename(path))
+        has_messages = language != "hash" and not {"tests", "test", "benches"} & parts and (shown & parts or "error" in os.path.basename(path))
         tests_at = source.count("\n", 0, source.find("#[cfg(test)]")) + 1 if "#[cfg(test)]" in source else 1 << 30
         found = []
         for kind, lines in comments_and_strings(source, language):
@@ -405,7 +411,7 @@ def sentences_of(path: str) -> Iterator[Sentence]:
 
 
 def plain(text: str) -> str:
-    """The sentence as its reader hears it: code is one word, links are their text, emphasis is gone."""
+    """Returns the sentence with each piece of code as one word, with the texts of links, and without emphasis."""
     text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])?", r"\1", text)
     return re.sub(r"\*\*?|(?<!\w)_|_(?!\w)", "", re.sub(r"`[^`]*`|\{[^}]*\}", "Code", text)).strip()
 

@@ -19,21 +19,21 @@ import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
 import { everything, hasReleasedSql } from './setup.mjs';
 
 /**
- * Returns the file name of the built modules, for deployments from a clone without Rust
- * (scripts/prebuilt.mjs).
+ * Returns the file name of the archive with the built modules. Deployments without Rust download
+ * this archive (scripts/prebuilt.mjs).
  */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 
-/** A file in the format of sha256sum. */
+/** The name of the file with the checksums. It has the format of sha256sum. */
 const sumsFile = 'SHA256SUMS';
 
 /**
- * The marker in the README that the deploy button replaces. Before the first release there is no
- * button.
+ * Marks the position of the deploy button in the README. The README has no button before the first
+ * release.
  */
 const buttonPlace = '<!-- deploy button -->\n';
 
-/** Matches the deploy button's link to any repository. */
+/** Matches the link of the deploy button, for any repository. */
 const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/)[\w.-]+\/[\w.-]+/g;
 
 const button = (repository) => `\
@@ -46,7 +46,7 @@ match the checksum in \`prebuilt.json\`, the deployment uses them and does not n
 /** Returns the version that all packages share. */
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
 
-/** Returns the version in each file that contains one, by the file's name. */
+/** Returns the version in each file that contains a version, by file name. */
 export function versionsSaid() {
   const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
   const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[(?:workspace\.)?package\][^[]*?^version = "([^"]+)"/m)?.[1];
@@ -75,11 +75,11 @@ export function needsOneVersion(said = versionsSaid()) {
 }
 
 /**
- * Returns the path of the recorded module `name` of a release. Later releases are tested with it.
+ * Returns the path of the recorded module `name` of a release. The upgrade test uses the module.
  */
 export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of, name);
 
-/** Throws if the storage and message formats of this version are not recorded. */
+/** Throws if tests/data has no recorded storage and message formats of this version. */
 export function needsFixtures(of = version()) {
   if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
   throw new Sentence(
@@ -88,11 +88,11 @@ export function needsFixtures(of = version()) {
   );
 }
 
-/** Returns whether the version has a tag. A released version's records must not change. */
+/** Returns whether the version has a tag. The records of a tagged version must not change. */
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
-/** Records the Worker's modules, which must be committed before the tag. */
+/** Records the Worker's modules. Commit them before you create the tag. */
 export function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);
@@ -102,8 +102,8 @@ export function recordModules() {
 }
 
 /**
- * Returns the changelog's section for a version. Without a tag, the section "Unreleased" is used if
- * the version has no section.
+ * Returns the changelog's section for a version. If the version has no section and no tag, returns
+ * the section "Unreleased".
  */
 export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
@@ -113,7 +113,10 @@ export function notesOf(changelog, wanted, isTagged) {
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-/** Copies the archives of the native program. Only a release with a tag needs all of them. */
+/**
+ * Copies the archives of the native program. A release with a tag must have all of them; other
+ * releases may lack some.
+ */
 export function addArchives(from, folder, isTagged) {
   const [made, missing] = [true, false].map((isThere) => archives().filter((name) => existsSync(join(from, name)) === isThere));
   if (isTagged && missing.length > 0) throw new Sentence(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);
@@ -126,7 +129,7 @@ function writeSums(folder) {
   writeFileSync(join(folder, sumsFile), names.map((name) => `${sum(name)}  ${name}\n`).join(''));
 }
 
-/** Writes all files of the release into `folder`, after deleting its contents. */
+/** Deletes the contents of `folder`, then writes all files of the release into `folder`. */
 export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false, from = archivesFolder } = {}) {
   if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, but the version in package.json is ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
@@ -139,7 +142,7 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
   writeSums(folder);
 }
 
-/** Throws if SQL was not built, or was not built with the release profile. */
+/** Throws if SQL was not built with the release profile. */
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
   throw new Sentence(
@@ -150,7 +153,7 @@ export async function needsSql(hasIt = hasReleasedSql()) {
 
 async function make(folder = at('.cache', 'release'), tag = undefined) {
   const target = resolve(folder);
-  // Disables downloads, so that a missing dependency is an error.
+  // Disables downloads, so that the build fails if a dependency is missing.
   Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
   needsOneVersion();
   needsFixtures();
@@ -176,7 +179,7 @@ function pin(tag, repository, folder) {
   writeFileSync(at('README.md'), placed.replace(buttonLink, `$1${repository}`));
 }
 
-/** The commands, with the minimum and maximum number of their arguments. */
+/** The commands with the minimum and maximum number of their arguments. */
 const steps = { make: [make, 0, 2], record: [recordModules, 0, 0], pin: [pin, 3, 3] };
 
 if (process.argv[1] === at('scripts', 'release.mjs')) {

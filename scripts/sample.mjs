@@ -1,7 +1,7 @@
-// The console's sample data: the daily weather of Seattle and New York, 2012 to 2015.
+// Generates the console's sample data: the daily weather of Seattle and New York from 2012 to 2015.
 //
-// The source is NOAA Climate Data Online, a public-domain data set of the United States government,
-// as collected by the package vega-datasets (`data/weather.csv`).
+// The source is NOAA Climate Data Online, a public-domain data set of the United States government.
+// The package vega-datasets contains it as `data/weather.csv`.
 
 import { readFileSync } from 'node:fs';
 
@@ -9,7 +9,7 @@ import { at } from './project.mjs';
 
 const numbers = ['precipitation', 'temp_max', 'temp_min', 'wind'];
 
-/** Returns line protocol with timestamps in seconds, one line per city and day. */
+/** Returns one line of line protocol per city and day, with timestamps in seconds. */
 export function sampleLines() {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', 'weather.csv'), 'utf8');
   const [head, ...rows] = text.trim().split(/\r?\n/);

@@ -1,5 +1,5 @@
-// Prepares everything that the Worker needs to run, in the order of the dependencies. Imports only
-// Node's own modules statically, because a fresh clone has no packages.
+// Prepares everything that the Worker needs, in the order of the dependencies. The static imports
+// are only modules of Node and of this project, because a fresh clone has no npm packages.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,10 +14,11 @@ import { fingerprint, isDone, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 
-/** Installs the npm packages exactly as locked. */
+/** Installs the npm packages in the locked versions. */
 export async function packages() {
   const inputs = fingerprint(['package.json', 'package-lock.json']);
-  // The stamp is inside node_modules, so that deleting the folder deletes the stamp.
+  // The stamp is a file inside node_modules. If a user deletes node_modules, the packages are
+  // installed again.
   const stamp = 'node_modules/.tidemark-stamp';
   await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
     const [command, first] = npm();
@@ -28,8 +29,8 @@ export async function packages() {
 }
 
 /**
- * Waits until a newly written program can run: Linux may still consider it open for writing
- * (ETXTBSY).
+ * Waits until a new program can run. Linux may report for a moment that the program's file is still
+ * open for writing (ETXTBSY).
  */
 async function untilRunnable(program) {
   for (let triesLeft = 50; ; triesLeft -= 1) {
@@ -72,7 +73,7 @@ async function askRust() {
   return compiler.output.trim();
 }
 
-/** Builds the program that generates the JavaScript of a module, and returns its path. */
+/** Builds wasm-bindgen, which generates the JavaScript of a module. Resolves to its path. */
 async function buildBindgen() {
   const folder = at('.cache', 'tools', 'bindgen');
   const program = join(folder, 'debug', 'bindgen');
@@ -88,16 +89,16 @@ async function buildBindgen() {
 /** @type {Promise<string> | undefined} */
 let generator;
 
-/** Returns a promise of the JavaScript generator, and the generator's version for a fingerprint. */
+/** Returns a promise of wasm-bindgen's path, and wasm-bindgen's version for the fingerprint. */
 function binding() {
   const binder = (generator ??= buildBindgen());
-  // The caller that awaits the promise handles its error. This handler prevents an unhandled
-  // rejection before that.
+  // The caller handles the error when it awaits the promise. This handler prevents an unhandled
+  // rejection until then.
   binder.catch(() => {});
   return { binder, version: lockedCrate('wasm-bindgen') };
 }
 
-/** Returns the `step` record of the Worker compiled with `profile`. */
+/** Returns the `step` record of the Worker, compiled with `profile`. */
 async function workerRecord(profile) {
   const compiler = await rust();
   const code = ['src', 'crates', '.cargo/config.toml', 'scripts/modules.mjs'];
@@ -108,9 +109,9 @@ async function workerRecord(profile) {
 }
 
 /**
- * Builds the Worker: `build/index.js` and `build/index_bg.wasm`. A local server may use a quick
- * profile. `installed` resolves after the npm packages are installed: the bundling needs them, the
- * compilation does not.
+ * Builds the Worker: `build/index.js` and `build/index_bg.wasm`. A local server may use the profile
+ * `quick`. `installed` resolves after the npm packages are installed. Only the bundling needs the
+ * packages, so the compilation does not wait for them.
  */
 export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
@@ -120,17 +121,20 @@ export async function worker(profile = 'release', installed = Promise.resolve())
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
-/** Uses the release build of the Worker if it is up to date, otherwise builds quickly. */
+/**
+ * Uses the release build of the Worker if it is up to date. Otherwise builds the Worker with the
+ * profile `quick`.
+ */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
 
-/** The folder of the database for the browser. `www/engine/worker.js` contains the same path. */
+/** The folder of the browser's module. `www/engine/worker.js` contains the same path. */
 export const engineFolder = at('.cache', 'engine');
 
 /**
- * Returns the sources of the browser's module: the whole crate except `src/edge`, which is specific
- * to Workers.
+ * Returns the sources of the browser's module: the whole crate except `src/edge`, which is only for
+ * Workers.
  */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
@@ -138,16 +142,14 @@ export function engineSources() {
   return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
-/**
- * Builds the same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`.
- */
+/** Builds the same crate for the database in the browser: `tidemark.js` and `tidemark_bg.wasm`. */
 export async function engine() {
   const about = await aboutEngine();
   const { binder } = binding();
   await step('The database for the browser', about, () => buildEngine(binder, engineFolder));
 }
 
-/** Returns the `step` record of the database for the browser. */
+/** Returns the `step` record of the browser's module. */
 async function aboutEngine() {
   const inputs = fingerprint(engineSources(), [await rust(), lockedCrate('wasm-bindgen')]);
   const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
@@ -155,8 +157,8 @@ async function aboutEngine() {
 }
 
 /**
- * Builds both modules in parallel. Compiling one module mostly uses one core. With two cores, the
- * parallel build takes two thirds of the sequential build's time.
+ * Builds both modules in parallel, because a compilation mostly uses one core. With two cores, this
+ * takes two thirds of the time of two sequential builds.
  */
 export async function modules() {
   await rust();
@@ -166,12 +168,12 @@ export async function modules() {
 /** The folder of the SQL Worker. `sql/wrangler.toml` contains the same path. */
 export const sqlFolder = at('sql', 'build');
 
-/** Returns the `step` record of the SQL Worker compiled with `profile`. */
+/** Returns the `step` record of the SQL Worker, compiled with `profile`. */
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'stack.rs', 'worker.js'];
   const database = ['src', 'crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
-  // The lock file and the profiles are those of the native host, which has the same crate.
+  // SQL uses the lock file and the profiles of the native host, which includes the same crate.
   const shared = ['packages/tidemark/lib/sql_sessions.js', 'native/Cargo.toml', 'native/Cargo.lock'];
   const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];
   const inputs = fingerprint(sources, [...versions, profile]);
@@ -180,19 +182,19 @@ async function sqlRecord(profile) {
   return { stamp: '.cache/stamps/sql', inputs, outputs: [...outputs, ...ofPage] };
 }
 
-/** The duration of each profile with two cores. */
+/** The duration of a build with each profile on two cores. */
 const sqlLasts = {
   quick: '(the first time about ten minutes with two cores, later a minute)',
   release: '(about an hour with two cores)',
 };
 
-/** The profile of a released SQL Worker. */
+/** The profile with which a released SQL Worker is built. */
 export const releaseProfile = 'release';
 
 /**
- * Builds the SQL Worker, and the console with the same module for the page's database. The module is large, so
- * development uses a quick profile, and a release uses a profile for small size. An up-to-date release build is never
- * replaced by a quick build.
+ * Builds the SQL Worker, and the console with the same module for the page's database. Development
+ * uses the profile `quick`, because the module is large. A release uses a profile for a small
+ * module. A quick build never replaces an up-to-date release build.
  */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
@@ -209,13 +211,16 @@ export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile)
 /** Returns whether the SQL Worker was built. */
 export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
 
-/** Returns whether the SQL Worker was built from different sources. */
+/** Returns whether the existing build of the SQL Worker has other sources than the current ones. */
 export async function isSqlOld() {
   if (!hasSql() || !(await hasCargo())) return false;
   return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());
 }
 
-/** Returns whether cargo is installed. Without cargo, the modules of a release are downloaded. */
+/**
+ * Returns whether cargo is installed. Without cargo, `npm start` downloads the modules of a
+ * release.
+ */
 export async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });
   return code === 0;
@@ -235,9 +240,9 @@ export async function everything() {
 }
 
 /**
- * Prepares everything that a server needs. Returns `{ node, rest }`: a Node that wrangler accepts,
- * and a function that completes the console. It builds the database for the browser if necessary;
- * the console works without it until then.
+ * Prepares everything that a server needs. Returns `{ node, rest }`. `node` is a Node that wrangler
+ * accepts. `rest` is a function that builds the browser's module if necessary. Until then, the
+ * console works without the database in the browser.
  */
 export async function mostOfIt() {
   const isBuiltHere = await hasCargo();

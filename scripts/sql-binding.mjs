@@ -1,5 +1,5 @@
-// Binds SQL to the database, as a Worker or as a process. The committed wrangler.toml has no SQL
-// binding.
+// Binds SQL to the database, either as a Worker or as a process. The committed wrangler.toml has no
+// SQL binding.
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,10 @@ export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
 
-/** Returns an error for every statement on a free port, until the module is compiled. */
+/**
+ * Starts a server on a free port that returns an error for every statement, until the module is
+ * compiled.
+ */
 async function startPlaceholder() {
   let reason = 'SQL is still being compiled; retry in a few minutes';
   const server = createServer((request, response) => {
@@ -34,14 +37,15 @@ async function startPlaceholder() {
 
 /**
  * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`.
- * `configuration` is the file in `stateDir` that configures a Worker to forward messages to the
- * process. With `built`, a promise of the module, statements get an error until it resolves.
+ * `configuration` is a file in `stateDir`. It configures a Worker that forwards messages to the
+ * process. `built` is a promise of the module. Until it resolves, statements get an error.
  *
- * @param {{ node: string, folder: string, stateDir: string, limits?: object, tell?: any, built?: Promise<boolean> }} options
+ * @param {{ node: string, folder: string, stateDir: string, limits?: object, tell?: any, built?:
+ *   Promise<boolean> }} options
  */
 export async function startSqlProcess({ node, folder, stateDir, limits = {}, tell = undefined, built = undefined }) {
-  // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. The
-  // secret path protects the port.
+  // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. Only
+  // callers that know the secret path can use the port.
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
   const placeholder = built && (await startPlaceholder());

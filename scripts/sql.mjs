@@ -1,8 +1,8 @@
-// npm run sql: builds the SQL Worker, and the same module for the console's page, which loads it on
-// demand. `npm start` and `npm run deploy` bind the SQL Worker if it exists.
+// npm run sql: builds the SQL Worker, and the same module for the console's page, which loads the
+// module on demand. `npm start` and `npm run deploy` bind the SQL Worker if it was built.
 //
 //   npm run sql               compiled quickly, for development
-//   npm run sql -- release    compiled for small size, for a release
+//   npm run sql -- release    compiled for a small size, for a release
 
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith, Sentence } from './project.mjs';

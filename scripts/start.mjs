@@ -1,7 +1,7 @@
-// npm start: prepares everything, then runs the Worker on this machine with persistent state.
+// npm start: prepares everything, then runs the Worker on this machine with persistent data.
 //
-// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, SQL=off, and each Worker setting and
-// secret by its name.
+// Environment variables: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, SQL=off, and the name of
+// each Worker setting and secret.
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
@@ -25,7 +25,7 @@ async function flightPlace() {
   return place;
 }
 
-/** Returns the secrets from the environment. They replace `.dev.vars`. */
+/** Returns the secrets from the environment, which replace those in `.dev.vars`. */
 function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
@@ -34,7 +34,7 @@ function givenSecrets() {
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
-/** Writes the secrets to a file, because command-line arguments are visible to other users. */
+/** Writes the secrets to a file, because other users can see command-line arguments. */
 function secretsFile(secrets, stateDir) {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'secrets.env');
@@ -69,7 +69,7 @@ Press Ctrl-C to stop.
 `;
 }
 
-/** Runs the steps that the console works without. The server continues after a failed step. */
+/** Runs steps that the console can work without. If a step fails, the server continues. */
 async function completeConsole(steps) {
   for (const complete of steps) {
     try {
@@ -81,10 +81,10 @@ async function completeConsole(steps) {
   }
 }
 
-/** The program that compiles SQL, while it runs. */
+/** The process that compiles SQL, while it runs. */
 let compiling;
 
-/** Compiles SQL with the lowest priority. Resolves to whether it succeeded. */
+/** Compiles SQL with the lowest priority. Resolves to true on success. */
 async function compileSql() {
   compiling = startGroup(process.execPath, [at('scripts', 'sql.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] });
   setPriority(compiling.pid, constants.priority.PRIORITY_LOW);

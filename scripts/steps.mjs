@@ -1,4 +1,5 @@
-// The steps of the set-up. Each step prints its title, and is skipped while its inputs are unchanged.
+// Runs the steps of the set-up. Each step prints its title. A step is skipped if its inputs have
+// not changed.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -17,8 +18,9 @@ function addTo(hash, path) {
 }
 
 /**
- * Returns a hash over the contents of files and folders of the repository, and over the strings in
- * `more`. A missing path is an error, because a misspelt path would never change the hash.
+ * Returns a hash of the contents of the repository's files and folders in `paths`, and of the
+ * strings in `more`. A missing path is an error, because the hash would not depend on a misspelt
+ * path.
  */
 export function fingerprint(paths, more = []) {
   const hash = createHash('sha256');
@@ -43,7 +45,7 @@ export function markDone({ stamp, inputs }) {
 
 /**
  * Runs `work` unless the file `stamp` contains `inputs` and every path in `outputs` exists. Writes
- * the stamp only after `work` succeeded. `lasts` is a text about the duration, for long steps.
+ * the stamp only if `work` succeeds. `lasts` describes the duration of long steps.
  */
 export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
   if (isDone({ stamp, inputs, outputs })) {

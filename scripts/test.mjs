@@ -1,8 +1,8 @@
 // npm test: runs all checks, the fastest first.
 //
 // Arguments: parts of step names. Without arguments all steps run. The last line shows the number
-// of all tests. With TIDEMARK_REQUIRE_PROGRAMS=1 every skipped test is a failure, including tests
-// whose program is missing.
+// of all tests. With TIDEMARK_REQUIRE_PROGRAMS=1 every skipped test counts as a failure, including
+// tests whose program is missing.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -20,17 +20,17 @@ import { documentationSite } from './site/site.mjs';
 import { verdict } from './verdict.mjs';
 
 /**
- * The maximum size of the Worker's and of the browser's module, uncompressed. The platform allows
- * 64 MiB and compiles the whole module when an isolate starts.
+ * The maximum uncompressed size of the Worker's module and of the browser's module, in bytes. The
+ * platform allows 64 MiB, and compiles the whole module when an isolate starts.
  */
 const wasmBytesMax = 8_000_000;
 
-/** The project's target, on an otherwise idle machine. */
+/** The project's target for the start time on an otherwise idle machine. */
 const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
-/** The maximum size of a console file, a limit of the platform. */
+/** The maximum size of a file of the console. It is a limit of the platform. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
@@ -65,14 +65,14 @@ async function cargoTests(args, env = {}) {
   };
 }
 
-/** Runs the tests of the engine that must pass in WASM too. */
+/** Runs the tests of the engine that must also pass in WASM. */
 function wasmTests() {
   const runner = `${process.execPath} ${at('scripts', 'wasm-runner.mjs')}`;
   const args = ['test', '-p', 'tidemark-engine', ...wasm, '--test', 'portable'];
   return succeeds('cargo', args, { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner });
 }
 
-/** Checks that the browser's module imports no features specific to Workers. */
+/** Checks that the browser's module imports nothing that only Workers have. */
 async function browserImports() {
   await engine();
   const file = readFileSync(join(engineFolder, 'tidemark_bg.wasm'));
@@ -92,7 +92,9 @@ function wasmSize(file) {
   return plain.length <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
 }
 
-/** Checks the size of the Worker's module, and prints the start time that it adds to an isolate. */
+/**
+ * Checks the size of the Worker's module. Prints how much later an isolate with the module starts.
+ */
 async function workerSize() {
   const { startUp } = await import('../benches/start_up.mjs');
   const { empty, worker: ours } = await startUp();
@@ -103,7 +105,7 @@ async function workerSize() {
 }
 
 /**
- * Checks the size of the database for the browser. The page downloads it, so the same budget
+ * Checks the size of the browser's module. The page downloads the module, so the same limit
  * applies.
  */
 async function engineSize() {
@@ -128,7 +130,7 @@ async function deployDryRun() {
   }
 }
 
-/** Runs the end-to-end tests: all files, or those with these parts of names. */
+/** Runs the end-to-end tests: all files, or the files whose names contain one of `names`. */
 async function edgeTests(names = [], env = {}) {
   const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs'), ...names], { tee: true, env });
   const last = output.trimEnd().split('\n').at(-1);
@@ -145,7 +147,10 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
-/** The files that run against the native host in every test run. All others run with TIDEMARK_HOST=native. */
+/**
+ * The end-to-end files that always run against the native host too. With TIDEMARK_HOST=native, all
+ * other files do.
+ */
 const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
 
 async function nativeEdgeTests() {
@@ -163,7 +168,7 @@ async function lintTexts() {
   return succeeds('python3', [at('scripts', 'prose.py'), '--summary', '--max', ...limits]);
 }
 
-/** Checks the types in JSDoc and the inferred types. */
+/** Checks the types that JSDoc defines and the inferred types. */
 async function types() {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const faulty = [];
@@ -182,7 +187,10 @@ async function licences() {
   return faults.length === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/** Tests the rules that excuse differences in random queries, with recorded responses. */
+/**
+ * Tests the rules that excuse differences between the responses to random queries. Uses recorded
+ * responses.
+ */
 const excuses = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
 /** The fixed seeds of the random queries. The nightly run uses other seeds. */
@@ -200,7 +208,7 @@ async function randomQueries() {
 }
 
 /**
- * The steps, in order. A step comes after the steps that it depends on.
+ * The steps in their order. Each step comes after the steps on which it depends.
  * @type {[string, () => Promise<any>][]}
  */
 const steps = [

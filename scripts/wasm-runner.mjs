@@ -1,5 +1,5 @@
-// Runs the program of `cargo test --target wasm32-unknown-unknown`. The program has no output: a
-// failed test ends it with a trap, whose stack names the test.
+// Runs the test program that `cargo test --target wasm32-unknown-unknown` builds. The program
+// prints nothing. A failed test causes a trap, and the stack trace contains the test's name.
 
 import { readFileSync } from 'node:fs';
 

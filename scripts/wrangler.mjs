@@ -1,4 +1,4 @@
-// npm run wrangler -- …: runs the locked version of wrangler with a Node that it accepts.
+// npm run wrangler -- …: runs the locked version of wrangler with a supported version of Node.
 
 import { spawn } from 'node:child_process';
 
@@ -7,7 +7,7 @@ import { packages } from './setup.mjs';
 
 await finishWith(async () => {
   await packages();
-  // wrangler prompts for secrets, so it needs this process's group and terminal.
+  // wrangler prompts for secrets, so it must run in this process's group and terminal.
   const args = [wrangler, ...process.argv.slice(2)];
   const child = spawn(newNode(), args, { stdio: 'inherit' });
   return new Promise((resolve, reject) => {

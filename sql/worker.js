@@ -1,6 +1,7 @@
-// The SQL Worker of a deployment. It passes messages to the sessions of the WebAssembly module. After a trap, the
-// module's memory is in an unknown state, so the Worker gives the module a new memory. The Worker has no bindings:
-// each reply lists the data that a plan needs, and the next message contains the data.
+// The SQL Worker of a deployment. It forwards messages to the sessions of the WebAssembly module.
+// After a trap, the state of the module's memory is unknown, so the Worker gives the module a new
+// memory. The Worker has no bindings. Each reply lists the data that a plan needs, and the next
+// message contains that data.
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -10,7 +11,10 @@ import * as module from './index.js';
 /** The memory size above which an idle module gets a new memory, in bytes. WebAssembly memory never shrinks. */
 const keptBytesMax = 64 * 1024 * 1024;
 
-/** Runs a call into the module. The module replies to every message, so an exception is a trap. */
+/**
+ * Calls a function of the module. The module returns a reply to every message, so an exception
+ * means a trap.
+ */
 function enter(call) {
   try {
     return call();
@@ -25,7 +29,7 @@ const engine = {
   async turn(session, message) {
     const reply = enter(() => module.turn(session, message));
     const isOver = enter(() => module.is_over(session));
-    // Without a pause, the runtime does not serve its sockets between turns.
+    // Pauses between turns, because otherwise the runtime would not serve its sockets.
     if (!isOver && enter(() => module.is_cut_short(session))) await scheduler.wait(0);
     return { reply, isOver };
   },

@@ -4,7 +4,7 @@ set -eu
 url=${TIDEMARK_URL:-http://127.0.0.1:8787}
 token=${TIDEMARK_TOKEN:?is the token that npm start prints}
 
-# --fail-with-body prints the error's text and sets the exit code.
+# --fail-with-body prints the server's error and returns a nonzero exit code.
 ask() {
   curl --silent --show-error --fail-with-body -H "Authorization: Token $token" "$@"
 }
@@ -12,11 +12,11 @@ ask() {
 # A database that a write creates keeps points for three days. This database keeps them permanently.
 ask "$url/query" --data-urlencode 'q=CREATE DATABASE demo' > /dev/null
 
-# --data-binary keeps the line breaks, and -d removes them.
+# --data-binary keeps the line breaks; -d would remove them.
 ask "$url/api/v2/write?bucket=demo&precision=s" --data-binary 'tide,harbour=Bergen level=1.5 1700000000
 tide,harbour=Bergen level=2.5 1700003600'
 
-# Writes compressed lines.
+# Sends gzipped lines.
 printf 'tide,harbour=Bergen level=3.5 1700007200\n' | gzip |
   ask "$url/api/v2/write?bucket=demo&precision=s" -H 'Content-Encoding: gzip' --data-binary @-
 

@@ -1,4 +1,5 @@
-// Writes with @influxdata/influxdb-client, and queries with fetch, because the client's queries are Flux.
+// Writes with @influxdata/influxdb-client. Queries with fetch, because this client sends queries in
+// Flux.
 //
 //   npm install @influxdata/influxdb-client && node v2_client.mjs
 
@@ -22,8 +23,8 @@ async function query(q, db = '') {
 // A database that a write creates keeps points for three days. This database keeps them permanently.
 await query('CREATE DATABASE demo');
 
-// Any organisation works. Each batch costs money, independent of the number of its points. The client sends 1,000
-// points per batch.
+// Any organisation works. The client sends 1,000 points per batch. The cost of a batch does not
+// depend on its number of points.
 const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');
 for (let hour = 0; hour < 3; hour += 1) {
   const point = new Point('tide').tag('harbour', 'Bergen').floatField('level', 1.5 + hour);

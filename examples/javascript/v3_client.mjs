@@ -1,5 +1,5 @@
-// Writes with @influxdata/influxdb3-client over HTTP, and queries InfluxQL with fetch. The client's own queries
-// use Arrow Flight, through `tidemark flight` (docs/FLIGHT.md).
+// Writes with @influxdata/influxdb3-client over HTTP, and queries InfluxQL with fetch. The client
+// sends its own queries over Arrow Flight, through `tidemark flight` (docs/FLIGHT.md).
 //
 //   npm install @influxdata/influxdb3-client && node v3_client.mjs
 

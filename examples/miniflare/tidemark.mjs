@@ -1,5 +1,5 @@
-// Tidemark inside a Node process, for the tests of your own code: the built Worker under Miniflare.
-// Run `npm run build` first.
+// Runs Tidemark inside a Node process for the tests of your own code: the built Worker under
+// Miniflare. Run `npm run build` first.
 
 import { readFileSync } from 'node:fs';
 
@@ -7,15 +7,16 @@ import { Miniflare } from 'miniflare';
 
 const build = new URL('../../build/', import.meta.url);
 
-/** The three kinds of objects: the binding and the exported class of each. */
+/** The binding and the exported class of each of the three kinds of objects. */
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
 /**
  * Starts a separate server and resolves to `{ url, miniflare, stop }`.
  *
  * `token` is the admin token. `settings` are settings from docs/SETTINGS.md, as strings. `folder`
- * is the folder of the data; without a folder the data is lost when the server stops. `inFront` is
- * the configuration of another Worker with a binding to `tidemark`. `url` then reaches this Worker.
+ * is the data folder; without a folder, the data is lost when the server stops. `inFront` is the
+ * configuration of another Worker that has a binding to `tidemark`. With `inFront`, `url` is the
+ * address of that Worker.
  */
 export async function startTidemark({ token, settings = {}, folder, inFront } = {}) {
   const name = 'tidemark';
@@ -36,7 +37,7 @@ export async function startTidemark({ token, settings = {}, folder, inFront } = 
   const config = { name, compatibilityDate, manifest, env, exports };
   const miniflare = new Miniflare({
     host: '127.0.0.1',
-    // Miniflare makes no request to other hosts.
+    // Prevents Miniflare's requests to other hosts.
     cf: false,
     resourcePersistencePath: folder,
     workers: [...(inFront ? [{ config: inFront }] : []), { config }],

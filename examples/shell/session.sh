@@ -1,5 +1,6 @@
 #!/bin/sh
-# The shell of InfluxDB 1.x (Debian: apt-get install influxdb-client). The token is the password.
+# Uses the shell of InfluxDB 1.x (Debian: apt-get install influxdb-client). The token is the
+# password.
 set -eu
 url=${TIDEMARK_URL:-http://127.0.0.1:8787}
 export INFLUX_USERNAME=any INFLUX_PASSWORD="${TIDEMARK_TOKEN:?is the token that npm start prints}"

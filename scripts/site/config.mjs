@@ -3,7 +3,7 @@
 import { sidebar } from './sidebar.mjs';
 
 /**
- * Returns a heading's anchor as GitHub writes it, so that a link works in both places.
+ * Returns a heading's anchor. GitHub uses the same anchors, so that a link works in both places.
  * `tests/it/tidy_pages.rs` checks the anchors by the same rule.
  */
 const slugify = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
@@ -23,12 +23,12 @@ export default {
   srcDir: 'pages',
   outDir: 'built',
   cacheDir: 'cache',
-  // Braces in the pages are not Markdown attributes.
+  // Text in braces is not a Markdown attribute.
   markdown: { anchor: { slugify }, attrs: { disable: true } },
-  // Otherwise each page has an inline script that differs in every build, and the policy in `_headers` changes with the
-  // script.
+  // Without this option, each page has an inline script that changes in every build, and the policy
+  // in `_headers` would have to change with the script.
   metaChunk: true,
-  // The page of errors and the search index are large on purpose.
+  // The page of errors and the search index are intentionally large.
   vite: { build: { chunkSizeWarningLimit: 3_000 } },
   themeConfig: {
     logo: '/favicon.svg',

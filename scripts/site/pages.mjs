@@ -1,15 +1,16 @@
 // Collects the pages of the documentation site: all pages in docs/, and every page and file of the
-// repository that they link to. Links are rewritten from the repository's paths to the site's.
+// repository to which they link. Converts the links from paths in the repository to paths in the
+// site.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 
 import { at, Sentence } from '../project.mjs';
 
-/** The folder of the site for pages from outside of docs/. */
+/** The site's folder for pages that are not in docs/. */
 const outside = 'repository';
 
-/** The first page of the site. It also replaces the repository's README. */
+/** The first page of the site. Links to the repository's README also lead to this page. */
 const home = 'docs/README.md';
 
 /** Folders whose files the site offers as downloads. Links to other files become plain text. */
@@ -22,8 +23,8 @@ export function placeOf(path) {
 }
 
 /**
- * Calls `change(target, line)` for each link of a Markdown text, and returns the text with the
- * returned targets. A link whose target becomes null keeps only its text.
+ * Calls `change(target, line)` for each link of a Markdown text. Returns the text with the new
+ * targets. If the new target is null, only the link's text remains.
  */
 export function changeLinks(text, change) {
   let isFenced = false;
@@ -33,7 +34,7 @@ export function changeLinks(text, change) {
       return line;
     }
     if (isFenced) return line;
-    // Code in backticks contains no links, but the text of a link may be code.
+    // Text in backticks contains no links, but the text of a link may contain backticks.
     return line.replace(/(!?)\[((?:`[^`]*`|[^\][`])*)\]\(([^)\s]+)\)|`[^`]*`/g, (whole, image, words, target) => {
       if (target === undefined || /^[a-z]+:/.test(target)) return whole;
       const changed = change(target, index + 1);
@@ -43,7 +44,7 @@ export function changeLinks(text, change) {
   return lines.join('\n');
 }
 
-/** Returns whether the path is a page, a file to download, or neither. */
+/** Returns whether the path is a page, a file to download, or neither of them. */
 function kindOf(path) {
   if (!existsSync(at(path))) return 'absent';
   if (statSync(at(path)).isDirectory()) return 'folder';
@@ -52,9 +53,9 @@ function kindOf(path) {
 }
 
 /**
- * Returns the site's contents, starting with the pages `first`: `pages` maps each page's path in the
- * repository to its text with the site's links, `files` contains the files to download. `read` returns
- * the text of a page.
+ * Returns the site's contents, starting with the pages `first`. `pages` maps each page's path in
+ * the repository to its text with converted links. `files` contains the files to download. `read`
+ * returns the text of a page.
  */
 export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) {
   const pages = new Map();

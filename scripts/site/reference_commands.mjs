@@ -1,4 +1,4 @@
-// The page of the programs' commands, from the help of each command.
+// Generates the page of the programs' commands from the help of each command.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -24,7 +24,7 @@ Run these commands with \`npx tidemark COMMAND\`, or in a clone of the repositor
 Without a command the program runs \`serve\`.
 `;
 
-/** Returns the commands of the native program, which contains these files. */
+/** Returns the commands of the native program. */
 function nativeCommands() {
   const folder = at('native', 'src', 'commands');
   const names = readdirSync(folder).filter((name) => name.endsWith('.txt')).sort();
@@ -36,9 +36,9 @@ async function npmCommands() {
   return Promise.all(all);
 }
 
-/** Returns the part of one program: a list of its commands, and their help. */
+/** Returns the section of one program: a list of its commands, and their help texts. */
 function partOf(all, taken) {
-  // Headings differ, so that each has its own anchor.
+  // A heading that already exists gets a suffix, so that each heading has its own anchor.
   const heading = (name) => (taken.includes(name) ? `${name} (npm)` : name);
   const anchor = (name) => heading(name).replace(/[()]/g, '').replace(' ', '-');
   // The first line of each help is the summary.
@@ -47,7 +47,7 @@ function partOf(all, taken) {
   return [table(['command', 'purpose'], rows), ...sections];
 }
 
-/** Returns the page. */
+/** Returns the page as Markdown. */
 export async function commandsPage() {
   const [ofNative, ofNpm] = [nativeCommands(), await npmCommands()];
   const taken = ofNative.map(({ name }) => name);

@@ -1,4 +1,4 @@
-// The page of errors, from the error types in the code.
+// Generates the page of errors from the error types in the code.
 
 import { code, generatedBy } from './reference_markdown.mjs';
 import { limitValues } from './reference_limits.mjs';
@@ -35,7 +35,10 @@ statement on \`/query\` fails, the response has status 200, and the result of th
 braces and \`…\` stand for values.
 `;
 
-/** The groups: title, prefix of the anchors, module, error type, and the status of its errors. */
+/**
+ * The groups of errors. Each has a title, the prefix of its anchors, the module, the error type,
+ * and the HTTP status.
+ */
 const groups = [
   ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
   ['Permissions and logins', 'auth', 'src/api/auth.rs', 'AuthError'],
@@ -56,7 +59,7 @@ const groups = [
   ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
 ];
 
-/** The action of a client or operator, by status. */
+/** What a client or an operator should do, by HTTP status. */
 const actions = {
   400: 'Correct the request as the text of the error says. Do not repeat the request unchanged.',
   401: 'Check the credentials.',
@@ -76,7 +79,7 @@ const actions = {
   507: 'Narrow the time range, or aggregate.',
 };
 
-/** Actions that differ from those of the status. */
+/** Actions for single errors, which replace the action for their status. */
 const ownActions = {
   'ApiError::ForeignOrigin': "If the page may call the server, add its origin to `CORS_ORIGINS`.",
   'ApiError::ReadOnly': 'Send the statement with `POST`, and without `read_only=true`.',
@@ -95,7 +98,7 @@ const ownActions = {
   'Error::Interrupted': 'No action: a user or an operator ended the query.',
 };
 
-/** The action for each group of texts about the caller's input. */
+/** The action for each group of errors about the caller's input. */
 const groupActions = {
   setting: 'Correct the [setting](../SETTINGS.md).',
   line: 'Correct the line, and send it again.',
@@ -103,7 +106,7 @@ const groupActions = {
   statement: 'Correct or narrow the statement as the text of the error says.',
 };
 
-/** Statuses that differ from those of the group. */
+/** Statuses of single errors, which replace the status of their group. */
 const exceptions = {
   'LineRefusal::Retention': '400; 422 if every line is older than the retention period',
   'Error::Forbidden': '403',
@@ -111,7 +114,9 @@ const exceptions = {
   'Error::NotEverywhere': '200, as a warning in `messages`',
 };
 
-/** Returns the status of each variant in the arms of a `match` that maps patterns to numbers. */
+/**
+ * Returns the HTTP status of each variant. The source is a `match` that maps patterns to numbers.
+ */
 function statuses(source) {
   const body = source.slice(source.indexOf('pub fn status(&self)'), source.indexOf('pub fn grpc_code'));
   const found = new Map();
@@ -149,7 +154,7 @@ function addConverted(source, found) {
 
 const kebab = (name) => name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').toLowerCase();
 
-/** Replaces constants by their values and arguments without a name by an ellipsis. */
+/** Replaces constants by their values, and unnamed arguments by an ellipsis. */
 function readable(message, limits) {
   return message
     .replace(/\{\{/g, '{').replace(/\}\}/g, '}')
@@ -158,14 +163,14 @@ function readable(message, limits) {
     .replace(/\{(\w+):[^}]*\}/g, '{$1}');
 }
 
-/** Returns a sentence for a description that consists only of names of limits or of example lines. */
+/** Returns a sentence for a description that contains only names of limits or example lines. */
 function sentence(text, prefix) {
   if (!/^(?:`[^`]+`(?:, | or |$))+$/.test(text)) return text;
   if (prefix === 'line') return `An example is ${text}.`;
   return text.includes(', ') ? `The limits are ${text.replace(', ', ' and ')}.` : `The limit is ${text}.`;
 }
 
-/** Returns the page. */
+/** Returns the page as Markdown. */
 export function errorsPage() {
   const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
   const requests = moduleText('src/api/error.rs');
@@ -174,7 +179,7 @@ export function errorsPage() {
   const seen = new Set();
   const sections = groups.map(([title, prefix, path, type, usual]) => {
     const entries = variantsOf(moduleText(path), type)
-      // An error without a separate text has the text of another error.
+      // Skips errors that display the text of another error.
       .filter(({ message }) => message && !/^\{\w*\}$/.test(message))
       .map(({ name, message, text }) => {
         seen.add(`${type}::${name}`);

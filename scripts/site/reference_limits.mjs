@@ -1,4 +1,4 @@
-// The page of all limits, from the constants in the code.
+// Generates the page of all limits from the constants in the code.
 
 import { code, generatedBy, table } from './reference_markdown.mjs';
 import { constantsOf, evaluate, moduleText } from './rust_source.mjs';
@@ -13,12 +13,12 @@ One MB is 10⁶ bytes.
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
 
 /**
- * The units of times with their nanoseconds, the largest first.
+ * The units of time with their length in nanoseconds, largest first.
  * @type {[string, bigint][]}
  */
 const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60_000_000_000n], ['s', 1_000_000_000n], ['ms', 1_000_000n]];
 
-/** Formats a value with the unit in its name. */
+/** Formats a value. The constant's name contains the unit. */
 function formatted(name, value) {
   if (name.includes('_PER_')) return grouped(value);
   const toNs = /_NS(_|$)/.test(name) ? 1n : /_MS(_|$)/.test(name) ? 1_000_000n : /_S(_|$)/.test(name) ? 1_000_000_000n : null;
@@ -29,7 +29,7 @@ function formatted(name, value) {
   return grouped(value);
 }
 
-/** Removes the unit of a time, because the value has a unit. */
+/** Removes the unit of time from a description, because the formatted value contains a unit. */
 const withoutUnit = (text) => text.replace(/, in (?:nanoseconds|milliseconds|seconds)\b/g, '');
 
 /** Returns all limits with their values. */
@@ -39,7 +39,7 @@ export function limitValues() {
     if (/^[\w: *]+$/.test(expression)) known.set(name, /^[\d_]+$/.test(expression) ? BigInt(expression.replaceAll('_', '')) : evaluate(expression, known));
   }
   const all = constantsOf(moduleText('crates/model/src/limits.rs'));
-  // A constant may use another constant that follows it.
+  // A constant may use another constant that is defined later in the source.
   let pending = all;
   while (pending.length > 0) {
     const later = pending.filter(({ name, expression }) => {
@@ -58,7 +58,7 @@ export function limitValues() {
   return all.map((one) => ({ ...one, value: known.get(one.name) }));
 }
 
-/** Returns the page. */
+/** Returns the page as Markdown. */
 export function limitsPage() {
   const limits = limitValues();
   const sections = [...new Set(limits.map(({ section }) => section))].map((section) => {

@@ -1,4 +1,4 @@
-// The page of metrics and alerts, from the code and the rules of Prometheus.
+// Generates the page of metrics and alerts from the code and from the rules for Prometheus.
 
 import { readFileSync } from 'node:fs';
 
@@ -27,13 +27,13 @@ const labels = {
   usage: ['database', 'day'],
 };
 
-/** Returns the rows of the table in OPERATING.md with the actions, by alert. */
+/** Returns the table rows in OPERATING.md that describe what to do, by alert. */
 function actions() {
   const page = readFileSync(at('docs', 'OPERATING.md'), 'utf8');
   return new Map([...page.matchAll(/^\| `(Tidemark\w+)` \| (.*) \|$/gm)].map(([, alert, text]) => [alert, text]));
 }
 
-/** Returns the page. */
+/** Returns the page as Markdown. */
 export async function metricsPage() {
   const { parse } = await import('yaml');
   const source = moduleText('src/api/routes/metrics/exposition.rs');

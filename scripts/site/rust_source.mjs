@@ -1,13 +1,13 @@
-// Reads constants and error types from Rust sources, as far as the generated pages need them.
+// Reads constants and error types from Rust sources for the generated pages.
 
 import { readFileSync } from 'node:fs';
 
 import { at } from '../project.mjs';
 
-/** Returns the text of a source without its tests. */
+/** Returns the text of a source file without its unit tests. */
 export const moduleText = (path) => readFileSync(at(path), 'utf8').split('\n#[cfg(test)]')[0];
 
-/** Evaluates a constant expression of integers. `known` maps names to values. */
+/** Evaluates a constant integer expression. `known` maps the names of constants to values. */
 export function evaluate(expression, known) {
   const tokens = expression.replace(/\bas \w+/g, '').match(/\d[\d_]*|[A-Za-z_]\w*(?:::\w+)*|<<|[()+\-*/]/g) ?? [];
   let next = 0;
@@ -40,13 +40,13 @@ export function evaluate(expression, known) {
   return level(0);
 }
 
-/** Joins the lines of a documentation comment, and replaces links by their texts. */
+/** Joins the lines of a documentation comment, and replaces each link by its text. */
 export function documentation(lines) {
   return lines
     .map((line) => line.trim().replace(/^\/\/\/ ?/, ''))
     .join(' ')
     .replace(/\[(`[^`]+`)\](?:\([^)]*\))?/g, '$1')
-    // References to the code do not help the readers of a page.
+    // Removes references to code, which do not help the readers of a page.
     .replace(/(?:See )?`crate::[^`]*`\.?/g, '')
     .replace(/\s+/g, ' ')
     .trim();

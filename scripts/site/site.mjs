@@ -1,4 +1,5 @@
-// Builds the documentation site from docs/ and the pages that it links to. A dead link is an error.
+// Builds the documentation site from docs/ and the pages to which docs/ links. A dead link is an
+// error.
 
 import { createHash } from 'node:crypto';
 import {
@@ -20,14 +21,16 @@ import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
 import { fingerprint, step } from '../steps.mjs';
 
-/** The folder of the builder: its packages, the collected pages, and the built site. */
+/**
+ * The working folder of the build: the installed packages, the collected pages, and the built site.
+ */
 const workshop = at('.cache', 'site');
 export const built = join(workshop, 'built');
 
-/** The name of the site's folder next to the console. */
+/** The name of the site's folder inside the console's folder. */
 export const siteName = 'docs';
 
-/** Returns the paths of all pages in a folder of the repository, without the folder's assets. */
+/** Returns the paths of all pages in a folder of the repository. Skips the folder's assets. */
 function pagesIn(folder) {
   return readdirSync(at(folder), { recursive: true })
     .map((name) => `${folder}/${name}`)
@@ -35,7 +38,7 @@ function pagesIn(folder) {
     .sort();
 }
 
-/** Installs VitePress exactly as locked. VitePress is not one of the database's packages. */
+/** Installs VitePress in the locked version. VitePress is not one of the database's packages. */
 async function packages() {
   const files = ['package.json', 'package-lock.json'];
   const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
@@ -49,7 +52,7 @@ async function packages() {
   });
 }
 
-/** Writes the collected pages and files to the builder's folder. */
+/** Writes the collected pages and files to the working folder. */
 function writePages({ pages, files }) {
   const target = join(workshop, 'pages');
   rmSync(target, { recursive: true, force: true });
@@ -58,7 +61,7 @@ function writePages({ pages, files }) {
     put(join(target, path));
   };
   for (const [path, text] of pages) {
-    // The highlighter does not know InfluxQL.
+    // The syntax highlighter does not support InfluxQL.
     const highlighted = text.replaceAll('\n```influxql\n', '\n```sql\n');
     write(placeOf(path), (file) => writeFileSync(file, highlighted));
   }
@@ -66,12 +69,12 @@ function writePages({ pages, files }) {
   write('public/favicon.svg', (file) => copyFileSync(at('www', 'favicon.svg'), file));
   mkdirSync(join(workshop, '.vitepress', 'theme'), { recursive: true });
   copyFileSync(at('scripts', 'site', 'theme.js'), join(workshop, '.vitepress', 'theme', 'index.js'));
-  // Otherwise esbuild reads the tsconfig.json of the repository.
+  // Without this file, esbuild would read the repository's tsconfig.json.
   writeFileSync(join(workshop, 'tsconfig.json'), '{}\n');
   for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(workshop, '.vitepress', name));
 }
 
-/** Checks that the navigation lists every page of docs/, and lists no absent page. */
+/** Checks that the navigation lists every page of docs/ and no other page. */
 function checkNavigation(pages) {
   const listed = sidebar.flatMap(({ items }) => items).flatMap(({ page, items }) => (items ? items.map((one) => one.page) : [page]));
   const known = new Set([...pages.keys()].map(placeOf));
@@ -82,10 +85,13 @@ function checkNavigation(pages) {
   if (faults.length > 0) throw new Sentence(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
 }
 
-/** The packages whose code is part of the built site. Their licences require that their text is distributed. */
+/**
+ * The packages whose code is part of the built site. Their licences require that the site contains
+ * their text.
+ */
 const bundled = ['vitepress', 'vue', '@vueuse/core', '@vueuse/integrations', '@vueuse/shared', 'focus-trap', 'mark.js', 'minisearch', 'tabbable'];
 
-/** Writes the licences of the site's packages next to its pages. */
+/** Writes the licences of the bundled packages into the site's folder. */
 function writeLicences() {
   const texts = bundled.map((name) => {
     const folder = join(workshop, 'node_modules', name);
@@ -107,7 +113,7 @@ export async function documentationSite() {
   await step('The documentation site', { stamp: '.cache/stamps/site', inputs, outputs }, async () => {
     writePages(contents);
     const program = join(workshop, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
-    // VitePress treats links with other endings as pages.
+    // VitePress treats a link with any other file extension as a page.
     const endings = [...new Set([...contents.files].map((path) => extname(path).slice(1)))].join(',');
     const env = { VITE_EXTRA_EXTENSIONS: endings };
     await must('Building the documentation site', process.execPath, [program, 'build', workshop], { env });
@@ -115,7 +121,10 @@ export async function documentationSite() {
   });
 }
 
-/** Returns the hashes of all scripts inside the site's pages, as a content security policy lists them. */
+/**
+ * Returns the hashes of all inline scripts in the site's pages, in the format of a content security
+ * policy.
+ */
 function inlineScripts() {
   const pages = readdirSync(built, { recursive: true }).map(String).filter((name) => name.endsWith('.html'));
   const scripts = pages.flatMap((name) => {
@@ -125,15 +134,15 @@ function inlineScripts() {
   return [...new Set(scripts)].map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
 }
 
-/** Replaces `from`, which the text contains once. */
+/** Replaces `from` by `to`. The text must contain `from` exactly once. */
 function replaceOnce(text, from, to) {
   if (text.split(from).length !== 2) throw new Error(`not once: ${from}`);
   return text.replace(from, to);
 }
 
 /**
- * Copies the site into the folder of the console, if the site was built. The console gets a link,
- * and the site a content security policy for its scripts.
+ * Copies the site into the console's folder, if the site was built. Adds a link to the console, and
+ * a content security policy for the site's scripts.
  */
 export function addSite(folder) {
   if (!existsSync(join(built, 'index.html'))) return;

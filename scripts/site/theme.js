@@ -1,3 +1,3 @@
-// VitePress' theme with the fonts of the reader's system, so that the site contains no font files.
+// VitePress' theme with the system fonts of the reader, so that the site contains no font files.
 
 export { default } from 'vitepress/theme-without-fonts';

@@ -1,5 +1,6 @@
-// Point-in-time recovery of an object's storage, by functions of the runtime. The runtime passes a new `state` to each
-// instance of the object. A new memory of the module does not begin a new instance.
+// Recovers an object's storage to an earlier time, with functions of the runtime. The runtime
+// creates a new `state` for each instance of the object. Giving the module a new memory does not
+// create a new instance.
 
 /** The number of each instance, by the instance's `state`. */
 const lives = new WeakMap();
@@ -13,20 +14,23 @@ export function lifeOf(state) {
   return life;
 }
 
-/** Throws if the object cannot be recovered to `time`, in milliseconds. */
+/** Throws if the object cannot be recovered to `time`, a Unix time in milliseconds. */
 export async function lookBack(state, time) {
   await state.storage.getBookmarkForTime(time);
 }
 
-/** Makes the object's next instance begin with the storage as it was at `time`, in milliseconds. */
+/**
+ * Schedules the recovery: the object's next instance starts with the storage of `time`, a Unix time
+ * in milliseconds.
+ */
 export async function goBackNext(state, time) {
   const bookmark = await state.storage.getBookmarkForTime(time);
   await state.storage.onNextSessionRestoreBookmark(bookmark);
 }
 
 /**
- * Ends the instance and all code that runs in it. The abort happens in a timer, outside of the module, because other
- * objects use the module at the same time.
+ * Ends the instance and all code that runs in it. The abort runs in a timer, outside of the module,
+ * because other objects use the module at the same time.
  */
 export function endLife(state) {
   setTimeout(() => state.abort('the object restarts with its storage of an earlier time'), 0);

@@ -1,15 +1,18 @@
-// Functions that use the runtime from JavaScript, which costs less than from WebAssembly. Each
+// Calls the runtime's functions from JavaScript, which costs less than calls from WebAssembly. Each
 // property, header and promise that WebAssembly reads crosses the boundary twice and creates
-// objects. The runtime collects the objects in pauses that delay all requests of the isolate.
+// objects. The garbage collection of these objects pauses all requests of the isolate.
 
-/** The URL of calls to objects, which ignore it. */
+/** The URL of calls to objects. The objects ignore it. */
 const url = 'https://object/';
 /** The minimum size to release, in bytes. A smaller buffer is not worth the call. */
 const releasedBytesMin = 4096;
 /** The maximum number of cached ids. */
 const idsMax = 1_000;
 
-/** The ids of objects by id text or name. Requests can share ids, but not stubs. */
+/**
+ * The ids of objects, by id text or by name. Requests may share ids, but each request needs its own
+ * stubs.
+ */
 const ids = new Map();
 
 function idOf(namespace, text, isName, jurisdiction) {
@@ -23,15 +26,18 @@ function idOf(namespace, text, isName, jurisdiction) {
 }
 
 /**
- * Frees the buffer of bytes that are no longer needed. A garbage collection would free it too, but
- * runs only after tens of megabytes. Do not release bytes that the runtime must still send: after a
- * storage write, the runtime sends them only when the write is durable.
+ * Frees the buffer of bytes that are no longer needed. The garbage collector would also free it,
+ * but only after tens of megabytes of garbage. Do not release bytes that the runtime must still
+ * send. After a storage write, the runtime delays sending until the write is durable.
  */
 export function release(bytes) {
   if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);
 }
 
-/** Returns a request's head as lines: the method, the URL, then the name and value of each header. */
+/**
+ * Returns the head of a request as lines: the method, the URL, then the name and the value of each
+ * header.
+ */
 export function headOf(request) {
   let lines = `${request.method}\n${request.url}`;
   for (const [name, value] of request.headers) lines += `\n${name}\n${value}`;
@@ -40,7 +46,7 @@ export function headOf(request) {
 
 /**
  * Converts alternating lines of names and values into headers. Returns a plain object, because the
- * runtime would call an iterator for each text of any other type.
+ * runtime reads any other type slowly, through an iterator.
  */
 function headersOf(lines) {
   const cells = lines === '' ? [] : lines.split('\n');
@@ -57,10 +63,13 @@ export function respond(status, lines, body) {
   return new Response(body, { status, headers: headersOf(lines) });
 }
 
-/** Sends a message to an object, by id or by name in a jurisdiction, and releases its bytes. Returns the bytes of the reply. */
+/**
+ * Sends a message to an object, and releases the message's bytes. The object is selected by id or
+ * by name in a jurisdiction. Returns the bytes of the reply.
+ */
 export async function callObject(namespace, object, isName, location, jurisdiction, message) {
   const id = idOf(namespace, object, isName, jurisdiction);
-  // A stub that failed once stays broken. Therefore each try uses a new stub.
+  // A stub that has failed once remains broken. Therefore each attempt uses a new stub.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
   const response = await stub.fetch(url, { method: 'POST', body: message });
   release(message);

@@ -1,34 +1,37 @@
-// The entry module of the Worker. It passes requests and objects to the WebAssembly module. After
-// an abort it gives the module a new memory, since a panic or a trap leaves the old memory in an
-// unknown state. `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
+// The entry module of the Worker. It passes requests and objects to the WebAssembly module. A panic
+// or a trap leaves the module's memory in an unknown state, so the module then gets a new memory.
+// `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
 import { release } from './runtime.js';
 
-// A panic's stack trace must be long enough to show the cause.
+// Makes a panic's stack trace long enough to show the cause.
 Error.stackTraceLimit = 100;
 
 /**
- * The state shared with the crate `worker`. A panic sets `criticalError`. Each new memory of the
- * module increases `instanceId`.
+ * The state that this file shares with the crate `worker`. A panic sets `criticalError`. Each new
+ * memory of the module increases `instanceId`.
  */
 const state = module.__worker_init_state();
 
-/** Records a trap, which does not call the panic hook: the stack or the memory is exhausted. */
+/**
+ * Records a trap. A trap does not call the panic hook, because the stack or the memory is
+ * exhausted.
+ */
 function noticeTrap(error) {
   if (!(error instanceof WebAssembly.RuntimeError)) return;
   console.error('Critical', error);
   state.criticalError = true;
 }
 
-// Records traps in code that runs after a call has returned its promise.
+// Records traps in code that runs after the call has returned a promise.
 addEventListener('error', ({ error }) => noticeTrap(error));
 
 /**
- * Runs the module's tasks in V8's own queue. The runtime's function creates a wrapper for each
- * task. Only a full garbage collection frees a wrapper, which costs more than many tasks.
+ * Runs the module's tasks in V8's own queue. The runtime's `queueMicrotask` creates a wrapper for
+ * each task. Only a full garbage collection frees the wrappers, and it costs more than many tasks.
  */
 globalThis.queueMicrotask = (task) => {
   Promise.resolve().then(() => {
@@ -40,7 +43,7 @@ globalThis.queueMicrotask = (task) => {
   });
 };
 
-/** Calls the module. Gives it a new memory first if it has aborted. */
+/** Calls the module. If the module has aborted, gives it a new memory first. */
 function enter(call) {
   if (state.criticalError) {
     console.log('The module aborted: the Worker creates a new memory for it');
@@ -63,8 +66,8 @@ export default class extends WorkerEntrypoint {
 }
 
 /**
- * Wraps a class of objects. An object's state is in the object's storage, so that the object is
- * created again in a new memory.
+ * Wraps the class of an object. The wrapper creates the object again after the module got a new
+ * memory, because the object's state is in its storage.
  */
 const durable = (Class) =>
   class {
@@ -92,7 +95,7 @@ const durable = (Class) =>
     async fetch(request) {
       const message = new Uint8Array(await request.arrayBuffer());
       const answer = enter(() => this.#current().answer(message));
-      // The module has copied the message.
+      // Releases the message, because the module has copied it.
       release(message);
       return new Response(await answer);
     }

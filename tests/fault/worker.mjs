@@ -1,4 +1,4 @@
-// The built Worker with fault hooks, which the end-to-end tests start instead of the plain Worker.
+// The built Worker with fault hooks. The end-to-end tests start it instead of the plain Worker.
 //
 // POST /test_fault sets the hooks (see `plan`) and returns the events since the last call. All
 // objects of a local server run in one isolate with the Worker, so they share one plan.
@@ -8,28 +8,28 @@ import { WorkerEntrypoint } from 'cloudflare:workers';
 import built, * as classes from '../../build/index.js';
 
 const plan = {
-  /** The kind of object that has the faults. */
+  /** The kind of objects in which storage steps fail. */
   kind: 'Shard',
   /**
    * The storage step that fails, counted from 1. All later steps fail as well. 0 disables the
    * fault.
    */
   at: 0,
-  /** Whether the step takes effect `before` it fails, or not (`never`). */
+  /** Whether the step takes effect before it fails (`before`), or not (`never`). */
   effect: 'never',
-  /** Whether the process hangs at that step, so that a test can kill it. */
+  /** Whether the process hangs at the failing step, so that a test can kill the process. */
   hangs: false,
-  /** The kind of object that sends no response; absent if all objects respond. */
+  /** The kind of objects that send no response. Empty if all objects respond. */
   lost: '',
-  /** The maximum number of pages in an object's database; 0 for no limit. */
+  /** The maximum number of pages in an object's database, or 0 for no limit. */
   pages: 0,
-  /** The number of alarms that throw before the product runs. */
+  /** The number of alarms that throw an error before Tidemark's code runs. */
   failingAlarms: 0,
-  /** Whether setting an alarm fails. */
+  /** Whether every attempt to set an alarm fails. */
   refusesAlarms: false,
   /** The offset of the clock, in milliseconds. */
   shiftMs: 0,
-  /** The clock offset after the next alarm, if not null. */
+  /** The offset of the clock after the next alarm, in milliseconds, or null for no change. */
   alarmShiftMs: null,
 };
 /**
@@ -44,9 +44,9 @@ const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + plan.shiftMs;
 
 /**
- * Runs a storage step, unless it fails. The hook must not abort an object here, inside a
- * WebAssembly call whose memory all objects share. Instead all later steps fail, and the test
- * aborts the object between two events.
+ * Runs a storage step, unless the step must fail. The hook cannot abort an object here, because
+ * this code runs inside a call of the WebAssembly module, whose memory all objects share. Instead
+ * all later steps fail too, and the test aborts the object after the event.
  */
 function step(kind, changes, work) {
   if (kind !== plan.kind) return work();
@@ -58,7 +58,9 @@ function step(kind, changes, work) {
   throw new Error('test fault');
 }
 
-/** Returns `target` with some members replaced. Methods keep their own `this`. */
+/**
+ * Returns `target` with the given members replaced. Methods of `target` keep `target` as `this`.
+ */
 function replaced(target, members) {
   return new Proxy(target, {
     get(_, name) {
@@ -73,8 +75,8 @@ function withFaults(kind, ctx, behindReplies) {
   const { storage } = ctx;
   const { sql } = storage;
   const exec = (query, ...bindings) => {
-    // The limit belongs to a connection, and an evicted object has a new connection. Therefore
-    // every call sets it.
+    // The limit belongs to a connection, and an evicted object opens a new connection. Therefore
+    // every call sets the limit.
     sql.setMaxPageCountForTest(plan.kind === kind && plan.pages ? plan.pages : 2 ** 30);
     return step(kind, !/^\s*SELECT/i.test(query), () => sql.exec(query, ...bindings));
   };
@@ -143,7 +145,7 @@ export const Catalog = wrapped('Catalog');
 export const Database = wrapped('Database');
 export const Shard = wrapped('Shard');
 
-/** Calls every loaded object of a kind and returns the number of failures. */
+/** Calls every loaded object of one kind. Returns the number of failed calls. */
 async function callAll(env, kind, path) {
   const namespace = env[kind.toUpperCase()];
   let failed = 0;
@@ -160,22 +162,24 @@ async function callAll(env, kind, path) {
 }
 
 /**
- * Sets the plan, then aborts or alarms all loaded objects of a kind, or makes the module panic.
- * Returns the events before and during this call, the number of Shards without an alarm (on
- * request), the number of the module's memories, and the ids of the loaded Shards, oldest first.
+ * Sets the plan. Then aborts all loaded objects of a kind, runs their alarms, or makes the module
+ * panic.
+ * Returns the events before and during this call, the number of memories that the module has used,
+ * and the ids of the loaded Shards, oldest first. On request, also returns the number of Shards
+ * without an alarm.
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
-  // Background work must finish first. Otherwise the background work would also do the alarm's work, and the plan would
-  // apply to the wrong work.
+  // Waits for background work, which otherwise could do the alarm's work, or fail instead of the
+  // alarm.
   if (alarm) await callAll(env, alarm, '/test_idle');
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 });
   if (abort) await callAll(env, abort, '/test_abort');
-  // The platform would run the alarm at an unknown later time.
+  // Runs the alarms immediately, because the platform would run them at an unknown time.
   const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
-  // The state after a panic of the module, which the next call into the module finds.
+  // Sets the state that a panic of the module leaves for the next call.
   const memory = globalThis.__worker_init_state;
   if (panic) memory.criticalError = true;
   const now = { ...seen, alarmsFailed };

@@ -5,8 +5,8 @@ import { JsonNumber, parseJson } from '../record/json.mjs';
 const TOLERANCE = 1e-9;
 
 /**
- * Whether both servers returned the same response. A response is `[status, body]`. `tolerance` is
- * as in `alike`.
+ * Whether both servers returned the same response. A response is `[status, body]`. `alike`
+ * describes `tolerance`.
  */
 export function sameAnswer(query, [status, body], [ownStatus, ownBody], tolerance = TOLERANCE) {
   if (status !== ownStatus) return false;
@@ -50,8 +50,8 @@ export function alike(left, right, tolerance = TOLERANCE) {
 
 function near(left, right, tolerance) {
   if (left === right) return true;
-  // Two whole numbers may be integers or times, which have no tolerance. Integers of the random
-  // data are below 1e12; its times are about 1.6e18.
+  // Two whole numbers may be integers or timestamps, which must be equal. In the random data,
+  // integers are below 1e12 and timestamps are about 1.6e18.
   const [a, b] = [Number(left), Number(right)];
   const least = Math.min(Math.abs(a), Math.abs(b));
   const exact = least < 1e12 || (least > 1.59e18 && least < 1.61e18);
@@ -61,7 +61,7 @@ function near(left, right, tolerance) {
 
 export const resultsOf = (document) => document?.get?.('results') ?? [];
 export const seriesOf = (document) => resultsOf(document).flatMap((result) => result.get('series') ?? []);
-/** Identifies a series by its name and tags. */
+/** Identifies a series by its name and its tags. */
 export const head = (series) => `${series.get('name')} ${JSON.stringify([...(series.get('tags') ?? [])])}`;
 export const errorOf = (document) =>
   document?.get?.('error') ?? resultsOf(document).find((result) => result.has('error'))?.get('error');
@@ -82,14 +82,14 @@ const print = (value) => {
   return JSON.stringify(value);
 };
 
-/** Sorts the rows of equal time in each series. */
+/** Sorts the rows with the same time in each series. */
 export function sortTies(document) {
   for (const series of seriesOf(document)) {
     if (series.has('values')) series.set('values', tiesSorted(series.get('values')));
   }
 }
 
-/** Returns the rows; rows of equal time are sorted. */
+/** Returns the rows, with rows of the same time sorted. */
 export function tiesSorted(values) {
   const rows = values.map((row) => [row, row.map(print).join(), row[0]?.text]);
   let start = 0;
@@ -103,7 +103,7 @@ export function tiesSorted(values) {
   return rows.map(([row]) => row);
 }
 
-/** Returns the path and the values of the first difference between two bodies. */
+/** Returns the path of the first difference between two bodies, and both values. */
 export function parting(query, theirs, ours) {
   const both = [parsed(theirs), parsed(ours)];
   if (both.some((document) => !document)) return [theirs.trim(), ours.trim()].map((t) => t.slice(0, 300));

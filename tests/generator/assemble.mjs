@@ -1,5 +1,5 @@
-// Assembles results from simpler statements: from the statement without limits, from its single
-// calls and from its single series.
+// Computes the expected result of a statement from the results of simpler statements: the same
+// statement without limits, with a single call, or for a single series.
 
 import { JsonNumber } from '../record/json.mjs';
 import { groupBy, head, seriesOf } from './answers.mjs';
@@ -11,16 +11,17 @@ const withValues = (series, values) => new Map([...series, ['values', values]]);
 
 export const hasLimits = (parts) => Object.keys(LIMITS).some((name) => parts[name] !== undefined);
 export const hasSeriesLimits = (parts) => ['SLIMIT', 'SOFFSET'].some((name) => parts[name] !== undefined);
-/** The clauses of the statement without limits, which returns all rows of all series. */
+/** Returns the clauses without limits, so that the statement returns all rows of all series. */
 export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 
-/** The clauses of the statement without SLIMIT and SOFFSET. */
+/** Returns the clauses without SLIMIT and SOFFSET. */
 export const withoutSeriesLimits = (parts) => ({ ...parts, SLIMIT: undefined, SOFFSET: undefined });
-/** The limits of the statement on series only. */
+/** Returns only SLIMIT and SOFFSET. */
 export const seriesLimits = ({ SLIMIT, SOFFSET }) => ({ SLIMIT, SOFFSET });
 
 /**
- * Applies the statement's limits to the rows of each series and to the series of each measurement.
+ * Applies LIMIT and OFFSET to the rows of each series, and SLIMIT and SOFFSET to the series of each
+ * measurement.
  */
 export function limited(series, parts) {
   const range = (from, many) => [Number(from ?? 0), Number(from ?? 0) + (Number(many ?? 0) || Infinity)];
@@ -31,9 +32,9 @@ export function limited(series, parts) {
 }
 
 /**
- * Returns the columns of a statement as lists of calls that can be queried separately. A list has
- * several calls if `operators` connect them. Returns undefined if the calls cannot be queried
- * separately.
+ * Returns the columns of a statement as lists of calls that can be queried separately. A list
+ * contains several calls if `operators` connect the calls. Returns undefined if the calls cannot be
+ * queried separately.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -55,7 +56,10 @@ export async function columnsOf(parts, trusted) {
   return found;
 }
 
-/** Returns the calls and the operators of `call + call * call`, or undefined for other expressions. */
+/**
+ * For an expression such as `call + call * call`, returns the calls and the operators. Returns
+ * undefined for any other expression.
+ */
 function arithmeticOf(expression) {
   const marked = [...OPERATORS.keys()].reduce((text, sign) => split(text, ` ${sign} `).join(` ${sign}\n`), expression);
   const terms = marked.split('\n');
@@ -64,7 +68,7 @@ function arithmeticOf(expression) {
   return { texts, operators: terms.slice(0, -1).map((term) => term.at(-1)) };
 }
 
-/** Returns the names of the columns if every column defines its name. */
+/** Returns the names of the columns, or undefined if a column has no alias. */
 export function namesOf(columns) {
   const names = columns.map(({ texts }) => (texts.length === 1 ? / AS (\w+)$/.exec(texts[0])?.[1] : undefined));
   return names.includes(undefined) ? undefined : ['time', ...names];
@@ -78,8 +82,8 @@ const OPERATORS = new Map([
 ]);
 
 /**
- * A wildcard expands to one call per column. The columns equal the columns of a call that accepts
- * the same fields.
+ * Expands a wildcard to one call per column. Finds the columns with a call that accepts the same
+ * types of fields.
  */
 async function wildOf(parts, { alias }, call, trusted) {
   const types = FUNCTIONS[call.name]?.types ?? [];
@@ -93,9 +97,10 @@ async function wildOf(parts, { alias }, call, trusted) {
 }
 
 /**
- * Joins the results of separate calls into rows. Returns undefined if rows of equal time could be
- * joined in several ways. `columns` is the result of `columnsOf`. `time` is the time of a row of
- * several calls without windows; a single call has the time of its point instead.
+ * Joins the results of separate calls into rows. Returns undefined if rows with the same time could
+ * be joined in several ways. `columns` is the result of `columnsOf`. In a statement without
+ * windows, `time` is the time of a row of several calls. The row of a single call has the time of
+ * its point.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -121,9 +126,9 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges series of equal name and tags into one series. Each cell takes its value from a series
- * with a value. Returns undefined if two series have a value for the same cell, or if no series
- * occurs twice.
+ * Merges all series with the same name and tags into one series. Each cell gets the value of the
+ * only series that has a value for this cell. Returns undefined if two series have a value for the
+ * same cell, or if all series are different.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -141,16 +146,19 @@ export function together(series, parts) {
   return whole;
 }
 
-/** Returns the entries of a map in the statement's order. `of` maps a key to its sort key. */
+/**
+ * Returns the map's entries, sorted by key in the direction of ORDER BY. `of` converts a key to a
+ * sort key.
+ */
 function inOrder(map, parts, of = (key) => key) {
   const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
-/** Matches the calls whose result is an integer. */
+/** Matches calls that return an integer. */
 const OF_INTEGERS = /^(?:count\(|(?:sum|min|max|first|last|spread|mode|difference|percentile|cumulative_sum)\([ij]\b)/;
 
-/** Fills the cells of rows that a column lacks. */
+/** Fills the cells for which a column has no row. */
 function fillMissing(values, fill, texts) {
   const number = /^\((-?[\d.]+)\)$/.exec(fill ?? '')?.[1];
   values.forEach((row, place) => {
@@ -162,7 +170,7 @@ function fillMissing(values, fill, texts) {
   });
 }
 
-/** Applies the operators between calls to one row. */
+/** Computes the arithmetic between the calls in one row. */
 function calculated([time, ...cells], columns) {
   const row = columns.map(({ texts, operators }) => {
     const operands = cells.splice(0, texts.length);
@@ -183,14 +191,14 @@ function calculated([time, ...cells], columns) {
 
 const quoted = (name) => (/^\w+$/.test(name) ? name : `"${name}"`);
 
-/** Returns the series in the response to `aloneOf`, with the tags of all other sources. */
+/** Returns the series that the statement `aloneOf` returned, with the tags of `series` added. */
 export function foundAlone(document, series) {
   const tags = series.get('tags') ?? new Map();
   const isIt = (one) => one.get('name') === series.get('name') && [...(one.get('tags') ?? [])].every(([key, tag]) => tags.get(key) === tag);
   return seriesOf(document).filter(isIt).map((one) => (one.has('tags') ? new Map([...one, ['tags', tags]]) : one));
 }
 
-/** Returns the statement that reads a single series without limits. */
+/** Returns the statement for a single series, without limits. */
 export function aloneOf(parts, series) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);
   const name = series.get('name');
@@ -202,6 +210,9 @@ export function aloneOf(parts, series) {
   });
 }
 
-/** Whether the statement has several series, by tags or by measurements. */
+/**
+ * Whether the statement can return several series, because it groups by tags or reads several
+ * measurements.
+ */
 export const hasSeries = (parts) => dimensionsOf(parts).some((one) => !isWindow(one)) || /, |^\//.test(parts.FROM);
 const isWindowed = (parts) => windowOf(parts) !== undefined;

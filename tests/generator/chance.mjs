@@ -1,5 +1,5 @@
-// Checks calls that choose one of several points or draw samples: the result must be one of the
-// permitted choices.
+// Checks calls that choose one of several points or draw random samples. The result must be one of
+// the permitted choices.
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
@@ -10,7 +10,7 @@ import { linesOfSeries, scratch } from './stored.mjs';
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 const number = (cell) => Number(cell.text);
 
-/** The permitted results of each call for points `[time, value, …]`, as rows without the time. */
+/** The rows that each call may return for points `[time, value, …]`. */
 const MAY = {
   mode(points) {
     const counts = new Map();
@@ -27,15 +27,18 @@ const MAY = {
   last: (points) => at(points, (one, other) => one > other),
   sample: (points) => points,
 };
-/** Go's sort is stable for up to this number of points, so 1.x has no choice below it. */
+/**
+ * Go's sort is stable up to this number of points. Therefore the choice of 1.x is known up to this
+ * number.
+ */
 const STABLE_MAX = 11;
 
-/** The results of `mode` and `percentile` for a few points of different times. */
+/** The rows that `mode` and `percentile` return for a few points with different times. */
 const CHOICE = {
   percentile: (sorted, rank) => sorted.filter((_, at) => at === Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1),
   mode(sorted) {
     const runs = [...groupBy(sorted, ([, cell]) => key(cell)).values()];
-    // 1.x counts booleans separately.
+    // 1.x has separate code for booleans.
     if (typeof sorted[0][1] === 'boolean') return MAY.mode(sorted);
     let best = runs[0];
     for (const run of runs.filter((one) => one.length > 1)) {
@@ -47,8 +50,8 @@ const CHOICE = {
 };
 
 /**
- * Returns the points that a call may choose. `alone` means that all points belong to one series,
- * because 1.x reads one series after the other.
+ * Returns the points that a call may choose. `alone` means that all points belong to one series.
+ * With several series, 1.x reads one series after the other.
  */
 function choices(name, points, rest, { backwards, alone }) {
   const times = new Set(points.map(([time]) => time.text));
@@ -59,21 +62,23 @@ function choices(name, points, rest, { backwards, alone }) {
   return CHOICE[name](sorted, ...rest);
 }
 
-/** The calls whose row has the time of the point if the statement has no windows. */
+/**
+ * In a statement without windows, the row of one of these calls has the time of the chosen point.
+ */
 const TIMED = ['percentile', 'first', 'last'];
 
-/** Returns the points of the first or last time. */
+/** Returns all points with the first or the last time. */
 function at(points, isBetter) {
   const best = points.reduce((one, other) => (isBetter(BigInt(other[0].text), BigInt(one[0].text)) ? other : one), points[0]);
   return points.filter(([time]) => time.text === best[0].text);
 }
 
 const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) * Math.round(Math.abs(x)), abs: Math.abs, sqrt: Math.sqrt };
-/** A mathematical function of a value that is not a number returns null. */
+/** A mathematical function returns null for a value that is not a number. */
 const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(String(round(number(cell)))) : null);
 const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
 
-/** Whether both responses are permitted results of the statement's only call. */
+/** Whether the statement's only call may return both responses. */
 export async function chosen({ parts, theirs, ours, env, trusted }) {
   const [field, ...aux] = fieldsOf(parts);
   const outer = callOf(field.expression);
@@ -92,20 +97,20 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   if (errorOf(ours.document) || !areChosen(own, raw, counted, what)) return false;
   const isRight = (known, how) => isLike(known, own) && areChosen(known, raw, counted, { ...what, parts: how });
   if (isRight(seriesOf(theirs.document), parts)) return true;
-  // 1.x panics on a window that has points but no value.
+  // 1.x panics if a window has points but none of them has a value.
   if (call.name !== 'percentile' || !windowOf(parts)) return false;
   const filled = { ...parts, fill: '(none)' };
   const known = await windowsAlone(filled, counted, env);
   return isRight(known, filled);
 }
 
-/** Whether the series of two responses are equal except for their rows. */
+/** Whether the series of two responses are equal, without comparing their rows. */
 function isLike(known, own) {
   const heads = (all) => all.map((series) => [...series].filter(([key]) => key !== 'values'));
   return alike(heads(known), heads(own));
 }
 
-/** Returns the series. Each of their windows is queried separately from the real server. */
+/** Returns the series, after the real server has returned the result of each window separately. */
 async function windowsAlone(parts, counted, { real, parsed }) {
   const all = [];
   for (const series of seriesOf(counted)) {
@@ -137,7 +142,7 @@ function areChosen(all, raw, counted, what) {
 
 const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 
-/** Whether the call may return `rows` for the points of one series. `frame` has the rows' times. */
+/** Whether the call may return `rows` for the points of one series. `frame` contains the times of the rows. */
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
@@ -175,13 +180,16 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
   );
 }
 
-/** Returns the windows that are filled. Without a lower bound, they begin with the first value. */
+/**
+ * Returns the windows that `fill` applies to. Without a lower bound, the first window is the first
+ * one with a value.
+ */
 function shownWindows(windows, parts, hasValue) {
   if (termsOf(parts).some((term) => /^time >|<=? time$/.test(term))) return windows;
   return isBackwards(parts) ? windows.slice(0, windows.findLastIndex(hasValue) + 1) : windows.slice(windows.findIndex(hasValue));
 }
 
-/** Whether the cell of an empty window has the value that `fill` defines. */
+/** Whether the cell of an empty window has the value that `fill` requires. */
 function isFilled(rows, at, fill, shown) {
   const cell = rows[at][1];
   const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
@@ -195,14 +203,14 @@ function isFilled(rows, at, fill, shown) {
     const exact = from + ((to - from) * (at - before)) / (after - before);
     return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact));
   }
-  // A call of integers converts the number.
+  // A call that returns integers truncates the number.
   const filled = Number(fill.slice(1, -1));
   return cell instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(cell));
 }
 
 /**
- * Whether the rows are the required number of different points, ordered by time. With windows, the
- * number applies to each window.
+ * Whether the rows are the required number of different points in the order of time. With windows,
+ * each window has the required number of points.
  */
 function isDrawn(rows, points, start, how) {
   if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
@@ -222,8 +230,8 @@ const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
 /**
- * Whether `rows` are the required number of different `points`. The rows before the first of them
- * are those of `all`.
+ * Whether `rows` are the required number of different `points`. For `fill(previous)`, `all`
+ * contains the preceding rows.
  */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
@@ -236,18 +244,21 @@ function isSome(rows, points, { count, fill }, all = rows) {
   return found && rows.length === Math.min(count, points.length);
 }
 
-/** Whether a row equals this point. The missing values are filled. */
+/** Whether a row equals this point after `fill` has replaced missing values. */
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
     if (fill === '(previous)') return alike(row[at], before?.[at] ?? null);
-    // A field of integers converts the number.
+    // A field with integers truncates the number.
     const filled = Number(fill.slice(1, -1));
     return row[at] instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(row[at]));
   });
 }
 
-/** Returns the start of a row's window as text, or undefined if the window is unknown. */
+/**
+ * Returns a function that computes the start of a row's window as text, or undefined if the windows
+ * are unknown.
+ */
 function windowsOf(window, parts, frame) {
   const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
   if (!UNITS[unit] || (offset && !UNITS[offsetUnit])) return undefined;
@@ -263,12 +274,13 @@ function windowsOf(window, parts, frame) {
   };
 }
 
-/** A number of points that is above that of each series. */
+/** More points than any series has. */
 const ALL_POINTS = 100_000;
 
 /**
- * Whether the real server joins several calls, of which some draw samples, to Tidemark's rows. The
- * draws are Tidemark's. They, and the results of the other calls alone, are stored as points.
+ * Checks a statement with several calls, of which some draw random samples. Stores Tidemark's
+ * samples, and the separate results of the other calls, as points in the real server. Returns
+ * whether the real server then joins these points to the same rows as Tidemark.
  */
 export async function drawnTogether({ parts, theirs, ours, env, trusted, isOurs }) {
   if (hasLimits(parts) || windowOf(parts) || !['(null)', '(none)', undefined].includes(parts.fill)) return false;
@@ -298,8 +310,9 @@ export async function drawnTogether({ parts, theirs, ours, env, trusted, isOurs 
 }
 
 /**
- * Returns the series of the call alone, or undefined if it is not known to be correct. Next to other
- * calls, the row of a selector has the time of an aggregate.
+ * Returns the result of a single call, or undefined if the result is not known to be correct. In a
+ * statement with other calls, the row of a selector such as `first` has the time of an aggregate's
+ * row.
  */
 async function aloneIn(parts, call, text, trusted) {
   const document = await trusted(statement({ ...parts, SELECT: text }));
@@ -310,7 +323,10 @@ async function aloneIn(parts, call, text, trusted) {
   return seriesOf(document).map((series) => new Map([...series, ['values', series.get('values').map(([, cell]) => [time, cell])]]));
 }
 
-/** Returns the points that Tidemark has drawn for a column if `sample` permits them. */
+/**
+ * Returns the points that Tidemark drew for a column, or undefined if `sample` could not have drawn
+ * them.
+ */
 async function drawn(call, column, { parts, own, trusted }) {
   const raw = await trusted(statement({ ...parts, SELECT: `${call.first} AS v0`, 'ORDER BY': '' }));
   if (!raw || errorOf(raw)) return undefined;

@@ -1,17 +1,17 @@
-// Finds the rule that explains why two responses to a random query differ.
+// Finds the rule that explains the difference between two responses to a random query.
 
 import { alike, parsed, resultsOf, sameAnswer, seriesOf, sortTies } from './answers.mjs';
 import { RULES } from './rules.mjs';
 import { clauses } from './statement.mjs';
 
-/** The maximum depth of rules that depend on each other. */
+/** The maximum nesting depth of rules, because the proof of a rule may use other rules. */
 const DEPTH_MAX = 4;
 
 /**
- * Returns the name of the rule by which the responses may differ, if a rule applies. `env` sends
- * statements: `both(text)`, `real(text, database)` and `own(text, database)` each return `[status,
- * body]`, and `write(database, lines)` writes to the real server. `data` are the points. `known`
- * caches the results of other statements.
+ * Returns the name of the rule that explains the difference between the responses, or undefined.
+ * The functions of `env` send statements. `both(text)`, `real(text, database)` and `own(text,
+ * database)` return `[status, body]`, and `write(database, lines)` writes to the real server.
+ * `data` contains the points. `known` caches the results of other statements.
  */
 export async function explanation(query, theirs, ours, env, depth = DEPTH_MAX) {
   const pair = pairOf(query, theirs, ours, env, depth);
@@ -42,11 +42,13 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
     ours: own,
     env: { ...env, parsed: ([, body]) => parsed(body) ?? undefined },
     /**
-     * Returns Tidemark's response to another statement if the real server returns the same or a
-     * rule explains the difference.
+     * Returns Tidemark's response to another statement, if the real server returns the same
+     * response or a rule explains the difference.
      */
     trusted: (other) => trusted({ text: other, tied }, env, depth - 1),
-    /** Whether both servers agree on a statement that was passed to `trusted`. */
+    /**
+     * Whether both servers returned the same response to a statement that was passed to `trusted`.
+     */
     agreed: (other) => env.known.get(other).agreed,
     /** Whether a response equals Tidemark's response. */
     isOurs: (answer, tolerance) => sameAnswer({ tied }, answer, ours, tolerance),
@@ -58,8 +60,8 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
 }
 
 /**
- * Sends another query to both servers. Returns Tidemark's document, or undefined if no rule
- * explains a difference.
+ * Sends another query to both servers. Returns Tidemark's document, or undefined if the responses
+ * differ and no rule explains the difference.
  */
 async function trusted(query, env, depth) {
   const known = env.known.get(query.text);

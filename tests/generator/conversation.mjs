@@ -1,12 +1,12 @@
-// Records the requests and responses of a judgement, so that a test can replay the rules without a
-// server.
+// Records the requests and responses with which the rules judge a difference, so that a test can
+// replay them without a server.
 
-/** The databases that the rules create, numbered in the order in which a judgement names them. */
+/** The databases that the rules create. Their numbers follow the order of their first use. */
 const SCRATCH = /\bstored\d+\b/g;
 const MADE_AGAIN = /^(?:CREATE|DROP) DATABASE /;
 const DONE = [200, '{"results":[{"statement_id":0}]}\n'];
 
-/** Renames scratch databases in the same way in each judgement. */
+/** Returns a function that renames these databases in the same way in each recording. */
 function named() {
   const names = new Map();
   return (text) =>
@@ -18,17 +18,20 @@ function named() {
 
 const keyOf = (who, name, text, database = 'db') => `${who} ${name(database)}: ${name(text)}`;
 
-/** The requests of several judgements of one query, over an environment of `compare.mjs`. */
+/**
+ * Records the requests of several judgements of one query. Passes the requests to an environment of
+ * `compare.mjs`.
+ */
 export class Conversation {
   answers = {};
-  /** Whether each request always had the same response. Only such requests can be replayed. */
+  /** Whether each request always got the same response. Other requests cannot be replayed. */
   steady = true;
 
   constructor(env) {
     this.env = env;
   }
 
-  /** Returns an environment that records one judgement. */
+  /** Returns an environment that records the requests of one judgement. */
   listen() {
     const name = named();
     const heard = (who) => async (text, database) => {
@@ -48,8 +51,8 @@ export class Conversation {
 }
 
 /**
- * Returns an environment that replays a recorded judgement. It throws for a request that is not
- * recorded.
+ * Returns an environment that replays a recorded judgement. The environment throws if a request was
+ * not recorded.
  */
 export function replay(answers) {
   const name = named();

@@ -1,14 +1,14 @@
-// Generates a random schema and its points as line protocol.
+// Generates a random schema and random points as line protocol.
 
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
 export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
-/** Every point is at most this many seconds after the start. */
+/** The maximum age of a point relative to the start of the data, in seconds. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
 /**
- * One series of two months that include daylight saving time changes, and the times of these
- * changes.
+ * One series over two months that contain changes to and from daylight saving time, and the times
+ * of these changes.
  */
 export const DAYS = {
   name: 'days',
@@ -21,7 +21,7 @@ export const DAYS = {
 
 /**
  * Generates measurements with their fields, tags and lines. In `aligned` measurements all series
- * have the same times. In the others no two points have the same time.
+ * have the same timestamps. In other measurements all timestamps differ.
  */
 export function randomData(random) {
   const names = ['cpu', 'mem', 'disk io', 'net'];
@@ -49,7 +49,7 @@ function points(random, { name, fields, tags, aligned }, index) {
   const lines = [];
   let series = [[]];
   for (const tag of tags) {
-    // Some series lack the tag.
+    // Some series do not have the tag.
     const values = [...random.some(TAGS[tag], random.int(1, 3)), ...(random.chance(0.3) ? [null] : [])];
     series = series.flatMap((known) => values.map((value) => [...known, [tag, value]]));
   }

@@ -1,11 +1,11 @@
-// Random statements that the general SELECT of `queries.mjs` omits: windows with time zones, days
-// and fractions of seconds, arithmetic on time, INTO, SHOW.
+// Generates random statements that the general SELECT of `queries.mjs` omits: windows with time
+// zones, days and fractions of seconds, arithmetic on time, INTO, SHOW.
 
 import { DAYS, SPAN_S, START_NS } from './data.mjs';
 
 const START_S = Number(START_NS / 1_000_000_000n);
 const FILLS = ['null', 'none', 'previous', 'linear', '0', '-3.5'];
-/** The window sizes for each time range in seconds. */
+/** The possible window sizes for each length of the time range in seconds. */
 const RANGES = [
   [2, ['100ms', '250ms', '333ms', '1s', '500000u']],
   [45, ['500ms', '1500ms', '2500000u', '7s']],
@@ -16,11 +16,14 @@ const RANGES = [
 const OFFSETS = ['', '', '', ', 15m', ', -90s', ', 6h', ', -2d', ', 130ms', ', -1w'];
 const ZONES = ['Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe', 'America/Sao_Paulo', 'UTC'];
 
-/** Windows of any width over the measurement of many days. `several` permits more than one call. */
+/**
+ * Generates windows of any size over the measurement of many days. `several` permits more than one
+ * call.
+ */
 export function timed(random) {
   const [range, every] = random.pick(RANGES);
   const days = range > 3_600;
-  // A time zone change, or a time at which the other measurements have points.
+  // Starts near a change of the time zone, or near the points of the other measurements.
   const start = days ? random.pick(DAYS.borders_s) - random.int(0, range) : START_S + random.int(0, SPAN_S - range);
   const name = days ? DAYS.name : random.pick(['cpu', 'mem', 'net']);
   const calls = random.some(['count', 'sum', 'mean', 'max', 'first', 'last', 'spread', 'median', 'integral', 'stddev'], random.int(1, 3));
@@ -32,11 +35,11 @@ export function timed(random) {
   if (random.chance(0.1)) parts.push('ORDER BY time DESC');
   if (random.chance(0.2)) parts.push(`LIMIT ${random.int(1, 20)} OFFSET ${random.int(0, 3)}`);
   if (random.chance(0.7)) parts.push(`tz('${random.pick(ZONES)}')`);
-  // No single series of `net` has two points of one time.
+  // A series of the measurement `net` has no two points with the same time.
   return { text: parts.join(' '), tied: name === 'net' };
 }
 
-/** Writes conditions that restrict `time` to two bounds in seconds, in one of many notations. */
+/** Restricts `time` to two bounds in seconds, in one of many notations. */
 export function bounds(random, from, to) {
   const iso = (s) => new Date(s * 1000).toISOString();
   const shifted = (s) => `${iso(s + 7_200).slice(0, 19)}+02:00`;
@@ -59,7 +62,7 @@ export function bounds(random, from, to) {
   return random.chance(0.9) ? `${lower} AND ${upper}` : `(${upper}) AND (${lower})`;
 }
 
-/** Writes a SELECT's result to a separate measurement, then reads that measurement. */
+/** Writes a SELECT's result to a new measurement, then queries that measurement. */
 export function into(random, select, number) {
   const target = `${random.pick(['side..', 'side.autogen.'])}out${number}`;
   const [head, tail] = select.split(/ FROM (.*)/s);
@@ -100,8 +103,8 @@ export function show(random) {
       ...limit(),
     ],
     () => ['SHOW', random.pick(['MEASUREMENT', 'TAG KEY', 'FIELD KEY']), ...exact(), 'CARDINALITY', ...on(), ...from(), ...where(), ...limit()],
-    // 1.x counts a series once per shard group of a week. Therefore the measurement of many days is
-    // excluded.
+    // 1.x counts a series again in each shard group, which lasts a week. Therefore the measurement
+    // of many days is excluded.
     () => ['SHOW SERIES', ...exact(), 'CARDINALITY', ...on(), `FROM ${random.pick(SOURCES).replace('/./', '/[cmn][^y]/')}`, ...where(), ...limit()],
     () => ['SHOW TAG VALUES', ...exact(), 'CARDINALITY', ...on(), ...from(), key(), ...where(), ...limit()],
     () => ['SHOW RETENTION POLICIES', ...on()],

@@ -1,4 +1,4 @@
-// The calls of each InfluxQL function. Arguments are random, most of them valid.
+// Generates calls of each InfluxQL function. The arguments are random, and most of them are valid.
 
 const NUMBERS = ['float', 'integer'];
 const ALL = ['float', 'integer', 'string', 'boolean'];
@@ -72,7 +72,7 @@ export const TECHNICAL = {
   triple_exponential_derivative: technical(smoothings),
   kaufmans_efficiency_ratio: technical([]),
   kaufmans_adaptive_moving_average: technical([]),
-  // 1.6.7 panics if this function has only one point.
+  // 1.6.7 panics if this function receives only one point.
   chande_momentum_oscillator: technical(["'none'", ...smoothings], 2),
 };
 
@@ -97,7 +97,7 @@ export const MATH = Object.fromEntries([
   ...['log', 'pow', 'atan2'].map((name) => [name, two]),
 ]);
 
-/** The family of each function, by name. */
+/** Maps each function's name to its family and its generator. */
 export const FUNCTIONS = Object.fromEntries(
   Object.entries({ AGGREGATES, SELECTORS, TRANSFORMS, TECHNICAL, PREDICTORS, MATH }).flatMap(
     ([family, functions]) =>

@@ -1,4 +1,4 @@
-// Derives wrong responses from correct ones. No rule may excuse them.
+// Derives wrong responses from correct responses. No rule may excuse a wrong response.
 
 import { JsonNumber } from '../record/json.mjs';
 import { json, parsed, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
@@ -6,10 +6,12 @@ import { json, parsed, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 const middle = (list) => Math.floor(list.length / 2);
 const seriesAmid = (document) => seriesOf(document)[middle(seriesOf(document))];
 const rowsAmid = (document) => seriesAmid(document)?.get('values') ?? [];
-/** Returns the result that has series if exactly one has series. */
+/** If exactly one result has series, returns this result. */
 const shown = (document) => resultsOf(document).filter((result) => result.get('series')?.length);
 
-/** The mutations by name. A mutation changes a document and returns false if it does not apply. */
+/**
+ * The mutations by name. A mutation changes a document, or returns false if it cannot be applied.
+ */
 const FAULTS = {
   'another error'(document) {
     const failed = [document, ...resultsOf(document)].find((one) => one.has?.('error'));
@@ -73,14 +75,16 @@ const FAULTS = {
 };
 
 /**
- * Derives wrong responses from Tidemark's response to a query. Each has the name of its mutation.
+ * Derives wrong responses from Tidemark's response to a query. Each wrong response has the name of
+ * its mutation.
  */
 export function mutants(query, theirs, ours) {
   return Object.entries(FAULTS).flatMap(([what, change]) => {
     const document = parsed(ours[1]);
     if (!document || change(document) === false) return [];
     const answer = [ours[0], `${json(document)}\n`];
-    // Another order of ties is also correct, and the real server's response is not a mutant.
+    // A different order of rows with the same time is also correct. The real server's response is
+    // not a mutant.
     return [ours, theirs].some((known) => sameAnswer(query, known, answer)) ? [] : [{ what, answer }];
   });
 }
@@ -101,7 +105,7 @@ function rename(columns) {
   columns[columns.length - 1] += '_2';
 }
 
-/** Returns a value that occurs in no response. */
+/** Returns a value that no response contains. */
 function other(cell) {
   if (cell instanceof JsonNumber) return new JsonNumber(String(Number(cell.text) + 0.777));
   return typeof cell === 'string' ? `${cell}?` : new JsonNumber('7.777');

@@ -1,12 +1,18 @@
-// Random statements about cases that the general SELECT of `queries.mjs` omits: points of equal
-// time, names that are both tag and field, casts around subqueries, a measurement in two policies,
-// conditions that compare conditions, tags compared by order, fields whose types differ among
-// measurements, and tag values with characters of regexes. Except for tags compared by
-// order, 1.x returns the same result each time.
+// Generates random statements about cases that the general SELECT of `queries.mjs` omits:
+// - points with the same time,
+// - names of both a tag and a field,
+// - casts around subqueries,
+// - a measurement in two retention policies,
+// - conditions that compare conditions,
+// - comparisons of tags by order,
+// - fields whose types differ between measurements,
+// - tag values with special characters of regexes.
+//
+// 1.x returns a different result each time only for comparisons of tags by order.
 
 import { escape, START_NS } from './data.mjs';
 
-/** The database of these measurements, and its second policy. */
+/** The database of these measurements, and its second retention policy. */
 export const ODD = 'odd';
 export const POLICY = 'other';
 const START_S = Number(START_NS / 1_000_000_000n);
@@ -17,12 +23,12 @@ const MIXED = [
   { a: 'integer', b: 'float', c: 'string', d: 'float' },
   { a: 'string', b: 'integer', c: 'boolean', d: 'integer' },
 ];
-/** The tag values of `signs`. */
+/** The tag values of the measurement `signs`. */
 const SIGNS = ['a.b', 'a/b', 'a|b', 'a*b', '(x)', '[x]', 'a+b', 'x^2', '$5', "it's", 'say "x"', 'é', 'ab x', 'A.B', 'a-b', '42', '{1}'];
-/** The tags of `twins` and of `both`. Some series lack a tag. */
+/** The tags of the measurements `twins` and `both`. Some series do not have all tags. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
 
-/** Returns the lines of the measurements that these statements read, by retention policy. */
+/** Returns the lines of these measurements, by retention policy. */
 export function oddLines(random) {
   const seconds = (s) => `${BigInt(START_S + s) * 1_000_000_000n}`;
   const value = () => random.pick(VALUES);
@@ -50,7 +56,7 @@ export function oddLines(random) {
   return { autogen: [...twins, ...both, ...few, ...pieces(0, 20), ...mixed, ...signs], [POLICY]: pieces(1, 20) };
 }
 
-/** Generates a statement. `data` contains the measurements of `randomData`. */
+/** Generates a statement. `data` contains the measurements that `randomData` has generated. */
 export function oddStatement(random, data) {
   const kinds = { twins, both, few, casts, policies, compared, ordered, mixed, signs };
   return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
@@ -117,8 +123,8 @@ function policies(random) {
 }
 
 /**
- * Generates a condition that does not compare tags by order. `depth` limits how deep conditions
- * compare other conditions.
+ * Generates a condition without comparisons of tags by order. `depth` is the maximum nesting depth
+ * of conditions that compare conditions.
  */
 function condition(random, { fields, tags, types }, depth) {
   const again = () => condition(random, { fields, tags, types }, depth - 1);
@@ -173,7 +179,7 @@ function ordered(random, { measurements, tagValues }) {
 
 const COLUMNS = ['a', 'b', 'c', 'd'];
 
-/** Reads fields whose types differ among measurements. */
+/** Generates a SELECT of fields whose types differ between measurements. */
 function mixed(random) {
   const names = random.some(['t0', 't1', 't2'], random.int(2, 3)).map((name) => `${ODD}..${name}`);
   const from = random.pick([names.join(', '), names.join(', '), `${ODD}.autogen./^t[0-9]$/`, `${ODD}..t${random.int(0, 2)}`]);
@@ -192,7 +198,7 @@ function mixed(random) {
   ])();
   const condition = () =>
     random.pick([
-      // 1.x reads a field with two casts in one condition with one of them.
+      // If a condition has two casts of one field, 1.x applies only one of them.
       () => `${field()}${cast()} ${random.pick(['=', '!=', '<', '>=', '>'])} ${random.pick([number(), "'up'", 'true'])}`,
       () => `${field()} ${random.pick(['=', '!=', '<', '>=', '>'])} ${field()}`,
       () => `${field()} ${random.pick(['=~', '!~'])} ${random.pick(['/u/', '/7/', '/^$/'])}`,
@@ -207,7 +213,7 @@ function mixed(random) {
   return `SELECT ${shown} FROM ${from}${limited}${group}`;
 }
 
-/** Selects tag values that contain characters of regexes. */
+/** Generates a SELECT of tag values that contain special characters of regexes. */
 function signs(random) {
   const value = () => random.pick(SIGNS);
   const quoted = (text) => text.replace(/[\\']/g, '\\$&');
@@ -218,7 +224,8 @@ function signs(random) {
       () => `/${exact(value().slice(0, 2))}/`,
       () => `/${random.pick(['^a.b$', '^a\\.b$', 'a\\/b', 'a\\|b|\\(x\\)', '^\\d+$', '\\D', '^\\w+$', '\\W', '\\s', '\\S\\s\\S', '[[:punct:]]', '[^[:alnum:]]', '(?i)^a\\.B$', '^\\pL$', '\\x2e', '\\.', '[.]', '[\\]\\[]', '^.{1,3}$', '^(?:a|x).*', '\\bb\\b', '\\$5', '^[$]', "'", '"', '\\t', '\\{1\\}', '^$', '.', '', '^[^a]', '\\^2', '\\Ax', 'b\\z'])}/`,
     ])();
-  // 1.x looks for the fields of SHOW in each policy, and a policy without the measurement has none.
+  // SHOW looks for fields in each retention policy. In 1.x, a policy without the measurement has no
+  // fields.
   const isShow = random.chance(0.2);
   const key = () => random.pick(['k', 'k', 'l', 'k::tag', '"k"', 'nope', ...(isShow ? [] : ['s'])]);
   const one = () =>

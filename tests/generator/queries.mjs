@@ -12,13 +12,16 @@ const NOT_NUMBERS = ['sqrt', 'stddev', 'exp', 'ln', 'log', 'log2', 'log10', 'asi
 const ORDERED = ['TRANSFORMS', 'TECHNICAL'];
 const START_S = Number(START_NS / 1_000_000_000n);
 
-/** Returns a name that `columns` lacks: 1.x mixes the types of two columns with the same name. */
+/**
+ * Returns a name that `columns` does not contain, because 1.x mixes the types of two columns with
+ * the same name.
+ */
 function unused(columns) {
   const names = columns.map(({ name }) => name);
   for (let number = columns.length; ; number += 1) if (!names.includes(`c${number}`)) return `c${number}`;
 }
 
-/** Generates queries for the schema that `randomData` made. */
+/** Generates queries for the schema that `randomData` has generated. */
 export class Queries {
   constructor(random, data) {
     this.random = random;
@@ -26,7 +29,10 @@ export class Queries {
     this.targets = 0;
   }
 
-  /** Returns the next query, and whether rows of equal time may come from several series. */
+  /**
+   * Returns the next query, and whether its result may contain rows with the same time from several
+   * series.
+   */
   next() {
     const { random } = this;
     const kind = random.weighted([[70, 'one'], [12, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
@@ -34,13 +40,16 @@ export class Queries {
     if (kind === 'show') return show(random);
     if (kind === 'odd') return oddStatement(random, this.data);
     const one = this.one();
-    // Excludes statements whose stored rows would differ: samples differ between executions,
-    // filling a text with a number mixes types, an unlimited range is not possible, 1.x omits
-    // series after one without a point at the percentile, and joins integral() in a wrong order.
+    // INTO excludes these statements, because the stored rows would differ:
+    // - Samples differ between executions.
+    // - A number that fills a missing string mixes types.
+    // - INTO needs a limited time range.
+    // - 1.x omits the series that follow a series without a point at the percentile.
+    // - 1.x joins integral() in a wrong order.
     const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|integral\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
     if (kind === 'into' && !one.tied && !odd.test(one.text)) {
       this.targets += 1;
-      // The target measurement may combine several series into one.
+      // The target measurement may merge several series into one.
       return { text: into(random, one.text, this.targets), tied: true };
     }
     if (kind !== 'several') return one;
@@ -55,10 +64,10 @@ export class Queries {
     return { text: random.chance(0.06) ? this.spoilt(query) : query.text, tied: query.tied };
   }
 
-  /** Returns the number of statements to nest around a statement with this function. */
+  /** Returns how many statements enclose the statement with this function. */
   depth(feature) {
-    // NaN inside a subquery is a value in 1.6.7 and null in later versions. Infinity is an error only
-    // if the result contains it, and cannot be stored.
+    // Inside a subquery, NaN is a value in 1.6.7 and null in later versions. Infinity cannot be
+    // stored, and is an error only if the result contains it.
     if (NOT_NUMBERS.includes(feature)) return 0;
     return this.random.weighted([[73, 0], [18, 1], [6, 2], [3, 3]]);
   }
@@ -76,14 +85,13 @@ export class Queries {
     if (dimensions.length > 0) parts.push(`GROUP BY ${dimensions.join(', ')}`);
     if (windowed && random.chance(0.7)) parts.push(`fill(${this.fill(inner, fields.columns)})`);
     const untied = !scope.tied || (grouped.whole && scope.raw);
-    // Inside a subquery, a number that fills a missing text has two types.
+    // Inside a subquery, a column has two types if a number fills a missing string.
     if (fields.raw && untied && !inner && random.chance(0.1)) parts.push(`fill(${random.pick(['previous', '3.7', '0'])})`);
     const descending = inner ? scope.descending : random.chance(0.15);
     if (descending && !inner && depth === 0) parts.push('ORDER BY time DESC');
     else if (!inner && depth === 0 && random.chance(0.05)) parts.push('ORDER BY time');
     const tied = scope.tied && !(grouped.whole && scope.raw);
-    // In a subquery, rows of several series with the same start time are combined by the outer
-    // statement.
+    // In a subquery, the outer statement combines rows of several series with the same start time.
     const meets = tied || ((scope.tied || windowed !== null || !fields.raw) && dimensions.length > 0);
     parts.push(...this.limits(tied, inner, depth));
     if (!inner && random.chance(0.06)) {
@@ -93,7 +101,7 @@ export class Queries {
     return { text: parts.join(' '), columns, tags: grouped.tags, tied, meets };
   }
 
-  /** Chooses the sources and returns their columns. */
+  /** Chooses the sources. Returns the columns of these sources. */
   sources() {
     const { random, data } = this;
     const count = random.weighted([[85, 1], [8, 2], [7, 0]]);
@@ -136,7 +144,7 @@ export class Queries {
     return `time(${every}${offset})`;
   }
 
-  /** `sensitive` means that the order of rows with equal times matters. */
+  /** `sensitive` means that the result depends on the order of rows with the same time. */
   grouping({ tags, tied }, sensitive) {
     const { random } = this;
     if (tied && sensitive) return { dimensions: ['*'], tags, whole: true };
@@ -199,7 +207,9 @@ export class Queries {
     return { text: list.join(', '), columns, raw: true };
   }
 
-  /** `inner`: 1.6.7 divides the integers of a subquery as integers, and NaN is not null there. */
+  /**
+   * `inner` means inside a subquery, where 1.6.7 divides integers as integers and NaN is not null.
+   */
   arithmetic(scope, inner) {
     const { random } = this;
     const term = () =>
@@ -224,7 +234,7 @@ export class Queries {
     const add = (text, type = 'float') => {
       const name = unused(columns);
       list.push(inner || random.chance(0.5) ? `${text} AS ${name}` : text);
-      // A wildcard has one column per field, and this column always exists.
+      // A wildcard expands to one column per field. This column always exists.
       columns.push(/^\w+\([*/]/.test(text) ? { name: `${name}_f`, type: 'float' } : { name, type });
     };
     add(...this.call(scope, feature, windowed, inner));
@@ -234,12 +244,12 @@ export class Queries {
         add(extra.name, extra.type);
       }
     } else {
-      // 1.x joins integral() differently each time.
+      // The order in which 1.x joins integral() differs between executions.
       const more = inner && feature === 'integral' ? 0 : random.weighted([[60, 0], [25, 1], [15, 2]]);
       for (let left = more; left > 0; left -= 1) {
         const names = ['TECHNICAL', 'TRANSFORMS'].includes(family) ? [feature, 'difference'] : ['count', 'sum', 'mean', 'max', 'min', 'first', 'last', 'spread', 'median'];
         const [text] = this.call(scope, random.pick(names), windowed, inner);
-        // The values that sample() draws are unknown in a sum with another call.
+        // If a sum contained sample() and another call, the sampled values would be unknown.
         if (random.chance(0.3) && feature !== 'sample') {
           list[0] = `${list[0].replace(/ AS c0$/, '')} ${random.pick(inner ? ['+', '-', '*'] : ['+', '-', '*', '/'])} ${text} AS c0`;
         } else add(text);
@@ -248,7 +258,7 @@ export class Queries {
     return { text: list.join(', '), columns };
   }
 
-  /** Generates a call that must be the only one. */
+  /** Generates a call that a statement cannot combine with other calls. */
   alone(scope, feature) {
     const { random } = this;
     const { types, call } = FUNCTIONS[feature];
@@ -283,8 +293,8 @@ export class Queries {
   }
 
   /**
-   * `shifted`: without a lower bound, 1.6.7 would begin windows with an offset in 1677 and compute
-   * for minutes.
+   * `shifted` means that windows have an offset. Without a lower bound, 1.6.7 would begin such
+   * windows in 1677 and compute for minutes.
    */
   where(scope, bounded, shifted = false) {
     const { random } = this;
@@ -352,12 +362,12 @@ export class Queries {
   limits(tied, inner, depth) {
     const { random } = this;
     const parts = [];
-    // A limit removes an undefined row of several rows with equal times.
+    // If several rows have the same time, it is undefined which of them LIMIT removes.
     if (!tied && !inner && random.chance(0.15)) {
       parts.push(`LIMIT ${random.int(1, 8)}`);
       if (random.chance(0.5)) parts.push(`OFFSET ${random.int(0, 4)}`);
     } else if (!tied && !inner && depth > 0 && random.chance(0.05)) {
-      // For each shard, 1.x reads one row of a measurement more than it skips.
+      // In each shard, 1.x reads one more row of a measurement than OFFSET skips.
       parts.push(`OFFSET ${random.int(1, 4)}`);
     }
     if (!inner && random.chance(0.06)) {
@@ -367,7 +377,7 @@ export class Queries {
     return parts;
   }
 
-  /** Returns the query with an error, or with a change that may be an error. */
+  /** Returns the query with an error, or with a change that may cause an error. */
   spoilt({ text }) {
     const { random } = this;
     return random.pick([

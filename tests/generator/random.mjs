@@ -1,4 +1,4 @@
-// Seeded random choices: one seed is one sequence, on every machine.
+// Makes random choices from a seed. The same seed results in the same choices on every machine.
 
 export class Random {
   #state;
@@ -7,7 +7,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** Returns a number of at least 0 and below 1 (mulberry32). */
+  /** Returns a random number that is at least 0 and less than 1 (mulberry32). */
   unit() {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -15,7 +15,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** Returns a whole number from `low` to `high`, both included. */
+  /** Returns a random whole number from `low` to `high`, including both. */
   int(low, high) {
     return low + Math.floor(this.unit() * (high - low + 1));
   }
@@ -28,14 +28,16 @@ export class Random {
     return list[this.int(0, list.length - 1)];
   }
 
-  /** Returns `count` different elements, or all elements, in the list's order. */
+  /**
+   * Returns `count` different elements in the list's order, or all elements if the list is shorter.
+   */
   some(list, count) {
     const left = [...list.keys()];
     while (left.length > count) left.splice(this.int(0, left.length - 1), 1);
     return left.map((at) => list[at]);
   }
 
-  /** Chooses a value from `[weight, value]` pairs. */
+  /** Chooses a value from a list of `[weight, value]` pairs. */
   weighted(pairs) {
     let at = this.unit() * pairs.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, value] of pairs) {

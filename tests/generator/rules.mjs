@@ -1,6 +1,6 @@
-// The permitted reasons for a difference between two responses. A rule proves its reason: it
-// derives Tidemark's response from the points, or from InfluxDB's responses to statements without
-// the excused behaviour.
+// The rules that permit a difference between two responses. A rule proves that it applies: it
+// derives Tidemark's response from the points, or from InfluxDB's responses to statements that
+// avoid the permitted difference.
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
@@ -17,7 +17,7 @@ const isNested = ({ parts }) => parts?.FROM?.includes('(SELECT');
 const isFlat = ({ parts }) => parts?.FROM !== undefined && !parts.FROM.includes('(SELECT');
 const withSelect = (parts, SELECT) => statement({ ...parts, SELECT });
 
-/** Returns the statements in parentheses, beginning with the outermost. */
+/** Returns the statements in parentheses, starting with the outermost one. */
 function inner(text) {
   const found = [];
   for (let at = text.indexOf('(SELECT'); at >= 0; at = text.indexOf('(SELECT', at + 1)) {
@@ -35,7 +35,7 @@ function inner(text) {
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
-/** Shifts of a rounded value that exceed the last bits of a sum. */
+/** Changes of a value before rounding. Each change is larger than the rounding error of a sum. */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(
   String.raw`\b(?:sin|cos|tan|asin|acos|atan|atan2|exp|ln|log|log2|log10|pow|sqrt|floor|ceil|round|abs)\((\w+|\w+\([^()]*\))(?:, [\d.]+)?\)`,
@@ -43,8 +43,8 @@ const MATH_CALL = new RegExp(
 );
 
 /**
- * Returns a type error without the types of mathematical functions, with its numbers padded to
- * three digits.
+ * Returns a type error without the types of mathematical functions, and with all decimal numbers
+ * rounded to three digits.
  */
 function calm(error) {
   const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
@@ -61,11 +61,11 @@ function calm(error) {
 const OF_TAGS =
   /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
 
-/** Matches a comparison between a tag and a text by order, in both directions. */
+/** Matches a comparison of a tag with a string by order. The tag may be on either side. */
 const ORDER_OF_TAGS = /\b(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (\w+)\b/g;
 const COMPARED = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b };
 
-/** Rewrites the condition as a list of the tags' values. */
+/** Replaces a comparison by order with a list of the tag values that satisfy it. */
 function spelledOut(text) {
   return text.replace(ORDER_OF_TAGS, (all, left, sign, right, first, turned, last) => {
     const values = ['', ...(TAGS[left ?? last] ?? [])];
@@ -78,7 +78,10 @@ function spelledOut(text) {
 /** Functions whose result differs between executions. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
 
-/** Whether each cell of `ours` occurs in one of `others`, which have the same rows. */
+/**
+ * Whether each cell of `ours` equals the same cell in at least one of `others`. All documents must
+ * have the same rows.
+ */
 function among(ours, others) {
   if (Array.isArray(ours)) {
     return others.every((one) => Array.isArray(one) && one.length === ours.length) && ours.every((each, at) => among(each, others.map((one) => one[at])));
@@ -90,12 +93,12 @@ function among(ours, others) {
   return others.some((one) => alike(one, ours));
 }
 
-/** Returns the series with renamed columns. */
+/** Returns the series with new column names. */
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
 /**
- * Whether Tidemark's error is the real server's error for one of the series that SLIMIT and SOFFSET
- * select. An infinite value is such an error.
+ * Whether Tidemark's error is the error of the real server for one of the series that SLIMIT and
+ * SOFFSET select. An infinite value causes such an error.
  */
 async function isErrorOfSeries(parts, { trusted, env, ours }) {
   const value = /json: unsupported value: [+-]Inf/.exec(ours.body)?.[0];
@@ -110,7 +113,7 @@ async function isErrorOfSeries(parts, { trusted, env, ours }) {
   return false;
 }
 
-/** The rules. A rule has a description, a quick check whether it can apply, and the proof. */
+/** The rules. Each rule has a description, a quick check whether it can apply, and a proof. */
 export const RULES = [
   {
     name: 'several statements, each by itself: 1.6.7 loses the error of the later ones',
@@ -212,13 +215,13 @@ export const RULES = [
       if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
-      // LIMIT applies to each of several calls. Only SLIMIT and SOFFSET are then proved.
+      // LIMIT applies to each call separately, so only SLIMIT and SOFFSET are proved here.
       if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts)) && fieldsOf(parts).length > 1) {
         const series = await trusted(statement(withoutSeriesLimits(parts)));
         if (series && !errorOf(series) && isSeries(limited(seriesOf(series), seriesLimits(parts)))) return true;
       }
       if (!all || errorOf(all) || !isSeries(limited(seriesOf(all), parts))) return false;
-      // Other limits cannot cause a difference if the results without limits are equal.
+      // If the results without limits are equal, no other limit can cause a difference.
       return hasSeriesLimits(parts) || calls(text, `top|bottom|${BY_CHANCE}`) || !agreed(whole);
     },
   },
@@ -263,11 +266,11 @@ export const RULES = [
     name: 'several calls, which 1.x joins in a wrong order: each call by itself is as here',
     holds: (query) => isFlat(query) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|first|last|mode|percentile|sample|top|bottom'),
     async proof({ parts, theirs, isSeries, trusted }) {
-      // The draws of one execution are not those of another execution.
+      // The samples of two executions differ.
       if (calls(parts.SELECT, 'sample') && !windowOf(parts)) return false;
       const columns = await columnsOf(parts, trusted);
       const texts = columns?.flatMap((column) => column.texts);
-      // LIMIT applies to each of several calls.
+      // LIMIT applies to each call separately.
       if (!texts || hasSeriesLimits(parts) || (texts.length === 1 && texts[0] === parts.SELECT)) return false;
       const answers = [];
       for (const text of texts) {
@@ -277,7 +280,7 @@ export const RULES = [
       const [known] = seriesOf(theirs.document);
       const names = known?.get('columns') ?? namesOf(columns);
       if (!names) return false;
-      // The row of several calls has a separate time, except with integral().
+      // The row of several calls does not have the time of a point, except with integral().
       const time = texts.length > 1 ? known?.get('values')[0][0].text : undefined;
       return [undefined, time].some((one) => {
         const all = joined(answers, columns, parts, names, one);
@@ -289,7 +292,7 @@ export const RULES = [
     name: 'several series, of which 1.x loses or mixes some: each series by itself is as here',
     holds: (query) => isFlat(query) && hasSeries(query.parts) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|percentile'),
     async proof({ parts, isSeries, trusted }) {
-      // Every series with a value, before any other clause applies.
+      // Finds every series that has a value, before other clauses apply.
       const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
       if (!counted || hasLimits(parts)) return false;
       const found = [];

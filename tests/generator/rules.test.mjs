@@ -1,5 +1,5 @@
-// Tests the rules with recorded responses (`run.mjs --keep`): each rule must excuse its difference,
-// and no wrong response. Needs no server.
+// Tests the rules with recorded responses (`run.mjs --keep`). Each rule must excuse the difference
+// that it describes, and must excuse no wrong response. Needs no server.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,8 +12,8 @@ import { RULES } from './rules.mjs';
 const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf8'));
 
 /**
- * The response of this rule has too many rows to record. The rule needs no request, so the test
- * generates its response.
+ * The response for this rule has too many rows to record. The rule sends no request, so the test
+ * generates the response.
  */
 const PARTIAL = 'a series of more than 10,000 rows, which 1.x calls partial though it is whole';
 const rows = Array.from({ length: 10_001 }, (_, at) => [at, at]);
@@ -27,7 +27,7 @@ kept.push({
   asked: {},
 });
 
-test('every rule accepts its own differences', () => {
+test('every rule has a recorded difference', () => {
   assert.deepEqual([...new Set(kept.map(({ rule }) => rule))].sort(), RULES.map(({ name }) => name).sort());
 });
 

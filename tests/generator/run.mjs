@@ -1,9 +1,10 @@
-// Sends the same random queries to a real InfluxDB 1.x and to Tidemark, which runs natively.
+// Sends the same random queries to a real InfluxDB 1.x and to Tidemark, which runs as a native
+// program.
 //
 //   node tests/generator/run.mjs [--seed N]… [--queries N] [--shards N] [--show N]
 //     [--explained WORDS] [--mutants N] [--keep FILE] [--answer PROGRAM]
 //
-// Prints the composition of the queries and every difference that no rule explains.
+// Prints statistics about the queries, and every difference that no rule explains.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -24,13 +25,15 @@ import { Shares } from './shares.mjs';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AHEAD = 32;
 /**
- * The maximum response times of the real server: for the first attempt, and for a repeat without
- * other load. Some small statements never finish.
+ * The maximum response times of the real server: for the first attempt, and for a second attempt
+ * without other load. Some small statements never finish.
  */
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
-/** The maximum number of recorded judgements per rule. The shortest ones are recorded. */
+/**
+ * The maximum number of recorded judgements per rule. Only the shortest judgements are recorded.
+ */
 const KEPT_MAX = 2;
 const KEPT_CHARS_MAX = 40_000;
 
@@ -47,7 +50,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** A separate Tidemark process that reads one line and writes one line per request. */
+/** A Tidemark process that reads one request per line and writes one response per line. */
 class Native {
   constructor(shards) {
     if (!options.answer) {
@@ -95,9 +98,11 @@ const shares = new Shares();
 const kept = new Map();
 const tally = { same: 0, explained: new Map(), differences: 0, known: 0, mutants: 0, excused: 0 };
 
-/** The statements of KNOWN_DIFFERENCES that this run has sent. */
+/** The statements in KNOWN_DIFFERENCES that this run has sent. */
 const asked = new Set();
-/** Each statement in KNOWN_DIFFERENCES that has not differed yet, with its seed. */
+/**
+ * The statements in KNOWN_DIFFERENCES whose responses have not differed yet, each with its seed.
+ */
 const known = new Set(
   readFileSync(new URL('KNOWN_DIFFERENCES', import.meta.url), 'utf8').split('\n').filter((line) => line.startsWith('seed ')),
 );
@@ -114,7 +119,7 @@ for (const [index, seed] of seeds.entries()) {
 }
 report();
 
-/** Returns the functions that send statements while the responses of a seed are judged. */
+/** Returns the functions with which the rules send statements for the data of one seed. */
 function environment(influxd, native, data) {
   const query = (text, db = 'db') => ['/query', { db, q: text, epoch: 'ns' }];
   const real = (...asked) => askInfluxd(influxd.url, ...query(...asked));
@@ -181,7 +186,7 @@ async function judge(seed, query, theirs, ours, env) {
   }
 }
 
-/** Checks that the rules excuse no wrong response to a query whose correct response they excuse. */
+/** Checks that the rules excuse the correct response to a query, but no wrong response. */
 async function mutate(seed, query, theirs, ours, env) {
   const wrong = mutants(query, theirs, ours);
   for (let left = Math.min(Number(options.mutants), wrong.length); left > 0; left -= 1) {
@@ -195,7 +200,10 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Records the requests that judge the correct response and wrong ones, if the record is short. */
+/**
+ * Records the requests with which the rules judge the correct response and wrong responses, if the
+ * recording is short.
+ */
 async function keep(rule, query, theirs, ours, env) {
   const known = kept.get(rule) ?? [];
   const length = (one) => JSON.stringify(one).length;

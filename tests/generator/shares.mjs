@@ -1,4 +1,4 @@
-// Counts the features of random queries and checks that each feature occurs often enough.
+// Counts the features of random queries, and checks that each feature occurs often enough.
 
 import { FUNCTIONS } from './functions.mjs';
 
@@ -53,7 +53,10 @@ const CLAUSES = {
   CARDINALITY: / CARDINALITY/,
 };
 const SHARE_MIN = 0.01;
-/** A feature counts as missing if its count is more than this many standard deviations too low. */
+/**
+ * A feature occurs too rarely if its count is more than this number of standard deviations below
+ * the expected count.
+ */
 const DEVIATIONS = 4;
 const VALID_MIN = 0.85;
 const ROWS_MIN = 0.5;
@@ -64,7 +67,7 @@ export class Shares {
   rows = 0;
   counts = new Map();
 
-  /** Counts a query and the real server's response. */
+  /** Counts the features of a query and of the real server's response. */
   add(text, [status, body]) {
     this.total += 1;
     const failed = status !== 200 || !body.startsWith('{') || body.includes('"error"');
@@ -76,7 +79,7 @@ export class Shares {
     for (const [name, pattern] of Object.entries(CLAUSES)) if (pattern.test(text)) count(name);
   }
 
-  /** Returns the features that occur too rarely even if chance is taken into account. */
+  /** Returns the features that occur too rarely to be a coincidence. */
   short() {
     const names = [...Object.keys(FUNCTIONS), ...Object.keys(CLAUSES)];
     const expected = SHARE_MIN * this.total;
@@ -103,7 +106,7 @@ export class Shares {
   }
 }
 
-/** Whether any row has a value besides its time. */
+/** Whether any row has a value in addition to its time. */
 function hasValue(body) {
   const rows = JSON.parse(body).results?.flatMap(({ series }) => series?.flatMap((s) => s.values ?? []) ?? []);
   return rows?.some((row) => row.slice(1).some((cell) => cell !== null)) ?? false;

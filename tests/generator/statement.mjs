@@ -1,11 +1,11 @@
-// Splits the text of a statement into clauses, and joins them again.
+// Splits a statement into its clauses, and joins clauses to a statement.
 
 const CLAUSE = /(?:^| )(SELECT|INTO|FROM|WHERE|GROUP BY|fill|ORDER BY|LIMIT|OFFSET|SLIMIT|SOFFSET|tz)(?=[ (])/g;
 const ORDER = ['SELECT', 'INTO', 'FROM', 'WHERE', 'GROUP BY', 'fill', 'ORDER BY', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'tz'];
 
 /**
- * Returns `text` with the characters inside parentheses, quotes and patterns replaced, at equal
- * length.
+ * Returns `text` with all characters inside parentheses, quotes and regexes replaced. The length
+ * remains the same.
  */
 function flat(text) {
   let depth = 0;
@@ -19,13 +19,13 @@ function flat(text) {
   return quoted.split('').map(blot).join('');
 }
 
-/** Returns the clauses of a statement by their first words. */
+/** Returns the clauses of a statement by their keywords. */
 export function clauses(text) {
   const found = [...flat(text).matchAll(CLAUSE)];
   return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
 }
 
-/** Splits `text` at `by`, except inside parentheses. */
+/** Splits `text` at each `by` outside of parentheses. */
 export function split(text, by) {
   const parts = [];
   let start = 0;
@@ -36,7 +36,7 @@ export function split(text, by) {
   return parts;
 }
 
-/** Writes a statement with these clauses in the order of the grammar. */
+/** Joins the clauses to a statement, in the order of the grammar. */
 export function statement(parts) {
   const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
   return ORDER.filter((name) => parts[name]).map(text).join(' ');
@@ -51,8 +51,8 @@ export const termsOf = (parts) => split(parts.WHERE, ' AND ');
 export const and = (...terms) => terms.filter(Boolean).join(' AND ');
 
 /**
- * Returns the text and the name of each selected field. The name is undefined if the statement
- * defines none.
+ * Returns the text and the alias of each selected field. The alias is undefined if the statement
+ * does not define one.
  */
 export function fieldsOf(parts) {
   return split(parts.SELECT, ', ').map((text) => {
@@ -62,7 +62,8 @@ export function fieldsOf(parts) {
 }
 
 /**
- * If `expression` is a single call, returns its name, its first argument and the other arguments.
+ * Returns the name, the first argument and the other arguments of a single call. Returns undefined
+ * if `expression` is anything else.
  */
 export function callOf(expression) {
   const found = /^(\w+)\((.*)\)$/s.exec(expression);
@@ -71,5 +72,5 @@ export function callOf(expression) {
   return { name: found[1], first, rest };
 }
 
-/** Whether `text` calls a function of `names`. */
+/** Whether `text` contains a call of a function in `names`. */
 export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);

@@ -1,5 +1,5 @@
-// Avoids defects of 1.x in subqueries: stores the subquery's rows as points of a measurement, so
-// that 1.x can run the outer statement over that measurement.
+// Avoids the defects of subqueries in 1.x. Stores the rows of a subquery as points of a
+// measurement, and then runs the outer statement over that measurement in 1.x.
 
 import { groupBy, head, json, resultsOf, seriesOf } from './answers.mjs';
 import { TAGS } from './data.mjs';
@@ -10,7 +10,7 @@ const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
 let databases = 0;
 
-/** Returns the statements of a FROM clause that consists only of subqueries. */
+/** Returns the subqueries of a FROM clause, or undefined if the clause contains anything else. */
 function subqueries(from) {
   const sources = split(from, ', ');
   const inner = sources.map((one) => (one.startsWith('(SELECT') ? one.slice(1, -1) : undefined));
@@ -18,9 +18,10 @@ function subqueries(from) {
 }
 
 /**
- * Whether the real server returns Tidemark's response if the rows of each subquery are stored and
- * read as points. With `theirs`, the rows are the real server's rows at every depth. Otherwise they
- * are Tidemark's rows of the outermost subqueries, whose statements must be `trusted`.
+ * Stores the rows of each subquery as points in the real server. Returns whether the outer
+ * statement then has the same response as in Tidemark. With `theirs`, the real server computes the
+ * rows at every depth. Otherwise, Tidemark computes the rows of the outermost subqueries, whose
+ * statements must be `trusted`.
  */
 export async function isOverStored({ text, ours, env, trusted, isOurs, isSame }, theirs) {
   const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
@@ -33,14 +34,15 @@ export async function isOverStored({ text, ours, env, trusted, isOurs, isSame },
 }
 
 /**
- * Adds the tags that are empty in Tidemark's response, because a stored point lacks empty tags.
- * These tags become columns.
+ * Adds the tags that are empty in Tidemark's response, because a stored point has no empty tags.
+ * The columns that show these tags become empty strings.
  */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const parts = clauses(text);
   const shown = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
-  // Each row of a single subquery has its tags, and a row of an empty window has no value.
+  // Each row of a single subquery has the tags of its series. The row of an empty window has no
+  // value.
   const [only, more] = subqueries(parts.FROM) ?? [];
   const isWithTags = only && !more && ['(null)', '(none)', undefined].includes(parts.fill);
   const inner = isWithTags ? dimensionsOf(clauses(only)).flatMap((one) => (one === '*' ? Object.keys(TAGS) : [one])) : [];
@@ -64,11 +66,11 @@ function withEmptyTags(answer, text, ours, { parsed }) {
 }
 
 /**
- * Returns `[status, body]`, or undefined if a subquery has no rows to store. All stored rows count:
- * windows of a subquery that begin before the range reach into it, and predicted rows follow the
- * range. With `how.read`, the stored rows are those that `SELECT *` reads from the outermost
- * subquery. A function that needs the previous window then reads it from the outer statement's
- * range.
+ * Returns `[status, body]`, or undefined if a subquery has no rows to store. The outer statement
+ * reads all stored rows. Some windows of a subquery begin before the time range but reach into it,
+ * and predicted rows follow the time range.
+ * With `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. A function
+ * that needs the previous window then reads that window from the time range of the outer statement.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -96,9 +98,10 @@ async function overStored(text, how) {
 }
 
 /**
- * Removes the empty windows that only the wider range shows. 1.x begins with the window of the
- * range's start, and each window with a value, also an earlier one, takes the place of the next
- * window. `present` is the response with these windows only.
+ * Removes the empty windows that only the wider time range shows. 1.x begins with the window that
+ * contains the start of the time range. Each window with a value takes the place of the next
+ * window, even if the value is earlier. `present` is the response that contains only windows with a
+ * value.
  */
 function asFilled(answer, present, lower, { parsed }) {
   const document = parsed(answer);
@@ -120,9 +123,9 @@ function asFilled(answer, present, lower, { parsed }) {
 }
 
 /**
- * Returns a function that queries a statement over stored rows. If the statement shows columns
- * without a call, a subquery's row counts even if none of these columns has a value. Therefore the
- * function selects all stored columns and removes the additional ones.
+ * Returns a function that runs a statement over the stored rows. If the statement selects columns
+ * without a call, 1.x returns a subquery's row even if none of the selected columns has a value.
+ * Therefore the function selects all stored columns, and then removes the additional columns.
  */
 async function asking(parts, { real, parsed }) {
   const shown = fieldsOf(parts);
@@ -146,8 +149,8 @@ async function asking(parts, { real, parsed }) {
 }
 
 /**
- * Returns the time bounds of `terms`, widened to all rows of `databases`. Returns undefined if the
- * bounds already include all rows.
+ * Returns time bounds that include all rows of `databases` and the bounds in `terms`. Returns
+ * undefined if the bounds in `terms` already include all rows.
  */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
@@ -161,12 +164,13 @@ export async function boundsOf(terms, databases, { real, parsed }) {
   const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
   if (first === lower && last === upper) return undefined;
-  // Without a bound, windows begin and end with the first and the last row.
+  // Without a bound, the first window contains the first row, and the last window contains the last
+  // row.
   return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
 const NS_MAX = 2n ** 63n - 1n;
-/** Returns the first and the last time that the terms allow, in nanoseconds. */
+/** Returns the earliest and the latest time that the terms permit, in nanoseconds. */
 const lowest = (terms) => bound(terms, '>', 1n, 0n, (one, other) => one > other);
 const highest = (terms) => bound(terms, '<', -1n, NS_MAX, (one, other) => one < other);
 
@@ -180,7 +184,9 @@ function bound(terms, sign, step, none, isTighter) {
   return times.map(ns).reduce((one, other) => (isTighter(one, other) ? one : other), none);
 }
 
-/** Returns the clauses of a statement over subqueries, rewritten to read their stored rows. */
+/**
+ * Returns the clauses of the outer statement, changed to read the stored rows of its subqueries.
+ */
 async function around(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
@@ -194,7 +200,7 @@ async function around(own, context, how) {
   const stored = [];
   for (const text of inner) stored.push(await store(text, below, how));
   if (stored.includes(undefined)) return undefined;
-  // A subquery has only the tags by which it is grouped.
+  // A subquery has only the tags in its GROUP BY clause.
   const tags = union(...stored.map((one) => one.tags));
   const known = dimensions.flatMap((one) => (one === '*' ? tags : [one]));
   const columns = inner.flatMap((text) => fieldsOf(clauses(text)).map(({ expression, alias }) => alias ?? expression));
@@ -205,8 +211,9 @@ async function around(own, context, how) {
 }
 
 /**
- * Returns a field that has no value if it shows a tag by which a subquery groups only for its outer
- * statement. Stored points have such a tag, but the subquery's rows lack it.
+ * Returns the field, or a field without a value. The latter replaces a tag that a subquery groups
+ * by only for its outer statement. Stored points have such a tag, but the rows of the subquery do
+ * not.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
@@ -226,10 +233,11 @@ async function store(text, context, how) {
   const nested = !how.nested && context.window && !WINDOWED.test(own.SELECT) && subqueries(own.FROM);
   if (nested) own = { ...own, FROM: nested.map((one) => `(${withWindow(one, context.window)})`).join(', ') };
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
-  // Rows without a call stay separated by series, because two rows of one time would be the same
-  // point.
+  // Stores rows of a statement without a call separately for each series, because two rows with the
+  // same time would be the same point.
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
-  // The tags of the outer statement group subqueries at every depth, also through `GROUP BY *`.
+  // The tags of the outer statement group the subqueries at every depth. `GROUP BY *` passes them
+  // on too.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
   const all = isWhole ? ['*', ...passed] : union(tags, context.tags);
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
@@ -242,7 +250,7 @@ async function store(text, context, how) {
   return keep(write, tags, how);
 }
 
-/** Returns a subquery that has the windows of the outermost statement, as its calls inherit them. */
+/** Returns the subquery with the windows of the outermost statement, which its calls inherit. */
 function withWindow(text, window) {
   const own = clauses(text);
   if (windowOf(own)) return text;
@@ -251,7 +259,10 @@ function withWindow(text, window) {
   return inner ? statement({ ...own, FROM: inner.map((one) => `(${withWindow(one, window)})`).join(', ') }) : text;
 }
 
-/** Runs a statement with windows over stored rows, with bounds wide enough for all rows. */
+/**
+ * Widens the time bounds of a statement with windows over stored rows, so that they include all
+ * rows.
+ */
 async function widened(own, context, { env }) {
   const terms = union(termsOf(own), context.times);
   const databases = split(own.FROM, ', ').map((source) => source.split('.')[0]);
@@ -269,7 +280,10 @@ async function keep(parts, tags, { keep: write, made }) {
 const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"error"');
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
-/** Stores the real server's rows of a statement in the real server. Returns the location. */
+/**
+ * Runs a statement in the real server, and stores its rows in a new database. Returns the name of
+ * the database.
+ */
 async function keepTheirs(parts, { real }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
@@ -279,8 +293,9 @@ async function keepTheirs(parts, { real }) {
 }
 
 /**
- * Stores Tidemark's rows of a statement in the real server if they are known to be correct. Returns
- * the location. With `every`, a row without values is a point with another field.
+ * Runs a statement in Tidemark, and stores its rows in a new database of the real server. Returns
+ * the name of the database, or undefined if the rows are not known to be correct. With `every`, a
+ * row without values becomes a point with another field.
  */
 export async function keepOurs(parts, env, trusted, every = false) {
   const known = await trusted(statement(parts));
@@ -301,8 +316,8 @@ export async function keepOurs(parts, env, trusted, every = false) {
 }
 
 /**
- * Returns the rows of each series that a later row of the same time would replace, such as values of
- * `distinct`. Another tag separates them.
+ * Returns the rows that a later row of the same series and time would replace, such as values of
+ * `distinct`. An additional tag makes each of them a separate point.
  */
 function repeated(document) {
   const series = seriesOf(document).flatMap((one) => {
@@ -314,7 +329,7 @@ function repeated(document) {
   return new Map([['results', [new Map([['series', series]])]]]);
 }
 
-/** Writes the rows without values as line protocol. */
+/** Returns line protocol for the rows without values. */
 function emptyRows(document) {
   return seriesOf(document).flatMap((series) => {
     const empty = series.get('values').filter(([, ...cells]) => cells.every((cell) => cell === null));
@@ -328,7 +343,7 @@ export function scratch() {
   return `stored${databases}`;
 }
 
-/** Writes all rows as line protocol. `keys` contains the types of the fields. */
+/** Returns line protocol for all rows. `keys` contains the types of the fields. */
 function linesOf(keys, rows) {
   const types = new Map(
     seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
@@ -352,7 +367,7 @@ function linesOf(keys, rows) {
   });
 }
 
-/** Writes the values of series with one column as line protocol. Every number becomes a float. */
+/** Returns line protocol for series with one column. Every number becomes a float. */
 export function linesOfSeries(all, field) {
   const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
   const value = (cell) => (typeof cell === 'string' ? `"${cell.replace(/["\\]/g, '\\$&')}"` : (cell.text ?? String(cell)));

@@ -1,5 +1,5 @@
-// Moves points of equal time apart in several orders, and finds the order in which 1.x may have
-// read them.
+// Changes the timestamps of points with the same time, so that the points have a defined order.
+// Tries several orders, to find the one in which 1.x may have read the points.
 
 import { groupBy, head, resultsOf, seriesOf } from './answers.mjs';
 import { escape } from './data.mjs';
@@ -7,13 +7,16 @@ import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from '.
 import { scratch } from './stored.mjs';
 
 /**
- * If other measurements have points within this many nanoseconds after a second, the moved points
- * follow them.
+ * The time after a full second in which other measurements may have points, in nanoseconds. If they
+ * do, the moved points follow this time.
  */
 const OTHERS_NS = 200n;
-/** The shift of a bound at a full second: it follows all moved points. */
+/**
+ * The shift of a time bound at a full second, in nanoseconds. The shifted bound follows all moved
+ * points.
+ */
 const BOUND_NS = 150;
-/** The relative change that the nanoseconds between the points may cause. */
+/** The maximum relative change of a result that the shifts of the points may cause. */
 const TOLERANCE = 1e-7;
 
 const orders = {
@@ -21,14 +24,14 @@ const orders = {
   'series+': () => 0,
   'series-': (one, other) => other.number - one.number,
 };
-/** Sorts by the values of a field. */
+/** Returns a comparison by the values of a field. */
 const byField = (field, sign) => (one, other) => {
   const [left, right] = [value(one.fields[field]), value(other.fields[field])];
   return left < right ? -sign : left > right ? sign : 0;
 };
 /**
- * Sorts by a field, ascending or descending. Equal values have the order of Tidemark's responses,
- * or the reverse order.
+ * Returns an ascending or descending comparison by a field. Points with equal values have the order
+ * of Tidemark's responses, or the reverse order.
  */
 const compare = ([field, direction, turned]) => (one, other) =>
   byField(field, direction === '+' ? 1 : -1)(one, other) || (turned ? other.place - one.place : one.place - other.place);
@@ -40,8 +43,8 @@ function value(text) {
 }
 
 /**
- * Whether the real server returns Tidemark's response for some order of points with equal times.
- * The points are stored one nanosecond apart in that order.
+ * Whether the real server returns Tidemark's response for at least one order of the points with the
+ * same time. The points are stored in this order, one nanosecond apart.
  */
 export async function untied({ text, parts, env, isOurs, isSame }) {
   for (const order of ordersOf(text)) {
@@ -58,8 +61,8 @@ export async function untied({ text, parts, env, isOurs, isSame }) {
 }
 
 /**
- * Removes a last row of a window that starts with the last point. Without the moved points 1.x
- * omits this window, because the points of one time have no area.
+ * Removes the last row if its window starts with the last point. If the points have the same time,
+ * 1.x omits this window, because the area below them is zero.
  */
 async function withoutLastPoint(document, parts, { real, parsed }) {
   const field = callOf(fieldsOf(parts)[0].expression)?.first;
@@ -85,7 +88,9 @@ const tiedAgain = (_, seconds, ns) => {
   return seconds + String(own).padStart(9, '0');
 };
 
-/** Returns the orders to try: by series, by the values of a field, and by each field separately. */
+/**
+ * Returns the orders to try: by series, by the values of one field, and by each field separately.
+ */
 function ordersOf(text) {
   const taken = [...text.matchAll(/\b(first|last|\w+)\((\w)[,)]/g)].filter(([, , field]) => 'fgijbs'.includes(field));
   const sign = (name) => (name === 'first' ? '-' : '+');
@@ -96,7 +101,7 @@ function ordersOf(text) {
 
 const known = new WeakMap();
 
-/** Returns the database of an order, and creates it when first used. */
+/** Returns the database for an order. Creates the database on the first call. */
 async function databaseOf(env, order) {
   if (!known.has(env.data)) known.set(env.data, new Map());
   const made = known.get(env.data);
@@ -120,7 +125,9 @@ function aside(line) {
   return part > 0n && part < 100n ? line.slice(0, at) + (time + OTHERS_NS) : line;
 }
 
-/** Returns the position of each series among the points of one time in Tidemark's responses. */
+/**
+ * Returns the position of each series among the points with the same time in Tidemark's responses.
+ */
 async function placesOf({ name, tags }, env) {
   const places = new Map();
   for (const series of seriesOf(env.parsed(await env.own(`SELECT * FROM "${name}"`)))) {
@@ -147,13 +154,13 @@ function spread(lines, order, places) {
   const times = groupBy(points, ({ time }) => time);
   return [...times].flatMap(([time, tied]) => {
     const sorted = tied.toSorted((one, other) => one.number - other.number);
-    // With several orders, each field is a separate point.
+    // With several orders, each field is stored as a separate point.
     if (order.includes(',')) return order.split(',').flatMap((one) => placed(sorted, one, time, one[0])).concat(others(sorted, order, time));
     return placed(sorted, order, time);
   });
 }
 
-/** Writes the points, or one field of each point, one nanosecond apart. */
+/** Returns line protocol for the points, or for one field of each point, one nanosecond apart. */
 function placed(points, order, time, only) {
   return points.toSorted(orders[order] ?? compare(order)).flatMap(({ series, fields }, at) => {
     const shown = Object.entries(fields).filter(([name]) => only === undefined || name === only);
@@ -161,7 +168,7 @@ function placed(points, order, time, only) {
   });
 }
 
-/** Returns the fields that have no separate order. */
+/** Returns line protocol for the fields that have no separate order. */
 function others(points, order, time) {
   const named = order.split(',').map(([field]) => field);
   return points.flatMap(({ series, fields }) => {

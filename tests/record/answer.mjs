@@ -1,6 +1,6 @@
-// Renders the body of a /query response as the lines of a query script; see
-// tests/data/query/README.md, "Answers". Rejects members that InfluxDB does not return, and members
-// in a wrong order.
+// Converts the body of a /query response to the lines of a query script
+// (tests/data/query/README.md, "Answers"). Rejects members that InfluxDB does not return, and
+// members in a wrong order.
 
 import { JsonNumber, parseJson } from './json.mjs';
 
@@ -40,12 +40,13 @@ function members(object, allowed) {
 
 function textLines(body) {
   const lines = body.split('\n');
-  // The last line ends with a newline, unless a missing line shows otherwise.
+  // The last line ends with a line break, unless the script contains a mark for a missing line
+  // break.
   if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => `|${line}`);
 }
 
-// Text that cannot be the rest of a line is written as a JSON string.
+// Returns a text unchanged, or as a JSON string if it cannot be the rest of a line.
 function phrase(text) {
   return /^["\s]|\s$|\n|^$/.test(text) ? JSON.stringify(text) : text;
 }

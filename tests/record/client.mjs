@@ -4,7 +4,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { renderAnswer } from './answer.mjs';
 import { queryParams } from './script.mjs';
 
-/** A server at `url`. `token`, if set, is sent as a Bearer token. */
+/** A client for the server at `url`. If `token` is set, the client sends it as a Bearer token. */
 export class Client {
   constructor(url, token = '') {
     this.url = url.replace(/\/$/, '');
@@ -34,7 +34,7 @@ export class Client {
     const { accept, get } = query.options;
     const headers = accept ? { ...this.headers, accept } : this.headers;
     const init = { method: get ? 'GET' : 'POST', headers };
-    // 1.x reads `pretty` only from the URL, so all parameters are sent there.
+    // 1.x reads `pretty` only from the URL, so the client sends all parameters in the URL.
     const reply = await fetch(`${this.url}/query?${queryParams(query)}`, init);
     const body = await reply.text();
     try {

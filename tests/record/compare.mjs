@@ -1,9 +1,9 @@
-// Compares the lines of two responses up to the first difference. tests/data/query/README.md
+// Compares the lines of two responses, and finds the first difference. tests/data/query/README.md
 // specifies which differences are allowed.
 
 const RELATIVE_TOLERANCE = 1e-9;
 
-/** Returns null if the responses are equal, otherwise the difference. */
+/** Returns the first difference, or null if the responses are equal. */
 export function difference(query, expected, actual) {
   if (query.isText) return firstDifference(expected, actual, (a, b) => a === b);
   const [a, b] = query.unordered
@@ -36,16 +36,16 @@ const NUMBER = /^-?\d+(\.\d+)?(e[+-]\d+)?$/;
 function sameToken(expected, actual) {
   if (expected === actual) return true;
   if (!NUMBER.test(expected) || !NUMBER.test(actual)) return false;
-  // Two whole numbers may be integers, which have no tolerance.
+  // Two whole numbers may be integers, which must be equal.
   if (!/[.e]/.test(expected + actual)) return false;
   const [a, b] = [Number(expected), Number(actual)];
   const scale = Math.max(Math.abs(a), Math.abs(b));
-  // JavaScript prints floats in the same way as Go's encoding/json.
+  // JavaScript and Go's encoding/json print floats in the same way.
   const isSpelt = String(b) === actual || !/[.e]/.test(actual);
   return isSpelt && Math.abs(a - b) <= RELATIVE_TOLERANCE * scale;
 }
 
-/** Sorts the rows of equal time in each table. */
+/** Sorts the rows with the same time in each table. */
 function sortTies(lines) {
   const sorted = [];
   let time = null;

@@ -14,8 +14,8 @@ const START_PAUSE_MS = 50;
 
 /**
  * Starts `influxd` and waits until it responds. Needs the Debian package `influxdb`. `index` is the
- * type of the series index, `inmem` or `tsi1`. If both types return different results, one type has
- * a defect. With `kept`, the data remains in that directory after the server stops.
+ * type of the series index, `inmem` or `tsi1`. If the two types return different results, one of
+ * them has a defect. With `kept`, the server uses that directory and does not delete it.
  */
 export async function startInfluxd(index = 'inmem', kept = undefined) {
   const directory = kept ?? mkdtempSync(join(tmpdir(), 'influxd-'));
@@ -26,7 +26,7 @@ export async function startInfluxd(index = 'inmem', kept = undefined) {
   const failed = once(child, 'error').then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
   });
-  // The server ends when this process ends, also after a crash.
+  // Ends the server when this process ends, even after a crash.
   const end = () => {
     child.kill('SIGKILL');
     if (!kept) rmSync(directory, { recursive: true, force: true });

@@ -1,9 +1,9 @@
-// Parses JSON and keeps two things that JSON.parse loses: the text of every number, and the order
-// of members, including those with numeric names.
+// Parses JSON and keeps two things that JSON.parse does not: the text of every number, and the
+// order of members with numeric names.
 
 import { printParseErrorCode, visit } from 'jsonc-parser';
 
-/** A number as its text. */
+/** A number, stored as its text. */
 export class JsonNumber {
   constructor(text) {
     this.text = text;
@@ -14,13 +14,13 @@ export class JsonNumber {
 const strictly = { disallowComments: true, allowTrailingComma: false };
 
 /**
- * Parses one JSON document: objects become Maps, numbers become [JsonNumber]s, other values the
- * usual values. Throws with the position if the text is not JSON or an object has a duplicate
- * member.
+ * Parses one JSON document. Objects become Maps, numbers become [JsonNumber]s, and other values
+ * become the usual JavaScript values. Throws with the position if the text is not JSON, or if an
+ * object contains the same name twice.
  */
 export function parseJson(text) {
   const documents = [];
-  /** The open arrays and objects; the innermost is the last. */
+  /** The open arrays and objects, from the outermost to the innermost. */
   const open = [documents];
   let key = '';
   const put = (value, position) => {

@@ -1,10 +1,9 @@
-// Runs the query scripts against a real InfluxDB 1.x and rewrites their recorded responses in
-// place.
+// Runs the query scripts against a real InfluxDB 1.x, and replaces their recorded responses.
 //
 //   node tests/record/record.mjs [--check] [--tsi1] [files or directories…]
 //
-// --check rewrites no file and fails if a response differs from the recorded one. --tsi1 uses a
-// server with that index instead of the default index.
+// With --check, changes no file, and fails if a response differs from the recorded response. With
+// --tsi1, uses the series index tsi1 instead of the default index.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -54,7 +53,7 @@ async function play(client, steps) {
   }
 }
 
-// Rows of equal time in one series come from a merge whose order is undefined.
+// Warns about rows of the same time in one series, because 1.x merges them in an undefined order.
 function warnOfTies(steps) {
   for (const { kind, unordered, isText, options, statement, body, at } of steps) {
     if (kind !== 'query' || unordered || isText || options.epoch) continue;

@@ -1,8 +1,9 @@
-// Runs query scripts against a server over HTTP and compares its responses with the recorded ones.
+// Runs query scripts against a server over HTTP, and compares the responses with the recorded
+// responses.
 //
 //   node tests/record/replay.mjs URL TOKEN [files or directories…]
 //
-// Replaying drops every database and user of that server. Steps in KNOWN_FAILING may fail.
+// Deletes all databases and users of that server. Steps in KNOWN_FAILING may fail.
 
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
@@ -13,7 +14,10 @@ import { parseScript } from './script.mjs';
 
 const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
-/** Runs `paths`, or all scripts if `paths` is empty. Returns counts and the differences found. */
+/**
+ * Runs the scripts in `paths`, or all scripts if `paths` is empty. Returns counts and the
+ * differences.
+ */
 export async function replay(url, token, paths = []) {
   const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, 'utf8').split('\n'));
   const client = new Client(url, token);

@@ -1,6 +1,6 @@
 // Parses and prints query scripts. tests/data/query/README.md specifies the language.
 
-/** Splits a script into steps; `answer` holds the indented lines, without their indentation. */
+/** Splits a script into steps. `answer` contains the indented lines, without the indentation. */
 export function parseScript(text, file) {
   const steps = [];
   let step = null;
@@ -89,7 +89,7 @@ export function queryParams({ db, options, statement }) {
   return params;
 }
 
-/** Prints steps as a script with the current contents of their bodies. */
+/** Returns the script for these steps, with the current contents of their bodies. */
 export function printScript(steps) {
   const lines = [];
   for (const { kind, head, body, blank } of steps) {

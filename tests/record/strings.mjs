@@ -1,12 +1,12 @@
-// Sends strings with quotes, backslashes, commas and spaces to a real InfluxDB 1.x and records the
+// Sends strings with quotes, backslashes, commas and spaces to a real InfluxDB 1.x, and records the
 // results for tests/it/line_protocol/strings.rs.
 //
 //   node tests/record/strings.mjs [--random N] [--seed N] [--out FILE] [--check]
 //
-// Without options it rewrites tests/data/line_protocol/strings.jsonl; --check only compares. Each
-// line of the file contains a text that was sent as a field's value, and the stored fields or null.
-// The file begins with all short texts that the server accepts. Texts that real clients write and
-// random texts follow, including rejected ones.
+// Without options, replaces tests/data/line_protocol/strings.jsonl. With --check, only compares.
+// Each line of the file contains a text that was sent as a field's value, and the stored fields or
+// null. The file begins with all short texts that the server accepts. Texts of real clients and
+// random texts follow, including texts that the server rejected.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -14,9 +14,9 @@ import { parseArgs } from 'node:util';
 import { startInfluxd } from './influxd.mjs';
 
 const RECORDED = fileURLToPath(new URL('../data/line_protocol/strings.jsonl', import.meta.url));
-/** The maximum length of short texts: a quote, then these letters. */
+/** The letters of the short texts, and the maximum number of letters after the quote. */
 const SHORT = { letters: ['"', '\\', ',', ' ', '=', 'a'], most: 5 };
-/** Random texts contain more characters that end a value or escape its end. */
+/** The letters of random texts. The letters that can end or escape a value occur several times. */
 const LETTERS = [...'""""\\\\,, =ab1\nü'];
 const RANDOM_LENGTH_MAX = 24;
 const AT_ONCE = 16;
@@ -69,7 +69,7 @@ function shortTexts() {
 }
 
 function randomTexts(count, seed) {
-  // A linear congruential generator (Knuth's MMIX) produces the same sequence on every machine.
+  // This linear congruential generator (Knuth's MMIX) produces the same sequence on every machine.
   let state = BigInt(seed);
   const below = (limit) => {
     state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffff_ffff_ffff_ffffn;
@@ -82,7 +82,9 @@ function randomTexts(count, seed) {
   });
 }
 
-/** Returns each text with the fields of its point. Some texts crash the server. */
+/**
+ * Returns each text with the fields of its point. Restarts the server, because some texts crash it.
+ */
 async function answers(texts) {
   const found = [];
   for (let start = 0; start < texts.length; start += AT_ONCE) {

@@ -1,14 +1,15 @@
-//! What must be the same in WASM as on the host: 32-bit `usize`, simd128 and another libm.
+// Tests that results in WASM are the same as on the host, despite 32-bit `usize`, simd128 and
+// another libm.
 //!
-//! `cargo test` runs each test on the host, and in WASM by `scripts/wasm-runner.mjs`.
+// `cargo test` runs each test on the host. `scripts/wasm-runner.mjs` runs each test in WASM.
 
 use tidemark_engine::codec::{crc, float, integer, timestamp};
 use tidemark_model::series::series_hash;
 
-/// Enough for every branch of the bulk loops.
+/// Enough values to reach every branch of the bulk loops.
 const VALUES: usize = 5_000;
 
-/// xorshift64: the same numbers everywhere.
+/// Generates the same numbers on every platform (xorshift64).
 fn numbers() -> Vec<u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {

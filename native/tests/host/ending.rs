@@ -1,4 +1,4 @@
-//! Signals, kills and restarts: all acknowledged points exist afterwards.
+// Signals, kills and restarts: all acknowledged points exist afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn what_was_acknowledged_survives_kills_under_eight_writers() {
         let done = done.load(Ordering::Relaxed);
         assert!(done > 4, "writer {writer} wrote only {done} points");
         let stored = server.count("d", &format!("w{writer}"));
-        // One write may have been stored without its acknowledgement.
+        // The server may have stored one write without acknowledging it.
         assert!(stored == done || stored == done + 1, "writer {writer}: {stored} of {done}");
     }
 }
@@ -67,8 +67,8 @@ fn an_alarm_goes_off_after_a_restart() {
     assert!(!server.query("d", statement).contains("error"));
     server.end("-KILL");
     let server = Server::start(&place.0);
-    // Only the stored alarm wakes the database, because no later request in this test uses the
-    // continuous query.
+    // Only the stored alarm can run the continuous query, because no later request in this test
+    // runs it.
     let (status, body) = server.ask("POST", "/write?db=d", b"m v=1");
     assert_eq!(status, 204, "{body}");
     eventually("the continuous query ran", || {

@@ -18,7 +18,7 @@ fn two_servers_never_share_a_folder() {
     let said = refusal(&place.0);
     assert!(said.contains("is in use by another server"), "{said}");
     server.end("-KILL");
-    // The lock ends with its process.
+    // The operating system releases the lock when the process ends.
     Server::start(&place.0);
 }
 
@@ -33,7 +33,7 @@ fn an_unusable_folder_is_named() {
     fs::create_dir(place.0.join("objects")).unwrap();
     let said = refusal(&place.0);
     assert!(said.contains("server on workerd"), "{said}");
-    // No process may write to this folder, not even a process of root.
+    // No process may create files in this folder, not even a process of root.
     let said = refusal(std::path::Path::new("/proc/self/fdinfo"));
     assert!(said.contains("/fdinfo cannot be written to"), "{said}");
 }
@@ -104,8 +104,8 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let mut server = Server::start(&place.0);
     server.create("d");
     server.end("-TERM");
-    // No file may grow beyond 512 blocks of 512 bytes, or of 1,024 in other shells. The system's
-    // signal is ignored, so that SQLite gets an error.
+    // Limits each file to 512 blocks. A block has 512 bytes, or 1,024 bytes in other shells. The
+    // shell ignores the system's signal, so that SQLite gets an error.
     let plain = command(&place.0);
     let mut limited = std::process::Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\""]);
@@ -151,6 +151,6 @@ fn a_dropped_database_leaves_no_file() {
     };
     assert!(!files().is_empty());
     server.query("", "DROP DATABASE d");
-    // The alarm of the drop is due after half a minute.
+    // The alarm that deletes the dropped database is due after half a minute.
     crate::server::eventually("the files are deleted", || files().is_empty());
 }

@@ -1,4 +1,4 @@
-//! The parts that the host adds to the engine: threads, files, streams, the console.
+// Tests the parts that the host adds to the engine: threads, files, streams, the console.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -62,7 +62,7 @@ fn the_client_is_known_by_its_connection_and_a_dropped_one_ends_its_query() {
     eventually("the query has ended", || !server.query("", "SHOW QUERIES").contains("FROM m, m"));
 }
 
-/// The statement computes for minutes, and its response begins after that.
+/// The statement computes for minutes before the server sends the first byte of the response.
 #[test]
 fn a_client_that_leaves_before_the_response_ends_its_statement() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! The SQL process, and the effect of its end on statements.
+// Tests the SQL process, and how statements fail when this process ends.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::server::{Place, Server, command, eventually, status};
 
-/// A statement of one turn that computes for several seconds in a debug build.
+/// A statement that computes for several seconds in a debug build without a pause.
 const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
 const COUNT: &str = "SELECT count(*) AS c FROM m";
 
@@ -62,10 +62,11 @@ fn a_statement_has_rows_in_each_form_or_an_error() {
     let (code, body) = ask(&server, "SELECT nothing FROM m");
     assert_eq!(code, 400, "{body}");
     assert!(body.contains("No field named nothing"), "{body}");
-    // The process does not get the server's environment, which contains the server's token.
+    // The SQL process must not get the server's environment, which contains the token.
     let environment = fs::read(format!("/proc/{}/environ", process(&server).unwrap())).unwrap();
     assert_eq!(String::from_utf8_lossy(&environment), "");
-    // The condition is too large for a message to shards, so that the plan evaluates it.
+    // The condition exceeds the maximum size of a message to shards, so the plan itself evaluates
+    // it.
     let texts = "host <> repeat('x', 18000000) AND host <> repeat('y', 18000000)";
     assert_eq!(ask(&server, &format!("{COUNT} WHERE {texts}")), (200, r#"[{"c":3}]"#.to_owned()));
 }
@@ -100,8 +101,8 @@ fn a_killed_process_is_started_again_with_its_statement_and_a_crash_is_an_error(
     for (signal, letter, ends) in
         [("-KILL", 'b', (200, r#"[{"d":6000}]"#)), ("-SEGV", 'c', (503, "exhausted its stack"))]
     {
-        // This statement of one turn computes for more than a second. The kept plan of an earlier
-        // statement contains its result, so each statement is new.
+        // This statement computes for more than a second without a pause. Each statement differs
+        // from earlier statements, because the plan cache contains the results of their constants.
         let slow = format!("SELECT levenshtein(repeat('a', 6000), repeat('{letter}', 6000)) AS d");
         assert_eq!(ask(&server, COUNT).0, 200);
         let first = process(&server).unwrap();
