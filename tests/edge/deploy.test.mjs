@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { locationsIn } from '../../packages/tidemark/lib/deploy.mjs';
-import { planSettings } from '../../packages/tidemark/lib/deploy_configuration.mjs';
+import { planSettings } from '../../packages/tidemark/lib/wrangler_configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
 import { callObject } from '../../src/edge/runtime.js';

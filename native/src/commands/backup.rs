@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tidemark::influxql::time_literal::format_utc;
 
 use super::answer::{list as array, text};
-use super::line::Line;
-use super::server::{JSON, Request, Server, form};
+use super::command_line::Line;
+use super::http_client::{JSON, Request, Server, form};
 use super::steps::{bytes_text, finish, number};
 use super::{Command, print, table};
 use crate::Failure;

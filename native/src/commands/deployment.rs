@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::answer::{list, text};
-use super::server::{JSON, Request, Server};
+use super::http_client::{JSON, Request, Server};
 use super::steps::Access;
 use super::{cannot, print, quoted};
 use crate::Failure;

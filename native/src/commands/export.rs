@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use super::command_line::Line;
 use super::deployment::export_deployment;
-use super::line::Line;
+use super::http_client::{FORM, Request, Response, Server, form};
 use super::parquet::export_parquet;
-use super::server::{FORM, Request, Response, Server, form};
 use super::steps::until_success;
 use super::{Command, print_piece};
 use crate::Failure;

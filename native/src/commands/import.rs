@@ -18,11 +18,11 @@ use tidemark::model::limits::BODY_BYTES_MAX;
 use tidemark::model::time::Precision;
 
 use super::answer::{list, text};
+use super::command_line::Line;
 use super::deployment::import_deployment;
 use super::dump::{Dump, Item, Lines};
-use super::line::Line;
+use super::http_client::{FORM, Request, Server, form};
 use super::rows::{Shape, line_of};
-use super::server::{FORM, Request, Server, form};
 use super::tally::{Place, Sum, Tally};
 use super::{Command, cannot, quoted};
 use crate::Failure;

@@ -14,16 +14,16 @@ macro_rules! say {
 
 mod answer;
 mod backup;
+mod command_line;
 mod deployment;
 mod dump;
 mod export;
+mod http_client;
 mod import;
-mod line;
 mod parquet;
 mod query;
 mod restore;
 mod rows;
-mod server;
 mod shell;
 mod steps;
 mod table;
@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use lexopt::Parser;
 
 use crate::Failure;
-use line::Line;
+use command_line::Line;
 
 /// A command with its options.
 pub struct Command {

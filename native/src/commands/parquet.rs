@@ -13,8 +13,8 @@ use tidemark::influxql::time_literal::{self, format_utc};
 
 use super::answer::{list, text};
 use super::cannot;
-use super::line::Line;
-use super::server::{JSON, Request, Response, Server};
+use super::command_line::Line;
+use super::http_client::{JSON, Request, Response, Server};
 use super::steps::{Progress, bytes_text, number};
 use crate::Failure;
 

@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Read as _, stdin};
 use std::process::ExitCode;
 
 use super::answer;
-use super::line::Line;
-use super::server::{JSON, Server};
+use super::command_line::Line;
+use super::http_client::{JSON, Server};
 use super::shell::shell;
 use super::{Command, print_piece};
 use crate::Failure;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::Command;
-use super::line::Line;
-use super::server::{Server, form};
+use super::command_line::Line;
+use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, number, resume};
 use crate::Failure;
 

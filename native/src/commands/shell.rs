@@ -18,9 +18,9 @@ use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::answer::list;
+use super::http_client::{JSON, Server};
 use super::print;
 use super::query::{Format, Settings, show};
-use super::server::{JSON, Server};
 use crate::Failure;
 
 /// The maximum time until the server starts the response of a completion, or continues it.

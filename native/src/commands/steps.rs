@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::answer::{list, text};
-use super::server::{Request, Response, Server};
+use super::http_client::{Request, Response, Server};
 use crate::Failure;
 
 /// The maximum number of consecutive failures.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::answer::{list as array, text};
-use super::line::Line;
-use super::server::{JSON, Request, Server, form};
+use super::command_line::Line;
+use super::http_client::{JSON, Request, Server, form};
 use super::steps::number;
 use super::{Command, print, table};
 use crate::Failure;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::line::Line;
-use super::server::{Server, form};
+use super::command_line::Line;
+use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, resume};
 use super::{Command, print};
 use crate::Failure;

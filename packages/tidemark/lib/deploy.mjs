@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline/promises';
 import { checked, newToken } from './admin_token.mjs';
 import { Account } from './cloudflare.mjs';
 import { Sentence } from './command.mjs';
-import { databaseConfiguration, sqlConfiguration } from './deploy_configuration.mjs';
+import { databaseConfiguration, sqlConfiguration } from './wrangler_configuration.mjs';
 import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } from './wrangler.mjs';
 
 /**

@@ -7,7 +7,7 @@
 //! databases whose objects they have not called.
 
 mod quotas;
-mod render;
+mod series;
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};

@@ -1,6 +1,6 @@
 //! Renders the quotas of a database's callers, and their use in the current minute.
 
-use super::render::{Cell, series};
+use super::series::{Cell, series};
 use super::{DatabaseFigures, shards};
 use crate::model::quota::{Rate, Rates};
 use crate::protocol::shard::Stats;

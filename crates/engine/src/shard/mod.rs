@@ -9,7 +9,6 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod alarm;
-mod result_cache;
 mod append;
 mod attempts;
 mod backup;
@@ -33,23 +32,24 @@ mod parts;
 mod pieces;
 mod plan;
 mod question;
+mod quiet_slots;
 mod read;
 mod read_cache;
 pub mod request;
 mod restore;
+mod result_cache;
 mod retention;
 mod series_count;
 mod series_quota;
-mod slot_writes;
 mod slots;
 mod split;
 mod state;
 mod table_rows;
 mod tombstone;
 mod touch;
+pub mod turns;
 mod usage;
 mod values;
-pub mod turns;
 mod verify;
 
 pub use object::Shard;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::fence::Fence;
 use super::manifest::Manifest;
+use super::quiet_slots::SlotWrites;
 use super::request::{Counters, Refusal};
-use super::slot_writes::SlotWrites;
 use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::shard::ShardSettings;
 use crate::store::row;

@@ -11,7 +11,7 @@ use ureq::http::{self, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error};
 
-use super::line::Line;
+use super::command_line::Line;
 use crate::Failure;
 
 /// The default address.

@@ -1,4 +1,4 @@
-//! Renders the diagnostics as the series that 1.x prints.
+//! Builds the series of SHOW STATS, SHOW DIAGNOSTICS and SHOW SHARDS, as 1.x prints them.
 
 use std::rc::Rc;
 
