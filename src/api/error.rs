@@ -365,7 +365,7 @@ impl From<Error> for ApiError {
                 503 => Self::Unavailable { message: text, retry_after_s: 2 },
                 _ => Self::Internal(text),
             },
-            Error::Backup(why) => match why {
+            Error::Backup(reason) => match reason {
                 BackupError::Missing(_) => Self::NotFound(text),
                 BackupError::Conflict(_) | BackupError::Unfinishable { .. } => Self::Conflict(text),
                 BackupError::TooMany { .. } => Self::Limit(text),
@@ -375,8 +375,8 @@ impl From<Error> for ApiError {
             Error::PartlyApplied(_) | Error::NotEverywhere { .. } => {
                 Self::Unavailable { message: text, retry_after_s: 2 }
             }
-            Error::Unavailable(why) => {
-                let retry_after_s = match why {
+            Error::Unavailable(reason) => {
+                let retry_after_s = match reason {
                     Unavailable::Changing
                     | Unavailable::Crowded
                     | Unavailable::Overloaded

@@ -348,16 +348,16 @@ impl InProcess {
             return Reply { id, result };
         }
         if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
-            let why =
+            let reason =
                 CallFailure::Failed("this server does not support Cloudflare Access".to_owned());
-            return Reply { id, result: Err(why) };
+            return Reply { id, result: Err(reason) };
         }
         if let Some(reply) = recovery::unsupported(&message, NO_PAST) {
             return Reply { id, result: Ok(reply) };
         }
         let Some(mut host) = self.take(&to) else {
-            let why = CallFailure::Failed("the object called itself".to_owned());
-            return Reply { id, result: Err(why) };
+            let reason = CallFailure::Failed("the object called itself".to_owned());
+            return Reply { id, result: Err(reason) };
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
         let (ticket, step) = host.begin(&self.platform, &message);
@@ -381,8 +381,8 @@ impl InProcess {
             made += usize::from(call.to.is_counted());
             let reply = match self.platform.limits().check(Limit::Calls, 0, made) {
                 Ok(()) => self.deliver(call),
-                Err(why) => {
-                    Reply { id: call.id, result: Err(CallFailure::Failed(why.to_string())) }
+                Err(reason) => {
+                    Reply { id: call.id, result: Err(CallFailure::Failed(reason.to_string())) }
                 }
             };
             step = host.resume(&self.platform, ticket, reply);

@@ -96,20 +96,20 @@ impl HistoryCheck {
                         wanted,
                     }));
                 }
-                (FromStorage::Young(why), ExpectedHistory::Past)
+                (FromStorage::Young(reason), ExpectedHistory::Past)
                     if matches!(to, Address::Database(_)) =>
                 {
-                    return Ok(Some(RecoveryRefusal::Failed(why)));
+                    return Ok(Some(RecoveryRefusal::Failed(reason)));
                 }
                 (FromStorage::Young(_), ExpectedHistory::Past)
                 | (FromStorage::Looked { .. }, ExpectedHistory::NoPast) => {
                     return Ok(Some(RecoveryRefusal::BeingMade));
                 }
-                (FromStorage::Unsupported(why), _) => {
-                    return Ok(Some(RecoveryRefusal::Unsupported(why)));
+                (FromStorage::Unsupported(reason), _) => {
+                    return Ok(Some(RecoveryRefusal::Unsupported(reason)));
                 }
-                (FromStorage::Failed(why), _) => {
-                    return Ok(Some(RecoveryRefusal::Failed(why)));
+                (FromStorage::Failed(reason), _) => {
+                    return Ok(Some(RecoveryRefusal::Failed(reason)));
                 }
                 (FromStorage::Armed | FromStorage::Another, _) => {
                     return Err(Unavailable::Changing);

@@ -175,7 +175,7 @@ impl<S: Store> Catalog<S> {
     fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
         match failure {
             Failure::Refused(refusal) => FromCatalog::Refused(refusal),
-            Failure::Unavailable(why) => FromCatalog::Unavailable(why),
+            Failure::Unavailable(reason) => FromCatalog::Unavailable(reason),
             Failure::Store(error) => {
                 self.entries = None;
                 self.grantees = None;
@@ -337,8 +337,8 @@ impl<S: Store> Host for Catalog<S> {
         let (version, message) = match envelope::decode::<ToCatalog>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
-                let why = Unavailable::Unreachable(error.to_string());
-                let reply = envelope::encode(&FromCatalog::Unavailable(why));
+                let reason = Unavailable::Unreachable(error.to_string());
+                let reply = envelope::encode(&FromCatalog::Unavailable(reason));
                 return (ticket, Step::Done(reply));
             }
         };

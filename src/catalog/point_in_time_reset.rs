@@ -63,11 +63,11 @@ impl PointInTimeReset {
                 (FromStorage::Looked { life }, Step::Look | Step::LookAgain) => lives.push(life),
                 (FromStorage::Armed, Step::Arm) => {}
                 (
-                    FromStorage::Unsupported(why)
-                    | FromStorage::Failed(why)
-                    | FromStorage::Young(why),
+                    FromStorage::Unsupported(reason)
+                    | FromStorage::Failed(reason)
+                    | FromStorage::Young(reason),
                     _,
-                ) => return Err(Unavailable::Storage(why)),
+                ) => return Err(Unavailable::Storage(reason)),
                 _ => return Err(Unavailable::Changing),
             }
         }

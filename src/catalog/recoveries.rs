@@ -283,8 +283,8 @@ impl Recoveries {
         let failing = self.running().filter(|(_, row)| row.failures >= failures_max);
         let word = |(number, row): (u64, &Recovery)| {
             let name = entries.get(number).map_or("", |entry| entry.create.name.as_str());
-            let (stage, why) = (row.stage.name(), &row.trouble);
-            format!("recovery of database \"{name}\" failed during \"{stage}\": {why}")
+            let (stage, reason) = (row.stage.name(), &row.trouble);
+            format!("recovery of database \"{name}\" failed during \"{stage}\": {reason}")
         };
         failing.map(word).collect()
     }

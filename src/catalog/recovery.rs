@@ -167,12 +167,12 @@ impl<S: Store> Catalog<S> {
     ) -> Result<(), Failure> {
         let (_, object) = self.ready(&request.name)?;
         if let Some(looking) = &mut work.recovery.looking {
-            return looking.on_replies(replies)?.map_or(Ok(()), |why| Err(refused(why)));
+            return looking.on_replies(replies)?.map_or(Ok(()), |reason| Err(refused(reason)));
         }
         for reply in replies {
             let description = match envelope::decode_reply(reply).map_err(Unavailable::from)? {
                 FromDatabase::Description(description) => description,
-                FromDatabase::Unavailable(why) => return Err(why.into()),
+                FromDatabase::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Unavailable::Changing.into()),
             };
             let groups = description.policies.iter().flat_map(|policy| &policy.groups);
@@ -275,8 +275,8 @@ impl<S: Store> Catalog<S> {
             return Err(Unavailable::Changing.into());
         };
         let learnt = on_stage_replies(work, &mut row, now_ns, replies);
-        if let Err(why) = &learnt {
-            row.trouble = why.to_string();
+        if let Err(reason) = &learnt {
+            row.trouble = reason.to_string();
         }
         if learnt.is_err() || work.recovery.is_over {
             self.recoveries.put(&self.store, number, row)?;
@@ -308,7 +308,7 @@ fn on_stage_replies(
         for reply in replies {
             match envelope::decode_reply(reply).map_err(Unavailable::from)? {
                 FromShard::Done | FromShard::Stale => {}
-                FromShard::Unavailable(why) => return Err(why.into()),
+                FromShard::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Unavailable::Changing.into()),
             }
         }
@@ -334,7 +334,7 @@ fn on_stage_replies(
             (RecoveryStage::Opening, FromDatabase::Done) => {
                 row.enter(RecoveryStage::Done, now_ns);
             }
-            (_, FromDatabase::Unavailable(why)) => return Err(why.into()),
+            (_, FromDatabase::Unavailable(reason)) => return Err(reason.into()),
             _ => return Err(Unavailable::Changing.into()),
         }
         work.recovery.is_over = true;

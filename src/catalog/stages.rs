@@ -69,11 +69,11 @@ impl<S: Store> Catalog<S> {
             (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
                 Err(lifecycle::translate(refusal).into())
             }
-            (stage, FromDatabase::Unavailable(why)) => {
-                if (stage, &why) == (Some(EntryStage::Dropping), &Unavailable::Changing) {
+            (stage, FromDatabase::Unavailable(reason)) => {
+                if (stage, &reason) == (Some(EntryStage::Dropping), &Unavailable::Changing) {
                     entries.keep_dropping(&self.store, work.entry)?;
                 }
-                Err(why.into())
+                Err(reason.into())
             }
             // The row has changed or is already ready: the task reads it again.
             (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),

@@ -73,7 +73,7 @@ impl Running {
                 }
                 Step::Done(Ok(Some(_))) => StepResult::Again,
                 Step::Done(Ok(None)) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
-                Step::Done(Err(Error::Query(why))) if why.is_too_large() => {
+                Step::Done(Err(Error::Query(reason))) if reason.is_too_large() => {
                     run.ended(run.too_large(RunEnd::Ran(run.run.last_run_ns)))
                 }
                 // An error in the statement itself would repeat, so that the run counts as done.
@@ -82,7 +82,9 @@ impl Running {
             },
             Self::Backup(pass) => match pass.step(context, reply) {
                 Step::Calls(calls) => StepResult::Calls(calls),
-                Step::Done(end) => StepResult::BackupEnded(end.map_err(|why| why.to_string())),
+                Step::Done(end) => {
+                    StepResult::BackupEnded(end.map_err(|reason| reason.to_string()))
+                }
             },
         }
     }

@@ -184,7 +184,7 @@ pub fn carry_out(change: Change) -> Task<Changed> {
     Task::new(|io| async move {
         // 1.x checks the policy before it looks for the database.
         if let Change::CreatePolicy { spec, .. } = &change {
-            spec.check().map_err(|why| Error::Database(DatabaseRefusal::Policy(why)))?;
+            spec.check().map_err(|reason| Error::Database(DatabaseRefusal::Policy(reason)))?;
         }
         let mut retries = Retries::default();
         loop {
@@ -266,7 +266,7 @@ async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>,
         FromDatabase::Done => Ok(Some(Changed { existed: true })),
         FromDatabase::NotOpen => Ok(None),
         FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
-        FromDatabase::Unavailable(why) => Err(why.into()),
+        FromDatabase::Unavailable(reason) => Err(reason.into()),
         _ => Err(Error::unexpected_reply()),
     }
 }

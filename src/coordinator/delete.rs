@@ -208,7 +208,7 @@ impl Delete {
         let reply = replies.into_iter().next().ok_or_else(Error::unexpected_reply)?;
         match envelope::decode_reply(reply)? {
             FromDatabase::Relayed(replies) if replies.len() == tasks.len() => Ok(replies),
-            FromDatabase::Unavailable(why) => Err(why.into()),
+            FromDatabase::Unavailable(reason) => Err(reason.into()),
             // The database was dropped during the statement.
             FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
             _ => Err(Error::unexpected_reply()),
@@ -222,8 +222,8 @@ fn hide_message(task: &ShardTask) -> ToShard {
 
 fn accepted(reply: FromShard) -> Result<FromShard, Error> {
     match reply {
-        FromShard::Unavailable(why) => Err(why.into()),
-        FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
+        FromShard::Unavailable(reason) => Err(reason.into()),
+        FromShard::Refused(reason) => Err(Error::Shard(reason.to_string())),
         reply => Ok(reply),
     }
 }

@@ -40,8 +40,8 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
             let reply = call_catalog(&io, &ToCatalog::Identify { keys: vec![row.key()] }).await?;
             match one(reply)? {
                 Some(known) if row.user && !is_same_user(&known, &row) => {
-                    let why = format!("user \"{}\" exists with another password", row.name);
-                    given.refused.push(why);
+                    let reason = format!("user \"{}\" exists with another password", row.name);
+                    given.refused.push(reason);
                 }
                 Some(known) if known.grants.include(&row.grants) => given.unchanged += 1,
                 Some(known) => {
@@ -54,8 +54,8 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
                         given.made += 1;
                     }
                     None => {
-                        let why = format!("too many tokens have the name \"{}\"", row.name);
-                        given.refused.push(why);
+                        let reason = format!("too many tokens have the name \"{}\"", row.name);
+                        given.refused.push(reason);
                     }
                 },
             }

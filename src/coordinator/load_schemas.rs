@@ -267,12 +267,12 @@ impl Load {
             None => match envelope::decode_reply::<FromDatabase>(reply)? {
                 FromDatabase::Identified { access, found } => (found, access, false),
                 FromDatabase::NotOpen => return self.restart(),
-                FromDatabase::Unavailable(why) => return Err(why.into()),
+                FromDatabase::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Error::unexpected_reply()),
             },
             Some(access) => match envelope::decode_reply::<FromCatalog>(reply)? {
                 FromCatalog::Identified { found, .. } => (found, access, true),
-                FromCatalog::Unavailable(why) => return Err(why.into()),
+                FromCatalog::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Error::unexpected_reply()),
             },
         };
@@ -350,7 +350,7 @@ impl Load {
                 // The database was dropped between the two calls. If the Catalog was not reached,
                 // it may have been dropped earlier.
                 FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
-                FromDatabase::Unavailable(why) => Err(why.into()),
+                FromDatabase::Unavailable(reason) => Err(reason.into()),
                 _ => Err(Error::unexpected_reply()),
             },
             Waiting::Schema(policy) => {
@@ -372,7 +372,7 @@ impl Load {
                 context.cache.forget(&self.name);
                 return Err(Error::DatabaseNotFound(self.name.clone()));
             }
-            Ok(FromCatalog::Unavailable(why)) => why.into(),
+            Ok(FromCatalog::Unavailable(reason)) => reason.into(),
             Ok(_) => Error::unexpected_reply(),
             Err(failure) => failure.into(),
         };
@@ -392,7 +392,7 @@ impl Load {
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => {
                 return self.restart();
             }
-            FromDatabase::Unavailable(why) => return Err(why.into()),
+            FromDatabase::Unavailable(reason) => return Err(reason.into()),
             _ => return Err(Error::unexpected_reply()),
         };
         let known = self.schemas.entry(policy).or_default();

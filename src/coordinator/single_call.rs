@@ -15,7 +15,7 @@ use crate::protocol::envelope;
 pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
         FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-        FromCatalog::Unavailable(why) => Err(why.into()),
+        FromCatalog::Unavailable(reason) => Err(reason.into()),
         reply => Ok(reply),
     }
 }
@@ -33,7 +33,7 @@ pub async fn call_database(
     match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
         FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
         FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
-        FromDatabase::Unavailable(why) => Err(why.into()),
+        FromDatabase::Unavailable(reason) => Err(reason.into()),
         reply => Ok(reply),
     }
 }

@@ -72,7 +72,7 @@ async fn verify_metadata(
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
             // The database was dropped. The load below returns the error.
             FromDatabase::NotOpen => {}
-            FromDatabase::Unavailable(why) => return Err(why.into()),
+            FromDatabase::Unavailable(reason) => return Err(reason.into()),
             _ => return Err(Error::unexpected_reply()),
         }
     }
@@ -114,7 +114,7 @@ async fn verify_shards(
                     page = None;
                     Vec::new()
                 }
-                FromShard::Unavailable(why) => return Err(why.into()),
+                FromShard::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Error::unexpected_reply()),
             };
             let id = shard.id();

@@ -17,8 +17,8 @@ use crate::store::{Store, StoreError, Table};
 /// Returns a description of a schedule that keeps failing, for SHOW DIAGNOSTICS.
 pub(super) fn problem(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
-    let why = row.schedule.last_failure.as_ref().map_or("", |failure| failure.why.as_str());
-    Some(format!("scheduled backups fail: {why}"))
+    let reason = row.schedule.last_failure.as_ref().map_or("", |failure| failure.reason.as_str());
+    Some(format!("scheduled backups fail: {reason}"))
 }
 
 /// Returns the completion time of the last scheduled backup, in nanoseconds; 0 before the first
@@ -107,10 +107,10 @@ impl<S: Store> BackedUp for Database<S> {
         let Some(mut row) = rows.schedule.clone().filter(|_| is_open) else { return };
         match end {
             Ok(done) => row.take(now_ns, done),
-            Err(mut why) => {
-                let bytes = why.floor_char_boundary(SCHEDULE_WHY_BYTES_MAX.min(why.len()));
-                why.truncate(bytes);
-                row.schedule.last_failure = Some(ScheduledFailure { at_ns: now_ns, why });
+            Err(mut reason) => {
+                let bytes = reason.floor_char_boundary(SCHEDULE_WHY_BYTES_MAX.min(reason.len()));
+                reason.truncate(bytes);
+                row.schedule.last_failure = Some(ScheduledFailure { at_ns: now_ns, reason });
             }
         }
         self.change_schedule(platform, row);

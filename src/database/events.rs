@@ -156,7 +156,7 @@ impl<S: Store> Database<S> {
                 // A shard that is closed, or has newer settings, does not need the message any
                 // more.
                 FromShard::Done | FromShard::Stale => {}
-                FromShard::Unavailable(why) => return Err(why.into()),
+                FromShard::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
             }
         }
@@ -276,8 +276,8 @@ impl<S: Store> Host for Database<S> {
         let (version, message) = match envelope::decode::<ToDatabase>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
-                let why = Unavailable::Unreachable(error.to_string());
-                let reply = envelope::encode(&FromDatabase::Unavailable(why));
+                let reason = Unavailable::Unreachable(error.to_string());
+                let reply = envelope::encode(&FromDatabase::Unavailable(reason));
                 return (ticket, Step::Done(reply));
             }
         };

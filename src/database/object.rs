@@ -159,7 +159,7 @@ impl<S: Store> Database<S> {
     pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
         match failure {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),
-            Failure::Unavailable(why) => FromDatabase::Unavailable(why),
+            Failure::Unavailable(reason) => FromDatabase::Unavailable(reason),
             Failure::NotOpen => FromDatabase::NotOpen,
             Failure::Store(error) => self.discard_cache(platform, &error),
         }

@@ -223,15 +223,15 @@ impl<S: Store> Database<S> {
                 }
                 FromShard::Scanned { until, position, groups, .. } => {
                     let groups = scan_page::decode(&groups)
-                        .map_err(|why| Unavailable::Unreachable(why.to_string()))?;
+                        .map_err(|reason| Unavailable::Unreachable(reason.to_string()))?;
                     let asked = work.split.asked.take().ok_or_else(unexpected)?;
                     let next = asked.copying.resume.clone().after(until, position);
                     let page = self.page(&split, asked, next, groups);
                     work.split.page = Some(page.ok_or_else(unexpected)?);
                 }
-                FromShard::Unavailable(why) => return Err(why.into()),
-                FromShard::Refused(why) => {
-                    return Err(Unavailable::Storage(why.to_string()).into());
+                FromShard::Unavailable(reason) => return Err(reason.into()),
+                FromShard::Refused(reason) => {
+                    return Err(Unavailable::Storage(reason.to_string()).into());
                 }
                 _ => return Err(unexpected().into()),
             }

@@ -71,13 +71,14 @@ pub(super) fn are_bound(env: &Env) -> bool {
 /// # Errors
 /// The runtime's error message.
 pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
-    let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
+    let (_, message) =
+        envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
     let place = bound(env).ok_or("the server has no storage for backups")?;
     let reply = match place {
         Place::Bucket(bucket) => of_bucket(&bucket, message).await,
         Place::Folder(folder) => of_folder(&folder, message).await,
     };
-    let reply = reply.map_err(|why| format!("the storage of backups failed: {why:?}"))?;
+    let reply = reply.map_err(|reason| format!("the storage of backups failed: {reason:?}"))?;
     Ok(envelope::encode(&reply))
 }
 

@@ -117,7 +117,7 @@ async fn fetch(
     let message = Uint8Array::from(message);
     // The ids of other objects contain their jurisdiction, and their creator chose their location.
     let placement = match is_name {
-        true => config::placement(env).map_err(|why| Error::RustError(why.to_string()))?,
+        true => config::placement(env).map_err(|reason| Error::RustError(reason.to_string()))?,
         false => Placement::default(),
     };
     let (location, jurisdiction) = (location.or(placement.location), placement.jurisdiction);

@@ -43,7 +43,7 @@ const YOUNG: [&str; 2] = ["before this database existed", "database has no histo
 pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
     let (version, message) = envelope::decode::<ToStorage>(message).ok()?;
     let state = JsValue::from(state.as_raw());
-    let answer = carry_out(&state, &message).await.unwrap_or_else(|why| refusal(&why));
+    let answer = carry_out(&state, &message).await.unwrap_or_else(|reason| refusal(&reason));
     Some(envelope::encode_as(version, &answer))
 }
 
@@ -77,13 +77,14 @@ fn ms(time_ns: i64) -> f64 {
 /// Converts a thrown error. A missing method also throws.
 fn refusal(thrown: &JsValue) -> FromStorage {
     let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
-    let why = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));
-    let is_missing = thrown.is_instance_of::<js_sys::TypeError>() && why.contains("not a function");
-    if is_missing || why.contains(UNSUPPORTED) {
-        FromStorage::Unsupported(why)
-    } else if YOUNG.iter().any(|says| why.contains(says)) {
-        FromStorage::Young(why)
+    let reason = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));
+    let is_missing =
+        thrown.is_instance_of::<js_sys::TypeError>() && reason.contains("not a function");
+    if is_missing || reason.contains(UNSUPPORTED) {
+        FromStorage::Unsupported(reason)
+    } else if YOUNG.iter().any(|says| reason.contains(says)) {
+        FromStorage::Young(reason)
     } else {
-        FromStorage::Failed(why)
+        FromStorage::Failed(reason)
     }
 }

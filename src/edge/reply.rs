@@ -162,7 +162,7 @@ fn gather(
     exchange: &mut Exchange,
 ) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
-        match conversation.tell(|service, platform| exchange.proceed(service, platform)) {
+        match conversation.with_service(|service, platform| exchange.proceed(service, platform)) {
             Action::Bytes(more) => bytes.extend_from_slice(&more),
             other => return Some(other),
         }
@@ -184,12 +184,15 @@ async fn send(
                 let next = gather(&mut bytes, conversation, exchange);
                 let asked = (&*conversation, &mut *exchange);
                 if !bytes.is_empty() && !taken(writer, bytes, &mut notice, asked).await? {
-                    let why = "the client read too slowly, and other responses needed the memory";
-                    JsFuture::from(writer.abort(why)?).await?;
-                    return Err(why.into());
+                    let reason =
+                        "the client read too slowly, and other responses needed the memory";
+                    JsFuture::from(writer.abort(reason)?).await?;
+                    return Err(reason.into());
                 }
-                let proceed =
-                    || conversation.tell(|service, platform| exchange.proceed(service, platform));
+                let proceed = || {
+                    conversation
+                        .with_service(|service, platform| exchange.proceed(service, platform))
+                };
                 next.unwrap_or_else(proceed)
             }
             Action::Calls(calls) => conversation.call(exchange, calls).await?,

@@ -46,10 +46,10 @@ pub enum Place {
 /// The error for a name that line protocol cannot express. No client could write it, and an import
 /// could not read its export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} cannot be written as line protocol, so an export would lose the name: {why}")]
+#[error("{name:?} cannot be written as line protocol, so an export would lose the name: {reason}")]
 pub struct Unwritable {
     name: String,
-    why: &'static str,
+    reason: &'static str,
 }
 
 /// Checks that the escaped form of `name` parses to `name`. Only names that do not come from line
@@ -58,7 +58,7 @@ pub struct Unwritable {
 /// # Errors
 /// [`Unwritable`]
 pub fn check_writable(name: &str, place: Place) -> Result<(), Unwritable> {
-    let why = if name.is_empty() {
+    let reason = if name.is_empty() {
         "the name is empty"
     } else if name.bytes().any(|byte| byte < 0x20) {
         "the name contains a control character, a tab or a line break"
@@ -71,7 +71,7 @@ pub fn check_writable(name: &str, place: Place) -> Result<(), Unwritable> {
     } else {
         return Ok(());
     };
-    Err(Unwritable { name: name.to_owned(), why })
+    Err(Unwritable { name: name.to_owned(), reason })
 }
 
 #[cfg(test)]

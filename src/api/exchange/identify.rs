@@ -78,7 +78,7 @@ impl Exchange {
                 self.resume(isolate, then)
             }
             access::Verdict::Refused => Err(AuthError::Unauthorized.into()),
-            access::Verdict::Unverified(why) => Err(AuthError::Unverified(why).into()),
+            access::Verdict::Unverified(reason) => Err(AuthError::Unverified(reason).into()),
         }
     }
 
@@ -104,7 +104,9 @@ impl Exchange {
             Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
             Ok(Verdict::Closed(closed)) => Err(self.rejected_login(closed).into()),
             // An unknown caller must not learn the names of shards or databases.
-            Err(Error::Unavailable(why)) => Err(AuthError::Unverified(why.to_string()).into()),
+            Err(Error::Unavailable(reason)) => {
+                Err(AuthError::Unverified(reason.to_string()).into())
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -124,8 +124,8 @@ pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
         None | Some("false") => false,
         Some("true") => true,
         Some(other) => {
-            let why = format!("access must be true or false, not \"{other}\"");
-            return Err(ApiError::Invalid(why));
+            let reason = format!("access must be true or false, not \"{other}\"");
+            return Err(ApiError::Invalid(reason));
         }
     };
     if let Some(position) = resume(request.url)?.filter(|_| with_access) {

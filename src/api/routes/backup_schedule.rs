@@ -44,8 +44,8 @@ impl Body {
         }
         let keep = self.keep;
         if !(1..=SCHEDULED_BACKUPS_MAX).contains(&keep) {
-            let why = format!("keep must be between 1 and {SCHEDULED_BACKUPS_MAX}");
-            return Err(ApiError::Invalid(why));
+            let reason = format!("keep must be between 1 and {SCHEDULED_BACKUPS_MAX}");
+            return Err(ApiError::Invalid(reason));
         }
         Ok(ScheduleSettings { every_ns, keep })
     }
@@ -105,7 +105,7 @@ pub(super) fn describe(database: &str, schedule: &BackupSchedule) -> Value {
             json!({ "id": id(last.begun_s), "at_s": last.at_ns / S_NS })
         }),
         "last_failure": failure.map(|last| {
-            json!({ "at_s": last.at_ns / S_NS, "why": last.why })
+            json!({ "at_s": last.at_ns / S_NS, "why": last.reason })
         }),
     })
 }

@@ -32,8 +32,8 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
                 None | Some("false") => false,
                 Some("true") => true,
                 Some(other) => {
-                    let why = format!("dry_run must be true or false, not \"{other}\"");
-                    return Err(ApiError::Invalid(why));
+                    let reason = format!("dry_run must be true or false, not \"{other}\"");
+                    return Err(ApiError::Invalid(reason));
                 }
             };
             let name = database.clone();
@@ -65,7 +65,7 @@ fn describe(status: &RecoveryStatus) -> Value {
         rfc3339(time_ns, 0, &mut text);
         String::from_utf8(text).unwrap_or_default()
     };
-    let trouble = Some(status.trouble.as_str()).filter(|why| !why.is_empty());
+    let trouble = Some(status.trouble.as_str()).filter(|reason| !reason.is_empty());
     json!({
         "time": text(status.time_ns),
         "undo": text(status.begun_ns),

@@ -18,9 +18,9 @@ pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError
 /// [`ApiError::Unprocessable`] for POST, since the setup is always complete.
 pub fn begin_setup(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
-        let why =
+        let reason =
             "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";
-        return Err(ApiError::Unprocessable(why.to_owned()));
+        return Err(ApiError::Unprocessable(reason.to_owned()));
     }
     Ok(ImmediateHandler::with(Response::json(200, "{\"allowed\":false}\n")))
 }

@@ -26,7 +26,7 @@ fn put(
 ) -> Result<u64, Option<CatalogRefusal>> {
     match grantees.put(store, grantee).unwrap() {
         Put::Same(id) => Ok(id),
-        Put::Refused(why) => Err(why),
+        Put::Refused(reason) => Err(reason),
         Put::Change(change) => {
             let id = change.new.as_ref().map(|new| new.id);
             grantees.apply(store, *change, || Ok(())).unwrap();

@@ -60,7 +60,7 @@ pub fn restore_access(
         let key = from.access_page(name);
         let object = place::get_sealed(&io, &key).await?;
         let rows: Result<Vec<Grantee>, _> = open_metadata(ObjectKind::Access, &object);
-        let rows = rows.map_err(|why| BackupError::damaged(&key, why))?;
+        let rows = rows.map_err(|reason| BackupError::damaged(&key, reason))?;
         let next_row = first_row.saturating_add(ACCESS_ROWS_PER_REQUEST as u64);
         let resume = match next_row < rows.len() as u64 {
             true => Some((page, next_row)),

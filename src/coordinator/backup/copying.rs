@@ -93,11 +93,11 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
 }
 
 fn is_being_deleted(database: &str) -> Error {
-    let why = format!(
+    let reason = format!(
         "a backup of database \"{database}\" is being deleted: repeat the DELETE request until it \
          completes"
     );
-    BackupError::Conflict(why).into()
+    BackupError::Conflict(reason).into()
 }
 
 struct BackupTask {
@@ -121,7 +121,7 @@ impl BackupTask {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
         let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
-        let map = map.map_err(|why| BackupError::damaged(&self.id.map(), why))?;
+        let map = map.map_err(|reason| BackupError::damaged(&self.id.map(), reason))?;
         self.progress.shards = map.points.len() as u64;
         Ok(Some((map, checksum(&object))))
     }
@@ -308,7 +308,8 @@ impl BackupTask {
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
         let key = self.id.point(point);
         let object = place::get_sealed(&self.io, &key).await?;
-        let (numbers, _) = open_point(&object).map_err(|why| BackupError::damaged(&key, why))?;
+        let (numbers, _) =
+            open_point(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
         let names = place::list(&self.io, self.id.values(shard)).await?;
         let numbered = |name: String| Some((place::value_number(&name)?, name));
         let stored: BTreeMap<u64, String> = names.into_iter().filter_map(numbered).collect();
@@ -383,7 +384,7 @@ impl BackupTask {
     fn refused(&self, reply: FromDatabase) -> Error {
         match reply {
             FromDatabase::NotOpen => Error::DatabaseNotFound(self.id.database.clone()),
-            FromDatabase::Unavailable(why) => why.into(),
+            FromDatabase::Unavailable(reason) => reason.into(),
             _ => Error::unexpected_reply(),
         }
     }
@@ -392,14 +393,14 @@ impl BackupTask {
         match reply {
             FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {
                 let (id, hours) = (self.id.to_string(), BACKUP_HOLD_NS / H_NS);
-                let why = format!(
+                let reason = format!(
                     "shard {shard} was dropped, or the backup took longer than the {hours} hours \
                      for which the shard holds its values"
                 );
-                BackupError::Unfinishable { id, why }.into()
+                BackupError::Unfinishable { id, reason }.into()
             }
             FromShard::Refused(refusal) => Error::Shard(refusal.to_string()),
-            FromShard::Unavailable(why) => why.into(),
+            FromShard::Unavailable(reason) => reason.into(),
             _ => Error::unexpected_reply(),
         }
     }

@@ -36,7 +36,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
                 let object = place::get_sealed(&io, key).await?;
                 let index: Result<BackedUpValues, _> = open_metadata(ObjectKind::Index, &object);
-                wanted.extend(index.map_err(|why| BackupError::damaged(key, why))?.values);
+                wanted.extend(index.map_err(|reason| BackupError::damaged(key, reason))?.values);
             }
             let mut values = place::list(&io, id.values(&shard)).await?;
             values.retain(|name| !wanted.contains(name));
@@ -86,11 +86,11 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
         place::put(io, going.clone(), Vec::new()).await?;
         if list_marks(Mark::Begun).await?.iter().any(|name| *name != own) {
             place::delete(io, vec![going]).await?;
-            let why = format!(
+            let reason = format!(
                 "a backup of database \"{}\" is incomplete: complete or delete that backup first",
                 id.database
             );
-            return Err(BackupError::Conflict(why).into());
+            return Err(BackupError::Conflict(reason).into());
         }
         place::put(io, format!("{going}{SURE}"), Vec::new()).await?;
     }

@@ -12,12 +12,12 @@ pub enum BackupError {
     #[error("{0}")]
     Conflict(String),
     /// The backup can never be completed.
-    #[error("backup {id} cannot be completed: {why}; delete the backup and make a new one")]
+    #[error("backup {id} cannot be completed: {reason}; delete the backup and make a new one")]
     Unfinishable {
         /// The backup's name.
         id: String,
         /// The missing or changed data.
-        why: String,
+        reason: String,
     },
     /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
     #[error(
@@ -28,18 +28,18 @@ pub enum BackupError {
         limit: usize,
     },
     /// A stored object differs from its checksum, is missing, or cannot be decoded.
-    #[error("damaged object {key}: {why}")]
+    #[error("damaged object {key}: {reason}")]
     Damaged {
         /// The object's key.
         key: String,
         /// The kind of damage.
-        why: String,
+        reason: String,
     },
 }
 
 impl BackupError {
-    pub(super) fn damaged(key: &str, why: impl std::fmt::Display) -> Self {
-        Self::Damaged { key: key.to_owned(), why: why.to_string() }
+    pub(super) fn damaged(key: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { key: key.to_owned(), reason: reason.to_string() }
     }
 
     pub(super) fn missing_object(key: &str) -> Self {

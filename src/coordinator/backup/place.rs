@@ -259,7 +259,7 @@ pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifes
     let object = get(io, id.mark(Mark::Done)).await?;
     let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
     let manifest = open_metadata(ObjectKind::Manifest, &object);
-    Ok(manifest.map_err(|why| BackupError::damaged(&id.mark(Mark::Done), why))?)
+    Ok(manifest.map_err(|reason| BackupError::damaged(&id.mark(Mark::Done), reason))?)
 }
 
 /// Reads the map that `manifest` names.
@@ -275,11 +275,11 @@ pub(super) async fn get_map(
     let object = get(io, key.clone()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(&key))?;
     if manifest.map != checksum(&object) {
-        let why = "its checksum differs from the manifest";
-        return Err(BackupError::damaged(&key, why).into());
+        let reason = "its checksum differs from the manifest";
+        return Err(BackupError::damaged(&key, reason).into());
     }
     let map = open_metadata(ObjectKind::Map, &object);
-    Ok(map.map_err(|why| BackupError::damaged(&key, why))?)
+    Ok(map.map_err(|reason| BackupError::damaged(&key, reason))?)
 }
 
 /// Encodes an object of metadata.
@@ -291,7 +291,7 @@ pub(super) fn seal(
     metadata: &impl serde::Serialize,
     what: &str,
 ) -> Result<Vec<u8>, Error> {
-    Ok(seal_metadata(kind, metadata).map_err(|why| BackupError::damaged(what, why))?)
+    Ok(seal_metadata(kind, metadata).map_err(|reason| BackupError::damaged(what, reason))?)
 }
 
 /// The number of objects that a request may still read or write.

@@ -89,8 +89,8 @@ impl Restore {
         let groups = policies.into_iter().flat_map(|policy| policy.groups);
         let shards: Vec<ObjectId> = groups.flat_map(|group| group.shards).collect();
         if shards.len() != self.map.points.len() {
-            let why = "the number of shards differs from the number of checkpoints";
-            return Err(BackupError::damaged(&self.from.key("map"), why).into());
+            let reason = "the number of shards differs from the number of checkpoints";
+            return Err(BackupError::damaged(&self.from.key("map"), reason).into());
         }
         self.progress.remaining = self.progress.shards + 1;
         let filled = self.count_filled(&shards).await?;
@@ -136,7 +136,7 @@ impl Restore {
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
         let index: Result<BackedUpValues, _> =
             open_metadata(ObjectKind::Index, &place::get_sealed(&self.io, &index_key).await?);
-        let index = index.map_err(|why| BackupError::damaged(&index_key, why))?;
+        let index = index.map_err(|reason| BackupError::damaged(&index_key, reason))?;
         let (source, _) = self.map.points.get(at).ok_or_else(lacks_shard)?;
         let point = place::get_sealed(&self.io, &self.from.point(&index.point)).await?;
         let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
@@ -147,7 +147,7 @@ impl Restore {
             }
             let key = self.from.value(source, name);
             let value = place::get_sealed(&self.io, &key).await?;
-            open_value(&value).map_err(|why| BackupError::damaged(&key, why))?;
+            open_value(&value).map_err(|reason| BackupError::damaged(&key, reason))?;
             self.progress.values += 1;
             self.progress.bytes += value.len() as u64;
             let position = position as u64;
@@ -168,7 +168,7 @@ impl Restore {
             let key = self.from.page(name);
             let measurements: Result<Vec<MeasurementSchema>, _> =
                 open_metadata(ObjectKind::Schema, &place::get_sealed(&self.io, &key).await?);
-            let measurements = measurements.map_err(|why| BackupError::damaged(&key, why))?;
+            let measurements = measurements.map_err(|reason| BackupError::damaged(&key, reason))?;
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
             match self.call_database(step).await? {
@@ -210,7 +210,7 @@ impl Restore {
             FromDatabase::Restoring(restoring) => Ok(restoring),
             FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
             FromDatabase::NotOpen => Err(Error::DatabaseNotFound(self.create.name.clone())),
-            FromDatabase::Unavailable(why) => Err(why.into()),
+            FromDatabase::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),
         }
     }
@@ -226,7 +226,7 @@ impl Restore {
             FromShard::Backup(reply) => Ok(reply),
             FromShard::Stale => Err(Unavailable::Changing.into()),
             FromShard::Refused(refusal) => Err(Error::Shard(refusal.to_string())),
-            FromShard::Unavailable(why) => Err(why.into()),
+            FromShard::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),
         }
     }

@@ -54,8 +54,8 @@ impl Check {
         let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
         let manifest: BackupManifest = match open_metadata(ObjectKind::Manifest, &object) {
             Ok(manifest) => manifest,
-            Err(why) => {
-                self.note(&BackupError::damaged(&self.id.mark(Mark::Done), why).into());
+            Err(reason) => {
+                self.note(&BackupError::damaged(&self.id.mark(Mark::Done), reason).into());
                 return Ok(None);
             }
         };
@@ -160,7 +160,7 @@ impl Check {
         self.progress.objects += 1;
         self.progress.bytes += object.len() as u64;
         let content = place::check_name(key, &object)
-            .and_then(|()| Ok(read(&object).map_err(|why| BackupError::damaged(key, why))?));
+            .and_then(|()| Ok(read(&object).map_err(|reason| BackupError::damaged(key, reason))?));
         Ok(content.inspect_err(|error| self.progress.damaged.push(error.to_string())).ok())
     }
 

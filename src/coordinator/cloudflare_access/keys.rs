@@ -71,7 +71,7 @@ impl AccessKeys {
         }
         match &self.tried {
             Some((at_ns, failure)) if is_within(*at_ns, KEYS_RETRY_NS) => match failure {
-                Some(why) if !are_fresh => Lookup::NotHad(why.clone()),
+                Some(reason) if !are_fresh => Lookup::NotHad(reason.clone()),
                 _ => Lookup::Unknown,
             },
             _ => {
@@ -92,7 +92,7 @@ impl AccessKeys {
                 (self.keys, self.fetched_ns) = (keys, Some(now_ns));
                 None
             }
-            Err(why) => Some(why),
+            Err(reason) => Some(reason),
         };
         self.tried = Some((now_ns, failure));
     }

@@ -86,7 +86,7 @@ impl AccessLogin {
             Lookup::Fetch => (Waiting::Keys, Request::new(Address::AccessKeys, Vec::new())),
             Lookup::Wait => (Waiting::Turn, Request::pause(TURN_MS)),
             Lookup::Unknown => return Ok(Next::Reply(Verdict::Refused)),
-            Lookup::NotHad(why) => return Ok(Next::Reply(Verdict::Unverified(why))),
+            Lookup::NotHad(reason) => return Ok(Next::Reply(Verdict::Unverified(reason))),
         };
         self.waiting = waiting;
         Ok(Next::Calls(vec![request]))

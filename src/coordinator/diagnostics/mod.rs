@@ -236,8 +236,8 @@ impl Diagnostics {
                         }
                         return;
                     }
-                    Ok(FromShard::Unavailable(why)) => (object, why.to_string()),
-                    Ok(FromShard::Refused(why)) => (object, why.to_string()),
+                    Ok(FromShard::Unavailable(reason)) => (object, reason.to_string()),
+                    Ok(FromShard::Refused(reason)) => (object, reason.to_string()),
                     Ok(_) => return,
                     Err(failure) => (object, failure.to_string()),
                 }

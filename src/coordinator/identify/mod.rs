@@ -403,7 +403,7 @@ impl Identify {
                 self.from_catalog = true;
                 Ok(())
             }
-            FromDatabase::Unavailable(why) => Err(why),
+            FromDatabase::Unavailable(reason) => Err(reason),
             _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
         }
     }
@@ -428,7 +428,7 @@ impl Identify {
                 self.catalog = Some(users);
                 Ok(())
             }
-            FromCatalog::Unavailable(why) => Err(why),
+            FromCatalog::Unavailable(reason) => Err(reason),
             _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
         }
     }

@@ -90,19 +90,19 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
 /// the names that depend on the data.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
     if let TargetName::Name(name) = &target.name {
-        check_writable(name, Place::Measurement).map_err(|why| invalid(&why))?;
+        check_writable(name, Place::Measurement).map_err(|reason| invalid(&reason))?;
     }
     for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
         // A renamed or repeated time column is refused later, with 1.x's message.
         if alias != "time" {
-            check_writable(alias, Place::FieldKey).map_err(|why| invalid(&why))?;
+            check_writable(alias, Place::FieldKey).map_err(|reason| invalid(&reason))?;
         }
     }
     Ok(())
 }
 
-fn invalid(why: &Unwritable) -> QueryError {
-    QueryError::Invalid(why.to_string())
+fn invalid(reason: &Unwritable) -> QueryError {
+    QueryError::Invalid(reason.to_string())
 }
 
 /// Returns the tag arguments of top() and bottom(). They stay tags; all other columns become

@@ -445,8 +445,8 @@ pub(super) fn shard_page(
         FromShard::Refused(ShardRefusal::RateExceeded(over)) => {
             Err(Error::over_rate(over, who, databases))
         }
-        FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
-        FromShard::Unavailable(why) => Err(why.into()),
+        FromShard::Refused(reason) => Err(Error::Shard(reason.to_string())),
+        FromShard::Unavailable(reason) => Err(reason.into()),
         reply => Ok(Some(reply)),
     }
 }

@@ -212,7 +212,7 @@ impl QueryRun {
             };
             return Ok(executor.supply(*stream, page)?);
         }
-        let pages = reply.pages().map_err(|why| Error::Shard(why.to_string()))?;
+        let pages = reply.pages().map_err(|reason| Error::Shard(reason.to_string()))?;
         let pages = pages.filter(|pages| pages.len() <= streams.len());
         for (&stream, page) in streams.iter().zip(pages.ok_or_else(Error::unexpected_reply)?) {
             self.supply_page(stream, page)?;

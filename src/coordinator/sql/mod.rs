@@ -310,7 +310,7 @@ impl SqlQuery {
                 self.answers.push(SessionReply::System(SystemTable::Queries, rows));
                 self.proceed(context)
             }
-            FromCatalog::Unavailable(why) => Err(why.into()),
+            FromCatalog::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),
         }
     }

@@ -136,12 +136,12 @@ impl Write {
                     let over = Error::over_rate(over, &principal.name, database);
                     failure = failure.or(Some(over));
                 }
-                Ok(FromShard::Unavailable(why)) => failure = failure.or(Some(why.into())),
-                Ok(FromShard::Refused(why)) => {
-                    failure = failure.or(Some(Error::Shard(why.to_string())));
+                Ok(FromShard::Unavailable(reason)) => failure = failure.or(Some(reason.into())),
+                Ok(FromShard::Refused(reason)) => {
+                    failure = failure.or(Some(Error::Shard(reason.to_string())));
                 }
                 Ok(_) => failure = failure.or(Some(Error::unexpected_reply())),
-                Err(why) => failure = failure.or(Some(why.into())),
+                Err(reason) => failure = failure.or(Some(reason.into())),
             }
         }
         // PROTOCOL.md rule 8: if a shard fails, the response has status 503 and names no line.

@@ -66,7 +66,7 @@ impl Write {
                 self.load_again(context)
             }
             FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-            FromCatalog::Unavailable(why) => Err(why.into()),
+            FromCatalog::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),
         }
     }

@@ -333,7 +333,7 @@ impl Write {
                 self.load(context, load, Vec::new())
             }
             FromDatabase::NotOpen | FromDatabase::UnknownPolicy => self.retry(context),
-            FromDatabase::Unavailable(why) => Err(why.into()),
+            FromDatabase::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),
         }
     }

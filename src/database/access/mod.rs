@@ -146,11 +146,11 @@ impl<S: Store> Database<S> {
                 }
                 // The access number has risen in the meantime, so the shard must receive it again.
                 Ok(FromShard::Done | FromShard::Stale) => {}
-                Ok(FromShard::Unavailable(why)) | Err(why) => failure = Some(why),
+                Ok(FromShard::Unavailable(reason)) | Err(reason) => failure = Some(reason),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),
             }
         }
-        failure.map_or(Ok(()), |why| Err(why.into()))
+        failure.map_or(Ok(()), |reason| Err(reason.into()))
     }
 }
 

@@ -109,8 +109,8 @@ impl Columns<'_> {
                 let (name, argument) = innermost(expr);
                 let regex = match argument {
                     Some(Expr::Wildcard(WildcardKind::Tag)) => {
-                        let why = format!("unable to use tag wildcard in {name}()");
-                        return Err(QueryError::Invalid(why));
+                        let reason = format!("unable to use tag wildcard in {name}()");
+                        return Err(QueryError::Invalid(reason));
                     }
                     Some(Expr::Wildcard(_)) => None,
                     Some(Expr::Regex(regex)) => Some(regex.as_str()),

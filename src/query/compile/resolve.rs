@@ -151,9 +151,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
         Expr::Binary { op, left, right } => {
             let literals = (fields::is_literal(left), fields::is_literal(right));
             let (left, right) = (type_of(left, names)?, type_of(right, names)?);
-            if let Some(why) = signs_clash(left, right, literals) {
+            if let Some(reason) = signs_clash(left, right, literals) {
                 return Err(QueryError::Invalid(format!(
-                    "type error: {expr}: cannot use {op} {why}"
+                    "type error: {expr}: cannot use {op} {reason}"
                 )));
             }
             match (left, right) {

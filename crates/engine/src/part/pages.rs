@@ -141,7 +141,8 @@ fn table<V: Values>(
     if is_kept && let Some(Decoded::Table(kept)) = values.cached(value, number, at) {
         return Ok(Some(kept));
     }
-    let table = stored.decoder().map_err(|why| values.damaged(value, why.into()))?.map(Rc::new);
+    let table =
+        stored.decoder().map_err(|reason| values.damaged(value, reason.into()))?.map(Rc::new);
     if let Some(table) = table.as_ref().filter(|_| is_kept) {
         values.keep(value, number, at, &Decoded::Table(Rc::clone(table)));
     }

@@ -52,8 +52,9 @@ pub struct ScheduledSuccess {
 pub struct ScheduledFailure {
     /// The time, in nanoseconds.
     pub at_ns: i64,
-    /// The error message.
-    pub why: String,
+    /// The error message, `why` in JSON.
+    #[serde(rename = "why")]
+    pub reason: String,
 }
 
 impl BackupSchedule {

@@ -97,7 +97,9 @@ impl From<CallFailure> for Unavailable {
     fn from(failure: CallFailure) -> Self {
         match failure {
             CallFailure::Overloaded => Self::Overloaded,
-            CallFailure::Retryable(why) | CallFailure::Failed(why) => Self::Unreachable(why),
+            CallFailure::Retryable(reason) | CallFailure::Failed(reason) => {
+                Self::Unreachable(reason)
+            }
         }
     }
 }

@@ -56,9 +56,9 @@ pub enum FromStorage {
 
 /// Returns the reply of a runtime that keeps no history of its objects. Returns `None` if `message`
 /// is for the object.
-pub fn unsupported(message: &[u8], why: &str) -> Option<Vec<u8>> {
+pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
-    Some(envelope::encode_as(version, &FromStorage::Unsupported(why.to_owned())))
+    Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
 }
 
 impl Wire for ToStorage {

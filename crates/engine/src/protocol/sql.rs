@@ -26,7 +26,7 @@ pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
         return Ok(envelope::encode(&failed));
     }
     Err(match said.strip_prefix("lost: ") {
-        Some(why) => CallFailure::Retryable(format!("SQL stopped: {why}")),
+        Some(reason) => CallFailure::Retryable(format!("SQL stopped: {reason}")),
         None => CallFailure::Failed(format!("SQL stopped: {said}")),
     })
 }

@@ -56,8 +56,9 @@ impl<S: Store> Shard<S> {
         manifest.hold(Hold { id: backup, numbers: all.iter().copied().collect(), until_ns });
         let rows = self.point_rows()?;
         self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
-        let point = seal_point(runs.runs(), &rows)
-            .map_err(|why| Refusal::Invalid(format!("a checkpoint cannot be encoded: {why}")))?;
+        let point = seal_point(runs.runs(), &rows).map_err(|reason| {
+            Refusal::Invalid(format!("a checkpoint cannot be encoded: {reason}"))
+        })?;
         Ok(FromShardBackup::Held { range, point })
     }
 

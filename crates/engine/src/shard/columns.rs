@@ -174,8 +174,8 @@ fn read<S: Store>(store: &S, measurement: MeasurementId) -> Result<Row, Refusal>
     let Some(bytes) = store.head(Table::Schema, u64::from(measurement.0))? else {
         return Ok(Row::default());
     };
-    row::decode(&bytes).map_err(|why| Refusal::Damaged {
-        block: format!("columns of measurement {}: {why}", measurement.0),
+    row::decode(&bytes).map_err(|reason| Refusal::Damaged {
+        block: format!("columns of measurement {}: {reason}", measurement.0),
     })
 }
 

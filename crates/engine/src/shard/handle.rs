@@ -142,8 +142,8 @@ fn refused(refusal: Refusal) -> FromShard {
             ShardRefusal::TypeConflict { measurement, column }
         }
         Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
-        Refusal::Malformed(why) => ShardRefusal::Malformed(why),
-        Refusal::Invalid(why) => ShardRefusal::Query(why),
+        Refusal::Malformed(reason) => ShardRefusal::Malformed(reason),
+        Refusal::Invalid(reason) => ShardRefusal::Query(reason),
         Refusal::Internal(bug) => ShardRefusal::Query(bug.to_string()),
         Refusal::RateExceeded(over) => ShardRefusal::RateExceeded(over),
         Refusal::StorageExceeded(over) => ShardRefusal::StorageExceeded(over),

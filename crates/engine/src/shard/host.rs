@@ -162,8 +162,8 @@ impl<S: Store> Host for ShardHost<S> {
         let (version, message) = match envelope::decode::<ToShard>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
-                let why = Unavailable::Unreachable(error.to_string());
-                return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(why))));
+                let reason = Unavailable::Unreachable(error.to_string());
+                return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(reason))));
             }
         };
         let now_ns = platform.now_ns();
@@ -181,7 +181,9 @@ impl<S: Store> Host for ShardHost<S> {
                 self.paused.push((ticket, version, message));
                 pause(ms)
             }
-            Err(why) => Step::Done(envelope::encode_as(version, &FromShard::Unavailable(why))),
+            Err(reason) => {
+                Step::Done(envelope::encode_as(version, &FromShard::Unavailable(reason)))
+            }
         };
         (ticket, step)
     }

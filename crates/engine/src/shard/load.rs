@@ -162,8 +162,8 @@ impl Loaded {
             if key >= ASIDE_KEY {
                 self.next_aside = self.next_aside.max(key - key % ASIDE_KEYS + ASIDE_KEYS);
                 if key % ASIDE_KEYS == 0 {
-                    let unreadable = |why| Damage {
-                        block: format!("row set aside as {key}: {why}"),
+                    let unreadable = |reason| Damage {
+                        block: format!("row set aside as {key}: {reason}"),
                         touches: None,
                     };
                     self.damaged.push(row::decode(&head).unwrap_or_else(unreadable));
@@ -174,9 +174,9 @@ impl Loaded {
                 Ok(tombstone) => {
                     self.tombstones.insert(key, tombstone);
                 }
-                Err(why) => self
+                Err(reason) => self
                     .damaged
-                    .push(Damage { block: format!("tombstone {key}: {why}"), touches: None }),
+                    .push(Damage { block: format!("tombstone {key}: {reason}"), touches: None }),
             }
         })
     }

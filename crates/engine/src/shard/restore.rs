@@ -52,7 +52,7 @@ impl<S: Store> Shard<S> {
         if position > self.values_there()? {
             return Err(malformed("a value arrived before its predecessor"));
         }
-        let (head, body) = open_value(value).map_err(|why| malformed(&why.to_string()))?;
+        let (head, body) = open_value(value).map_err(|reason| malformed(&reason.to_string()))?;
         self.store.put(Table::Value, position, head, body)?;
         Ok(FromShardBackup::Done)
     }
@@ -70,7 +70,7 @@ impl<S: Store> Shard<S> {
         let settings = loaded.state.settings.clone();
         let meter = self.loaded.as_ref().map(|loaded| &loaded.meter);
         let usage = meter.map(|meter| meter.usage(self.store.row_counts())).unwrap_or_default();
-        let (numbers, rows) = open_point(point).map_err(|why| malformed(&why.to_string()))?;
+        let (numbers, rows) = open_point(point).map_err(|reason| malformed(&reason.to_string()))?;
         let rows = read_rows(rows)
             .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
         let is_state =
@@ -80,7 +80,8 @@ impl<S: Store> Shard<S> {
             .find(is_state)
             .ok_or_else(|| malformed("the checkpoint has no state row"))?;
         let theirs: State = row::decode(own.head).map_err(malformed)?;
-        let manifest = Manifest::decode(own.body).map_err(|why| malformed(&why.to_string()))?;
+        let manifest =
+            Manifest::decode(own.body).map_err(|reason| malformed(&reason.to_string()))?;
         if self.values_there()? < numbers.len() as u64 {
             return Err(malformed("the checkpoint arrived before its values"));
         }

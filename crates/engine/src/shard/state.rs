@@ -67,7 +67,7 @@ impl State {
         let Some((head, body)) = store.head_and_body(Table::State, STATE_KEY)? else {
             return Ok(None);
         };
-        let damaged = |why: &str| Refusal::Damaged { block: format!("state row: {why}") };
+        let damaged = |reason: &str| Refusal::Damaged { block: format!("state row: {reason}") };
         let state = row::decode(&head).map_err(damaged)?;
         if body.is_empty() {
             return Err(damaged(WITHOUT_MANIFEST));
@@ -86,7 +86,7 @@ impl State {
 /// row, and the list can have ten thousand entries.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
-    let damaged = |why| Refusal::Damaged { block: format!("retired measurements: {why}") };
+    let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };
     let retired: Vec<MeasurementId> = row::decode(&bytes).map_err(damaged)?;
     Ok(retired.into_iter().collect())
 }

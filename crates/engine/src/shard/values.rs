@@ -54,8 +54,8 @@ impl ValueRow {
         }
     }
 
-    pub(super) fn damaged(&self, why: impl std::fmt::Display) -> ReadError {
-        ReadError::Damaged { what: format!("{}: {why}", self.name()) }
+    pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
+        ReadError::Damaged { what: format!("{}: {reason}", self.name()) }
     }
 
     /// Reads the directory of the value.
@@ -63,7 +63,8 @@ impl ValueRow {
         let Some(key) = self.key else { return Err(self.damaged("the value has no row")) };
         let head = store.head(Table::Value, key).map_err(failed)?;
         let head = head.ok_or_else(|| self.damaged("missing"))?;
-        let (number, directory) = Directory::decode(&head).map_err(|why| self.damaged(why))?;
+        let (number, directory) =
+            Directory::decode(&head).map_err(|reason| self.damaged(reason))?;
         match number == self.number.0 {
             true => Ok(directory),
             false => Err(self.damaged(format!("the row contains value {number:x} instead"))),
@@ -93,7 +94,7 @@ impl ValueRow {
     ) -> Result<T, ReadError> {
         let at = bytes.start;
         read(part_of(held, start, bytes).unwrap_or_default())
-            .map_err(|why| self.damaged(format!("block at {at}: {why}")))
+            .map_err(|reason| self.damaged(format!("block at {at}: {reason}")))
     }
 }
 
@@ -148,7 +149,7 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
 pub(super) fn refusal(error: ReadError) -> Refusal {
     match error {
         ReadError::Damaged { what } => Refusal::Damaged { block: what },
-        ReadError::Storage(why) => Refusal::Store(crate::store::StoreError::Failed(why)),
+        ReadError::Storage(reason) => Refusal::Store(crate::store::StoreError::Failed(reason)),
         ReadError::ColumnType { .. } => Refusal::Damaged { block: error.to_string() },
         ReadError::TooManySources(_) => Refusal::Invalid(error.to_string()),
     }

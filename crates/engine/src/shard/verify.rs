@@ -51,7 +51,7 @@ fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Re
     let body = row.body(store).map_err(refusal)?;
     page.blocks += 1 + directory.blocks().count() as u64;
     page.bytes += body.len() as u64;
-    directory.check(&body).map_err(|why| refusal(row.damaged(why)))
+    directory.check(&body).map_err(|reason| refusal(row.damaged(reason)))
 }
 
 /// Checks the WAL and the rows of columns. Also reports damage that was found while reading heads.
@@ -70,8 +70,8 @@ fn verify_rows<S: Store>(
     each_head(store, Table::Schema, 0, |key, head| {
         page.blocks += 1;
         page.bytes += head.len() as u64;
-        if let Err(why) = Columns::check_row(&head) {
-            page.damaged.push(format!("columns of measurement {key}: {why}"));
+        if let Err(reason) = Columns::check_row(&head) {
+            page.damaged.push(format!("columns of measurement {key}: {reason}"));
         }
     })?;
     Ok(())

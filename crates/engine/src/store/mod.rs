@@ -82,14 +82,14 @@ pub enum StoreError {
         limit: usize,
     },
     /// A row fails its checksum, or a newer release wrote it.
-    #[error("damaged row {key} of {table}: {why}")]
+    #[error("damaged row {key} of {table}: {reason}")]
     Damaged {
         /// The table's name from [`Table::name`].
         table: &'static str,
         /// The key of the damaged row.
         key: u64,
         /// The kind of damage.
-        why: &'static str,
+        reason: &'static str,
     },
     /// The platform reported another error.
     #[error("storage failed: {0}")]

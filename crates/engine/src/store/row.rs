@@ -41,7 +41,7 @@ pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
 /// # Errors
 /// Returns [`StoreError::Damaged`].
 pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<T, StoreError> {
-    decode(head).map_err(|why| StoreError::Damaged { table: table.name(), key, why })
+    decode(head).map_err(|reason| StoreError::Damaged { table: table.name(), key, reason })
 }
 
 /// A callback that receives the key and head of a row.
@@ -101,8 +101,8 @@ pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
         each(store, table, &mut |key, head| {
             found.rows += 1;
             found.bytes += head.len() as u64;
-            if let Err(why) = content(head) {
-                let damaged = StoreError::Damaged { table: table.name(), key, why };
+            if let Err(reason) = content(head) {
+                let damaged = StoreError::Damaged { table: table.name(), key, reason };
                 found.damaged.push(damaged.to_string());
             }
             Ok(())
@@ -112,7 +112,7 @@ pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
 }
 
 fn content(head: &[u8]) -> Result<&[u8], &'static str> {
-    let covered = verify_crc(head).map_err(|why| match why {
+    let covered = verify_crc(head).map_err(|reason| match reason {
         CrcError::TooShort => "too short",
         CrcError::Mismatch => "checksum mismatch",
     })?;
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn what_has_no_bytes_is_an_error_and_no_row() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {
-            let why = "the row cannot be encoded: the metadata has a type that the format does not support";
-            assert_eq!(nothing, Err(StoreError::Failed(why.to_owned())));
+            let reason = "the row cannot be encoded: the metadata has a type that the format does not support";
+            assert_eq!(nothing, Err(StoreError::Failed(reason.to_owned())));
         }
     }
 

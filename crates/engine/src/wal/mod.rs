@@ -183,12 +183,12 @@ impl Wal {
     }
 
     /// Marks frame `sequence` as damaged, for example if its checksum is valid but decoding fails.
-    pub(crate) fn mark_damaged(&mut self, sequence: u64, why: &str) {
+    pub(crate) fn mark_damaged(&mut self, sequence: u64, reason: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
             self.decoded_bytes -= frame.decoded_bytes;
             self.damaged.push(Damage {
-                block: format!("WAL frame {sequence}: {why}"),
+                block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
                 slots: self.slots.of_frame(sequence).unwrap_or_default().to_vec(),
                 touch: Some(frame.touch),

@@ -100,8 +100,8 @@ impl Changing {
         let jurisdiction = body.jurisdiction.as_deref().or(settings.placement.jurisdiction);
         if let Some(location) = body.location.as_deref().filter(|at| !is_inside(at, jurisdiction)) {
             let jurisdiction = jurisdiction.unwrap_or_default();
-            let why = format!("location \"{location}\" is outside of jurisdiction");
-            return Err(ApiError::Invalid(format!("{why} \"{jurisdiction}\"")));
+            let reason = format!("location \"{location}\" is outside of jurisdiction");
+            return Err(ApiError::Invalid(format!("{reason} \"{jurisdiction}\"")));
         }
         let create = CreateDatabase {
             name: body.db.clone(),
@@ -117,7 +117,7 @@ impl Changing {
     }
 
     fn drop(url: &Parameters) -> Result<Self, ApiError> {
-        let invalid = |why: &str| Err(ApiError::Invalid(why.to_owned()));
+        let invalid = |reason: &str| Err(ApiError::Invalid(reason.to_owned()));
         let Some(name) = url.filled("db").map(str::to_owned) else {
             return invalid("name the database with the parameter db");
         };
@@ -140,13 +140,13 @@ impl Changing {
     fn configure(body: Body) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
         if body.location.is_some() || body.jurisdiction.is_some() {
-            let why = "location and jurisdiction of a database cannot change: set them when you \
+            let reason = "location and jurisdiction of a database cannot change: set them when you \
                        create the database";
-            return Err(ApiError::Invalid(why.to_owned()));
+            return Err(ApiError::Invalid(reason.to_owned()));
         }
         if body.shards.is_none() && duration_ns.is_none() {
-            let why = "the request changes nothing: set shards, retention_period or both";
-            return Err(ApiError::Invalid(why.to_owned()));
+            let reason = "the request changes nothing: set shards, retention_period or both";
+            return Err(ApiError::Invalid(reason.to_owned()));
         }
         let (database, shards) = (body.db.clone(), body.shards);
         let change = Change::Configure { database, shards, duration_ns };

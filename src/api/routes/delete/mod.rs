@@ -83,8 +83,8 @@ impl Handler for DeleteHandler {
         let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(statement @ Statement::Delete(_)) = statement else {
-            let why = "the predicate cannot be converted to a DELETE statement";
-            return Err(ApiError::Internal(why.to_owned()));
+            let reason = "the predicate cannot be converted to a DELETE statement";
+            return Err(ApiError::Internal(reason.to_owned()));
         };
         let want = Want::Policy(self.policy.clone());
         self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
@@ -128,9 +128,9 @@ fn statement(
     text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
     for Equality { key, value } in equalities.iter().filter(|e| e.key != MEASUREMENT) {
         if key.starts_with('_') && matches!(key.as_str(), "_field" | "_value" | "_time") {
-            let why = "a delete removes whole points: select them by measurement and tags, and by \
+            let reason = "a delete removes whole points: select them by measurement and tags, and by \
                        time with start and stop";
-            return Err(ApiError::Invalid(format!("the key {key} is not supported: {why}")));
+            return Err(ApiError::Invalid(format!("the key {key} is not supported: {reason}")));
         }
         text.push_str(&format!(" AND {} = {}", quote::ident(key), quote::string(value)));
     }
@@ -172,7 +172,7 @@ mod tests {
             assert_eq!(made(predicate), Ok(Some(expected.to_owned())), "{predicate}");
         }
         assert_eq!(made("_measurement=a AND _measurement=b"), Ok(None));
-        let why = made("_field=\"v\"").unwrap_err();
-        assert!(why.starts_with("the key _field is not supported: "), "{why}");
+        let reason = made("_field=\"v\"").unwrap_err();
+        assert!(reason.starts_with("the key _field is not supported: "), "{reason}");
     }
 }

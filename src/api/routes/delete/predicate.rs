@@ -141,9 +141,9 @@ impl Reader<'_> {
         Err(self.bad("a quoted text has no closing quote"))
     }
 
-    fn bad(&self, why: &str) -> ApiError {
+    fn bad(&self, reason: &str) -> ApiError {
         let at = self.text.len() - self.rest.len();
-        ApiError::Invalid(format!("invalid predicate: {why} at byte {at} of {:?}", self.text))
+        ApiError::Invalid(format!("invalid predicate: {reason} at byte {at} of {:?}", self.text))
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_is_no_predicate_is_named() {
-        for (text, why) in [
+        for (text, reason) in [
             ("a", "expected = after a key at byte 1"),
             ("a=", "expected a value after = at byte 2"),
             ("=b", "expected a tag key or _measurement at byte 0"),
@@ -191,7 +191,7 @@ mod tests {
             ("a=\"b", "a quoted text has no closing quote at byte 2"),
             ("a=\"\\x\"", "a quoted text has no closing quote at byte 2"),
         ] {
-            let expected = format!("invalid predicate: {why} of {text:?}");
+            let expected = format!("invalid predicate: {reason} of {text:?}");
             assert_eq!(parsed(text), Err(expected), "{text}");
         }
         let deep = "(".repeat(40);

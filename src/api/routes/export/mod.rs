@@ -152,8 +152,8 @@ impl Exporting {
             Some("") => Some(None),
             Some(text) => {
                 let parsed = Position::parse(text);
-                let why = "the parameter \"after\" must be a value from an earlier response";
-                let wrong = || ApiError::Invalid(why.to_owned());
+                let reason = "the parameter \"after\" must be a value from an earlier response";
+                let wrong = || ApiError::Invalid(reason.to_owned());
                 Some(Some(parsed.ok_or_else(wrong)?))
             }
         };
@@ -161,11 +161,11 @@ impl Exporting {
         // The default policy may have changed since the previous response.
         if let Some(Some(Position { policy: of_position, .. })) = &after {
             if policy.as_ref().is_some_and(|named| named != of_position) {
-                let why = format!(
+                let reason = format!(
                     "the parameter \"after\" continues an export of retention policy \
                      \"{of_position}\", but the request names another policy"
                 );
-                return Err(ApiError::Invalid(why));
+                return Err(ApiError::Invalid(reason));
             }
             policy = Some(of_position.clone());
         }

@@ -326,8 +326,8 @@ fn described(
     settings: &Settings,
 ) -> Result<(FlightRequest, Vec<u8>), ApiError> {
     if !descriptor.path.is_empty() {
-        let why = "a flight cannot be selected by a path: send a command";
-        return Err(ApiError::NotImplemented(why.to_owned()));
+        let reason = "a flight cannot be selected by a path: send a command";
+        return Err(ApiError::NotImplemented(reason.to_owned()));
     }
     let flight_request =
         FlightRequest::of_command(&decode(&descriptor.command)?, metadata, settings)?;

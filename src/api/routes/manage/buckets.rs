@@ -51,9 +51,11 @@ pub(super) fn plan(
     match request.method.as_str() {
         "PATCH" => {
             if let Some(name) = request.text("name").filter(|name| !has_name(bucket, found, name)) {
-                let why = "a bucket is a database's retention policy, and databases and policies \
+                let reason = "a bucket is a database's retention policy, and databases and policies \
                            cannot be renamed";
-                return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {why}")));
+                return Err(ApiError::Unprocessable(format!(
+                    "cannot rename to \"{name}\": {reason}"
+                )));
             }
             let mut changes = Vec::new();
             if let Some(rules) = rules(&request.body)? {
@@ -169,12 +171,12 @@ fn rules(body: &Value) -> Result<Option<(i64, i64)>, ApiError> {
     };
     let (duration_ns, shard_ns) = (seconds("everySeconds")?, seconds("shardGroupDurationSeconds")?);
     if duration_ns != 0 && duration_ns < H_NS {
-        let why = "everySeconds must be 0 (keep points permanently) or at least 3600";
-        return Err(ApiError::Unprocessable(why.to_owned()));
+        let reason = "everySeconds must be 0 (keep points permanently) or at least 3600";
+        return Err(ApiError::Unprocessable(reason.to_owned()));
     }
     Ok(Some((duration_ns, shard_ns)))
 }
 
-fn bad_rules(why: &str) -> ApiError {
-    ApiError::Invalid(format!("invalid retentionRules: {why}"))
+fn bad_rules(reason: &str) -> ApiError {
+    ApiError::Invalid(format!("invalid retentionRules: {reason}"))
 }

@@ -52,8 +52,8 @@ pub(super) fn plan(
     // where the next page begins.
     if request.is_paged() {
         if wanted[1..].iter().any(Option::is_some) {
-            let why = "limit, offset and after can be combined only with the filter db";
-            return Err(ApiError::Invalid(why.to_owned()));
+            let reason = "limit, offset and after can be combined only with the filter db";
+            return Err(ApiError::Invalid(reason.to_owned()));
         }
         all = request.page_of(&all)?;
     }
@@ -94,9 +94,9 @@ fn change(
 ) -> Result<ManagePlan, ApiError> {
     let (database, policy) = (bucket.database.to_owned(), bucket.policy.name.clone());
     if request.text("retention_policy").is_some_and(|name| name != policy) {
-        let why = "the retention policy of a mapping cannot change: create a bucket for the other \
+        let reason = "the retention policy of a mapping cannot change: create a bucket for the other \
                    policy";
-        return Err(ApiError::Unprocessable(why.to_owned()));
+        return Err(ApiError::Unprocessable(reason.to_owned()));
     }
     let mut changes = Vec::new();
     match request.body.get("default").and_then(Value::as_bool) {
@@ -106,8 +106,8 @@ fn change(
             changes.push(Change::AlterPolicy { database, spec, make_default });
         }
         Some(false) if bucket.default && status == 200 => {
-            let why = "make another policy of the database the default instead";
-            return Err(ApiError::Unprocessable(why.to_owned()));
+            let reason = "make another policy of the database the default instead";
+            return Err(ApiError::Unprocessable(reason.to_owned()));
         }
         _ => {}
     }

@@ -97,8 +97,8 @@ impl ManageRequest {
         match (1..=BUCKETS_PER_PAGE_MAX).contains(&limit) {
             true => Ok((limit, offset)),
             false => {
-                let why = format!("limit must be between 1 and {BUCKETS_PER_PAGE_MAX}");
-                Err(ApiError::Invalid(why))
+                let reason = format!("limit must be between 1 and {BUCKETS_PER_PAGE_MAX}");
+                Err(ApiError::Invalid(reason))
             }
         }
     }

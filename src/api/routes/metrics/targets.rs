@@ -16,8 +16,8 @@ use crate::coordinator::grants::Principal;
 /// # Errors
 /// [`ApiError::Invalid`] for a request without `Host`, which is the address of the targets.
 pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    let why = "the request has no header Host: the list of targets needs this header";
-    let missing = || ApiError::Invalid(why.to_owned());
+    let reason = "the request has no header Host: the list of targets needs this header";
+    let missing = || ApiError::Invalid(reason.to_owned());
     let host = request.head.header("host").ok_or_else(missing)?.to_owned();
     let principal = request.caller.clone();
     Ok(Box::new(TaskHandler::run(|io| list(io, host, principal))))

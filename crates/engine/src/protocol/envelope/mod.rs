@@ -108,7 +108,7 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let (direction, header) = match metadata::encode(message) {
         Ok(header) => (M::DIRECTION as u8, header),
         // The receiver gets the error in place of a message.
-        Err(why) => (UNSAID, why.to_string().into_bytes()),
+        Err(reason) => (UNSAID, reason.to_string().into_bytes()),
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);

@@ -107,16 +107,16 @@ impl Wire for Mute {
 
 #[test]
 fn what_cannot_be_encoded_arrives_as_the_error_that_it_is() {
-    let why = EnvelopeError::Unsaid(
+    let reason = EnvelopeError::Unsaid(
         "the metadata has a type that the format does not \
                                      support"
             .to_owned(),
     );
     let bytes = encode(&Mute { sign: 'x' });
-    assert_eq!(decode::<Mute>(&bytes), Err(why.clone()));
-    assert_eq!(decode::<FromShard>(&bytes), Err(why.clone()), "whoever reads it");
+    assert_eq!(decode::<Mute>(&bytes), Err(reason.clone()));
+    assert_eq!(decode::<FromShard>(&bytes), Err(reason.clone()), "whoever reads it");
     let around = encode_around(&Mute { sign: 'x' }, b"more".to_vec());
-    assert_eq!(decode::<Mute>(&around), Err(why.clone()));
-    let failure = CallFailure::Failed(why.to_string());
+    assert_eq!(decode::<Mute>(&around), Err(reason.clone()));
+    let failure = CallFailure::Failed(reason.to_string());
     assert_eq!(decode_reply::<Mute>(Ok(bytes)), Err(failure));
 }
