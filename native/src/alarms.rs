@@ -36,14 +36,15 @@ impl Alarms {
     /// # Errors
     /// [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<(Self, Vec<(Address, i64)>), Failure> {
-        let cannot =
-            |why: rusqlite::Error| Failure(format!("{} cannot be used: {why}", path.display()));
+        let cannot = |reason: rusqlite::Error| {
+            Failure(format!("{} cannot be used: {reason}", path.display()))
+        };
         let connection = store::open(path).map_err(cannot)?;
         let stored = read(&connection).map_err(cannot)?;
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
         let spawned = keeper.spawn(move || keep(&connection, &receiver));
-        spawned.map_err(|why| Failure(format!("a thread could not be started: {why}")))?;
+        spawned.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
         Ok((Self { changes }, stored))
     }
 
@@ -82,9 +83,9 @@ fn keep(connection: &Connection, changes: &Receiver<Change>) {
         let more = changes.try_iter().take(ALARMS_PER_COMMIT_MAX - 1);
         let batch: Vec<Change> = std::iter::once(first).chain(more).collect();
         let written = write(connection, &batch);
-        if let Err(why) = &written {
+        if let Err(reason) = &written {
             // The object derives due work from its stored data, so its next event tries again.
-            crate::log::fault(&format!("alarms could not be stored: {why}"));
+            crate::log::fault(&format!("alarms could not be stored: {reason}"));
             let _ = connection.execute_batch("ROLLBACK");
         }
         for done in batch.into_iter().filter_map(|change| change.done) {

@@ -17,10 +17,11 @@ const UNFINISHED: &str = ".unfinished-";
 ///
 /// # Errors
 /// The system's error.
-pub fn carry(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
-    let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
-    let reply =
-        answer(folder, message).map_err(|why| format!("the storage of backups failed: {why}"))?;
+pub fn execute(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
+    let (_, message) =
+        envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
+    let reply = answer(folder, message)
+        .map_err(|reason| format!("the storage of backups failed: {reason}"))?;
     Ok(envelope::encode(&reply))
 }
 
@@ -35,8 +36,8 @@ fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
         }
         ToBackups::Get { key } => match fs::read(path(folder, &key)?) {
             Ok(object) => Ok(FromBackups::Object { object }),
-            Err(why) if why.kind() == ErrorKind::NotFound => Ok(FromBackups::Missing),
-            Err(why) => Err(why),
+            Err(reason) if reason.kind() == ErrorKind::NotFound => Ok(FromBackups::Missing),
+            Err(reason) => Err(reason),
         },
         ToBackups::List { folder: of, after } => {
             let mut names = names(&path(folder, &of)?)?;
@@ -49,7 +50,7 @@ fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
         ToBackups::Delete { keys } => {
             for key in keys {
                 match fs::remove_file(path(folder, &key)?) {
-                    Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
+                    Err(reason) if reason.kind() != ErrorKind::NotFound => return Err(reason),
                     _ => {}
                 }
             }
@@ -84,7 +85,7 @@ fn put(path: &Path, object: &[u8]) -> std::io::Result<()> {
 
 fn names(folder: &Path) -> std::io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
-        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
     let mut names = Vec::new();

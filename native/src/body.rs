@@ -16,7 +16,7 @@ use crate::platform::now_ns;
 
 /// The client disconnected before the end of the body.
 #[derive(Debug)]
-pub struct Gone;
+pub struct Disconnected;
 
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
@@ -24,8 +24,11 @@ const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 /// that action ends the reading and is returned.
 ///
 /// # Errors
-/// [`Gone`]
-pub async fn read(body: &mut Incoming, exchange: &mut Exchange) -> Result<Option<Action>, Gone> {
+/// [`Disconnected`]
+pub async fn read(
+    body: &mut Incoming,
+    exchange: &mut Exchange,
+) -> Result<Option<Action>, Disconnected> {
     let mut bytes = 0;
     while !body.is_end_stream() {
         let piece = match next(body, |_| exchange.displaced()).await? {
@@ -64,12 +67,12 @@ enum Next {
 async fn next(
     body: &mut Incoming,
     mut displaced: impl FnMut(u32) -> Option<Action>,
-) -> Result<Next, Gone> {
+) -> Result<Next, Disconnected> {
     let mut notices = 0;
     loop {
         match timeout(NOTICE, body.frame()).await {
             Ok(None) => return Ok(Next::End),
-            Ok(Some(Err(_))) => return Err(Gone),
+            Ok(Some(Err(_))) => return Err(Disconnected),
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Ok(Next::Piece(piece)),
@@ -91,7 +94,7 @@ async fn next(
 
 /// Reads and discards the rest of a refused body. Stops when the client pauses, so that the client
 /// gets its response.
-pub async fn drain(body: &mut Incoming) -> Result<(), Gone> {
+pub async fn drain(body: &mut Incoming) -> Result<(), Disconnected> {
     let mut bytes = 0;
     let paused = |notices| (notices > 1).then_some(Action::End);
     while let Next::Piece(piece) = next(body, paused).await? {

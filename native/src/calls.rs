@@ -14,7 +14,7 @@ use tidemark::protocol::password_derivation::Derivation;
 use tokio::task::{spawn_blocking, yield_now};
 
 use crate::backups;
-use crate::engine::{Answer, Engine};
+use crate::engine::{Engine, ObjectReply};
 use crate::sql::Session;
 
 /// The number of times that a pause of 0 ms lets all other tasks run. In this time, a new request
@@ -28,13 +28,13 @@ const KEY_BYTES: usize = 32;
 pub type SqlSession = Rc<RefCell<Option<Session>>>;
 
 /// The calls in progress. Dropping the value abandons the calls.
-pub struct Flights {
+pub struct PendingCalls {
     engine: Rc<Engine>,
     sql: SqlSession,
     pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
 }
 
-impl Flights {
+impl PendingCalls {
     /// Creates an empty set of calls.
     pub fn new(engine: Rc<Engine>) -> Self {
         Self { engine, sql: Rc::default(), pending: Vec::new() }
@@ -46,11 +46,11 @@ impl Flights {
         self.sql.take();
     }
 
-    /// Adds calls, which start at the next [`Flights::next`].
+    /// Adds calls, which start at the next [`PendingCalls::next`].
     pub fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Some(Rc::clone(&self.sql));
-            self.pending.push(Box::pin(carry(Rc::clone(&self.engine), sql, call)));
+            self.pending.push(Box::pin(make_call(Rc::clone(&self.engine), sql, call)));
         }
     }
 
@@ -77,7 +77,7 @@ impl Flights {
 }
 
 /// Makes one call. `sql` is the session of the request, if a request makes the call.
-pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
+pub async fn make_call(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
     let Call { id, to, message, .. } = call;
     let result = match to {
         Address::Catalog | Address::Database(_) | Address::Shard(_) => {
@@ -89,7 +89,7 @@ pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> R
         }
         Address::KeyDerivation => blocking(move || derive(&message)).await,
         Address::Backups => match engine.shared.backups.clone() {
-            Some(folder) => blocking(move || backups::carry(&folder, &message)).await,
+            Some(folder) => blocking(move || backups::execute(&folder, &message)).await,
             None => Err(CallFailure::Failed("the server has no storage for backups".to_owned())),
         },
         Address::Sql => match sql {
@@ -117,9 +117,9 @@ async fn pause(ms: u32) {
 }
 
 /// Runs slow work, or work that waits for the disk, on another thread.
-async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> Answer {
+async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> ObjectReply {
     let done = spawn_blocking(work).await;
-    done.unwrap_or_else(|why| Err(why.to_string())).map_err(CallFailure::Failed)
+    done.unwrap_or_else(|reason| Err(reason.to_string())).map_err(CallFailure::Failed)
 }
 
 fn derive(message: &[u8]) -> Result<Vec<u8>, String> {

@@ -21,18 +21,18 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::console;
-use crate::conversation::{HttpResponse, converse};
 use crate::engine::{Busy, Engine};
 use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::reply::{self, Form};
+use crate::request_task::{HttpResponse, converse};
 
 /// The properties of a connection that the listener knows.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct ConnectionInfo {
     /// The client's address.
     pub peer: SocketAddr,
     /// The permit for this connection.
-    pub place: OwnedSemaphorePermit,
+    pub permit: OwnedSemaphorePermit,
     /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,
 }
@@ -49,32 +49,32 @@ impl std::fmt::Debug for Tls {
 
 /// Runs HTTP/2 tasks on this thread.
 #[derive(Clone, Copy, Debug)]
-struct OnThisThread;
+struct LocalExecutor;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
         spawn_local(async move { drop(future.await) });
     }
 }
 
 /// Serves a connection until it closes.
-pub async fn serve(engine: Rc<Engine>, stream: TcpStream, ticket: Ticket) {
-    let Ticket { peer, tls, place: _place } = ticket;
+pub async fn serve(engine: Rc<Engine>, stream: TcpStream, info: ConnectionInfo) {
+    let ConnectionInfo { peer, tls, permit: _permit } = info;
     let _busy = Busy::new(&engine.shared);
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     match tls {
-        None => speak(engine, stream, peer).await,
+        None => serve_http(engine, stream, peer).await,
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
             // A client that does not use TLS is not logged.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
-                speak(engine, stream, peer).await;
+                serve_http(engine, stream, peer).await;
             }
         }
     }
 }
 
-async fn speak(
+async fn serve_http(
     engine: Rc<Engine>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     peer: SocketAddr,
@@ -84,7 +84,7 @@ async fn speak(
     let noting = Rc::clone(&has_request);
     let service = service_fn(move |request| {
         noting.set(true);
-        answer(Rc::clone(&engine), request, peer)
+        respond(Rc::clone(&engine), request, peer)
     });
     // hyper's timer for heads starts at the first byte.
     let silence = async {
@@ -93,7 +93,7 @@ async fn speak(
             std::future::pending::<()>().await;
         }
     };
-    let mut builder = Builder::new(OnThisThread);
+    let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -118,7 +118,7 @@ async fn speak(
     }
 }
 
-async fn answer(
+async fn respond(
     engine: Rc<Engine>,
     request: Request<Incoming>,
     peer: SocketAddr,
@@ -135,7 +135,7 @@ async fn answer(
     let (to, response) = oneshot::channel();
     // hyper drops this function when the client disconnects. The separate task nevertheless ends in
     // an orderly way.
-    spawn_local(converse(engine, request, head, form, to));
+    spawn_local(run(engine, request, head, form, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),

@@ -3,8 +3,8 @@
 use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
 
-use crate::conversation::HttpResponse;
 use crate::reply::{Outgoing, extend};
+use crate::request_task::HttpResponse;
 
 include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
@@ -46,7 +46,7 @@ fn file(
     if method == Method::HEAD {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     } else {
-        *response.body_mut() = Outgoing::whole(content);
+        *response.body_mut() = Outgoing::complete(content);
     }
     response
 }

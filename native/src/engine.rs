@@ -36,13 +36,13 @@ use crate::sql::Sql;
 use crate::store::SqliteStore;
 
 /// The reply to a message to an object.
-pub type Answer = Result<Vec<u8>, CallFailure>;
+pub type ObjectReply = Result<Vec<u8>, CallFailure>;
 
 /// A message from another thread.
 #[derive(Debug)]
-pub enum Letter {
+pub enum ThreadMessage {
     /// A client's connection to serve.
-    Connection(TcpStream, connection::Ticket),
+    Connection(TcpStream, connection::ConnectionInfo),
     /// A message to an object of this thread.
     Call {
         /// The object.
@@ -50,7 +50,7 @@ pub enum Letter {
         /// The encoded message.
         message: Vec<u8>,
         /// The sender for the reply.
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<ObjectReply>,
     },
     /// The thread must end.
     End,
@@ -60,7 +60,7 @@ pub enum Letter {
 #[derive(Debug)]
 pub struct Shared {
     /// The channel to each thread.
-    pub threads: Vec<mpsc::Sender<Letter>>,
+    pub threads: Vec<mpsc::Sender<ThreadMessage>>,
     /// The folder of the objects' files.
     pub store: std::path::PathBuf,
     /// The folder of backups.
@@ -195,18 +195,18 @@ impl Engine {
     }
 
     /// Processes messages until the thread ends.
-    pub async fn run(self: Rc<Self>, mut letters: mpsc::Receiver<Letter>) {
+    pub async fn run(self: Rc<Self>, mut messages: mpsc::Receiver<ThreadMessage>) {
         spawn_local(Rc::clone(&self).ring());
-        while let Some(letter) = letters.recv().await {
-            match letter {
-                Letter::Connection(stream, ticket) => {
+        while let Some(thread_message) = messages.recv().await {
+            match thread_message {
+                ThreadMessage::Connection(stream, info) => {
                     let engine = Rc::clone(&self);
-                    spawn_local(connection::serve(engine, stream, ticket));
+                    spawn_local(connection::serve(engine, stream, info));
                 }
-                Letter::Call { to, message, reply } => {
+                ThreadMessage::Call { to, message, reply } => {
                     self.deliver(to, Event::Message { message, reply });
                 }
-                Letter::End => break,
+                ThreadMessage::End => break,
             }
         }
         // No object begins another event, and all acknowledged writes are committed.
@@ -214,7 +214,7 @@ impl Engine {
     }
 
     /// Borrows the service for one step. The step must not await.
-    pub fn tell<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
+    pub fn with_service<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
         step(&mut self.service.borrow_mut(), &self.platform)
     }
 
@@ -222,7 +222,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`CallFailure`]
-    pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> Answer {
+    pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
         let Some(name) = crate::address::name(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));
         };
@@ -231,8 +231,8 @@ impl Engine {
         if owner == self.index {
             self.deliver(to, Event::Message { message, reply });
         } else {
-            let letter = Letter::Call { to, message, reply };
-            let sent = self.shared.threads.get(owner).map(|thread| thread.try_send(letter));
+            let thread_message = ThreadMessage::Call { to, message, reply };
+            let sent = self.shared.threads.get(owner).map(|thread| thread.try_send(thread_message));
             if !matches!(sent, Some(Ok(()))) {
                 return Err(CallFailure::Overloaded);
             }

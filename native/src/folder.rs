@@ -22,7 +22,7 @@ impl Folder {
     /// [`Failure`] if the folder cannot be used.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         create(path)?;
-        let path = path.canonicalize().map_err(|why| cannot("be opened", path, &why))?;
+        let path = path.canonicalize().map_err(|reason| cannot("be opened", path, &reason))?;
         if path.join("objects").exists() {
             return Err(Failure(format!(
                 "{} contains the data of a server on workerd, which this program cannot read: \
@@ -37,7 +37,7 @@ impl Folder {
             .truncate(false)
             .mode(0o600)
             .open(path.join("lock"))
-            .map_err(|why| cannot("be written to", &path, &why))?;
+            .map_err(|reason| cannot("be written to", &path, &reason))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -47,7 +47,7 @@ impl Folder {
                     path.display()
                 )));
             }
-            Err(TryLockError::Error(why)) => return Err(cannot("be locked", &path, &why)),
+            Err(TryLockError::Error(reason)) => return Err(cannot("be locked", &path, &reason)),
         }
         create(&path.join("store"))?;
         Ok(Self { path, _lock: lock })
@@ -78,10 +78,11 @@ impl Folder {
             Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
             // A crash between the creation and the write left an empty file.
             Ok(_) => {
-                std::fs::remove_file(&file).map_err(|why| cannot("be written", &file, &why))?;
+                std::fs::remove_file(&file)
+                    .map_err(|reason| cannot("be written", &file, &reason))?;
             }
-            Err(why) if why.kind() == ErrorKind::NotFound => {}
-            Err(why) => return Err(cannot("be read", &file, &why)),
+            Err(reason) if reason.kind() == ErrorKind::NotFound => {}
+            Err(reason) => return Err(cannot("be read", &file, &reason)),
         }
         let token = format!("{:016x}{:016x}", random_u64(), random_u64());
         OpenOptions::new()
@@ -93,7 +94,7 @@ impl Folder {
                 opened.write_all(format!("{token}\n").as_bytes())?;
                 opened.sync_all()
             })
-            .map_err(|why| cannot("be written", &file, &why))?;
+            .map_err(|reason| cannot("be written", &file, &reason))?;
         Ok(token)
     }
 }
@@ -104,9 +105,9 @@ impl Folder {
 /// [`Failure`] with the system's reason.
 pub fn create(path: &Path) -> Result<(), Failure> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    created.map_err(|why| cannot("be created", path, &why))
+    created.map_err(|reason| cannot("be created", path, &reason))
 }
 
-fn cannot(verb: &str, path: &Path, why: &std::io::Error) -> Failure {
-    Failure(format!("{} cannot {verb}: {why}", path.display()))
+fn cannot(verb: &str, path: &Path, reason: &std::io::Error) -> Failure {
+    Failure(format!("{} cannot {verb}: {reason}", path.display()))
 }

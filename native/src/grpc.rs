@@ -7,8 +7,8 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tidemark::api::grpc_web::Code;
 use tidemark::api::http::{RequestHead, Response};
 
-use crate::conversation::HttpResponse;
 use crate::reply;
+use crate::request_task::HttpResponse;
 
 const GRPC: &str = "application/grpc";
 const GRPC_WEB: &str = "application/grpc-web";
@@ -41,7 +41,7 @@ pub fn head(response: &Response, content_type: &str) -> HttpResponse {
 }
 
 /// Returns a response without messages, with the status in its headers.
-pub fn whole(response: &Response, content_type: &str) -> HttpResponse {
+pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
     let mut frames = Frames::default();
     let is_web = response.headers.iter().any(|(name, value)| {
         name.eq_ignore_ascii_case("content-type") && value.starts_with(GRPC_WEB)

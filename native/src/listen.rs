@@ -21,8 +21,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Failure;
 use crate::alarms::Alarms;
-use crate::connection::{Ticket, Tls};
-use crate::engine::{Engine, Letter, Shared};
+use crate::connection::{ConnectionInfo, Tls};
+use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, GRACE, LETTERS_MAX};
 use crate::log;
@@ -68,7 +68,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         let listeners = bind(&options.listen).await?;
         let mut signals = signals()?;
         let threads = start(&shared, receivers, &stored, token.as_deref())?;
-        greet(&options, &folder, token.as_deref(), &listeners, tls.is_some());
+        log_start(&options, &folder, token.as_deref(), &listeners, tls.is_some());
         let accepting = accept(&shared, listeners, tls);
         tokio::select! {
             _ = signals.join_next() => {}
@@ -86,7 +86,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
 fn runtime() -> Result<Runtime, Failure> {
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
-    runtime.map_err(|why| Failure(format!("the event loop could not be started: {why}")))
+    runtime.map_err(|reason| Failure(format!("the event loop could not be started: {reason}")))
 }
 
 /// Reads the settings. Each thread reads them separately, because threads do not share settings.
@@ -97,13 +97,13 @@ fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failur
         ("COUNT_DURATIONS", Err(_)) => Some((threads == 1).to_string()),
         (_, value) => value.ok(),
     };
-    Settings::read(lookup).map_err(|why| Failure(why.to_string()))
+    Settings::read(lookup).map_err(|reason| Failure(reason.to_string()))
 }
 
 /// Starts the threads of the engine.
 fn start(
     shared: &Arc<Shared>,
-    receivers: Vec<mpsc::Receiver<Letter>>,
+    receivers: Vec<mpsc::Receiver<ThreadMessage>>,
     alarms: &[(Address, i64)],
     token: Option<&str>,
 ) -> Result<Vec<JoinHandle<()>>, Failure> {
@@ -116,11 +116,12 @@ fn start(
                 let engine = Engine::new(shared, index, settings, &alarms);
                 LocalSet::new().block_on(&runtime, engine.run(letters));
             }
-            Err(Failure(why)) => eprintln!("{why}"),
+            Err(Failure(reason)) => eprintln!("{reason}"),
         };
         let thread = std::thread::Builder::new().name(format!("engine-{index}")).spawn(body);
-        threads
-            .push(thread.map_err(|why| Failure(format!("a thread could not be started: {why}")))?);
+        threads.push(
+            thread.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?,
+        );
     }
     Ok(threads)
 }
@@ -128,8 +129,8 @@ fn start(
 async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let listener = TcpListener::bind(address).await.map_err(|why| {
-            Failure(format!("cannot listen at {address}: {why}. Choose another address."))
+        let listener = TcpListener::bind(address).await.map_err(|reason| {
+            Failure(format!("cannot listen at {address}: {reason}. Choose another address."))
         })?;
         listeners.push(listener);
     }
@@ -144,7 +145,7 @@ fn signals() -> Result<JoinSet<()>, Failure> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let signal = signal(kind);
         let mut signal =
-            signal.map_err(|why| Failure(format!("signals cannot be handled: {why}")))?;
+            signal.map_err(|reason| Failure(format!("signals cannot be handled: {reason}")))?;
         waiting.spawn(async move {
             let _ = signal.recv().await;
         });
@@ -154,15 +155,15 @@ fn signals() -> Result<JoinSet<()>, Failure> {
 
 /// Accepts connections, and gives each connection to the next thread.
 async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<Tls>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next = Arc::new(AtomicUsize::new(0));
     let mut accepting = JoinSet::new();
     for listener in listeners {
         let (shared, tls) = (Arc::clone(shared), tls.clone());
-        let (places, next) = (Arc::clone(&places), Arc::clone(&next));
+        let (permits, next) = (Arc::clone(&permits), Arc::clone(&next));
         accepting.spawn(async move {
             loop {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
                 let accepted = listener.accept().await;
                 let accepted = accepted.and_then(|(stream, peer)| {
                     stream.set_nodelay(true)?;
@@ -176,10 +177,13 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
                     }
                 };
                 let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
-                let letter = Letter::Connection(stream, Ticket { peer, place, tls: tls.clone() });
+                let thread_message = ThreadMessage::Connection(
+                    stream,
+                    ConnectionInfo { peer, permit, tls: tls.clone() },
+                );
                 if let Some(thread) = shared.threads.get(index) {
                     // The channel is closed only at the end of the program.
-                    let _ = thread.send(letter).await;
+                    let _ = thread.send(thread_message).await;
                 }
             }
         });
@@ -195,7 +199,7 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
         tokio::time::sleep(LOOK).await;
     }
     for thread in &shared.threads {
-        let _ = thread.send(Letter::End).await;
+        let _ = thread.send(ThreadMessage::End).await;
     }
     let _ = tokio::task::spawn_blocking(move || {
         for thread in threads {
@@ -206,20 +210,21 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
 }
 
 fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
-    let cannot = |path: &std::path::Path, why: String| {
-        Failure(format!("{} cannot be used for TLS: {why}", path.display()))
+    let cannot = |path: &std::path::Path, reason: String| {
+        Failure(format!("{} cannot be used for TLS: {reason}", path.display()))
     };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|why| cannot(cert, why.to_string()))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| cannot(key, why.to_string()))?;
+        .map_err(|reason| cannot(cert, reason.to_string()))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|reason| cannot(key, reason.to_string()))?;
     let settings = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, secret);
-    let mut settings = settings.map_err(|why| cannot(cert, why.to_string()))?;
+    let mut settings = settings.map_err(|reason| cannot(cert, reason.to_string()))?;
     settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Tls(Arc::new(settings)))
 }
 
-fn greet(
+fn log_start(
     options: &Options,
     folder: &Folder,
     token: Option<&str>,
@@ -227,14 +232,14 @@ fn greet(
     is_tls: bool,
 ) {
     let scheme = if is_tls { "https" } else { "http" };
-    let place = |index: usize| {
+    let address = |index: usize| {
         let listener: Option<&TcpListener> = listeners.get(index);
-        listener.and_then(|listener| listener.local_addr().ok()).map(|place| place.to_string())
+        listener.and_then(|listener| listener.local_addr().ok()).map(|address| address.to_string())
     };
-    let url = format!("{scheme}://{}", place(0).unwrap_or_default());
+    let url = format!("{scheme}://{}", address(0).unwrap_or_default());
     let data = folder.path().display().to_string();
     let flight =
-        place(1).map(|place| format!("grpc{}://{place}", if is_tls { "+tls" } else { "" }));
+        address(1).map(|address| format!("grpc{}://{address}", if is_tls { "+tls" } else { "" }));
     if !std::io::stdout().is_terminal() {
         let mut more = vec![("url", json!(url)), ("folder", json!(data))];
         more.extend(flight.map(|flight| ("flight", json!(flight))));

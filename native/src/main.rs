@@ -12,7 +12,7 @@ mod calls;
 mod commands;
 mod connection;
 mod console;
-mod conversation;
+mod request_task;
 mod engine;
 mod folder;
 mod grpc;

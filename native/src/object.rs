@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
-use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::host::{EventId, Host};
 use tidemark::protocol::recovery;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::address;
 use crate::calls;
-use crate::engine::{Answer, Engine};
+use crate::engine::{Engine, ObjectReply};
 use crate::limits::{
     ALARM_RETRY_NS, EVENTS_PER_COMMIT_MAX, EVENTS_TIME_MAX, INBOX_MESSAGES_MAX,
     OBJECT_CROWDED_IDLE, OBJECT_IDLE, OBJECTS_PER_THREAD_MAX,
@@ -44,14 +44,14 @@ pub enum Event {
         /// The encoded message.
         message: Vec<u8>,
         /// Receives the reply. The sender is closed if the caller has disconnected.
-        reply: oneshot::Sender<Answer>,
+        reply: oneshot::Sender<ObjectReply>,
     },
     /// The reply to one of the object's calls.
     Reply {
         /// The number of the load that made the call.
         load: u64,
-        /// The ticket that made the call.
-        ticket: Ticket,
+        /// The event that made the call.
+        event_id: EventId,
         /// The reply.
         reply: Reply,
     },
@@ -99,10 +99,10 @@ impl Inbox {
     }
 }
 
-/// The purpose of a ticket.
+/// The purpose of an event.
 enum Purpose {
     /// A caller waits for the reply.
-    Answer(oneshot::Sender<Answer>),
+    ObjectReply(oneshot::Sender<ObjectReply>),
     /// Work that the alarm began.
     Alarm,
     /// Work that continues after a reply.
@@ -111,8 +111,8 @@ enum Purpose {
 
 /// A reply or a call that leaves the object after the commit.
 enum Output {
-    Answer(oneshot::Sender<Answer>, Vec<u8>),
-    Calls(Ticket, Vec<Call>),
+    ObjectReply(oneshot::Sender<ObjectReply>, Vec<u8>),
+    Calls(EventId, Vec<Call>),
     AlarmHandled,
 }
 
@@ -122,7 +122,7 @@ struct Object {
     host: Box<dyn Host>,
     /// The number of this load.
     load: u64,
-    tickets: BTreeMap<Ticket, Purpose>,
+    event_ids: BTreeMap<EventId, Purpose>,
     outputs: Vec<Output>,
 }
 
@@ -131,45 +131,46 @@ impl Object {
         match event {
             Event::Message { message, reply } => {
                 if let Some(refusal) = recovery::unsupported(&message, NO_PAST) {
-                    self.outputs.push(Output::Answer(reply, refusal));
+                    self.outputs.push(Output::ObjectReply(reply, refusal));
                     return;
                 }
-                let (ticket, step) = self.host.begin(&self.engine.platform, &message);
-                self.tickets.insert(ticket, Purpose::Answer(reply));
-                self.go_on(ticket, step);
+                let (event_id, step) = self.host.begin(&self.engine.platform, &message);
+                self.event_ids.insert(event_id, Purpose::ObjectReply(reply));
+                self.continue_event(event_id, step);
             }
-            Event::Reply { load, ticket, reply } => {
-                let Some(purpose) = self.tickets.get(&ticket).filter(|_| load == self.load) else {
+            Event::Reply { load, event_id, reply } => {
+                let Some(purpose) = self.event_ids.get(&event_id).filter(|_| load == self.load)
+                else {
                     return;
                 };
-                if matches!(purpose, Purpose::Answer(reply) if reply.is_closed()) {
-                    self.tickets.remove(&ticket);
-                    self.host.abandon(ticket);
+                if matches!(purpose, Purpose::ObjectReply(reply) if reply.is_closed()) {
+                    self.event_ids.remove(&event_id);
+                    self.host.abandon(event_id);
                     return;
                 }
-                let step = self.host.resume(&self.engine.platform, ticket, reply);
-                self.go_on(ticket, step);
+                let step = self.host.resume(&self.engine.platform, event_id, reply);
+                self.continue_event(event_id, step);
             }
             Event::Alarm => {
-                let (ticket, step) = self.host.alarm(&self.engine.platform);
-                self.tickets.insert(ticket, Purpose::Alarm);
-                self.go_on(ticket, step);
+                let (event_id, step) = self.host.alarm(&self.engine.platform);
+                self.event_ids.insert(event_id, Purpose::Alarm);
+                self.continue_event(event_id, step);
             }
         }
     }
 
-    fn go_on(&mut self, ticket: Ticket, step: Step<Vec<u8>>) {
+    fn continue_event(&mut self, event_id: EventId, step: Step<Vec<u8>>) {
         let answer = match step {
             Step::Calls(calls) if calls.is_empty() => return,
-            Step::Calls(calls) => return self.outputs.push(Output::Calls(ticket, calls)),
+            Step::Calls(calls) => return self.outputs.push(Output::Calls(event_id, calls)),
             Step::Done(answer) => answer,
         };
-        match self.tickets.remove(&ticket) {
-            Some(Purpose::Answer(reply)) => {
-                self.outputs.push(Output::Answer(reply, answer));
-                if let Some((ticket, step)) = self.host.run_due_work() {
-                    self.tickets.insert(ticket, Purpose::Behind);
-                    self.go_on(ticket, step);
+        match self.event_ids.remove(&event_id) {
+            Some(Purpose::ObjectReply(reply)) => {
+                self.outputs.push(Output::ObjectReply(reply, answer));
+                if let Some((event_id, step)) = self.host.run_due_work() {
+                    self.event_ids.insert(event_id, Purpose::Behind);
+                    self.continue_event(event_id, step);
                 }
             }
             Some(Purpose::Alarm) => self.outputs.push(Output::AlarmHandled),
@@ -186,23 +187,23 @@ impl Object {
             return Ok(());
         }
         let committed = self.store.commit().await;
-        committed.map_err(|why| CallFailure::Failed(format!("the commit failed: {why}")))
+        committed.map_err(|reason| CallFailure::Failed(format!("the commit failed: {reason}")))
     }
 
     /// Sends the replies and makes the calls.
     fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
-                Output::Answer(reply, answer) => {
+                Output::ObjectReply(reply, answer) => {
                     let _ = reply.send(Ok(answer));
                 }
-                Output::Calls(ticket, calls) => {
+                Output::Calls(event_id, calls) => {
                     for call in calls {
                         let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
                         let load = self.load;
                         spawn_local(async move {
-                            let reply = calls::carry(engine, None, call).await;
-                            inbox.push(Event::Reply { load, ticket, reply });
+                            let reply = calls::make_call(engine, None, call).await;
+                            inbox.push(Event::Reply { load, event_id, reply });
                         });
                     }
                 }
@@ -212,17 +213,17 @@ impl Object {
     }
 
     /// Fails all events in progress, because their writes were lost.
-    fn fail(self, why: &CallFailure) {
+    fn fail(self, reason: &CallFailure) {
         let answers = self.outputs.into_iter().filter_map(|output| match output {
-            Output::Answer(reply, _) => Some(reply),
+            Output::ObjectReply(reply, _) => Some(reply),
             Output::Calls(..) | Output::AlarmHandled => None,
         });
-        let waiting = self.tickets.into_values().filter_map(|purpose| match purpose {
-            Purpose::Answer(reply) => Some(reply),
+        let waiting = self.event_ids.into_values().filter_map(|purpose| match purpose {
+            Purpose::ObjectReply(reply) => Some(reply),
             Purpose::Alarm | Purpose::Behind => None,
         });
         for reply in answers.chain(waiting) {
-            let _ = reply.send(Err(why.clone()));
+            let _ = reply.send(Err(reason.clone()));
         }
     }
 }
@@ -234,7 +235,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
     let mut loaded: Option<Object> = None;
     loop {
         let Ok(first) = timeout(idle(&engine), inbox.next()).await else {
-            if loaded.as_ref().is_none_or(|object| object.tickets.is_empty()) {
+            if loaded.as_ref().is_none_or(|object| object.event_ids.is_empty()) {
                 break;
             }
             continue;
@@ -250,7 +251,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
                     store,
                     host,
                     load: loads,
-                    tickets: BTreeMap::new(),
+                    event_ids: BTreeMap::new(),
                     outputs: Vec::new(),
                 }
             }
@@ -269,15 +270,15 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
                 object.release(&to, &inbox);
                 loaded = Some(object);
             }
-            Err(why) => {
-                crate::log::fault(&format!("{name}: {why}"));
-                object.fail(&why);
+            Err(reason) => {
+                crate::log::fault(&format!("{name}: {reason}"));
+                object.fail(&reason);
                 // The lost events may include an alarm's, and the next load sets alarms again.
                 engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
             }
         }
         tokio::task::yield_now().await;
-        let is_over = |object: &Object| object.store.is_wiped() && object.tickets.is_empty();
+        let is_over = |object: &Object| object.store.is_wiped() && object.event_ids.is_empty();
         if inbox.is_empty() && loaded.as_ref().is_some_and(is_over) {
             break;
         }

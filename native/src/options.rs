@@ -79,7 +79,7 @@ pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error
 }
 
 fn parse(mut parser: Parser) -> Result<Command, Failure> {
-    let mut given = Given::default();
+    let mut command_line = CommandLine::default();
     let mut first_option = None;
     let mut is_serve = false;
     while let Some(argument) = parser.next().map_err(invalid)? {
@@ -97,7 +97,7 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                let slot = given.slot(&name).ok_or_else(|| unknown(&name))?;
+                let slot = command_line.slot(&name).ok_or_else(|| unknown(&name))?;
                 *slot = Some(value_of(&mut parser, &name).map_err(invalid)?);
                 first_option.get_or_insert(name);
             }
@@ -119,7 +119,9 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
     if !is_serve {
         return Ok(Command::Help(overview()));
     }
-    given.options(|name| env::var(name).ok().filter(|value| !value.is_empty())).map(Command::Serve)
+    command_line
+        .options(|name| env::var(name).ok().filter(|value| !value.is_empty()))
+        .map(Command::Serve)
 }
 
 /// Returns the names of the commands with their help.
@@ -163,7 +165,7 @@ fn unknown_command(name: &str) -> Failure {
 
 /// The options of the command line.
 #[derive(Debug, Default)]
-struct Given {
+struct CommandLine {
     data: Option<String>,
     listen: Option<String>,
     flight: Option<String>,
@@ -172,7 +174,7 @@ struct Given {
     backups: Option<String>,
 }
 
-impl Given {
+impl CommandLine {
     fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
         Some(match name {
             "data" => &mut self.data,
@@ -249,8 +251,8 @@ fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn invalid(why: lexopt::Error) -> Failure {
-    Failure(why.to_string())
+fn invalid(reason: lexopt::Error) -> Failure {
+    Failure(reason.to_string())
 }
 
 fn unknown(word: &str) -> Failure {
@@ -264,7 +266,7 @@ mod tests {
     fn failure_of(words: &[&str]) -> String {
         match parse(Parser::from_args(words.iter().copied())) {
             Ok(_) => String::new(),
-            Err(Failure(why)) => why,
+            Err(Failure(reason)) => reason,
         }
     }
 
@@ -272,14 +274,17 @@ mod tests {
     fn options_follow_a_client_command() {
         assert_eq!(failure_of(&["query", "--data", "a"]), "");
         assert_eq!(failure_of(&["--data", "a", "serve", "--help"]), "");
-        let why = failure_of(&["--data", "a", "query"]);
-        assert_eq!(why, "Write --data after the command: tidemark query --data …");
+        let reason = failure_of(&["--data", "a", "query"]);
+        assert_eq!(reason, "Write --data after the command: tidemark query --data …");
     }
 
     #[test]
     fn an_option_is_no_value() {
-        let why = failure_of(&["serve", "--data", "--listen", "127.0.0.1:1"]);
-        assert!(why.starts_with("Option '--data' has no value: use --data=--listen "), "{why}");
+        let reason = failure_of(&["serve", "--data", "--listen", "127.0.0.1:1"]);
+        assert!(
+            reason.starts_with("Option '--data' has no value: use --data=--listen "),
+            "{reason}"
+        );
         assert_eq!(failure_of(&["serve", "--data=--listen", "--help"]), "");
     }
 
@@ -293,15 +298,17 @@ mod tests {
             "MEMORY_BYTES" => Some("7".to_owned()),
             _ => None,
         };
-        let options = Given::default().options(variable).unwrap();
+        let options = CommandLine::default().options(variable).unwrap();
         let listen: Vec<String> = options.listen.iter().map(SocketAddr::to_string).collect();
         assert_eq!(listen, ["[::1]:1", "[::1]:2"]);
         assert_eq!((options.data, options.memory_bytes), ("elsewhere".into(), 7));
         let data = Some("here".to_owned());
-        let given = Given { data, tls_cert: Some("c".to_owned()), ..Given::default() };
-        assert!(given.options(variable).is_err());
-        let given = Given { listen: Some("nowhere".to_owned()), ..Given::default() };
-        assert!(given.options(|_| None).is_err());
-        assert!(Given::default().options(|_| Some("x".to_owned())).is_err());
+        let command_line =
+            CommandLine { data, tls_cert: Some("c".to_owned()), ..CommandLine::default() };
+        assert!(command_line.options(variable).is_err());
+        let command_line =
+            CommandLine { listen: Some("nowhere".to_owned()), ..CommandLine::default() };
+        assert!(command_line.options(|_| None).is_err());
+        assert!(CommandLine::default().options(|_| Some("x".to_owned())).is_err());
     }
 }

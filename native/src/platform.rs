@@ -58,9 +58,9 @@ pub fn now_ns() -> i64 {
 pub fn random_u64() -> u64 {
     match getrandom::u64() {
         Ok(bits) => bits,
-        Err(why) => {
+        Err(reason) => {
             // The program ends, because ids and seeds that can be guessed would be unsafe.
-            eprintln!("the operating system does not provide random numbers: {why}");
+            eprintln!("the operating system does not provide random numbers: {reason}");
             std::process::abort()
         }
     }

@@ -19,9 +19,9 @@ use tidemark::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::conversation::{Conversation, HttpResponse};
 use crate::grpc;
 use crate::limits::PACKED_BYTES_MIN;
+use crate::request_task::{HttpResponse, RequestTask};
 
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
@@ -51,7 +51,7 @@ pub enum Outgoing {
     /// A complete body. `None` after it was sent.
     Whole(Option<Bytes>),
     /// Pieces of a body that has no known length.
-    Pieces(mpsc::Receiver<Result<Frame<Bytes>, Broken>>),
+    Pieces(mpsc::Receiver<Result<Frame<Bytes>, TruncatedResponse>>),
 }
 
 /// Removes the body of a response to HEAD. hyper does so for HTTP/1 only.
@@ -66,23 +66,23 @@ pub fn without_body(mut response: HttpResponse) -> HttpResponse {
 /// The response was truncated.
 #[derive(Debug, thiserror::Error)]
 #[error("the response ended early")]
-pub struct Broken;
+pub struct TruncatedResponse;
 
 impl Outgoing {
     /// Returns a complete body.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+    pub fn complete(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
 }
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = TruncatedResponse;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, TruncatedResponse>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Pieces(pieces) => pieces.poll_recv(context),
@@ -102,14 +102,14 @@ impl Body for Outgoing {
 }
 
 /// Returns a complete response.
-pub fn whole(response: Response, form: Form) -> HttpResponse {
+pub fn complete(response: Response, form: Form) -> HttpResponse {
     match form {
-        Form::Grpc(content_type) => grpc::whole(&response, &content_type),
+        Form::Grpc(content_type) => grpc::complete(&response, &content_type),
         Form::Http(accepts) => {
             let is_packed = response.body.len() >= PACKED_BYTES_MIN && packs(&response, &accepts);
             let mut outgoing = head(&response, is_packed);
             let body = if is_packed { Packer::new().last(&response.body) } else { response.body };
-            *outgoing.body_mut() = Outgoing::whole(body);
+            *outgoing.body_mut() = Outgoing::complete(body);
             outgoing
         }
     }
@@ -200,7 +200,7 @@ enum Coding {
 
 /// Sends the pieces of a response.
 pub struct Pieces {
-    to: mpsc::Sender<Result<Frame<Bytes>, Broken>>,
+    to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,
 }
 
@@ -208,37 +208,37 @@ impl Pieces {
     /// Sends a response while the exchange continues. `beginning` is its first part.
     ///
     /// # Errors
-    /// [`Broken`] if the client has disconnected, or the server stopped the response.
+    /// [`TruncatedResponse`] if the client has disconnected, or the server stopped the response.
     pub async fn send(
         &mut self,
         beginning: Vec<u8>,
-        conversation: &mut Conversation,
+        request_task: &mut RequestTask,
         exchange: &mut Exchange,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TruncatedResponse> {
         let mut action = Action::Bytes(beginning);
         loop {
             action = match action {
                 Action::Bytes(mut bytes) => {
-                    let next = gather(&mut bytes, conversation, exchange);
+                    let next = gather(&mut bytes, request_task, exchange);
                     if !bytes.is_empty() {
-                        self.taken(bytes, conversation, exchange).await?;
+                        self.taken(bytes, request_task, exchange).await?;
                     }
                     // Other tasks run between the pieces.
                     tokio::task::yield_now().await;
-                    next.unwrap_or_else(|| conversation.proceed(exchange))
+                    next.unwrap_or_else(|| request_task.proceed(exchange))
                 }
                 Action::Calls(calls) => {
                     let to = self.to.clone();
                     tokio::select! {
                         biased;
-                        action = conversation.call(exchange, calls) => action,
-                        () = to.closed() => return Err(Broken),
+                        action = request_task.call(exchange, calls) => action,
+                        () = to.closed() => return Err(TruncatedResponse),
                     }
                 }
                 Action::End => return self.end().await,
                 Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
                     // The status was sent. Only a truncated body can still report the error.
-                    let _ = self.to.send(Err(Broken)).await;
+                    let _ = self.to.send(Err(TruncatedResponse)).await;
                     return Ok(());
                 }
             };
@@ -249,9 +249,9 @@ impl Pieces {
     async fn taken(
         &mut self,
         bytes: Vec<u8>,
-        conversation: &Conversation,
+        request_task: &RequestTask,
         exchange: &mut Exchange,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TruncatedResponse> {
         let bytes = match &mut self.coding {
             Coding::Plain => bytes,
             Coding::Gzip(packer) => packer.piece(&bytes),
@@ -260,10 +260,10 @@ impl Pieces {
         if bytes.is_empty() {
             return Ok(());
         }
-        conversation.sending(exchange);
+        request_task.sending(exchange);
         let permit = loop {
             match timeout(NOTICE, self.to.reserve()).await {
-                Ok(permit) => break permit.map_err(|_| Broken)?,
+                Ok(permit) => break permit.map_err(|_| TruncatedResponse)?,
                 // Other requests needed the memory of a slow reader.
                 Err(_) if exchange.is_stopped() => return Err(self.break_off()),
                 Err(_) => {}
@@ -275,34 +275,34 @@ impl Pieces {
 
     /// Truncates the body. The channel may be full, and dropping it would make the body look
     /// complete.
-    fn break_off(&self) -> Broken {
+    fn break_off(&self) -> TruncatedResponse {
         let to = self.to.clone();
         tokio::task::spawn_local(async move {
-            let _ = to.send(Err(Broken)).await;
+            let _ = to.send(Err(TruncatedResponse)).await;
         });
-        Broken
+        TruncatedResponse
     }
 
     /// Ends the response.
-    async fn end(&mut self) -> Result<(), Broken> {
+    async fn end(&mut self) -> Result<(), TruncatedResponse> {
         let coding = std::mem::replace(&mut self.coding, Coding::Plain);
         let last = match coding {
             Coding::Plain => return Ok(()),
             Coding::Gzip(packer) => Frame::data(packer.last(&[]).into()),
             Coding::Grpc(frames) => Frame::trailers(frames.trailers()),
         };
-        self.to.send(Ok(last)).await.map_err(|_| Broken)
+        self.to.send(Ok(last)).await.map_err(|_| TruncatedResponse)
     }
 }
 
 /// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
 fn gather(
     bytes: &mut Vec<u8>,
-    conversation: &Conversation,
+    request_task: &RequestTask,
     exchange: &mut Exchange,
 ) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
-        match conversation.proceed(exchange) {
+        match request_task.proceed(exchange) {
             Action::Bytes(more) => bytes.extend_from_slice(&more),
             other => return Some(other),
         }
@@ -312,7 +312,7 @@ fn gather(
 
 /// Returns a response that this host creates.
 pub fn text(status: StatusCode, text: &'static str) -> Result<HttpResponse, Infallible> {
-    let mut outgoing = HttpResponse::new(Outgoing::whole(text));
+    let mut outgoing = HttpResponse::new(Outgoing::complete(text));
     *outgoing.status_mut() = status;
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     outgoing.headers_mut().insert(header::CONTENT_TYPE, content_type);

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 use tidemark::influxql::time_literal::format_utc;
 
-use super::answer::{list as array, text};
 use super::command_line::Line;
 use super::http_client::{JSON, Request, Server, form};
+use super::result_text::{list as array, text};
 use super::steps::{bytes_text, finish, number};
 use super::{Command, print, table};
 use crate::Failure;
@@ -75,7 +75,7 @@ fn make(server: &Server, database: &str) -> Result<(), Failure> {
     )?;
     // The id is the only text on standard output, so that a script can store it in a variable.
     print(format!("{}\n", text(&made, "id")))?;
-    say!(
+    stderr_line!(
         "The backup is complete: {} shards; {} objects with {} were new.",
         number(&made, "shards"),
         sums.objects,
@@ -86,14 +86,14 @@ fn make(server: &Server, database: &str) -> Result<(), Failure> {
 
 fn show_schedule(schedule: &Value) {
     if !schedule.is_object() {
-        say!("The database has no schedule: `--schedule 1d --keep 7` sets one.");
+        stderr_line!("The database has no schedule: `--schedule 1d --keep 7` sets one.");
         return;
     }
     let next = match schedule.get("is_under_way") == Some(&Value::Bool(true)) {
         true => "a backup is running".to_owned(),
         false => format!("the next backup is due {}", time_of(schedule, "due_s")),
     };
-    say!(
+    stderr_line!(
         "Schedule: every {}, keeps {}; {next}.",
         text(schedule, "every"),
         number(schedule, "keep")
@@ -101,18 +101,22 @@ fn show_schedule(schedule: &Value) {
     let succeeded_s = match schedule.get("last_success").filter(|success| success.is_object()) {
         Some(success) => {
             let (time, id) = (time_of(success, "at_s"), text(success, "id"));
-            say!("The last complete backup was made {time}: {id}.");
+            stderr_line!("The last complete backup was made {time}: {id}.");
             number(success, "at_s")
         }
         None => {
-            say!("The schedule has made no backup yet.");
+            stderr_line!("The schedule has made no backup yet.");
             0
         }
     };
     if let Some(failure) = schedule.get("last_failure").filter(|failure| failure.is_object())
         && succeeded_s <= number(failure, "at_s")
     {
-        say!("The last failure was {}: {}.", time_of(failure, "at_s"), text(failure, "why"));
+        stderr_line!(
+            "The last failure was {}: {}.",
+            time_of(failure, "at_s"),
+            text(failure, "why")
+        );
     }
 }
 
@@ -130,7 +134,7 @@ fn list(server: &Server, database: &str) -> Result<(), Failure> {
 fn remove(server: &Server, id: &str) -> Result<(), Failure> {
     let progress = |_: &_, last: &Value| format!("{} to go", number(last, "remaining"));
     finish(server, "DELETE", |_| path_of("id", id), progress)?;
-    say!("{id} is deleted. Objects that other backups share remain.");
+    stderr_line!("{id} is deleted. Objects that other backups share remain.");
     Ok(())
 }
 
@@ -147,6 +151,6 @@ fn schedule(server: &Server, database: &str, every: &str, keep: &str) -> Result<
 fn end_schedule(server: &Server, database: &str) -> Result<(), Failure> {
     let path = format!("{CONFIGURE}?{}", form(&[("db", Some(database))]));
     server.must(&Request::new("DELETE", path))?;
-    say!("The schedule of {database} is deleted. Existing backups remain.");
+    stderr_line!("The schedule of {database} is deleted. Existing backups remain.");
     Ok(())
 }

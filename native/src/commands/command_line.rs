@@ -26,15 +26,17 @@ impl Line {
     pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
         let mut line =
             Self { command, values: BTreeMap::new(), switches: Vec::new(), words: Vec::new() };
-        while let Some(argument) = parser.next().map_err(|why| line.invalid(&why.to_string()))? {
+        while let Some(argument) =
+            parser.next().map_err(|reason| line.invalid(&reason.to_string()))?
+        {
             let name = match argument {
                 Arg::Value(word) => {
                     line.words.push(word.to_string_lossy().into_owned());
                     continue;
                 }
                 Arg::Long("help") | Arg::Short('h') => return Ok(None),
-                Arg::Short(letter) => {
-                    return Err(line.invalid(&format!("Unknown option '-{letter}'")));
+                Arg::Short(thread_message) => {
+                    return Err(line.invalid(&format!("Unknown option '-{thread_message}'")));
                 }
                 Arg::Long(name) => name.to_owned(),
             };
@@ -44,7 +46,7 @@ impl Line {
                 line.switches.push(known);
             } else if let Some(known) = known(command.values).or_else(|| known(CONNECTION)) {
                 let value = value_of(parser, known);
-                let value = value.map_err(|why| line.invalid(&why.to_string()))?;
+                let value = value.map_err(|reason| line.invalid(&reason.to_string()))?;
                 line.values.insert(known, value);
             } else {
                 return Err(line.invalid(&format!("Unknown option '--{name}'")));

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::answer::{list, text};
 use super::http_client::{JSON, Request, Server};
+use super::result_text::{list, text};
 use super::steps::Access;
 use super::{cannot, print, quoted};
 use crate::Failure;
@@ -97,7 +97,7 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let _ = remove_file(&part);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    let cannot_write = |why: std::io::Error| cannot("written", path, &why);
+    let cannot_write = |reason: std::io::Error| cannot("written", path, &reason);
     let mut file = BufWriter::new(options.open(&part).map_err(cannot_write)?);
     let kinds = ["database", "policy", "query", "token", "user"];
     let mut counts: BTreeMap<_, u64> = kinds.iter().map(|kind| ((*kind).to_owned(), 0)).collect();
@@ -112,7 +112,7 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     }
     written?;
     let counted: Vec<_> = kinds.iter().map(|kind| format!("{} of {kind}", counts[*kind])).collect();
-    say!("{} has {}.", path.display(), counted.join(", "));
+    stderr_line!("{} has {}.", path.display(), counted.join(", "));
     Ok(())
 }
 
@@ -181,7 +181,7 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
 /// # Errors
 /// [`Failure`] if the server refuses, or definitions were rejected.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
-    let file = File::open(path).map_err(|why| cannot("read", path, &why))?;
+    let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);
     let (mut created, mut failures) = (0, Vec::new());
     let (mut rows, mut sums) = (Vec::new(), Access::default());
@@ -189,15 +189,15 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     for number in 1.. {
         line.clear();
         let read = reader.by_ref().take(RECORD_BYTES_MAX).read_line(&mut line);
-        if read.map_err(|why| cannot("read", path, &why))? == 0 {
+        if read.map_err(|reason| cannot("read", path, &reason))? == 0 {
             break;
         }
         if line.trim().is_empty() {
             continue;
         }
-        let record: Value = serde_json::from_str(&line).map_err(|why| {
+        let record: Value = serde_json::from_str(&line).map_err(|reason| {
             Failure(format!(
-                "Line {number} of {} is not an output of tidemark export --access: {why}.",
+                "Line {number} of {} is not an output of tidemark export --access: {reason}.",
                 path.display()
             ))
         })?;
@@ -206,18 +206,18 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
             if rows.len() == ROWS_PER_REQUEST {
                 import_access(server, &mut rows, &mut sums)?;
             }
-        } else if let Some(why) = create(server, &record)? {
-            failures.push(why);
+        } else if let Some(reason) = create(server, &record)? {
+            failures.push(reason);
         } else {
             created += 1;
         }
     }
     import_access(server, &mut rows, &mut sums)?;
-    for why in &failures {
-        print(format!("{why}\n"))?;
+    for reason in &failures {
+        print(format!("{reason}\n"))?;
     }
     sums.show()?;
-    say!("{created} databases, policies and queries match {}.", path.display());
+    stderr_line!("{created} databases, policies and queries match {}.", path.display());
     if !failures.is_empty() {
         let count = failures.len();
         return Err(Failure(format!(

@@ -48,9 +48,9 @@ impl Lines {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source: Box<dyn Read> = match path.as_os_str() == "-" {
             true => Box::new(stdin()),
-            false => Box::new(File::open(path).map_err(|why| cannot("read", path, &why))?),
+            false => Box::new(File::open(path).map_err(|reason| cannot("read", path, &reason))?),
         };
-        Self::of(source).map_err(|why| cannot("read", path, &why))
+        Self::of(source).map_err(|reason| cannot("read", path, &reason))
     }
 
     fn of(source: impl Read + 'static) -> io::Result<Self> {
@@ -75,8 +75,8 @@ impl Lines {
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
         let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-        let length = read.map_err(|why| {
-            Failure(format!("The file cannot be read after line {}: {why}.", self.count))
+        let length = read.map_err(|reason| {
+            Failure(format!("The file cannot be read after line {}: {reason}.", self.count))
         })?;
         if length == 0 {
             return Ok(None);

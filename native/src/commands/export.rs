@@ -120,7 +120,8 @@ fn points(
     loop {
         let start = last.len();
         let read = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut last);
-        let length = read.map_err(|why| Failure(format!("the response is incomplete: {why}")))?;
+        let length =
+            read.map_err(|reason| Failure(format!("the response is incomplete: {reason}")))?;
         if length as u64 == LINE_BYTES_MAX {
             return Err(Failure::of("a line of the response is longer than 64 MiB"));
         }
@@ -181,7 +182,7 @@ fn export_lines(
     out: Option<&str>,
 ) -> Result<(), Failure> {
     let first = part_of(server, line, None)?;
-    let failed = |Failure(why)| Failure(format!("The export failed: {why}."));
+    let failed = |Failure(reason)| Failure(format!("The export failed: {reason}."));
     let Some(out) = out else {
         let print = |lines: &[u8]| match print_piece(lines)? {
             true => Ok(()),
@@ -192,7 +193,7 @@ fn export_lines(
     };
     // The file gets its final name only when it is complete.
     let part = PathBuf::from(format!("{out}.part"));
-    let cannot_write = |why: io::Error| Failure(format!("{out} cannot be written: {why}"));
+    let cannot_write = |reason: io::Error| Failure(format!("{out} cannot be written: {reason}"));
     let write = || {
         let file = BufWriter::new(File::create(&part).map_err(cannot_write)?);
         let mut file = match out.ends_with(".gz") {

@@ -121,11 +121,11 @@ impl Server {
     /// # Errors
     /// [`Failure`] if the server does not respond. Any status is a response.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
-        self.try_send(request).map_err(|why| {
+        self.try_send(request).map_err(|error| {
             Failure(format!(
                 "{} does not respond ({}): check the address, and that the server is running.",
                 self.url,
-                reason(&why)
+                reason(&error)
             ))
         })
     }
@@ -211,7 +211,7 @@ impl Response {
     pub fn text(self) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         let read = self.reader().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes);
-        read.map_err(|why| Failure(format!("The response is incomplete: {why}.")))?;
+        read.map_err(|error| Failure(format!("The response is incomplete: {error}.")))?;
         if bytes.len() as u64 > TEXT_BYTES_MAX {
             return Err(Failure::of("The response is larger than 1 GiB: ask for less at once."));
         }
@@ -224,8 +224,8 @@ impl Response {
     /// [`Failure`] if it is none.
     pub fn json(self) -> Result<Value, Failure> {
         let text = self.text()?;
-        serde_json::from_str(&text).map_err(|why| {
-            Failure(format!("The response is not JSON ({why}): {}", start_of(&text)))
+        serde_json::from_str(&text).map_err(|error| {
+            Failure(format!("The response is not JSON ({error}): {}", start_of(&text)))
         })
     }
 
@@ -266,10 +266,10 @@ fn start_of(text: &str) -> String {
 }
 
 /// Returns why there is no response.
-fn reason(why: &Error) -> String {
-    match why {
+fn reason(error: &Error) -> String {
+    match error {
         Error::Timeout(_) => format!("no response for {} s", RESPONSE_MAX.as_secs()),
-        Error::Io(why) => why.to_string(),
+        Error::Io(error) => error.to_string(),
         other => other.to_string(),
     }
 }
@@ -368,16 +368,16 @@ mod tests {
         let response = slow.send(&Request::new("GET", "/slow")).unwrap();
         assert_eq!(response.text().unwrap(), "first second");
         let stalled = server(head, LATE, "second", SHORT);
-        let Err(Failure(why)) = stalled.send(&Request::new("GET", "/stalled")).unwrap().text()
+        let Err(Failure(error)) = stalled.send(&Request::new("GET", "/stalled")).unwrap().text()
         else {
             panic!("it continued")
         };
-        assert!(why.contains("The response is incomplete: timeout"), "{why}");
+        assert!(error.contains("The response is incomplete: timeout"), "{error}");
         let never = server("", LATE, "", LONG);
-        let Err(Failure(why)) = never.send(&Request::new("GET", "/never")) else {
+        let Err(Failure(error)) = never.send(&Request::new("GET", "/never")) else {
             panic!("it responded")
         };
-        assert!(why.contains("does not respond (no response for 300 s)"), "{why}");
+        assert!(error.contains("does not respond (no response for 300 s)"), "{error}");
     }
 
     #[test]
@@ -392,10 +392,10 @@ mod tests {
     fn a_redirect_is_a_failure() {
         let redirect = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
         let moved = server(redirect, Duration::ZERO, "", LONG);
-        let Err(Failure(why)) = moved.must(&Request::new("DELETE", "/token")) else {
+        let Err(Failure(error)) = moved.must(&Request::new("DELETE", "/token")) else {
             panic!("it succeeded")
         };
-        assert!(why.starts_with("The server returned 302, a redirect to /login: "), "{why}");
+        assert!(error.starts_with("The server returned 302, a redirect to /login: "), "{error}");
     }
 
     #[test]

@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use tidemark::model::limits::BODY_BYTES_MAX;
 use tidemark::model::time::Precision;
 
-use super::answer::{list, text};
 use super::command_line::Line;
 use super::deployment::import_deployment;
 use super::dump::{Dump, Item, Lines};
 use super::http_client::{FORM, Request, Server, form};
+use super::result_text::{list, text};
 use super::rows::{Shape, line_of};
-use super::tally::{Place, Sum, Tally};
+use super::tally::{Destination, Sum, Tally};
 use super::{Command, cannot, quoted};
 use crate::Failure;
 
@@ -100,8 +100,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     // Batches have many retries, so this request reports an unreachable server immediately.
     server.send(&Request::new("GET", "/ping"))?;
     let owned = |name: &str| line.value(name).unwrap_or_default().to_owned();
-    let place = Place { database: owned("database"), policy: owned("policy") };
-    let rejected = Import::new(&server, path, shape, precision, batch_lines, place)?.run()?;
+    let destination = Destination { database: owned("database"), policy: owned("policy") };
+    let rejected = Import::new(&server, path, shape, precision, batch_lines, destination)?.run()?;
     if rejected > 0 {
         return Err(Failure(format!("{rejected} lines were rejected, see above")));
     }
@@ -128,10 +128,10 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
                 match response.text() {
                     Ok(text) if status != 429 && status < 500 => return Ok((status, text)),
                     Ok(text) => format!("{status} {}", text.trim()),
-                    Err(Failure(why)) => why,
+                    Err(Failure(reason)) => reason,
                 }
             }
-            Err(Failure(why)) => why,
+            Err(Failure(reason)) => reason,
         };
         if tries == TRIES_MAX {
             return Err(Failure(format!("gave up after {TRIES_MAX} tries: {reason}")));
@@ -149,7 +149,7 @@ struct Rows {
 }
 
 /// Runs one statement. The error is the statement's, or the status and text of the response.
-fn ask(server: &Server, q: &str) -> Result<Rows, Failure> {
+fn query(server: &Server, q: &str) -> Result<Rows, Failure> {
     let body = form(&[("q", Some(q))]);
     let (status, text_of) = send(server, &Request::post("/query", FORM, body.as_bytes()))?;
     if status != 200 {
@@ -157,7 +157,7 @@ fn ask(server: &Server, q: &str) -> Result<Rows, Failure> {
         return Ok(Rows { status, error, rows: Vec::new() });
     }
     let response: Value = serde_json::from_str(&text_of)
-        .map_err(|why| Failure(format!("The response is not JSON: {why}.")))?;
+        .map_err(|reason| Failure(format!("The response is not JSON: {reason}.")))?;
     let results = list(&response, "results");
     let error = results.iter().find_map(|result| result.get("error")?.as_str().map(str::to_owned));
     let series = results.first().and_then(|result| list(result, "series").first());
@@ -167,9 +167,9 @@ fn ask(server: &Server, q: &str) -> Result<Rows, Failure> {
 
 /// Creates a database or policy.
 fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
-    let Rows { status, error, .. } = ask(server, statement)?;
+    let Rows { status, error, .. } = query(server, statement)?;
     match error {
-        None => say!("created {what}, which keeps points permanently"),
+        None => stderr_line!("created {what}, which keeps points permanently"),
         Some(_) if status == 403 => {
             return Err(Failure(format!(
                 "{what} does not exist, and this token may not create it: run `{statement}` with \
@@ -182,40 +182,40 @@ fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
 }
 
 /// Ensures that a database and policy exist. Missing ones are created without expiry.
-fn ensure(server: &Server, place: &Place) -> Result<(), Failure> {
-    let database = quoted(&place.database);
-    let listed = ask(server, "SHOW DATABASES")?;
+fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
+    let database = quoted(&destination.database);
+    let listed = query(server, "SHOW DATABASES")?;
     if listed.status != 200 {
         return Err(Failure(format!("SHOW DATABASES: {}", listed.error.unwrap_or_default())));
     }
     let cell = |row: &Value, column: usize| {
         row.get(column).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    if !listed.rows.iter().any(|row| cell(row, 0) == place.database) {
+    if !listed.rows.iter().any(|row| cell(row, 0) == destination.database) {
         create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
     }
     // A token without read permission cannot list the policies. In that case the responses to
     // writes report problems.
-    let shown = ask(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
+    let shown = query(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
     if shown.error.is_some() {
         return Ok(());
     }
-    let is_wanted = |row: &&Value| match place.policy.is_empty() {
+    let is_wanted = |row: &&Value| match destination.policy.is_empty() {
         true => row.get(4) == Some(&Value::Bool(true)),
-        false => cell(row, 0) == place.policy,
+        false => cell(row, 0) == destination.policy,
     };
     let Some(found) = shown.rows.iter().find(is_wanted) else {
-        if place.policy.is_empty() {
+        if destination.policy.is_empty() {
             return Ok(());
         }
-        let on = format!("{} ON {database}", quoted(&place.policy));
+        let on = format!("{} ON {database}", quoted(&destination.policy));
         let statement = format!("CREATE RETENTION POLICY {on} DURATION INF REPLICATION 1");
         return create(server, &format!("retention policy {on}"), &statement);
     };
     let duration = cell(found, 1);
     if duration != "0s" {
         let on = format!("{} ON {database}", quoted(&cell(found, 0)));
-        say!(
+        stderr_line!(
             "retention policy {on} keeps points for {duration}: the server rejects older lines, \
              unless you first run `ALTER RETENTION POLICY {on} DURATION INF`"
         );
@@ -224,7 +224,7 @@ fn ensure(server: &Server, place: &Place) -> Result<(), Failure> {
 }
 
 /// A line in a batch, and its number in the file.
-struct Numbered {
+struct NumberedLine {
     number: u64,
     text: Vec<u8>,
 }
@@ -232,7 +232,7 @@ struct Numbered {
 /// The lines of the next request.
 #[derive(Default)]
 struct Batch {
-    lines: Vec<Numbered>,
+    lines: Vec<NumberedLine>,
     bytes: usize,
     points: u64,
     /// The number of lines, bytes and points before the last point.
@@ -245,7 +245,7 @@ impl Batch {
     /// Adds a line. `begins` is whether a point starts with it. If the line is not UTF-8, which the
     /// server accepts in no line of a request, removes the point and returns the line. Ignores the
     /// further lines of the removed point.
-    fn add(&mut self, line: Numbered, begins: bool) -> Option<Numbered> {
+    fn add(&mut self, line: NumberedLine, begins: bool) -> Option<NumberedLine> {
         if begins {
             self.before = (self.lines.len(), self.bytes, self.points);
             self.is_rejected = false;
@@ -284,8 +284,8 @@ struct Import<'a> {
     state_file: PathBuf,
     /// The file, the server and the options, as in the file of the progress.
     input: Value,
-    place: Place,
-    known: HashSet<Place>,
+    destination: Destination,
+    known: HashSet<Destination>,
     tally: Tally,
     points: u64,
     points_before: u64,
@@ -302,17 +302,19 @@ impl<'a> Import<'a> {
         shape: Option<Shape<'a>>,
         precision: Precision,
         batch_lines: usize,
-        place: Place,
+        destination: Destination,
     ) -> Result<Self, Failure> {
         // The times of rows are converted to lines with nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
         let is_file = path != "-";
         let size = match is_file {
-            true => fs::metadata(path).map_err(|why| cannot("read", Path::new(path), &why))?.len(),
+            true => {
+                fs::metadata(path).map_err(|reason| cannot("read", Path::new(path), &reason))?.len()
+            }
             false => 0,
         };
         let input = json!({
-            "url": server.url, "size": size, "database": place.database, "policy": place.policy,
+            "url": server.url, "size": size, "database": destination.database, "policy": destination.policy,
             "precision": precision.parameter(),
             "measurement": shape.as_ref().map(|shape| shape.measurement),
             "tags": shape.as_ref().map(|shape| &shape.tags),
@@ -327,7 +329,7 @@ impl<'a> Import<'a> {
             size,
             state_file: format!("{path}.progress").into(),
             input,
-            place,
+            destination,
             known: HashSet::new(),
             tally: Tally::new(precision),
             points: 0,
@@ -366,14 +368,14 @@ impl<'a> Import<'a> {
                         "line {number} is not UTF-8: write text as UTF-8"
                     )));
                 }
-                Item::Database(name) => self.place.database = name,
-                Item::Policy(name) => self.place.policy = name,
+                Item::Database(name) => self.destination.database = name,
+                Item::Policy(name) => self.destination.policy = name,
                 Item::Statement(q) if number > skip => self.statement(&q)?,
                 Item::Statement(_) => {}
                 Item::Text { text, begins } => {
                     // The comparison includes the lines of earlier runs, but no invalid SQL rows.
                     if is_utf8 || self.shape.is_none() {
-                        self.tally.take(&text, begins, &self.place);
+                        self.tally.take(&text, begins, &self.destination);
                     }
                     if begins {
                         (point_line, point_bytes) = (number, 0);
@@ -383,7 +385,7 @@ impl<'a> Import<'a> {
                         return Err(endless(point_line));
                     }
                     if number > skip {
-                        self.add(Numbered { number, text }, begins);
+                        self.add(NumberedLine { number, text }, begins);
                     }
                 }
             }
@@ -397,7 +399,12 @@ impl<'a> Import<'a> {
         }
         self.show(", done");
         let others = self.tally.others;
-        compare(self.tally.sums(), others, |sum| count(self.server, sum), |said| say!("{said}"));
+        compare(
+            self.tally.sums(),
+            others,
+            |sum| count(self.server, sum),
+            |line| stderr_line!("{line}"),
+        );
         Ok(self.rejected)
     }
 
@@ -411,11 +418,11 @@ impl<'a> Import<'a> {
         }
         let number = self.lines.count;
         let text = line_of(row, shape)
-            .map_err(|why| Failure(format!("line {number} cannot be imported: {why}")))?;
+            .map_err(|reason| Failure(format!("line {number} cannot be imported: {reason}")))?;
         Ok(Item::Text { text: text.into_bytes(), begins: true })
     }
 
-    fn add(&mut self, line: Numbered, begins: bool) {
+    fn add(&mut self, line: NumberedLine, begins: bool) {
         if let Some(line) = self.batch.add(line, begins) {
             show_line(&line, "invalid UTF-8: write text as UTF-8");
             self.rejected += 1;
@@ -430,8 +437,8 @@ impl<'a> Import<'a> {
         }
         let read = match fs::read(&self.state_file) {
             Ok(read) => read,
-            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(0),
-            Err(why) => return Err(cannot("read", &self.state_file, &why)),
+            Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(reason) => return Err(cannot("read", &self.state_file, &reason)),
         };
         let file = self.state_file.display();
         let state = serde_json::from_slice::<Value>(&read).unwrap_or_default();
@@ -445,14 +452,14 @@ impl<'a> Import<'a> {
         };
         let (lines, points, rejected) = (number("lines")?, number("points")?, number("rejected")?);
         if state.get("input") != Some(&self.input) {
-            say!(
+            stderr_line!(
                 "{file} contains the progress of another file, server or options: the import starts \
                  at the first line"
             );
             return Ok(0);
         }
         (self.points, self.rejected) = (points, rejected);
-        say!("continuing after line {lines}, {} points", self.points);
+        stderr_line!("continuing after line {lines}, {} points", self.points);
         Ok(lines)
     }
 
@@ -471,7 +478,7 @@ impl<'a> Import<'a> {
             let part = self.state_file.with_added_extension("part");
             fs::write(&part, format!("{state}\n"))
                 .and_then(|()| fs::rename(&part, &self.state_file))
-                .map_err(|why| cannot("written", &self.state_file, &why))?;
+                .map_err(|reason| cannot("written", &self.state_file, &reason))?;
         }
         if self.shown.elapsed() >= PROGRESS {
             self.show("");
@@ -480,21 +487,21 @@ impl<'a> Import<'a> {
     }
 
     fn send_batch(&mut self) -> Result<(), Failure> {
-        if self.place.database.is_empty() {
+        if self.destination.database.is_empty() {
             return Err(Failure::of("no CONTEXT-DATABASE before the first point: use --database"));
         }
-        if !self.known.contains(&self.place) {
-            ensure(self.server, &self.place)?;
-            self.known.insert(self.place.clone());
+        if !self.known.contains(&self.destination) {
+            ensure(self.server, &self.destination)?;
+            self.known.insert(self.destination.clone());
         }
         let given = [
-            ("db", Some(self.place.database.as_str())),
-            ("rp", Some(self.place.policy.as_str())),
+            ("db", Some(self.destination.database.as_str())),
+            ("rp", Some(self.destination.policy.as_str())),
             ("precision", Some(self.precision.parameter())),
         ];
         let path = format!("/write?{}", form(&given));
         let body = packed(&self.batch.lines)
-            .map_err(|why| Failure(format!("The lines cannot be packed: {why}.")))?;
+            .map_err(|reason| Failure(format!("The lines cannot be packed: {reason}.")))?;
         let request = Request::post(path, "text/plain; charset=utf-8", &body);
         let (status, text) = send(self.server, &request.with("Content-Encoding", "gzip"))?;
         // The server stores the valid lines of a request with invalid lines.
@@ -517,12 +524,13 @@ impl<'a> Import<'a> {
         let response = serde_json::from_str::<Value>(response).unwrap_or_default();
         let message = text(&response, "message");
         let Some(rejected) = number_before(message, " lines rejected") else { return 0 };
-        for said in message.lines() {
-            let Some((before, why)) = said.split_once(" (1-based): ") else { continue };
-            let place = before.rsplit_once("line ").and_then(|(_, place)| place.parse().ok());
-            let line = place.and_then(|place: usize| self.batch.lines.get(place.checked_sub(1)?));
+        for line in message.lines() {
+            let Some((before, reason)) = line.split_once(" (1-based): ") else { continue };
+            let number = before.rsplit_once("line ").and_then(|(_, number)| number.parse().ok());
+            let line =
+                number.and_then(|number: usize| self.batch.lines.get(number.checked_sub(1)?));
             if let Some(line) = line {
-                show_line(line, why);
+                show_line(line, reason);
             }
         }
         rejected
@@ -534,7 +542,7 @@ impl<'a> Import<'a> {
         let rate = ((self.points - self.points_before) as f64 / seconds).round();
         let percent = (100 * self.lines.bytes.get()).checked_div(self.size).unwrap_or(100);
         let part = if self.is_file { format!("{percent} % read, ") } else { String::new() };
-        say!(
+        stderr_line!(
             "{part}{} lines, {} points written, {} lines rejected, {rate} points a second{end}",
             self.lines.count,
             self.points,
@@ -543,22 +551,22 @@ impl<'a> Import<'a> {
     }
 
     fn statement(&self, q: &str) -> Result<(), Failure> {
-        let Rows { status, error, .. } = ask(self.server, q)?;
+        let Rows { status, error, .. } = query(self.server, q)?;
         let Some(error) = error else { return Ok(()) };
         if status != 200 {
             return Err(Failure(format!("{q}: {error}")));
         }
         // As in InfluxDB's client, a conflict with an existing database or policy is only reported.
-        say!("{q}: {error}");
+        stderr_line!("{q}: {error}");
         Ok(())
     }
 }
 
 /// Prints a rejected line with its number in the file.
-fn show_line(Numbered { number, text }: &Numbered, why: &str) {
+fn show_line(NumberedLine { number, text }: &NumberedLine, reason: &str) {
     let text = String::from_utf8_lossy(text);
     let text: String = text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
-    say!("line {number} rejected: {why}\n  {text}");
+    stderr_line!("line {number} rejected: {reason}\n  {text}");
 }
 
 /// Returns the failure of a point that contains the rest of the file.
@@ -569,7 +577,7 @@ fn endless(line: u64) -> Failure {
 }
 
 /// Returns the lines of a batch in gzip.
-fn packed(batch: &[Numbered]) -> std::io::Result<Vec<u8>> {
+fn packed(batch: &[NumberedLine]) -> std::io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     for (at, line) in batch.iter().enumerate() {
         if at > 0 {
@@ -587,9 +595,10 @@ fn number_before(text: &str, words: &str) -> Option<u64> {
 }
 
 /// Returns the source of a measurement for InfluxQL.
-fn source_of(Sum { place, measurement, .. }: &Sum) -> String {
-    let policy = if place.policy.is_empty() { String::new() } else { quoted(&place.policy) };
-    format!("{}.{policy}.{}", quoted(&place.database), quoted(measurement))
+fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
+    let policy =
+        if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };
+    format!("{}.{policy}.{}", quoted(&destination.database), quoted(measurement))
 }
 
 /// Returns the number of values in the database in the time range of a sum.
@@ -597,7 +606,7 @@ fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
     let range =
         sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
     let q = format!("SELECT count(*) FROM {}{}", source_of(sum), range.unwrap_or_default());
-    let answer = ask(server, &q).map_err(|Failure(why)| why)?;
+    let answer = query(server, &q).map_err(|Failure(reason)| reason)?;
     if let Some(error) = answer.error {
         return Err(error);
     }
@@ -612,20 +621,20 @@ fn compare(
     sums: &[Sum],
     others: u64,
     count: impl Fn(&Sum) -> Result<u64, String>,
-    mut say: impl FnMut(String),
+    mut report: impl FnMut(String),
 ) {
     let (mut counted, mut in_file, mut in_database, mut different) = (0, 0, 0, 0);
     for sum in sums {
         let (source, values) = (source_of(sum), sum.values);
         let found = match count(sum) {
             Ok(found) => found,
-            Err(why) if counted == 0 => {
-                return say(format!("not compared with the database: {why}"));
+            Err(reason) if counted == 0 => {
+                return report(format!("not compared with the database: {reason}"));
             }
-            Err(why) => {
-                say(format!(
+            Err(reason) => {
+                report(format!(
                     "{source}: {values} values in the file; the values in the database could not \
-                     be counted: {why}"
+                     be counted: {reason}"
                 ));
                 continue;
             }
@@ -635,7 +644,7 @@ fn compare(
         in_database += found;
         if found != values {
             different += 1;
-            say(format!(
+            report(format!(
                 "{source}: {values} values in the file, {found} in the database in the same time \
                  range"
             ));
@@ -643,17 +652,19 @@ fn compare(
     }
     let plural = if counted == 1 { "" } else { "s" };
     let equal = if different == 0 { ", equal in each" } else { "" };
-    say(format!(
+    report(format!(
         "compared {counted} measurement{plural}: {in_file} values in the file, {in_database} in \
          the database{equal}"
     ));
     if others > 0 {
-        say(format!("{others} values of further measurements were not compared"));
+        report(format!("{others} values of further measurements were not compared"));
     }
     if different > 0 {
-        say("The database has fewer values after rejected lines or repeated points, and more \
+        report(
+            "The database has fewer values after rejected lines or repeated points, and more \
              values if it had points before the import."
-            .to_owned());
+                .to_owned(),
+        );
     }
 }
 
@@ -663,19 +674,19 @@ mod tests {
 
     #[test]
     fn a_measurement_that_cannot_be_counted_keeps_no_other_from_it() {
-        let place = Place { database: "d".to_owned(), policy: "p".to_owned() };
+        let destination = Destination { database: "d".to_owned(), policy: "p".to_owned() };
         let mut tally = Tally::new(Precision::Nanosecond);
         for name in ["a", "b", "c"] {
-            tally.take(format!("{name} v=1 1").as_bytes(), true, &place);
+            tally.take(format!("{name} v=1 1").as_bytes(), true, &destination);
         }
         let mut said_without = |refused: &str| {
-            let mut said = Vec::new();
+            let mut line = Vec::new();
             let count = |sum: &Sum| match sum.measurement == refused {
                 true => Err("too many".to_owned()),
                 false => Ok(1),
             };
-            compare(tally.sums(), 0, count, |line| said.push(line));
-            said
+            compare(tally.sums(), 0, count, |line| line.push(line));
+            line
         };
         let expected = [
             "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \
@@ -699,7 +710,7 @@ mod tests {
         ];
         let mut rejected = Vec::new();
         for (number, (text, begins)) in (1..).zip(lines) {
-            let line = Numbered { number, text: text.to_vec() };
+            let line = NumberedLine { number, text: text.to_vec() };
             rejected.extend(batch.add(line, begins).map(|line| line.number));
         }
         assert_eq!(rejected, [3, 5]);
@@ -714,8 +725,8 @@ mod tests {
         fs::write(&path, "m v=1 1\n").unwrap();
         let server = Server::at("http://127.0.0.1:1", Duration::ZERO, Duration::ZERO);
         let import = |database: &str, precision| {
-            let place = Place { database: database.to_owned(), policy: String::new() };
-            Import::new(&server, &path, None, precision, 1, place).unwrap()
+            let destination = Destination { database: database.to_owned(), policy: String::new() };
+            Import::new(&server, &path, None, precision, 1, destination).unwrap()
         };
         let resume = |database: &str, precision| import(database, precision).resume();
         assert_eq!(resume("d", Precision::Second).unwrap(), 0);
@@ -725,8 +736,8 @@ mod tests {
         assert_eq!(resume("e", Precision::Second).unwrap(), 0);
         for damaged in ["", "{}", "{\"lines\":1"] {
             fs::write(&state, damaged).unwrap();
-            let Failure(why) = resume("d", Precision::Second).unwrap_err();
-            assert!(why.contains("delete"), "{why}");
+            let Failure(reason) = resume("d", Precision::Second).unwrap_err();
+            assert!(reason.contains("delete"), "{reason}");
         }
         fs::remove_file(&state).unwrap();
         fs::remove_file(&path).unwrap();

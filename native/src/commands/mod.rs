@@ -5,14 +5,14 @@
 
 /// Writes a line to standard error. Unlike `eprintln!`, it does not panic if the reader has closed the
 /// pipe: an import continues without its messages.
-macro_rules! say {
+macro_rules! stderr_line {
     ($($text:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stderr(), $($text)*);
     }};
 }
 
-mod answer;
+mod result_text;
 mod backup;
 mod command_line;
 mod deployment;
@@ -91,14 +91,14 @@ fn print_piece(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
 fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
     match out.write_all(text).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
-        Err(why) if why.kind() == ErrorKind::BrokenPipe => Ok(false),
-        Err(why) => Err(Failure(format!("The output cannot be written: {why}."))),
+        Err(reason) if reason.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(reason) => Err(Failure(format!("The output cannot be written: {reason}."))),
     }
 }
 
 /// Returns the failure of an operation on a file.
-fn cannot(verb: &str, path: &std::path::Path, why: &std::io::Error) -> Failure {
-    Failure(format!("{} cannot be {verb}: {why}", path.display()))
+fn cannot(verb: &str, path: &std::path::Path, reason: &std::io::Error) -> Failure {
+    Failure(format!("{} cannot be {verb}: {reason}", path.display()))
 }
 
 /// Returns a name in quotes for InfluxQL.

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tidemark::influxql::time_literal::{self, format_utc};
 
-use super::answer::{list, text};
 use super::cannot;
 use super::command_line::Line;
 use super::http_client::{JSON, Request, Response, Server};
+use super::result_text::{list, text};
 use super::steps::{Progress, bytes_text, number};
 use crate::Failure;
 
@@ -59,7 +59,7 @@ pub fn export_parquet(
         start: line.value("start"),
         end: line.value("end"),
     };
-    fs::create_dir_all(folder).map_err(|why| cannot("written", folder, &why))?;
+    fs::create_dir_all(folder).map_err(|reason| cannot("written", folder, &reason))?;
     let known = finished_files(folder)?;
     let (mut files, mut new) = (Vec::new(), 0);
     let mut progress = Progress::new();
@@ -89,9 +89,9 @@ pub fn export_parquet(
     let part = folder.join("manifest.json.part");
     let written =
         fs::write(&part, format!("{manifest:#}\n")).and_then(|()| fs::rename(&part, &path));
-    written.map_err(|why| cannot("written", &path, &why))?;
+    written.map_err(|reason| cannot("written", &path, &reason))?;
     let _ = fs::remove_file(folder.join(FILES));
-    say!(
+    stderr_line!(
         "{count} files with {rows} rows, {bytes}; {new} of them are new. {} lists them.",
         path.display()
     );
@@ -105,7 +105,7 @@ fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     let path = folder.join(MANIFEST);
     if let Ok(manifest) = File::open(&path) {
         let parsed = serde_json::from_reader::<_, Value>(BufReader::new(manifest));
-        let manifest = parsed.map_err(|why| cannot("read", &path, &why.into()))?;
+        let manifest = parsed.map_err(|reason| cannot("read", &path, &reason.into()))?;
         list(&manifest, "files").iter().cloned().for_each(|file| _ = add(file));
     }
     if let Ok(files) = File::open(folder.join(FILES)) {
@@ -229,7 +229,7 @@ impl Export<'_> {
         let path = self.folder.join(FILES);
         let opened = OpenOptions::new().append(true).create(true).open(&path);
         let written = opened.and_then(|mut files| files.write_all(format!("{file}\n").as_bytes()));
-        written.map_err(|why| cannot("written", &path, &why))
+        written.map_err(|reason| cannot("written", &path, &reason))
     }
 
     /// Downloads the rows of one day to a file. The file gets its final name only when it is complete.
@@ -246,7 +246,7 @@ impl Export<'_> {
         let response = self.sql(&q, "parquet")?;
         let target = self.folder.join(path);
         let part = target.with_extension("parquet.part");
-        let cannot_write = |why: std::io::Error| cannot("written", &target, &why);
+        let cannot_write = |reason: std::io::Error| cannot("written", &target, &reason);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(cannot_write)?;
         }
@@ -273,8 +273,8 @@ fn copy(
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = reader.read(&mut piece);
-        let length = read.map_err(|why| {
-            Failure(format!("The response for {} is incomplete: {why}.", target.display()))
+        let length = read.map_err(|reason| {
+            Failure(format!("The response for {} is incomplete: {reason}.", target.display()))
         })?;
         let piece = piece.get(..length).unwrap_or_default();
         if piece.is_empty() {
@@ -283,20 +283,20 @@ fn copy(
         }
         hash.update(piece);
         bytes += length as u64;
-        file.write_all(piece).map_err(|why| cannot("written", target, &why))?;
+        file.write_all(piece).map_err(|reason| cannot("written", target, &reason))?;
     }
 }
 
 /// Returns the number of rows in a Parquet file.
 #[cfg(feature = "sql")]
 fn rows_of(path: &Path) -> Result<u64, Failure> {
-    let broken = |why: &dyn std::fmt::Display| {
-        Failure(format!("{} is not a complete Parquet file: {why}.", path.display()))
+    let broken = |reason: &dyn std::fmt::Display| {
+        Failure(format!("{} is not a complete Parquet file: {reason}.", path.display()))
     };
-    let file = File::open(path).map_err(|why| broken(&why))?;
+    let file = File::open(path).map_err(|reason| broken(&reason))?;
     let read = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&file);
-    let rows = read.map_err(|why| broken(&why))?.file_metadata().num_rows();
-    u64::try_from(rows).map_err(|why| broken(&why))
+    let rows = read.map_err(|reason| broken(&reason))?.file_metadata().num_rows();
+    u64::try_from(rows).map_err(|reason| broken(&reason))
 }
 
 #[cfg(not(feature = "sql"))]
@@ -321,8 +321,8 @@ mod tests {
         let long = format!("PAR1{}\0\0\0\0PAR1", "x".repeat(40));
         for bytes in ["", "PAR1", &long, "PAR1xxxxxxxxxxxxxxxx"] {
             fs::write(&path, bytes).unwrap();
-            let Err(Failure(why)) = rows_of(&path) else { panic!("it has rows: {bytes}") };
-            assert!(why.contains("is not a complete Parquet file"), "{why}");
+            let Err(Failure(reason)) = rows_of(&path) else { panic!("it has rows: {bytes}") };
+            assert!(reason.contains("is not a complete Parquet file"), "{reason}");
         }
         fs::remove_file(&path).unwrap();
     }

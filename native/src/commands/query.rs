@@ -3,9 +3,9 @@
 use std::io::{IsTerminal as _, Read as _, stdin};
 use std::process::ExitCode;
 
-use super::answer;
 use super::command_line::Line;
 use super::http_client::{JSON, Server};
+use super::result_text;
 use super::shell::shell;
 use super::{Command, print_piece};
 use crate::Failure;
@@ -91,13 +91,14 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     let (database, epoch) = (settings.database.as_deref(), settings.epoch.as_deref());
     let response = server.query(statements, database, epoch, accept)?;
     if let Format::Table = settings.format {
-        return answer::show(&response.json()?);
+        return result_text::show(&response.json()?);
     }
     let mut reader = response.reader();
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = reader.read(&mut piece);
-        let length = read.map_err(|why| Failure(format!("The response is incomplete: {why}.")))?;
+        let length =
+            read.map_err(|reason| Failure(format!("The response is incomplete: {reason}.")))?;
         if length == 0 || !print_piece(piece.get(..length).unwrap_or_default())? {
             return Ok(true);
         }
@@ -107,7 +108,7 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
 fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     let read = stdin().take(STATEMENTS_BYTES_MAX + 1).read_to_string(&mut text);
-    read.map_err(|why| Failure(format!("Standard input cannot be read: {why}.")))?;
+    read.map_err(|reason| Failure(format!("Standard input cannot be read: {reason}.")))?;
     if text.len() as u64 > STATEMENTS_BYTES_MAX {
         return Err(Failure::of("The statements on standard input are larger than 64 MiB."));
     }

@@ -45,7 +45,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
             )
         },
     )?;
-    say!(
+    stderr_line!(
         "{database} is restored: {} values with {} were written.",
         sums.values,
         bytes_text(sums.bytes)

@@ -138,7 +138,7 @@ mod tests {
         ] {
             assert_eq!(line("m, x", &["a"], row).as_deref(), Ok(expected));
         }
-        for (row, why) in [
+        for (row, reason) in [
             (r#"[{"time":"2023-11-14T22:13:20"}]"#, "export the rows with format=jsonl"),
             ("time,a,v", "the line is not JSON"),
             (r#"{"time":"2023-11-14T22:13:20","v":1}}"#, "the line is not JSON"),
@@ -149,7 +149,7 @@ mod tests {
             (r#"{"time":"2023-11-14T22:13:20","v":[1]}"#, "the column v is not a number"),
         ] {
             let failure = line("m", &["a"], row).unwrap_err();
-            assert!(failure.contains(why), "{row}: {failure}");
+            assert!(failure.contains(reason), "{row}: {failure}");
         }
     }
 

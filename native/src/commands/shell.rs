@@ -17,10 +17,10 @@ use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
-use super::answer::list;
 use super::http_client::{JSON, Server};
 use super::print;
 use super::query::{Format, Settings, show};
+use super::result_text::list;
 use crate::Failure;
 
 /// The maximum time until the server starts the response of a completion, or continues it.
@@ -150,7 +150,7 @@ impl History {
 /// # Errors
 /// [`Failure`] if the terminal cannot be used. The failures of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
-    let broken = |why: ReadlineError| Failure(format!("The terminal cannot be used: {why}."));
+    let broken = |reason: ReadlineError| Failure(format!("The terminal cannot be used: {reason}."));
     // A bracketed paste is one line, so that several pasted statements would be one statement.
     let config =
         Config::builder().completion_type(CompletionType::List).bracketed_paste(false).build();
@@ -168,7 +168,7 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
         let line = match editor.readline(&prompt) {
             Ok(line) => line,
             Err(ReadlineError::Eof | ReadlineError::Interrupted) => return Ok(()),
-            Err(why) => return Err(broken(why)),
+            Err(reason) => return Err(broken(reason)),
         };
         let text = line.trim();
         editor.add_history_entry(text).map_err(broken)?;
@@ -187,8 +187,8 @@ pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
                 editor.set_helper(Some(names(settings.database.clone())));
             }
             (word, _) => {
-                if let Err(Failure(why)) = show(server, text, &settings) {
-                    say!("{why}");
+                if let Err(Failure(reason)) = show(server, text, &settings) {
+                    stderr_line!("{reason}");
                 }
                 let changes = ["create", "drop", "delete", "alter"];
                 if changes.iter().any(|change| word.eq_ignore_ascii_case(change)) {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::answer::{list, text};
 use super::http_client::{Request, Response, Server};
+use super::result_text::{list, text};
 use crate::Failure;
 
 /// The maximum number of consecutive failures.
@@ -47,7 +47,7 @@ impl Progress {
             self.is_open = true;
         } else if self.last.elapsed() > LINE_EVERY {
             self.last = Instant::now();
-            say!("{text}");
+            stderr_line!("{text}");
         }
     }
 }
@@ -126,10 +126,10 @@ impl Access {
     /// # Errors
     /// [`Failure`] if the output cannot be written.
     pub fn show(&self) -> Result<(), Failure> {
-        for why in &self.refused {
-            super::print(format!("{why}\n"))?;
+        for reason in &self.refused {
+            super::print(format!("{reason}\n"))?;
         }
-        say!(
+        stderr_line!(
             "Tokens and users: {} created, {} received permissions, {} unchanged, {} rejected.",
             self.made,
             self.widened,

@@ -69,7 +69,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
 
 /// The destination of lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Destination {
     /// The database.
     pub database: String,
     /// The retention policy. Empty means the default policy.
@@ -80,7 +80,7 @@ pub struct Place {
 #[derive(Debug, PartialEq)]
 pub struct Sum {
     /// The destination of the lines.
-    pub place: Place,
+    pub destination: Destination,
     /// The name of the measurement.
     pub measurement: String,
     /// The number of values.
@@ -94,9 +94,9 @@ pub struct Sum {
 pub struct Tally {
     unit_ns: i128,
     sums: Vec<Sum>,
-    positions: HashMap<(Place, String), usize>,
+    positions: HashMap<(Destination, String), usize>,
     /// The lines of the last point, and where it goes.
-    open: (Vec<u8>, Place),
+    open: (Vec<u8>, Destination),
     /// The number of values in measurements beyond the first [`MEASUREMENTS_MAX`].
     pub others: u64,
 }
@@ -108,13 +108,13 @@ impl Tally {
             unit_ns: precision.unit_ns().into(),
             sums: Vec::new(),
             positions: HashMap::new(),
-            open: (Vec::new(), Place::default()),
+            open: (Vec::new(), Destination::default()),
             others: 0,
         }
     }
 
     /// Adds a line. `begins` is whether a point starts with it.
-    pub fn take(&mut self, text: &[u8], begins: bool, place: &Place) {
+    pub fn take(&mut self, text: &[u8], begins: bool, destination: &Destination) {
         if begins {
             self.close();
         }
@@ -123,7 +123,7 @@ impl Tally {
             self.open.0.extend_from_slice(newline);
             self.open.0.extend_from_slice(text);
         }
-        self.open.1.clone_from(place);
+        self.open.1.clone_from(destination);
     }
 
     fn close(&mut self) {
@@ -143,9 +143,9 @@ impl Tally {
         } else if self.sums.len() == MEASUREMENTS_MAX {
             self.others += values;
         } else {
-            let (place, measurement) = key.clone();
+            let (destination, measurement) = key.clone();
             self.positions.insert(key, self.sums.len());
-            self.sums.push(Sum { place, measurement, values, range_ns });
+            self.sums.push(Sum { destination, measurement, values, range_ns });
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_measurement_has_one_sum_per_place() {
-        let place = Place { database: "d".to_owned(), policy: String::new() };
+        let destination = Destination { database: "d".to_owned(), policy: String::new() };
         let mut tally = Tally::new(Precision::Millisecond);
         for (text, begins) in [
             ("m s=\"a", true),
@@ -183,10 +183,10 @@ mod tests {
             ("n v=1", true),
             ("n v=2 9", true),
         ] {
-            tally.take(text.as_bytes(), begins, &place);
+            tally.take(text.as_bytes(), begins, &destination);
         }
         let sum = |measurement: &str, values, range_ns| Sum {
-            place: place.clone(),
+            destination: destination.clone(),
             measurement: measurement.to_owned(),
             values,
             range_ns,
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn the_last_point_has_a_maximum_size() {
         let mut tally = Tally::new(Precision::Nanosecond);
-        tally.take(&vec![b'a'; POINT_BYTES_MAX], true, &Place::default());
-        tally.take(b"", false, &Place::default());
+        tally.take(&vec![b'a'; POINT_BYTES_MAX], true, &Destination::default());
+        tally.take(b"", false, &Destination::default());
         assert_eq!(tally.open.0.len(), POINT_BYTES_MAX);
     }
 
@@ -207,7 +207,7 @@ mod tests {
     fn further_measurements_are_only_counted() {
         let mut tally = Tally::new(Precision::Nanosecond);
         for number in 0..MEASUREMENTS_MAX + 2 {
-            tally.take(format!("m{number} v=1,w=2 1").as_bytes(), true, &Place::default());
+            tally.take(format!("m{number} v=1,w=2 1").as_bytes(), true, &Destination::default());
         }
         assert_eq!(tally.sums().len(), MEASUREMENTS_MAX);
         assert_eq!(tally.others, 4);

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::answer::{list as array, text};
 use super::command_line::Line;
 use super::http_client::{JSON, Request, Server, form};
+use super::result_text::{list as array, text};
 use super::steps::number;
 use super::{Command, print, table};
 use crate::Failure;
@@ -38,9 +38,9 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
 /// Converts a duration such as `30d` to seconds.
 fn seconds(duration: &str) -> Result<u64, Failure> {
     let units = [('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
-    let unit = units.into_iter().find(|(letter, _)| duration.ends_with(*letter));
-    let seconds = unit.and_then(|(letter, unit_s)| {
-        let count = duration.strip_suffix(letter)?;
+    let unit = units.into_iter().find(|(thread_message, _)| duration.ends_with(*thread_message));
+    let seconds = unit.and_then(|(thread_message, unit_s)| {
+        let count = duration.strip_suffix(thread_message)?;
         let count = count.bytes().all(|byte| byte.is_ascii_digit()).then_some(count)?;
         count.parse::<u64>().ok()?.checked_mul(unit_s)
     });
@@ -79,7 +79,7 @@ fn create(server: &Server, name: &str, line: &Line) -> Result<(), Failure> {
     let made = server.must(&Request::post(path, JSON, body.as_bytes()))?.json()?;
     // The token is the only text on standard output, so that a script can store it in a variable.
     print(format!("{}\n", text(&made, "token")))?;
-    say!("This is the only time that it is shown.");
+    stderr_line!("This is the only time that it is shown.");
     Ok(())
 }
 
@@ -114,12 +114,12 @@ fn revoke(server: &Server, name: &str) -> Result<(), Failure> {
     let response = server.must(&Request::new("DELETE", path))?;
     if response.status() == 202 {
         let remaining = number(&response.json()?, "remaining");
-        say!(
+        stderr_line!(
             "{name} is revoked, but {remaining} databases have not been notified yet. Repeat the \
              command to check again."
         );
     } else {
-        say!("{name} is revoked everywhere.");
+        stderr_line!("{name} is revoked everywhere.");
     }
     Ok(())
 }

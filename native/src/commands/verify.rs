@@ -38,6 +38,6 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         let count = sums.damaged.len();
         return Err(Failure(format!("{id} is damaged: {read}, {count} are missing or changed.")));
     }
-    say!("{id} is sound: {read}.");
+    stderr_line!("{id} is sound: {read}.");
     Ok(ExitCode::SUCCESS)
 }

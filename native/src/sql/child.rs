@@ -33,9 +33,9 @@ pub fn run() -> Result<(), Failure> {
             // longer computed.
             std::process::exit(1)
         });
-    computing.map_err(|why| Failure(format!("a thread could not be started: {why}")))?;
+    computing.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
     let mut input = stdin().lock();
-    let broken = |why: io::Error| Failure(format!("SQL cannot read its input: {why}"));
+    let broken = |reason: io::Error| Failure(format!("SQL cannot read its input: {reason}"));
     while let Some(frame) = read(&mut input).map_err(broken)? {
         if sender.send(frame).is_err() {
             return Err(Failure::of("SQL cannot write its output."));

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use crate::engine::Answer;
+use crate::engine::ObjectReply;
 use crate::limits::{SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX};
 use frame::{Head, Kind};
 use process::{Called, Process};
@@ -40,7 +40,7 @@ pub struct Sql {
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
     /// The permits for running statements.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// The statements that have had a permit.
     statements: Mutex<Vec<Weak<Statement>>>,
     sessions: AtomicU64,
@@ -61,7 +61,7 @@ type Statement = tokio::sync::Mutex<State>;
 struct State {
     session: u64,
     /// The permit of a running statement.
-    place: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
     /// [`Running::ended`] when the process opened the session.
     opened: Option<u64>,
     /// Whether the statement had to give its permit to another statement.
@@ -72,7 +72,7 @@ struct State {
 impl State {
     /// Ends the session in this process, and returns the value of `opened`.
     fn close(&mut self) -> Option<u64> {
-        self.place = None;
+        self.permit = None;
         self.opened.take()
     }
 }
@@ -89,7 +89,7 @@ impl Session {
     pub fn open(sql: &Arc<Sql>) -> Self {
         let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
         let state =
-            State { session, place: None, opened: None, is_lost: false, seen: Instant::now() };
+            State { session, permit: None, opened: None, is_lost: false, seen: Instant::now() };
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
@@ -102,9 +102,9 @@ impl Session {
     }
 
     /// Returns the turn of a message, which does not borrow the session.
-    pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = Answer> + use<> {
+    pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
-        async move { sql.turn(statement, message).await.or_else(|why| thrown(&why)) }
+        async move { sql.turn(statement, message).await.or_else(|reason| thrown(&reason)) }
     }
 }
 
@@ -125,7 +125,7 @@ impl Sql {
             runtime,
             turn_time,
             running: Arc::default(),
-            places: Arc::new(Semaphore::new(SQL_STATEMENTS_MAX)),
+            permits: Arc::new(Semaphore::new(SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
         })
@@ -142,8 +142,8 @@ impl Sql {
             state.is_lost = false;
             return Err("lost: another statement needed the memory".to_owned());
         }
-        if state.place.is_none() {
-            state.place = Some(self.place().await?);
+        if state.permit.is_none() {
+            state.permit = Some(self.permit().await?);
             let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
             statements.retain(|one| one.strong_count() > 0);
             statements.push(Arc::downgrade(&statement));
@@ -151,7 +151,7 @@ impl Sql {
         let sql = Arc::clone(&self);
         // A client that disconnects must not leave half a frame in the pipe.
         let call = self.runtime.spawn(async move { sql.call(state, message).await });
-        call.await.unwrap_or_else(|why| Err(why.to_string()))
+        call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
@@ -170,7 +170,7 @@ impl Sql {
         if result.is_err() {
             state.close();
         }
-        if state.place.is_none() {
+        if state.permit.is_none() {
             self.settle(&mut running).await;
         }
         result
@@ -190,7 +190,7 @@ impl Sql {
             Some(process) => process,
             none => {
                 let started = Process::start();
-                let started = started.map_err(|why| format!("SQL did not start: {why}"))?;
+                let started = started.map_err(|reason| format!("SQL did not start: {reason}"))?;
                 none.insert(started)
             }
         };
@@ -202,9 +202,9 @@ impl Sql {
                 }
                 Ok(reply)
             }
-            Called::Lost(why) => {
+            Called::Lost(reason) => {
                 running.forget();
-                Err(why)
+                Err(reason)
             }
         }
     }
@@ -236,7 +236,7 @@ impl Sql {
     /// Ends a process that has used much memory, when no statement runs. Allocators do not return
     /// this memory.
     async fn settle(&self, running: &mut Running) {
-        let is_idle = self.places.available_permits() == SQL_STATEMENTS_MAX;
+        let is_idle = self.permits.available_permits() == SQL_STATEMENTS_MAX;
         let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
         if is_idle && let Some(process) = running.process.take_if(is_large) {
             running.forget();
@@ -245,13 +245,13 @@ impl Sql {
     }
 
     /// Waits for a permit for a statement.
-    async fn place(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
-        let mut place = pin!(Arc::clone(&self.places).acquire_owned());
+    async fn permit(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
+        let mut permit = pin!(Arc::clone(&self.permits).acquire_owned());
         let mut end = pin!(sleep(SQL_WAIT_MAX));
         loop {
             tokio::select! {
                 biased;
-                place = &mut place => return place.map_err(|why| why.to_string()),
+                permit = &mut permit => return permit.map_err(|reason| reason.to_string()),
                 () = &mut end => {
                     return Err("too many statements are running; retry later".to_owned());
                 }
@@ -266,10 +266,10 @@ impl Sql {
         let idle = statements.iter().find_map(|statement| {
             // A locked statement is in a turn.
             let state = statement.upgrade()?.try_lock_owned().ok()?;
-            (state.place.is_some() && state.seen.elapsed() >= SQL_IDLE).then_some(state)
+            (state.permit.is_some() && state.seen.elapsed() >= SQL_IDLE).then_some(state)
         });
         let Some(mut state) = idle else { return };
-        state.place = None;
+        state.permit = None;
         state.is_lost = true;
         let sql = Arc::clone(self);
         self.runtime.spawn(async move { sql.end(&mut state).await });

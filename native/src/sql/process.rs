@@ -67,17 +67,17 @@ impl Process {
                 Ok((reply, is_over)) => return Called::Reply(reply, is_over),
                 Err(_) => None,
             },
-            why = watch(id, turn_time) => Some(why),
+            reason = watch(id, turn_time) => Some(reason),
         };
         match exceeded {
-            Some((why, memory_bytes)) => {
+            Some((reason, memory_bytes)) => {
                 log::event(
                     "sql_stopped",
-                    &[("why", json!(why)), ("memory_bytes", json!(memory_bytes))],
+                    &[("why", json!(reason)), ("memory_bytes", json!(memory_bytes))],
                 );
                 let _ = self.child.kill().await;
                 Called::Lost(format!(
-                    "stopped: the statement was stopped: {why}; use simpler functions, or fewer rows"
+                    "stopped: the statement was stopped: {reason}; use simpler functions, or fewer rows"
                 ))
             }
             None => Called::Lost(self.crashed().await),
@@ -145,8 +145,8 @@ async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
         };
         if began.elapsed() >= turn_time && computed >= turn_time {
             let seconds = turn_time.as_secs_f64();
-            let why = format!("it computed for more than {seconds} seconds without a pause");
-            return (why, memory_bytes);
+            let reason = format!("it computed for more than {seconds} seconds without a pause");
+            return (reason, memory_bytes);
         }
         if began.elapsed() >= SQL_WALL_MAX {
             let seconds = SQL_WALL_MAX.as_secs();

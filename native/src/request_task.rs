@@ -12,7 +12,7 @@ use tidemark::protocol::call::{Call, Platform as _};
 use tokio::sync::oneshot;
 
 use crate::body;
-use crate::calls::Flights;
+use crate::calls::PendingCalls;
 use crate::engine::{Busy, Engine};
 use crate::log;
 use crate::reply::{self, Form, Outgoing};
@@ -21,14 +21,14 @@ use crate::reply::{self, Form, Outgoing};
 pub type HttpResponse = hyper::Response<Outgoing>;
 
 /// A request in progress.
-pub struct Conversation {
+pub struct RequestTask {
     engine: Rc<Engine>,
-    flights: Flights,
+    pending_calls: PendingCalls,
     _busy: Busy,
 }
 
 /// Serves a request. `to` is closed if the client has disconnected.
-pub async fn converse(
+pub async fn run(
     engine: Rc<Engine>,
     request: Request<Incoming>,
     head: RequestHead,
@@ -38,45 +38,47 @@ pub async fn converse(
     // After a refusal without "100 Continue", such a client sends no body.
     let expects_continue = request.headers().contains_key(hyper::header::EXPECT);
     let mut body = request.into_body();
-    let mut conversation = Conversation {
-        flights: Flights::new(Rc::clone(&engine)),
+    let mut request_task = RequestTask {
+        pending_calls: PendingCalls::new(Rc::clone(&engine)),
         _busy: Busy::new(&engine.shared),
         engine,
     };
-    let (mut exchange, first) =
-        conversation.engine.tell(|service, platform| Exchange::start(service, platform, head));
+    let (mut exchange, first) = request_task
+        .engine
+        .with_service(|service, platform| Exchange::start(service, platform, head));
     let beginning = tokio::select! {
         biased;
-        beginning = conversation.begin(&mut exchange, &mut body, first) => beginning,
-        () = to.closed() => Beginning::Gone,
+        beginning = request_task.begin(&mut exchange, &mut body, first) => beginning,
+        () = to.closed() => ResponseStart::Disconnected,
     };
     match beginning {
-        Beginning::Whole(response) => {
-            conversation.log(&exchange);
-            let _ = to.send(reply::whole(response, form));
+        ResponseStart::Complete(response) => {
+            request_task.log(&exchange);
+            let _ = to.send(reply::complete(response, form));
         }
-        Beginning::Stream(response) => {
+        ResponseStart::Stream(response) => {
             let (outgoing, mut pieces) = reply::stream(&response, form);
             let is_sent = to.send(outgoing).is_ok();
             let sent = is_sent && {
-                let sending = pieces.send(response.body, &mut conversation, &mut exchange);
+                let sending = pieces.send(response.body, &mut request_task, &mut exchange);
                 sending.await.is_ok()
             };
             if !sent {
-                conversation.abandon(&mut exchange).await;
+                request_task.abandon(&mut exchange).await;
             }
-            conversation.log(&exchange);
+            request_task.log(&exchange);
         }
-        Beginning::Gone => {
-            conversation.abandon(&mut exchange).await;
-            conversation.log(&exchange);
+        ResponseStart::Disconnected => {
+            request_task.abandon(&mut exchange).await;
+            request_task.log(&exchange);
             return;
         }
     }
-    conversation.flights.clear();
-    let calls =
-        conversation.engine.tell(|service, platform| exchange.background_calls(service, platform));
-    conversation.hear(&mut exchange, calls).await;
+    request_task.pending_calls.clear();
+    let calls = request_task
+        .engine
+        .with_service(|service, platform| exchange.background_calls(service, platform));
+    request_task.make_background_calls(&mut exchange, calls).await;
     // Closing a connection with unread bytes would reset it, and the client would lose the response.
     if !expects_continue {
         let _ = body::drain(&mut body).await;
@@ -84,44 +86,46 @@ pub async fn converse(
 }
 
 /// The beginning of a response.
-enum Beginning {
-    Whole(Response),
+enum ResponseStart {
+    Complete(Response),
     Stream(Response),
     /// The client has disconnected.
-    Gone,
+    Disconnected,
 }
 
-impl Conversation {
+impl RequestTask {
     /// Executes actions until the response begins.
     async fn begin(
         &mut self,
         exchange: &mut Exchange,
         body: &mut Incoming,
         first: Action,
-    ) -> Beginning {
+    ) -> ResponseStart {
         let mut action = first;
         loop {
             action = match action {
                 Action::ReadBody => match body::read(body, exchange).await {
-                    Ok(None) => self
-                        .engine
-                        .tell(|service, platform| exchange.body(service, platform, Vec::new())),
+                    Ok(None) => self.engine.with_service(|service, platform| {
+                        exchange.body(service, platform, Vec::new())
+                    }),
                     Ok(Some(refusal)) => refusal,
-                    Err(body::Gone) => return Beginning::Gone,
+                    Err(body::Disconnected) => return ResponseStart::Disconnected,
                 },
                 Action::Calls(calls) => self.call(exchange, calls).await,
-                Action::Respond(response) => return Beginning::Whole(response),
-                Action::Stream(response) => return Beginning::Stream(response),
+                Action::Respond(response) => return ResponseStart::Complete(response),
+                Action::Stream(response) => return ResponseStart::Stream(response),
                 // A body before its head is a bug. It must not become an empty, successful
                 // response.
-                Action::Bytes(_) | Action::End => return Beginning::Whole(Response::empty(500)),
+                Action::Bytes(_) | Action::End => {
+                    return ResponseStart::Complete(Response::empty(500));
+                }
             };
         }
     }
 
     /// Continues the exchange after a piece of the response.
     pub fn proceed(&self, exchange: &mut Exchange) -> Action {
-        self.engine.tell(|service, platform| exchange.proceed(service, platform))
+        self.engine.with_service(|service, platform| exchange.proceed(service, platform))
     }
 
     /// Records that a piece waits for its reader.
@@ -131,24 +135,24 @@ impl Conversation {
 
     /// Makes calls and processes the first reply, to these or to earlier calls.
     pub async fn call(&mut self, exchange: &mut Exchange, calls: Vec<Call>) -> Action {
-        self.flights.start(calls);
-        match self.flights.next().await {
-            Some(reply) => {
-                self.engine.tell(|service, platform| exchange.reply(service, platform, reply))
-            }
+        self.pending_calls.start(calls);
+        match self.pending_calls.next().await {
+            Some(reply) => self
+                .engine
+                .with_service(|service, platform| exchange.reply(service, platform, reply)),
             // The exchange waits for a reply, but made no call.
             None => Action::End,
         }
     }
 
     /// Makes the calls that follow a response.
-    async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
-        self.flights.start(calls);
-        while let Some(reply) = self.flights.next().await {
-            let more = self
-                .engine
-                .tell(|service, platform| exchange.on_background_reply(service, platform, reply));
-            self.flights.start(more);
+    async fn make_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
+        self.pending_calls.start(calls);
+        while let Some(reply) = self.pending_calls.next().await {
+            let more = self.engine.with_service(|service, platform| {
+                exchange.on_background_reply(service, platform, reply)
+            });
+            self.pending_calls.start(more);
         }
     }
 
@@ -156,16 +160,17 @@ impl Conversation {
     /// the list.
     async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
-        self.flights.clear();
+        self.pending_calls.clear();
         if !calls.is_empty() {
-            self.flights.start(calls);
+            self.pending_calls.start(calls);
             // If the call is lost, the entry expires.
-            let _ = self.flights.next().await;
+            let _ = self.pending_calls.next().await;
         }
     }
 
     fn log(&self, exchange: &Exchange) {
-        let line = self.engine.tell(|service, platform| exchange.log_line(service, platform));
+        let line =
+            self.engine.with_service(|service, platform| exchange.log_line(service, platform));
         if let Some(line) = line {
             log::line(&line);
         }

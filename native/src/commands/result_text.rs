@@ -39,7 +39,7 @@ pub fn show(response: &Value) -> Result<bool, Failure> {
         print(line + "\n")?;
     }
     for error in &errors {
-        say!("{error}");
+        stderr_line!("{error}");
     }
     Ok(errors.is_empty())
 }
