@@ -26,7 +26,7 @@ use crate::model::limits::{ALARMS_PER_REQUEST_MAX, MEMTABLE_BYTES_MAX};
 use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
 };
-use crate::protocol::host::{Host, Ticket};
+use crate::protocol::host::{EventId, Host};
 use crate::protocol::recovery;
 use crate::protocol::sql::thrown;
 use crate::shard::Shard;
@@ -53,7 +53,7 @@ pub struct InProcess {
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
-    backups: Option<BackupPlace>,
+    backups: Option<BackupStore>,
     last_was_streamed: bool,
     /// The number of requests to each object so far. On Cloudflare, these requests are billed.
     object_requests: BTreeMap<Address, u64>,
@@ -70,7 +70,7 @@ pub type SqlSession = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// A function that processes messages of [`crate::protocol::backup`] to the backup storage. An
 /// error is a failed call.
-pub type BackupPlace = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
+pub type BackupStore = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// A platform with the caller's time, randomness from a seed, and consecutive object ids.
 struct Local {
@@ -170,7 +170,7 @@ impl InProcess {
     }
 
     /// Stores backups in `place`.
-    pub fn set_backups(&mut self, place: BackupPlace) {
+    pub fn set_backups(&mut self, place: BackupStore) {
         self.backups = Some(place);
         self.platform.has_backups.set(true);
     }
@@ -360,15 +360,15 @@ impl InProcess {
             return Reply { id, result: Err(reason) };
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
-        let (ticket, step) = host.begin(&self.platform, &message);
-        let answer = self.drive(&mut *host, ticket, step);
+        let (event_id, step) = host.begin(&self.platform, &message);
+        let answer = self.drive(&mut *host, event_id, step);
         self.objects.insert(to, Some(host));
         Reply { id, result: Ok(answer) }
     }
 
-    /// Makes a ticket's calls until the ticket is done. As on Cloudflare, calls above the limit of an
+    /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
     /// event fail.
-    fn drive(&mut self, host: &mut dyn Host, ticket: Ticket, step: Step<Vec<u8>>) -> Vec<u8> {
+    fn drive(&mut self, host: &mut dyn Host, event_id: EventId, step: Step<Vec<u8>>) -> Vec<u8> {
         let mut step = step;
         let mut calls = VecDeque::new();
         let mut made = 0;
@@ -385,7 +385,7 @@ impl InProcess {
                     Reply { id: call.id, result: Err(CallFailure::Failed(reason.to_string())) }
                 }
             };
-            step = host.resume(&self.platform, ticket, reply);
+            step = host.resume(&self.platform, event_id, reply);
         }
     }
 
@@ -432,8 +432,8 @@ impl InProcess {
 
     fn alarm(&mut self, address: &Address) {
         let Some(mut host) = self.take(address) else { return };
-        let (ticket, step) = host.alarm(&self.platform);
-        self.drive(&mut *host, ticket, step);
+        let (event_id, step) = host.alarm(&self.platform);
+        self.drive(&mut *host, event_id, step);
         self.objects.insert(address.clone(), Some(host));
     }
 }

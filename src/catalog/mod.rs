@@ -29,8 +29,8 @@ use crate::protocol::call::{Address, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope::{self, VERSION};
-use crate::protocol::flights::{Flight, Flights};
-use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::pending_events::{PendingEvent, PendingEvents};
 use crate::protocol::recovery::RecoveryRequest;
 use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
@@ -55,7 +55,7 @@ pub struct Catalog<S: Store> {
     recoveries: Recoveries,
     /// The tokens and users. `None` in the same cases as `entries`.
     grantees: Option<Grantees>,
-    flights: Flights<CatalogWork>,
+    pending_events: PendingEvents<CatalogWork>,
     /// The time of the next check for due rows after a store error, in nanoseconds.
     look_again_ns: Option<i64>,
     queries: live_queries::Queries,
@@ -129,7 +129,7 @@ impl<S: Store> Catalog<S> {
             notifications: Notifications::default(),
             recoveries: Recoveries::default(),
             grantees: None,
-            flights: Flights::default(),
+            pending_events: PendingEvents::default(),
             look_again_ns: None,
             queries: live_queries::Queries::default(),
         }
@@ -162,12 +162,12 @@ impl<S: Store> Catalog<S> {
     fn settle(
         &mut self,
         platform: &dyn Platform,
-        ticket: Ticket,
-        flight: Flight<CatalogWork>,
+        event_id: EventId,
+        event: PendingEvent<CatalogWork>,
         turn: Turn,
     ) -> Step<Vec<u8>> {
         let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
-        self.flights.settle(ticket, flight, next)
+        self.pending_events.settle(event_id, event, next)
     }
 
     /// Returns the reply for a failure. After a store error the memory may differ from the stored
@@ -332,42 +332,47 @@ impl<S: Store> Catalog<S> {
 }
 
 impl<S: Store> Host for Catalog<S> {
-    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.flights.ticket();
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
         let (version, message) = match envelope::decode::<ToCatalog>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
                 let reason = Unavailable::Unreachable(error.to_string());
                 let reply = envelope::encode(&FromCatalog::Unavailable(reason));
-                return (ticket, Step::Done(reply));
+                return (event_id, Step::Done(reply));
             }
         };
-        let mut flight = Flight::new(version, CatalogWork::new(CatalogTask::Alarm));
+        let mut event = PendingEvent::new(version, CatalogWork::new(CatalogTask::Alarm));
         let turn = match self.begin_request(platform, message) {
             Ok(Started::Reply(reply)) => Ok(Next::Reply(reply)),
             Ok(Started::Task(task)) => {
-                flight.work.task = task;
-                self.next_calls(platform, &mut flight.work)
+                event.work.task = task;
+                self.next_calls(platform, &mut event.work)
             }
             Err(failure) => Err(failure),
         };
-        (ticket, self.settle(platform, ticket, flight, turn))
+        (event_id, self.settle(platform, event_id, event, turn))
     }
 
-    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
-        let Some((mut flight, replies)) = self.flights.resume(ticket, reply) else {
+    fn resume(
+        &mut self,
+        platform: &dyn Platform,
+        event_id: EventId,
+        reply: Reply,
+    ) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.take_replies(platform, &mut flight.work, replies);
-        self.settle(platform, ticket, flight, turn)
+        let turn = self.take_replies(platform, &mut event.work, replies);
+        self.settle(platform, event_id, event, turn)
     }
 
-    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.flights.ticket();
-        let mut flight = Flight::new(VERSION, CatalogWork::new(CatalogTask::Alarm));
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
+        let mut event = PendingEvent::new(VERSION, CatalogWork::new(CatalogTask::Alarm));
         self.look_again_ns = None;
-        let turn = self.retry_due(platform, &mut flight.work);
-        (ticket, self.settle(platform, ticket, flight, turn))
+        let turn = self.retry_due(platform, &mut event.work);
+        (event_id, self.settle(platform, event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -376,8 +381,8 @@ impl<S: Store> Host for Catalog<S> {
         due_ns.chain(self.notifications.next_due_ns()).chain(self.look_again_ns).min()
     }
 
-    fn abandon(&mut self, ticket: Ticket) {
-        self.flights.abandon(ticket);
+    fn abandon(&mut self, event_id: EventId) {
+        self.pending_events.abandon(event_id);
     }
 }
 

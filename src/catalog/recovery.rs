@@ -98,7 +98,7 @@ impl<S: Store> Catalog<S> {
     fn is_driven(&self, number: u64) -> bool {
         let is_it =
             |work: &CatalogWork| matches!(work.task, CatalogTask::Recover(n) if n == number);
-        self.flights.works().any(is_it)
+        self.pending_events.works().any(is_it)
     }
 
     fn ready(&mut self, name: &str) -> Result<(u64, ObjectId), Failure> {

@@ -42,14 +42,14 @@ fn create(name: &str) -> CreateDatabase {
 
 /// Sends a request. All calls of the Catalog receive the reply `Done`.
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
-    let (ticket, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
+    let (event_id, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
     loop {
         match step {
             Step::Done(reply) => return envelope::decode(&reply).unwrap().1,
             Step::Calls(calls) => {
                 let result = Ok(envelope::encode(&FromDatabase::Done));
                 let reply = Reply { id: calls.first().expect("a call").id, result };
-                step = catalog.resume(&FIXED, ticket, reply);
+                step = catalog.resume(&FIXED, event_id, reply);
             }
         }
     }
@@ -149,7 +149,7 @@ fn token(name: &str, database: Option<&str>) -> ToCatalog {
 /// number of calls in each round.
 fn drive(
     catalog: &mut Catalog<MemoryStore>,
-    (ticket, mut step): (Ticket, Step<Vec<u8>>),
+    (event_id, mut step): (EventId, Step<Vec<u8>>),
     mut database: impl FnMut(&ToDatabase) -> FromDatabase,
 ) -> (FromCatalog, Vec<usize>) {
     let mut rounds = Vec::new();
@@ -162,7 +162,7 @@ fn drive(
                 for call in calls {
                     let message = envelope::decode::<ToDatabase>(&call.message).unwrap().1;
                     let result = Ok(envelope::encode(&database(&message)));
-                    step = catalog.resume(&FIXED, ticket, Reply { id: call.id, result });
+                    step = catalog.resume(&FIXED, event_id, Reply { id: call.id, result });
                 }
             }
         }

@@ -19,11 +19,11 @@ use crate::model::limits::{CONTINUOUS_RUN_NS_MAX, WINDOWS_PER_RUN_MAX};
 use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
-use crate::protocol::host::{Host, Ticket};
+use crate::protocol::host::{EventId, Host};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 
-/// The ticket of the run in progress. The Database's own tickets count up from 1.
-const RUN: Ticket = Ticket(u64::MAX);
+/// The event id of the run in progress. The Database's own ids count up from 1.
+const RUN: EventId = EventId(u64::MAX);
 
 /// A Database with the runner of its continuous queries and backups.
 pub struct Runner<H> {
@@ -198,12 +198,12 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         if call.to != Address::Database(self.object.clone()) {
             return Err(call);
         }
-        let (ticket, step) = self.host.begin(platform, &call.message);
+        let (event_id, step) = self.host.begin(platform, &call.message);
         match step {
             Step::Done(reply) => Ok(Reply { id: call.id, result: Ok(reply) }),
             // Describe, Schema and Register never call another object.
             Step::Calls(_) => {
-                self.host.abandon(ticket);
+                self.host.abandon(event_id);
                 Err(call)
             }
         }
@@ -211,19 +211,24 @@ impl<H: Scheduled + BackedUp> Runner<H> {
 }
 
 impl<H: Scheduled + BackedUp> Host for Runner<H> {
-    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
         self.host.begin_event(platform.now_ns());
         self.host.begin(platform, message)
     }
 
-    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
-        if ticket == RUN {
+    fn resume(
+        &mut self,
+        platform: &dyn Platform,
+        event_id: EventId,
+        reply: Reply,
+    ) -> Step<Vec<u8>> {
+        if event_id == RUN {
             return self.take_turn(platform, Some(reply));
         }
-        self.host.resume(platform, ticket, reply)
+        self.host.resume(platform, event_id, reply)
     }
 
-    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let now_ns = platform.now_ns();
         self.host.begin_event(now_ns);
         let is_busy = self.running.is_some();
@@ -249,11 +254,11 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
         self.host.next_alarm_ns()
     }
 
-    fn abandon(&mut self, ticket: Ticket) {
-        if ticket == RUN {
+    fn abandon(&mut self, event_id: EventId) {
+        if event_id == RUN {
             self.running = None;
         }
-        self.host.abandon(ticket);
+        self.host.abandon(event_id);
     }
 }
 
@@ -270,25 +275,25 @@ mod tests {
     }
 
     impl Host for Behind {
-        fn begin(&mut self, _: &dyn Platform, _: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-            (Ticket(1), Step::Done(Vec::new()))
+        fn begin(&mut self, _: &dyn Platform, _: &[u8]) -> (EventId, Step<Vec<u8>>) {
+            (EventId(1), Step::Done(Vec::new()))
         }
 
-        fn resume(&mut self, _: &dyn Platform, _: Ticket, _: Reply) -> Step<Vec<u8>> {
+        fn resume(&mut self, _: &dyn Platform, _: EventId, _: Reply) -> Step<Vec<u8>> {
             Step::Done(Vec::new())
         }
 
-        fn alarm(&mut self, _: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        fn alarm(&mut self, _: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
             self.jobs -= 1;
             self.events.push("job");
-            (Ticket(1), Step::Done(Vec::new()))
+            (EventId(1), Step::Done(Vec::new()))
         }
 
         fn next_alarm_ns(&self) -> Option<i64> {
             Some(0)
         }
 
-        fn abandon(&mut self, _: Ticket) {}
+        fn abandon(&mut self, _: EventId) {}
     }
 
     impl Scheduled for Behind {

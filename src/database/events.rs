@@ -13,8 +13,8 @@ use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
-use crate::protocol::flights::Flight;
-use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::pending_events::PendingEvent;
 use crate::protocol::release;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, VerifyPage};
@@ -27,12 +27,12 @@ impl<S: Store> Database<S> {
     fn settle(
         &mut self,
         platform: &dyn Platform,
-        ticket: Ticket,
-        flight: Flight<DatabaseWork>,
+        event_id: EventId,
+        event: PendingEvent<DatabaseWork>,
         turn: Turn,
     ) -> Step<Vec<u8>> {
         let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
-        self.flights.settle(ticket, flight, next)
+        self.pending_events.settle(event_id, event, next)
     }
 
     /// Returns the next messages of a job. When all messages have a reply, it publishes the job and
@@ -271,40 +271,46 @@ impl<S: Store> Database<S> {
 }
 
 impl<S: Store> Host for Database<S> {
-    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.flights.ticket();
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
         let (version, message) = match envelope::decode::<ToDatabase>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
                 let reason = Unavailable::Unreachable(error.to_string());
                 let reply = envelope::encode(&FromDatabase::Unavailable(reason));
-                return (ticket, Step::Done(reply));
+                return (event_id, Step::Done(reply));
             }
         };
         let answer = self.answer(platform, &message);
-        let mut flight = Flight::new(version, DatabaseWork::new(DatabaseTask::Request(message)));
+        let mut event =
+            PendingEvent::new(version, DatabaseWork::new(DatabaseTask::Request(message)));
         let turn = match answer {
             Ok(Some(reply)) => Ok(Next::Reply(reply)),
-            Ok(None) => self.next_calls(platform, &mut flight.work),
+            Ok(None) => self.next_calls(platform, &mut event.work),
             Err(failure) => Err(failure),
         };
-        (ticket, self.settle(platform, ticket, flight, turn))
+        (event_id, self.settle(platform, event_id, event, turn))
     }
 
-    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
-        let Some((mut flight, replies)) = self.flights.resume(ticket, reply) else {
+    fn resume(
+        &mut self,
+        platform: &dyn Platform,
+        event_id: EventId,
+        reply: Reply,
+    ) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.learn_and_go_on(platform, &mut flight.work, replies);
-        self.settle(platform, ticket, flight, turn)
+        let turn = self.learn_and_go_on(platform, &mut event.work, replies);
+        self.settle(platform, event_id, event, turn)
     }
 
-    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.flights.ticket();
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
         self.look_again_ns = None;
-        let mut flight = Flight::new(VERSION, DatabaseWork::new(DatabaseTask::Nothing));
-        let turn = self.retry_due(platform, &mut flight.work);
-        (ticket, self.settle(platform, ticket, flight, turn))
+        let mut event = PendingEvent::new(VERSION, DatabaseWork::new(DatabaseTask::Nothing));
+        let turn = self.retry_due(platform, &mut event.work);
+        (event_id, self.settle(platform, event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -317,7 +323,7 @@ impl<S: Store> Host for Database<S> {
         due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
     }
 
-    fn abandon(&mut self, ticket: Ticket) {
-        self.flights.abandon(ticket);
+    fn abandon(&mut self, event_id: EventId) {
+        self.pending_events.abandon(event_id);
     }
 }

@@ -80,7 +80,7 @@ impl<S: Store> Database<S> {
         };
         let mut change = RowsChange::default();
         if let Some((key, job)) = self.job_of(group) {
-            let mut driven = self.flights.works().filter_map(|work| work.driven);
+            let mut driven = self.pending_events.works().filter_map(|work| work.driven);
             let driven = driven.any(|driven| driven.job == key);
             if driven || job.due_ns <= now_ns {
                 return Ok(());

@@ -9,8 +9,8 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
 use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
-use crate::protocol::flights::Flights;
 use crate::protocol::host::Unavailable;
+use crate::protocol::pending_events::PendingEvents;
 use crate::protocol::round::Next;
 use crate::protocol::shard::FromShard;
 use crate::store::{Store, StoreError};
@@ -24,7 +24,7 @@ pub struct Database<S: Store> {
     pub(super) loaded: bool,
     /// The rows; `None` if the object has no database.
     pub(super) rows: Option<DatabaseRows>,
-    pub(super) flights: Flights<DatabaseWork>,
+    pub(super) pending_events: PendingEvents<DatabaseWork>,
     /// The time of the next check for due jobs after a store error, in nanoseconds.
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
@@ -102,7 +102,7 @@ impl<S: Store> Database<S> {
             object,
             loaded: false,
             rows: None,
-            flights: Flights::default(),
+            pending_events: PendingEvents::default(),
             look_again_ns: None,
             split_bytes: 0,
             weighed: BTreeMap::new(),

@@ -14,7 +14,7 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::GrantsPush;
-use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::host::{EventId, Host, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::memory::MemoryStore;
 
@@ -102,7 +102,7 @@ impl Story {
     }
 
     /// Answers an event's calls until its end. Returns its reply.
-    fn answer(&mut self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Vec<u8> {
+    fn answer(&mut self, event_id: EventId, mut step: Step<Vec<u8>>) -> Vec<u8> {
         let mut count = 0;
         loop {
             let calls = match step {
@@ -116,14 +116,14 @@ impl Story {
                 let Address::Shard(shard) = call.to else { panic!("{:?}", call.to) };
                 self.told.push((shard, envelope::decode(&call.message).unwrap().1));
                 let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
-                step = self.database.resume(&self.platform, ticket, reply);
+                step = self.database.resume(&self.platform, event_id, reply);
             }
         }
     }
 
     fn ask(&mut self, message: &ToDatabase) -> FromDatabase {
-        let (ticket, step) = self.database.begin(&self.platform, &envelope::encode(message));
-        let reply = self.answer(ticket, step);
+        let (event_id, step) = self.database.begin(&self.platform, &envelope::encode(message));
+        let reply = self.answer(event_id, step);
         envelope::decode(&reply).unwrap().1
     }
 
@@ -134,8 +134,8 @@ impl Story {
             if due_ns.is_none_or(|due_ns| due_ns > self.platform.now_ns()) {
                 return alarms;
             }
-            let (ticket, step) = self.database.alarm(&self.platform);
-            self.answer(ticket, step);
+            let (event_id, step) = self.database.alarm(&self.platform);
+            self.answer(event_id, step);
         }
         panic!("alarms without an end");
     }

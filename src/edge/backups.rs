@@ -48,17 +48,17 @@ extern "C" {
     fn fetch(this: &Folder, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 }
 
-enum Place {
+enum BackupStore {
     Bucket(Bucket),
     Folder(Folder),
 }
 
-fn bound(env: &Env) -> Option<Place> {
+fn bound(env: &Env) -> Option<BackupStore> {
     let of = |name: &str| {
         Reflect::get(env, &JsValue::from_str(name)).ok().filter(|bound| bound.is_truthy())
     };
-    let bucket = of(BUCKET).map(|bucket| Place::Bucket(bucket.unchecked_into()));
-    bucket.or_else(|| Some(Place::Folder(of(FOLDER)?.unchecked_into())))
+    let bucket = of(BUCKET).map(|bucket| BackupStore::Bucket(bucket.unchecked_into()));
+    bucket.or_else(|| Some(BackupStore::Folder(of(FOLDER)?.unchecked_into())))
 }
 
 /// Whether a backup store is bound.
@@ -73,10 +73,10 @@ pub(super) fn are_bound(env: &Env) -> bool {
 pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
-    let place = bound(env).ok_or("the server has no storage for backups")?;
-    let reply = match place {
-        Place::Bucket(bucket) => of_bucket(&bucket, message).await,
-        Place::Folder(folder) => of_folder(&folder, message).await,
+    let store = bound(env).ok_or("the server has no storage for backups")?;
+    let reply = match store {
+        BackupStore::Bucket(bucket) => of_bucket(&bucket, message).await,
+        BackupStore::Folder(folder) => of_folder(&folder, message).await,
     };
     let reply = reply.map_err(|reason| format!("the storage of backups failed: {reason:?}"))?;
     Ok(envelope::encode(&reply))

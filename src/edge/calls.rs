@@ -18,13 +18,13 @@ use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
 /// The calls in progress. Dropping the value abandons the calls.
-pub(super) struct Flights {
+pub(super) struct PendingCalls {
     env: Env,
     sql: Rc<SqlSession>,
     pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
 }
 
-impl Flights {
+impl PendingCalls {
     pub(super) fn new(env: &Env) -> Self {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
     }
@@ -39,7 +39,7 @@ impl Flights {
         self.sql.end().await;
     }
 
-    /// Adds calls, which start at the next [`Flights::next`].
+    /// Adds calls, which start at the next [`PendingCalls::next`].
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Rc::clone(&self.sql);

@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 use worker::{Context, Env, Result, event};
 
 use super::body;
-use super::calls::Flights;
+use super::calls::PendingCalls;
 use super::config;
 use super::platform::{EdgePlatform, random_u64};
 use super::reply;
@@ -31,39 +31,40 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let mut conversation = Connection::new(&env, &request);
+    let mut connection = Connection::new(&env, &request);
     let head = head(&request);
     let (mut exchange, mut action) =
-        with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
+        with_service(&env, |service| Exchange::start(service, &connection.platform, head));
     loop {
         action = match action {
             Action::ReadBody => {
-                match body::read(&request, &mut exchange, &conversation.platform).await {
-                    Ok(None) => conversation
-                        .tell(|service, platform| exchange.body(service, platform, Vec::new())),
+                match body::read(&request, &mut exchange, &connection.platform).await {
+                    Ok(None) => connection.with_service(|service, platform| {
+                        exchange.body(service, platform, Vec::new())
+                    }),
                     Ok(Some(refusal)) => refusal,
                     Err(gone) => {
                         exchange.client_disconnected();
-                        conversation.log(&exchange);
+                        connection.log(&exchange);
                         return Err(gone.into());
                     }
                 }
             }
-            Action::Calls(calls) => conversation.call(&mut exchange, calls).await?,
+            Action::Calls(calls) => connection.call(&mut exchange, calls).await?,
             Action::Respond(response) => {
-                conversation.log(&exchange);
+                connection.log(&exchange);
                 let response = reply::packed(response, &request);
-                let calls = conversation.background_calls(&mut exchange);
-                if !calls.is_empty() || conversation.flights.holds_sql() {
+                let calls = connection.background_calls(&mut exchange);
+                if !calls.is_empty() || connection.pending_calls.holds_sql() {
                     context.wait_until(async move {
-                        conversation.run_background_calls(&mut exchange, calls).await;
+                        connection.run_background_calls(&mut exchange, calls).await;
                     });
                 }
-                return reply::whole(response);
+                return reply::complete(response);
             }
             Action::Stream(response) => {
                 let response = reply::packed(response, &request);
-                return reply::stream(response, conversation, exchange, &context);
+                return reply::stream(response, connection, exchange, &context);
             }
             Action::Bytes(_) | Action::End => {
                 return Err("the body was sent before its head".into());
@@ -76,16 +77,20 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 pub(super) struct Connection {
     env: Env,
     platform: EdgePlatform,
-    flights: Flights,
+    pending_calls: PendingCalls,
 }
 
 impl Connection {
     fn new(env: &Env, request: &web_sys::Request) -> Self {
-        let (platform, flights) = (EdgePlatform::of_request(env, request), Flights::new(env));
-        Self { env: env.clone(), platform, flights }
+        let (platform, pending_calls) =
+            (EdgePlatform::of_request(env, request), PendingCalls::new(env));
+        Self { env: env.clone(), platform, pending_calls }
     }
 
-    pub(super) fn tell(&self, step: impl FnOnce(&mut Service, &EdgePlatform) -> Action) -> Action {
+    pub(super) fn with_service(
+        &self,
+        step: impl FnOnce(&mut Service, &EdgePlatform) -> Action,
+    ) -> Action {
         with_service(&self.env, |service| step(service, &self.platform))
     }
 
@@ -106,11 +111,11 @@ impl Connection {
         exchange: &mut Exchange,
         calls: Vec<Call>,
     ) -> Result<Action> {
-        self.flights.start(calls);
-        let Some(reply) = self.flights.next().await else {
+        self.pending_calls.start(calls);
+        let Some(reply) = self.pending_calls.next().await else {
             return Err("the exchange waits for a reply, but made no call".into());
         };
-        Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
+        Ok(self.with_service(|service, platform| exchange.reply(service, platform, reply)))
     }
 
     /// Returns the calls to make after the response was sent.
@@ -120,24 +125,24 @@ impl Connection {
 
     /// Makes these calls. A lost call is made again after a later request.
     pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
-        self.flights.clear().await;
-        self.flights.start(calls);
-        while let Some(reply) = self.flights.next().await {
+        self.pending_calls.clear().await;
+        self.pending_calls.start(calls);
+        while let Some(reply) = self.pending_calls.next().await {
             let more = with_service(&self.env, |service| {
                 exchange.on_background_reply(service, &self.platform, reply)
             });
-            self.flights.start(more);
+            self.pending_calls.start(more);
         }
     }
 
     /// Removes a query from the list after its client has disconnected.
     pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
-        self.flights.clear().await;
+        self.pending_calls.clear().await;
         if !calls.is_empty() {
-            self.flights.start(calls);
+            self.pending_calls.start(calls);
             // If the call is lost, the entry expires.
-            let _ = self.flights.next().await;
+            let _ = self.pending_calls.next().await;
         }
     }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use worker::{Env, Result, State};
 
 use super::alarm::Alarm;
-use super::calls::Flights;
+use super::calls::PendingCalls;
 use super::past;
 use super::platform::EdgePlatform;
 use crate::protocol::call::{Platform, Step};
-use crate::protocol::host::{Host, Ticket};
+use crate::protocol::host::{EventId, Host};
 
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
@@ -48,13 +48,13 @@ impl<H: Host + 'static> Hosted<H> {
             return Ok(reply);
         }
         let object = &self.object;
-        let (ticket, step) = object.host.borrow_mut().begin(&object.platform, &message);
+        let (event_id, step) = object.host.borrow_mut().begin(&object.platform, &message);
         drop(message);
-        let reply = object.finish(ticket, step).await?;
+        let reply = object.finish(event_id, step).await?;
         let work = object.host.borrow_mut().run_due_work();
-        if let Some((ticket, step)) = work {
+        if let Some((event_id, step)) = work {
             let object = Rc::clone(object);
-            self.state.wait_until(async move { object.finish_unasked(ticket, step).await });
+            self.state.wait_until(async move { object.finish_unasked(event_id, step).await });
         }
         Ok(reply)
     }
@@ -62,23 +62,23 @@ impl<H: Host + 'static> Hosted<H> {
     pub(super) async fn alarm(&self) {
         let object = &self.object;
         object.alarm.on_fired();
-        let (ticket, step) = object.host.borrow_mut().alarm(&object.platform);
-        object.finish_unasked(ticket, step).await;
+        let (event_id, step) = object.host.borrow_mut().alarm(&object.platform);
+        object.finish_unasked(event_id, step).await;
     }
 }
 
 impl<H: Host> Object<H> {
     /// Runs due work. An error is recorded in the object's state, because a thrown error would make
     /// the platform repeat an alarm.
-    async fn finish_unasked(&self, ticket: Ticket, step: Step<Vec<u8>>) {
-        if let Err(error) = self.finish(ticket, step).await {
+    async fn finish_unasked(&self, event_id: EventId, step: Step<Vec<u8>>) {
+        if let Err(error) = self.finish(event_id, step).await {
             worker::console_error!("due work failed: {error}");
         }
     }
 
-    async fn finish(&self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
-        let unfinished = Unfinished { object: self, ticket, done: Cell::new(false) };
-        let mut flights = Flights::new(self.platform.env());
+    async fn finish(&self, event_id: EventId, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
+        let unfinished = Unfinished { object: self, event_id, done: Cell::new(false) };
+        let mut pending_calls = PendingCalls::new(self.platform.env());
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
             self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
@@ -87,20 +87,20 @@ impl<H: Host> Object<H> {
                     unfinished.done.set(true);
                     return Ok(reply);
                 }
-                Step::Calls(calls) => flights.start(calls),
+                Step::Calls(calls) => pending_calls.start(calls),
             }
-            let Some(reply) = flights.next().await else {
+            let Some(reply) = pending_calls.next().await else {
                 return Err("the object waits for a reply, but made no call".into());
             };
-            step = self.host.borrow_mut().resume(&self.platform, ticket, reply);
+            step = self.host.borrow_mut().resume(&self.platform, event_id, reply);
         }
     }
 }
 
-/// Drops the ticket if its caller disconnects before the reply.
+/// Drops the event if its caller disconnects before the reply.
 struct Unfinished<'a, H: Host> {
     object: &'a Object<H>,
-    ticket: Ticket,
+    event_id: EventId,
     done: Cell<bool>,
 }
 
@@ -109,7 +109,7 @@ impl<H: Host> Drop for Unfinished<'_, H> {
         if !self.done.get()
             && let Ok(mut host) = self.object.host.try_borrow_mut()
         {
-            host.abandon(self.ticket);
+            host.abandon(self.event_id);
         }
     }
 }

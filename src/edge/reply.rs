@@ -96,7 +96,7 @@ fn accept_encoding(request: &web_sys::Request) -> Option<String> {
     of_client.or_else(|| request.headers().get("accept-encoding").ok().flatten())
 }
 
-pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
+pub(super) fn complete(response: Response) -> Result<web_sys::Response> {
     let bytes = || Uint8Array::from(response.body.as_slice()).into();
     let body = if response.body.is_empty() { JsValue::NULL } else { bytes() };
     Ok(runtime::respond(response.status, &head(&response), &body)?)
@@ -105,7 +105,7 @@ pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
 /// Returns a response with a streamed body. While the client reads, the exchange continues.
 pub(super) fn stream(
     response: Response,
-    mut conversation: Connection,
+    mut connection: Connection,
     mut exchange: Exchange,
     context: &Context,
 ) -> Result<web_sys::Response> {
@@ -115,14 +115,14 @@ pub(super) fn stream(
     let readable = pipe.readable();
     // Without this, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
-        if send(&writer, response.body, &mut conversation, &mut exchange).await.is_err() {
+        if send(&writer, response.body, &mut connection, &mut exchange).await.is_err() {
             // Every further write fails. The remaining work is to update the list of running
             // queries.
-            conversation.abandon(&mut exchange).await;
+            connection.abandon(&mut exchange).await;
         }
-        conversation.log(&exchange);
-        let calls = conversation.background_calls(&mut exchange);
-        conversation.run_background_calls(&mut exchange, calls).await;
+        connection.log(&exchange);
+        let calls = connection.background_calls(&mut exchange);
+        connection.run_background_calls(&mut exchange, calls).await;
     });
     Ok(runtime::respond(status, &head, &readable)?)
 }
@@ -134,12 +134,12 @@ async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
     notice: &mut Option<Promise>,
-    (conversation, exchange): (&Connection, &mut Exchange),
+    (connection, exchange): (&Connection, &mut Exchange),
 ) -> Result<bool> {
     let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
     let write = writer.write(piece.clone())?;
-    conversation.sending(exchange);
+    connection.sending(exchange);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {
         let waited = notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
@@ -156,13 +156,9 @@ async fn taken(
 }
 
 /// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
-fn gather(
-    bytes: &mut Vec<u8>,
-    conversation: &Connection,
-    exchange: &mut Exchange,
-) -> Option<Action> {
+fn gather(bytes: &mut Vec<u8>, connection: &Connection, exchange: &mut Exchange) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
-        match conversation.with_service(|service, platform| exchange.proceed(service, platform)) {
+        match connection.with_service(|service, platform| exchange.proceed(service, platform)) {
             Action::Bytes(more) => bytes.extend_from_slice(&more),
             other => return Some(other),
         }
@@ -173,7 +169,7 @@ fn gather(
 async fn send(
     writer: &JsWriter,
     beginning: Vec<u8>,
-    conversation: &mut Connection,
+    connection: &mut Connection,
     exchange: &mut Exchange,
 ) -> Result<()> {
     let mut action = Action::Bytes(beginning);
@@ -181,8 +177,8 @@ async fn send(
     loop {
         action = match action {
             Action::Bytes(mut bytes) => {
-                let next = gather(&mut bytes, conversation, exchange);
-                let asked = (&*conversation, &mut *exchange);
+                let next = gather(&mut bytes, connection, exchange);
+                let asked = (&*connection, &mut *exchange);
                 if !bytes.is_empty() && !taken(writer, bytes, &mut notice, asked).await? {
                     let reason =
                         "the client read too slowly, and other responses needed the memory";
@@ -190,12 +186,11 @@ async fn send(
                     return Err(reason.into());
                 }
                 let proceed = || {
-                    conversation
-                        .with_service(|service, platform| exchange.proceed(service, platform))
+                    connection.with_service(|service, platform| exchange.proceed(service, platform))
                 };
                 next.unwrap_or_else(proceed)
             }
-            Action::Calls(calls) => conversation.call(exchange, calls).await?,
+            Action::Calls(calls) => connection.call(exchange, calls).await?,
             Action::End => {
                 JsFuture::from(writer.close()?).await?;
                 return Ok(());

@@ -62,11 +62,11 @@ pub fn sources(
 }
 
 /// A database and a policy, as written in a source.
-type WrittenPlace<'a> = (Option<&'a str>, Option<&'a str>);
+type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
 /// Collects the different places of all sources. FROM may name thousands of sources, most of them
 /// with the database and the policy of the previous source.
-fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenPlace<'a>>) {
+fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenTarget<'a>>) {
     let mut before = None;
     for source in &select.sources {
         match source {

@@ -466,7 +466,7 @@ fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
         tidemark::database::Database::new(world.store(&Address::Database(object.clone())), object);
     use tidemark::protocol::host::Host;
     let platform = world.platform.clone();
-    let (ticket, step) = database.begin(&platform, &envelope::encode(&message));
+    let (event_id, step) = database.begin(&platform, &envelope::encode(&message));
     let Step::Calls(calls) = step else { panic!("no calls") };
     let ask = |database: &mut tidemark::database::Database<_>, message: &ToDatabase| {
         let (_, step) = database.begin(&platform, &envelope::encode(message));
@@ -494,7 +494,7 @@ fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
     let mut last = Step::Calls(vec![]);
     for call in calls {
         let reply = Reply { id: call.id, result: done.clone() };
-        last = database.resume(&platform, ticket, reply);
+        last = database.resume(&platform, event_id, reply);
     }
     assert_eq!(last, Step::Done(envelope::encode(&FromDatabase::Done)));
     let FromDatabase::Description(after) = ask(&mut database, &ToDatabase::Describe) else {

@@ -32,7 +32,7 @@ pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
 
 /// The kind of a name in line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum NameKind {
     /// A measurement name.
     Measurement,
     /// A tag key.
@@ -57,16 +57,16 @@ pub struct Unwritable {
 ///
 /// # Errors
 /// [`Unwritable`]
-pub fn check_writable(name: &str, place: Place) -> Result<(), Unwritable> {
+pub fn check_writable(name: &str, kind: NameKind) -> Result<(), Unwritable> {
     let reason = if name.is_empty() {
         "the name is empty"
     } else if name.bytes().any(|byte| byte < 0x20) {
         "the name contains a control character, a tab or a line break"
     } else if name.ends_with('\\') {
         "the backslash at its end would escape the next character"
-    } else if place == Place::Measurement && name.starts_with('#') {
+    } else if kind == NameKind::Measurement && name.starts_with('#') {
         "a line that begins with # is a comment"
-    } else if matches!(place, Place::TagKey | Place::FieldKey) && name == "time" {
+    } else if matches!(kind, NameKind::TagKey | NameKind::FieldKey) && name == "time" {
         "the name is reserved for timestamps"
     } else {
         return Ok(());

@@ -298,7 +298,7 @@ impl Exchange {
     /// Checks the permission that the route's row requires, then reads the body.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
-        let place = self.handler.as_ref().and_then(|handler| handler.place());
+        let place = self.handler.as_ref().and_then(|handler| handler.target());
         let refused = match (operation.access, place) {
             (Access::Policy(right), Some(place)) => {
                 let scope = self.caller.grants.scope(right, place.database);

@@ -37,7 +37,7 @@ pub struct Incoming<'a> {
 
 /// A database and a policy as the client names it. The policy `None` means the default policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place<'a> {
+pub struct RequestTarget<'a> {
     /// The database's name.
     pub database: &'a str,
     /// The policy's name.
@@ -87,13 +87,13 @@ pub struct Outcome {
 pub trait Handler: std::fmt::Debug {
     /// Returns the database and policy of the request. The exchange checks the caller's permission
     /// for them.
-    fn place(&self) -> Option<Place<'_>> {
+    fn target(&self) -> Option<RequestTarget<'_>> {
         None
     }
 
     /// Returns the database for the log. The memory of the body is charged to the same database.
     fn database(&self) -> Option<&str> {
-        self.place().map(|place| place.database)
+        self.target().map(|place| place.database)
     }
 
     /// Resolves the database and policy if the parameters do not name them. The first call has the

@@ -15,7 +15,7 @@ use super::{Io, Parts};
 use crate::batch::Batch;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::into::{Target, TargetName};
-use crate::model::name::{Place, Unwritable, check_writable};
+use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -90,12 +90,12 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
 /// the names that depend on the data.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
     if let TargetName::Name(name) = &target.name {
-        check_writable(name, Place::Measurement).map_err(|reason| invalid(&reason))?;
+        check_writable(name, NameKind::Measurement).map_err(|reason| invalid(&reason))?;
     }
     for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
         // A renamed or repeated time column is refused later, with 1.x's message.
         if alias != "time" {
-            check_writable(alias, Place::FieldKey).map_err(|reason| invalid(&reason))?;
+            check_writable(alias, NameKind::FieldKey).map_err(|reason| invalid(&reason))?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
-use crate::model::name::{Place, Unwritable, check_writable};
+use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
 /// The size in bytes at which a batch is written. It becomes one frame for each shard.
@@ -135,14 +135,14 @@ impl IntoPoints {
 }
 
 fn check(measurement: &MeasurementBatch) -> Result<(), Unwritable> {
-    check_writable(&measurement.name, Place::Measurement)?;
+    check_writable(&measurement.name, NameKind::Measurement)?;
     for key in &measurement.field_keys {
-        check_writable(key, Place::FieldKey)?;
+        check_writable(key, NameKind::FieldKey)?;
     }
     for (key, tag) in measurement.tag_keys.iter().zip(&measurement.block.series.tags) {
-        check_writable(key, Place::TagKey)?;
+        check_writable(key, NameKind::TagKey)?;
         for value in tag.dictionary.iter() {
-            check_writable(value, Place::TagValue)?;
+            check_writable(value, NameKind::TagValue)?;
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::admission::QueryReservation;
 use crate::coordinator::session::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
-use crate::query::compile::{self, ClashPlace, PolicyView};
+use crate::query::compile::{self, ClashPosition, PolicyView};
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
@@ -25,9 +25,9 @@ pub(super) enum NonemptyMeasurements {
     Unknown,
     /// The requests to the shards are running. The set contains the measurements for which no rows
     /// were reported yet.
-    Asked(BTreeSet<ClashPlace>),
+    Asked(BTreeSet<ClashPosition>),
     /// The measurements in this set have no rows.
-    Known(BTreeSet<ClashPlace>),
+    Known(BTreeSet<ClashPosition>),
 }
 
 impl NonemptyMeasurements {
@@ -112,7 +112,7 @@ pub(super) fn views<'a>(
 
 /// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
 fn list_nonempty(
-    places: &[ClashPlace],
+    places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],
     reservation: &QueryReservation,
     now_ns: i64,

@@ -38,7 +38,7 @@ fn ask(
     message: &ToDatabase,
     shard: &FromShard,
 ) -> (FromDatabase, Vec<ToShard>) {
-    let (ticket, mut step) = database.begin(&Fixed, &envelope::encode(message));
+    let (event_id, mut step) = database.begin(&Fixed, &envelope::encode(message));
     let mut told = Vec::new();
     loop {
         match step {
@@ -47,7 +47,7 @@ fn ask(
                 let call = calls.first().expect("a call");
                 told.push(envelope::decode(&call.message).unwrap().1);
                 let reply = Reply { id: call.id, result: Ok(envelope::encode(shard)) };
-                step = database.resume(&Fixed, ticket, reply);
+                step = database.resume(&Fixed, event_id, reply);
             }
         }
     }

@@ -30,7 +30,7 @@ mod zone;
 
 pub use context::{Context, PolicyView};
 pub(crate) use plan_size::nodes;
-pub use type_clash::{ClashPlace, clashing};
+pub use type_clash::{ClashPosition, clashing};
 
 use super::error::QueryError;
 use super::plan::Plan;

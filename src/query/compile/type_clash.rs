@@ -17,7 +17,7 @@ use crate::model::value::FieldType;
 use crate::query::source::Defaults;
 
 /// The position of a policy, and the name of a measurement in this policy.
-pub type ClashPlace = (usize, String);
+pub type ClashPosition = (usize, String);
 
 /// Returns the measurements in `select` and its subqueries whose types of a mentioned name clash.
 /// The list is empty if the statement cannot be compiled.
@@ -25,7 +25,7 @@ pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
-) -> Vec<ClashPlace> {
+) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
     collect(select, defaults, policies, (&mut read, &mut seen));
     if read.len() < 2 {
@@ -68,7 +68,7 @@ fn collect<'a, 's>(
     select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    (read, seen): (&mut BTreeMap<ClashPlace, &'a MeasurementSchema>, &mut BTreeSet<Seen<'s>>),
+    (read, seen): (&mut BTreeMap<ClashPosition, &'a MeasurementSchema>, &mut BTreeSet<Seen<'s>>),
 ) {
     for source in &select.sources {
         let measurement = match source {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::scan::request::Place;
+use crate::scan::request::ResultPosition;
 
 /// A position in the merged result of all shards. Rows with the same group and time are ordered by
 /// shard, so a cut can also separate such rows.
@@ -20,8 +20,8 @@ pub(super) struct Cut {
 
 impl Cut {
     /// Converts a position that a shard reported.
-    pub(super) fn of(place: Place) -> Self {
-        let Place { group, time_ns } = place;
+    pub(super) fn of(place: ResultPosition) -> Self {
+        let ResultPosition { group, time_ns } = place;
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
@@ -47,22 +47,22 @@ impl Cut {
 
     /// Returns the cut as a position for a shard. With `with_time`, the position follows the
     /// shard's rows at the cut's time, else it precedes them.
-    fn place(&self, with_time: bool, descending: bool) -> Place {
+    fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,
             (true, false) => self.time_ns.saturating_add(1),
             (true, true) => self.time_ns.saturating_sub(1),
         };
-        Place { group: self.group.clone(), time_ns }
+        ResultPosition { group: self.group.clone(), time_ns }
     }
 
     /// Returns the start of a slice that starts at this cut, as a position for `shard`.
-    pub(super) fn begin_of(&self, shard: u32, descending: bool) -> Place {
-        self.place(shard < self.shard, descending)
+    pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
+        self.position(shard < self.shard, descending)
     }
 
     /// Returns the end of a slice that ends at this cut, as a position for `shard`.
-    pub(super) fn end_of(&self, shard: u32, descending: bool) -> Place {
-        self.place(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
+    pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
+        self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }
 }

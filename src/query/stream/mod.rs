@@ -175,7 +175,7 @@ impl Stream {
     }
 
     fn resume_of(&self, shard: u32, progress: &Progress) -> Resume {
-        let (from, until) = self.slice.places(shard);
+        let (from, until) = self.slice.positions(shard);
         Resume { from, until, position: progress.position.clone() }
     }
 

@@ -114,7 +114,7 @@ impl SliceRows {
 
     /// Returns the time and shard of a row.
     fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
-        let (piece, row) = place(starts, row);
+        let (piece, row) = position(starts, row);
         let piece = self.pieces.get(piece)?;
         Some((*piece.times_ns.get(row)?, piece.shard))
     }
@@ -204,7 +204,7 @@ impl SliceRows {
     /// Returns the rows with these numbers.
     fn pick(&self, order: &[u32]) -> GroupData {
         let starts = self.starts();
-        let places: Vec<(usize, usize)> = order.iter().map(|&row| place(&starts, row)).collect();
+        let places: Vec<(usize, usize)> = order.iter().map(|&row| position(&starts, row)).collect();
         let time = |&(piece, row): &(usize, usize)| {
             self.pieces.get(piece).and_then(|piece| piece.times_ns.get(row)).copied()
         };
@@ -250,7 +250,7 @@ impl OrderedRows {
 }
 
 /// Returns the page of a row and the row's position in the page.
-fn place(starts: &[u32], row: u32) -> (usize, usize) {
+fn position(starts: &[u32], row: u32) -> (usize, usize) {
     let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
     let start = starts.get(piece).copied().or_bug();
     (piece, (row - start) as usize)

@@ -10,7 +10,7 @@ use crate::query::error::QueryError;
 use crate::query::result::{Column, StringColumn};
 use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
-use crate::scan::request::{Output, Place, ScanRequest};
+use crate::scan::request::{Output, ResultPosition, ScanRequest};
 
 /// The approximate memory of a group without its key and columns, in bytes.
 const GROUP_BYTES: usize = 200;
@@ -95,7 +95,7 @@ impl Slice {
     }
 
     /// Returns the start and the end of the slice as positions for a shard.
-    pub(super) fn places(&self, shard: u32) -> (Option<Place>, Option<Place>) {
+    pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)

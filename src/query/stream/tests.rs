@@ -9,7 +9,7 @@ use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::result::Column;
 use crate::scan::page::Group;
-use crate::scan::request::{Input, Output, Place};
+use crate::scan::request::{Input, Output, ResultPosition};
 
 /// The group, the time, and a number that distinguishes rows.
 type Row = (String, i64, i64);
@@ -34,7 +34,7 @@ impl Shard {
         Self { rows, descending }
     }
 
-    fn is_before(&self, row: &Row, place: &Place) -> bool {
+    fn is_before(&self, row: &Row, place: &ResultPosition) -> bool {
         let key = (row.0.as_str(), row.1);
         let place = (place.group.first().map_or("", String::as_str), place.time_ns);
         match (self.descending, key.0 == place.0) {

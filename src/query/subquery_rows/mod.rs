@@ -28,7 +28,7 @@ use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::value::FieldType;
 use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
-use crate::scan::request::{Output, Place, Resume, ScanRequest};
+use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
@@ -245,7 +245,7 @@ impl Derived {
         let last = groups.last().map(|group| group.key.clone());
         let group = last.or_else(|| request.resume.from.as_ref().map(|from| from.group.clone()));
         let end_ns = if request.descending { i64::MIN } else { i64::MAX };
-        let until = Place { group: group.unwrap_or_default(), time_ns: end_ns };
+        let until = ResultPosition { group: group.unwrap_or_default(), time_ns: end_ns };
         Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 

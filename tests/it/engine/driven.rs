@@ -3,7 +3,7 @@
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::host::{EventId, Host};
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::shard::host::ShardHost;
 use tidemark::store::memory::MemoryStore;
@@ -26,15 +26,15 @@ impl Driven {
 
     /// Returns the reply. Due work remains for [`Self::run_due_work`].
     pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
-        let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
-        envelope::decode_reply(Ok(self.finish(ticket, step))).unwrap()
+        let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
+        envelope::decode_reply(Ok(self.finish(event_id, step))).unwrap()
     }
 
     /// Continues work after a reply. Returns whether work remained.
     pub(super) fn run_due_work(&mut self) -> bool {
         let work = self.host.run_due_work();
         let is_due = work.is_some();
-        work.into_iter().for_each(|(ticket, step)| drop(self.finish(ticket, step)));
+        work.into_iter().for_each(|(event_id, step)| drop(self.finish(event_id, step)));
         is_due
     }
 
@@ -42,13 +42,13 @@ impl Driven {
     pub(super) fn pass_to(&mut self, now_ns: i64) {
         while let Some(alarm_ns) = self.alarm_ns.take_if(|alarm_ns| *alarm_ns <= now_ns) {
             self.platform.advance_to(alarm_ns);
-            let (ticket, step) = self.host.alarm(&self.platform);
-            self.finish(ticket, step);
+            let (event_id, step) = self.host.alarm(&self.platform);
+            self.finish(event_id, step);
         }
         self.platform.advance_to(now_ns);
     }
 
-    fn finish(&mut self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Vec<u8> {
+    fn finish(&mut self, event_id: EventId, mut step: Step<Vec<u8>>) -> Vec<u8> {
         loop {
             self.arm();
             match step {
@@ -58,7 +58,7 @@ impl Driven {
                 }
             }
             let over = Reply { id: 0, result: Ok(Vec::new()) };
-            step = self.host.resume(&self.platform, ticket, over);
+            step = self.host.resume(&self.platform, event_id, over);
         }
     }
 

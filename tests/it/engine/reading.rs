@@ -7,7 +7,7 @@ use tidemark::model::limits::PAGES_WAITING_MAX;
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{Host, Ticket, Unavailable};
+use tidemark::protocol::host::{EventId, Host, Unavailable};
 use tidemark::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use tidemark::scan::request::{SummaryRequest, SummaryWant};
 use tidemark::shard::host::ShardHost;
@@ -37,15 +37,15 @@ impl Object {
     }
 
     /// Returns the reply, or the ticket that waits for it.
-    fn ask(&mut self, message: &ToShard) -> Result<FromShard, Ticket> {
-        let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
-        reply(step).ok_or(ticket)
+    fn ask(&mut self, message: &ToShard) -> Result<FromShard, EventId> {
+        let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
+        reply(step).ok_or(event_id)
     }
 
     /// Ends the pause.
-    fn wake(&mut self, ticket: Ticket) -> Option<FromShard> {
+    fn wake(&mut self, event_id: EventId) -> Option<FromShard> {
         let over = Reply { id: 0, result: Ok(Vec::new()) };
-        reply(self.host.resume(&self.platform, ticket, over))
+        reply(self.host.resume(&self.platform, event_id, over))
     }
 }
 
@@ -83,7 +83,7 @@ fn write() -> ToShard {
 fn writes_and_kills_pass_by_the_pages_that_wait() {
     let mut object = Object::busy();
     assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
-    let tickets: Vec<Ticket> =
+    let tickets: Vec<EventId> =
         (1..=9).map(|query| object.ask(&page(query, false)).unwrap_err()).collect();
     assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
     assert_eq!(object.ask(&ToShard::Kill { query: 9 }), Ok(FromShard::Done));
@@ -94,9 +94,9 @@ fn writes_and_kills_pass_by_the_pages_that_wait() {
     object.host.abandon(tickets[0]);
     assert_eq!(object.wake(tickets[1]), None, "another was answered during its pause");
     assert!(matches!(object.wake(tickets[1]), Some(FromShard::Summary(_))), "first of who is left");
-    let mut left: Vec<Ticket> = tickets[2..8].to_vec();
+    let mut left: Vec<EventId> = tickets[2..8].to_vec();
     for _ in 0..1_000 {
-        left.retain(|&ticket| object.wake(ticket).is_none());
+        left.retain(|&event_id| object.wake(event_id).is_none());
     }
     assert_eq!(left, [], "all are answered, one after the other");
 }

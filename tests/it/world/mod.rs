@@ -27,7 +27,7 @@ use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
-use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::host::{EventId, Host};
 use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::protocol::sql::thrown;
 use tidemark::store::memory::MemoryStore;
@@ -113,7 +113,7 @@ const ALARM_LATE_NS: usize = 900_000_000_000;
 enum Caller {
     Client(usize),
     /// An object's event. The number identifies the object's current life.
-    Object(Address, u32, Ticket),
+    Object(Address, u32, EventId),
     /// The platform's alarm.
     Nobody,
 }
@@ -150,7 +150,7 @@ pub(crate) struct World {
     /// The alarm times of objects, which survive crashes.
     alarms: BTreeMap<Address, i64>,
     clients: Vec<Option<Box<dyn Client>>>,
-    waiting: BTreeMap<(Address, u32, Ticket), (Caller, u32)>,
+    waiting: BTreeMap<(Address, u32, EventId), (Caller, u32)>,
     events: Vec<Event>,
     /// The callers that wait for the clock, with the numbers of their replies.
     pauses: VecDeque<(Caller, u32)>,
@@ -313,12 +313,12 @@ impl World {
         let platform = self.platform.clone();
         let (host, life) = self.host(&address);
         let life = *life;
-        let (ticket, step) = host.alarm(&platform);
+        let (event_id, step) = host.alarm(&platform);
         if self.died(&address) {
             self.alarms.insert(address, due_ns_of_repeat(self.platform.time_ns()));
             return true;
         }
-        self.after_step(&address, life, ticket, step, (Caller::Nobody, 0));
+        self.after_step(&address, life, event_id, step, (Caller::Nobody, 0));
         true
     }
 
@@ -348,11 +348,11 @@ impl World {
         let platform = self.platform.clone();
         let failed = || Err(CallFailure::Retryable("lost".to_owned()));
         let (host, _) = self.host(&call.to);
-        let (ticket, mut step) = host.begin(&platform, &call.message);
+        let (event_id, mut step) = host.begin(&platform, &call.message);
         while let Step::Calls(calls) = step {
             let Some(call) = calls.first() else { return failed() };
             let reply = Reply { id: call.id, result: failed() };
-            step = host.resume(&platform, ticket, reply);
+            step = host.resume(&platform, event_id, reply);
         }
         if let Some(due_ns) = host.next_alarm_ns() {
             self.alarms.insert(call.to.clone(), due_ns);
@@ -498,29 +498,29 @@ impl World {
         let platform = self.platform.clone();
         let (host, life) = self.host(&call.to);
         let life = *life;
-        let (ticket, step) = host.begin(&platform, &call.message);
+        let (event_id, step) = host.begin(&platform, &call.message);
         if self.died(&call.to) {
             return self.fail(caller, call.id);
         }
-        self.after_step(&call.to, life, ticket, step, (caller, call.id));
+        self.after_step(&call.to, life, event_id, step, (caller, call.id));
     }
 
     fn reply(&mut self, caller: Caller, reply: Reply) {
         match caller {
             Caller::Nobody => {}
             Caller::Client(number) => self.step_client(number, Some(reply)),
-            Caller::Object(address, life, ticket) => {
-                let key = (address.clone(), life, ticket);
+            Caller::Object(address, life, event_id) => {
+                let key = (address.clone(), life, event_id);
                 let Some(waiting) = self.waiting.get(&key).cloned() else { return };
                 let platform = self.platform.clone();
                 self.break_storage(&address);
                 let (host, now_living) = self.host(&address);
                 if *now_living == life {
-                    let step = host.resume(&platform, ticket, reply);
+                    let step = host.resume(&platform, event_id, reply);
                     if self.died(&address) {
                         return;
                     }
-                    self.after_step(&address, life, ticket, step, waiting);
+                    self.after_step(&address, life, event_id, step, waiting);
                 }
             }
         }
@@ -530,7 +530,7 @@ impl World {
         &mut self,
         address: &Address,
         life: u32,
-        ticket: Ticket,
+        event_id: EventId,
         step: Step<Vec<u8>>,
         (caller, id): (Caller, u32),
     ) {
@@ -539,7 +539,7 @@ impl World {
         if let Some(due_ns) = next {
             self.alarms.insert(address.clone(), due_ns);
         }
-        let key = (address.clone(), life, ticket);
+        let key = (address.clone(), life, event_id);
         match step {
             Step::Done(bytes) => {
                 self.waiting.remove(&key);
@@ -547,7 +547,7 @@ impl World {
             }
             Step::Calls(calls) => {
                 self.waiting.insert(key, (caller, id));
-                let own = Caller::Object(address.clone(), life, ticket);
+                let own = Caller::Object(address.clone(), life, event_id);
                 self.events.extend(calls.into_iter().map(|c| Event::Request(own.clone(), c)));
             }
         }

@@ -16,7 +16,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The position of a page in a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct PagePosition {
     /// The number of the value, counted from the part's first value.
     pub value: usize,
     /// The number of the group in the value.
@@ -159,10 +159,10 @@ fn table<V: Values>(
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
-    (mut directory, page): (Rc<Directory>, Place),
+    (mut directory, page): (Rc<Directory>, PagePosition),
     id: ColumnId,
 ) -> Result<Option<PageColumn>, ReadError> {
-    let Place { mut value, group: mut at, page } = page;
+    let PagePosition { mut value, group: mut at, page } = page;
     let mut continues_columns = false;
     loop {
         let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);

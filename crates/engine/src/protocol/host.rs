@@ -1,7 +1,7 @@
 //! Defines how the runtime drives an object that calls other objects. One object may process
 //! several requests concurrently.
 //!
-//! Each event has a ticket with a separate set of calls. A host never waits for another ticket. A
+//! Each event has an id and a separate set of calls. A host never waits for another event. A
 //! request that finds unfinished work performs that work itself, because every message is
 //! repeatable. So a host needs no wake-ups, and a disconnected caller leaves no locks behind.
 //!
@@ -10,46 +10,47 @@
 //! `next_alarm_ns`.
 //!
 //! ```text
-//! (ticket, step) = host.begin(platform, message)
-//! while step is Calls: make them all, each reply: step = host.resume(platform, ticket, reply)
-//! on an error or a disconnected caller: host.abandon(ticket)
-//! after the reply: if host.work_on() returns a ticket and a step, the same with them
+//! (event_id, step) = host.begin(platform, message)
+//! while step is Calls: make them all, each reply: step = host.resume(platform, event_id, reply)
+//! on an error or a disconnected caller: host.abandon(event_id)
+//! after the reply: if host.work_on() returns an event id and a step, the same with them
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use super::call::{CallFailure, Platform, Reply, Step};
 
-/// The ticket of a pending event.
+/// The id of a pending event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct EventId(pub u64);
 
 /// An object that calls other objects.
 pub trait Host {
     /// Handles a request. `Done` contains the encoded reply.
-    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>);
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>);
 
-    /// Handles the reply to one of the ticket's calls. Ignores replies to unknown tickets.
-    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>>;
+    /// Handles the reply to one of the event's calls. Ignores replies to unknown events.
+    fn resume(&mut self, platform: &dyn Platform, event_id: EventId, reply: Reply)
+    -> Step<Vec<u8>>;
 
     /// Handles the alarm, which may fire early, late or twice. The host counts an attempt of each
     /// due job and sets its next alarm before it returns the first call. Callers ignore the content
     /// of `Done`.
-    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>);
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
     /// Continues, after a reply, with work that the request made due. The caller does not wait for
-    /// the ticket.
+    /// the event.
     ///
     /// Returns `None` if no work is due, or if the host works only in its alarm.
-    fn run_due_work(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+    fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }
 
     /// Returns the time of the next alarm, in nanoseconds since the epoch.
     fn next_alarm_ns(&self) -> Option<i64>;
 
-    /// Removes a ticket. The alarm or the next request finishes the changes that the event stored.
-    fn abandon(&mut self, ticket: Ticket);
+    /// Removes an event. The alarm or the next request finishes the changes that the event stored.
+    fn abandon(&mut self, event_id: EventId);
 }
 
 /// The reason why a repeatable request failed. The server always responds with status 503.

@@ -8,7 +8,7 @@ pub mod continuous;
 pub mod daily_usage;
 pub mod database;
 pub mod envelope;
-pub mod flights;
+pub mod pending_events;
 pub mod grants;
 pub mod host;
 pub mod live_queries;

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 
 use super::call::{Reply, Step};
 use super::envelope::{self, Wire};
-use super::host::Ticket;
+use super::host::EventId;
 use super::round::{Next, Replies, Round};
 
 /// One pending event. `work` is the object's own state for it.
 #[derive(Debug)]
-pub struct Flight<W> {
+pub struct PendingEvent<W> {
     /// The object's task and its progress.
     pub work: W,
     version: u8,
     round: Round,
 }
 
-impl<W> Flight<W> {
+impl<W> PendingEvent<W> {
     /// Creates an event without calls, whose reply is encoded in `version`.
     pub fn new(version: u8, work: W) -> Self {
         Self { work, version, round: Round::default() }
@@ -26,57 +26,61 @@ impl<W> Flight<W> {
 
 /// The pending events of an object.
 #[derive(Debug)]
-pub struct Flights<W> {
-    flights: BTreeMap<Ticket, Flight<W>>,
-    next_ticket: u64,
+pub struct PendingEvents<W> {
+    events: BTreeMap<EventId, PendingEvent<W>>,
+    next_event_id: u64,
 }
 
-impl<W> Default for Flights<W> {
+impl<W> Default for PendingEvents<W> {
     fn default() -> Self {
-        Self { flights: BTreeMap::new(), next_ticket: 0 }
+        Self { events: BTreeMap::new(), next_event_id: 0 }
     }
 }
 
-impl<W> Flights<W> {
-    /// Returns a new, unique ticket.
-    pub fn ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
+impl<W> PendingEvents<W> {
+    /// Returns a new event id.
+    pub fn new_event(&mut self) -> EventId {
+        self.next_event_id += 1;
+        EventId(self.next_event_id)
     }
 
     /// Returns the tasks of all events that wait for replies.
     pub fn works(&self) -> impl Iterator<Item = &W> {
-        self.flights.values().map(|flight| &flight.work)
+        self.events.values().map(|event| &event.work)
     }
 
     /// Stores a reply. When all calls of an event have a reply, removes the event and returns it
     /// with the replies. The caller continues its work and passes the result to
-    /// [`Flights::settle`].
-    pub fn resume(&mut self, ticket: Ticket, reply: Reply) -> Option<(Flight<W>, Replies)> {
-        let replies = self.flights.get_mut(&ticket)?.round.take(reply)?;
-        let flight = self.flights.remove(&ticket)?;
-        Some((flight, replies))
+    /// [`PendingEvents::settle`].
+    pub fn resume(
+        &mut self,
+        event_id: EventId,
+        reply: Reply,
+    ) -> Option<(PendingEvent<W>, Replies)> {
+        let replies = self.events.get_mut(&event_id)?.round.take(reply)?;
+        let event = self.events.remove(&event_id)?;
+        Some((event, replies))
     }
 
     /// Sends an event's next calls, or ends the event and returns its encoded reply.
     pub fn settle<M: Wire>(
         &mut self,
-        ticket: Ticket,
-        mut flight: Flight<W>,
+        event_id: EventId,
+        mut event: PendingEvent<W>,
         next: Next<M>,
     ) -> Step<Vec<u8>> {
         match next {
             Next::Calls(requests) => {
-                let calls = flight.round.start(requests);
-                self.flights.insert(ticket, flight);
+                let calls = event.round.start(requests);
+                self.events.insert(event_id, event);
                 Step::Calls(calls)
             }
-            Next::Reply(reply) => Step::Done(envelope::encode_as(flight.version, &reply)),
+            Next::Reply(reply) => Step::Done(envelope::encode_as(event.version, &reply)),
         }
     }
 
     /// Removes an event.
-    pub fn abandon(&mut self, ticket: Ticket) {
-        self.flights.remove(&ticket);
+    pub fn abandon(&mut self, event_id: EventId) {
+        self.events.remove(&event_id);
     }
 }

@@ -10,7 +10,7 @@ use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
 use super::scan_page::{self, PageError};
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::reader::ReadStats;
-use crate::scan::request::{Deletion, Place, Position, ScanRequest, SummaryRequest};
+use crate::scan::request::{Deletion, Position, ResultPosition, ScanRequest, SummaryRequest};
 use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark_model::time::TimeRange;
 
@@ -205,7 +205,7 @@ pub enum FromShard {
     /// A page of a scan.
     Scanned {
         /// The new end of the slice, if it is before the requested end.
-        until: Option<Place>,
+        until: Option<ResultPosition>,
         /// The start of the next page; `None` after the last page.
         position: Option<Position>,
         /// The cost of this page.
@@ -355,7 +355,7 @@ pub enum ShardRefusal {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FurtherPage {
     /// The new end of the slice, as in the reply.
-    pub until: Option<Place>,
+    pub until: Option<ResultPosition>,
     /// The start of the next page, as in the reply.
     pub position: Option<Position>,
     /// The cost of the page.

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::request::{Place, ScanRequest};
+use super::request::{ResultPosition, ScanRequest};
 use crate::merge::cursor::Direction;
 use tidemark_model::time::TimeRange;
 
@@ -10,8 +10,8 @@ use tidemark_model::time::TimeRange;
 pub(super) struct Bounds {
     direction: Direction,
     time: TimeRange,
-    from: Option<Place>,
-    until: Option<Place>,
+    from: Option<ResultPosition>,
+    until: Option<ResultPosition>,
     is_lowered: bool,
 }
 
@@ -42,7 +42,8 @@ impl Bounds {
     }
 
     pub(super) fn is_one_group(&self) -> bool {
-        let group = |place: &Option<Place>| place.as_ref().map(|place| place.group.clone());
+        let group =
+            |place: &Option<ResultPosition>| place.as_ref().map(|place| place.group.clone());
         group(&self.from).is_some() && group(&self.from) == group(&self.until)
     }
 
@@ -53,7 +54,7 @@ impl Bounds {
     }
 
     /// Moves the end of the slice to `place`, unless it is already earlier.
-    pub(super) fn lower(&mut self, place: Place) {
+    pub(super) fn lower(&mut self, place: ResultPosition) {
         let is_before = self.until.as_ref().is_none_or(|held| {
             let times = self.order(place.time_ns.cmp(&held.time_ns));
             self.order(place.group.cmp(&held.group)).then(times) == Ordering::Less
@@ -64,26 +65,26 @@ impl Bounds {
     }
 
     /// Returns the end of the slice, if it was lowered.
-    pub(super) fn lowered(self) -> Option<Place> {
+    pub(super) fn lowered(self) -> Option<ResultPosition> {
         self.until.filter(|_| self.is_lowered)
     }
 
     /// Returns the place after all rows of a group.
-    pub(super) fn end_of(&self, group: Vec<String>) -> Place {
+    pub(super) fn end_of(&self, group: Vec<String>) -> ResultPosition {
         let time_ns = match self.direction {
             Direction::Ascending => i64::MAX,
             Direction::Descending => i64::MIN,
         };
-        Place { group, time_ns }
+        ResultPosition { group, time_ns }
     }
 
     /// Returns the place after the range `time`, in the direction of the result.
-    pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> Place {
+    pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> ResultPosition {
         let time_ns = match self.direction {
             Direction::Ascending => time.end_ns,
             Direction::Descending => time.start_ns.saturating_sub(1),
         };
-        Place { group, time_ns }
+        ResultPosition { group, time_ns }
     }
 
     /// Returns the times starting at `time_ns`, in the direction of the result.

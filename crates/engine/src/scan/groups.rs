@@ -9,7 +9,7 @@ use super::error::ScanError;
 use super::keys::SeriesTags;
 use super::page::{Group, GroupData};
 use super::predicate::Mask;
-use super::request::{Output, Place, ScanRequest};
+use super::request::{Output, ResultPosition, ScanRequest};
 use super::rows::GroupRows;
 use super::run::Run;
 use super::states::GroupStates;
@@ -243,7 +243,7 @@ impl<'a> Groups<'a> {
         {
             let before = states.bytes();
             if let Some(time_ns) = states.cut(bytes_max) {
-                self.bounds.lower(Place { group: key.clone(), time_ns });
+                self.bounds.lower(ResultPosition { group: key.clone(), time_ns });
             }
             self.bytes = (self.bytes + states.bytes()).saturating_sub(before);
         }

@@ -1,7 +1,7 @@
 //! The pages that a shard returns: rows, partial states or summaries.
 
 use super::reader::ReadStats;
-use super::request::{Place, Position};
+use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
@@ -84,7 +84,7 @@ pub struct ScanPage {
     pub groups: Vec<Group>,
     /// The new end of the slice, if it precedes the requested end. The caller drops rows and states
     /// at or after this place from all pages.
-    pub until: Option<Place>,
+    pub until: Option<ResultPosition>,
     /// The start of the slice's next page, or `None` after the last page.
     pub position: Option<Position>,
     /// The costs of this page.

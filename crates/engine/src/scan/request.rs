@@ -274,7 +274,7 @@ pub enum Arithmetic {
 
 /// A position in the result's order: groups by key, then rows or windows by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ResultPosition {
     /// The values of the group tags. All groups that precede this key precede the place.
     pub group: Vec<String>,
     /// The time within the group, in nanoseconds. Earlier times, in the result's direction, precede
@@ -286,9 +286,9 @@ pub struct Place {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// The start of the slice. The slice excludes the result before this place.
-    pub from: Option<Place>,
+    pub from: Option<ResultPosition>,
     /// The end of the slice. The caller does not need the result from this place onwards.
-    pub until: Option<Place>,
+    pub until: Option<ResultPosition>,
     /// The position at which the previous page of this slice ended.
     pub position: Option<Position>,
 }
@@ -302,7 +302,7 @@ impl Resume {
     /// Returns the next request of a caller that reads only one shard, or `None` after the last
     /// page. `until` and `position` come from the page that begins at `self`.
     #[must_use]
-    pub fn after(self, until: Option<Place>, position: Option<Position>) -> Option<Self> {
+    pub fn after(self, until: Option<ResultPosition>, position: Option<Position>) -> Option<Self> {
         match (position, until.or(self.until)) {
             (None, None) => None,
             (None, from) => Some(Self { from, ..Self::default() }),

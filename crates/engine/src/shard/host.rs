@@ -7,7 +7,7 @@ use super::Shard;
 use super::turns::{Pages, Turns};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
-use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::host::{EventId, Host, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
@@ -32,8 +32,8 @@ pub struct ShardHost<S: Store> {
     due_ns: Option<i64>,
     turns: Turns,
     /// The waiting requests, with the protocol version of each message.
-    paused: Vec<(Ticket, u8, ToShard)>,
-    next_ticket: u64,
+    paused: Vec<(EventId, u8, ToShard)>,
+    next_event_id: u64,
     /// The running sequence of duties.
     working: Option<Working>,
     works_behind_replies: bool,
@@ -41,7 +41,7 @@ pub struct ShardHost<S: Store> {
 
 #[derive(Clone, Copy)]
 struct Working {
-    ticket: Ticket,
+    event_id: EventId,
     done: u32,
     /// The time at which the alarm checks a run that follows a reply, in nanoseconds. `None` for a
     /// run in an alarm, which sets no other alarm before its end.
@@ -59,7 +59,7 @@ impl<S: Store> ShardHost<S> {
             due_ns: None,
             turns: Turns::new(pages),
             paused: Vec::new(),
-            next_ticket: 0,
+            next_event_id: 0,
             working: None,
             works_behind_replies: false,
         }
@@ -74,9 +74,9 @@ impl<S: Store> ShardHost<S> {
         self
     }
 
-    fn new_ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
+    fn new_event(&mut self) -> EventId {
+        self.next_event_id += 1;
+        EventId(self.next_event_id)
     }
 
     /// Runs the first due duty, and pauses if another is due.
@@ -103,8 +103,8 @@ impl<S: Store> ShardHost<S> {
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
             let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
-            let ticket = self.new_ticket();
-            self.working = Some(Working { ticket, done: 0, watched_ns, has_begun: false });
+            let event_id = self.new_event();
+            self.working = Some(Working { event_id, done: 0, watched_ns, has_begun: false });
         }
         Step::Done(envelope::encode_as(version, &reply))
     }
@@ -157,19 +157,19 @@ fn pause(ms: u32) -> Step<Vec<u8>> {
 }
 
 impl<S: Store> Host for ShardHost<S> {
-    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
-        let ticket = self.new_ticket();
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.new_event();
         let (version, message) = match envelope::decode::<ToShard>(message) {
             Ok(decoded) => decoded,
             Err(error) => {
                 let reason = Unavailable::Unreachable(error.to_string());
-                return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(reason))));
+                return (event_id, Step::Done(envelope::encode(&FromShard::Unavailable(reason))));
             }
         };
         let now_ns = platform.now_ns();
         self.shard.begin_event(now_ns);
         let turn = match page_of(&message) {
-            Some(query) => self.turns.arrive(ticket, place(query), now_ns),
+            Some(query) => self.turns.arrive(event_id, place(query), now_ns),
             None => {
                 self.turns.wrote(now_ns);
                 Ok(None)
@@ -178,50 +178,51 @@ impl<S: Store> Host for ShardHost<S> {
         let step = match turn {
             Ok(None) => self.answer(platform, version, &message),
             Ok(Some(ms)) => {
-                self.paused.push((ticket, version, message));
+                self.paused.push((event_id, version, message));
                 pause(ms)
             }
             Err(reason) => {
                 Step::Done(envelope::encode_as(version, &FromShard::Unavailable(reason)))
             }
         };
-        (ticket, step)
+        (event_id, step)
     }
 
-    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, _: Reply) -> Step<Vec<u8>> {
-        if let Some(working) = self.working.filter(|working| working.ticket == ticket) {
+    fn resume(&mut self, platform: &dyn Platform, event_id: EventId, _: Reply) -> Step<Vec<u8>> {
+        if let Some(working) = self.working.filter(|working| working.event_id == event_id) {
             return self.work(platform, working);
         }
-        let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == ticket) else {
+        let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == event_id) else {
             return Step::Calls(Vec::new());
         };
         let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
             page_of(message).is_some_and(|query| self.shard.is_killed(query))
         });
-        if let Some(ms) = self.turns.check_again(ticket, platform.now_ns()).filter(|_| !is_killed) {
+        if let Some(ms) = self.turns.check_again(event_id, platform.now_ns()).filter(|_| !is_killed)
+        {
             return pause(ms);
         }
         let (_, version, message) = self.paused.remove(at);
-        self.turns.leave(ticket);
+        self.turns.leave(event_id);
         self.answer(platform, version, &message)
     }
 
-    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         self.shard.begin_event(platform.now_ns());
         if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
             // The run continues without this alarm. The next alarm checks it again.
             working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
-            return (self.new_ticket(), Step::Done(Vec::new()));
+            return (self.new_event(), Step::Done(Vec::new()));
         }
-        let ticket = self.new_ticket();
-        let working = Working { ticket, done: 0, watched_ns: None, has_begun: true };
-        (ticket, self.work(platform, working))
+        let event_id = self.new_event();
+        let working = Working { event_id, done: 0, watched_ns: None, has_begun: true };
+        (event_id, self.work(platform, working))
     }
 
-    fn run_due_work(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+    fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         let working = self.working.as_mut().filter(|working| !working.has_begun)?;
         working.has_begun = true;
-        Some((working.ticket, pause(DUTY_PAUSE_MS)))
+        Some((working.event_id, pause(DUTY_PAUSE_MS)))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -231,9 +232,9 @@ impl<S: Store> Host for ShardHost<S> {
         }
     }
 
-    fn abandon(&mut self, ticket: Ticket) {
-        self.turns.leave(ticket);
-        self.paused.retain(|(paused, ..)| *paused != ticket);
-        self.working = self.working.filter(|working| working.ticket != ticket);
+    fn abandon(&mut self, event_id: EventId) {
+        self.turns.leave(event_id);
+        self.paused.retain(|(paused, ..)| *paused != event_id);
+        self.working = self.working.filter(|working| working.event_id != event_id);
     }
 }

@@ -10,7 +10,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
-use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
 use crate::coordinator::{Machine, Task};
@@ -57,8 +57,8 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 impl Handler for DeleteHandler {
-    fn place(&self) -> Option<Place<'_>> {
-        Some(Place { database: &self.database, policy: self.policy.as_deref() })
+    fn target(&self) -> Option<RequestTarget<'_>> {
+        Some(RequestTarget { database: &self.database, policy: self.policy.as_deref() })
     }
 
     fn locate(

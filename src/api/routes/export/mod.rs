@@ -21,7 +21,7 @@ use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, Place, Received};
+use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::query::Query;
@@ -64,8 +64,8 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 impl Handler for ExportHandler {
-    fn place(&self) -> Option<Place<'_>> {
-        Some(Place { database: &self.database, policy: self.policy.as_deref() })
+    fn target(&self) -> Option<RequestTarget<'_>> {
+        Some(RequestTarget { database: &self.database, policy: self.policy.as_deref() })
     }
 
     fn start(
@@ -451,7 +451,7 @@ mod tests {
     use super::*;
     use crate::batch::from_lines::from_lines;
     use crate::line_protocol::{Options, TimestampUnit};
-    use crate::model::name::{Place, check_writable};
+    use crate::model::name::{NameKind, check_writable};
     use crate::model::time::Precision;
     use crate::query::result::{Column, Values};
 
@@ -502,14 +502,15 @@ mod tests {
 
     #[test]
     fn exactly_the_names_that_can_be_written_survive_an_export() {
-        let places = [Place::Measurement, Place::TagKey, Place::TagValue, Place::FieldKey];
+        let kinds =
+            [NameKind::Measurement, NameKind::TagKey, NameKind::TagValue, NameKind::FieldKey];
         let mut kept = 0;
         for name in names() {
-            for (at, place) in places.into_iter().enumerate() {
+            for (at, kind) in kinds.into_iter().enumerate() {
                 let mut names = ["m", "t", "x", "f"];
                 names[at] = &name;
                 let survives = reparse(names).is_some_and(|found| found == names);
-                assert_eq!(check_writable(&name, place).is_ok(), survives, "{place:?} {name:?}");
+                assert_eq!(check_writable(&name, kind).is_ok(), survives, "{kind:?} {name:?}");
                 kept += usize::from(survives);
             }
         }

@@ -155,7 +155,7 @@ impl Handler for FlightHandler {
         };
         self.database = match &self.stage {
             Stage::Reading(reading) => reading.database().map(str::to_owned),
-            Stage::Preparing(preparation) => Some(preparation.place().0.to_owned()),
+            Stage::Preparing(preparation) => Some(preparation.target().0.to_owned()),
             _ => None,
         };
         Ok(())
@@ -168,7 +168,7 @@ impl Handler for FlightHandler {
                 reading.check_statements(caller)
             }
             Stage::Preparing(preparation) => {
-                let (database, policy) = preparation.place();
+                let (database, policy) = preparation.target();
                 match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
                     true => Ok(()),
                     false => Err(AuthError::forbidden(caller, PermissionKind::Read, database)),
@@ -185,7 +185,7 @@ impl Handler for FlightHandler {
     fn databases(&self) -> Vec<String> {
         match &self.stage {
             Stage::Reading(reading) => reading.databases(),
-            Stage::Preparing(preparation) => vec![preparation.place().0.to_owned()],
+            Stage::Preparing(preparation) => vec![preparation.target().0.to_owned()],
             _ => Vec::new(),
         }
     }

@@ -8,7 +8,7 @@ use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Place};
+use crate::api::routes::handler::{Handler, Incoming, RequestTarget};
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::{Machine, Parts};
 use crate::influxql::ast::Statement;
@@ -47,8 +47,8 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 impl Handler for MetricsHandler {
-    fn place(&self) -> Option<Place<'_>> {
-        Some(Place { database: &self.database, policy: None })
+    fn target(&self) -> Option<RequestTarget<'_>> {
+        Some(RequestTarget { database: &self.database, policy: None })
     }
 
     fn step(

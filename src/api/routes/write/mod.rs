@@ -12,7 +12,7 @@ use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
-use crate::api::routes::handler::{Handler, Incoming, Outcome, Place, Received};
+use crate::api::routes::handler::{Handler, Incoming, Outcome, Received, RequestTarget};
 use crate::api::settings::Settings;
 use crate::api::write_body::{Intake, LineReading, Parsed};
 use crate::coordinator::Machine;
@@ -102,9 +102,9 @@ fn begin(request: &Incoming<'_>, dialect: Dialect) -> Result<Box<dyn Handler>, A
 }
 
 impl Handler for WriteHandler {
-    fn place(&self) -> Option<Place<'_>> {
+    fn target(&self) -> Option<RequestTarget<'_>> {
         let WriteParams { database, policy, .. } = &self.params;
-        Some(Place { database, policy: policy.as_deref() })
+        Some(RequestTarget { database, policy: policy.as_deref() })
     }
 
     fn locate(

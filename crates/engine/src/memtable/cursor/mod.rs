@@ -310,7 +310,7 @@ impl SeriesCursor for MemtableCursor<'_> {
         {
             return Ok(column.clone().map(PageColumn::Wide));
         }
-        let (at, first) = place_of(page.page());
+        let (at, first) = position_of(page.page());
         let rows = first..first + page.page_rows() as usize;
         let column = self.read_column(at, rows, id).map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
@@ -358,7 +358,7 @@ fn name((table, chunk): (usize, usize), first: usize) -> u64 {
 }
 
 /// Returns the chunk of a page and the page's first row in the chunk.
-fn place_of(name: u64) -> ((usize, usize), usize) {
+fn position_of(name: u64) -> ((usize, usize), usize) {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;
     ((table, low(name >> ROW_BITS, CHUNK_BITS)), low(name, ROW_BITS))

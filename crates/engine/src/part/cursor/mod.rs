@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::block::CORRUPT;
 use super::directory::{Directory, Group};
-use super::pages::{self, Place};
+use super::pages::{self, PagePosition};
 use super::series_block::Series;
 use super::values::{RowKeys, Values};
 use crate::merge::cursor::{
@@ -383,7 +383,7 @@ impl<V: Values> PartCursor<V> {
             Some((held, keys)) if held == name => keys,
             _ => {
                 let place = (self.value, self.group);
-                pages::keys(&mut self.values, place, group, place_of(name).page)?
+                pages::keys(&mut self.values, place, group, position_of(name).page)?
             }
         };
         Ok(&self.keys.insert((name, keys)).1)
@@ -450,7 +450,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         {
             return Ok(last.column.clone());
         }
-        let place = place_of(page.page());
+        let place = position_of(page.page());
         let of = (self.directory_of(place.value)?, place);
         let column = pages::column(&mut self.values, self.part, of, id)?;
         self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
@@ -462,13 +462,13 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn has_blocks(&self, page: &PageKeys) -> bool {
-        let Place { value, group, page } = place_of(page.page());
+        let PagePosition { value, group, page } = position_of(page.page());
         let group = self.directory.groups.get(group).filter(|_| value == self.value);
         group.is_some_and(|group| pages::has_blocks(group, page))
     }
 
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
-        let Place { value, group, page } = place_of(page.page());
+        let PagePosition { value, group, page } = position_of(page.page());
         match self.directory_of(value)?.groups.get(group) {
             Some(group) => pages::block(&mut self.values, value, (group, page), id),
             None => Ok(None),
@@ -487,8 +487,8 @@ fn name(value: usize, group: usize, page: usize) -> u64 {
     (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
 }
 
-fn place_of(name: u64) -> Place {
+fn position_of(name: u64) -> PagePosition {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;
-    Place { value, group: low(name >> PAGE_BITS, GROUP_BITS), page: low(name, PAGE_BITS) }
+    PagePosition { value, group: low(name >> PAGE_BITS, GROUP_BITS), page: low(name, PAGE_BITS) }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Group;
-use crate::part::pages::{self, Place};
+use crate::part::pages::{self, PagePosition};
 use crate::part::values::RowKeys;
 
 /// Returns the rows of a measurement in their stored order.
@@ -28,7 +28,7 @@ fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
                 });
             let keys: Vec<SeriesKey> = blocks.collect();
             for page in 0..group.pages.len() {
-                let place = Place { value, group: at, page };
+                let place = PagePosition { value, group: at, page };
                 all.extend(page_rows(values, part, (group, place), &keys));
             }
         }
@@ -39,7 +39,7 @@ fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
 fn page_rows(
     values: &mut Bytes,
     part: u64,
-    (group, place): (&Group, Place),
+    (group, place): (&Group, PagePosition),
     keys: &[SeriesKey],
 ) -> Read {
     let of_page = pages::keys(values, (place.value, place.group), group, place.page);

@@ -10,7 +10,9 @@ use super::bounds::Bounds;
 use super::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
-use super::request::{AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest};
+use super::request::{
+    AggregateCall, AggregateFunction, Input, Output, ResultPosition, Resume, ScanRequest,
+};
 use super::{PageLimits, TileLimits, scan};
 use naive::{Answer, Point};
 use tidemark_model::bug;
@@ -48,7 +50,7 @@ fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Ve
 }
 
 /// Returns the slice before `until`, assembled from its pages, with rows in time order.
-fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) -> ScanPage {
+fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosition>) -> ScanPage {
     let bounds = Bounds::new(
         &ScanRequest {
             resume: Resume { until: until.cloned(), ..Resume::default() },

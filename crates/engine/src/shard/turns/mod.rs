@@ -19,7 +19,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::protocol::host::{Ticket, Unavailable};
+use crate::protocol::host::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
@@ -109,7 +109,7 @@ pub(super) struct Turns {
 
 #[derive(Debug)]
 struct Waiting {
-    ticket: Ticket,
+    event_id: EventId,
     /// The query, or `None` for a first page.
     query: Option<Precedence>,
     /// The value of [`Pages::made`] at the last check.
@@ -142,7 +142,7 @@ impl Turns {
     /// [`Unavailable::Busy`]
     pub(super) fn arrive(
         &mut self,
-        ticket: Ticket,
+        event_id: EventId,
         query: Option<Precedence>,
         now_ns: i64,
     ) -> Result<Option<u32>, Unavailable> {
@@ -155,8 +155,15 @@ impl Turns {
             self.pages.note(now_ns);
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let page =
-            Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0, yielded: 0 };
+        let page = Waiting {
+            event_id,
+            query,
+            pages_seen,
+            made_seen,
+            idle_ms: 0,
+            waited_ms: 0,
+            yielded: 0,
+        };
         self.waiting.push(page);
         let first = self.first();
         if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &first) {
@@ -178,8 +185,8 @@ impl Turns {
     }
 
     /// Checks a page after its pause. Returns the same values as [`Turns::arrive`].
-    pub(super) fn check_again(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
-        let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+    pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
+        let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
         let first = self.first();
@@ -224,8 +231,8 @@ impl Turns {
     }
 
     /// Removes a page whose client has disconnected.
-    pub(super) fn leave(&mut self, ticket: Ticket) {
-        let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket == ticket) else {
+    pub(super) fn leave(&mut self, event_id: EventId) {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.event_id == event_id) else {
             return;
         };
         let Waiting { query, .. } = self.waiting.remove(at);

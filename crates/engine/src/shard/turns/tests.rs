@@ -27,18 +27,18 @@ fn busy_turns() -> (Turns, Rc<Pages>) {
 #[test]
 fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     let (mut turns, _) = turns();
-    assert_eq!(turns.arrive(Ticket(1), None, NOW_NS), Ok(None));
+    assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
     turns.made(None, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
-    assert_eq!(turns.arrive(Ticket(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
-    assert_eq!(turns.check_again(Ticket(3), NOW_NS), Some(3), "the other came first");
-    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
+    assert_eq!(turns.arrive(EventId(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
+    assert_eq!(turns.arrive(EventId(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
+    assert_eq!(turns.check_again(EventId(3), NOW_NS), Some(3), "the other came first");
+    assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 9_000_000);
-    assert_eq!(turns.check_again(Ticket(3), NOW_NS), Some(0), "a page was made during its pause");
-    assert_eq!(turns.check_again(Ticket(3), NOW_NS), None);
+    assert_eq!(turns.check_again(EventId(3), NOW_NS), Some(0), "a page was made during its pause");
+    assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(
-        turns.arrive(Ticket(4), page_of(7), NOW_NS + 10_000_000),
+        turns.arrive(EventId(4), page_of(7), NOW_NS + 10_000_000),
         Ok(Some(BESIDE_OTHERS_PAUSE_MS)),
         "nor a later page"
     );
@@ -48,19 +48,19 @@ fn a_first_page_waits_only_for_one_that_was_made_just_now() {
 fn small_pages_in_a_row_pause_when_together_they_are_much() {
     let (mut turns, _) = turns();
     for work in [WORK_MAX / 2, WORK_MAX / 2 - 1, 1] {
-        assert_eq!(turns.arrive(Ticket(1), None, NOW_NS), Ok(None));
+        assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
         turns.made(None, true, work, NOW_NS);
     }
-    assert_eq!(turns.arrive(Ticket(2), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
+    assert_eq!(turns.arrive(EventId(2), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
+    assert_eq!(turns.arrive(EventId(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
     // The duration of the work is not idle time, because the clock does not advance.
     let busy_ns = NOW_NS + ((2 * WORK_MAX - 1) * WORK_NS + QUIET_NS).cast_signed();
-    assert_eq!(turns.arrive(Ticket(4), None, busy_ns), Ok(Some(0)));
-    turns.leave(Ticket(4));
-    assert_eq!(turns.arrive(Ticket(5), page_of(7), busy_ns + 1), Ok(None), "or from quiet on");
+    assert_eq!(turns.arrive(EventId(4), None, busy_ns), Ok(Some(0)));
+    turns.leave(EventId(4));
+    assert_eq!(turns.arrive(EventId(5), page_of(7), busy_ns + 1), Ok(None), "or from quiet on");
     assert_eq!(ids(&turns), [7], "and a page of a query that goes on has its turn");
 }
 
@@ -68,41 +68,41 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
 fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(pages);
-    assert_eq!(turns.arrive(Ticket(1), page_of(7), NOW_NS), Ok(Some(0)));
+    assert_eq!(turns.arrive(EventId(1), page_of(7), NOW_NS), Ok(Some(0)));
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.check_again(Ticket(1), NOW_NS), Some(0));
-    assert_eq!(turns.check_again(Ticket(1), NOW_NS), None);
+    assert_eq!(turns.check_again(EventId(1), NOW_NS), Some(0));
+    assert_eq!(turns.check_again(EventId(1), NOW_NS), None);
 }
 
 #[test]
 fn further_pages_let_first_pages_of_other_shards_pass_by() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(Rc::clone(&pages));
-    assert_eq!(other.arrive(Ticket(9), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(other.arrive(EventId(9), None, NOW_NS), Ok(Some(0)));
     for query in 1..=2 {
-        turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap();
+        turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap();
     }
     // The result does not depend on the order in which pauses end, and the delay is limited.
     let mut looks = 0;
-    while turns.check_again(Ticket(1), NOW_NS).is_some() {
+    while turns.check_again(EventId(1), NOW_NS).is_some() {
         looks += 1;
     }
     assert_eq!(looks, YIELDS_MAX);
     turns.made(page_of(1), false, WORK_MAX, NOW_NS);
     assert_eq!(
-        (other.check_again(Ticket(9), NOW_NS), turns.check_again(Ticket(2), NOW_NS)),
+        (other.check_again(EventId(9), NOW_NS), turns.check_again(EventId(2), NOW_NS)),
         (Some(0), Some(0))
     );
-    assert!(turns.check_again(Ticket(2), NOW_NS).is_some());
-    assert_eq!(other.check_again(Ticket(9), NOW_NS), None);
+    assert!(turns.check_again(EventId(2), NOW_NS).is_some());
+    assert_eq!(other.check_again(EventId(9), NOW_NS), None);
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert!(turns.check_again(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
-    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
+    assert!(turns.check_again(EventId(2), NOW_NS).is_some(), "a page was made during its pause");
+    assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
     // A page that has left, or whose shard was evicted, delays no other page.
     pages.work.set(WORK_MAX);
-    other.arrive(Ticket(10), None, NOW_NS).unwrap();
-    other.arrive(Ticket(11), None, NOW_NS).unwrap();
-    other.leave(Ticket(10));
+    other.arrive(EventId(10), None, NOW_NS).unwrap();
+    other.arrive(EventId(11), None, NOW_NS).unwrap();
+    other.leave(EventId(10));
     assert_eq!(pages.first_pages.get(), 1);
     drop(other);
     assert_eq!(pages.first_pages.get(), 0);
@@ -112,11 +112,11 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
 fn a_query_that_goes_on_leaves_the_thread_to_others() {
     const MS_NS: i64 = 1_000_000;
     let (mut turns, pages) = busy_turns();
-    assert_eq!(turns.arrive(Ticket(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
+    assert_eq!(turns.arrive(EventId(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
     let mut pause = |now_ns| {
         // Another page was read during the pause.
         turns.pages.made.update(|made| made + 1);
-        turns.check_again(Ticket(1), now_ns)
+        turns.check_again(EventId(1), now_ns)
     };
     // A single request may be a first page of the same query.
     pages.note(NOW_NS);
@@ -135,34 +135,34 @@ fn a_query_that_goes_on_leaves_the_thread_to_others() {
 fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
-        assert!(turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap().is_some());
+        assert!(turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap().is_some());
     }
     for query in 1..=2 {
-        turns.check_again(Ticket(query), NOW_NS);
-        assert_eq!(turns.check_again(Ticket(query), NOW_NS), None);
+        turns.check_again(EventId(query), NOW_NS);
+        assert_eq!(turns.check_again(EventId(query), NOW_NS), None);
         turns.made(page_of(query), false, WORK_MAX, NOW_NS);
     }
-    assert!(turns.check_again(Ticket(3), NOW_NS).is_some());
-    assert!(turns.check_again(Ticket(3), NOW_NS).is_some(), "both turns are taken");
-    assert_eq!(turns.arrive(Ticket(4), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.check_again(Ticket(4), NOW_NS), None, "a first page passes by");
-    assert!(turns.arrive(Ticket(5), page_of(2), NOW_NS).unwrap().is_some());
+    assert!(turns.check_again(EventId(3), NOW_NS).is_some());
+    assert!(turns.check_again(EventId(3), NOW_NS).is_some(), "both turns are taken");
+    assert_eq!(turns.arrive(EventId(4), None, NOW_NS), Ok(Some(0)));
+    assert_eq!(turns.check_again(EventId(4), NOW_NS), None, "a first page passes by");
+    assert!(turns.arrive(EventId(5), page_of(2), NOW_NS).unwrap().is_some());
     assert_eq!(
-        turns.check_again(Ticket(5), NOW_NS),
+        turns.check_again(EventId(5), NOW_NS),
         None,
         "so does the page of one that has its turn"
     );
     turns.made(page_of(2), true, WORK_MAX, NOW_NS);
-    turns.check_again(Ticket(3), NOW_NS);
-    assert_eq!(turns.check_again(Ticket(3), NOW_NS), None);
+    turns.check_again(EventId(3), NOW_NS);
+    assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
 }
 
 /// Returns the first of the waiting pages that may run.
-fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
+fn next(turns: &mut Turns, event_ids: &[u64]) -> u64 {
     for _ in 0..2 {
-        for &ticket in tickets {
-            if turns.check_again(Ticket(ticket), NOW_NS).is_none() {
-                return ticket;
+        for &event_id in event_ids {
+            if turns.check_again(EventId(event_id), NOW_NS).is_none() {
+                return event_id;
             }
         }
     }
@@ -176,7 +176,7 @@ fn whoever_has_read_less_goes_first_wherever_it_came_later() {
         let (mut turns, _) = busy_turns();
         let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
         for id in order {
-            assert!(turns.arrive(Ticket(id), query(id), NOW_NS).unwrap().is_some());
+            assert!(turns.arrive(EventId(id), query(id), NOW_NS).unwrap().is_some());
         }
         let first: Vec<u64> = turns.first().iter().map(|query| query.id).collect();
         assert_eq!(first, [4, 2], "two are read for, wherever they came");
@@ -184,7 +184,7 @@ fn whoever_has_read_less_goes_first_wherever_it_came_later() {
         let mut waiting = order.to_vec();
         while !waiting.is_empty() {
             let id = next(&mut turns, &waiting);
-            waiting.retain(|&ticket| ticket != id);
+            waiting.retain(|&event_id| event_id != id);
             turns.made(query(id), true, WORK_MAX, NOW_NS);
             made.push(id);
         }
@@ -196,10 +196,10 @@ fn whoever_has_read_less_goes_first_wherever_it_came_later() {
 fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
     let (mut turns, _) = busy_turns();
     turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
-    turns.arrive(Ticket(1), page_of(6), NOW_NS).unwrap();
-    turns.arrive(Ticket(2), page_of(4), NOW_NS).unwrap();
-    turns.check_again(Ticket(1), NOW_NS);
-    assert!(turns.check_again(Ticket(1), NOW_NS).is_some(), "4 and 5 go before it");
+    turns.arrive(EventId(1), page_of(6), NOW_NS).unwrap();
+    turns.arrive(EventId(2), page_of(4), NOW_NS).unwrap();
+    turns.check_again(EventId(1), NOW_NS);
+    assert!(turns.check_again(EventId(1), NOW_NS).is_some(), "4 and 5 go before it");
     assert_eq!(next(&mut turns, &[1, 2]), 2);
     turns.made(page_of(4), true, WORK_MAX, NOW_NS);
     assert_eq!(next(&mut turns, &[1]), 1);
@@ -209,10 +209,10 @@ fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
 fn waiting_counts_as_less_read() {
     let (mut turns, _) = busy_turns();
     let heavy = Some(Precedence { id: 1, class: 3 });
-    turns.arrive(Ticket(1), heavy, NOW_NS).unwrap();
+    turns.arrive(EventId(1), heavy, NOW_NS).unwrap();
     // Three other queries continue without interruption and have not read data yet.
     for id in 2..=4 {
-        turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
+        turns.arrive(EventId(id), page_of(id), NOW_NS).unwrap();
     }
     for pages in 0.. {
         let id = next(&mut turns, &[1, 2, 3, 4]);
@@ -221,7 +221,7 @@ fn waiting_counts_as_less_read() {
             return;
         }
         turns.made(page_of(id), false, WORK_MAX, NOW_NS);
-        turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
+        turns.arrive(EventId(id), page_of(id), NOW_NS).unwrap();
     }
 }
 
@@ -229,15 +229,15 @@ fn waiting_counts_as_less_read() {
 fn a_turn_that_is_not_used_is_lost() {
     let (mut turns, _) = busy_turns();
     turns.readers = [1, 2].into_iter().filter_map(page_of).collect();
-    turns.arrive(Ticket(3), page_of(3), NOW_NS).unwrap();
+    turns.arrive(EventId(3), page_of(3), NOW_NS).unwrap();
     let mut paused_ms = 0;
     while paused_ms < TURN_IDLE_MS / 2 {
-        paused_ms += turns.check_again(Ticket(3), NOW_NS).unwrap();
+        paused_ms += turns.check_again(EventId(3), NOW_NS).unwrap();
     }
     turns.made(page_of(2), false, WORK_MAX, NOW_NS);
-    turns.check_again(Ticket(3), NOW_NS).unwrap();
+    turns.check_again(EventId(3), NOW_NS).unwrap();
     paused_ms = 0;
-    while let Some(ms) = turns.check_again(Ticket(3), NOW_NS) {
+    while let Some(ms) = turns.check_again(EventId(3), NOW_NS) {
         paused_ms += ms;
         assert!(paused_ms <= TURN_IDLE_MS, "{turns:?}");
     }
@@ -249,14 +249,14 @@ fn a_turn_that_is_not_used_is_lost() {
 fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
     let (mut turns, _) = busy_turns();
     let limit = PAGES_WAITING_MAX as u64;
-    for ticket in 0..limit {
-        assert!(turns.arrive(Ticket(ticket), page_of(1), NOW_NS).is_ok());
+    for event_id in 0..limit {
+        assert!(turns.arrive(EventId(event_id), page_of(1), NOW_NS).is_ok());
     }
     let busy = Err(Unavailable::Busy { waiting: limit });
-    assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), busy);
-    assert_eq!(turns.arrive(Ticket(limit), None, NOW_NS), busy);
-    turns.leave(Ticket(5));
-    assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
+    assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), busy);
+    assert_eq!(turns.arrive(EventId(limit), None, NOW_NS), busy);
+    turns.leave(EventId(5));
+    assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
 /// A query that requests a page from all its shards together, `pages_left` times.
@@ -291,7 +291,8 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
                 if reader.missing.is_empty() && reader.pages_left > 0 {
                     reader.pages_left -= 1;
                     for &shard in of.iter() {
-                        match shards[shard].arrive(Ticket(query), page_of(query), NOW_NS).unwrap() {
+                        match shards[shard].arrive(EventId(query), page_of(query), NOW_NS).unwrap()
+                        {
                             Some(ms) => {
                                 asleep.push((now_ms + u64::from(ms), shard, query));
                                 reader.missing.push(shard);
@@ -312,7 +313,7 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
             };
             let (due_ms, shard, query) = asleep.swap_remove(at);
             now_ms = now_ms.max(due_ms);
-            match shards[shard].check_again(Ticket(query), NOW_NS) {
+            match shards[shard].check_again(EventId(query), NOW_NS) {
                 Some(ms) => asleep.push((now_ms + u64::from(ms), shard, query)),
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];
