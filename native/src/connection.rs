@@ -24,7 +24,7 @@ use crate::console;
 use crate::engine::{Busy, Engine};
 use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::reply::{self, Form};
-use crate::request_task::{HttpResponse, converse};
+use crate::request_task::{self, HttpResponse};
 
 /// The properties of a connection that the listener knows.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ async fn respond(
     let (to, response) = oneshot::channel();
     // hyper drops this function when the client disconnects. The separate task nevertheless ends in
     // an orderly way.
-    spawn_local(run(engine, request, head, form, to));
+    spawn_local(request_task::run(engine, request, head, form, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),

@@ -214,21 +214,21 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     }
     let analyzed =
         state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
-    let said = Arc::clone(analyzed.schema().inner());
+    let planned = Arc::clone(analyzed.schema().inner());
     let optimized = state.optimizer().optimize(analyzed, state, |_, _| {})?;
     let root = state.query_planner().create_physical_plan(&optimized, state).await?;
     let constant_bytes = kept_plans::constant_bytes(&optimized)?;
-    Ok(Physical { columns: columns(&said, &root.schema()), root, constant_bytes })
+    Ok(Physical { columns: columns(&planned, &root.schema()), root, constant_bytes })
 }
 
 /// Combines the types of the physical plan with the nullability and metadata of the statement.
-fn columns(said: &SchemaRef, made: &SchemaRef) -> SchemaRef {
-    let column = |(said, made): (&FieldRef, &FieldRef)| -> FieldRef {
-        let is_nullable = said.is_nullable() || made.is_nullable();
+fn columns(planned: &SchemaRef, made: &SchemaRef) -> SchemaRef {
+    let column = |(planned, made): (&FieldRef, &FieldRef)| -> FieldRef {
+        let is_nullable = planned.is_nullable() || made.is_nullable();
         let field = made.as_ref().clone().with_nullable(is_nullable);
-        Arc::new(field.with_metadata(said.metadata().clone()))
+        Arc::new(field.with_metadata(planned.metadata().clone()))
     };
-    let fields: Vec<FieldRef> = said.fields().iter().zip(made.fields()).map(column).collect();
+    let fields: Vec<FieldRef> = planned.fields().iter().zip(made.fields()).map(column).collect();
     Arc::new(Schema::new_with_metadata(fields, made.metadata().clone()))
 }
 

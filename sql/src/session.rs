@@ -136,7 +136,7 @@ struct Preparing {
     /// The tables that the statement names, or `None` if it needs other data too.
     names: Option<Vec<String>>,
     /// The requests that no step has returned yet.
-    unsaid: Vec<SessionRequest>,
+    unsent: Vec<SessionRequest>,
     /// The number of outstanding replies.
     missing: usize,
     tables: Vec<TableSchema>,
@@ -185,7 +185,7 @@ impl Query {
             parsed,
             names,
             missing: wanted.len(),
-            unsaid: wanted,
+            unsent: wanted,
             tables,
             system: SystemRows::new(),
         };
@@ -214,7 +214,7 @@ impl Query {
                 preparing.take(answer)?;
             }
             if preparing.missing > 0 {
-                let wanted = std::mem::take(&mut preparing.unsaid);
+                let wanted = std::mem::take(&mut preparing.unsent);
                 return Ok(Step { wanted, ..Step::default() });
             }
             self.begin();

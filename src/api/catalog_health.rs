@@ -23,7 +23,7 @@ impl CatalogHealth {
     }
 
     /// Records that a call to the Catalog starts.
-    pub fn asking(&mut self, now_ns: i64) {
+    pub fn begin_call(&mut self, now_ns: i64) {
         self.asked_ns = Some(now_ns);
     }
 
@@ -42,12 +42,12 @@ mod tests {
     fn one_asks_and_the_others_are_told_the_same_for_five_seconds() {
         let mut health = CatalogHealth::default();
         assert_eq!(health.known(0), None);
-        health.asking(0);
+        health.begin_call(0);
         assert_eq!(health.known(0), None, "nothing can be said before the first answer");
         health.on_reply(true, S_NS);
         assert_eq!(health.known(6 * S_NS - 1), Some(true));
         assert_eq!(health.known(6 * S_NS), None);
-        health.asking(6 * S_NS);
+        health.begin_call(6 * S_NS);
         assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
         // The first caller disconnected.
         assert_eq!(health.known(11 * S_NS), None);

@@ -28,7 +28,7 @@ use crate::protocol::call::{
 };
 use crate::protocol::host::{EventId, Host};
 use crate::protocol::recovery;
-use crate::protocol::sql::thrown;
+use crate::protocol::sql::error_reply;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
@@ -333,7 +333,7 @@ impl InProcess {
         }
         if to == Address::Sql {
             let result = match &mut self.sql {
-                Some(sql) => sql(&message).or_else(|said| thrown(&said)),
+                Some(sql) => sql(&message).or_else(|message| error_reply(&message)),
                 None => Err(CallFailure::Failed("this server has no SQL".to_owned())),
             };
             return Reply { id, result };

@@ -103,7 +103,7 @@ impl Tidemark {
     pub fn set_sql(&mut self, turn: Function) {
         self.inner.set_sql(Box::new(move |message| {
             let reply = turn.call1(&JsValue::NULL, &Uint8Array::from(message));
-            let reply = reply.map_err(|error| said(&error))?;
+            let reply = reply.map_err(|error| error_message(&error))?;
             Ok(Uint8Array::new(&reply).to_vec())
         }));
     }
@@ -149,7 +149,7 @@ impl Tidemark {
 }
 
 /// Returns the message of a thrown error.
-fn said(error: &JsValue) -> String {
+fn error_message(error: &JsValue) -> String {
     let message = Reflect::get(error, &JsValue::from_str("message")).ok();
     message.and_then(|message| message.as_string()).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
 use super::notification::Notification;
 use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
-use crate::model::limits::{DATABASES_TOLD_AT_ONCE, TELLING_ROUNDS_MAX};
+use crate::model::limits::{DATABASES_NOTIFIED_AT_ONCE, NOTIFICATION_ROUNDS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Platform};
 use crate::protocol::catalog::FromCatalog;
@@ -37,7 +37,7 @@ pub(super) enum Notified {
 #[derive(Debug, Default)]
 pub(super) struct NotificationProgress {
     /// The databases of the last requests, in the order of their replies.
-    asked: Vec<u64>,
+    requested: Vec<u64>,
     /// The databases that failed. The event does not notify them again.
     tried: BTreeSet<u64>,
     rounds: u32,
@@ -145,14 +145,15 @@ impl<S: Store> Catalog<S> {
         let Some(notification) = self.notifications.get_mut(number) else {
             return Ok(Next::Reply(told.reply(0)));
         };
-        let [request_max, alarm_max] = TELLING_ROUNDS_MAX;
+        let [request_max, alarm_max] = NOTIFICATION_ROUNDS_MAX;
         let rounds_max = if matches!(told, Notified::Alarm) { alarm_max } else { request_max };
         let progress = &mut work.notification;
         let stopped = progress.rounds >= rounds_max;
         if !stopped {
-            progress.asked = notification.next(entries, &progress.tried, DATABASES_TOLD_AT_ONCE);
+            progress.requested =
+                notification.next(entries, &progress.tried, DATABASES_NOTIFIED_AT_ONCE);
         }
-        if stopped || progress.asked.is_empty() {
+        if stopped || progress.requested.is_empty() {
             let remaining = notification.remaining(entries);
             if remaining > 0 {
                 notification.count_attempt(platform.now_ns(), stopped);
@@ -166,7 +167,7 @@ impl<S: Store> Catalog<S> {
             rows.push((key, grantees.by_key(&self.store, key)?));
         }
         let mut requests = Vec::new();
-        for entry in progress.asked.iter().filter_map(|number| entries.get(*number)) {
+        for entry in progress.requested.iter().filter_map(|number| entries.get(*number)) {
             let name = &entry.create.name;
             let (sequence, narrows) = (grantees.version(), notification.narrows);
             let change = notification.version;
@@ -193,7 +194,7 @@ impl<S: Store> Catalog<S> {
         let Some(notification) = self.notifications.get_mut(number) else { return Ok(()) };
         let progress = &mut work.notification;
         let mut is_late = false;
-        for (database, reply) in std::mem::take(&mut progress.asked).into_iter().zip(replies) {
+        for (database, reply) in std::mem::take(&mut progress.requested).into_iter().zip(replies) {
             match envelope::decode_reply::<FromDatabase>(reply) {
                 Ok(FromDatabase::Done) => notification.left.retain(|left| *left != database),
                 // A dropped database accepts no requests.

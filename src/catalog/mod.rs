@@ -230,7 +230,7 @@ impl<S: Store> Catalog<S> {
             ToCatalog::RecordUse { keys } => {
                 let day = u32::try_from(platform.now_ns() / D_NS).unwrap_or_default();
                 let (grantees, store) = self.grantees()?;
-                grantees.met(store, &keys, day)?
+                grantees.look_up(store, &keys, day)?
             }
             ToCatalog::SetCreatorQuota(quota) => self.set_creator_quota(quota)?,
             ToCatalog::CreatorQuotas => FromCatalog::CreatorQuotas(self.entries()?.creators()),

@@ -144,7 +144,7 @@ impl Recovery {
     /// time.
     ///
     /// Returns `false` if no object has gone back yet, or if the Database may already have opened.
-    pub(super) fn give_up(&mut self, now_ns: i64) -> bool {
+    pub(super) fn abandon(&mut self, now_ns: i64) -> bool {
         let before_any_goes_on =
             [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
         if !before_any_goes_on.contains(&self.stage) {
@@ -317,18 +317,18 @@ mod tests {
     fn what_is_given_up_leaves_no_shard_of_the_other_time() {
         let mut row = Recovery::new(1, 5, 100);
         row.on_frozen(frozen(&["a"], 0), 100);
-        assert!(!row.give_up(101), "nothing has gone back");
+        assert!(!row.abandon(101), "nothing has gone back");
         row.count_finished(1, 101);
         row.enter(RecoveryStage::Asking, 102);
         row.on_frozen_again(frozen(&["a", "z"], 0), 103);
-        assert!(row.give_up(104));
+        assert!(row.abandon(104));
         assert_eq!((row.stage, row.time_ns, row.asked_ns), (RecoveryStage::Database, 100, 100));
         assert_eq!(row.due_ns, 100 + RECOVERY_AGO_NS_MIN);
         row.enter(RecoveryStage::Asking, row.due_ns);
         row.on_frozen_again(frozen(&["a"], 0), row.due_ns);
         assert_eq!(row.recovered().gone, ["z"].map(|id| ObjectId(id.to_owned())));
         row.count_finished(1, row.due_ns);
-        assert!(!row.give_up(row.due_ns), "it may have gone on");
+        assert!(!row.abandon(row.due_ns), "it may have gone on");
     }
 
     #[test]

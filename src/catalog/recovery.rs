@@ -64,7 +64,7 @@ impl<S: Store> Catalog<S> {
                 return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
-                return self.give_up(number, row.clone(), (request.time_ns, platform.now_ns()));
+                return self.abandon(number, row.clone(), (request.time_ns, platform.now_ns()));
             }
         }
         let ago_ns = platform.now_ns().saturating_sub(request.time_ns);
@@ -76,13 +76,13 @@ impl<S: Store> Catalog<S> {
 
     /// Handles a request for a different time during a recovery. The start time of the recovery
     /// undoes it.
-    fn give_up(
+    fn abandon(
         &mut self,
         number: u64,
         mut row: Recovery,
         (time_ns, now_ns): (i64, i64),
     ) -> Result<Started, Failure> {
-        if time_ns != row.begun_ns || !row.give_up(now_ns) {
+        if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
         // A running event would overwrite the row with its state for the other target time.

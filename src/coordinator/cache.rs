@@ -37,7 +37,7 @@ pub struct Cache {
     databases_bytes: usize,
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// The time of the last growth report to a group's Database, in nanoseconds, by a shard's id.
-    told_ns: BTreeMap<ObjectId, i64>,
+    notified_ns: BTreeMap<ObjectId, i64>,
     /// Increased by every use. Orders entries by age and numbers the fetches.
     clock: u64,
     /// Tokens and users that have sent requests to this isolate.
@@ -102,13 +102,14 @@ impl Cache {
     /// Whether to notify the Database now that the group of `shard` has grown: at most once a
     /// second, even if the Database does nothing.
     pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
-        let told_ns = self.told_ns.get(shard).copied();
-        let tells = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= S_NS);
+        let notified_ns = self.notified_ns.get(shard).copied();
+        let tells =
+            notified_ns.is_none_or(|notified_ns| now_ns.saturating_sub(notified_ns) >= S_NS);
         if tells {
-            if self.told_ns.len() >= TOLD_MAX {
-                self.told_ns.clear();
+            if self.notified_ns.len() >= TOLD_MAX {
+                self.notified_ns.clear();
             }
-            self.told_ns.insert(shard.clone(), now_ns);
+            self.notified_ns.insert(shard.clone(), now_ns);
         }
         tells
     }

@@ -185,7 +185,7 @@ pub struct Callers {
     refused: Vec<(Hash, i64)>,
     /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
     /// exist.
-    nobodies: BTreeMap<Hash, (i64, bool)>,
+    missing_users: BTreeMap<Hash, (i64, bool)>,
     /// For each user's id, the hash of the last password that a key derivation verified, and the
     /// expiry of this entry. There is one entry per user, so that no entry is removed before it
     /// expires.
@@ -195,7 +195,7 @@ pub struct Callers {
     /// The prefix of all hashed passwords. It makes the hashes useless outside this isolate.
     secret: Option<String>,
     /// The start of the current second's count of unknown callers, and the count.
-    strangers: (i64, u32),
+    unknown_callers: (i64, u32),
     /// The Catalog's later replies about admitted callers.
     pub confirmed: Confirmations,
 }
@@ -258,20 +258,20 @@ impl Callers {
     /// them known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
-        self.nobodies.clear();
+        self.missing_users.clear();
     }
 
     /// Whether the request may query the owners about a caller that is possibly unknown: at most
     /// `UNKNOWN_CALLERS_PER_SECOND_MAX` unknown callers per second.
     pub fn may_look_up(&self, now_ns: i64) -> bool {
-        let (since_ns, count) = self.strangers;
+        let (since_ns, count) = self.unknown_callers;
         count < UNKNOWN_CALLERS_PER_SECOND_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
     /// Counts a caller that turned out to be unknown.
     pub fn count_unknown_caller(&mut self, now_ns: i64) {
-        let (since_ns, count) = self.strangers;
-        self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
+        let (since_ns, count) = self.unknown_callers;
+        self.unknown_callers = match now_ns.saturating_sub(since_ns) < S_NS {
             true => (since_ns, count.saturating_add(1)),
             false => (now_ns, 1),
         };
@@ -284,17 +284,17 @@ impl Callers {
 
     /// Returns whether any users exist, if the Catalog recently replied that no user has this name.
     pub fn missing_user(&self, name: &str, now_ns: i64) -> Option<bool> {
-        let (since_ns, users) = self.nobodies.get(&hash_of(&[name]))?;
+        let (since_ns, users) = self.missing_users.get(&hash_of(&[name]))?;
         is_recent(*since_ns, now_ns).then_some(*users)
     }
 
     /// Remembers that no user has this name, if the table has space.
     pub fn remember_missing_user(&mut self, name: &str, users: bool, now_ns: i64) {
-        if self.nobodies.len() >= UNKNOWN_NAMES_MAX {
-            self.nobodies.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
+        if self.missing_users.len() >= UNKNOWN_NAMES_MAX {
+            self.missing_users.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
         }
-        if self.nobodies.len() < UNKNOWN_NAMES_MAX {
-            self.nobodies.insert(hash_of(&[name]), (now_ns, users));
+        if self.missing_users.len() < UNKNOWN_NAMES_MAX {
+            self.missing_users.insert(hash_of(&[name]), (now_ns, users));
         }
     }
 

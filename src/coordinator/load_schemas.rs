@@ -107,7 +107,7 @@ pub struct Load {
     from_owner: bool,
     /// The minimum version of the schemas.
     schema_version_min: u64,
-    waiting: Waiting,
+    waiting: AwaitedReply,
     database: Option<CachedDatabase>,
     fresh: bool,
     schemas: BTreeMap<PolicyId, Rc<PolicySchema>>,
@@ -125,7 +125,7 @@ struct Lookup {
 }
 
 #[derive(Debug)]
-enum Waiting {
+enum AwaitedReply {
     Nothing,
     Resolve,
     Describe(ObjectId),
@@ -143,7 +143,7 @@ impl Load {
             lookup: Box::default(),
             from_owner: false,
             schema_version_min: 0,
-            waiting: Waiting::Nothing,
+            waiting: AwaitedReply::Nothing,
             database: None,
             fresh: false,
             schemas: BTreeMap::new(),
@@ -172,7 +172,7 @@ impl Load {
 
     /// Returns the next call for missing facts, or the loaded facts.
     fn request_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
-        if let Waiting::Describe(object) = &self.waiting {
+        if let AwaitedReply::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
             return Ok(Next::call(to, &ToDatabase::Describe));
         }
@@ -180,7 +180,7 @@ impl Load {
             self.database = context.cache.database(&self.name);
         }
         let Some(database) = self.database.clone() else {
-            self.waiting = Waiting::Resolve;
+            self.waiting = AwaitedReply::Resolve;
             let message = ToCatalog::Resolve { name: self.name.clone() };
             return Ok(Next::call(Address::Catalog, &message));
         };
@@ -201,7 +201,7 @@ impl Load {
                 .or_insert_with(|| context.cache.schema(&database.object, *policy));
             if known.version < (*version).max(self.schema_version_min) {
                 let after_version = known.version;
-                self.waiting = Waiting::Schema(*policy);
+                self.waiting = AwaitedReply::Schema(*policy);
                 let message = ToDatabase::Schema { policy: *policy, after_version };
                 return Ok(Next::call(Address::Database(database.object), &message));
             }
@@ -241,7 +241,7 @@ impl Load {
     /// Requests the caller's row from the Database, then from the Catalog if the Database does not
     /// know the caller.
     fn request_permissions(&mut self, object: &ObjectId) -> Next<Loaded> {
-        self.waiting = Waiting::CallerPermissions;
+        self.waiting = AwaitedReply::CallerPermissions;
         let caller = self.lookup.principal.caller.as_ref();
         let keys = caller.map(|caller| caller.key.clone()).into_iter().collect();
         match self.lookup.unknown_under {
@@ -331,29 +331,31 @@ impl Load {
         self.database = None;
         (self.lookup.standing, self.lookup.unknown_under) = (None, None);
         self.schemas.clear();
-        self.waiting = Waiting::Nothing;
+        self.waiting = AwaitedReply::Nothing;
         Ok(())
     }
 
     fn on_reply(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
-        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Nothing => Ok(()),
-            Waiting::CallerPermissions => self.on_permissions(context, reply),
-            Waiting::Resolve => self.on_resolved(context, reply),
-            Waiting::Describe(object) => match envelope::decode_reply::<FromDatabase>(reply)? {
-                FromDatabase::Description(description) => {
-                    let known = context.cache.put_database(&self.name, object, description);
-                    self.database = Some(known);
-                    self.fresh = true;
-                    Ok(())
+        match std::mem::replace(&mut self.waiting, AwaitedReply::Nothing) {
+            AwaitedReply::Nothing => Ok(()),
+            AwaitedReply::CallerPermissions => self.on_permissions(context, reply),
+            AwaitedReply::Resolve => self.on_resolved(context, reply),
+            AwaitedReply::Describe(object) => {
+                match envelope::decode_reply::<FromDatabase>(reply)? {
+                    FromDatabase::Description(description) => {
+                        let known = context.cache.put_database(&self.name, object, description);
+                        self.database = Some(known);
+                        self.fresh = true;
+                        Ok(())
+                    }
+                    // The database was dropped between the two calls. If the Catalog was not reached,
+                    // it may have been dropped earlier.
+                    FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
+                    FromDatabase::Unavailable(reason) => Err(reason.into()),
+                    _ => Err(Error::unexpected_reply()),
                 }
-                // The database was dropped between the two calls. If the Catalog was not reached,
-                // it may have been dropped earlier.
-                FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
-                FromDatabase::Unavailable(reason) => Err(reason.into()),
-                _ => Err(Error::unexpected_reply()),
-            },
-            Waiting::Schema(policy) => {
+            }
+            AwaitedReply::Schema(policy) => {
                 let reply = envelope::decode_reply::<FromDatabase>(reply)?;
                 self.on_schema(context, policy, reply)
             }
@@ -365,7 +367,7 @@ impl Load {
     fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         let lost = match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => {
-                self.waiting = Waiting::Describe(object);
+                self.waiting = AwaitedReply::Describe(object);
                 return Ok(());
             }
             Ok(FromCatalog::Resolved { object: None }) => {
@@ -377,7 +379,7 @@ impl Load {
             Err(failure) => failure.into(),
         };
         let known = context.cache.database(&self.name).ok_or(lost)?;
-        self.waiting = Waiting::Describe(known.object);
+        self.waiting = AwaitedReply::Describe(known.object);
         Ok(())
     }
 

@@ -12,7 +12,7 @@
 //! cache alone (PROTOCOL.md rule 6).
 
 pub mod backup;
-mod beginning;
+mod query_wait;
 pub mod single_call;
 pub mod cloudflare_access;
 pub mod confirm;

@@ -9,16 +9,16 @@ use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
 /// Begins a recovery, or returns the progress of the recovery that `request` has begun.
 pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
-    ask(request.name.clone(), ToCatalog::Recover(request))
+    call(request.name.clone(), ToCatalog::Recover(request))
 }
 
 /// Returns the progress of the last recovery of a database; `None` if the database was never
 /// recovered.
 pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
-    ask(database.to_owned(), ToCatalog::Recovery { name: database.to_owned() })
+    call(database.to_owned(), ToCatalog::Recovery { name: database.to_owned() })
 }
 
-fn ask(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
+fn call(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
     Task::new(|io| async move {
         let reply = call_catalog(&io, &message).await;
         // Even after an error the cache may be wrong.

@@ -59,7 +59,7 @@ impl<T> Task<T> {
         let shared = &self.io.0;
         shared.exchange.replace(Exchange::Replies(replies));
         let polled = {
-            let _lent = shared.lend(context);
+            let _lent = shared.provide(context);
             future.as_mut().poll(&mut task::Context::from_waker(Waker::noop()))
         };
         match (polled, shared.exchange.take()) {
@@ -240,7 +240,7 @@ impl Io {
     /// [`Error::unexpected_reply`] outside a step and inside another `with`.
     pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
-        // SAFETY: `lend` stored a pointer to a context that outlives the poll in progress. `take`
+        // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress. `take`
         // makes this the only reference until it is stored again.
         let result = action(unsafe { lent.as_mut() });
         self.0.context.set(Some(lent));
@@ -250,18 +250,18 @@ impl Io {
 
 impl Shared {
     /// Makes `context` available to [`Io::with`] until the guard is dropped.
-    fn lend<'a>(&'a self, context: &'a mut Context<'_>) -> Lent<'a> {
+    fn provide<'a>(&'a self, context: &'a mut Context<'_>) -> ContextGuard<'a> {
         // `Io::with` accepts only actions that work for every lifetime, so that the longer one
         // cannot leak.
         self.context.set(Some(NonNull::from(context).cast()));
-        Lent(&self.context)
+        ContextGuard(&self.context)
     }
 }
 
 /// Takes the context back when the poll ends.
-struct Lent<'a>(&'a Cell<Option<NonNull<Context<'static>>>>);
+struct ContextGuard<'a>(&'a Cell<Option<NonNull<Context<'static>>>>);
 
-impl Drop for Lent<'_> {
+impl Drop for ContextGuard<'_> {
     fn drop(&mut self) {
         self.0.set(None);
     }

@@ -5,7 +5,7 @@
 use super::object::{Database, Failure};
 use super::rows::{DatabaseRows, DatabaseStage};
 use super::schedule_row::{SCHEDULE_KEY, ScheduleRow};
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_WHY_BYTES_MAX};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_REASON_BYTES_MAX};
 use crate::protocol::backup_schedule::{
     BackedUp, BackupSchedule, DuePass, PassDone, ScheduleSettings, ScheduledFailure,
 };
@@ -108,7 +108,7 @@ impl<S: Store> BackedUp for Database<S> {
         match end {
             Ok(done) => row.take(now_ns, done),
             Err(mut reason) => {
-                let bytes = reason.floor_char_boundary(SCHEDULE_WHY_BYTES_MAX.min(reason.len()));
+                let bytes = reason.floor_char_boundary(SCHEDULE_REASON_BYTES_MAX.min(reason.len()));
                 reason.truncate(bytes);
                 row.schedule.last_failure = Some(ScheduledFailure { at_ns: now_ns, reason });
             }

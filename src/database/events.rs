@@ -166,7 +166,7 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    fn learn_and_go_on(
+    fn on_registration_replies(
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
@@ -301,7 +301,7 @@ impl<S: Store> Host for Database<S> {
         let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.learn_and_go_on(platform, &mut event.work, replies);
+        let turn = self.on_registration_replies(platform, &mut event.work, replies);
         self.settle(platform, event_id, event, turn)
     }
 

@@ -283,7 +283,7 @@ impl DatabaseRows {
         })?;
         rows.policies.default = rows.state.default_policy;
         for row in &mut rows.policies.rows {
-            row.schema.give_columns_from(rows.state.next_column);
+            row.schema.set_next_column_id(rows.state.next_column);
         }
         Ok(Some(rows))
     }
@@ -303,7 +303,7 @@ impl DatabaseRows {
                 Some(row) => row.policy = policy,
                 None => {
                     let mut schema = Schema::default();
-                    schema.give_columns_from(self.state.next_column);
+                    schema.set_next_column_id(self.state.next_column);
                     self.policies.rows.push(PolicyRow { number, policy, schema });
                 }
             }

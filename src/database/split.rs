@@ -161,7 +161,7 @@ impl<S: Store> Database<S> {
             return Ok(None);
         };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
-            return self.give_up(platform, work, key, split);
+            return self.abandon(platform, work, key, split);
         }
         work.split.adopt(&split);
         let progress = &mut work.split;
@@ -224,9 +224,9 @@ impl<S: Store> Database<S> {
                 FromShard::Scanned { until, position, groups, .. } => {
                     let groups = scan_page::decode(&groups)
                         .map_err(|reason| Unavailable::Unreachable(reason.to_string()))?;
-                    let asked = work.split.asked.take().ok_or_else(unexpected)?;
-                    let next = asked.copying.resume.clone().after(until, position);
-                    let page = self.page(&split, asked, next, groups);
+                    let requested = work.split.requested.take().ok_or_else(unexpected)?;
+                    let next = requested.copying.resume.clone().after(until, position);
+                    let page = self.page(&split, requested, next, groups);
                     work.split.page = Some(page.ok_or_else(unexpected)?);
                 }
                 FromShard::Unavailable(reason) => return Err(reason.into()),
@@ -264,11 +264,11 @@ impl<S: Store> Database<S> {
     fn page(
         &self,
         split: &Split,
-        asked: RequestedPage,
+        requested: RequestedPage,
         next: Option<Resume>,
         groups: Vec<crate::scan::page::Group>,
     ) -> Option<PageCopy> {
-        let RequestedPage { copying: copy, measurement } = asked;
+        let RequestedPage { copying: copy, measurement } = requested;
         let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
         let stamp = Stamp {
@@ -390,7 +390,7 @@ impl<S: Store> Database<S> {
 
     /// Abandons a split that keeps failing. A full group is better than a group that rejects
     /// writes.
-    fn give_up(
+    fn abandon(
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,

@@ -29,7 +29,7 @@ pub(super) struct SplitProgress {
     pub(super) source: u32,
     /// The measurements of that shard.
     live: Option<LiveMeasurements>,
-    pub(super) asked: Option<RequestedPage>,
+    pub(super) requested: Option<RequestedPage>,
     /// The page that is being written.
     pub(super) page: Option<PageCopy>,
     /// The number of pages that this event has copied.
@@ -153,7 +153,7 @@ pub(super) fn next_request(
     let is_begun = id.0 == copy.measurement;
     let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
     let copying = Copying { resume: resume.clone(), ..copy.clone() };
-    progress.asked = Some(RequestedPage { copying, measurement: measurement.clone() });
+    progress.requested = Some(RequestedPage { copying, measurement: measurement.clone() });
     let scan = split_copy::scan(measurement, time, resume);
     SplitRequest::Ask(request(rows, source, &ToShard::scan(stamp, scan)))
 }

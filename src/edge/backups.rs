@@ -70,7 +70,7 @@ pub(super) fn are_bound(env: &Env) -> bool {
 ///
 /// # Errors
 /// The runtime's error message.
-pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) async fn execute(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
     let store = bound(env).ok_or("the server has no storage for backups")?;
@@ -103,13 +103,13 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
         }
         ToBackups::List { folder, after } => {
             let prefix = format!("{folder}/");
-            let mut asked = vec![
+            let mut requested = vec![
                 ("prefix", prefix.as_str().into()),
                 ("delimiter", "/".into()),
                 ("limit", (BACKUP_NAMES_MAX as u32).into()),
             ];
-            asked.extend(after.map(|after| ("startAfter", format!("{prefix}{after}").into())));
-            let listed = JsFuture::from(bucket.list(&with(&asked)?)?).await?;
+            requested.extend(after.map(|after| ("startAfter", format!("{prefix}{after}").into())));
+            let listed = JsFuture::from(bucket.list(&with(&requested)?)?).await?;
             let objects = Array::from(&Reflect::get(&listed, &"objects".into())?);
             let name = |object: JsValue| {
                 let key = Reflect::get(&object, &"key".into()).ok()?.as_string()?;

@@ -43,7 +43,7 @@ impl PendingCalls {
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Rc::clone(&self.sql);
-            self.pending.push(Box::pin(carry(self.env.clone(), sql, call)));
+            self.pending.push(Box::pin(make_call(self.env.clone(), sql, call)));
         }
     }
 
@@ -65,7 +65,7 @@ impl PendingCalls {
     }
 }
 
-async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
+async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
     if to == Address::Sql {
         return Reply { id, result: sql.turn(&env, &message).await };
@@ -79,7 +79,7 @@ async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
             pause(ms).await;
             Some(Ok(Vec::new()))
         }
-        Address::Backups => Some(backups::carry(&env, &message).await),
+        Address::Backups => Some(backups::make_call(&env, &message).await),
         Address::Sql | Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
     };
     if let Some(result) = of_runtime {

@@ -48,12 +48,12 @@ extern "C" {
 pub(super) async fn keys(env: &Env) -> Result<Vec<u8>, String> {
     let settings = config::settings(env).map_err(|error| error.to_string())?;
     let application = settings.access.ok_or("Cloudflare Access is not configured")?;
-    let said = |error: JsValue| format!("the keys of the team could not be fetched: {error:?}");
-    let response: Response = get(&application.keys_url()).await.map_err(said)?.unchecked_into();
+    let failed = |error: JsValue| format!("the keys of the team could not be fetched: {error:?}");
+    let response: Response = get(&application.keys_url()).await.map_err(failed)?.unchecked_into();
     if response.status() != 200 {
         return Err(format!("the request for the team's keys returned {}", response.status()));
     }
-    let body = JsFuture::from(response.array_buffer().map_err(said)?).await.map_err(said)?;
+    let body = JsFuture::from(response.array_buffer().map_err(failed)?).await.map_err(failed)?;
     Ok(Uint8Array::new(&body).to_vec())
 }
 

@@ -54,7 +54,7 @@ impl<H: Host + 'static> Hosted<H> {
         let work = object.host.borrow_mut().run_due_work();
         if let Some((event_id, step)) = work {
             let object = Rc::clone(object);
-            self.state.wait_until(async move { object.finish_unasked(event_id, step).await });
+            self.state.wait_until(async move { object.finish_due_work(event_id, step).await });
         }
         Ok(reply)
     }
@@ -63,14 +63,14 @@ impl<H: Host + 'static> Hosted<H> {
         let object = &self.object;
         object.alarm.on_fired();
         let (event_id, step) = object.host.borrow_mut().alarm(&object.platform);
-        object.finish_unasked(event_id, step).await;
+        object.finish_due_work(event_id, step).await;
     }
 }
 
 impl<H: Host> Object<H> {
     /// Runs due work. An error is recorded in the object's state, because a thrown error would make
     /// the platform repeat an alarm.
-    async fn finish_unasked(&self, event_id: EventId, step: Step<Vec<u8>>) {
+    async fn finish_due_work(&self, event_id: EventId, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(event_id, step).await {
             worker::console_error!("due work failed: {error}");
         }

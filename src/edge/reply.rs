@@ -178,8 +178,8 @@ async fn send(
         action = match action {
             Action::Bytes(mut bytes) => {
                 let next = gather(&mut bytes, connection, exchange);
-                let asked = (&*connection, &mut *exchange);
-                if !bytes.is_empty() && !taken(writer, bytes, &mut notice, asked).await? {
+                let requested = (&*connection, &mut *exchange);
+                if !bytes.is_empty() && !taken(writer, bytes, &mut notice, requested).await? {
                     let reason =
                         "the client read too slowly, and other responses needed the memory";
                     JsFuture::from(writer.abort(reason)?).await?;

@@ -9,7 +9,7 @@ use worker::Env;
 
 use super::config;
 use crate::protocol::call::CallFailure;
-use crate::protocol::sql::thrown;
+use crate::protocol::sql::error_reply;
 
 #[wasm_bindgen]
 extern "C" {
@@ -34,9 +34,9 @@ pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
 impl SqlSession {
     pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
-        self.carry(env, message).await.or_else(|error| {
-            let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
-            thrown(&said.and_then(|said| said.as_string()).unwrap_or_default())
+        self.send(env, message).await.or_else(|error| {
+            let message = Reflect::get(&error, &JsValue::from_str("message")).ok();
+            error_reply(&message.and_then(|message| message.as_string()).unwrap_or_default())
         })
     }
 
@@ -58,7 +58,7 @@ impl SqlSession {
         let _ = dispose(&session);
     }
 
-    async fn carry(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, JsValue> {
+    async fn send(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, JsValue> {
         let open = self.0.borrow().clone();
         let session = match open {
             Some(session) => session,

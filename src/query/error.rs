@@ -32,19 +32,19 @@ pub enum QueryError {
     Unsupported(String),
     /// The query has more windows than the limit allows.
     #[error(
-        "max-select-buckets limit exceeded: ({asked}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
+        "max-select-buckets limit exceeded: ({requested}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
          time range, or use longer windows"
     )]
     Buckets {
         /// The number of windows in the query.
-        asked: u64,
+        requested: u64,
         /// `limits::BUCKETS_PER_QUERY_MAX`
         limit: u64,
     },
     /// The statement has no lower time bound, and a single early point makes nearly all of its
     /// windows empty.
     #[error(
-        "nearly all of the {asked} windows are empty, because the statement has no lower time \
+        "nearly all of the {requested} windows are empty, because the statement has no lower time \
          bound and its first point is at {}{}: add WHERE time >= …, or omit empty windows with \
          fill(none)",
         second(*first_ns),
@@ -52,7 +52,7 @@ pub enum QueryError {
     )]
     StrayPoint {
         /// The number of windows in the query.
-        asked: u64,
+        requested: u64,
         /// The start of the first point's window, in nanoseconds.
         first_ns: i64,
         /// The start of the next point's window, in nanoseconds.
@@ -60,7 +60,7 @@ pub enum QueryError {
     },
     /// The query reads more series or points than the limit allows.
     #[error(
-        "max-select-{what} limit exceeded: ({asked}/{limit}) ({}): narrow the time range or the \
+        "max-select-{what} limit exceeded: ({requested}/{limit}) ({}): narrow the time range or the \
          WHERE clause",
         if *what == "series" { Limit::Series } else { Limit::Points }.settable().name
     )]
@@ -68,7 +68,7 @@ pub enum QueryError {
         /// `series` or `point`.
         what: &'static str,
         /// The number of series or points, or the number found before the query stopped.
-        asked: u64,
+        requested: u64,
         /// The configured value of `SERIES_PER_QUERY_MAX` or `POINTS_PER_QUERY_MAX`.
         limit: u64,
     },

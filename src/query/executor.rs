@@ -244,11 +244,11 @@ impl Executor {
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
-            None => self.give(stream, page),
+            None => self.supply_stream(stream, page),
         }
     }
 
-    fn give(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
+    fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
         match streams.into_iter().find(|found| found.scan() == stream.scan as usize) {
             Some(found) => found.supply(stream.shard, page),
@@ -272,7 +272,7 @@ impl Executor {
                 if let Some(page) = derived.page(scan, &scans, &need.request)? {
                     let rows = usize::try_from(page.stats.rows_scanned).unwrap_or(usize::MAX);
                     self.work.add(rows.saturating_mul(1 + self.node.slots.len()));
-                    self.give(need.stream, page)?;
+                    self.supply_stream(need.stream, page)?;
                     if self.work.pauses()? {
                         return Ok(Local::Pause);
                     }

@@ -143,8 +143,8 @@ fn rows(answer: &Answer) -> usize {
 }
 
 fn json(language: &str, q: &str) -> Vec<u8> {
-    let event_id = format!(r#"{{"database":"db","sql_query":"{q}","query_type":"{language}"}}"#);
-    field(1, event_id.as_bytes())
+    let ticket = format!(r#"{{"database":"db","sql_query":"{q}","query_type":"{language}"}}"#);
+    field(1, ticket.as_bytes())
 }
 
 /// Returns a product with a database and the SQL stand-in.
@@ -163,8 +163,8 @@ fn rows_of_both_languages_come_in_messages_of_flight() {
     for content_type in [BINARY, TEXT] {
         let headers = [("content-type", content_type)];
         for n in [0, 1, 1_000] {
-            let event_id = json("sql", &format!("SELECT rows {n}"));
-            let answer = call(&mut product, "DoGet", &headers, &event_id);
+            let ticket = json("sql", &format!("SELECT rows {n}"));
+            let answer = call(&mut product, "DoGet", &headers, &ticket);
             let numbers: Vec<i64> = (batches(&answer).iter())
                 .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
                 .collect();
@@ -172,11 +172,11 @@ fn rows_of_both_languages_come_in_messages_of_flight() {
             // The first message is the schema, even without rows.
             assert_eq!(answer.messages.len(), 1 + usize::try_from(n).unwrap().div_ceil(100));
         }
-        let event_id = json("influxql", "SELECT v FROM cpu WHERE v < 2000");
-        let answer = call(&mut product, "DoGet", &headers, &event_id);
+        let ticket = json("influxql", "SELECT v FROM cpu WHERE v < 2000");
+        let answer = call(&mut product, "DoGet", &headers, &ticket);
         assert_eq!(rows(&answer), 2_000);
-        let event_id = json("influxql", "SELECT v FROM nothing");
-        let none = call(&mut product, "DoGet", &headers, &event_id);
+        let ticket = json("influxql", "SELECT v FROM nothing");
+        let none = call(&mut product, "DoGet", &headers, &ticket);
         assert_eq!((rows(&none), none.messages.len()), (0, 1));
     }
 }
@@ -198,8 +198,8 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
         assert_eq!((info.code, info.messages.len()), (0, 1), "{q}: {}", info.text);
         let (schema, endpoint) = (found(&info.messages[0], 1), found(&info.messages[0], 3));
         assert_eq!(found(&info.messages[0], 2), statement(q), "the descriptor comes back");
-        let event_id = found(&endpoint, 1);
-        let answer = call(&mut product, "DoGet", &[], &event_id);
+        let ticket = found(&endpoint, 1);
+        let answer = call(&mut product, "DoGet", &[], &ticket);
         assert_eq!(rows(&answer), expected, "{q}");
         let header = found(&answer.messages[0], 2);
         assert_eq!(schema[8..], header, "{q}: the stream's own schema");
@@ -237,7 +237,7 @@ fn what_fails_behind_the_first_message_is_said_in_trailers() {
 #[test]
 fn refusals_have_the_codes_of_grpc() {
     let mut product = created();
-    let event_id = json("sql", "SELECT rows 1");
+    let ticket = json("sql", "SELECT rows 1");
     let permission = r#"{"resource_type":"db","resource_identifier":["other"],"actions":["read"]}"#;
     let body = format!(r#"{{"token_name":"t","permissions":[{permission}]}}"#);
     let (status, text) = product.ask("POST", "/api/v3/configure/token", "", &[], &body);
@@ -250,10 +250,10 @@ fn refusals_have_the_codes_of_grpc() {
     };
     for bad in ["", "Bearer wrong", "Basic eDp5"] {
         for method in ["DoGet", "Handshake", "GetFlightInfo", "ListFlights"] {
-            assert_eq!(by(&mut product, method, bad, &event_id), (16, 0), "{bad} {method}");
+            assert_eq!(by(&mut product, method, bad, &ticket), (16, 0), "{bad} {method}");
         }
     }
-    assert_eq!(by(&mut product, "DoGet", &of_other, &event_id), (7, 0));
+    assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
     // The permission is checked before the text is parsed. Only the administrator sees positions of
     // errors.
     let many =
@@ -282,8 +282,8 @@ fn refusals_have_the_codes_of_grpc() {
         ("DoGet", ("x", ""), missing.as_slice(), 5),
         ("DoGet", ("x", ""), &field(1, b"nonsense"), 3),
         ("DoGet", ("x", ""), b"\xff", 3),
-        ("DoGet", ("grpc-timeout", "0n"), &event_id, 4),
-        ("DoGet", ("grpc-timeout", "soon"), &event_id, 3),
+        ("DoGet", ("grpc-timeout", "0n"), &ticket, 4),
+        ("DoGet", ("grpc-timeout", "soon"), &ticket, 3),
         ("DoGet", ("x", ""), &json("influxql", "SELECT"), 3),
         ("ListFlights", ("x", ""), b"", 12),
         ("DoExchange", ("x", ""), b"", 12),
@@ -353,8 +353,8 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
         let info = call(&mut product, "GetFlightInfo", &headers, &descriptor);
         assert_eq!(info.code, 0, "{}", info.text);
         assert_eq!(found(&info.messages[0], 1), dataset);
-        let event_id = found(&found(&info.messages[0], 3), 1);
-        assert_eq!(rows(&call(&mut product, "DoGet", &[], &event_id)), expected);
+        let ticket = found(&found(&info.messages[0], 3), 1);
+        assert_eq!(rows(&call(&mut product, "DoGet", &[], &ticket)), expected);
     }
     let mut forged = bound.clone();
     *forged.last_mut().unwrap() ^= 1;
@@ -402,8 +402,8 @@ fn lists_are_answered_without_a_database_and_with_their_own_schema() {
         let descriptor = field(2, &any(name, &command));
         let info = call(&mut product, "GetFlightInfo", &[], &descriptor);
         assert_eq!(info.code, 0, "{name}: {}", info.text);
-        let event_id = found(&found(&info.messages[0], 3), 1);
-        let answer = call(&mut product, "DoGet", &[], &event_id);
+        let ticket = found(&found(&info.messages[0], 3), 1);
+        let answer = call(&mut product, "DoGet", &[], &ticket);
         assert_eq!(rows(&answer), expected, "{name}");
         assert_eq!(found(&info.messages[0], 1)[8..], found(&answer.messages[0], 2), "{name}");
     }
@@ -575,8 +575,8 @@ fn what_is_not_offered_is_refused_by_its_kind() {
 #[test]
 fn frames_that_are_none_are_refused() {
     let mut product = created();
-    let event_id = json("sql", "SELECT rows 1");
-    let whole = [&[0, 0, 0, 0, u8::try_from(event_id.len()).unwrap()][..], &event_id].concat();
+    let ticket = json("sql", "SELECT rows 1");
+    let whole = [&[0, 0, 0, 0, u8::try_from(ticket.len()).unwrap()][..], &ticket].concat();
     let mut asked = |content_type: &str, body: Vec<u8>| {
         let headers =
             [("content-type", content_type), ("authorization", &*format!("token {TOKEN}"))];

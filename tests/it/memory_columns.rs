@@ -68,7 +68,7 @@ fn block(rows: &Rows) -> Block {
 
 /// Reads values of some columns as a scan does.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
-    let counted = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
+    let counted = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
         let mut count = 0;
         let see = &mut |(_, _, values): Row<'_>| count += values.len();
         every_row(reader, MeasurementId(1), TimeRange::ALL, columns, see)?;

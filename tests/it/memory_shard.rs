@@ -105,7 +105,7 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     for shard in &mut shards {
         let base = stored();
         live();
-        let parts = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
+        let parts = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
             Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
         });
         assert!(parts.unwrap() > 0);
@@ -420,7 +420,7 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         let write = from.elapsed();
         assert_eq!(cold.stats().unwrap().memory_bytes, 0, "a write replayed the log");
         let from = Instant::now();
-        cold.ask(&STAMP, &[MeasurementId(1)], |reader| {
+        cold.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
             Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
         })
         .unwrap();
@@ -456,7 +456,7 @@ fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
         ("alarm", |shard, _| _ = shard.alarm(NOW_NS)),
         ("append", |shard, frame| _ = shard.append(frame, &STAMP, NOW_NS).unwrap()),
         ("read", |shard, _| {
-            let parts = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
+            let parts = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
                 Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
             });
             assert!(parts.unwrap() > 0);

@@ -150,15 +150,15 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
 }
 
 /// Returns a gRPC-Web message with a ticket.
-fn called(event_id: &[u8]) -> Vec<u8> {
+fn called(ticket: &[u8]) -> Vec<u8> {
     let mut message = vec![0x0a];
-    let mut rest = event_id.len();
+    let mut rest = ticket.len();
     while rest >= 128 {
         message.push((rest % 128) as u8 | 128);
         rest /= 128;
     }
     message.push(rest as u8);
-    message.extend(event_id);
+    message.extend(ticket);
     let mut body = vec![0];
     body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     body.extend(message);

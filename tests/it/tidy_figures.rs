@@ -183,7 +183,7 @@ fn limits_in_sentences_are_the_limits() {
     let security = text("docs/SECURITY.md");
     let count = |count: usize| grouped(count as u64);
     for (name, value) in [
-        ("DATABASES_TOLD_AT_ONCE", count(limits::DATABASES_TOLD_AT_ONCE)),
+        ("DATABASES_NOTIFIED_AT_ONCE", count(limits::DATABASES_NOTIFIED_AT_ONCE)),
         ("REVOKE_RETRY_NS_MAX", format!("{} s", limits::REVOKE_RETRY_NS_MAX / 1_000_000_000)),
         ("GRANTEES_PER_PAGE", count(limits::GRANTEES_PER_PAGE)),
         ("FAILURES_MAX", count(limits::FAILURES_MAX as usize)),

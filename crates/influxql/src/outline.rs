@@ -71,9 +71,9 @@ fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
     let parts = words.split(|(kind, _)| *kind == TokenKind::Semicolon);
     let blank = |kind: &TokenKind| matches!(kind, TokenKind::Whitespace | TokenKind::Comment);
     let trimmed = parts.filter_map(|part| {
-        let mut said = part.iter().filter(|(kind, _)| !blank(kind)).map(|(_, place)| place);
-        let first = said.next()?;
-        let last = said.next_back().unwrap_or(first);
+        let mut words = part.iter().filter(|(kind, _)| !blank(kind)).map(|(_, place)| place);
+        let first = words.next()?;
+        let last = words.next_back().unwrap_or(first);
         Some(first.start..last.end)
     });
     trimmed.collect()
@@ -91,12 +91,13 @@ mod tests {
             assert_eq!(place.start, end, "a gap in {text}");
             end = place.end;
         }
-        let said = outline.words.iter().filter(|(kind, _)| *kind != TokenKind::Whitespace);
-        said.map(|(kind, place)| match kind {
-            TokenKind::Keyword(_) => format!("Keyword {}", &text[place.clone()]),
-            kind => format!("{kind:?} {}", &text[place.clone()]),
-        })
-        .collect()
+        let words = outline.words.iter().filter(|(kind, _)| *kind != TokenKind::Whitespace);
+        words
+            .map(|(kind, place)| match kind {
+                TokenKind::Keyword(_) => format!("Keyword {}", &text[place.clone()]),
+                kind => format!("{kind:?} {}", &text[place.clone()]),
+            })
+            .collect()
     }
 
     fn does(text: &str) -> Option<Effect> {

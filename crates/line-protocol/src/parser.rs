@@ -42,8 +42,8 @@ impl TimestampUnit {
 
     /// Returns the finer unit of a timestamp that is too large for this unit, if one is plausible.
     fn meant(self, timestamp: i64) -> Option<Precision> {
-        let Self::Fixed(said) = self else { return None };
-        Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < said.unit_ns())
+        let Self::Fixed(given) = self else { return None };
+        Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < given.unit_ns())
     }
 }
 

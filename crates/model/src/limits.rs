@@ -197,11 +197,11 @@ pub const GRANTEE_BYTES_MAX: usize = 100_000;
 /// The default number of tokens in one page of a list.
 pub const GRANTEES_PER_PAGE: usize = 1_000;
 /// The number of databases that are notified concurrently about a change of a token or user.
-pub const DATABASES_TOLD_AT_ONCE: usize = 32;
+pub const DATABASES_NOTIFIED_AT_ONCE: usize = 32;
 /// The maximum number of rounds of such notifications: for one request, and for one run of the
 /// alarm. After that, the request reports the remaining databases, and the alarm schedules itself
 /// again immediately.
-pub const TELLING_ROUNDS_MAX: [u32; 2] = [4, 24];
+pub const NOTIFICATION_ROUNDS_MAX: [u32; 2] = [4, 24];
 /// The maximum pause between two attempts of the alarm to end a permission, in nanoseconds.
 pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
 /// The minimum interval at which an edge confirms a token or user with the Catalog after the
@@ -295,7 +295,7 @@ pub const STREAMS_AHEAD_MAX: usize = 256;
 pub const FURTHER_SCANS_MAX: usize = 255;
 /// The maximum number of shards that are called concurrently for one scan. One page of each shard
 /// may be in flight.
-pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
+pub const SHARDS_REQUESTED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
 /// The memory, in addition to [`QUERIES_BYTES_MAX`], for the queries of databases that have no
@@ -487,7 +487,7 @@ pub const BACKUP_PASS_NS: i64 = super::time::S_NS;
 /// The maximum pause before a failed scheduled backup is retried, in nanoseconds.
 pub const BACKUP_RETRY_NS_MAX: i64 = super::time::H_NS;
 /// The maximum size of a scheduled backup's stored error message, in bytes.
-pub const SCHEDULE_WHY_BYTES_MAX: usize = 1_000;
+pub const SCHEDULE_REASON_BYTES_MAX: usize = 1_000;
 /// The maximum duration of a restore, in nanoseconds. A restore that takes longer is undone.
 pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 

@@ -35,8 +35,8 @@ impl Line {
                     continue;
                 }
                 Arg::Long("help") | Arg::Short('h') => return Ok(None),
-                Arg::Short(thread_message) => {
-                    return Err(line.invalid(&format!("Unknown option '-{thread_message}'")));
+                Arg::Short(letter) => {
+                    return Err(line.invalid(&format!("Unknown option '-{letter}'")));
                 }
                 Arg::Long(name) => name.to_owned(),
             };

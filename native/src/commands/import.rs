@@ -680,13 +680,13 @@ mod tests {
             tally.take(format!("{name} v=1 1").as_bytes(), true, &destination);
         }
         let mut said_without = |refused: &str| {
-            let mut line = Vec::new();
+            let mut lines = Vec::new();
             let count = |sum: &Sum| match sum.measurement == refused {
                 true => Err("too many".to_owned()),
                 false => Ok(1),
             };
-            compare(tally.sums(), 0, count, |line| line.push(line));
-            line
+            compare(tally.sums(), 0, count, |line| lines.push(line));
+            lines
         };
         let expected = [
             "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \

@@ -38,9 +38,9 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
 /// Converts a duration such as `30d` to seconds.
 fn seconds(duration: &str) -> Result<u64, Failure> {
     let units = [('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
-    let unit = units.into_iter().find(|(thread_message, _)| duration.ends_with(*thread_message));
-    let seconds = unit.and_then(|(thread_message, unit_s)| {
-        let count = duration.strip_suffix(thread_message)?;
+    let unit = units.into_iter().find(|(letter, _)| duration.ends_with(*letter));
+    let seconds = unit.and_then(|(letter, unit_s)| {
+        let count = duration.strip_suffix(letter)?;
         let count = count.bytes().all(|byte| byte.is_ascii_digit()).then_some(count)?;
         count.parse::<u64>().ok()?.checked_mul(unit_s)
     });

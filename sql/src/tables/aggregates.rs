@@ -70,17 +70,17 @@ impl AggregateAtShards {
     fn push_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
         let Some(input) = found else { return Ok(None) };
-        let mut asked = RequestBuilder::new(&input);
+        let mut requested = RequestBuilder::new(&input);
         let groups = aggregate.group_expr().expr();
-        if groups.iter().any(|(expr, _)| asked.group(expr).is_none())
-            || aggregate.aggr_expr().iter().any(|function| asked.function(function).is_none())
+        if groups.iter().any(|(expr, _)| requested.group(expr).is_none())
+            || aggregate.aggr_expr().iter().any(|function| requested.function(function).is_none())
         {
             return Ok(None);
         }
-        if !self.rows && !asked.of_rows.is_empty() {
+        if !self.rows && !requested.of_rows.is_empty() {
             return Ok(None);
         }
-        asked.place_rows();
+        requested.place_rows();
         let (group_by, functions) =
             (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
         let filters = vec![None; functions.len()];
@@ -94,10 +94,10 @@ impl AggregateAtShards {
             Arc::clone(&of_input),
         )?;
         let schema = first_half.schema();
-        if schema.fields().len() != asked.sources.len() {
+        if schema.fields().len() != requested.sources.len() {
             return Ok(None);
         }
-        let RequestBuilder { aggregates, sources, .. } = asked;
+        let RequestBuilder { aggregates, sources, .. } = requested;
         let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
         let second_half = AggregateExec::try_new(
             AggregateMode::Final,

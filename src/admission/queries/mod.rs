@@ -24,7 +24,7 @@ use crate::model::limits::{
     BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_EVER_MAX,
     LONG_QUERIES_MAX, LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX,
     PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
-    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
+    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_REQUESTED_AT_ONCE_MAX,
 };
 pub use held::HeldBytes;
 pub use slow_reader::SlowReader;
@@ -278,7 +278,7 @@ impl QueryReservation {
     /// first pages, larger pages are requested if bytes are free.
     pub fn piece_bytes(&self, shards: usize, goes_on: bool) -> u32 {
         let reservation = &self.0;
-        let shards = shards.clamp(1, SHARDS_ASKED_AT_ONCE_MAX);
+        let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
         let wish = (PAGE_BYTES_MAX * shards).min(PIECES_BYTES_MAX);
         if goes_on
             && reservation.pieces_bytes.get() < wish

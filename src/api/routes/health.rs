@@ -22,7 +22,7 @@ const PAUSE: u32 = 1;
 #[derive(Debug, Default)]
 struct HealthCheck {
     /// Whether this check called the Catalog.
-    asked: bool,
+    requested: bool,
 }
 
 /// Begins `GET /health`.
@@ -41,9 +41,10 @@ impl Handler for HealthCheck {
     ) -> Result<Action, ApiError> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
         // If the timer expires first, the Catalog is too slow.
-        let reply = (self.asked && reply.id == CATALOG).then_some(reply.result);
-        let said = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
-        let answers = said.is_some_and(|said| !matches!(said, FromCatalog::Unavailable(_)));
+        let reply = (self.requested && reply.id == CATALOG).then_some(reply.result);
+        let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
+        let answers =
+            decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
         isolate.service.catalog_health.on_reply(answers, isolate.now_ns());
         Ok(Action::Respond(serving(answers)))
     }
@@ -60,14 +61,14 @@ impl HealthCheck {
             Ok(_) => None,
         };
         if let Some(message) = unset {
-            return Action::Respond(told(503, "fail", &message));
+            return Action::Respond(health_response(503, "fail", &message));
         }
         let now_ns = isolate.now_ns();
         if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
             return Action::Respond(serving(answers));
         }
-        isolate.service.catalog_health.asking(now_ns);
-        self.asked = true;
+        isolate.service.catalog_health.begin_call(now_ns);
+        self.requested = true;
         // The call identifies no caller, but makes the Catalog read its storage.
         let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
         let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
@@ -81,8 +82,8 @@ impl HealthCheck {
 /// Returns the response. The status is always 200, in the format that v2 clients read.
 fn serving(catalog_answers: bool) -> Response {
     match catalog_answers {
-        true => told(200, "pass", "ready for queries and writes"),
-        false => told(
+        true => health_response(200, "pass", "ready for queries and writes"),
+        false => health_response(
             200,
             "warn",
             "the Catalog does not respond: recently used databases are available; other databases, \
@@ -91,7 +92,7 @@ fn serving(catalog_answers: bool) -> Response {
     }
 }
 
-fn told(status: u16, word: &str, message: &str) -> Response {
+fn health_response(status: u16, word: &str, message: &str) -> Response {
     let body = serde_json::json!({
         "name": "influxdb",
         "message": message,

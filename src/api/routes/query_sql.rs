@@ -26,7 +26,7 @@ const NO_DATABASE: &str = "missing query parameter 'db'";
 #[derive(Debug, Default)]
 struct SqlHandler {
     /// The statement, after the request is parsed.
-    asked: Option<RunningStatement>,
+    requested: Option<RunningStatement>,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn for_statement(
     isolate: &Isolate<'_>,
 ) -> Result<Box<dyn Handler>, ApiError> {
     bound(isolate)?;
-    Ok(Box::new(SqlHandler { asked: Some(RunningStatement::new(request, isolate)?) }))
+    Ok(Box::new(SqlHandler { requested: Some(RunningStatement::new(request, isolate)?) }))
 }
 
 /// Checks that a SQL Worker is bound. This check precedes the check of the statement.
@@ -70,7 +70,7 @@ fn bound(isolate: &Isolate<'_>) -> Result<(), ApiError> {
 
 impl Handler for SqlHandler {
     fn database(&self) -> Option<&str> {
-        self.asked.as_ref().map(|asked| asked.database.as_str())
+        self.requested.as_ref().map(|requested| requested.database.as_str())
     }
 
     fn start(
@@ -81,16 +81,16 @@ impl Handler for SqlHandler {
     ) -> Result<(), ApiError> {
         bound(isolate)?;
         let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        self.asked = Some(RunningStatement::new(request, isolate)?);
+        self.requested = Some(RunningStatement::new(request, isolate)?);
         Ok(())
     }
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        self.asked.as_mut().map_or(Ok(()), |asked| asked.authorise(caller))
+        self.requested.as_mut().map_or(Ok(()), |requested| requested.authorise(caller))
     }
 
     fn databases(&self) -> Vec<String> {
-        self.asked.iter().map(|asked| asked.database.clone()).collect()
+        self.requested.iter().map(|requested| requested.database.clone()).collect()
     }
 
     fn step(
@@ -98,15 +98,15 @@ impl Handler for SqlHandler {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
-        self.asked.as_mut().map_or(Ok(Action::End), |asked| asked.step(isolate, reply))
+        self.requested.as_mut().map_or(Ok(Action::End), |requested| requested.step(isolate, reply))
     }
 
     fn reservation(&self) -> Option<&QueryReservation> {
-        self.asked.as_ref()?.query.as_ref()?.reservation()
+        self.requested.as_ref()?.query.as_ref()?.reservation()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        let query = self.asked.as_mut().and_then(|asked| asked.query.as_mut());
+        let query = self.requested.as_mut().and_then(|requested| requested.query.as_mut());
         query.map_or_else(Vec::new, |query| query.abandon())
     }
 }

@@ -351,7 +351,7 @@ impl Grantees {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn met<S: Store>(
+    pub fn look_up<S: Store>(
         &self,
         store: &S,
         keys: &[GranteeKey],

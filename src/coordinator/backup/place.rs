@@ -184,8 +184,8 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
 /// # Errors
 /// [`BackupError::Damaged`]
 pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
-    let said = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
-    match said == Some(checksum(object)) {
+    let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
+    match expected == Some(checksum(object)) {
         true => Ok(()),
         false => {
             Err(BackupError::damaged(key, "its checksum differs from the checksum in its name")

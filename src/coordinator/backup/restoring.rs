@@ -151,9 +151,9 @@ impl Restore {
             self.progress.values += 1;
             self.progress.bytes += value.len() as u64;
             let position = position as u64;
-            self.tell_shard(shard, ShardBackup::Put { position, value }).await?;
+            self.call_shard_for_restore(shard, ShardBackup::Put { position, value }).await?;
         }
-        self.tell_shard(shard, ShardBackup::Install { point }).await?;
+        self.call_shard_for_restore(shard, ShardBackup::Install { point }).await?;
         Ok(true)
     }
 
@@ -231,7 +231,11 @@ impl Restore {
         }
     }
 
-    async fn tell_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<(), Error> {
+    async fn call_shard_for_restore(
+        &self,
+        shard: &ObjectId,
+        step: ShardBackup,
+    ) -> Result<(), Error> {
         match self.call_shard(shard, step).await? {
             FromShardBackup::Done => Ok(()),
             _ => Err(Error::unexpected_reply()),

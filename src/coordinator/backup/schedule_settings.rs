@@ -8,7 +8,7 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 
 /// Returns the schedule of a database.
 pub fn show_schedule(database: &str) -> Task<Option<BackupSchedule>> {
-    ask(database, ToDatabase::BackupSchedule)
+    call(database, ToDatabase::BackupSchedule)
 }
 
 /// Sets a database's schedule of backups, or removes it. Returns the new schedule.
@@ -16,10 +16,10 @@ pub fn set_schedule(
     database: &str,
     settings: Option<ScheduleSettings>,
 ) -> Task<Option<BackupSchedule>> {
-    ask(database, ToDatabase::SetBackupSchedule(settings))
+    call(database, ToDatabase::SetBackupSchedule(settings))
 }
 
-fn ask(database: &str, message: ToDatabase) -> Task<Option<BackupSchedule>> {
+fn call(database: &str, message: ToDatabase) -> Task<Option<BackupSchedule>> {
     let database = database.to_owned();
     Task::new(|io| async move {
         match call_database(&io, &database, &message).await? {

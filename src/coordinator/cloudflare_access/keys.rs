@@ -43,7 +43,7 @@ pub(super) enum Lookup {
     /// The team has no key with this id.
     Unknown,
     /// A recent fetch of the keys failed, for this reason.
-    NotHad(String),
+    Unavailable(String),
 }
 
 /// The keys of the team.
@@ -71,7 +71,7 @@ impl AccessKeys {
         }
         match &self.tried {
             Some((at_ns, failure)) if is_within(*at_ns, KEYS_RETRY_NS) => match failure {
-                Some(reason) if !are_fresh => Lookup::NotHad(reason.clone()),
+                Some(reason) if !are_fresh => Lookup::Unavailable(reason.clone()),
                 _ => Lookup::Unknown,
             },
             _ => {

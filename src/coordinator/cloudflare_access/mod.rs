@@ -43,7 +43,7 @@ pub enum Verdict {
 pub struct AccessLogin {
     application: Rc<Application>,
     token: String,
-    waiting: Waiting,
+    waiting: AwaitedReply,
     round: Round,
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for AccessLogin {
     }
 }
 
-enum Waiting {
+enum AwaitedReply {
     /// Waits for no reply, or for another request's fetch.
     Turn,
     Keys,
@@ -64,7 +64,7 @@ impl AccessLogin {
     /// Prepares the check.
     pub fn new(application: &Rc<Application>, token: &str) -> Self {
         let (application, token) = (Rc::clone(application), token.to_owned());
-        Self { application, token, waiting: Waiting::Turn, round: Round::default() }
+        Self { application, token, waiting: AwaitedReply::Turn, round: Round::default() }
     }
 
     /// Checks the claims, then requests the check of the signature or the fetch of the keys.
@@ -81,12 +81,12 @@ impl AccessLogin {
                     signature: &signature,
                     signed,
                 };
-                (Waiting::Signature, check.request())
+                (AwaitedReply::Signature, check.request())
             }
-            Lookup::Fetch => (Waiting::Keys, Request::new(Address::AccessKeys, Vec::new())),
-            Lookup::Wait => (Waiting::Turn, Request::pause(TURN_MS)),
+            Lookup::Fetch => (AwaitedReply::Keys, Request::new(Address::AccessKeys, Vec::new())),
+            Lookup::Wait => (AwaitedReply::Turn, Request::pause(TURN_MS)),
             Lookup::Unknown => return Ok(Next::Reply(Verdict::Refused)),
-            Lookup::NotHad(reason) => return Ok(Next::Reply(Verdict::Unverified(reason))),
+            Lookup::Unavailable(reason) => return Ok(Next::Reply(Verdict::Unverified(reason))),
         };
         self.waiting = waiting;
         Ok(Next::Calls(vec![request]))
@@ -102,12 +102,12 @@ impl RoundMachine for AccessLogin {
 
     fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
         match (&self.waiting, replies.pop()) {
-            (Waiting::Signature, Some(reply)) => {
+            (AwaitedReply::Signature, Some(reply)) => {
                 let is_true = reply.is_ok_and(|answer| answer == [1]);
                 let verdict = if is_true { Verdict::Admitted } else { Verdict::Refused };
                 return Ok(Next::Reply(verdict));
             }
-            (Waiting::Keys, Some(reply)) => {
+            (AwaitedReply::Keys, Some(reply)) => {
                 let body = reply.map_err(|failure| failure.to_string());
                 context.cache.access_keys.on_reply(body, context.platform.now_ns());
             }

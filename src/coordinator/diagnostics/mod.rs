@@ -151,7 +151,7 @@ impl Diagnostics {
     }
 
     async fn count(&mut self, io: &Io) -> Result<(), Error> {
-        let asked: Vec<QueriedObject> = (0..)
+        let requested: Vec<QueriedObject> = (0..)
             .zip(&self.found)
             .flat_map(|(database, found)| {
                 let shards = (0..found.shards.len()).map(Some);
@@ -160,21 +160,22 @@ impl Diagnostics {
                     .map(move |shard| QueriedObject { database, shard })
             })
             .collect();
-        let mut asked = &asked[..];
-        while !asked.is_empty() {
+        let mut requested = &requested[..];
+        while !requested.is_empty() {
             let room = if self.may_skip() { self.room(io)? } else { usize::MAX };
-            let round = asked.len().min(CALLS_PER_ROUND_MAX).min(room);
-            let Some((now, later)) = asked.split_at_checked(round).filter(|_| round > 0) else {
+            let round = requested.len().min(CALLS_PER_ROUND_MAX).min(room);
+            let Some((now, later)) = requested.split_at_checked(round).filter(|_| round > 0) else {
                 break;
             };
-            let requests = now.iter().filter_map(|asked| self.request(*asked)).collect();
-            for (asked, reply) in now.iter().zip(io.calls(requests).await) {
-                self.on_reply(*asked, reply);
+            let requests = now.iter().filter_map(|requested| self.request(*requested)).collect();
+            for (requested, reply) in now.iter().zip(io.calls(requests).await) {
+                self.on_reply(*requested, reply);
             }
-            asked = later;
+            requested = later;
         }
         for (database, found) in self.found.iter_mut().enumerate() {
-            let objects = asked.iter().filter(|asked| asked.database == database).count();
+            let objects =
+                requested.iter().filter(|requested| requested.database == database).count();
             found.skipped = objects;
             if objects > 0 {
                 let database = found.name.clone();
@@ -200,9 +201,9 @@ impl Diagnostics {
         self.found.iter().map(|found| found.shards.len() + 1).sum()
     }
 
-    fn request(&self, asked: QueriedObject) -> Option<Request> {
-        let found = self.found.get(asked.database)?;
-        Some(match asked.shard {
+    fn request(&self, requested: QueriedObject) -> Option<Request> {
+        let found = self.found.get(requested.database)?;
+        Some(match requested.shard {
             None => {
                 let to = Address::Database(found.loaded.object.clone());
                 Request::new(to, envelope::encode(&ToDatabase::Stats))
@@ -215,9 +216,9 @@ impl Diagnostics {
         })
     }
 
-    fn on_reply(&mut self, asked: QueriedObject, reply: CallResult) {
-        let Some(found) = self.found.get_mut(asked.database) else { return };
-        let (object, trouble) = match asked.shard {
+    fn on_reply(&mut self, requested: QueriedObject, reply: CallResult) {
+        let Some(found) = self.found.get_mut(requested.database) else { return };
+        let (object, trouble) = match requested.shard {
             None => match envelope::decode_reply::<FromDatabase>(reply) {
                 Ok(FromDatabase::Stats(stats)) => {
                     found.stats = Some(stats);

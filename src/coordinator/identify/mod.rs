@@ -103,7 +103,7 @@ pub struct Identify {
     from_catalog: bool,
     waiting_since_ns: Option<i64>,
     derived: Option<(String, String)>,
-    waiting: Waiting,
+    waiting: AwaitedReply,
     round: Round,
 }
 
@@ -113,7 +113,7 @@ impl std::fmt::Debug for Identify {
     }
 }
 
-enum Waiting {
+enum AwaitedReply {
     Nothing,
     Database(ObjectId),
     Catalog,
@@ -154,7 +154,7 @@ impl Identify {
             from_catalog,
             waiting_since_ns: None,
             derived: None,
-            waiting: Waiting::Nothing,
+            waiting: AwaitedReply::Nothing,
             round: Round::default(),
         }
     }
@@ -174,7 +174,7 @@ impl Identify {
         if let Some(users) = self.remember_missing_user(context) {
             (self.catalog, self.from_catalog, self.is_remembered) = (Some(users), true, true);
         }
-        self.judge(context)
+        self.decide(context)
     }
 
     /// Returns whether any users exist, if it is known that no user has this name. Not for
@@ -183,8 +183,8 @@ impl Identify {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
         let users = callers.missing_user(name, now_ns)?;
-        let is_asked = !callers.is_refused(&self.hash, now_ns);
-        (is_asked && self.everywhere(context).is_empty()).then_some(users)
+        let is_requested = !callers.is_refused(&self.hash, now_ns);
+        (is_requested && self.everywhere(context).is_empty()).then_some(users)
     }
 
     /// Whether a secret has a token's form. Such a secret never waits, and is tried as a password
@@ -219,7 +219,7 @@ impl Identify {
     }
 
     /// Decides with the replies so far, or queries the next source.
-    fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
+    fn decide(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
             return Ok(Next::Reply(Verdict::Unknown));
@@ -257,7 +257,7 @@ impl Identify {
                     return Err(Unavailable::Overloaded.into());
                 }
                 self.found.clear();
-                self.waiting = Waiting::Catalog;
+                self.waiting = AwaitedReply::Catalog;
                 Ok(Next::call(Address::Catalog, &ToCatalog::Identify { keys: self.keys() }))
             }
         }
@@ -281,7 +281,7 @@ impl Identify {
             if !is_met && !context.cache.callers.may_look_up(now_ns) {
                 return Err(Unavailable::Overloaded.into());
             }
-            self.waiting = Waiting::Database(known.object.clone());
+            self.waiting = AwaitedReply::Database(known.object.clone());
             let to = Address::Database(known.object);
             return Ok(Some(Next::call(to, &ToDatabase::Identify { keys: self.keys() })));
         }
@@ -320,10 +320,10 @@ impl Identify {
             Gate::Open => {
                 let password = &self.credentials.password;
                 let derivation = Derivation { iterations: rounds, salt: &salt, password };
-                (Waiting::Key { salt: salt.clone() }, derivation.request())
+                (AwaitedReply::Key { salt: salt.clone() }, derivation.request())
             }
             Gate::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
-                (Waiting::Turn, Request::pause(TURN_MS))
+                (AwaitedReply::Turn, Request::pause(TURN_MS))
             }
             Gate::Busy => {
                 let closed = Closed { by: By::Address, retry_after_s: 1 };
@@ -446,11 +446,11 @@ impl RoundMachine for Identify {
 
     fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
         let Some(reply) = replies.pop() else { return self.begin(context) };
-        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Nothing | Waiting::Turn => {}
-            Waiting::Database(object) => self.on_database_reply(context, &object, reply)?,
-            Waiting::Catalog => self.on_catalog_reply(context, reply)?,
-            Waiting::Key { salt } => {
+        match std::mem::replace(&mut self.waiting, AwaitedReply::Nothing) {
+            AwaitedReply::Nothing | AwaitedReply::Turn => {}
+            AwaitedReply::Database(object) => self.on_database_reply(context, &object, reply)?,
+            AwaitedReply::Catalog => self.on_catalog_reply(context, reply)?,
+            AwaitedReply::Key { salt } => {
                 let logins = &mut context.cache.logins;
                 logins.derived(&self.address);
                 match reply {
@@ -463,7 +463,7 @@ impl RoundMachine for Identify {
                 }
             }
         }
-        self.judge(context)
+        self.decide(context)
     }
 }
 

@@ -44,7 +44,7 @@ struct Isolate {
     /// Whether the Catalog is reachable.
     reachable: bool,
     /// The number of requests to the Catalog, and to the Database.
-    asked: [u32; 2],
+    requested: [u32; 2],
     derivations: u32,
 }
 
@@ -74,7 +74,7 @@ impl Isolate {
             catalog: vec![token.clone(), user.clone()],
             database: vec![token, user],
             reachable: true,
-            asked: [0; 2],
+            requested: [0; 2],
             derivations: 0,
         }
     }
@@ -109,7 +109,7 @@ impl Isolate {
                 Ok(format!("key of {}", derivation.password).into_bytes())
             }
             Address::Catalog => {
-                self.asked[0] += 1;
+                self.requested[0] += 1;
                 let message = envelope::decode::<ToCatalog>(&call.message).unwrap().1;
                 let ToCatalog::Identify { keys } = message else { panic!("{message:?}") };
                 let users = self.catalog.iter().any(|row| row.user);
@@ -122,7 +122,7 @@ impl Isolate {
                 }
             }
             _ => {
-                self.asked[1] += 1;
+                self.requested[1] += 1;
                 let message = envelope::decode::<ToDatabase>(&call.message).unwrap().1;
                 let ToDatabase::Identify { keys } = message else { panic!("{message:?}") };
                 let found = found(&self.database, &keys);
@@ -171,9 +171,9 @@ const T: &str = "token \"t\"";
 fn who_is_known_to_a_database_is_let_in_by_it_alone_for_as_long_as_it_is_remembered() {
     let mut isolate = Isolate::new();
     isolate.reachable = false;
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.asked), (T, [0, 1]));
+    assert_eq!((isolate.who(None, "t").as_str(), isolate.requested), (T, [0, 1]));
     isolate.pass(1_000_000 * S_NS);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.asked), (T, [0, 1]));
+    assert_eq!((isolate.who(None, "t").as_str(), isolate.requested), (T, [0, 1]));
     assert_eq!(isolate.who(None, "unknown"), "!");
 }
 
@@ -186,11 +186,11 @@ fn a_request_that_names_no_database_goes_by_what_others_have_said() {
     };
     let answer = isolate.run(nowhere());
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
-    assert_eq!(isolate.asked, [1, 0]);
+    assert_eq!(isolate.requested, [1, 0]);
     isolate.who(None, "t");
     let answer = isolate.run(nowhere());
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if !principal.fresh));
-    assert_eq!(isolate.asked, [1, 1]);
+    assert_eq!(isolate.requested, [1, 1]);
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn of_a_database_that_is_not_known_here_the_catalog_says_who_may_use_it() {
     let of = AuthSource::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
     let answer = isolate.run(Identify::new(credentials, of, ""));
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
-    assert_eq!(isolate.asked, [1, 1]);
+    assert_eq!(isolate.requested, [1, 1]);
 }
 
 #[test]
@@ -226,10 +226,10 @@ fn nobody_is_refused_before_the_catalog_was_asked() {
 fn unknown_credentials_are_remembered_for_a_while_and_bounded() {
     let mut isolate = Isolate::new();
     for _ in 0..3 {
-        assert_eq!((isolate.who(None, "bad").as_str(), isolate.asked), ("-", [1, 1]));
+        assert_eq!((isolate.who(None, "bad").as_str(), isolate.requested), ("-", [1, 1]));
     }
     isolate.pass(REFUSED_CREDENTIALS_NS + 1);
-    assert_eq!((isolate.who(None, "bad").as_str(), isolate.asked), ("-", [2, 2]));
+    assert_eq!((isolate.who(None, "bad").as_str(), isolate.requested), ("-", [2, 2]));
     for n in 0..1_000 {
         isolate.pass(S_NS / 5);
         isolate.who(None, &n.to_string());
@@ -292,8 +292,8 @@ fn guessed_passwords_wait_and_nobody_else_does() {
     assert!(answers[..tries].iter().all(|a| a == "-") && answers[tries..].iter().all(|a| a == "?"));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
     // A caller that must wait causes no call, except if the secret has the form of a token.
-    let asked = isolate.asked;
-    assert_eq!((isolate.who(Some("u"), "guess"), isolate.asked), ("?".into(), asked));
+    let requested = isolate.requested;
+    assert_eq!((isolate.who(Some("u"), "guess"), isolate.requested), ("?".into(), requested));
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
     assert_eq!(isolate.who(Some("u"), "apiv3_new"), "token \"new\"");
     // A user with a recently verified password is admitted, and so is every token.
@@ -319,8 +319,8 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     // The isolate neither admits nor refuses the other callers. They may include valid callers
     // that the isolate has not met.
     assert!(answers[few..].iter().all(|answer| answer == "!"));
-    let asked = [UNKNOWN_CALLERS_PER_SECOND_MAX, 2 + UNKNOWN_CALLERS_PER_SECOND_MAX];
-    assert_eq!((isolate.asked, isolate.derivations), (asked, 1));
+    let requested = [UNKNOWN_CALLERS_PER_SECOND_MAX, 2 + UNKNOWN_CALLERS_PER_SECOND_MAX];
+    assert_eq!((isolate.requested, isolate.derivations), (requested, 1));
     assert_eq!((isolate.who(None, "t").as_str(), isolate.who(Some("u"), "x").as_str()), (T, "u"));
     isolate.add(grantee(3, false, "new", token_hash("new")));
     assert_eq!(isolate.who(None, "new"), "!");
@@ -334,7 +334,7 @@ fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
     for n in 0..10 {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
-    assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 10));
+    assert_eq!((isolate.requested, isolate.derivations), ([1, 1], 10));
     // A repeated guess is not derived again.
     assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
     // A token is valid with any name, including an unknown one.
@@ -361,7 +361,7 @@ fn without_users_a_name_is_looked_for_once() {
     for n in 0..UNKNOWN_CALLERS_PER_SECOND_MAX + 50 {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
-    assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 0));
+    assert_eq!((isolate.requested, isolate.derivations), ([1, 1], 0));
     // The table of unknown names is bounded. Expired names make room.
     let (callers, now_ns) = (&mut isolate.cache.callers, isolate.clock.now_ns());
     let names = || (0..2 * UNKNOWN_NAMES_MAX).map(|n| n.to_string());
@@ -379,16 +379,16 @@ fn logins_of_an_address_take_turns() {
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
     // The first call goes to the Database.
-    let asked = |isolate: &mut Isolate, login: &mut Identify| {
+    let requested = |isolate: &mut Isolate, login: &mut Identify| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])
     };
-    let known = asked(&mut isolate, &mut first);
+    let known = requested(&mut isolate, &mut first);
     let Step::Calls(derivation) = isolate.step(&mut first, Some(known)) else {
         panic!("it derives")
     };
     assert_eq!(derivation[0].to, Address::KeyDerivation);
-    let mut reply = Some(asked(&mut isolate, &mut second));
+    let mut reply = Some(requested(&mut isolate, &mut second));
     for _ in 0..3 {
         let Step::Calls(calls) = isolate.step(&mut second, reply) else { panic!("it waits") };
         assert_eq!(calls[0].to, Address::Pause);

@@ -14,10 +14,10 @@ mod select;
 mod show;
 mod sources;
 
-use super::beginning::{self, Beginning};
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
+use super::query_wait::{self, QueryWait};
 use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
@@ -42,7 +42,7 @@ pub(super) use sources::shards_of;
 use sources::{QuerySource, selected_policies};
 
 #[derive(Clone, Debug)]
-enum Question {
+enum ReadStatement {
     Select(Box<SelectStatement>),
     Show(Statement),
 }
@@ -50,13 +50,13 @@ enum Question {
 /// A SELECT or SHOW in progress. Returns its result as [`super::statement::Execution`] does.
 #[derive(Debug)]
 pub struct Query {
-    question: Question,
+    question: ReadStatement,
     session: Session,
     /// The databases and policies to read.
     sources: Vec<QuerySource>,
     stage: QueryStage,
     round: Round,
-    beginning: Beginning,
+    beginning: QueryWait,
     /// Whether a piece of the result was returned.
     emitted: bool,
     /// The partly returned result, while the query loads the state that a stale shard requires.
@@ -77,11 +77,11 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `asked` contains the streams of each call in progress. It is empty after a piece was
+    /// `requested` contains the streams of each call in progress. It is empty after a piece was
     /// returned.
     Run {
         run: Box<QueryRun>,
-        asked: Vec<Vec<StreamId>>,
+        requested: Vec<Vec<StreamId>>,
     },
     /// The Catalog removes the query from its list. Then the query ends with this result.
     Unlist(Box<QueryTurn>),
@@ -111,7 +111,7 @@ impl Query {
             QuerySource { database: name.database, want }
         };
         let sources = names.into_iter().map(source).collect();
-        Ok(Self::new(Question::Select(Box::new(select)), session, sources))
+        Ok(Self::new(ReadStatement::Select(Box::new(select)), session, sources))
     }
 
     /// Starts the result after `row` ([`Executor::begin_after`](crate::query::executor::Executor)).
@@ -135,10 +135,10 @@ impl Query {
     /// `database`.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
         let source = QuerySource { database, want: Want::All };
-        Self::new(Question::Show(statement), session, vec![source])
+        Self::new(ReadStatement::Show(statement), session, vec![source])
     }
 
-    fn new(question: Question, mut session: Session, sources: Vec<QuerySource>) -> Self {
+    fn new(question: ReadStatement, mut session: Session, sources: Vec<QuerySource>) -> Self {
         session.work = session.work.next_statement();
         let (stage, round) = (QueryStage::Start, Round::default());
         Self {
@@ -147,7 +147,7 @@ impl Query {
             sources,
             stage,
             round,
-            beginning: Beginning::default(),
+            beginning: QueryWait::default(),
             emitted: false,
             paused: None,
             retries: Retries::default(),
@@ -217,7 +217,7 @@ impl Query {
             }
             Err(error) => {
                 // An error in the statement precedes the error of a missing policy.
-                if let (Error::PolicyNotFound(_), Question::Select(select)) =
+                if let (Error::PolicyNotFound(_), ReadStatement::Select(select)) =
                     (&error, &self.question)
                 {
                     compile::check(select, context.platform.now_ns())?;
@@ -244,7 +244,7 @@ impl Query {
         let now_ns = context.platform.now_ns();
         let (session, reservation) = (&self.session, &self.reservation(context));
         let planned = match &self.question {
-            Question::Select(select) => {
+            ReadStatement::Select(select) => {
                 let selected = selected_policies(&self.sources, loaded);
                 if let Some(survey) =
                     self.nonempty.survey(select, session, &selected, reservation, now_ns)
@@ -264,7 +264,7 @@ impl Query {
                 };
                 planner.plan(&selected)
             }
-            Question::Show(statement) => {
+            ReadStatement::Show(statement) => {
                 let database = self.sources.first().map_or("", |source| &source.database);
                 let standing = loaded.first().map(|loaded| &loaded.standing);
                 let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
@@ -273,7 +273,7 @@ impl Query {
             }
         };
         match planned {
-            Ok(PlannedRun { run, asks_everyone, columns }) if asks_everyone || all_fresh => {
+            Ok(PlannedRun { run, reads_all_shards, columns }) if reads_all_shards || all_fresh => {
                 self.columns = columns;
                 self.advance(context, Box::new(run))
             }
@@ -304,7 +304,8 @@ impl Query {
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         for (source, loaded) in self.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
-            if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
+            if let (ReadStatement::Select(_), Some((policy, _))) = (&self.question, loaded.policy())
+            {
                 loaded.standing.check(PermissionKind::Read, &source.database, &policy.name)?;
             }
         }
@@ -315,10 +316,10 @@ impl Query {
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
         loop {
             match run.next()? {
-                RunStep::Chunk(chunk) if self.nonempty.is_asked() => {
+                RunStep::Chunk(chunk) if self.nonempty.is_requested() => {
                     self.nonempty.remove_nonempty(&chunk)
                 }
-                RunStep::Done if self.nonempty.is_asked() => {
+                RunStep::Done if self.nonempty.is_requested() => {
                     self.nonempty.settle();
                     return self.load_all(context, false);
                 }
@@ -331,12 +332,12 @@ impl Query {
                 RunStep::Chunk(_) if run.explain.is_some() => {}
                 RunStep::Chunk(chunk) => {
                     self.emitted = true;
-                    self.stage = QueryStage::Run { run, asked: Vec::new() };
+                    self.stage = QueryStage::Run { run, requested: Vec::new() };
                     return Ok(Next::Reply(Some(chunk)));
                 }
                 RunStep::Need(needs) => return self.request_pages(context, run, needs),
                 RunStep::Pause => {
-                    self.stage = QueryStage::Run { run, asked: Vec::new() };
+                    self.stage = QueryStage::Run { run, requested: Vec::new() };
                     return Ok(Next::Calls(vec![Request::pause(0)]));
                 }
             }
@@ -356,7 +357,7 @@ impl Query {
         let question = &self.question;
         let describe = || (question.text(), run.shards());
         let report = self.watch.report(context, &self.session, further, describe);
-        let (mut asked, mut requests) = (Vec::new(), Vec::new());
+        let (mut requested, mut requests) = (Vec::new(), Vec::new());
         for (streams, mut message) in gather(needs, &run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
                 *query = self.watch.precedence(run.reads.points());
@@ -365,14 +366,14 @@ impl Query {
             let Some((shard, _)) = shard else { continue };
             let to = Address::Shard(shard.clone());
             requests.push(Request::new(to, envelope::encode(&message)));
-            asked.push(streams);
+            requested.push(streams);
         }
         if requests.is_empty() {
             return Err(Error::unexpected_reply());
         }
         requests.extend(report);
         self.session.work.rest();
-        self.stage = QueryStage::Run { run, asked };
+        self.stage = QueryStage::Run { run, requested };
         Ok(Next::Calls(requests))
     }
 
@@ -380,16 +381,18 @@ impl Query {
         &mut self,
         context: &mut Context<'_>,
         mut run: Box<QueryRun>,
-        asked: Vec<Vec<StreamId>>,
+        requested: Vec<Vec<StreamId>>,
         mut replies: Replies,
     ) -> QueryTurn {
         let mut stale = false;
-        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
+        if replies.len() > requested.len()
+            && replies.pop().is_some_and(live_query_report::is_killed)
+        {
             return Err(Error::Interrupted);
         }
         let databases: Vec<&str> = self.sources.iter().map(|s| s.database.as_str()).collect();
         let databases = databases.join(", ");
-        for (streams, reply) in asked.into_iter().zip(replies) {
+        for (streams, reply) in requested.into_iter().zip(replies) {
             match shard_page(reply, &self.session.principal.name, &databases)? {
                 None => stale = true,
                 Some(reply) => run.supply(&streams, reply)?,
@@ -409,8 +412,10 @@ impl Query {
         match std::mem::replace(&mut self.stage, QueryStage::Finished) {
             QueryStage::Start => self.begin(context),
             QueryStage::Load(loading) => self.load(context, loading, replies),
-            QueryStage::Run { run, asked } if asked.is_empty() => self.advance(context, run),
-            QueryStage::Run { run, asked } => self.on_pages(context, run, asked, replies),
+            QueryStage::Run { run, requested } if requested.is_empty() => {
+                self.advance(context, run)
+            }
+            QueryStage::Run { run, requested } => self.on_pages(context, run, requested, replies),
             QueryStage::Unlist(end) => *end,
             QueryStage::Finished => Ok(Next::Reply(None)),
         }
@@ -451,7 +456,7 @@ pub(super) fn shard_page(
     }
 }
 
-impl Question {
+impl ReadStatement {
     fn text(&self) -> String {
         match self {
             Self::Select(select) => select.to_string(),
@@ -469,9 +474,9 @@ impl RoundMachine for Query {
 
     fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
         let mut turn = self.take_turn(context, replies);
-        if !self.emitted && beginning::may_restart(&turn, &self.session.reservation) {
+        if !self.emitted && query_wait::may_restart(&turn, &self.session.reservation) {
             (self.beginning, self.nonempty) =
-                (Beginning::default(), NonemptyMeasurements::default());
+                (QueryWait::default(), NonemptyMeasurements::default());
             turn = self.begin(context);
         }
         if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {

@@ -32,7 +32,7 @@ pub(super) enum NonemptyMeasurements {
 
 impl NonemptyMeasurements {
     /// Whether the current run searches for measurements with rows.
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
 

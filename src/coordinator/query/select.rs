@@ -45,15 +45,15 @@ impl SelectPlanner<'_> {
             },
         )?;
         self.session.work.add(plan.work);
-        let mut asked = vec![false; selected.len()];
+        let mut requested = vec![false; selected.len()];
         let mut streams = Vec::with_capacity(plan.scans.len());
         for scan in &plan.scans {
             let position = selected.iter().position(|of| of.name == scan.source);
             let source = position.and_then(|position| selected.get(position));
             let shards = source.map(|of| shards_of(of.loaded, of.policy, scan.request.time));
             let shards = shards.unwrap_or_default();
-            if let Some(asked) = position.and_then(|position| asked.get_mut(position)) {
-                *asked |= !shards.is_empty();
+            if let Some(requested) = position.and_then(|position| requested.get_mut(position)) {
+                *requested |= !shards.is_empty();
             }
             streams.push(shards);
         }
@@ -93,6 +93,10 @@ impl SelectPlanner<'_> {
         let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
         let reads = ReadCounts::new(limits, afterwards);
         let run = QueryRun { merge, streams, explain, reads };
-        Ok(PlannedRun { run, asks_everyone: asked.into_iter().all(|asked| asked), columns })
+        Ok(PlannedRun {
+            run,
+            reads_all_shards: requested.into_iter().all(|requested| requested),
+            columns,
+        })
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
     /// Whether the plan calls a shard of each policy. Such a shard reports if the plan is based on
     /// an outdated cache.
-    pub(super) asks_everyone: bool,
+    pub(super) reads_all_shards: bool,
     /// The columns of a SELECT's rows.
     pub(super) columns: Option<ResultColumns>,
 }
@@ -71,9 +71,9 @@ impl ReadCounts {
         *series += if is_plan { stats.series } else { 0 };
         self.points += stats.rows_scanned;
         let counts = [("series", *series), ("point", self.points)];
-        for ((what, asked), limit) in counts.into_iter().zip(self.limits) {
-            if asked > limit {
-                return Err(QueryError::Select { what, asked, limit });
+        for ((what, requested), limit) in counts.into_iter().zip(self.limits) {
+            if requested > limit {
+                return Err(QueryError::Select { what, requested, limit });
             }
         }
         Ok(())

@@ -59,9 +59,9 @@ pub(super) fn plan_show(
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
-    let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
+    let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
     let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
     let reads = ReadCounts::new([u64::MAX; 2], None);
     let run = QueryRun { merge, streams, explain: None, reads };
-    Ok(PlannedRun { run, asks_everyone, columns: None })
+    Ok(PlannedRun { run, reads_all_shards, columns: None })
 }

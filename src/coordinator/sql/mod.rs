@@ -11,11 +11,11 @@ mod gathered;
 mod scans;
 mod tables;
 
-use super::beginning::{self, Beginning};
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
 use super::query::shard_page;
+use super::query_wait::{self, QueryWait};
 use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
@@ -32,7 +32,7 @@ use crate::protocol::sql::{
     FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH, ToSql,
 };
 use crate::query::error::QueryError;
-use scans::{Learned, PageRequest, Scans};
+use scans::{PageRequest, PageResult, Scans};
 
 /// The statement and its format.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub struct SqlQuery {
     session: Session,
     stage: Stage,
     round: Round,
-    beginning: Beginning,
+    beginning: QueryWait,
     /// The loaded tables.
     loaded: Option<Loaded>,
     scans: Scans,
@@ -108,7 +108,7 @@ impl SqlQuery {
             session,
             stage: Stage::Start,
             round: Round::default(),
-            beginning: Beginning::default(),
+            beginning: QueryWait::default(),
             loaded: None,
             scans: Scans::default(),
             answers: Vec::new(),
@@ -218,7 +218,7 @@ impl SqlQuery {
     fn on_turn(
         &mut self,
         context: &mut Context<'_>,
-        asked: &[PageRequest],
+        requested: &[PageRequest],
         mut replies: Replies,
     ) -> SqlTurn {
         let pages = replies.split_off(replies.len().min(1));
@@ -239,14 +239,14 @@ impl SqlQuery {
             FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, mut piece } => {
                 self.last = LastTurn { goes_on, is_done };
                 self.scans.cancel(&cancelled);
-                self.on_prefetched(context, asked, pages)?;
+                self.on_prefetched(context, requested, pages)?;
                 if has_rows && !self.emitted && !self.is_certain() {
                     return self.load(context, true);
                 }
                 self.piece.append(&mut piece);
                 self.session.reservation.hold(&mut self.held, self.piece.len())?;
                 for wanted in wanted {
-                    if let Some(request) = self.want(context, wanted)? {
+                    if let Some(request) = self.on_request(context, wanted)? {
                         self.stage = Stage::List;
                         return Ok(Next::Calls(vec![request]));
                     }
@@ -262,7 +262,7 @@ impl SqlQuery {
     }
 
     /// Processes a request of SQL. Information that is available is sent with the next turn.
-    fn want(
+    fn on_request(
         &mut self,
         context: &Context<'_>,
         wanted: SessionRequest,
@@ -285,7 +285,7 @@ impl SqlQuery {
                 let when = (context.platform.now_ns(), series_max != u64::from(UNLIMITED));
                 self.answers.extend(self.scans.begin(&request, loaded, when, &reservation)?);
             }
-            SessionRequest::Page(scan) => self.answers.extend(self.scans.want(scan)?),
+            SessionRequest::Page(scan) => self.answers.extend(self.scans.next_pages(scan)?),
             SessionRequest::System(SystemTable::Queries) => {
                 let principal = &self.session.principal;
                 if !principal.grants.admin {
@@ -331,16 +331,16 @@ impl SqlQuery {
             let answers = std::mem::take(&mut self.answers);
             let turn = envelope::encode(&ToSql::turn(answers));
             let mut requests = vec![Request::new(Address::Sql, turn)];
-            let asked = self.request_pages(context, true, &mut requests);
-            self.stage = Stage::Turn(asked);
+            let requested = self.request_pages(context, true, &mut requests);
+            self.stage = Stage::Turn(requested);
             return Ok(Next::Calls(requests));
         }
         let mut requests = Vec::new();
-        let asked = self.request_pages(context, false, &mut requests);
-        if asked.is_empty() {
+        let requested = self.request_pages(context, false, &mut requests);
+        if requested.is_empty() {
             return Err(Error::unexpected_reply());
         }
-        self.stage = Stage::Read(asked);
+        self.stage = Stage::Read(requested);
         Ok(Next::Calls(requests))
     }
 
@@ -353,24 +353,24 @@ impl SqlQuery {
         requests: &mut Vec<Request>,
     ) -> Vec<PageRequest> {
         let reservation = self.session.reservation.enter(context.queries, self.database()).clone();
-        let (asked, further) = self.scans.ask(&reservation, ahead);
+        let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
         let report = self.watch.report(context, &self.session, further, describe);
         let query = self.watch.precedence(self.points);
-        for asked in &asked {
-            requests.extend(self.scans.request(*asked, query));
+        for requested in &requested {
+            requests.extend(self.scans.request(*requested, query));
         }
         requests.extend(report);
-        asked
+        requested
     }
 
     fn count(&mut self, context: &Context<'_>, rows: u64, series: u64) -> Result<(), QueryError> {
         self.points += rows;
         let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
-        for (what, asked, limit) in counts {
+        for (what, requested, limit) in counts {
             let limit = context.platform.limits().get(limit) as u64;
-            if asked > limit {
-                return Err(QueryError::Select { what, asked, limit });
+            if requested > limit {
+                return Err(QueryError::Select { what, requested, limit });
             }
         }
         Ok(())
@@ -381,16 +381,18 @@ impl SqlQuery {
     fn on_prefetched(
         &mut self,
         context: &Context<'_>,
-        asked: &[PageRequest],
+        requested: &[PageRequest],
         mut replies: Replies,
     ) -> Result<(), Error> {
-        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
+        if replies.len() > requested.len()
+            && replies.pop().is_some_and(live_query_report::is_killed)
+        {
             return Err(Error::Interrupted);
         }
-        for (asked, reply) in asked.iter().zip(replies) {
+        for (requested, reply) in requested.iter().zip(replies) {
             let page = shard_page(reply, &self.session.principal.name, self.database());
-            if let (true, Ok(Some(page))) = (self.scans.has(*asked), page) {
-                let Learned { rows, series, .. } = self.scans.on_prefetched(*asked, page)?;
+            if let (true, Ok(Some(page))) = (self.scans.has(*requested), page) {
+                let PageResult { rows, series, .. } = self.scans.on_prefetched(*requested, page)?;
                 self.count(context, rows, series)?;
             }
         }
@@ -400,20 +402,22 @@ impl SqlQuery {
     fn on_pages(
         &mut self,
         context: &mut Context<'_>,
-        asked: &[PageRequest],
+        requested: &[PageRequest],
         mut replies: Replies,
     ) -> SqlTurn {
-        if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
+        if replies.len() > requested.len()
+            && replies.pop().is_some_and(live_query_report::is_killed)
+        {
             return Err(Error::Interrupted);
         }
         let mut is_stale = false;
-        for (asked, reply) in asked.iter().zip(replies) {
+        for (requested, reply) in requested.iter().zip(replies) {
             let who = &self.session.principal.name;
             let Some(reply) = shard_page(reply, who, self.database())? else {
                 is_stale = true;
                 continue;
             };
-            let Learned { answer, rows, series } = self.scans.on_reply(*asked, reply)?;
+            let PageResult { answer, rows, series } = self.scans.on_reply(*requested, reply)?;
             self.answers.extend(answer);
             self.count(context, rows, series)?;
         }
@@ -430,9 +434,9 @@ impl SqlQuery {
         match std::mem::replace(&mut self.stage, Stage::Finished) {
             Stage::Start => self.begin(context),
             Stage::Load(load) => self.continue_loading(context, load, replies),
-            Stage::Turn(asked) => self.on_turn(context, &asked, replies),
+            Stage::Turn(requested) => self.on_turn(context, &requested, replies),
             Stage::List => self.on_queries(context, replies.pop().ok_or_else(lost)?),
-            Stage::Read(asked) => self.on_pages(context, &asked, replies),
+            Stage::Read(requested) => self.on_pages(context, &requested, replies),
             Stage::Emitted => self.proceed(context),
             Stage::Unlist(end) => *end,
             Stage::Finished => Ok(Next::Reply(None)),
@@ -458,8 +462,8 @@ impl RoundMachine for SqlQuery {
         let mut turn = self.take_turn(context, replies);
         if turn.is_err() && !self.emitted {
             self.close();
-            if beginning::may_restart(&turn, &self.session.reservation) {
-                self.beginning = Beginning::default();
+            if query_wait::may_restart(&turn, &self.session.reservation) {
+                self.beginning = QueryWait::default();
                 turn = self.begin(context);
             }
         }

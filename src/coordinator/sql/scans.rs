@@ -9,7 +9,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::model::ids::{ColumnId, ObjectId};
-use crate::model::limits::{PIECE_BYTES_MAX, QUERY_SHARDS_NAMED_MAX, SHARDS_ASKED_AT_ONCE_MAX};
+use crate::model::limits::{PIECE_BYTES_MAX, QUERY_SHARDS_NAMED_MAX, SHARDS_REQUESTED_AT_ONCE_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -71,7 +71,7 @@ pub(super) struct PageRequest {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Learned {
+pub(super) struct PageResult {
     pub(super) answer: Option<SessionReply>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
@@ -81,7 +81,7 @@ pub(super) struct Learned {
 
 impl Scan {
     /// Whether to request pages now. With `ahead`, before SQL has requested them.
-    fn asks(&self, ahead: bool) -> bool {
+    fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
     }
@@ -106,7 +106,7 @@ impl Scan {
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
+    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult, Error> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
         };
@@ -130,7 +130,7 @@ impl Scan {
                 self.page()?
             }
         };
-        Ok(Learned { answer, rows: stats.rows_scanned, series: self.series })
+        Ok(PageResult { answer, rows: stats.rows_scanned, series: self.series })
     }
 }
 
@@ -185,7 +185,7 @@ impl Scans {
     ///
     /// # Errors
     /// The scan does not exist.
-    pub(super) fn want(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
+    pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
         let mut answers = std::mem::take(&mut scan.ready);
@@ -198,8 +198,8 @@ impl Scans {
     }
 
     /// Whether the page's scan is still needed.
-    pub(super) fn has(&self, asked: PageRequest) -> bool {
-        self.0.iter().any(|scan| scan.number == asked.scan)
+    pub(super) fn has(&self, requested: PageRequest) -> bool {
+        self.0.iter().any(|scan| scan.number == requested.scan)
     }
 
     fn find(&mut self, scan: u64) -> Result<&mut Scan, Error> {
@@ -218,14 +218,14 @@ impl Scans {
     }
 
     /// Returns the pages to request now, and whether one of them is not a shard's first. Requests
-    /// at most `SHARDS_ASKED_AT_ONCE_MAX` pages, scan by scan. With `ahead`, it requests at most
+    /// at most `SHARDS_REQUESTED_AT_ONCE_MAX` pages, scan by scan. With `ahead`, it requests at most
     /// half that number, because the earlier pages are still in memory.
-    pub(super) fn ask(
+    pub(super) fn pages_to_request(
         &mut self,
         reservation: &QueryReservation,
         ahead: bool,
     ) -> (Vec<PageRequest>, bool) {
-        let (mut asked, mut further) = (Vec::new(), false);
+        let (mut requested, mut further) = (Vec::new(), false);
         let halves = if ahead { 2 } else { 1 };
         for _ in 0..self.0.len() {
             let Some(scan) = self.0.pop_front() else { break };
@@ -236,27 +236,27 @@ impl Scans {
                     .filter_map(|shard| Some((shard, scan.next(shard)?)))
                     .collect(),
             };
-            let room_left = SHARDS_ASKED_AT_ONCE_MAX / halves - asked.len();
-            let room_left = if scan.asks(ahead) { room_left } else { 0 };
+            let room_left = SHARDS_REQUESTED_AT_ONCE_MAX / halves - requested.len();
+            let room_left = if scan.needs_pages(ahead) { room_left } else { 0 };
             for (shard, resume) in open.into_iter().take(room_left) {
                 further |= resume.goes_on();
-                asked.push(PageRequest { scan: scan.number, shard, piece_bytes: 0, counts });
+                requested.push(PageRequest { scan: scan.number, shard, piece_bytes: 0, counts });
             }
             self.0.push_back(scan);
         }
-        let piece_bytes = reservation.piece_bytes(asked.len() * halves, further);
-        asked.iter_mut().for_each(|asked| asked.piece_bytes = piece_bytes);
-        (asked, further)
+        let piece_bytes = reservation.piece_bytes(requested.len() * halves, further);
+        requested.iter_mut().for_each(|requested| requested.piece_bytes = piece_bytes);
+        (requested, further)
     }
 
     /// Returns the call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
-    pub(super) fn request(&self, asked: PageRequest, query: u64) -> Option<Request> {
-        let scan = self.0.iter().find(|scan| scan.number == asked.scan)?;
-        let (shard, stamp) = scan.shards.get(asked.shard)?;
-        let message = match asked.counts {
+    pub(super) fn request(&self, requested: PageRequest, query: u64) -> Option<Request> {
+        let scan = self.0.iter().find(|scan| scan.number == requested.scan)?;
+        let (shard, stamp) = scan.shards.get(requested.shard)?;
+        let message = match requested.counts {
             true => ToShard::Explain { stamp: *stamp, request: scan.request.clone() },
             false => {
-                let (resume, piece_bytes) = (scan.next(asked.shard)?, asked.piece_bytes);
+                let (resume, piece_bytes) = (scan.next(requested.shard)?, requested.piece_bytes);
                 let request = ScanRequest { resume, piece_bytes, ..scan.request.clone() };
                 ToShard::Scan { query, stamp: *stamp, request, further: Vec::new() }
             }
@@ -270,19 +270,19 @@ impl Scans {
     /// The reply is not a page.
     pub(super) fn on_reply(
         &mut self,
-        asked: PageRequest,
+        requested: PageRequest,
         reply: FromShard,
-    ) -> Result<Learned, Error> {
-        let scan = self.find(asked.scan)?;
-        if asked.counts {
+    ) -> Result<PageResult, Error> {
+        let scan = self.find(requested.scan)?;
+        if requested.counts {
             let FromShard::Scanned { stats, .. } = reply else {
                 return Err(Error::unexpected_reply());
             };
-            scan.uncounted.retain(|&shard| shard != asked.shard);
+            scan.uncounted.retain(|&shard| shard != requested.shard);
             scan.series += stats.series;
-            return Ok(Learned { series: scan.series, ..Learned::default() });
+            return Ok(PageResult { series: scan.series, ..PageResult::default() });
         }
-        let learned = scan.on_reply(asked.shard, reply)?;
+        let learned = scan.on_reply(requested.shard, reply)?;
         self.forget(learned.answer.as_ref());
         Ok(learned)
     }
@@ -293,11 +293,11 @@ impl Scans {
     /// The reply is not a page.
     pub(super) fn on_prefetched(
         &mut self,
-        asked: PageRequest,
+        requested: PageRequest,
         reply: FromShard,
-    ) -> Result<Learned, Error> {
-        let scan = self.find(asked.scan)?;
-        let mut learned = scan.on_reply(asked.shard, reply)?;
+    ) -> Result<PageResult, Error> {
+        let scan = self.find(requested.scan)?;
+        let mut learned = scan.on_reply(requested.shard, reply)?;
         scan.ready.extend(learned.answer.take());
         Ok(learned)
     }

@@ -48,8 +48,8 @@ impl Write {
         let points = points.sum::<usize>() as u64;
         let of_group = |(shard, _): &(ObjectId, _)| {
             let group = policy.groups.iter().find(|group| group.shards.contains(shard))?;
-            let asked = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
-            Some(((group.id, group.split_bytes), meter(loaded, group, asked, points)))
+            let requested = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
+            Some(((group.id, group.split_bytes), meter(loaded, group, requested, points)))
         };
         let groups: Vec<_> = split.iter().map(of_group).collect();
         for ((shard, rows), group) in split.into_iter().zip(groups) {
@@ -199,11 +199,12 @@ impl Write {
     }
 }
 
-/// Returns the meter of a write with `points` points for each of the `asked` shards. Each shard
+/// Returns the meter of a write with `points` points for each of the `requested` shards. Each shard
 /// counts a share, so that the called shards together count the write once.
-fn meter(loaded: &Loaded, group: &ShardGroup, asked: usize, points: u64) -> Option<Meter> {
+fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
-    let share = |count: u64| count.saturating_mul(u64::from(meter.shards)) / asked.max(1) as u64;
+    let share =
+        |count: u64| count.saturating_mul(u64::from(meter.shards)) / requested.max(1) as u64;
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 

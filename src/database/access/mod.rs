@@ -34,7 +34,7 @@ pub(super) struct AccessProgress {
     /// The access number.
     number: u64,
     /// The shards, in the order of their replies.
-    asked: Vec<ObjectId>,
+    requested: Vec<ObjectId>,
 }
 
 impl<S: Store> Database<S> {
@@ -119,14 +119,15 @@ impl<S: Store> Database<S> {
             self.told = (number, BTreeSet::new());
         }
         let left = all_shards(rows).filter(|shard| !self.told.1.contains(*shard));
-        let asked: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
-        if asked.is_empty() {
+        let requested: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
+        if requested.is_empty() {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
             return Ok(None);
         }
         let message = ToShard::Access { number };
-        let requests = asked.iter().map(|shard| request(rows, shard.clone(), &message)).collect();
-        work.access = AccessProgress { number, asked };
+        let requests =
+            requested.iter().map(|shard| request(rows, shard.clone(), &message)).collect();
+        work.access = AccessProgress { number, requested };
         Ok(Some(requests))
     }
 
@@ -137,9 +138,9 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         replies: Replies,
     ) -> Result<(), Failure> {
-        let AccessProgress { number, asked } = std::mem::take(&mut work.access);
+        let AccessProgress { number, requested } = std::mem::take(&mut work.access);
         let mut failure = None;
-        for (shard, reply) in asked.into_iter().zip(replies) {
+        for (shard, reply) in requested.into_iter().zip(replies) {
             match envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from) {
                 Ok(FromShard::Done | FromShard::Stale) if self.told.0 == number => {
                     self.told.1.insert(shard);

@@ -135,7 +135,7 @@ impl Schema {
     }
 
     /// Sets the minimum id of new columns.
-    pub fn give_columns_from(&mut self, first: u32) {
+    pub fn set_next_column_id(&mut self, first: u32) {
         self.first_column = self.first_column.max(first);
     }
 

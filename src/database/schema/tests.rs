@@ -161,7 +161,7 @@ fn a_schema_that_went_back_gives_no_number_again_and_tells_everybody_what_is_gon
     assert_eq!(shown.collect::<Vec<_>>(), expected);
     let mut again = Schema::default();
     rows.into_iter().for_each(|row| again.load(row));
-    again.give_columns_from(next_column);
+    again.set_next_column_id(next_column);
     register(
         &mut again,
         &[set("m", &[], &[("h", FieldType::Integer)]), set("o", &[], &[("f", FieldType::Float)])],

@@ -219,10 +219,10 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
         let first = window.start(checked.range.start_ns);
         let last = window.start(checked.range.end_ns.saturating_sub(1));
         let span = i128::from(last) - i128::from(first);
-        let asked = (span / i128::from(interval.every_ns) + 1).unsigned_abs();
-        if asked > u128::from(limit) {
-            let asked = u64::try_from(asked).unwrap_or(u64::MAX);
-            return Err(QueryError::Buckets { asked, limit });
+        let requested = (span / i128::from(interval.every_ns) + 1).unsigned_abs();
+        if requested > u128::from(limit) {
+            let requested = u64::try_from(requested).unwrap_or(u64::MAX);
+            return Err(QueryError::Buckets { requested, limit });
         }
     }
     Ok(Some(window))

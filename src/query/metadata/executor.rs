@@ -8,7 +8,7 @@ use super::render::{Listing, Render};
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
-use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
+use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
 use crate::query::operators::limit::Limiter;
@@ -145,7 +145,7 @@ impl MetaExecutor {
             if !needs.is_empty() {
                 let goes_on = needs.iter().any(|need| need.request.resume.is_some());
                 let piece_bytes = self.room.piece_bytes(needs.len(), goes_on);
-                needs.truncate(SHARDS_ASKED_AT_ONCE_MAX);
+                needs.truncate(SHARDS_REQUESTED_AT_ONCE_MAX);
                 needs.iter_mut().for_each(|need| need.request.piece_bytes = piece_bytes);
                 return Ok(MetaStep::Need(needs));
             }

@@ -164,8 +164,8 @@ fn dense(
         };
         times.push(time);
         if times.len() as u64 > limit {
-            let asked = times.len() as u64;
-            return Err(QueryError::Buckets { asked, limit });
+            let requested = times.len() as u64;
+            return Err(QueryError::Buckets { requested, limit });
         }
         next = window.step(next, &mut shift_ns, descending);
     }
@@ -184,9 +184,13 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     }
     let Some(first_ns) = from_ns else { return Ok(()) };
     let windows = |to_ns: i64| to_ns.saturating_sub(first_ns).max(0) / every_ns.max(1);
-    let (asked, hole) = (windows(last_ns), windows(next_ns.unwrap_or(last_ns)));
-    if asked > STRAY_WINDOWS_MIN && hole >= asked / 10 * 9 {
-        return Err(QueryError::StrayPoint { asked: asked.unsigned_abs(), first_ns, next_ns });
+    let (requested, hole) = (windows(last_ns), windows(next_ns.unwrap_or(last_ns)));
+    if requested > STRAY_WINDOWS_MIN && hole >= requested / 10 * 9 {
+        return Err(QueryError::StrayPoint {
+            requested: requested.unsigned_abs(),
+            first_ns,
+            next_ns,
+        });
     }
     Ok(())
 }

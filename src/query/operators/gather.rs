@@ -126,7 +126,7 @@ impl GatherExecutor {
             // Computing the result copies the rows, so they count twice.
             return Ok(self.held.set(2 * self.bytes())?);
         }
-        let mut kept = match self.answer(node, call, plan) {
+        let mut kept = match self.evaluate(node, call, plan) {
             Some((Outcome::Rows(rows), _)) if plan.function.chooses_again() => rows,
             _ => (0..self.times_ns.len() as u32).collect(),
         };
@@ -159,7 +159,7 @@ impl GatherExecutor {
     }
 
     /// Computes the function over the window's rows. Returns its outcome and the rows.
-    fn answer(
+    fn evaluate(
         &self,
         node: &SelectNode,
         call: &CallPlan,
@@ -185,13 +185,13 @@ impl GatherExecutor {
             series: &series,
             combinations: &combinations,
         };
-        let outcome = plan.function.answer(&points);
+        let outcome = plan.function.evaluate(&points);
         Some((outcome, WindowRows { times_ns, values, others }))
     }
 
     /// Adds the results of the open window and closes it.
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
-        let answer = self.answer(node, call, plan);
+        let answer = self.evaluate(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
         self.series.clear();
         let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =

@@ -150,8 +150,8 @@ fn merge(
     for partial in partials {
         merge.add(partial).map_err(shape)?;
         if merge.windows() as u64 > node.buckets_max {
-            let asked = merge.windows() as u64;
-            return Err(QueryError::Buckets { asked, limit: node.buckets_max });
+            let requested = merge.windows() as u64;
+            return Err(QueryError::Buckets { requested, limit: node.buckets_max });
         }
     }
     let finished = merge.finish(node.descending);

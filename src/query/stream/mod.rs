@@ -21,7 +21,7 @@ use self::cut::Cut;
 pub(crate) use self::slice::{Complete, Slice};
 use super::error::QueryError;
 use crate::admission::{HeldBytes, QueryReservation};
-use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
+use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
 
@@ -160,7 +160,7 @@ impl Stream {
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
-        open.take(SHARDS_ASKED_AT_ONCE_MAX).map(move |(shard, progress)| {
+        open.take(SHARDS_REQUESTED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let resume = self.resume_of(shard, progress);
             let request = ScanRequest { resume, piece_bytes, ..self.request.clone() };
             StreamNeed { stream: StreamId { scan: self.scan, shard }, request }

@@ -18,7 +18,7 @@ const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
 /// The rows of a page.
 #[derive(Debug)]
-struct Brought {
+struct FetchedRows {
     shard: u32,
     times_ns: Vec<i64>,
     /// The fields, followed by the tags as strings.
@@ -29,7 +29,7 @@ struct Brought {
 /// The rows of a group by shard. The rows of each shard are in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
-    pieces: Vec<Brought>,
+    pieces: Vec<FetchedRows>,
     bytes: usize,
 }
 
@@ -52,7 +52,7 @@ impl SliceRows {
     ) {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
-        let mut piece = Brought { shard, times_ns, columns, fields };
+        let mut piece = FetchedRows { shard, times_ns, columns, fields };
         // A page has fewer than 2^32 rows.
         let wanted: Vec<u32> = (0..)
             .zip(&piece.times_ns)
@@ -105,7 +105,7 @@ impl SliceRows {
     /// Returns the number of the first row of each page.
     fn starts(&self) -> Vec<u32> {
         let mut start = 0;
-        let next = |piece: &Brought| {
+        let next = |piece: &FetchedRows| {
             start += piece.times_ns.len() as u32;
             Some(start)
         };
@@ -180,13 +180,13 @@ impl SliceRows {
             }
         }
         self.pieces = pieces;
-        self.bytes = self.pieces.iter().map(Brought::bytes).sum();
+        self.bytes = self.pieces.iter().map(FetchedRows::bytes).sum();
     }
 
     /// Sorts the rows. With `is_ordered`, keeps the order of arrival.
     pub(super) fn finish(self, descending: bool, is_ordered: bool) -> OrderedRows {
         if is_ordered || self.is_ordered(descending) {
-            return OrderedRows::Pieces(self.pieces.into_iter().map(Brought::data).collect());
+            return OrderedRows::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
         }
         let order = self.order(descending);
         OrderedRows::Sorted { rows: self, order, next: 0 }
@@ -209,7 +209,7 @@ impl SliceRows {
             self.pieces.get(piece).and_then(|piece| piece.times_ns.get(row)).copied()
         };
         let columns = self.pieces.first().map_or(0, |piece| piece.columns.len());
-        let mut picked = Brought {
+        let mut picked = FetchedRows {
             shard: 0,
             times_ns: places.iter().filter_map(time).collect(),
             columns: Vec::with_capacity(columns),
@@ -256,7 +256,7 @@ fn position(starts: &[u32], row: u32) -> (usize, usize) {
     (piece, (row - start) as usize)
 }
 
-impl Brought {
+impl FetchedRows {
     fn bytes(&self) -> usize {
         self.times_ns.len() * ROW_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>()
     }

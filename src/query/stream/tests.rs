@@ -123,7 +123,7 @@ fn read(
             }
             Front::Missing => {
                 let mut needs: Vec<StreamNeed> = stream.needs().collect();
-                assert!(!needs.is_empty() && needs.len() <= SHARDS_ASKED_AT_ONCE_MAX);
+                assert!(!needs.is_empty() && needs.len() <= SHARDS_REQUESTED_AT_ONCE_MAX);
                 rng.shuffle(&mut needs);
                 for StreamNeed { stream: id, request } in needs {
                     let shard = &shards[id.shard as usize];

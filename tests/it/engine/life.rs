@@ -286,7 +286,8 @@ impl Life {
 
     pub(super) fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {
         let (stamp, id) = (self.stamp(), self.ids[measurement]);
-        self.shard.ask(&stamp, &[id], |reader| Ok(grid::read(reader, (measurement, id), time)?))
+        self.shard
+            .with_reader(&stamp, &[id], |reader| Ok(grid::read(reader, (measurement, id), time)?))
     }
 
     fn query(&mut self) -> Result<(), Refusal> {
@@ -438,8 +439,8 @@ fn read_whole(
 ) -> Result<Grid, Refusal> {
     let mut whole = Grid::new();
     for of in ids.into_iter().enumerate() {
-        let part =
-            shard.ask(stamp, &[of.1], |reader| Ok(grid::read(reader, of, TimeRange::ALL)?))?;
+        let part = shard
+            .with_reader(stamp, &[of.1], |reader| Ok(grid::read(reader, of, TimeRange::ALL)?))?;
         whole.join(&part);
     }
     Ok(whole)

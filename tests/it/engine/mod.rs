@@ -220,7 +220,7 @@ pub(super) fn read<S: Store>(
 ) -> Result<Model, Refusal> {
     let columns: Vec<ColumnId> = FIELDS.iter().map(|&id| ColumnId(id)).collect();
     let of = MeasurementId(measurement);
-    shard.ask(&stamp(), &[of], |reader| {
+    shard.with_reader(&stamp(), &[of], |reader| {
         let mut model = Model::new();
         every_row(reader, of, time, &columns, &mut |(tags, time_ns, values)| {
             let tags: Vec<(u32, String)> = tags.iter().map(|(id, v)| (id.0, v.clone())).collect();

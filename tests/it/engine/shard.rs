@@ -116,7 +116,9 @@ fn the_highest_schema_version_is_remembered_through_everything() {
     shard.append(&encode(&[integer(1, 1, 1)]), &stamped(7), NOW_NS).unwrap();
     shard.append(&encode(&[integer(1, 2, 1)]), &stamped(3), NOW_NS).unwrap();
     let ask = |shard: &mut Shard<MemoryStore>, version| {
-        shard.ask(&stamped(version), &[], |_| Ok(())).map_err(|refusal| refusal == Refusal::Stale)
+        shard
+            .with_reader(&stamped(version), &[], |_| Ok(()))
+            .map_err(|refusal| refusal == Refusal::Stale)
     };
     for flush in [false, true] {
         if flush {
@@ -127,7 +129,7 @@ fn the_highest_schema_version_is_remembered_through_everything() {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
             // A sender that has refreshed the schema after the query began has all columns.
             let fresh = Stamp { fresh: true, ..stamped(6) };
-            assert_eq!(shard.ask(&fresh, &[], |_| Ok(())), Ok(()));
+            assert_eq!(shard.with_reader(&fresh, &[], |_| Ok(())), Ok(()));
         }
     }
 }
@@ -161,7 +163,7 @@ fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
     let frame = encode(&[integer(1, 1, 1)]);
     assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
     let parts = |shard: &mut Shard<MemoryStore>| {
-        let parts = shard.ask(&stamp, &[MeasurementId(1)], |reader| {
+        let parts = shard.with_reader(&stamp, &[MeasurementId(1)], |reader| {
             Ok(runs_of(reader, MeasurementId(1), TimeRange::ALL)?)
         });
         parts.unwrap()
@@ -190,7 +192,7 @@ fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
     let stamp = Stamp { generation: 4, ..stamp() };
     let seen = |shard: &mut Shard<MemoryStore>| {
         let parts = |of| {
-            shard.ask(&stamp, &[MeasurementId(of)], |reader| {
+            shard.with_reader(&stamp, &[MeasurementId(of)], |reader| {
                 Ok(runs_of(reader, MeasurementId(of), TimeRange::ALL)?)
             })
         };
@@ -444,7 +446,7 @@ fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<Mem
 fn values(shard: &mut Shard<MemoryStore>, generation: u64) -> Vec<FieldValue> {
     let columns = [ColumnId(11)];
     let stamp = Stamp { generation, ..stamp() };
-    let found = shard.ask(&stamp, &[MeasurementId(1)], |reader| {
+    let found = shard.with_reader(&stamp, &[MeasurementId(1)], |reader| {
         let mut found = BTreeMap::new();
         let see = &mut |(_, time_ns, mut values): Row<'_>| {
             found.insert(time_ns, values.remove(0).1);
@@ -533,7 +535,7 @@ fn a_frame_of_very_many_measurements_is_counted_deleted_cut_and_replayed_as_any_
     let stamp = Stamp { generation: 2, ..stamp() };
     let left = |shard: &mut Shard<MemoryStore>, of| {
         shard
-            .ask(&stamp, &[MeasurementId(of)], |reader| {
+            .with_reader(&stamp, &[MeasurementId(of)], |reader| {
                 Ok(runs_of(reader, MeasurementId(of), range)?)
             })
             .unwrap()

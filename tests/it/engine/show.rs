@@ -180,7 +180,7 @@ impl Story {
         for _ in 0..5_000 {
             let ask =
                 |reader: &dyn tidemark::scan::reader::Reader| summarise(reader, &request, limits);
-            let page = self.shard.ask(&stamp(), &request.measurements, ask).unwrap();
+            let page = self.shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
             let items = || page.measurements.iter().flat_map(|found| &found.items);
             let lengths = || items().map(|item| item.iter().map(String::len).sum::<usize>());
             let longest = lengths().max().unwrap_or_default();

@@ -29,7 +29,7 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::host::{EventId, Host};
 use tidemark::protocol::live_queries::LiveQuery;
-use tidemark::protocol::sql::thrown;
+use tidemark::protocol::sql::error_reply;
 use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
@@ -468,7 +468,7 @@ impl World {
             return;
         }
         if call.to == Address::Sql {
-            let result = (self.sql)(&call.message).or_else(|said| thrown(&said));
+            let result = (self.sql)(&call.message).or_else(|said| error_reply(&said));
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }

@@ -111,7 +111,7 @@ impl StringColumn {
 
     /// Returns the text and the offsets, so that the caller can reserve memory.
     pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
-        self.spell_out();
+        self.materialize();
         (&mut self.text, &mut self.ends)
     }
 
@@ -222,7 +222,7 @@ impl StringColumn {
 
     /// Replaces the codes by text.
     #[inline(always)]
-    fn spell_out(&mut self) {
+    fn materialize(&mut self) {
         if self.codes.is_some() {
             *self = self.iter().fold(Self::default(), |mut all, string| {
                 all.push(string);

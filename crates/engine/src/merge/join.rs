@@ -1,7 +1,7 @@
 //! Joins the columns of pages into a single column of the picked rows.
 
 use super::cursor::{Direction, PageColumn};
-use super::picks::{Older, Picks};
+use super::picks::{OlderRow, Picks};
 use crate::batch::bitmap::{Bitmap, Validity};
 use crate::batch::column::{Column, Fixed, Values};
 use crate::batch::picker::Picker;
@@ -27,7 +27,7 @@ pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> C
 
 /// Returns the older rows that fill rows with a null, in ascending order of position and without
 /// duplicates.
-fn fills(picks: &Picks, columns: &Columns) -> Vec<Older> {
+fn fills(picks: &Picks, columns: &Columns) -> Vec<OlderRow> {
     let full =
         |of: &Option<PageColumn>| of.as_ref().is_some_and(|of| *of.validity() == Validity::All);
     if picks.older().is_empty() || columns.iter().all(full) {
@@ -36,11 +36,11 @@ fn fills(picks: &Picks, columns: &Columns) -> Vec<Older> {
     let has = |page: u32, row: u32| {
         column(columns, page).is_some_and(|of| of.validity().is_valid(row as usize))
     };
-    let mut fills: Vec<Older> = Vec::new();
+    let mut fills: Vec<OlderRow> = Vec::new();
     let (mut runs, mut start) = (picks.runs().iter(), 0);
     let mut run = runs.next();
     for same in picks.older().chunk_by(|a, b| a.at == b.at) {
-        let Some(&Older { at, .. }) = same.first() else { continue };
+        let Some(&OlderRow { at, .. }) = same.first() else { continue };
         while let Some(passed) = run
             && start + passed.rows <= at
         {
@@ -60,7 +60,7 @@ fn column(columns: &Columns, page: u32) -> Option<&PageColumn> {
 }
 
 /// Returns values with a fixed size. Nulls have a default value.
-fn copied<T: Fixed>(picks: &Picks, columns: &Columns, fills: &[Older]) -> Vec<T> {
+fn copied<T: Fixed>(picks: &Picks, columns: &Columns, fills: &[OlderRow]) -> Vec<T> {
     let mut out = Vec::with_capacity(picks.len());
     for run in picks.runs() {
         let (start, rows) = (out.len(), run.first as usize..(run.first + run.rows) as usize);
@@ -92,7 +92,7 @@ fn text(column: &Option<PageColumn>) -> Option<&Column> {
     column.as_ref().and_then(PageColumn::text)
 }
 
-fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
+fn texts(picks: &Picks, columns: &Columns, fills: &[OlderRow]) -> Column {
     // The source number of each page, or `None` if the page has no column.
     let mut sources = 0..;
     let numbers: Vec<Option<usize>> =
@@ -117,7 +117,7 @@ fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
     picker.finish()
 }
 
-fn validity(picks: &Picks, columns: &Columns, fills: &[Older]) -> Validity {
+fn validity(picks: &Picks, columns: &Columns, fills: &[OlderRow]) -> Validity {
     let mut valid = Bitmap::default();
     for run in picks.runs() {
         match column(columns, run.page).map(PageColumn::validity) {

@@ -116,7 +116,7 @@ impl<C: SeriesCursor> Merge<C> {
         };
         let Some(passed) = passed.transpose()?.flatten() else { return Ok(None) };
         self.arrive();
-        Ok(Some((passed.series, Picks::whole(only, passed.rows, self.direction))))
+        Ok(Some((passed.series, Picks::all_rows(only, passed.rows, self.direction))))
     }
 
     /// Moves the sources to `to`. [`Merge::next_series`] then returns the first series that is not
@@ -157,13 +157,13 @@ impl<C: SeriesCursor> Merge<C> {
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
         if let [only] = self.current[..] {
             let page = self.take_page(only, time)?;
-            return Ok(page.map(|page| Picks::whole(only, page, self.direction)));
+            return Ok(page.map(|page| Picks::all_rows(only, page, self.direction)));
         }
         let mut pages = self.take_pages(time)?;
         let picks = match first_alone(&pages, self.direction) {
             Some(at) => {
                 let (source, page) = pages.swap_remove(at);
-                Picks::whole(source, page, self.direction)
+                Picks::all_rows(source, page, self.direction)
             }
             None if pages.is_empty() => return Ok(None),
             None => overlay(&mut pages, self.direction),

@@ -24,7 +24,7 @@ pub struct Picks {
     pages: SmallVec<[(u16, PageKeys); 1]>,
     runs: SmallVec<[Run; 1]>,
     /// The older rows, in ascending order of `at`. For the same `at`, newer rows come first.
-    older: Vec<Older>,
+    older: Vec<OlderRow>,
     /// The time of each row. Empty if the rows are all rows of a single page in ascending order.
     times_ns: Vec<i64>,
     rows: u32,
@@ -43,7 +43,7 @@ pub(super) struct Run {
 /// A row in an older source, with the same series and time as row `at`. It supplies values that are
 /// null in newer sources.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Older {
+pub(super) struct OlderRow {
     pub(super) at: u32,
     pub(super) page: u32,
     pub(super) row: u32,
@@ -65,7 +65,7 @@ impl Picks {
     }
 
     /// Picks all rows of `page` from `source`.
-    pub(super) fn whole(source: u16, page: PageKeys, direction: Direction) -> Self {
+    pub(super) fn all_rows(source: u16, page: PageKeys, direction: Direction) -> Self {
         let rows = page.rows();
         let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
         let times_ns = match direction {
@@ -188,7 +188,7 @@ impl Picks {
             *self = other;
             return;
         }
-        self.spell_out_times();
+        self.materialize_times();
         self.times_ns.extend_from_slice(other.times_ns());
         let places: SmallVec<[u32; 1]> =
             other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
@@ -197,7 +197,7 @@ impl Picks {
             self.push_run(Run { page: place(run.page), ..run });
         }
         let before = self.rows;
-        let moved = |row: Older| Older { at: row.at + before, page: place(row.page), ..row };
+        let moved = |row: OlderRow| OlderRow { at: row.at + before, page: place(row.page), ..row };
         self.older.extend(other.older.into_iter().map(moved));
         self.rows += other.rows;
     }
@@ -220,7 +220,7 @@ impl Picks {
 
     /// Adds an older row with the same time as the last row.
     pub(super) fn push_older(&mut self, page: u32, row: u32) {
-        self.older.push(Older { at: self.rows.saturating_sub(1), page, row });
+        self.older.push(OlderRow { at: self.rows.saturating_sub(1), page, row });
     }
 
     /// Returns the position of the page in `pages`, and adds the page if necessary. The caller must
@@ -248,7 +248,7 @@ impl Picks {
         &self.runs
     }
 
-    pub(super) fn older(&self) -> &[Older] {
+    pub(super) fn older(&self) -> &[OlderRow] {
         &self.older
     }
 
@@ -267,7 +267,7 @@ impl Picks {
         }
     }
 
-    fn spell_out_times(&mut self) {
+    fn materialize_times(&mut self) {
         if self.times_ns.is_empty() {
             self.times_ns = self.times_ns().to_vec();
         }

@@ -15,19 +15,19 @@ use tidemark_model::value::{FieldType, FieldValue};
 /// The HTTP status for a statement that exceeds a limit of memory, rows or time.
 pub const TOO_MUCH: u16 = 507;
 
-/// Returns the reply to a message for which the SQL Worker threw an error with the text `said`.
+/// Returns the reply to a message for which the SQL Worker threw an error with the text `text`.
 /// `sql_sessions.js` defines the prefixes.
 ///
 /// # Errors
 /// [`CallFailure::Retryable`] if the failure is not the statement's fault.
-pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
-    if let Some(message) = said.strip_prefix("stopped: ") {
+pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
+    if let Some(message) = text.strip_prefix("stopped: ") {
         let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
         return Ok(envelope::encode(&failed));
     }
-    Err(match said.strip_prefix("lost: ") {
+    Err(match text.strip_prefix("lost: ") {
         Some(reason) => CallFailure::Retryable(format!("SQL stopped: {reason}")),
-        None => CallFailure::Failed(format!("SQL stopped: {said}")),
+        None => CallFailure::Failed(format!("SQL stopped: {text}")),
     })
 }
 

@@ -64,7 +64,7 @@ impl<'a> Groups<'a> {
 
     /// Makes the group of a series the current group. Returns its requested times.
     pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
-        self.look_for(tags);
+        self.set_key(tags);
         let time = self.bounds.time_of(&self.key);
         let Some(&number) = self.numbers.get(self.key.as_slice()) else { return time };
         if self.closed.get(number) == Some(&true) {
@@ -82,7 +82,7 @@ impl<'a> Groups<'a> {
         self.bounds.is_behind(&self.key)
     }
 
-    fn look_for(&mut self, tags: &SeriesTags) {
+    fn set_key(&mut self, tags: &SeriesTags) {
         for (value, &tag) in self.key.iter_mut().zip(&self.request.group_by) {
             value.clear();
             value.push_str(tags.get(tag));
@@ -99,7 +99,7 @@ impl<'a> Groups<'a> {
         run: &Run,
         mask: &Mask,
     ) -> Result<bool, ScanError> {
-        self.look_for(tags);
+        self.set_key(tags);
         let number = self.number()?;
         let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
         let before = sink.bytes();

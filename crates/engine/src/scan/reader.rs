@@ -208,7 +208,7 @@ pub trait Reader {
 
     /// Whether the name was looked up recently. Most requests occur only once, so a first request
     /// is not worth an entry.
-    fn was_asked(&self, name: &[u8]) -> bool {
+    fn was_requested(&self, name: &[u8]) -> bool {
         let _ = name;
         true
     }

@@ -33,7 +33,7 @@ pub(super) struct Stretches {
     ends_slices: bool,
     tiling: Tiling,
     /// The requested time range.
-    asked: TimeRange,
+    requested: TimeRange,
 }
 
 impl Stretches {
@@ -85,7 +85,7 @@ impl Stretches {
             pieces.reverse();
         }
         left.extend(pieces);
-        Ok(Self { is_backwards, left, span, ends_slices, tiling, asked: request.time })
+        Ok(Self { is_backwards, left, span, ends_slices, tiling, requested: request.time })
     }
 
     pub(super) fn next(&mut self) -> Option<TimeRange> {
@@ -141,8 +141,8 @@ impl Stretches {
     /// Whether an end of the requested range cuts off a part of this tile. Partial tiles are not
     /// worth caching, because the next request probably has another range.
     pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
-        let starts = stretch.start_ns == self.asked.start_ns;
-        let ends = stretch.end_ns == self.asked.end_ns;
+        let starts = stretch.start_ns == self.requested.start_ns;
+        let ends = stretch.end_ns == self.requested.end_ns;
         (starts && self.tiling.cuts_at(stretch.start_ns))
             || (ends && self.tiling.cuts_at(stretch.end_ns))
     }

@@ -180,7 +180,7 @@ pub(super) enum Found {
 
 /// Looks up the states of `request` inside `time`, starting after a position. If `keeps_at_once` is
 /// true, the tile is cached at its first read, otherwise at its second.
-pub(super) fn look(
+pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
     (time, keeps_at_once): (TimeRange, bool),
@@ -203,13 +203,13 @@ pub(super) fn look(
     };
     // The ends of a tile's pages depend on whether the tile is cached. So the lookup of the tile's
     // beginning decides for all of its pages.
-    let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
+    let was_requested = || name(None).is_ok_and(|name| reader.was_requested(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {
         return Ok(Found::Cached(tile));
     }
     let before = reader.cached_before(&name, &version, measurement);
-    if before.is_none() && !keeps_at_once && !was_asked() {
+    if before.is_none() && !keeps_at_once && !was_requested() {
         return Ok(Found::Never);
     }
     let missing = Missing { time, name, version };
@@ -314,8 +314,8 @@ mod tests {
     #[test]
     fn an_end_among_the_rows_cuts_a_tile_unless_it_is_a_border() {
         let rows = survey(TimeRange::new(100, 1_000_000), 1, 100_000);
-        let asked = request(TimeRange::new(0, 600_000), 10, 0);
-        let tiling = Tiling::new(&asked, &rows, TileLimits::DEFAULT);
+        let requested = request(TimeRange::new(0, 600_000), 10, 0);
+        let tiling = Tiling::new(&requested, &rows, TileLimits::DEFAULT);
         let border_ns = *tiling.borders_ns.first().unwrap();
         assert!(tiling.cuts_at(border_ns + 1) && tiling.cuts_at(600_000));
         for whole_ns in [border_ns, 0, 100, 1_000_000, 2_000_000] {

@@ -56,7 +56,7 @@ impl<S: Store> Shard<S> {
         }
         let result = bug::catch(|| match duty {
             Duty::Flush => self.flush(now_ns),
-            Duty::Tidy => self.tidy(),
+            Duty::Tidy => self.delete_unused_rows(),
             Duty::Reclaim => self.reclaim(now_ns),
             Duty::Compact => self.compact(now_ns),
             Duty::Scrub => self.scrub(now_ns),
@@ -76,7 +76,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Deletes the log rows of flushed frames and the value rows that the manifest no longer lists.
-    pub(super) fn tidy(&mut self) -> Result<(), Refusal> {
+    pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         self.load()?;
         let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
         if let Err(error) = loaded.wal.delete_dead(&*self.store) {

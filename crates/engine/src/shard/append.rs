@@ -3,8 +3,8 @@
 use super::Shard;
 use super::budget::Evictable;
 use super::flush_size::{ENOUGH, FORCED, FlushSize, table_bytes};
+use super::frame_summary::FrameSummary;
 use super::request::{AppendReply, Refusal};
-use super::touch::Touch;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
 use crate::protocol::shard::Stamp;
@@ -82,17 +82,17 @@ impl<S: Store> Shard<S> {
             true => loaded.columns.add_columns(&self.store, &header.tables),
             false => Ok(0),
         };
-        let beside_rows = match new_rows {
+        let other_rows = match new_rows {
             Ok(rows) => rows,
             Err(refusal) => return Err(self.lost(refusal)),
         };
-        let touch = &Touch { beside_rows, ..Touch::of(&header) }.encode();
+        let touch = &FrameSummary { other_rows, ..FrameSummary::of(&header) }.encode();
         let schema_version = stamp.schema_version;
         let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
         let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
         let columns = || loaded.columns.write_new(&self.store);
         let aux: Option<&dyn Fn() -> Result<(), StoreError>> =
-            if beside_rows > 0 { Some(&columns) } else { None };
+            if other_rows > 0 { Some(&columns) } else { None };
         if let Err(error) = loaded.wal.append(&self.store, &new, aux) {
             return Err(self.lost(error.into()));
         }

@@ -57,7 +57,7 @@ impl<S: Store> Shard<S> {
         if deletions.iter().any(behind) {
             return Err(Refusal::Changing);
         }
-        let deletions = self.concerned(deletions)?;
+        let deletions = self.affected(deletions)?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         if deletions.is_empty() {
             return Ok(());
@@ -77,7 +77,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns the deletions whose measurement may have rows in this shard.
-    fn concerned(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
+    fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.touched();
         // The contents of a damaged row are unknown, so every deletion is kept.
@@ -125,7 +125,7 @@ impl Loaded {
 
     /// Adds a stored tombstone to the state in memory.
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
-        self.result_cache.forgotten();
+        self.result_cache.on_forgotten();
         self.wal.skip();
         self.tombstones.insert(key, tombstone);
         self.forget_plan();

@@ -160,7 +160,7 @@ impl Loaded {
         for &slot in slots {
             let time = Slots::of(manifest.width_ns).time(slot);
             let time = time.intersect(&self.state.settings.range);
-            writer.begin(manifest.give_id(self.salt).0, sequences);
+            writer.begin(manifest.new_part_id(self.salt).0, sequences);
             let inside = (slots.len() > 1).then(|| sorted.within(time));
             let rows = inside.as_ref().unwrap_or(&sorted);
             let cursor = rows.cursor(Direction::Ascending);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::attempts::Attempts;
 use super::columns::Columns;
 use super::flush_size::FlushSize;
+use super::frame_summary::FrameSummary;
 use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
 use super::plan::Plan;
@@ -18,7 +19,6 @@ use super::series_count::SeriesCount;
 use super::state::{self, State};
 use super::table_rows::each_head;
 use super::tombstone::Tombstone;
-use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
 use crate::store::row;
 use crate::store::usage_meter::UsageMeter;
@@ -141,8 +141,8 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
-            let touch = Touch::decode(&frame.touch);
-            let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+            let touch = FrameSummary::decode(&frame.touch);
+            let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.other_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
                 // The frame was stored after the last save of the counters, before the object
@@ -184,7 +184,7 @@ impl Loaded {
     /// Returns the measurements and times of the frames in the log, or `None` if a frame may affect
     /// everything.
     pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
-        let of = |frame: &wal::Frame| Touch::decode(&frame.touch)?.tables;
+        let of = |frame: &wal::Frame| FrameSummary::decode(&frame.touch)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
         Some(tables?.into_iter().flatten().collect())
     }
@@ -235,9 +235,9 @@ impl Loaded {
 pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     let bytes = damage.touch.as_deref();
     let touch = match damage.sequence {
-        Some(_) => bytes.and_then(Touch::decode),
+        Some(_) => bytes.and_then(FrameSummary::decode),
         // For a row without a head, only the frame header at the start of the body may be readable.
-        None => bytes.and_then(|frame| Some(Touch::of(&FrameHeader::read(frame).ok()?))),
+        None => bytes.and_then(|frame| Some(FrameSummary::of(&FrameHeader::read(frame).ok()?))),
     };
     let touches = touch.and_then(|touch| touch.tables);
     Damage { block: damage.block.clone(), touches }

@@ -57,7 +57,7 @@ pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number,
 pub(super) fn place(manifest: &mut Manifest, salt: u32, values: Vec<Value>) -> Vec<NewValue> {
     let place = |value| {
         let key = manifest.take_key();
-        NewValue::new(value, manifest.give_number(salt), key)
+        NewValue::new(value, manifest.new_value_number(salt), key)
     };
     values.into_iter().map(place).collect()
 }

@@ -32,8 +32,8 @@ impl<S: Store> Shard<S> {
         // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();
         let limits = self.limits(stamp, request.piece_bytes)?;
-        let mut page =
-            self.ask(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
+        let mut page = self
+            .with_reader(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
         page.stats.rows_read = self.store.row_counts().since(before).read;
         Ok(page)
     }
@@ -43,7 +43,7 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// Returns the errors of [`Shard::scan`].
     pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
-        self.ask(stamp, &[request.measurement], |reader| explain(reader, request))
+        self.with_reader(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 
     /// Returns one page of a summary, which lists names of columns, tag values or series.
@@ -57,7 +57,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<SummaryPage, Refusal> {
         let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.piece_bytes)?;
         let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
-        self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
+        self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
     /// Replays the log if necessary and returns the limits of a page. The bytes of the replay count
@@ -78,28 +78,28 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// Returns the errors of [`Shard::scan`].
-    pub fn ask<T>(
+    pub fn with_reader<T>(
         &mut self,
         stamp: &Stamp,
         measurements: &[MeasurementId],
-        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+        read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
         let known = self.current(stamp)?.schema_version;
         if !stamp.fresh && stamp.schema_version < known {
             return Err(Refusal::Stale);
         }
         let memtable = self.memtable()?;
-        let answer = self.ask_with(&memtable, measurements, ask);
+        let answer = self.read_with(&memtable, measurements, read);
         self.cache.put_memtable(memtable);
         self.budget.make_room(&self.evictable(), 0);
         answer
     }
 
-    fn ask_with<T>(
+    fn read_with<T>(
         &mut self,
         memtable: &Memtable,
         measurements: &[MeasurementId],
-        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+        read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
@@ -107,7 +107,7 @@ impl<S: Store> Shard<S> {
         let data = (&*loaded, hidden);
         let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
             .caching_results(self.limits.answer_cells);
-        let answer = ask(&reader);
+        let answer = read(&reader);
         loaded.result_cache.write(&*self.store);
         answer.map_err(|error| match error {
             ScanError::Read(error) => refusal(error),

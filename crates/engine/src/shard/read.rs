@@ -180,8 +180,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         from: &SeriesKey,
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
         let order_of = |measurement| self.tag_orders.get(&measurement).cloned().or_bug();
-        let asked = self.tag_orders.iter().map(|(&id, _)| id);
-        let tables = asked.filter_map(|id| Some((id, self.memtable.table(id)?)));
+        let requested = self.tag_orders.iter().map(|(&id, _)| id);
+        let tables = requested.filter_map(|id| Some((id, self.memtable.table(id)?)));
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
@@ -414,8 +414,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Some((kept, deletions.cloned().collect()))
     }
 
-    fn was_asked(&self, name: &[u8]) -> bool {
-        self.reads.was_asked(name)
+    fn was_requested(&self, name: &[u8]) -> bool {
+        self.reads.was_requested(name)
     }
 
     fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {

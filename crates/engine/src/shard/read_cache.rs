@@ -292,13 +292,13 @@ impl ShardReads {
     }
 
     /// Whether the result was requested recently under this name. Records the request.
-    pub(super) fn was_asked(&self, name: &[u8]) -> bool {
+    pub(super) fn was_requested(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
-        let was_asked = self.get(of, EntryKind::Asked).is_some();
-        if !was_asked {
+        let was_requested = self.get(of, EntryKind::Asked).is_some();
+        if !was_requested {
             self.put(of, EntryKind::Asked, CacheEntry::Asked);
         }
-        was_asked
+        was_requested
     }
 
     /// Caches a result. It replaces a result of the same name and another version.
@@ -337,8 +337,8 @@ mod tests {
     fn what_was_looked_for_once_is_known() {
         let cache = Rc::new(ReadCache::new(1_000_000));
         let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
-        let asked = [(&a, "x"), (&a, "y"), (&b, "x"), (&a, "x"), (&b, "x"), (&b, "y")];
-        let known = asked.map(|(of, name)| of.was_asked(name.as_bytes()));
+        let requested = [(&a, "x"), (&a, "y"), (&b, "x"), (&a, "x"), (&b, "x"), (&b, "y")];
+        let known = requested.map(|(of, name)| of.was_requested(name.as_bytes()));
         assert_eq!(known, [false, false, false, true, true, false]);
     }
 

@@ -130,7 +130,7 @@ impl ResultCache {
     }
 
     /// Records that the table is empty, after [`forget`].
-    pub(super) fn forgotten(&self) {
+    pub(super) fn on_forgotten(&self) {
         *self.names.borrow_mut() = Some(BTreeMap::new());
     }
 

@@ -59,7 +59,7 @@ impl<S: Store> Shard<S> {
         )?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         if !dropped.is_empty() {
-            loaded.result_cache.forgotten();
+            loaded.result_cache.on_forgotten();
         }
         for key in &spent {
             loaded.tombstones.remove(key);

@@ -224,7 +224,7 @@ impl<S: Store> Shard<S> {
             }
             let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
-            match look_in(part, values, &mut unknown, (&stats, &mut looks)) {
+            match remove_known(part, values, &mut unknown, (&stats, &mut looks)) {
                 // Damage does not fail the write. The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
@@ -270,7 +270,7 @@ impl<S: Store> Shard<S> {
 
 /// Removes the series that a part contains from `unknown`, which must be sorted. Stops when
 /// `LOOK_BYTES_MAX` is reached.
-fn look_in<S: Store>(
+fn remove_known<S: Store>(
     part: &Part,
     values: CachedValues<'_, S>,
     unknown: &mut Vec<Unknown>,

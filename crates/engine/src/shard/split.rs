@@ -40,7 +40,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {
-            self.tidy()?;
+            self.delete_unused_rows()?;
         }
         let loaded = self.load()?;
         let at_ns = choose(loaded, now_ns);

@@ -152,7 +152,7 @@ fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
 mod tests {
     use super::*;
 
-    fn made(predicate: &str) -> Result<Option<String>, String> {
+    fn parsed(predicate: &str) -> Result<Option<String>, String> {
         let equalities = predicate::parse(predicate).map_err(|e| e.to_string())?;
         statement(&equalities, -5, 7).map_err(|e| e.to_string())
     }
@@ -169,10 +169,10 @@ mod tests {
             ),
             ("_measurement=m AND _measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
         ] {
-            assert_eq!(made(predicate), Ok(Some(expected.to_owned())), "{predicate}");
+            assert_eq!(parsed(predicate), Ok(Some(expected.to_owned())), "{predicate}");
         }
-        assert_eq!(made("_measurement=a AND _measurement=b"), Ok(None));
-        let reason = made("_field=\"v\"").unwrap_err();
+        assert_eq!(parsed("_measurement=a AND _measurement=b"), Ok(None));
+        let reason = parsed("_field=\"v\"").unwrap_err();
         assert!(reason.starts_with("the key _field is not supported: "), "{reason}");
     }
 }

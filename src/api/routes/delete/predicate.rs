@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
     }
     match reader.peek() {
         None => Ok(equalities),
-        Some(_) => Err(reader.bad("expected AND or the end of the predicate")),
+        Some(_) => Err(reader.syntax_error("expected AND or the end of the predicate")),
     }
 }
 
@@ -65,7 +65,9 @@ impl Reader<'_> {
             let word = self.word().to_ascii_uppercase();
             match word.as_str() {
                 "AND" => self.rest = self.rest.get(word.len()..).or_bug(),
-                "OR" => return Err(self.bad("the logical operator OR is not supported yet")),
+                "OR" => {
+                    return Err(self.syntax_error("the logical operator OR is not supported yet"));
+                }
                 _ => return Ok(()),
             }
         }
@@ -78,13 +80,13 @@ impl Reader<'_> {
         }
         self.depth += 1;
         if self.depth > DELETE_PREDICATE_DEPTH_MAX {
-            return Err(self.bad("parentheses are too deep"));
+            return Err(self.syntax_error("parentheses are too deep"));
         }
         self.all(into)?;
         self.depth -= 1;
         match self.takes(")") {
             true => Ok(()),
-            false => Err(self.bad("expected AND or )")),
+            false => Err(self.syntax_error("expected AND or )")),
         }
     }
 
@@ -92,14 +94,16 @@ impl Reader<'_> {
         let key = self.name("expected a tag key or _measurement")?;
         for operator in ["!=", "=~", "!~", "<", ">"] {
             if self.takes(operator) {
-                return Err(self.bad(&format!("the operator {operator} is not supported yet")));
+                return Err(
+                    self.syntax_error(&format!("the operator {operator} is not supported yet"))
+                );
             }
         }
         if !self.takes("=") {
-            return Err(self.bad("expected = after a key"));
+            return Err(self.syntax_error("expected = after a key"));
         }
         if self.peek() == Some('~') {
-            return Err(self.bad("the operator =~ is not supported yet"));
+            return Err(self.syntax_error("the operator =~ is not supported yet"));
         }
         let value = self.name("expected a value after =")?;
         Ok(Equality { key, value })
@@ -112,7 +116,7 @@ impl Reader<'_> {
             _ => {
                 let word = self.word().to_owned();
                 if word.is_empty() {
-                    return Err(self.bad(expected));
+                    return Err(self.syntax_error(expected));
                 }
                 self.rest = self.rest.get(word.len()..).or_bug();
                 Ok(word)
@@ -138,10 +142,10 @@ impl Reader<'_> {
                 other => text.push(other),
             }
         }
-        Err(self.bad("a quoted text has no closing quote"))
+        Err(self.syntax_error("a quoted text has no closing quote"))
     }
 
-    fn bad(&self, reason: &str) -> ApiError {
+    fn syntax_error(&self, reason: &str) -> ApiError {
         let at = self.text.len() - self.rest.len();
         ApiError::Invalid(format!("invalid predicate: {reason} at byte {at} of {:?}", self.text))
     }

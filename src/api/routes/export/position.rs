@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
+use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::model::shard_map::ShardGroup;
 use crate::query::executor::RowPosition;
 
@@ -28,7 +28,7 @@ impl Window {
             let at_ns = group.range.start_ns;
             let is_inside = last.start_ns.is_none_or(|start_ns| start_ns < at_ns)
                 && last.end_ns.is_none_or(|end_ns| at_ns < end_ns);
-            if is_inside && shards >= SHARDS_ASKED_AT_ONCE_MAX {
+            if is_inside && shards >= SHARDS_REQUESTED_AT_ONCE_MAX {
                 windows.push(Self { end_ns: Some(at_ns), ..last });
                 last.start_ns = Some(at_ns);
                 shards = 0;

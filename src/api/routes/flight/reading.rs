@@ -148,7 +148,7 @@ impl Reading {
                 // The statement cannot be a subquery, such as EXPLAIN, or is invalid. Run the
                 // statement itself, which reports its own error.
                 Err(ApiError::Invalid(_)) if self.whole.is_some() => {
-                    self.ask_whole(isolate, caller)?;
+                    self.run_statement(isolate, caller)?;
                     continue;
                 }
                 // The columns may depend on the types of unbound parameters. The statement can be
@@ -182,7 +182,7 @@ impl Reading {
     }
 
     /// Runs the statement itself. Its first message contains the columns.
-    fn ask_whole(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
+    fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
         let Some(question) = self.whole.take() else { return Ok(()) };
         self.handler = query_sql::for_statement(question, isolate)?;
         self.handler.check_statements(caller)?;

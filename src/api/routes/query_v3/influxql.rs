@@ -59,21 +59,25 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 /// # Errors
 /// The errors of this route that are known before execution.
 pub fn for_statement(
-    asked: QueryRequest,
+    requested: QueryRequest,
     isolate: &Isolate<'_>,
 ) -> Result<Box<dyn Handler>, ApiError> {
     let mut handler = InfluxqlHandler::default();
-    handler.ask(asked, isolate)?;
+    handler.start_query(requested, isolate)?;
     Ok(Box::new(handler))
 }
 
 impl InfluxqlHandler {
-    fn ask(&mut self, asked: QueryRequest, isolate: &Isolate<'_>) -> Result<(), ApiError> {
-        if asked.format == TableFormat::Parquet && !isolate.platform.has_sql() {
+    fn start_query(
+        &mut self,
+        requested: QueryRequest,
+        isolate: &Isolate<'_>,
+    ) -> Result<(), ApiError> {
+        if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
             return Err(ApiError::NotImplemented(PARQUET.to_owned()));
         }
-        self.database.clone_from(&asked.database);
-        self.querying = Some(TableQuery::new(asked, isolate.settings()?, isolate.now_ns())?);
+        self.database.clone_from(&requested.database);
+        self.querying = Some(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?);
         Ok(())
     }
 }
@@ -89,7 +93,7 @@ impl Handler for InfluxqlHandler {
         isolate: &mut Isolate<'_>,
         body: Received,
     ) -> Result<(), ApiError> {
-        self.ask(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
+        self.start_query(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
     }
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
@@ -154,17 +158,18 @@ impl TableQuery {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] for a text that is not exactly one read-only statement.
-    fn new(asked: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
-        let bound = bind(asked.params)?;
-        let parsed = influxql::parse_within(&asked.q, &bound, settings.limits).map_err(unparsed)?;
+    fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
+        let bound = bind(requested.params)?;
+        let parsed =
+            influxql::parse_within(&requested.q, &bound, settings.limits).map_err(unparsed)?;
         let mut statements = parsed.into_iter();
         let (Some(statement), None) = (statements.next(), statements.next()) else {
             return Err(ApiError::Invalid(ONE_STATEMENT.to_owned()));
         };
-        let shape = show::Shape::of(&statement, asked.database.as_deref())?;
+        let shape = show::Shape::of(&statement, requested.database.as_deref())?;
         let session = Session {
-            database: asked.database,
-            policy: asked.policy,
+            database: requested.database,
+            policy: requested.policy,
             now_ns,
             default_shards: settings.default_shards,
             as_v3: true,
@@ -175,7 +180,7 @@ impl TableQuery {
             show: shape,
             statement: Some(statement),
             session,
-            format: asked.format,
+            format: requested.format,
             execution: None,
             writer: None,
             document: None,

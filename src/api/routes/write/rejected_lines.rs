@@ -254,11 +254,11 @@ fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
 /// Returns a hint on the likely unit, if the rejected timestamps are too small for the requested
 /// unit.
 fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
-    let WritePrecision::Fixed(said) = to.precision else { return None };
+    let WritePrecision::Fixed(given) = to.precision else { return None };
     let meant = outcome.rejected.named.iter().find_map(|line| {
         let LineRefusal::Retention { time_ns, .. } = line.cause else { return None };
-        let unit = Precision::of_magnitude(time_ns / said.unit_ns())?;
-        (unit.unit_ns() > said.unit_ns()).then_some(unit)
+        let unit = Precision::of_magnitude(time_ns / given.unit_ns())?;
+        (unit.unit_ns() > given.unit_ns()).then_some(unit)
     })?;
     Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
 }

@@ -5,7 +5,7 @@ use super::points::{Gathered, Outcome, Points, by_value, compare};
 pub(super) struct Distinct;
 
 impl Gathered for Distinct {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
         // The stable sort keeps values of the same time in value order.

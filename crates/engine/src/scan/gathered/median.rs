@@ -8,7 +8,7 @@ use tidemark_model::value::FieldValue;
 pub(super) struct Median;
 
 impl Gathered for Median {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let mut values: Vec<f64> = match points.values {
             Values::Float(values) => values.clone(),
             Values::Integer(values) => values.iter().map(|&v| v as f64).collect(),

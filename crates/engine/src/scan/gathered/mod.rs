@@ -2,7 +2,7 @@
 //! shards.
 //!
 //! Each function is one file that implements `Gathered`, and one arm of
-//! [`GatheredFunction::answer`].
+//! [`GatheredFunction::evaluate`].
 
 mod distinct;
 mod median;
@@ -51,15 +51,15 @@ impl GatheredFunction {
     }
 
     /// Returns the result for `points`, which must contain at least one point.
-    pub fn answer(self, points: &Points<'_>) -> Outcome {
+    pub fn evaluate(self, points: &Points<'_>) -> Outcome {
         match self {
-            Self::Median => median::Median.answer(points),
-            Self::Mode => mode::Mode.answer(points),
-            Self::Distinct => distinct::Distinct.answer(points),
-            Self::Percentile(rank) => percentile::Percentile(rank).answer(points),
-            Self::Top(count) => top_bottom::Top(count).answer(points),
-            Self::Bottom(count) => top_bottom::Bottom(count).answer(points),
-            Self::Sample { count, seed } => sample::Sample { count, seed }.answer(points),
+            Self::Median => median::Median.evaluate(points),
+            Self::Mode => mode::Mode.evaluate(points),
+            Self::Distinct => distinct::Distinct.evaluate(points),
+            Self::Percentile(rank) => percentile::Percentile(rank).evaluate(points),
+            Self::Top(count) => top_bottom::Top(count).evaluate(points),
+            Self::Bottom(count) => top_bottom::Bottom(count).evaluate(points),
+            Self::Sample { count, seed } => sample::Sample { count, seed }.evaluate(points),
         }
     }
 }

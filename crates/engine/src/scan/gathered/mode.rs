@@ -10,7 +10,7 @@ use crate::batch::column::Values;
 pub(super) struct Mode;
 
 impl Gathered for Mode {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let rows = by_value(points);
         let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
         if let Values::Boolean(_) = points.values {

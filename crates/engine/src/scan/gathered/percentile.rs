@@ -7,7 +7,7 @@ use super::points::{Gathered, Outcome, Points, nth_by_value};
 pub(super) struct Percentile(pub(super) f64);
 
 impl Gathered for Percentile {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let rank = (points.values.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
         // A rank outside the points has no result (1.x `query/functions.go`,
         // `FloatPercentileReduceSliceFunc`).

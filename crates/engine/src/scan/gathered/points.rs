@@ -32,7 +32,7 @@ pub enum Outcome {
 /// A function that needs all values of a window. The window has at least one value.
 pub(super) trait Gathered {
     /// Returns the result for `points`.
-    fn answer(&self, points: &Points<'_>) -> Outcome;
+    fn evaluate(&self, points: &Points<'_>) -> Outcome;
 }
 
 pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {

@@ -12,7 +12,7 @@ pub(super) struct Sample {
 }
 
 impl Gathered for Sample {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let draw = |row: u32| {
             let time_ns = points.times_ns.get(row as usize).copied().or_bug();
             // The points of a subquery have no hashes, so their times decide.

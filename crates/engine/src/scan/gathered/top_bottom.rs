@@ -11,7 +11,7 @@ use super::points::{Gathered, Outcome, Points, compare};
 pub(super) struct Top(pub(super) u32);
 
 impl Gathered for Top {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         extremes(points, self.0, |a, b| compare(points.values, b, a))
     }
 }
@@ -19,7 +19,7 @@ impl Gathered for Top {
 pub(super) struct Bottom(pub(super) u32);
 
 impl Gathered for Bottom {
-    fn answer(&self, points: &Points<'_>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         extremes(points, self.0, |a, b| compare(points.values, a, b))
     }
 }

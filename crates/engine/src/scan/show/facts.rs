@@ -18,13 +18,13 @@ pub(super) struct Facts {
     /// Whether all groups are known, and all their rows are visible and inside the time range.
     pub(super) is_whole: bool,
     /// Whether the reader knows the groups.
-    pub(super) is_told: bool,
+    pub(super) knows_groups: bool,
     /// The approximate number of keys that a walk visits.
     pub(super) keys: u64,
     /// The fields that have values.
     pub(super) fields: BTreeSet<ColumnId>,
     /// The fields that have values or had values.
-    pub(super) doubtful: BTreeSet<ColumnId>,
+    pub(super) possible_fields: BTreeSet<ColumnId>,
     /// The tags with a value in at least one series.
     pub(super) tags: BTreeSet<ColumnId>,
     /// The columns of the previous group.
@@ -55,10 +55,10 @@ pub(super) fn list(
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
     by_id.sort();
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
-    let fresh = Facts { is_whole: true, is_told: true, ..Facts::default() };
+    let fresh = Facts { is_whole: true, knows_groups: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
     let mut lifeless = all.len();
-    let is_told = reader.groups(&ids, time, &mut |group| {
+    let knows_groups = reader.groups(&ids, time, &mut |group| {
         let place = ids.binary_search(&group.measurement).ok();
         let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
@@ -66,7 +66,7 @@ pub(super) fn list(
         facts.add(group, wanted)?;
         Ok(wanted != Wanted::Life || lifeless > 0)
     })?;
-    if !is_told {
+    if !knows_groups {
         for (facts, &measurement) in all.iter_mut().zip(measurements) {
             *facts = Facts { order: reader.tag_order(measurement)?, ..Facts::default() };
         }
@@ -87,7 +87,7 @@ impl Facts {
         }
         let known = (group.is_whole, group.columns);
         if self.columns.as_ref().is_none_or(|(whole, held)| (*whole, held) != known) {
-            let fields = if group.is_whole { &mut self.fields } else { &mut self.doubtful };
+            let fields = if group.is_whole { &mut self.fields } else { &mut self.possible_fields };
             fields.extend(group.columns.iter().map(|&(id, _)| id));
             self.columns = Some((group.is_whole, Rc::clone(group.columns)));
         }

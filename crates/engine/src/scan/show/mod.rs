@@ -161,7 +161,7 @@ impl<'a> Page<'a> {
         facts: &Facts,
         resumed: Option<&[String]>,
     ) {
-        if facts.is_told && facts.keys == 0 {
+        if facts.knows_groups && facts.keys == 0 {
             return;
         }
         let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
@@ -169,7 +169,7 @@ impl<'a> Page<'a> {
             let span = Span::new(measurement, (listed, &facts.order), resumed);
             let find = find(&span);
             let order = facts.order.clone();
-            let is_plain = predicate.is_none() && facts.is_told;
+            let is_plain = predicate.is_none() && facts.knows_groups;
             let is_done = is_plain && is_settled(&find, facts);
             let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
             tasks.push(Task {
@@ -237,14 +237,14 @@ impl<'a> Page<'a> {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
             tags: (0..).zip(facts.order.iter().copied()).collect(),
-            fields: facts.is_told.then(Vec::new),
+            fields: facts.knows_groups.then(Vec::new),
             decoded_bytes: self.limits.decoded_bytes,
         };
-        let doubtful = facts.doubtful.iter().filter(|id| !facts.fields.contains(*id));
+        let possible_fields = facts.possible_fields.iter().filter(|id| !facts.fields.contains(*id));
         if has_predicate {
-            columns.found.extend(doubtful.copied());
+            columns.found.extend(possible_fields.copied());
         } else {
-            columns.fields.iter_mut().for_each(|fields| fields.extend(doubtful.clone()));
+            columns.fields.iter_mut().for_each(|fields| fields.extend(possible_fields.clone()));
             columns.found.extend(facts.tags.iter().copied());
             columns.tags.retain(|(_, id)| !facts.tags.contains(id));
         }

@@ -134,7 +134,7 @@ impl Walk<'_> {
             if self.is_full(0) {
                 return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
             }
-            let end = match self.look(time, behind.as_ref(), stretches)? {
+            let end = match self.look_up(time, behind.as_ref(), stretches)? {
                 Found::Never => {
                     let time = self.with_neighbours(time, behind.as_ref(), stretches)?;
                     return self.stretch(time, behind.as_ref());
@@ -159,7 +159,7 @@ impl Walk<'_> {
         }
     }
 
-    fn look(
+    fn look_up(
         &self,
         time: TimeRange,
         behind: Option<&Position>,
@@ -168,7 +168,7 @@ impl Walk<'_> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look(self.reader, self.request, (time, stretches.keeps_at_once()), behind)
+        tiles::look_up(self.reader, self.request, (time, stretches.keeps_at_once()), behind)
     }
 
     /// Extends `time` by neighbouring tiles that will not be cached either.
@@ -181,7 +181,7 @@ impl Walk<'_> {
         let mut last = time;
         for _ in 1..stretches.tiles_at_once() {
             let Some(next) = stretches.neighbour(last).filter(|_| behind.is_none()) else { break };
-            let Found::Never = self.look(next, None, stretches)? else { break };
+            let Found::Never = self.look_up(next, None, stretches)? else { break };
             stretches.next();
             last = next;
             time = time.hull(next);
@@ -210,7 +210,7 @@ impl Walk<'_> {
         while behind.is_none()
             && missing.len() < stretches.tiles_at_once()
             && let Some(next) = stretches.neighbour(last)
-            && let Found::Missing(found) = self.look(next, None, stretches)?
+            && let Found::Missing(found) = self.look_up(next, None, stretches)?
         {
             stretches.next();
             missing.push(found);

@@ -109,7 +109,7 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
 }
 
 /// Merges pages like the edge: sorts groups, joins rows, and merges and finishes partial states.
-fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
+fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
     let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
     let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
     for group in pages.iter().flat_map(|page| &page.groups) {
@@ -214,7 +214,7 @@ fn vectorised_equals_naive() {
     for seed in 0..2_000 {
         let case = random::case(seed);
         let expected = naive::answer(&case.points, &case.request, &case.order);
-        let found = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        let found = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
         assert!(
             same(&found, &expected, case.tolerance()),
             "{}",
@@ -249,7 +249,7 @@ fn what_is_kept_of_one_range_serves_another() {
         for later_ns in [0, 0, 1, 2] {
             case.request.time.start_ns = case.request.time.start_ns.saturating_add(later_ns);
             let expected = naive::answer(&case.points, &case.request, &case.order);
-            let found = answer(&case.request, &pages(&source, &case.request, HUGE));
+            let found = evaluate(&case.request, &pages(&source, &case.request, HUGE));
             let text = || difference(&case, &found, &expected);
             assert!(same(&found, &expected, case.tolerance()), "{}", text());
         }
@@ -262,11 +262,11 @@ fn what_is_kept_of_one_range_serves_another() {
 fn pages_of_any_size_hold_the_same() {
     for seed in 0..2_000 {
         let case = random::case(seed);
-        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
         for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
             let limits =
                 PageLimits { bytes: limits.0, decoded_bytes: limits.1, tile: TileLimits::LEAST };
-            let found = answer(&case.request, &pages(&case.source(), &case.request, limits));
+            let found = evaluate(&case.request, &pages(&case.source(), &case.request, limits));
             let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
         }
@@ -306,7 +306,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
             groups_max: None,
         };
         let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
-        let found = answer(&request, &pages(&source, &request, limits));
+        let found = evaluate(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
             found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
         tags.sort_unstable();
@@ -353,7 +353,7 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
         };
         let ask = || {
             let before = source.stats().bytes_decoded;
-            let found = answer(&request, &pages(&source, &request, HUGE));
+            let found = evaluate(&request, &pages(&source, &request, HUGE));
             (found, source.stats().bytes_decoded - before)
         };
         let ((first, cost), (second, again)) = (ask(), ask());
@@ -407,8 +407,8 @@ fn of_groups_that_are_not_wanted_nothing_is_read() {
             assert_eq!(until.as_deref(), Some(last), "{order:?} {output:?}");
             assert_eq!(first.groups.len(), 3);
             assert!(first.stats.rows_scanned <= 300, "{} rows", first.stats.rows_scanned);
-            let whole = answer(&all, &pages(&source, &all, HUGE));
-            assert_eq!(answer(&some, &pages(&source, &some, HUGE)), whole);
+            let whole = evaluate(&all, &pages(&source, &all, HUGE));
+            assert_eq!(evaluate(&some, &pages(&source, &some, HUGE)), whole);
         }
     }
 }
@@ -421,7 +421,7 @@ fn several_shards_answer_as_one() {
             // Several rows of equal time may satisfy the limit. The edge chooses.
             *limit = None;
         }
-        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
         let whole = as_multiset(whole, case.request.descending);
         for shards in [2, 4, 7] {
             let sources = case.split(shards);
@@ -429,7 +429,7 @@ fn several_shards_answer_as_one() {
                 .into_iter()
                 .flat_map(|source| pages(&source, &case.request, HUGE))
                 .collect();
-            let found = as_multiset(answer(&case.request, &pages), case.request.descending);
+            let found = as_multiset(evaluate(&case.request, &pages), case.request.descending);
             let text = || format!("{shards} shards {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
         }

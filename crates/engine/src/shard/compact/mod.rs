@@ -67,7 +67,7 @@ impl<S: Store> Shard<S> {
                 is_changed = true;
                 manifest.reserve()
             });
-            new.push(NewValue::new(value, manifest.give_number(loaded.salt), key));
+            new.push(NewValue::new(value, manifest.new_value_number(loaded.salt), key));
         }
         running.places.extend(new.iter().map(NewValue::place));
         if is_done {

@@ -192,21 +192,21 @@ impl Manifest {
     }
 
     /// Returns a new part id. The caller drew `salt` when the object loaded.
-    pub(crate) fn give_id(&mut self, salt: u32) -> PartId {
-        PartId(give(&mut self.next_part, salt))
+    pub(crate) fn new_part_id(&mut self, salt: u32) -> PartId {
+        PartId(next_number(&mut self.next_part, salt))
     }
 
     /// Returns the first of `count` consecutive part ids for the outputs of a merge.
     pub(crate) fn give_ids(&mut self, salt: u32, count: u32) -> PartId {
-        let first = self.give_id(salt);
+        let first = self.new_part_id(salt);
         self.next_part = self.next_part.wrapping_add(count.saturating_sub(1));
         first
     }
 
     /// Returns a new number for a value that is about to be written. Numbers are not assigned in
     /// advance.
-    pub(crate) fn give_number(&mut self, salt: u32) -> Number {
-        Number(give(&mut self.next_number, salt))
+    pub(crate) fn new_value_number(&mut self, salt: u32) -> Number {
+        Number(next_number(&mut self.next_number, salt))
     }
 
     /// Returns a key for a row of table `value`. It reuses a dead key if possible, because
@@ -363,7 +363,7 @@ impl Manifest {
 
 /// Returns the next number of a counter, with `salt` as the upper half. A load can assign 2^32
 /// numbers.
-fn give(next: &mut u32, salt: u32) -> u64 {
+fn next_number(next: &mut u32, salt: u32) -> u64 {
     let given = u64::from(salt) << 32 | u64::from(*next);
     *next = next.wrapping_add(1);
     given

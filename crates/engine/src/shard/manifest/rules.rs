@@ -64,7 +64,7 @@ struct World {
     backfilled: usize,
     value: u64,
     /// The sequence that the next delete refers to: the next sequence at the time of its request.
-    asked: Option<u64>,
+    requested: Option<u64>,
     steps: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ impl World {
     }
 
     fn delete(&mut self) {
-        let before = self.asked.unwrap_or(self.next).min(self.next);
+        let before = self.requested.unwrap_or(self.next).min(self.next);
         let flushed = self.manifest.parts().values().map(|part| part.hi).max();
         if flushed.max(Some(self.head)) >= Some(before) {
             return; // The request is stale: the rows have been merged with later rows.
@@ -188,7 +188,7 @@ impl World {
             slots.entry(slot).or_default().insert(row, fields);
         }
         for rows in slots.into_values() {
-            let id = self.manifest.give_id(self.salt);
+            let id = self.manifest.new_part_id(self.salt);
             self.put(Part { id, lo, hi, applied, ..Part::default() }, rows);
         }
     }
@@ -424,7 +424,7 @@ impl World {
         match kind {
             0..=5 => self.write(),
             6..=8 => self.flush(),
-            9 => self.asked = Some(self.next),
+            9 => self.requested = Some(self.next),
             10 => self.delete(),
             11..=13 => self.start(),
             14..=17 => self.step(),

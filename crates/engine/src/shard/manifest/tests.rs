@@ -70,13 +70,13 @@ impl Life {
     }
 
     fn number(&mut self) -> Number {
-        let number = self.manifest.give_number(self.salt);
+        let number = self.manifest.new_value_number(self.salt);
         assert!(self.given.insert((true, number.0)), "a number given twice");
         number
     }
 
     fn id(&mut self) -> PartId {
-        let id = self.manifest.give_id(self.salt);
+        let id = self.manifest.new_part_id(self.salt);
         assert!(self.given.insert((false, id.0)), "an id given twice");
         id
     }

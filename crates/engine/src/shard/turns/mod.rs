@@ -100,7 +100,7 @@ impl Pages {
 #[derive(Debug)]
 pub(super) struct Turns {
     pages: Rc<Pages>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingPage>,
     /// The queries that have read recently, least recent first.
     readers: Vec<Precedence>,
     /// The number of pages read for these queries.
@@ -108,7 +108,7 @@ pub(super) struct Turns {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingPage {
     event_id: EventId,
     /// The query, or `None` for a first page.
     query: Option<Precedence>,
@@ -122,7 +122,7 @@ struct Waiting {
     yielded: u32,
 }
 
-impl Waiting {
+impl WaitingPage {
     /// Returns the query's place in the order, or `None` for a first page.
     fn precedence(&self) -> Option<Precedence> {
         let waited = u8::try_from(self.waited_ms / CLASS_MS).unwrap_or(u8::MAX);
@@ -155,7 +155,7 @@ impl Turns {
             self.pages.note(now_ns);
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let page = Waiting {
+        let page = WaitingPage {
             event_id,
             query,
             pages_seen,
@@ -223,7 +223,7 @@ impl Turns {
         self.pages.work.set(self.pages.work.get().saturating_add(work));
         if let Some(Precedence { id, .. }) = query {
             self.made = self.made.wrapping_add(1);
-            let is_its = |waiting: &Waiting| waiting.query.is_some_and(|query| query.id == id);
+            let is_its = |waiting: &WaitingPage| waiting.query.is_some_and(|query| query.id == id);
             if is_last && !self.waiting.iter().any(is_its) {
                 self.readers.retain(|reader| reader.id != id);
             }
@@ -235,7 +235,7 @@ impl Turns {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.event_id == event_id) else {
             return;
         };
-        let Waiting { query, .. } = self.waiting.remove(at);
+        let WaitingPage { query, .. } = self.waiting.remove(at);
         self.count_first(query, -1);
     }
 
@@ -259,7 +259,7 @@ impl Turns {
 
     /// Returns the selected queries among those that wait or have read recently.
     fn first(&self) -> Vec<Precedence> {
-        let waiting = self.waiting.iter().filter_map(Waiting::precedence);
+        let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
         // The order of a waiting query includes its waiting time.
         let reading = self.readers.iter().filter(|reader| {
             !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))

@@ -10,11 +10,11 @@ use crate::protocol::round::Request;
 
 /// The time that a query has waited, in nanoseconds.
 #[derive(Debug, Default)]
-pub(super) struct Beginning {
+pub(super) struct QueryWait {
     waited_ns: i64,
 }
 
-impl Beginning {
+impl QueryWait {
     /// Returns the pause before the next check; `None` when the query may begin.
     ///
     /// # Errors

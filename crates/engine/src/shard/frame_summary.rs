@@ -18,16 +18,16 @@ const NAMED: u8 = 1;
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Touch {
+pub(super) struct FrameSummary {
     pub rows: u64,
     /// The number of rows of other tables that were written with the frame.
-    pub(crate) beside_rows: u64,
+    pub(crate) other_rows: u64,
     /// The measurements, without duplicates, with the time range of their rows. `None` if they are
     /// unknown.
     pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
-impl Touch {
+impl FrameSummary {
     /// Returns the touch of a frame.
     pub(super) fn of(header: &FrameHeader) -> Self {
         let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
@@ -37,7 +37,7 @@ impl Touch {
             *time = time.hull(of);
         }
         let tables = times.iter().map(|(&measurement, &time)| (measurement, time)).collect();
-        Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }
+        Self { rows: header.rows(), other_rows: 0, tables: Some(tables) }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -59,15 +59,15 @@ impl Touch {
     fn head(&self, kind: u8) -> Vec<u8> {
         let mut out = vec![kind];
         varint::write(self.rows, &mut out);
-        varint::write(self.beside_rows, &mut out);
+        varint::write(self.other_rows, &mut out);
         out
     }
 
-    /// Decodes a touch. Returns `None` for bytes that [`Touch::encode`] did not create.
+    /// Decodes a touch. Returns `None` for bytes that [`FrameSummary::encode`] did not create.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;
-        let beside_rows = varint::read(&mut rest).ok()?;
+        let other_rows = varint::read(&mut rest).ok()?;
         let tables = match kind {
             EVERYTHING => None,
             NAMED => {
@@ -77,7 +77,7 @@ impl Touch {
             }
             _ => return None,
         };
-        rest.is_empty().then_some(Self { rows, beside_rows, tables })
+        rest.is_empty().then_some(Self { rows, other_rows, tables })
     }
 }
 
@@ -112,30 +112,31 @@ mod tests {
     #[test]
     fn a_touch_round_trips_and_names_each_measurement_once() {
         let ends = (i64::MIN + 2, i64::MAX - 1);
-        let touch = Touch::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
+        let touch =
+            FrameSummary::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
         let tables = vec![
             (MeasurementId(3), TimeRange::new(ends.0, ends.1 + 1)),
             (MeasurementId(7), TimeRange::new(-4, 10)),
         ];
-        assert_eq!(touch, Touch { rows: 6, beside_rows: 0, tables: Some(tables) });
-        let touch = Touch { beside_rows: 300, ..touch };
+        assert_eq!(touch, FrameSummary { rows: 6, other_rows: 0, tables: Some(tables) });
+        let touch = FrameSummary { other_rows: 300, ..touch };
         let bytes = touch.encode();
-        assert_eq!(Touch::decode(&bytes), Some(touch));
+        assert_eq!(FrameSummary::decode(&bytes), Some(touch));
         for length in 0..bytes.len() {
-            assert_eq!(Touch::decode(&bytes[..length]), None);
+            assert_eq!(FrameSummary::decode(&bytes[..length]), None);
         }
     }
 
     #[test]
     fn one_of_very_many_measurements_is_of_everything() {
-        let of = |count: u32| Touch::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
+        let of = |count: u32| FrameSummary::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
         assert!(of(1_000).encode().len() <= TOUCH_BYTES_MAX);
-        assert_eq!(Touch::decode(&of(1_000).encode()), Some(of(1_000)));
+        assert_eq!(FrameSummary::decode(&of(1_000).encode()), Some(of(1_000)));
         let bytes = of(10_000).encode();
         assert!(bytes.len() < 10);
         assert_eq!(
-            Touch::decode(&bytes),
-            Some(Touch { rows: 20_000, beside_rows: 0, tables: None })
+            FrameSummary::decode(&bytes),
+            Some(FrameSummary { rows: 20_000, other_rows: 0, tables: None })
         );
     }
 }
