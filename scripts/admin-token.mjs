@@ -10,7 +10,7 @@ import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
  */
 const formerToken = 'dev-token';
 
-/** Returns the secret unchanged, or throws a `Sentence` if the secret is easy to guess. */
+/** Returns the secret unchanged, or throws a `UserError` if the secret is easy to guess. */
 export const checked = (name, secret) =>
   adminToken.checked(name, secret, ' If neither the environment nor .dev.vars sets ADMIN_TOKEN, npm start generates a random token.');
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { nativeProgram } from './native.mjs';
 import { packFlags } from './prebuilt.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
-import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
+import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { everything } from './setup.mjs';
 
 /**
@@ -51,7 +51,7 @@ export async function packArchive(program, target, edition, folder) {
 
 async function make(target, edition = 'tidemark') {
   if (!targets.includes(target) || !Object.hasOwn(editions, edition)) {
-    throw new Sentence(`usage: npm run archive -- ${targets.join('|')} [${Object.keys(editions).join('|')}]`);
+    throw new UserError(`usage: npm run archive -- ${targets.join('|')} [${Object.keys(editions).join('|')}]`);
   }
   // Builds the console, because the program embeds it.
   await everything();

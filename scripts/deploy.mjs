@@ -10,7 +10,7 @@ import { wantedOf } from '../packages/tidemark/lib/deploy_file.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
-import { at, finishWith, newNode, Sentence, wrangler } from './project.mjs';
+import { at, finishWith, newNode, UserError, wrangler } from './project.mjs';
 import { everything, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
 /**
@@ -41,7 +41,7 @@ async function run() {
     process.stdout.write(helpOf('deploy', command));
     return 0;
   }
-  if (positionals.length > 0) throw new Sentence(`unknown argument "${positionals[0]}": see npm run deploy -- --help`);
+  if (positionals.length > 0) throw new UserError(`unknown argument "${positionals[0]}": see npm run deploy -- --help`);
   const name = process.env.WRANGLER_CI_OVERRIDE_NAME ?? options.name;
   const wanted = wantedOf({ ...options, name }, settings);
   if (!existsSync(wrangler)) await packages();

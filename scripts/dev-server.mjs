@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 import { endGroup, startGroup } from './processes.mjs';
-import { at, Sentence, wrangler } from './project.mjs';
+import { at, UserError, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
 import { startSqlProcess } from './sql-binding.mjs';
 
@@ -103,7 +103,7 @@ async function answers(url) {
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
   if (!(await isFree(port))) {
-    throw new Sentence(`Port ${port} is in use: stop the program that listens there, or set PORT to another port.`);
+    throw new UserError(`Port ${port} is in use: stop the program that listens there, or set PORT to another port.`);
   }
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
@@ -133,10 +133,10 @@ export async function startServer(options) {
   const url = `http://${host}:${port}`;
   const deadline = Date.now() + startMs;
   while (!(await answers(url))) {
-    if (over) throw new Sentence('wrangler dev ended before it responded; see its output above.');
+    if (over) throw new UserError('wrangler dev ended before it responded; see its output above.');
     if (Date.now() > deadline) {
       await endGroup(child);
-      throw new Sentence(`wrangler dev did not respond within ${startMs / 1000} seconds.`);
+      throw new UserError(`wrangler dev did not respond within ${startMs / 1000} seconds.`);
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }

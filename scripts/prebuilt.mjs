@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { dirname } from 'node:path';
 
 import { must } from './processes.mjs';
-import { at, Sentence } from './project.mjs';
+import { at, UserError } from './project.mjs';
 import { step } from './steps.mjs';
 
 /** The files in the archive: the results of all builds that need Rust. */
@@ -45,18 +45,18 @@ async function fetched(url) {
   try {
     response = await fetch(url, { signal: AbortSignal.timeout(fetchMs) });
   } catch (error) {
-    throw new Sentence(`${url} could not be fetched: ${error.cause?.message ?? error.message}.`);
+    throw new UserError(`${url} could not be fetched: ${error.cause?.message ?? error.message}.`);
   }
-  if (!response.ok) throw new Sentence(`${url} could not be fetched: the server returned ${response.status}.`);
+  if (!response.ok) throw new UserError(`${url} could not be fetched: the server returned ${response.status}.`);
   const bytes = Buffer.from(await response.arrayBuffer());
-  if (bytes.length > archiveBytesMax) throw new Sentence(`${url} is too large: it has ${bytes.length} bytes, and the limit is ${archiveBytesMax}.`);
+  if (bytes.length > archiveBytesMax) throw new UserError(`${url} is too large: it has ${bytes.length} bytes, and the limit is ${archiveBytesMax}.`);
   return bytes;
 }
 
 /** Installs the release's modules if their checksum equals the checksum in `prebuilt.json`. */
 export async function prebuilt(release = pinned()) {
   if (!release) {
-    throw new Sentence(
+    throw new UserError(
       'Rust is not installed, and prebuilt.json does not name a release with modules: ' +
         'install rustup (https://rustup.rs) and start again.',
     );
@@ -67,7 +67,7 @@ export async function prebuilt(release = pinned()) {
     const bytes = await fetched(release.url);
     const found = sha256(bytes);
     if (found !== release.sha256) {
-      throw new Sentence(
+      throw new UserError(
         `${release.url} differs from the file in prebuilt.json: the SHA-256 is ${found} instead of ` +
           `${release.sha256}. The download is not used.`,
       );

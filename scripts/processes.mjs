@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 
-import { root, Sentence } from './project.mjs';
+import { root, UserError } from './project.mjs';
 
 /** The time between SIGTERM and SIGKILL, in milliseconds. */
 const graceMs = 4000;
@@ -19,7 +19,7 @@ const graceMs = 4000;
  * The running child processes.
  * @type {Set<Group>}
  */
-const living = new Set();
+const runningChildren = new Set();
 
 /** Sends `signal` to the child and all its descendants. */
 export function signalGroup(child, signal) {
@@ -40,14 +40,14 @@ export function signalGroup(child, signal) {
  */
 export function startGroup(command, args, options = {}) {
   const child = /** @type {Group} */ (spawn(command, args, { cwd: root, detached: true, ...options }));
-  living.add(child);
+  runningChildren.add(child);
   child.ended = new Promise((resolve) => {
     child.once('error', (error) => {
-      living.delete(child);
+      runningChildren.delete(child);
       resolve({ code: null, error });
     });
     child.once('close', (code, signal) => {
-      living.delete(child);
+      runningChildren.delete(child);
       resolve({ code, signal });
     });
   });
@@ -100,7 +100,7 @@ export async function must(what, command, args, options) {
   if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
   const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;
-  throw new Sentence(`${what} failed: ${how}.`);
+  throw new UserError(`${what} failed: ${how}.`);
 }
 
 let ending = false;
@@ -111,7 +111,7 @@ export function endAllOnSignals() {
     process.on(signal, async () => {
       if (ending) return;
       ending = true;
-      await Promise.all([...living].map(endGroup));
+      await Promise.all([...runningChildren].map(endGroup));
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
   }
@@ -119,5 +119,5 @@ export function endAllOnSignals() {
 
 // Kills the remaining process groups when this process exits for any reason.
 process.on('exit', () => {
-  for (const child of living) signalGroup(child, 'SIGKILL');
+  for (const child of runningChildren) signalGroup(child, 'SIGKILL');
 });

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { Sentence } from '../packages/tidemark/lib/command.mjs';
+import { UserError } from '../packages/tidemark/lib/command.mjs';
 import { isNewNode, nodeNeeded } from '../packages/tidemark/lib/wrangler.mjs';
 
 /** The repository's root folder. */
@@ -13,7 +13,7 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Returns a path inside the repository. */
 export const at = (...parts) => join(root, ...parts);
 
-export { Sentence };
+export { UserError };
 
 /** npm packages that contain a Node binary, by platform. */
 const nodePackages = {
@@ -27,7 +27,7 @@ const nodePackages = {
 export function lockedCrate(name, of = 'Cargo.lock') {
   const lock = readFileSync(at(of), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
-  if (!found) throw new Sentence(`${of} does not contain ${name}.`);
+  if (!found) throw new UserError(`${of} does not contain ${name}.`);
   return found[1];
 }
 
@@ -40,7 +40,7 @@ export function newNode() {
   const name = nodePackages[`${process.platform}-${process.arch}`];
   const path = name && at('node_modules', name, 'bin', 'node');
   if (path && existsSync(path)) return path;
-  throw new Sentence(
+  throw new UserError(
     `Node ${process.versions.node} is too old for wrangler: install Node ${nodeNeeded} or newer.`,
   );
 }
@@ -57,12 +57,12 @@ export function npm() {
 /** The path of wrangler's script. Run it with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
-/** Runs `main`. Prints a [Sentence] as one line and exits with code 1. */
+/** Runs `main`. Prints a [UserError] as one line and exits with code 1. */
 export async function finishWith(main) {
   try {
     process.exitCode = (await main()) ?? 0;
   } catch (error) {
-    if (!(error instanceof Sentence)) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(`\n${error.message}`);
     process.exitCode = 1;
   }

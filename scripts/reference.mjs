@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
-import { at, finishWith, Sentence } from './project.mjs';
+import { at, finishWith, UserError } from './project.mjs';
 import { commandsPage } from './site/reference_commands.mjs';
 import { errorsPage } from './site/reference_errors.mjs';
 import { limitsPage } from './site/reference_limits.mjs';
@@ -25,5 +25,5 @@ await finishWith(async () => {
     if (!process.argv.includes('--check')) writeFileSync(at(path), text);
     else if (readFileSync(at(path), 'utf8') !== text) outdated.push(path);
   }
-  if (outdated.length > 0) throw new Sentence(`Outdated: ${outdated.join(', ')}. To write them: npm run reference`);
+  if (outdated.length > 0) throw new UserError(`Outdated: ${outdated.join(', ')}. To write them: npm run reference`);
 });

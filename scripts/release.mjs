@@ -15,7 +15,7 @@ import { archives, archivesFolder } from './archive.mjs';
 import { packPackage } from './package.mjs';
 import { pack } from './prebuilt.mjs';
 import { endAllOnSignals } from './processes.mjs';
-import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
+import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { everything, hasReleasedSql } from './setup.mjs';
 
 /**
@@ -47,7 +47,7 @@ match the checksum in \`prebuilt.json\`, the deployment uses them and does not n
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
 
 /** Returns the version in each file that contains a version, by file name. */
-export function versionsSaid() {
+export function declaredVersions() {
   const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
   const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[(?:workspace\.)?package\][^[]*?^version = "([^"]+)"/m)?.[1];
   const lock = json('package-lock.json');
@@ -67,11 +67,11 @@ export function versionsSaid() {
 }
 
 /** Throws if the files do not all have the same version. */
-export function needsOneVersion(said = versionsSaid()) {
+export function needsOneVersion(said = declaredVersions()) {
   const others = Object.entries(said).filter(([, found]) => found !== said['package.json']);
   if (others.length === 0) return;
   const list = others.map(([where, found]) => `${where} has ${found}`).join(', ');
-  throw new Sentence(`All files of a release must have the same version: package.json has ${said['package.json']}, and ${list}.`);
+  throw new UserError(`All files of a release must have the same version: package.json has ${said['package.json']}, and ${list}.`);
 }
 
 /**
@@ -82,7 +82,7 @@ export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of,
 /** Throws if tests/data has no recorded storage and message formats of this version. */
 export function needsFixtures(of = version()) {
   if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
-  throw new Sentence(
+  throw new UserError(
     `The formats of ${of} are not recorded: run \`RECORD_FORMAT=1 cargo test --test it frozen\`, and commit ` +
       `tests/data/format/${of}.`,
   );
@@ -109,7 +109,7 @@ export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
   const of = (name) => sections.find((section) => new RegExp(`^## \\[?${name.replaceAll('.', '\\.')}\\b`).test(section));
   const found = of(wanted) ?? (isTagged ? undefined : of('Unreleased'));
-  if (!found) throw new Sentence(`CHANGELOG.md has no section "## ${wanted}": rename the section "Unreleased".`);
+  if (!found) throw new UserError(`CHANGELOG.md has no section "## ${wanted}": rename the section "Unreleased".`);
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
@@ -119,7 +119,7 @@ export function notesOf(changelog, wanted, isTagged) {
  */
 export function addArchives(from, folder, isTagged) {
   const [made, missing] = [true, false].map((isThere) => archives().filter((name) => existsSync(join(from, name)) === isThere));
-  if (isTagged && missing.length > 0) throw new Sentence(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);
+  if (isTagged && missing.length > 0) throw new UserError(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);
   for (const name of made) copyFileSync(join(from, name), join(folder, name));
 }
 
@@ -131,7 +131,7 @@ function writeSums(folder) {
 
 /** Deletes the contents of `folder`, then writes all files of the release into `folder`. */
 export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false, from = archivesFolder } = {}) {
-  if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, but the version in package.json is ${version()}.`);
+  if (tag !== `v${version()}`) throw new UserError(`The tag is ${tag}, but the version in package.json is ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -145,7 +145,7 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
 /** Throws if SQL was not built with the release profile. */
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
-  throw new Sentence(
+  throw new UserError(
     'sql/build does not contain a release build of SQL for these sources: run `npm run sql -- release`, ' +
       'which takes about an hour with two cores.',
   );
@@ -161,7 +161,7 @@ async function make(folder = at('.cache', 'release'), tag = undefined) {
   await everything();
   if (tag === undefined && !isReleased()) recordModules();
   if (!existsSync(recordedRelease(version(), 'index_bg.wasm.gz'))) {
-    throw new Sentence('The modules of this version are not recorded: run `npm run release` before you set the tag.');
+    throw new UserError('The modules of this version are not recorded: run `npm run release` before you set the tag.');
   }
   await makeRelease(target, tag, { isTagged: tag !== undefined });
   console.log(`\nIn ${target}:\n${readFileSync(join(target, sumsFile), 'utf8')}`);
@@ -171,7 +171,7 @@ function pin(tag, repository, folder) {
   const name = modulesOf(tag);
   const sums = join(folder, sumsFile);
   const line = existsSync(sums) && readFileSync(sums, 'utf8').split('\n').find((one) => one.endsWith(`  ${name}`));
-  if (!line) throw new Sentence(`${sums} does not contain ${name}.`);
+  if (!line) throw new UserError(`${sums} does not contain ${name}.`);
   const url = `https://github.com/${repository}/releases/download/${tag}/${name}`;
   writeFileSync(at('prebuilt.json'), `${JSON.stringify({ tag, url, sha256: line.split(' ')[0] }, null, 2)}\n`);
   const readme = readFileSync(at('README.md'), 'utf8');
@@ -188,7 +188,7 @@ if (process.argv[1] === at('scripts', 'release.mjs')) {
     const [what, ...given] = process.argv.slice(2);
     const [step, least, most] = steps[what] ?? [];
     if (!step || given.length < least || given.length > most) {
-      throw new Sentence('usage: release.mjs make [FOLDER [TAG]] | release.mjs record | release.mjs pin TAG OWNER/NAME FOLDER');
+      throw new UserError('usage: release.mjs make [FOLDER [TAG]] | release.mjs record | release.mjs pin TAG OWNER/NAME FOLDER');
     }
     await step(...given);
   });

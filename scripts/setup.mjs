@@ -9,7 +9,7 @@ import { consolePage, sqlPageFolder } from './console.mjs';
 import { buildEngine, buildSql, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
-import { at, lockedCrate, newNode, npm, Sentence } from './project.mjs';
+import { at, lockedCrate, newNode, npm, UserError } from './project.mjs';
 import { fingerprint, isDone, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
@@ -44,19 +44,19 @@ async function untilRunnable(program) {
   }
 }
 
-let rustAsked;
+let rustVersion;
 
 /**
  * Checks the Rust compiler and installs its WebAssembly target. Resolves to the compiler's version.
  * Later calls return the same promise.
  */
-export const rust = () => (rustAsked ??= askRust());
+export const rust = () => (rustVersion ??= checkRust());
 
-async function askRust() {
+async function checkRust() {
   const compiler = await run('rustc', ['--version'], { quiet: true });
   const cargo = await run('cargo', ['--version'], { quiet: true });
   if (compiler.code !== 0 || cargo.code !== 0) {
-    throw new Sentence('Rust is not installed: install rustup (https://rustup.rs) and start again.');
+    throw new UserError('Rust is not installed: install rustup (https://rustup.rs) and start again.');
   }
   const asked = ['--print', 'target-libdir', '--target', wasmTarget];
   const libraries = await run('rustc', asked, { quiet: true });
@@ -64,7 +64,7 @@ async function askRust() {
     console.log(`- Rust target ${wasmTarget} …`);
     const { code } = await run('rustup', ['target', 'add', wasmTarget]);
     if (code !== 0) {
-      throw new Sentence(
+      throw new UserError(
         `The Rust target ${wasmTarget} is missing: install rustup (https://rustup.rs), ` +
           `or run \`rustup target add ${wasmTarget}\` and start again.`,
       );

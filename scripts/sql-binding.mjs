@@ -40,17 +40,17 @@ async function startPlaceholder() {
  * `configuration` is a file in `stateDir`. It configures a Worker that forwards messages to the
  * process. `built` is a promise of the module. Until it resolves, statements get an error.
  *
- * @param {{ node: string, folder: string, stateDir: string, limits?: object, tell?: any, built?:
+ * @param {{ node: string, folder: string, stateDir: string, limits?: object, logEvent?: any, built?:
  *   Promise<boolean> }} options
  */
-export async function startSqlProcess({ node, folder, stateDir, limits = {}, tell = undefined, built = undefined }) {
+export async function startSqlProcess({ node, folder, stateDir, limits = {}, logEvent = undefined, built = undefined }) {
   // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. Only
   // callers that know the secret path can use the port.
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
   const placeholder = built && (await startPlaceholder());
   const place = placeholder?.port ?? 0;
-  const supervisor = new SqlSupervisor({ node, folder, place, env, tell });
+  const supervisor = new SqlSupervisor({ node, folder, place, env, logEvent });
   const port = placeholder?.port ?? (await supervisor.start());
   let isOver = false;
   const replaced = built?.then(async (isBuilt) => {

@@ -5,14 +5,14 @@
 //   npm run sql -- release    compiled for a small size, for a release
 
 import { endAllOnSignals } from './processes.mjs';
-import { finishWith, Sentence } from './project.mjs';
+import { finishWith, UserError } from './project.mjs';
 import { packages, releaseProfile, sql } from './setup.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {
   const [profile, ...more] = process.argv.slice(2);
   if (more.length > 0 || (profile !== undefined && profile !== releaseProfile)) {
-    throw new Sentence(`usage: npm run sql [-- ${releaseProfile}]`);
+    throw new UserError(`usage: npm run sql [-- ${releaseProfile}]`);
   }
   await packages();
   await sql(profile);

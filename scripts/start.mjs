@@ -13,7 +13,7 @@ import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
-import { at, finishWith, root, Sentence } from './project.mjs';
+import { at, finishWith, root, UserError } from './project.mjs';
 import { hasCargo, hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
@@ -30,7 +30,7 @@ function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
   const broken = given.find((name) => /['\n\r]/.test(process.env[name]));
-  if (broken) throw new Sentence(`${broken} contains a quote or a line break: choose another value.`);
+  if (broken) throw new UserError(`${broken} contains a quote or a line break: choose another value.`);
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 

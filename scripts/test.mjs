@@ -191,7 +191,7 @@ async function licences() {
  * Tests the rules that excuse differences between the responses to random queries. Uses recorded
  * responses.
  */
-const excuses = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
+const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
 /** The fixed seeds of the random queries. The nightly run uses other seeds. */
 const seeds = [7, 4141];
@@ -225,7 +225,7 @@ const steps = [
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
   ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
   ['native tests', () => cargoTests(['--workspace', '--', '--show-output'])],
-  ['permitted differences of random queries', excuses],
+  ['permitted differences of random queries', generatorRules],
   ['random queries', randomQueries],
   ['documentation', documentation],
   ['wasm tests', wasmTests],

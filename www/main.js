@@ -7,7 +7,7 @@ import { currentPlace, settlePlace } from './api/transport.js';
 import { connectPanel } from './connect/panel.js';
 import { button } from './dom.js';
 import { explorer } from './explorer/panel.js';
-import { loadAhead } from './ahead.js';
+import { preload } from './preload.js';
 import { startLexer } from './influxql/tokenize.js';
 import { queryPanel } from './query/panel.js';
 import { sessionCorner } from './session.js';
@@ -82,4 +82,4 @@ showPlace();
 startLexer().catch(() => {});
 settlePlace()
   .then(() => reload({ isLink: true }))
-  .then(() => currentPlace() === 'browser' && loadAhead());
+  .then(() => currentPlace() === 'browser' && preload());

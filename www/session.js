@@ -22,10 +22,10 @@ import { menu } from './query/menu.js';
 import { signInForm } from './start/sign_in.js';
 import { change } from './state.js';
 
-const unkeptSaid =
+const unstoredNotice =
   'A token is set. The browser blocks storage for this page, so a reload deletes the token.';
 
-const letInSaid =
+const accessNotice =
   'Cloudflare Access has authenticated you as an administrator. If you set a token, the console uses the token instead.';
 
 /** Fills `host`. `reload()` reads all data again. Returns a function that updates the display. */
@@ -56,10 +56,10 @@ export function sessionCorner(host, reload) {
   };
 
   const tokenMenu = menu(tokenButton, 'Token', (panel, close) => {
-    if (!token()) return panel.append(...(isLetIn() ? [el('p', {}, letInSaid)] : []), signInForm(again(close)));
+    if (!token()) return panel.append(...(isLetIn() ? [el('p', {}, accessNotice)] : []), signInForm(again(close)));
     const drop = () => (setToken(''), again(close)());
     panel.append(
-      el('p', {}, isTokenUnkept() ? unkeptSaid : 'A token is set. This tab keeps the token until the tab is closed.'),
+      el('p', {}, isTokenUnkept() ? unstoredNotice : 'A token is set. This tab keeps the token until the tab is closed.'),
       button('Remove the token', drop),
     );
   });
@@ -76,7 +76,7 @@ export function sessionCorner(host, reload) {
 }
 
 /** Returns a text about the lifetime and sharing of the data in this browser. */
-export function fateText() {
+export function storageText() {
   if (isKept()) {
     return isShared()
       ? 'The data survives a reload, and all tabs share it.'
@@ -107,12 +107,12 @@ function fillPlaces(panel, done) {
       'aria-pressed': String(currentPlace() === place),
     });
   const keep = el('input', { type: 'checkbox', checked: isKept(), on: { change: keepOrNot } });
-  const fate = el('p', { class: 'faint' }, fateText());
+  const fate = el('p', { class: 'faint' }, storageText());
   async function keepOrNot() {
     wrong.textContent = '';
     try {
       await setKept(keep.checked);
-      fate.textContent = fateText();
+      fate.textContent = storageText();
     } catch (error) {
       keep.checked = isKept();
       wrong.textContent = error.message;

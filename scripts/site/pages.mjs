@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 
-import { at, Sentence } from '../project.mjs';
+import { at, UserError } from '../project.mjs';
 
 /** The site's folder for pages that are not in docs/. */
 const outside = 'repository';
@@ -81,6 +81,6 @@ export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) 
     };
     pages.set(path, changeLinks(read(path), linkOf));
   }
-  if (faults.length > 0) throw new Sentence(`These links lead nowhere:\n${faults.join('\n')}`);
+  if (faults.length > 0) throw new UserError(`These links lead nowhere:\n${faults.join('\n')}`);
   return { pages, files };
 }

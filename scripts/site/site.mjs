@@ -16,7 +16,7 @@ import {
 import { dirname, extname, join } from 'node:path';
 
 import { must } from '../processes.mjs';
-import { at, npm, Sentence } from '../project.mjs';
+import { at, npm, UserError } from '../project.mjs';
 import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
 import { fingerprint, step } from '../steps.mjs';
@@ -24,8 +24,8 @@ import { fingerprint, step } from '../steps.mjs';
 /**
  * The working folder of the build: the installed packages, the collected pages, and the built site.
  */
-const workshop = at('.cache', 'site');
-export const built = join(workshop, 'built');
+const buildFolder = at('.cache', 'site');
+export const built = join(buildFolder, 'built');
 
 /** The name of the site's folder inside the console's folder. */
 export const siteName = 'docs';
@@ -44,17 +44,17 @@ async function packages() {
   const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
   const stamp = '.cache/site/node_modules/.stamp';
   await step('The packages of the documentation site', { stamp, inputs, outputs: [] }, async () => {
-    mkdirSync(workshop, { recursive: true });
-    for (const name of files) copyFileSync(at('scripts', 'site', name), join(workshop, name));
+    mkdirSync(buildFolder, { recursive: true });
+    for (const name of files) copyFileSync(at('scripts', 'site', name), join(buildFolder, name));
     const [command, first] = npm();
-    const args = [...first, 'ci', '--prefix', workshop, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    const args = [...first, 'ci', '--prefix', buildFolder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
     await must('Installing the packages of the documentation site', command, args);
   });
 }
 
 /** Writes the collected pages and files to the working folder. */
 function writePages({ pages, files }) {
-  const target = join(workshop, 'pages');
+  const target = join(buildFolder, 'pages');
   rmSync(target, { recursive: true, force: true });
   const write = (path, put) => {
     mkdirSync(dirname(join(target, path)), { recursive: true });
@@ -67,11 +67,11 @@ function writePages({ pages, files }) {
   }
   for (const path of files) write(`public/${placeOf(path)}`, (file) => copyFileSync(at(path), file));
   write('public/favicon.svg', (file) => copyFileSync(at('www', 'favicon.svg'), file));
-  mkdirSync(join(workshop, '.vitepress', 'theme'), { recursive: true });
-  copyFileSync(at('scripts', 'site', 'theme.js'), join(workshop, '.vitepress', 'theme', 'index.js'));
+  mkdirSync(join(buildFolder, '.vitepress', 'theme'), { recursive: true });
+  copyFileSync(at('scripts', 'site', 'theme.js'), join(buildFolder, '.vitepress', 'theme', 'index.js'));
   // Without this file, esbuild would read the repository's tsconfig.json.
-  writeFileSync(join(workshop, 'tsconfig.json'), '{}\n');
-  for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(workshop, '.vitepress', name));
+  writeFileSync(join(buildFolder, 'tsconfig.json'), '{}\n');
+  for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(buildFolder, '.vitepress', name));
 }
 
 /** Checks that the navigation lists every page of docs/ and no other page. */
@@ -82,7 +82,7 @@ function checkNavigation(pages) {
     ...listed.filter((page) => !known.has(page)).map((page) => `${page} is listed and does not exist`),
     ...[...known].filter((page) => !page.startsWith('repository/') && !listed.includes(page)).map((page) => `${page} is not listed`),
   ];
-  if (faults.length > 0) throw new Sentence(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
+  if (faults.length > 0) throw new UserError(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
 }
 
 /**
@@ -94,7 +94,7 @@ const bundled = ['vitepress', 'vue', '@vueuse/core', '@vueuse/integrations', '@v
 /** Writes the licences of the bundled packages into the site's folder. */
 function writeLicences() {
   const texts = bundled.map((name) => {
-    const folder = join(workshop, 'node_modules', name);
+    const folder = join(buildFolder, 'node_modules', name);
     const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
     if (file === undefined) throw new Error(`${name} has no licence`);
     return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
@@ -112,11 +112,11 @@ export async function documentationSite() {
   const outputs = [join(built, 'index.html')];
   await step('The documentation site', { stamp: '.cache/stamps/site', inputs, outputs }, async () => {
     writePages(contents);
-    const program = join(workshop, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
+    const program = join(buildFolder, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
     // VitePress treats a link with any other file extension as a page.
     const endings = [...new Set([...contents.files].map((path) => extname(path).slice(1)))].join(',');
     const env = { VITE_EXTRA_EXTENSIONS: endings };
-    await must('Building the documentation site', process.execPath, [program, 'build', workshop], { env });
+    await must('Building the documentation site', process.execPath, [program, 'build', buildFolder], { env });
     writeLicences();
   });
 }

@@ -66,8 +66,8 @@ export function ended(call) {
 /** Starts a transcoder before `to` that stops after the test: `{ address, events, transcoder }`. */
 export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = false } = {}) {
   const events = [];
-  const tell = (event, more) => events.push({ event, ...more });
-  const transcoder = new Transcoder({ to, tls, isTrusted, tell, limits: { graceMs: 200, lingerMs: 300, ...limits } });
+  const logEvent = (event, more) => events.push({ event, ...more });
+  const transcoder = new Transcoder({ to, tls, isTrusted, logEvent, limits: { graceMs: 200, lingerMs: 300, ...limits } });
   const port = await transcoder.listen({ host: '127.0.0.1', port: 0 });
   t.after(() => transcoder.stop());
   return { address: `127.0.0.1:${port}`, port, events, transcoder };

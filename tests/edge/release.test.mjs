@@ -14,7 +14,7 @@ import { parse } from 'yaml';
 import { archives, packArchive, targets } from '../../scripts/archive.mjs';
 import { sqlAsset } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
-import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, versionsSaid } from '../../scripts/release.mjs';
+import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, declaredVersions } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { has, tidemark } from './harness.mjs';
 
@@ -31,7 +31,7 @@ test('all parts have the same version, and a server reports it', async (t) => {
   const server = await tidemark(t);
   const [build] = (await server.series('SHOW DIAGNOSTICS')).filter(({ name }) => name === 'build');
   const said = {
-    ...versionsSaid(),
+    ...declaredVersions(),
     'SHOW DIAGNOSTICS': build.values[0][build.columns.findIndex((name) => /version/i.test(name))],
   };
   for (const [where, found] of Object.entries(said)) assert.equal(found, version, where);
@@ -41,7 +41,7 @@ test('all parts have the same version, and a server reports it', async (t) => {
 
 test('a release stops if two files have different versions, or if its formats are not recorded', () => {
   needsOneVersion();
-  const other = { ...versionsSaid(), 'sql/Cargo.toml': '9.9.9' };
+  const other = { ...declaredVersions(), 'sql/Cargo.toml': '9.9.9' };
   assert.throws(() => needsOneVersion(other), /All files of a release must have the same version: .* and sql\/Cargo\.toml has 9\.9\.9\./);
   needsFixtures('0.1.0');
   assert.throws(() => needsFixtures('9.9.9'), /The formats of 9\.9\.9 are not recorded/);

@@ -39,7 +39,7 @@ function standInFolder(t) {
 
 async function engineOf(t, limits) {
   const events = [];
-  const engine = await Engine.load(standInFolder(t), { tell: (event, more) => events.push({ event, ...more }), limits });
+  const engine = await Engine.load(standInFolder(t), { logEvent: (event, more) => events.push({ event, ...more }), limits });
   t.after(() => engine.worker?.terminate());
   return { engine, events, sessions: new Sessions(engine) };
 }
@@ -90,8 +90,8 @@ test('a thread that uses much memory is replaced when it is idle', async (t) => 
 test('the process is started again at the same port when it ends', async (t) => {
   const events = [];
   const env = { SQL_BASE: '/secret/', SQL_LIMITS: '{"turnMs":500}' };
-  const tell = (event, more) => events.push({ event, ...more });
-  const supervisor = new SqlSupervisor({ folder: standInFolder(t), place: 0, env, tell });
+  const logEvent = (event, more) => events.push({ event, ...more });
+  const supervisor = new SqlSupervisor({ folder: standInFolder(t), place: 0, env, logEvent });
   t.after(() => supervisor.stop());
   const url = `http://127.0.0.1:${await supervisor.start()}`;
   const post = async (path, body) => {

@@ -22,8 +22,8 @@ test('a statement that hangs is stopped, the others run, and InfluxQL does not w
   const folder = await processOfSql(t, hanging);
   if (folder === null) return;
   const events = [];
-  const tell = (event) => events.push(event);
-  const it = await tidemark(t, { sqlProcess: { folder, tell, limits: { turnMs: 2_000 } } });
+  const logEvent = (event) => events.push(event);
+  const it = await tidemark(t, { sqlProcess: { folder, logEvent, limits: { turnMs: 2_000 } } });
   await it.query('CREATE DATABASE d');
   const rows = Array.from({ length: 1_000 }, (_, n) => `m n=${n}i ${n}`);
   await it.mustWrite(rows.join('\n'), { db: 'd' });

@@ -1,7 +1,7 @@
 // Reads the schema with SHOW statements, and caches the responses for half a minute.
 
 import { quoted } from '../influxql/statements.js';
-import { ask, rowsOf } from './ask.js';
+import { querySeries, rowsOf } from './query.js';
 import { onPlace } from './transport.js';
 import { onToken } from './token.js';
 
@@ -55,14 +55,14 @@ export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${sourc
 /** Returns a measurement's tag keys, or the tag keys of all measurements if none is given. */
 export const tags = async (db, measurement, policy) => {
   const q = `SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => ask(q));
+  const [series] = await kept(q, () => querySeries(q));
   return distinct(series.flatMap(({ values }) => values.map(([key]) => key)));
 };
 
 /** Returns `[name, type]` for each field. */
 export const fields = async (db, measurement, policy) => {
   const q = `SHOW FIELD KEYS ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => ask(q));
+  const [series] = await kept(q, () => querySeries(q));
   const types = new Map(series.flatMap(({ values }) => values));
   return [...types];
 };
@@ -91,7 +91,7 @@ export const valueCount = async (db, measurement, tag, policy) => {
 /** Returns the number of a measurement's series. */
 export const seriesCount = async (db, measurement, policy) => {
   const q = `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)}`;
-  const [series] = await kept(q, () => ask(q));
+  const [series] = await kept(q, () => querySeries(q));
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 };
 

@@ -1,6 +1,6 @@
 // Sends SQL statements, which only read.
 
-import { answered, errorIn, Refused } from './ask.js';
+import { answered, errorIn, RequestError } from './query.js';
 import { parseExact } from './exact.js';
 import { onToken } from './token.js';
 import { sqlAsset } from '../engine/sql_asset.js';
@@ -13,21 +13,21 @@ const unbuilt = isStatic
   : 'The database in this page has no SQL: run `npm run sql`, or choose the server at the top right.';
 
 /** Returns why the current place has no SQL, or null if the page knows no reason. */
-export function whyNoSql() {
+export function sqlUnavailableReason() {
   if (currentPlace() !== 'browser' || sqlState().isReady) return null;
   return sqlAsset ? unloaded : unbuilt;
 }
 
 /**
- * Returns the response to a statement. Throws [Refused] if SQL is unavailable.
+ * Returns the response to a statement. Throws [RequestError] if SQL is unavailable.
  *
  * @param {string} q
  * @param {{ db: string, format?: string, signal?: AbortSignal }} options
  */
-export async function askSql(q, { db, format = 'json', signal }) {
-  const why = whyNoSql();
-  if (why) throw new Refused(why, 501);
-  if (!db) throw new Refused('Choose a database for the SQL statement.', 0);
+export async function querySql(q, { db, format = 'json', signal }) {
+  const why = sqlUnavailableReason();
+  if (why) throw new RequestError(why, 501);
+  if (!db) throw new RequestError('Choose a database for the SQL statement.', 0);
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ db, q, format });
   return answered('/api/v3/query_sql', { method: 'POST', headers, body, signal });
@@ -59,9 +59,9 @@ export function sqlFunctions(db) {
 }
 
 async function functionsOf(db) {
-  const response = await askSql(routines, { db });
+  const response = await querySql(routines, { db });
   const text = await response.text();
-  if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+  if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
   const byName = new Map(parseExact(text).map((one) => [one.name, one]));
   return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
     name,

@@ -20,7 +20,7 @@ let running = null;
 let checking = null;
 let trouble = null;
 /** Whether this page ignores the stored data. */
-let isAside = false;
+let isTemporary = false;
 
 /** Returns `server`, or `browser` for the engine in this page. */
 export const currentPlace = () => place;
@@ -35,7 +35,7 @@ export const isLetIn = () => place === 'server' && isAdmitted;
  * Returns whether the page can send queries: the place is available, and a token exists if it needs
  * a token.
  */
-export const mayAsk = () =>
+export const canQuery = () =>
   place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
 
 const announce = () => listeners.forEach((listener) => listener(place));
@@ -45,7 +45,7 @@ const announce = () => listeners.forEach((listener) => listener(place));
  * started.
  */
 export const isKept = () =>
-  running?.state.isKept ?? (!isAside && ofBrowser.get(keeping) === 'yes');
+  running?.state.isKept ?? (!isTemporary && ofBrowser.get(keeping) === 'yes');
 
 /** Returns why changes could not be stored, or null. */
 export const currentUnstored = () => running?.state.unstored ?? null;
@@ -90,7 +90,7 @@ const tellState = () => stateListeners.forEach((listener) => listener());
  * Every tab remembers whether the data is stored, because the tab that requested it may be closed.
  */
 function stateChanged() {
-  if (running && !isAside) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
+  if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
   tellState();
 }
 
@@ -99,7 +99,7 @@ const load = (settings) =>
 
 /** Returns the page's engine, which is loaded on demand. */
 export function engine() {
-  const settings = { persist: isKept(), shared: !isAside, changed: stateChanged };
+  const settings = { persist: isKept(), shared: !isTemporary, changed: stateChanged };
   starting ??= load(settings).then(
     (started) => {
       trouble = null;
@@ -160,8 +160,8 @@ export async function forget() {
 }
 
 /** Starts an empty engine. The stored data remains unchanged. */
-export async function goAside() {
-  isAside = true;
+export async function startTemporaryDatabase() {
+  isTemporary = true;
   await engine();
   announce();
 }

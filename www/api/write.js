@@ -1,7 +1,7 @@
 // Writes points with /api/v2/write, and interprets the response.
 
 import { createDatabase, quoted } from '../influxql/statements.js';
-import { errorIn, post, Refused } from './ask.js';
+import { errorIn, post, RequestError } from './query.js';
 import { databases, forgetSchema } from './schema.js';
 import { request } from './transport.js';
 
@@ -37,7 +37,7 @@ export async function write(lines, { db, precision }) {
 }
 
 /**
- * Returns whether the database in `db` or `db/policy` is missing. Throws [Refused] if the request
+ * Returns whether the database in `db` or `db/policy` is missing. Throws [RequestError] if the request
  * fails.
  */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
@@ -49,7 +49,7 @@ export const passes = (status) => status === 0 || status === 429 || status >= 50
  * Creates the database in `db` or `db/policy`, and the policy, if the database is missing.
  * Otherwise the write would create a database that keeps points for three days only. Resolves with
  * a sentence about the creation, or with an empty string. A missing permission is not an error
- * here, because the write's response reports it. Throws [Refused] if a retry may succeed.
+ * here, because the write's response reports it. Throws [RequestError] if a retry may succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');
@@ -63,7 +63,7 @@ export async function ensureDatabase(db) {
     if (!(await isAbsent(db))) return '';
     const response = await post(statements.join('; '));
     const text = await response.text();
-    if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+    if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
     if (JSON.parse(text).results.some(({ error }) => error)) return '';
   } catch (error) {
     if (passes(error.status)) throw error;

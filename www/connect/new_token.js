@@ -1,6 +1,6 @@
 // The form that creates a token for one database and shows the token once.
 
-import { errorIn } from '../api/ask.js';
+import { errorIn } from '../api/query.js';
 import { request } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
 import { current, onChange } from '../state.js';

@@ -1,9 +1,9 @@
 // Shows the selected database's quotas. An administrator can change them.
 
-import { errorIn } from '../api/ask.js';
+import { errorIn } from '../api/query.js';
 import { databases } from '../api/schema.js';
 import { onToken } from '../api/token.js';
-import { currentPlace, mayAsk, onPlace, request } from '../api/transport.js';
+import { currentPlace, canQuery, onPlace, request } from '../api/transport.js';
 import { el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
@@ -82,7 +82,7 @@ export function quotaForm() {
   const reload = async () => {
     const { db, view } = current();
     panel.hidden = currentPlace() !== 'server' || !db;
-    if (panel.hidden || view !== 'connect' || !mayAsk()) return;
+    if (panel.hidden || view !== 'connect' || !canQuery()) return;
     shown = db;
     heading.textContent = `Limits of ${db}`;
     fill({});

@@ -1,8 +1,8 @@
 // The list of tokens with their last use, and a button to revoke each token.
 
-import { errorIn } from '../api/ask.js';
+import { errorIn } from '../api/query.js';
 import { onToken } from '../api/token.js';
-import { currentPlace, mayAsk, onPlace, request } from '../api/transport.js';
+import { currentPlace, canQuery, onPlace, request } from '../api/transport.js';
 import { button, el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
@@ -63,7 +63,7 @@ export function tokenList() {
   }
   const reload = () => {
     panel.hidden = currentPlace() !== 'server';
-    if (!panel.hidden && current().view === 'connect' && mayAsk()) void load(null);
+    if (!panel.hidden && current().view === 'connect' && canQuery()) void load(null);
   };
   onChange((now, before) => now.view !== before.view && reload());
   onToken(reload);

@@ -15,7 +15,7 @@ import {
   placeholder,
 } from '@codemirror/view';
 
-import { look } from './look.js';
+import { look } from './theme.js';
 
 /** @type {import('@codemirror/state').StateEffectType<{ from: number, to: number, message: string }[]>} */
 const setMarks = StateEffect.define();

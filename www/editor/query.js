@@ -14,7 +14,7 @@ import { makeEditor } from './codemirror.js';
 
 /**
  * Creates a query editor in `host`. `language` is the result of `language(schema)` of a language's
- * module, and `speak` of the editor switches to another language. Ctrl-Enter and Cmd-Enter call
+ * module, and `setLanguage` of the editor switches to another language. Ctrl-Enter and Cmd-Enter call
  * `run()`.
  */
 export function makeQueryEditor({ host, text, language, changed, run }) {
@@ -34,7 +34,7 @@ export function makeQueryEditor({ host, text, language, changed, run }) {
       closeBrackets(),
     ],
   });
-  return { ...made, speak: (other) => made.tell(place.reconfigure(other)) };
+  return { ...made, setLanguage: (other) => made.tell(place.reconfigure(other)) };
 }
 
 /**

@@ -260,4 +260,4 @@ function abortable(signal, work) {
 }
 
 /** Re-exports functions that check and delete the stored data. */
-export { isStored, forgetStored } from './kept.js';
+export { isStored, forgetStored } from './row_store.js';

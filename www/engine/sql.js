@@ -1,7 +1,7 @@
 // SQL in the database's thread. It is the module of the SQL Worker, loaded on demand. The module
 // processes messages and has no other access (crates/engine/src/protocol/sql.rs).
 
-import { Failure } from './kept.js';
+import { Failure } from './row_store.js';
 
 /**
  * The maximum memory of an idle module, in bytes. A larger module is replaced after a statement,

@@ -3,7 +3,7 @@
 // reload.
 
 import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
-import { Failure, isStored, Kept } from './kept.js';
+import { Failure, isStored, Kept } from './row_store.js';
 import { Sql } from './sql.js';
 
 /** The minimum time between late alarms, so that requests are processed between them. */

@@ -1,8 +1,8 @@
 // A card about the selected database, with its size and its costs so far.
 
-import { ask } from '../api/ask.js';
+import { querySeries } from '../api/query.js';
 import { policies } from '../api/schema.js';
-import { currentPlace, mayAsk } from '../api/transport.js';
+import { currentPlace, canQuery } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
@@ -62,7 +62,7 @@ function quotaLines(tags, rows) {
  * the token cannot read the whole database.
  */
 async function stats(db) {
-  const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
+  const [series] = await querySeries(`SHOW STATS ON ${quoted(db)}`);
   const sums = {
     diskBytes: 0,
     numMeasurements: 0,
@@ -117,7 +117,7 @@ const everything = async (db) =>
  * on a click.
  */
 async function seriesCount(db) {
-  const [series] = await ask(
+  const [series] = await querySeries(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
   );
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
@@ -128,7 +128,7 @@ async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
     ['ASC', 'DESC'].map(async (way) => {
-      const [series] = await ask(`${q} ${way} LIMIT 1`, { db });
+      const [series] = await querySeries(`${q} ${way} LIMIT 1`, { db });
       return series.map(({ values: [[time]] }) => time).sort();
     }),
   );
@@ -151,7 +151,7 @@ export function card() {
     fill(db) {
       asked += 1;
       const mine = asked;
-      element.hidden = !db || !mayAsk();
+      element.hidden = !db || !canQuery();
       if (element.hidden) return;
       if (element.dataset.db !== db) element.replaceChildren(el('h3', {}, db));
       element.dataset.db = db;

@@ -1,13 +1,13 @@
 // Runs queries for elements that become visible.
 
 /** The maximum number of concurrent queries. */
-const questionsMax = 4;
+const queriesMax = 4;
 
 const waiting = [];
 let underWay = 0;
 
 async function next() {
-  if (underWay >= questionsMax || waiting.length === 0) return;
+  if (underWay >= queriesMax || waiting.length === 0) return;
   underWay += 1;
   try {
     await waiting.shift()();

@@ -1,7 +1,7 @@
 // A tree of the database's contents. A branch is loaded when the user opens it.
 
 import * as schema from '../api/schema.js';
-import { currentOutage, mayAsk } from '../api/transport.js';
+import { currentOutage, canQuery } from '../api/transport.js';
 import { button, el, icon } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { onScreen } from './on_screen.js';
@@ -170,7 +170,7 @@ export function tree(put) {
     async fill(names) {
       filling += 1;
       const mine = filling;
-      const empty = mayAsk() ? 'No database yet.' : 'Enter a token to see the databases.';
+      const empty = canQuery() ? 'No database yet.' : 'Enter a token to see the databases.';
       const none = currentOutage() ? 'The server does not respond.' : empty;
       const items = names.length ? names.map(database) : [note(none)];
       const late = new Promise((resolve) => setTimeout(resolve, patience_ms));

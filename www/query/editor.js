@@ -4,7 +4,7 @@ import { schemaOf } from '../api/schema.js';
 import { sqlFunctions } from '../api/sql.js';
 import { el } from '../dom.js';
 import { change, current, onChange } from '../state.js';
-import { languages, spoken } from './languages.js';
+import { languages, currentLanguage } from './languages.js';
 
 /** The maximum time that a click waits for the parser. */
 const patience_ms = 2000;
@@ -30,10 +30,10 @@ export function queryEditor(run) {
   });
   const element = el('div', { class: 'editor' }, area);
   let inner = plain(area);
-  inner.speak(current().language);
+  inner.setLanguage(current().language);
   onChange(({ query, language }, before) => {
     inner.setText(query);
-    if (language !== before.language) inner.speak(language);
+    if (language !== before.language) inner.setLanguage(language);
   });
   load(element, area, run).then(
     (made) => (inner = made),
@@ -43,7 +43,7 @@ export function queryEditor(run) {
     element,
     /** Inserts an item of the explorer into the query (`put` in `influxql/put.js`). */
     async put(item) {
-      const { put, tried } = spoken();
+      const { put, tried } = currentLanguage();
       await tried(patience_ms);
       const { text, cursor } = put(current().query, inner.selected(), item);
       inner.setText(text, cursor);
@@ -80,15 +80,15 @@ async function load(element, area, run) {
     changed: (query) => change({ query }),
     run,
   });
-  const speak = async (name) => {
+  const setLanguage = async (name) => {
     const part = await parts[name]();
     // The user may have switched back during the load.
-    if (name === current().language) made.speak(part.language(schema));
+    if (name === current().language) made.setLanguage(part.language(schema));
   };
-  if (current().language !== language) speak(current().language);
+  if (current().language !== language) setLanguage(current().language);
   area.replaceWith(host);
   if (hadFocus) made.focus();
-  return { ...made, speak };
+  return { ...made, setLanguage };
 }
 
 /** Returns the editor functions that a text area supports. */
@@ -106,6 +106,6 @@ function plain(area) {
     mark: (_) => {},
     goTo: (offset) => (area.focus(), area.setSelectionRange(offset, offset)),
     focus: () => area.focus(),
-    speak: (name) => area.setAttribute('aria-label', `${languages[name].label} query`),
+    setLanguage: (name) => area.setAttribute('aria-label', `${languages[name].label} query`),
   };
 }

@@ -1,6 +1,6 @@
 // The two languages of the query view, and their functions.
 
-import { whyNoSql } from '../api/sql.js';
+import { sqlUnavailableReason } from '../api/sql.js';
 import { onEngineState, onPlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { put as putInfluxql } from '../influxql/put.js';
@@ -48,7 +48,7 @@ export const languages = {
 };
 
 /** Returns the current language. */
-export const spoken = () => languages[current().language];
+export const currentLanguage = () => languages[current().language];
 
 /** Returns the switch between the languages. */
 export function languageSwitch() {
@@ -68,7 +68,7 @@ export function languageSwitch() {
 function hint() {
   const { language, query, range } = current();
   // If SQL is unavailable, another message reports it.
-  if (language !== 'sql' || whyNoSql()) return '';
+  if (language !== 'sql' || sqlUnavailableReason()) return '';
   if (range === 'all' || !query.trim() || sqlRange.takesRange(query)) return '';
   return 'The query has no $timeFilter, so the time range does not apply: add WHERE $timeFilter.';
 }

@@ -3,7 +3,7 @@
 import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
 import { databases } from '../api/schema.js';
-import { mayAsk } from '../api/transport.js';
+import { canQuery } from '../api/transport.js';
 import { bounds } from '../influxql/range.js';
 import { startLexer } from '../influxql/tokenize.js';
 import { resultPanel } from '../results/panel.js';
@@ -11,7 +11,7 @@ import { sqlOffer } from '../sql/offer.js';
 import { change, current, onChange } from '../state.js';
 import { queryEditor } from './editor.js';
 import { historyMenu, remember } from './history.js';
-import { languageHint, languages, languageSwitch, spoken } from './languages.js';
+import { languageHint, languages, languageSwitch, currentLanguage } from './languages.js';
 import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
@@ -20,7 +20,7 @@ import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 const patience_ms = 1500;
 
 /** The message for a text that is not run automatically. */
-const writesSaid = 'This statement changes data: press Run to run it.';
+const writesNotice = 'This statement changes data: press Run to run it.';
 
 /** Returns the effect of a text, if it is known (`languages`). */
 const effectOf = ({ text, language }) => languages[language].effectOf(text);
@@ -68,7 +68,7 @@ export function queryPanel({ changed, refused, start }) {
     known = query;
     // The tail view sends its own query.
     if (view === 'tail' && effectOf(what) !== 'selects') change({ view: 'table' });
-    const done = await askFor(what, { mayWrite: true });
+    const done = await runQuery(what, { mayWrite: true });
     if (!done) return;
     keepInHistory(done);
     if (done.started.changes) changed();
@@ -82,26 +82,26 @@ export function queryPanel({ changed, refused, start }) {
   /** Runs the last query again, now or with a new range. Never runs a text that writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
-    if (effectOf(last) !== 'writes') await askFor(last);
-    else if (!quiet) tell([writesSaid]);
+    if (effectOf(last) !== 'writes') await runQuery(last);
+    else if (!quiet) showNotices([writesNotice]);
   }
 
   /** Runs a text from the page or a link, unless the text writes. */
-  async function askOnly(text) {
+  async function runReadOnly(text) {
     known = text;
     const what = { text, language: current().language, offset: 0 };
-    await spoken().tried(patience_ms);
+    await currentLanguage().tried(patience_ms);
     if (effectOf(what) === 'writes') {
       await results.show();
-      tell([writesSaid]);
+      showNotices([writesNotice]);
       return;
     }
-    const done = await askFor(what);
+    const done = await runQuery(what);
     if (done) keepInHistory(done);
   }
 
   /** Resolves with `{ made, started }` of a query, or null if it was not run. */
-  async function askFor(what, { mayWrite = false } = {}) {
+  async function runQuery(what, { mayWrite = false } = {}) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
     waiting = mine;
@@ -111,7 +111,7 @@ export function queryPanel({ changed, refused, start }) {
     if (!isReady) return null;
     last = what;
     const { db, range } = current();
-    tell([]);
+    showNotices([]);
     const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
@@ -132,7 +132,7 @@ export function queryPanel({ changed, refused, start }) {
       await startLexer();
       return true;
     } catch (error) {
-      tell([`The time range cannot be added to the query, because the parser did not load: ${error.message}`]);
+      showNotices([`The time range cannot be added to the query, because the parser did not load: ${error.message}`]);
       return false;
     }
   }
@@ -146,12 +146,12 @@ export function queryPanel({ changed, refused, start }) {
 
   function failed(errors, status) {
     // Status 405 means that the server rejected a text that writes in a GET request.
-    tell(status === 405 ? [...errors, writesSaid] : errors);
+    showNotices(status === 405 ? [...errors, writesNotice] : errors);
     if (status === 401) refused();
   }
 
   /** Shows the errors, and marks their positions in the text. */
-  function tell(errors) {
+  function showNotices(errors) {
     problem.hidden = errors.length === 0;
     problem.replaceChildren(...errors.map((text) => el('p', {}, text)));
     const made = currentRun();
@@ -189,13 +189,13 @@ export function queryPanel({ changed, refused, start }) {
     editor.element,
     languageHint(),
     // Loading SQL clears the error and runs the query.
-    sqlOffer(() => (tell([]), api.runLinked())),
+    sqlOffer(() => (showNotices([]), api.runLinked())),
     problem,
     results.element,
   );
   const api = {
     element,
-    ask: askOnly,
+    ask: runReadOnly,
     editor,
     results,
     fillDatabases: database.fill,
@@ -206,7 +206,7 @@ export function queryPanel({ changed, refused, start }) {
     runLinked({ isLink = false } = {}) {
       const { query } = current();
       if (isLink) known = query;
-      if (mayAsk() && query.trim() && query === known) return askOnly(query);
+      if (canQuery() && query.trim() && query === known) return runReadOnly(query);
       return results.show();
     },
   };
@@ -234,7 +234,7 @@ function databaseList() {
   return {
     element: el('div', { class: 'database' }, icon('database'), list),
     async fill() {
-      names = mayAsk() ? await databases().catch(() => []) : [];
+      names = canQuery() ? await databases().catch(() => []) : [];
       if (!current().db && names.length > 0) change({ db: names[0] });
       show();
       return names;

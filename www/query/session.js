@@ -1,9 +1,9 @@
 // A run of a query and its result forms. A form is requested once, when a view needs it.
 
-import { errorIn, get, post, Refused } from '../api/ask.js';
+import { errorIn, get, post, RequestError } from '../api/query.js';
 import { parseExact } from '../api/exact.js';
 import { forgetSchema } from '../api/schema.js';
-import { askSql } from '../api/sql.js';
+import { querySql } from '../api/sql.js';
 import { statements } from '../influxql/statements.js';
 import { bounds } from '../influxql/range.js';
 import { work } from '../results/client.js';
@@ -45,7 +45,7 @@ export function begin({ text, language, db, range, mayWrite = false }) {
 /** Cancels the run. */
 export const cancel = () => run?.breaking.abort();
 
-/** Returns the response's bytes. Throws [Refused] or an AbortError. */
+/** Returns the response's bytes. Throws [RequestError] or an AbortError. */
 async function bytesOf(q, one, epoch) {
   const ask = q === one.sent && one.mayWrite ? post : get;
   if (ask === post) one.mayWrite = false;
@@ -54,7 +54,7 @@ async function bytesOf(q, one, epoch) {
 
 /** Returns a SQL response's bytes, like [bytesOf]. */
 const sqlBytesOf = (q, one, format = 'json') =>
-  taken(() => askSql(q, { db: one.db, format, signal: one.breaking.signal }));
+  taken(() => querySql(q, { db: one.db, format, signal: one.breaking.signal }));
 
 async function taken(ask) {
   inFlight += 1;
@@ -62,7 +62,7 @@ async function taken(ask) {
     const response = await ask();
     const bytes = await response.arrayBuffer();
     if (response.ok) return bytes;
-    throw new Refused(errorIn(new TextDecoder().decode(bytes), response.status), response.status);
+    throw new RequestError(errorIn(new TextDecoder().decode(bytes), response.status), response.status);
   } finally {
     inFlight -= 1;
   }

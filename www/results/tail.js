@@ -1,6 +1,6 @@
 // Shows the newest points of a measurement as they arrive.
 
-import { errorIn, get } from '../api/ask.js';
+import { errorIn, get } from '../api/query.js';
 import { parseExact } from '../api/exact.js';
 import { el } from '../dom.js';
 import { quoted, statements } from '../influxql/statements.js';

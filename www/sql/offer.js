@@ -1,7 +1,7 @@
 // The offer to load SQL into the page's database. SQL is several megabytes, so the page loads it
 // only on request.
 
-import { whyNoSql } from '../api/sql.js';
+import { sqlUnavailableReason } from '../api/sql.js';
 import { loadSql, onEngineState, onPlace, sqlState } from '../api/transport.js';
 import { button, el, say } from '../dom.js';
 import { sqlAsset } from '../engine/sql_asset.js';
@@ -40,7 +40,7 @@ export function sqlOffer(loaded) {
   });
   const element = el('div', { class: 'notice offer row' }, words, load, bar, wrong);
   function show() {
-    const why = current().language === 'sql' ? whyNoSql() : null;
+    const why = current().language === 'sql' ? sqlUnavailableReason() : null;
     element.hidden = why === null;
     const { bytes } = sqlState();
     bar.hidden = bytes === null;

@@ -1,6 +1,6 @@
 // The sample data and its example queries.
 
-import { post, errorIn } from '../api/ask.js';
+import { post, errorIn } from '../api/query.js';
 import { request } from '../api/transport.js';
 
 /** The database of the sample data, with unlimited retention. */

@@ -1,6 +1,6 @@
 // The page while the database is unavailable, on the server or in the browser.
 
-import { forget, goAside, settlePlace } from '../api/transport.js';
+import { forget, startTemporaryDatabase, settlePlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 
 /** Shows the server's problem in `host`. The typed text remains. */
@@ -36,7 +36,7 @@ export function troubled(host, { code, message }, reload) {
     }
   };
   const again = button('Try again', () => location.reload(), { class: 'primary' });
-  const aside = button('Use an empty, temporary database', attempt(goAside));
+  const aside = button('Use an empty, temporary database', attempt(startTemporaryDatabase));
   const anew = button('Delete the stored database and start empty', attempt(forget));
   const ways = { unreadable: [aside, anew], 'in-use': [again, aside], storage: [again, aside] };
   host.replaceChildren(

@@ -6,7 +6,7 @@ import {
   currentPlace,
   engineTrouble,
   isKept,
-  mayAsk,
+  canQuery,
   setKept,
 } from '../api/transport.js';
 import { button, el } from '../dom.js';
@@ -14,7 +14,7 @@ import { quoted } from '../influxql/statements.js';
 import { quoted as sqlQuoted } from '../sql/words.js';
 import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
-import { fateText } from '../session.js';
+import { storageText } from '../session.js';
 import { signInForm } from './sign_in.js';
 import { serverAway, troubled } from './trouble.js';
 
@@ -28,7 +28,7 @@ const origin = el(
 /** Fills `host` depending on the state: no token, no data, or data without a query. */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return serverAway(host, currentOutage(), reload);
-  if (!mayAsk()) return signInFirst(host, reload);
+  if (!canQuery()) return signInFirst(host, reload);
   if (currentPlace() === 'browser' && engineTrouble())
     return troubled(host, engineTrouble(), reload);
   const all = await names();
@@ -110,7 +110,7 @@ function notKept() {
   const notice = el(
     'div',
     { class: 'notice row' },
-    el('p', {}, 'The database runs in this browser, and its data is not stored. ', fateText()),
+    el('p', {}, 'The database runs in this browser, and its data is not stored. ', storageText()),
     button('Keep the data in this browser', keep),
     wrong,
   );

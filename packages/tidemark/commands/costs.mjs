@@ -1,7 +1,7 @@
 // tidemark costs: shows a deployment's usage from its own counters and the platform's counters.
 
 import { aboutCosts } from '../lib/built.mjs';
-import { Sentence } from '../lib/command.mjs';
+import { UserError } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
 import { billed, daysMax, lastDates, ownCounters, ownDays, ownSeries, ownSkipped, platformDays, priceOf, priceOfDay, priceOfMonth } from '../lib/costs.mjs';
 import { printTable } from '../lib/table.mjs';
@@ -12,7 +12,7 @@ const dollars = (amount) => `$${amount.toFixed(amount < 0.1 ? 4 : 2)}`;
 function wholeDays(text) {
   const days = Number(text);
   if (Number.isInteger(days) && days >= 1 && days <= daysMax) return days;
-  throw new Sentence(`"${text}" is not a number of days: set --days to a number from 1 to ${daysMax}.`);
+  throw new UserError(`"${text}" is not a number of days: set --days to a number from 1 to ${daysMax}.`);
 }
 
 /** The usage that a deployment counts by itself, by its names in the price table. */
@@ -50,7 +50,7 @@ async function printPlatform(from, count, { prices }) {
 }
 
 async function run({ name, days, ...options }, words) {
-  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark costs --help.`);
+  if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark costs --help.`);
   const count = wholeDays(days);
   const costs = aboutCosts();
   await printOwn(new Connection(options), costs);

@@ -3,14 +3,14 @@
 import { join } from 'node:path';
 
 import { aboutBuilt, built, builtSql } from '../lib/built.mjs';
-import { Sentence } from '../lib/command.mjs';
+import { UserError } from '../lib/command.mjs';
 import { deploy } from '../lib/deploy.mjs';
 import { defaultFile, wantedOf } from '../lib/deploy_file.mjs';
 import { isNewNode, nodeNeeded } from '../lib/wrangler.mjs';
 
 async function run(options, words) {
-  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark deploy --help.`);
-  if (!isNewNode()) throw new Sentence(`deploy needs Node ${nodeNeeded} or newer, for wrangler: this is ${process.versions.node}.`);
+  if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark deploy --help.`);
+  if (!isNewNode()) throw new UserError(`deploy needs Node ${nodeNeeded} or newer, for wrangler: this is ${process.versions.node}.`);
   const { wrangler: version, deployment, settings } = aboutBuilt();
   const { assets } = deployment;
   const base = { ...deployment, main: join(built, 'index.js'), assets: { ...assets, directory: join(built, 'site') } };

@@ -2,14 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 
-import { Sentence } from '../lib/command.mjs';
+import { UserError } from '../lib/command.mjs';
 import { addressOf } from '../lib/connection.mjs';
 import { mustBeFree, placeOf, placeText, tlsOf, tlsOptions } from '../lib/listening.mjs';
-import { tell, tellCalls } from '../lib/log.mjs';
+import { logEvent, requestLogger } from '../lib/log.mjs';
 import { Transcoder } from '../lib/transcoder.mjs';
 
 function greet({ address, to }) {
-  if (!process.stdout.isTTY) return tell('started', { address, to });
+  if (!process.stdout.isTTY) return logEvent('started', { address, to });
   console.log(`
 This proxy accepts gRPC at ${address}, and forwards it to ${to} as gRPC-Web.
 
@@ -18,20 +18,20 @@ Press Ctrl-C to stop. Each line below is a call.
 }
 
 async function run(options, words) {
-  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark flight --help.`);
+  if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark flight --help.`);
   const place = placeOf('--listen', options.listen);
   const to = addressOf('--to', options.to);
   const files = tlsOf(options);
   const tls = files && { cert: readFileSync(files.cert), key: readFileSync(files.key) };
   await mustBeFree(place, '--listen');
-  const transcoder = new Transcoder({ to, tls, tell: tellCalls() });
+  const transcoder = new Transcoder({ to, tls, logEvent: requestLogger() });
   const stopped = new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => resolve(transcoder.stop()));
   });
   await transcoder.listen(place);
   greet({ address: `${tls ? 'grpc+tls' : 'grpc'}://${placeText(place)}`, to: to.href });
   await stopped;
-  if (!process.stdout.isTTY) tell('stopped', {});
+  if (!process.stdout.isTTY) logEvent('stopped', {});
 }
 
 /** @type {import('../lib/command.mjs').Command} */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 
 import { Account } from '../lib/cloudflare.mjs';
 import { aboutBuilt } from '../lib/built.mjs';
-import { Sentence } from '../lib/command.mjs';
+import { UserError } from '../lib/command.mjs';
 import { prefix, probe, removeAll } from '../lib/probe.mjs';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -28,9 +28,9 @@ async function removeLeft(account, signal) {
 }
 
 async function run({ remove: isRemoving, domain }, words) {
-  if (words.length > 0) throw new Sentence(`Unexpected argument "${words[0]}". See tidemark probe --help.`);
+  if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark probe --help.`);
   const token = process.env.CLOUDFLARE_API_TOKEN;
-  if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: create a token that may edit Workers; see tidemark probe --help.');
+  if (!token) throw new UserError('CLOUDFLARE_API_TOKEN is not set: create a token that may edit Workers; see tidemark probe --help.');
   const account = new Account({ token, id: process.env.CLOUDFLARE_ACCOUNT_ID });
   const ending = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => ending.abort());
@@ -41,8 +41,8 @@ async function run({ remove: isRemoving, domain }, words) {
     console.log(report(rows));
     say('\nThis table contains no names and no secrets. Please add it to an issue.');
   } catch (error) {
-    if (signal.aborted && !(error instanceof Sentence)) throw new Sentence('Interrupted. The temporary Workers were removed.');
-    if (error instanceof TypeError) throw new Sentence(`Cloudflare does not respond (${/** @type {any} */ (error.cause)?.code ?? error.message}).`);
+    if (signal.aborted && !(error instanceof UserError)) throw new UserError('Interrupted. The temporary Workers were removed.');
+    if (error instanceof TypeError) throw new UserError(`Cloudflare does not respond (${/** @type {any} */ (error.cause)?.code ?? error.message}).`);
     throw error;
   }
 }

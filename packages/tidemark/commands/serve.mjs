@@ -10,7 +10,7 @@ import { configuration } from '../lib/configuration.mjs';
 import { connectionOptions, tokenFile } from '../lib/connection.mjs';
 import { adminToken, makeFolder, occupy } from '../lib/folder.mjs';
 import { mustBeFree, ownHost, placeText, portOf, tlsOf, tlsOptions } from '../lib/listening.mjs';
-import { tell, tellCalls } from '../lib/log.mjs';
+import { logEvent, requestLogger } from '../lib/log.mjs';
 import { Server } from '../lib/server.mjs';
 import { SqlSupervisor } from '../lib/sql_supervisor.mjs';
 import { Transcoder } from '../lib/transcoder.mjs';
@@ -36,7 +36,7 @@ async function answersAt(host, port, tls) {
 }
 
 function greet({ url, folder, token, flight }) {
-  if (!process.stdout.isTTY) return tell('started', { url, folder, ...(flight && { flight }) });
+  if (!process.stdout.isTTY) return logEvent('started', { url, folder, ...(flight && { flight }) });
   const opened = process.env.ADMIN_TOKEN
     ? `Console: ${url}/ (the token is the value of ADMIN_TOKEN)`
     : `Console, with its token: ${url}/#token=${token}`;
@@ -71,7 +71,7 @@ function flightOf({ host, port, tls, flight }) {
   const to = new URL(`${tls ? 'https' : 'http'}://${placeText({ host: ownHost(host), port })}`);
   const given = tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
   // The certificate is not checked, because the request stays on this machine.
-  const transcoder = new Transcoder({ to, tls: given, isTrusted: true, tell: tellCalls() });
+  const transcoder = new Transcoder({ to, tls: given, isTrusted: true, logEvent: requestLogger() });
   return { place, transcoder, address: `${tls ? 'grpc+tls' : 'grpc'}://${placeText(place)}` };
 }
 
@@ -85,7 +85,7 @@ function sqlOf() {
   // The data folder's path may be too long: a socket's path has at most 103 bytes.
   const place = mkdtempSync(join(tmpdir(), 'tidemark-'));
   const socket = join(place, 'sql');
-  const supervisor = new SqlSupervisor({ folder: realpathSync(module), place: socket, tell });
+  const supervisor = new SqlSupervisor({ folder: realpathSync(module), place: socket, logEvent });
   const stop = async () => (await supervisor.stop(), rmSync(place, { recursive: true, force: true }));
   return { supervisor, socket, stop, front: realpathSync(inPackage('../lib/sql_front.js')) };
 }
@@ -115,7 +115,7 @@ async function run(options) {
     writeFileSync(file, configuration({ ...places, front, variables: names, paths, day, host, port, tls }));
     const { default: { default: program } } = await import('workerd');
     const ask = () => answersAt(host, port, tls);
-    const server = new Server({ program, args: ['serve', file], env: variables, mark: fileOf(mark), ask, tell });
+    const server = new Server({ program, args: ['serve', file], env: variables, mark: fileOf(mark), ask, logEvent });
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
     // Running gRPC calls are requests to the server, so they end before the server stops.
     const stop = async () => (await flight?.transcoder.stop(), await server.stop());
@@ -127,7 +127,7 @@ async function run(options) {
     greet({ url: `${tls ? 'https' : 'http'}://${placeText({ host, port })}`, folder, token, flight: flight?.address });
     await server.watch();
     await stop();
-    if (!process.stdout.isTTY) tell('stopped', {});
+    if (!process.stdout.isTTY) logEvent('stopped', {});
     return 0;
   } finally {
     await sql?.stop();

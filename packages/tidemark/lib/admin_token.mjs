@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /**
  * The minimum length. The Worker serves no requests with a shorter token
@@ -19,5 +19,5 @@ export const newToken = () => randomBytes(16).toString('hex');
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];
   if (length >= charactersMin) return secret;
-  throw new Sentence(`${name} has ${length} characters, which can be guessed: use at least ${charactersMin} characters.${more}`);
+  throw new UserError(`${name} has ${length} characters, which can be guessed: use at least ${charactersMin} characters.${more}`);
 }

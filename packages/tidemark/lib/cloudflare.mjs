@@ -1,6 +1,6 @@
 // The client of Cloudflare's API: uploads, configures and removes Workers.
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** The timeout of a call: an upload may have 30 MB over a slow connection. */
 const callMs = 300_000;
@@ -43,11 +43,11 @@ export class Account {
     try {
       said = JSON.parse(text);
     } catch {
-      throw new Sentence(`Cloudflare returned ${response.status} without JSON. Retry later.`);
+      throw new UserError(`Cloudflare returned ${response.status} without JSON. Retry later.`);
     }
     if (response.ok && said.success) return said.result;
     const [{ message = response.statusText, code = response.status } = {}] = said.errors ?? [];
-    throw Object.assign(new Sentence(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status, code });
+    throw Object.assign(new UserError(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status, code });
   }
 
   /** Returns the `result` of a GET request, or null if the resource does not exist. */
@@ -74,9 +74,9 @@ export class Account {
       return;
     }
     if (accounts.length !== 1) {
-      if (accounts.length === 0) throw new Sentence('The token cannot use any account: create a token for your account, or set CLOUDFLARE_ACCOUNT_ID.');
+      if (accounts.length === 0) throw new UserError('The token cannot use any account: create a token for your account, or set CLOUDFLARE_ACCOUNT_ID.');
       const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
-      throw new Sentence(`The token can use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of them: ${names}.`);
+      throw new UserError(`The token can use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of them: ${names}.`);
     }
     this.id = accounts[0].id;
   }

@@ -26,7 +26,7 @@ import { parseArgs } from 'node:util';
  */
 
 /** An error that the user can act on. It is printed without a stack trace. */
-export class Sentence extends Error {}
+export class UserError extends Error {}
 
 /** @type {Option} */
 const help = { help: 'prints this help' };
@@ -45,7 +45,7 @@ export function optionsOf(name, command, line) {
   try {
     read = parseArgs({ args: line, options: Object.fromEntries(forms), allowPositionals: true });
   } catch (error) {
-    throw new Sentence(`${error.message.split('. ')[0]}. See tidemark ${name} --help.`);
+    throw new UserError(`${error.message.split('. ')[0]}. See tidemark ${name} --help.`);
   }
   /** @type {Record<string, any>} */
   const options = { ...read.values };

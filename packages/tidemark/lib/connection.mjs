@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** The default data folder of `serve`. */
 export const defaultFolder = 'tidemark-data';
@@ -40,7 +40,7 @@ const isHere = (url) => ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostnam
 function tokenFor(url, folder) {
   if (process.env.TIDEMARK_TOKEN) return process.env.TIDEMARK_TOKEN;
   if (isHere(url) && existsSync(tokenFile(folder))) return readFileSync(tokenFile(folder), 'utf8').trim();
-  throw new Sentence(
+  throw new UserError(
     `No token: set TIDEMARK_TOKEN to a token of ${url.origin}` +
       (isHere(url) ? `, or start \`tidemark serve\` in this folder (there is no ${tokenFile(folder)}).` : '.'),
   );
@@ -50,7 +50,7 @@ function tokenFor(url, folder) {
 export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
-  throw new Sentence(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
+  throw new UserError(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
 }
 
 /** A server's address and token. */
@@ -76,7 +76,7 @@ export class Connection {
     } catch (error) {
       if (init.signal?.aborted) throw error;
       const why = error.cause?.code ?? error.cause?.message ?? error.message;
-      throw new Sentence(`${this.url} does not respond (${why}): check the address, and that the server is running.`);
+      throw new UserError(`${this.url} does not respond (${why}): check the address, and that the server is running.`);
     } finally {
       clearTimeout(timer);
     }
@@ -86,7 +86,7 @@ export class Connection {
   async must(path, init) {
     const response = await this.fetch(path, init);
     if (response.ok) return response;
-    throw new Sentence(await said(response));
+    throw new UserError(await errorLine(response));
   }
 
   /** Sends an InfluxQL query. Throws the server's message if the request fails. */
@@ -108,6 +108,6 @@ export function messageIn(body) {
 }
 
 /** Returns an error response as one line with its status and message. */
-export async function said(response) {
+export async function errorLine(response) {
   return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }

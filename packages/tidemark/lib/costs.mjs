@@ -1,7 +1,7 @@
 // Calculates a deployment's costs from prices, the platform's daily counters, and the deployment's
 // own counters.
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** The counters of a day, by their names in the price table. */
 export const billed = ['worker_requests', 'worker_cpu_ms', 'object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
@@ -59,13 +59,13 @@ async function asked({ url, token, account, script }, [from, to]) {
   const body = JSON.stringify({ query, variables: { account, script, from, to } });
   const init = { method: 'POST', headers, body, signal: AbortSignal.timeout(callMs) };
   const response = await fetch(`${url}/graphql`, init).catch((error) => {
-    throw new Sentence(`${url} does not respond (${error.cause?.code ?? error.message}).`);
+    throw new UserError(`${url} does not respond (${error.cause?.code ?? error.message}).`);
   });
   const { data, errors } = await response.json().catch(() => ({}));
   const [accounts] = data?.viewer?.accounts ?? [];
   if (response.ok && accounts && !errors?.length) return accounts;
   const why = errors?.[0]?.message ?? (response.ok ? 'the token cannot read this account' : response.status);
-  throw new Sentence(
+  throw new UserError(
     `Cloudflare's analytics rejected the request: ${why}. CLOUDFLARE_API_TOKEN needs the permission "Account Analytics: Read", ` +
       'and CLOUDFLARE_ACCOUNT_ID must name the account.',
   );
@@ -105,7 +105,7 @@ export async function platformDays(from, dates) {
 export async function ownSeries(connection) {
   const { results } = await (await connection.query('SHOW STATS')).json();
   const [{ series = [], error }] = results;
-  if (error) throw new Sentence(`SHOW STATS: ${error}`);
+  if (error) throw new UserError(`SHOW STATS: ${error}`);
   return series;
 }
 

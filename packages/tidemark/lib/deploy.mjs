@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline/promises';
 
 import { checked, newToken } from './admin_token.mjs';
 import { Account } from './cloudflare.mjs';
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 import { databaseConfiguration, sqlConfiguration } from './wrangler_configuration.mjs';
 import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } from './wrangler.mjs';
 
@@ -45,14 +45,14 @@ async function credentials(source) {
   if (stored) return stored;
   await runWrangler(program, ['login']);
   const made = await storedCredentials(program);
-  if (!made) throw new Sentence('You are not logged in: run the command again and finish the login in the browser, or set CLOUDFLARE_API_TOKEN.');
+  if (!made) throw new UserError('You are not logged in: run the command again and finish the login in the browser, or set CLOUDFLARE_API_TOKEN.');
   return made;
 }
 
 /** Throws if there are no credentials and no terminal to ask for them. */
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
-  throw new Sentence(
+  throw new UserError(
     'The login needs a terminal. Without a terminal set CLOUDFLARE_API_TOKEN (template "Edit Cloudflare Workers"), CLOUDFLARE_ACCOUNT_ID if the token may use several accounts, and ADMIN_TOKEN for the first deployment.',
   );
 }
@@ -65,7 +65,7 @@ async function chosenAccount(accounts) {
   const answer = await prompt.question(`Which one? [1-${accounts.length}] `);
   prompt.close();
   const chosen = accounts[Number(answer) - 1];
-  if (!chosen) throw new Sentence(`"${answer}" is not in the list: type a number from 1 to ${accounts.length}.`);
+  if (!chosen) throw new UserError(`"${answer}" is not in the list: type a number from 1 to ${accounts.length}.`);
   return chosen.id;
 }
 
@@ -94,7 +94,7 @@ async function remoteOf(account, name) {
 function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
   if (!isThere || wanted === undefined || wanted === current) return;
-  throw new Sentence(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
+  throw new UserError(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
 }
 
 /** The location hints inside of each jurisdiction. */
@@ -104,14 +104,14 @@ export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp
 function mustBeInside({ bindings }, vars) {
   const [location, jurisdiction] = ['DEFAULT_LOCATION', 'JURISDICTION'].map((key) => vars[key] ?? bindings.find(({ name }) => name === key)?.text);
   const inside = locationsIn[jurisdiction] ?? [location];
-  if (location && !inside.includes(location)) throw new Sentence(`The location ${location} is outside of the jurisdiction ${jurisdiction}: choose ${inside.join(' or ')}, or no location.`);
+  if (location && !inside.includes(location)) throw new UserError(`The location ${location} is outside of the jurisdiction ${jurisdiction}: choose ${inside.join(' or ')}, or no location.`);
 }
 
 /** Throws if wrangler would need a terminal to register a subdomain. */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
   const subdomain = await account.find(`/accounts/${account.id}/workers/subdomain`);
-  if (!subdomain) throw new Sentence(subdomainStep);
+  if (!subdomain) throw new UserError(subdomainStep);
 }
 
 /** Returns the secret of the first version: ADMIN_TOKEN of the environment, or a new token if a terminal shows it. */
@@ -120,7 +120,7 @@ function firstToken(remote) {
   const { ADMIN_TOKEN: given } = process.env;
   if (given) return { value: checked('ADMIN_TOKEN', given), isNew: false };
   if (isInteractive()) return { value: newToken(), isNew: true };
-  throw new Sentence('ADMIN_TOKEN is not set, and a generated token would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
+  throw new UserError('ADMIN_TOKEN is not set, and a generated token would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
 }
 
 /** A deployment in progress, with its files and its wrangler command. */
@@ -152,7 +152,7 @@ class Deployment {
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);
-    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; see the message above.`);
+    throw new UserError(step ? `\n${step}` : `\nwrangler failed; see the message above.`);
   }
 
   /**
@@ -196,7 +196,7 @@ class Deployment {
   }
 }
 
-async function tellToken(deployment, token) {
+async function printToken(deployment, token) {
   if (!token) return;
   const { name, source, account } = deployment;
   const { hasToken } = await remoteOf(account, name);
@@ -209,7 +209,7 @@ async function tellToken(deployment, token) {
 async function whole(deployment, sqlName, token) {
   const secrets = token ? ['--secrets-file', deployment.write('secrets.json', { ADMIN_TOKEN: token.value })] : [];
   const run = await deployment.upload(['deploy', ...secrets], sqlName);
-  if (deployment.account) await tellToken(deployment, token);
+  if (deployment.account) await printToken(deployment, token);
   deployment.must(run, deployment.name);
 }
 
@@ -241,7 +241,7 @@ async function split(deployment, [newer, older], share) {
 async function gradual(deployment, share, sqlOf) {
   const { name, options } = deployment;
   const { serving } = await servingVersions(deployment);
-  if (serving.length === 0) throw new Sentence(`${name} is not deployed yet: deploy it without --gradual first.`);
+  if (serving.length === 0) throw new UserError(`${name} is not deployed yet: deploy it without --gradual first.`);
   if (serving.length > 1) {
     console.log(`- A gradual upgrade of ${name} is running: only its share changes`);
     return split(deployment, serving, share);
@@ -260,7 +260,7 @@ async function rollback(deployment) {
   if (serving.length > 1) return split(deployment, [serving[1]], 100);
   const [now] = serving;
   const before = deployments.slice(1).find(({ versions }) => versions.length === 1 && versions[0].version_id !== now);
-  if (!before) throw new Sentence(`${name} has no earlier version to restore.`);
+  if (!before) throw new UserError(`${name} has no earlier version to restore.`);
   return split(deployment, [before.versions[0].version_id], 100);
 }
 
@@ -268,13 +268,13 @@ async function rollback(deployment) {
 function shareOf(text) {
   if (text === undefined) return null;
   const share = Number(text);
-  if (!Number.isInteger(share) || share < 1 || share > 100) throw new Sentence(`--gradual is "${text}": set it to a percentage from 1 to 100.`);
+  if (!Number.isInteger(share) || share < 1 || share > 100) throw new UserError(`--gradual is "${text}": set it to a percentage from 1 to 100.`);
   return share;
 }
 
 function mustFit(options) {
   const ways = ['dry-run', 'gradual', 'rollback'].filter((name) => options[name] !== undefined);
-  if (ways.length > 1) throw new Sentence(`Use only one of --${ways[0]} and --${ways[1]}.`);
+  if (ways.length > 1) throw new UserError(`Use only one of --${ways[0]} and --${ways[1]}.`);
 }
 
 /** Checks the account before the build. A dry run needs no account. */

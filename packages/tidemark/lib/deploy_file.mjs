@@ -2,7 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 const schema = JSON.parse(readFileSync(new URL('../deploy.schema.json', import.meta.url), 'utf8'));
 
@@ -38,8 +38,8 @@ export function merged(under, over) {
 
 function mustBeSettings(vars, settings, file) {
   for (const name of Object.keys(vars)) {
-    if (/^ADMIN_TOKEN/.test(name)) throw new Sentence(`${file}: vars.${name} is a secret; set ${name} in the environment of the first deployment, or use \`wrangler secret put ${name}\`.`);
-    if (!settings.includes(name)) throw new Sentence(`${file}: vars.${name} is not a setting; docs/SETTINGS.md lists the settings.`);
+    if (/^ADMIN_TOKEN/.test(name)) throw new UserError(`${file}: vars.${name} is a secret; set ${name} in the environment of the first deployment, or use \`wrangler secret put ${name}\`.`);
+    if (!settings.includes(name)) throw new UserError(`${file}: vars.${name} is not a setting; docs/SETTINGS.md lists the settings.`);
   }
 }
 
@@ -48,12 +48,12 @@ function readJson(file) {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new Sentence(`${file} cannot be read (${error.code}).`);
+    throw new UserError(`${file} cannot be read (${error.code}).`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Sentence(`${file} is not valid JSON: ${error.message}.`);
+    throw new UserError(`${file} is not valid JSON: ${error.message}.`);
   }
 }
 
@@ -61,7 +61,7 @@ function readJson(file) {
 function variables(words) {
   return Object.fromEntries(words.map((word) => {
     const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(word) ?? [];
-    if (!name) throw new Sentence(`--var is "${word}": it has to be NAME=VALUE.`);
+    if (!name) throw new UserError(`--var is "${word}": it has to be NAME=VALUE.`);
     return [name, value];
   }));
 }
@@ -77,17 +77,17 @@ export function wantedOf(options, settings) {
   const file = options.config ?? (existsSync(defaultFile) ? defaultFile : null);
   const whole = file ? readJson(file) : {};
   const message = broken(whole, schema, 'it');
-  if (message) throw new Sentence(`${file}: ${message}.`);
+  if (message) throw new UserError(`${file}: ${message}.`);
   const { environments = {}, ...shared } = whole;
   const { env } = options;
   const { environments: nested, ...own } = (env && environments[env]) || {};
-  if (nested) throw new Sentence(`${file}: environments.${env} must not have nested environments.`);
+  if (nested) throw new UserError(`${file}: environments.${env} must not have nested environments.`);
   const name = own.name ?? `${options.name ?? shared.name ?? 'tidemark'}${env ? `-${env}` : ''}`;
   const given = { domain: options.domain, backups: options.backups, location: options.location, jurisdiction: options.jurisdiction, placement: options.placement, vars: variables(options.var ?? []) };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const wanted = merged(merged(shared, own), { ...set, name });
   const wrong = broken(wanted, schema, 'it');
-  if (wrong) throw new Sentence(`${wrong}.`);
+  if (wrong) throw new UserError(`${wrong}.`);
   mustBeSettings(wanted.vars, settings, file ?? '--var');
   return wanted;
 }

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { createConnection, createServer } from 'node:net';
 
 import { checked, newToken } from './admin_token.mjs';
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 import { tokenFile } from './connection.mjs';
 
 /** Creates `path` with access for its owner only. */
@@ -12,7 +12,7 @@ export function makeFolder(path) {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw new Sentence(`${path} cannot be created: ${error.message}`);
+    throw new UserError(`${path} cannot be created: ${error.message}`);
   }
 }
 
@@ -51,7 +51,7 @@ export async function occupy(folder) {
   process.chdir(folder);
   const path = 'in-use';
   if (await isListening(path)) {
-    throw new Sentence(
+    throw new UserError(
       `${folder} is in use by another server: stop that server and its workerd process, or choose another ` +
         'folder with --data.',
     );
@@ -59,7 +59,7 @@ export async function occupy(folder) {
   rmSync(path, { force: true });
   const mark = createServer((asked) => asked.destroy());
   return new Promise((resolve, reject) => {
-    mark.once('error', (error) => reject(new Sentence(`${folder} cannot be written to: ${error.message}`)));
+    mark.once('error', (error) => reject(new UserError(`${folder} cannot be written to: ${error.message}`)));
     // The socket does not keep the process alive.
     mark.listen(path, () => resolve(mark.unref()));
   });

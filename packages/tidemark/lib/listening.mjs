@@ -4,13 +4,13 @@ import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { resolve } from 'node:path';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** Returns the port in an option. Throws a sentence if the text is not a port. */
 export function portOf(option, text) {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
-  throw new Sentence(`${option} is "${text}": it has to be a number from 1 to 65535.`);
+  throw new UserError(`${option} is "${text}": it has to be a number from 1 to 65535.`);
 }
 
 /**
@@ -19,7 +19,7 @@ export function portOf(option, text) {
  */
 export function placeOf(option, text) {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d+)$/i.exec(text);
-  if (!found) throw new Sentence(`${option} is "${text}": it has to be like 127.0.0.1:8788 or [::1]:8788.`);
+  if (!found) throw new UserError(`${option} is "${text}": it has to be like 127.0.0.1:8788 or [::1]:8788.`);
   return { host: found[1] ?? found[2], port: portOf(option, found[3]) };
 }
 
@@ -41,7 +41,7 @@ export function mustBeFree({ host, port }, option) {
     const probe = createServer();
     probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
       const why = error.code === 'EADDRINUSE' ? `is in use: stop the program that listens there, or choose another ${option}` : `cannot be listened on (${error.code})`;
-      reject(new Sentence(`${placeText({ host, port })} ${why}.`));
+      reject(new UserError(`${placeText({ host, port })} ${why}.`));
     });
     probe.listen({ host, port, exclusive: true }, () => probe.close(free));
   });
@@ -56,8 +56,8 @@ export const tlsOptions = {
 /** Returns the files of a certificate, or null. Throws if only one file is given. */
 export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
   if (!cert && !key) return null;
-  if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: use both.');
+  if (!cert || !key) throw new UserError('--tls-cert and --tls-key belong together: use both.');
   const missing = [cert, key].find((path) => !existsSync(path));
-  if (missing) throw new Sentence(`${missing} does not exist.`);
+  if (missing) throw new UserError(`${missing} does not exist.`);
   return { cert: resolve(cert), key: resolve(key) };
 }

@@ -1,17 +1,17 @@
 // Writes log lines of long-running commands as JSON.
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** Logs an event as a JSON line, like the lines of requests. */
-export const tell = (event, more) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
+export const logEvent = (event, more) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
 
 const chosen = { all: () => true, errors: ({ grpc_status: status }) => status !== 0, none: () => false };
 
 /**
- * Returns a [tell] for the calls that LOG_REQUESTS selects. Throws a sentence for an unknown value.
+ * Returns a [logEvent] for the calls that LOG_REQUESTS selects. Throws a sentence for an unknown value.
  */
-export function tellCalls() {
+export function requestLogger() {
   const text = process.env.LOG_REQUESTS || 'all';
-  if (!Object.hasOwn(chosen, text)) throw new Sentence(`LOG_REQUESTS is "${text}": set it to "all", "errors" or "none".`);
-  return (event, more) => chosen[text](more) && tell(event, more);
+  if (!Object.hasOwn(chosen, text)) throw new UserError(`LOG_REQUESTS is "${text}": set it to "all", "errors" or "none".`);
+  return (event, more) => chosen[text](more) && logEvent(event, more);
 }

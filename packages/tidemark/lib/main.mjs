@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { helpOf, optionsOf, Sentence } from './command.mjs';
+import { helpOf, optionsOf, UserError } from './command.mjs';
 
 /** The commands in the order in which new users need them. Each is imported on demand. */
 export const commands = {
@@ -45,7 +45,7 @@ async function chosen(words) {
   }
   if (!Object.hasOwn(commands, first)) {
     const known = Object.keys(commands).join(', ');
-    throw new Sentence(`Unknown command "${first}": use one of ${known}, or see tidemark --help.`);
+    throw new UserError(`Unknown command "${first}": use one of ${known}, or see tidemark --help.`);
   }
   const { default: command } = await commands[first]();
   const { options, positionals } = optionsOf(first, command, rest);
@@ -61,7 +61,7 @@ export async function main(words) {
   try {
     return (await chosen(words)) ?? 0;
   } catch (error) {
-    if (!(error instanceof Sentence)) throw error;
+    if (!(error instanceof UserError)) throw error;
     console.error(error.message);
     return 1;
   }

@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { built } from './built.mjs';
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 import { grpcAnswer } from './grpc.mjs';
 import { largeModule } from './large_module.mjs';
 
@@ -74,7 +74,7 @@ class Scratch {
         return await this.request('/where');
       } catch (error) {
         this.signal.throwIfAborted();
-        if (Date.now() > until) throw new Sentence(`${this.url} does not respond: ${error.cause?.code ?? error.message}.`);
+        if (Date.now() > until) throw new UserError(`${this.url} does not respond: ${error.cause?.code ?? error.message}.`);
         await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     }
@@ -251,5 +251,5 @@ export async function removeAll(account, names, say) {
     await account.remove(name).catch((error) => stayed.push(`${name} (${error.message})`));
   }
   if (stayed.length === 0) return;
-  throw new Sentence(`Not removed: ${stayed.join(', ')}. Run \`tidemark probe --remove\`, or delete the Workers under Workers & Pages in the dashboard.`);
+  throw new UserError(`Not removed: ${stayed.join(', ')}. Run \`tidemark probe --remove\`, or delete the Workers under Workers & Pages in the dashboard.`);
 }

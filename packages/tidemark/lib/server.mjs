@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** The maximum time until the database responds. */
 const readyMs = 20_000;
@@ -22,16 +22,16 @@ const steadyMs = 60_000;
 
 /**
  * Keeps `program` running until [stop] is called. The program inherits the file `mark`. `ask`
- * resolves to whether the database responds. `tell(event, more)` logs events.
+ * resolves to whether the database responds. `logEvent(event, more)` logs events.
  */
 export class Server {
-  constructor({ program, args, env, mark, ask, tell }) {
+  constructor({ program, args, env, mark, ask, logEvent }) {
     this.program = program;
     this.args = args;
     this.env = env;
     this.mark = mark;
     this.ask = ask;
-    this.tell = tell;
+    this.logEvent = logEvent;
     this.isStopping = false;
     this.child = null;
     this.pauseMs = pauseMsMin;
@@ -63,7 +63,7 @@ export class Server {
     if (await this.#ready()) return;
     if (this.isStopping) return;
     await this.stop();
-    throw new Sentence('The database did not start; see the output of workerd above.');
+    throw new UserError('The database did not start; see the output of workerd above.');
   }
 
   /** Restarts the program after each crash. Resolves when the program was stopped. */
@@ -73,12 +73,12 @@ export class Server {
       const [code, signal] = await this.ended;
       if (this.isStopping) return;
       if (Date.now() - since > steadyMs) this.pauseMs = pauseMsMin;
-      this.tell('crashed', { code, signal, restart_ms: this.pauseMs });
+      this.logEvent('crashed', { code, signal, restart_ms: this.pauseMs });
       await sleep(this.pauseMs);
       this.pauseMs = Math.min(this.pauseMs * 2, pauseMsMax);
       if (this.isStopping) return;
       this.#spawn();
-      if (await this.#ready()) this.tell('restarted', {});
+      if (await this.#ready()) this.logEvent('restarted', {});
     }
   }
 

@@ -26,7 +26,7 @@ const cpuMs = () => {
   return (user + system) / 1_000;
 };
 
-/** An engine for [Sessions]. `tell(event, more)` is called when a statement is stopped. */
+/** An engine for [Sessions]. `logEvent(event, more)` is called when a statement is stopped. */
 export class Engine {
   #last = Promise.resolve();
   /** The call in progress. */
@@ -34,15 +34,15 @@ export class Engine {
   #memoryBytes = 0;
 
   /** `folder` contains `module.mjs` and `index_bg.wasm`. */
-  static async load(folder, { tell = (_event, _more) => {}, limits = {} }) {
+  static async load(folder, { logEvent = (_event, _more) => {}, limits = {} }) {
     const module = await WebAssembly.compile(await readFile(join(folder, 'index_bg.wasm')));
-    return new Engine({ module, code: pathToFileURL(join(folder, 'module.mjs')).href }, { ...defaultLimits, ...limits }, tell);
+    return new Engine({ module, code: pathToFileURL(join(folder, 'module.mjs')).href }, { ...defaultLimits, ...limits }, logEvent);
   }
 
-  constructor(workerData, limits, tell) {
+  constructor(workerData, limits, logEvent) {
     this.workerData = workerData;
     this.limits = limits;
-    this.tell = tell;
+    this.logEvent = logEvent;
     this.worker = this.#start();
   }
 
@@ -88,7 +88,7 @@ export class Engine {
       why = `it ran for more than ${turnMs / 1_000} seconds without a pause`;
     } else if (bytes > processBytes) why = `it used more than ${Math.round(processBytes / 2 ** 20)} MiB of memory`;
     if (why === null) return;
-    this.tell('sql_stopped', { why, memory_bytes: bytes });
+    this.logEvent('sql_stopped', { why, memory_bytes: bytes });
     this.#drop(worker, new Error(`${stopped}the statement was stopped: ${why}; use simpler functions, or fewer rows`));
   }
 

@@ -22,7 +22,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {
 process.on('disconnect', () => process.exit());
 
 const limits = process.env.SQL_LIMITS ? JSON.parse(process.env.SQL_LIMITS) : {};
-const engine = await Engine.load(folder, { tell: (event, more) => process.send({ event, more }), limits });
+const engine = await Engine.load(folder, { logEvent: (event, more) => process.send({ event, more }), limits });
 const sessions = new Sessions(engine);
 /** @type {Map<string, import('./sql_sessions.js').Session>} */
 const byName = new Map();

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 const program = fileURLToPath(new URL('./sql_process.mjs', import.meta.url));
 
@@ -19,14 +19,14 @@ export class SqlSupervisor {
 
   /**
    * `folder` contains the module. `place` is the path of a socket, or a port (0 for a free one). `env` is the environment
-   * of the process, `node` the program. `tell(event, more)` is called when a statement is stopped and when the process ends.
+   * of the process, `node` the program. `logEvent(event, more)` is called when a statement is stopped and when the process ends.
    */
-  constructor({ folder, place, node = process.execPath, env = /** @type {NodeJS.ProcessEnv} */ ({}), tell = (_event, _more) => {} }) {
+  constructor({ folder, place, node = process.execPath, env = /** @type {NodeJS.ProcessEnv} */ ({}), logEvent = (_event, _more) => {} }) {
     this.folder = folder;
     this.place = String(place);
     this.node = node;
     this.env = env;
-    this.tell = tell;
+    this.logEvent = logEvent;
   }
 
   get pid() {
@@ -39,7 +39,7 @@ export class SqlSupervisor {
    */
   async start() {
     const port = await this.#spawn();
-    if (port === null) throw new Sentence('SQL did not start; the reason is above.');
+    if (port === null) throw new UserError('SQL did not start; the reason is above.');
     return port;
   }
 
@@ -54,7 +54,7 @@ export class SqlSupervisor {
     return new Promise((resolve) => {
       let isReady = false;
       child.on('message', (/** @type {any} */ { event, more }) => {
-        if (event !== 'ready') return this.tell(event, more);
+        if (event !== 'ready') return this.logEvent(event, more);
         isReady = true;
         if (more.port) this.place = String(more.port);
         return resolve(more.port ?? 0);
@@ -70,7 +70,7 @@ export class SqlSupervisor {
 
   async #restart(how) {
     while (!this.#isStopping) {
-      this.tell('sql_crashed', how);
+      this.logEvent('sql_crashed', how);
       await sleep(pauseMs);
       if (this.#isStopping || (await this.#spawn()) !== null) return;
     }

@@ -18,12 +18,12 @@ export class Transcoder {
 
   /**
    * `to` is the server's address. `tls` is `{ cert, key }` in PEM; without it connections are
-   * unencrypted. `isTrusted` disables the check of the server's certificate. `tell(event, more)`
+   * unencrypted. `isTrusted` disables the check of the server's certificate. `logEvent(event, more)`
    * logs each finished call. `limits` overrides the default limits.
    */
-  constructor({ to, tls = null, isTrusted = false, tell = (_event, _more) => {}, limits = {} }) {
+  constructor({ to, tls = null, isTrusted = false, logEvent = (_event, _more) => {}, limits = {} }) {
     this.limits = { ...defaultLimits, ...limits };
-    this.tell = tell;
+    this.logEvent = logEvent;
     this.upstream = new Upstream(to, { limits: this.limits, isTrusted });
     const { callsPerConnectionMax, streamWindowBytes, headerBytesMax, sessionMemoryMegabytesMax, connectMs } = this.limits;
     const settings = {
@@ -78,7 +78,7 @@ export class Transcoder {
       this.#calls.delete(call);
       const { request, answer } = call.bytes;
       const ms = Math.round(performance.now() - from);
-      this.tell('call', { path: headers[':path'], grpc_status: call.status, ms, request_bytes: request, answer_bytes: answer });
+      this.logEvent('call', { path: headers[':path'], grpc_status: call.status, ms, request_bytes: request, answer_bytes: answer });
     });
   }
 

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Sentence } from './command.mjs';
+import { UserError } from './command.mjs';
 
 /** The oldest Node that wrangler accepts. */
 export const nodeNeeded = '22.12';
@@ -56,7 +56,7 @@ export async function runWrangler([command, ...first], words, { env = {}, quiet 
     let output = '';
     child.stdout?.on('data', (piece) => (output += piece));
     const code = await new Promise((resolve, reject) => {
-      child.once('error', () => reject(new Sentence(`${command} cannot be run: install npm, which comes with Node.`)));
+      child.once('error', () => reject(new UserError(`${command} cannot be run: install npm, which comes with Node.`)));
       child.once('close', (status) => resolve(status ?? 1));
     });
     return { code, entries: entriesIn(file), output };

@@ -45,8 +45,8 @@ impl Server {
 /// Reads all rows of an endpoint with their schema.
 async fn read(client: &mut Client, info: FlightInfo) -> Seen<(SchemaRef, Vec<RecordBatch>)> {
     let said = Arc::new(arrow_schema::Schema::try_from(info.clone())?);
-    let event_id = info.endpoint[0].event_id.clone().ok_or("no ticket")?;
-    let mut stream = client.do_get(event_id).await?;
+    let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
+    let mut stream = client.do_get(ticket).await?;
     let mut batches = Vec::new();
     while let Some(batch) = stream.next().await {
         batches.push(batch?);
@@ -150,8 +150,8 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
 
     // A client that stops reading cancels the call.
     let info = client.execute(MILLION.to_owned(), None).await?;
-    let event_id = info.endpoint[0].event_id.clone().ok_or("no ticket")?;
-    let mut stream = client.do_get(event_id).await?;
+    let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
+    let mut stream = client.do_get(ticket).await?;
     let begun = stream.try_next().await?.map_or(0, |batch| batch.num_rows());
     drop(stream);
     let cancelled = json!([begun, rows(&ask(&mut client, "SELECT 1 AS one").await?.1)]);

@@ -4,7 +4,7 @@ import { parseExact } from './exact.js';
 import { request } from './transport.js';
 
 /** A failed request. `status` is the response's status, or 0 without a response. */
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
@@ -37,7 +37,7 @@ const parametersOf = (q, { db, epoch }) =>
 
 /**
  * Sends GET /query, for all queries without the user's action. `read_only` makes the server reject
- * statements that write. Resolves with the response. Throws [Refused] without a response.
+ * statements that write. Resolves with the response. Throws [RequestError] without a response.
  *
  * @param {string} q
  * @param {Options} [options]
@@ -45,7 +45,7 @@ const parametersOf = (q, { db, epoch }) =>
 export async function get(q, { db, epoch, signal } = {}) {
   const address = `/query?${parametersOf(q, { db, epoch })}&read_only=true`;
   if (address.length > addressBytesMax) {
-    throw new Refused('This query is too long to be repeated automatically: press Run.', 0);
+    throw new RequestError('This query is too long to be repeated automatically: press Run.', 0);
   }
   return answered(address, { signal, cache: 'no-store' });
 }
@@ -62,14 +62,14 @@ export async function post(q, { db, epoch, signal } = {}) {
   return answered('/query', { method: 'POST', headers, body, signal });
 }
 
-/** Returns the response of `path`. Throws [Refused] without a response. */
+/** Returns the response of `path`. Throws [RequestError] without a response. */
 export async function answered(path, init) {
   try {
     return await request(path, init);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    if (error.name === 'EngineError') throw new Refused(error.message, 0);
-    throw new Refused(`The server could not be reached: ${error.message}`, 0);
+    if (error.name === 'EngineError') throw new RequestError(error.message, 0);
+    throw new RequestError(`The server could not be reached: ${error.message}`, 0);
   }
 }
 
@@ -80,18 +80,18 @@ export async function answered(path, init) {
  * @param {string} q
  * @param {Options & { tolerant?: boolean }} [options]
  */
-export async function ask(q, { db, epoch, tolerant = false } = {}) {
+export async function querySeries(q, { db, epoch, tolerant = false } = {}) {
   const response = await get(q, { db, epoch });
   const text = await response.text();
-  if (!response.ok) throw new Refused(errorIn(text, response.status), response.status);
+  if (!response.ok) throw new RequestError(errorIn(text, response.status), response.status);
   return parseExact(text).results.map(({ series = [], error }) => {
-    if (error && !tolerant) throw new Refused(error, 200);
+    if (error && !tolerant) throw new RequestError(error, 200);
     return series;
   });
 }
 
 /** Returns the rows of a single statement's first series, as arrays. */
 export async function rowsOf(q, options) {
-  const [series] = await ask(q, options);
+  const [series] = await querySeries(q, options);
   return series[0]?.values ?? [];
 }

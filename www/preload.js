@@ -4,7 +4,7 @@ import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';
 
 /** Imports every lazy part. A part that fails to load is requested again when it is needed. */
-export function loadAhead() {
+export function preload() {
   started();
   return Promise.allSettled([
     import('./editor/influxql.js'),
