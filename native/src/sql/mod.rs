@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tidemark::protocol::sql::thrown;
+use tidemark::protocol::sql::error_reply;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
@@ -104,7 +104,7 @@ impl Session {
     /// Returns the turn of a message, which does not borrow the session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
-        async move { sql.turn(statement, message).await.or_else(|reason| thrown(&reason)) }
+        async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
     }
 }
 
