@@ -79,7 +79,7 @@ async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
             pause(ms).await;
             Some(Ok(Vec::new()))
         }
-        Address::Backups => Some(backups::make_call(&env, &message).await),
+        Address::Backups => Some(backups::execute(&env, &message).await),
         Address::Sql | Address::Catalog | Address::Database(_) | Address::Shard(_) => None,
     };
     if let Some(result) = of_runtime {
