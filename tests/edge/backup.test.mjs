@@ -1,4 +1,4 @@
-// Tests backups on the real runtime: into an R2 bucket with `wrangler dev`, into a folder with
+// Tests backups on the real runtime: into an R2 bucket with `wrangler dev`, and into a folder with
 // `tidemark serve`.
 
 import assert from 'node:assert/strict';
@@ -11,12 +11,12 @@ import { tidemark } from './harness.mjs';
 import { installed, served } from './served.mjs';
 
 /**
- * The number of rows per write. The stored data takes some megabytes, so that a backup needs more
- * than one request.
+ * The number of rows per write. The stored data takes several megabytes, so that a backup needs
+ * more than one request.
  */
 const rows = 20_000;
 
-/** Returns text that does not compress and is the same in every run. */
+/** Returns text that cannot be compressed. The text is the same in every run. */
 function noise(seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n + 1n;
   let text = '';
@@ -28,8 +28,8 @@ function noise(seed) {
 }
 
 /**
- * Repeats a request until no work remains. Resolves to the last response and the number of
- * requests.
+ * Repeats a request until the server reports that no work remains. Resolves to the last response
+ * and the number of requests.
  */
 async function finish(server, method, path) {
   for (let requests = 1; requests < 200; requests += 1) {
@@ -92,7 +92,7 @@ async function loadBackUpDeleteRestore(server) {
 test('a database is backed up to a bucket and restored from it', async (t) => {
   const server = await tidemark(t, { backups: true });
   const { id } = await loadBackUpDeleteRestore(server);
-  // The folder still exists after a crash.
+  // The backup folder still exists after a crash.
   await server.kill();
   await server.start();
   const restored = await finish(server, 'POST', `/api/v3/restore?db=c&from=${id}`);

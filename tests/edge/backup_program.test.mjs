@@ -1,5 +1,6 @@
 // Tests `tidemark backup`, `verify` and `restore`, including tokens, users and schedules. Follows
-// docs/OPERATING.md: load, back up, delete, restore, upgrade, with the same results.
+// the steps of docs/OPERATING.md: load, back up, delete, restore, upgrade. The results must remain
+// the same.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -70,7 +71,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await server.query('DROP DATABASE a');
   await run(server, ['restore', id, '--access']);
   assert.deepEqual(await answers(server, 'a'), original);
-  // Upgrade: another release starts on the same data.
+  // Starts another release on the same data, as in an upgrade.
   await server.stop();
   server.options.install = install;
   await server.start();
@@ -91,7 +92,8 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.deepEqual(policies, await server.series('SHOW RETENTION POLICIES ON a', {}));
   assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
 
-  // A schedule starts a backup immediately. The program shows its progress and deletes old backups.
+  // A new schedule starts a backup immediately. The program shows the backup's progress and deletes
+  // old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);
   for (let waits = 0; ; waits += 1) {
     const { said: state } = await run(second, ['backup', '--database', 'a', '--list']);

@@ -17,7 +17,7 @@ const scenarios = [
   { name: 'wide', sizes: { small: { columns: 2 }, full: { columns: 20 } } },
 ];
 
-test('words on the command line choose the size, the scenarios and single settings', () => {
+test('command-line arguments select the size, the scenarios and single settings', () => {
   assert.deepEqual(choices(['scale']), { size: 'small', only: [], changes: {} });
   const choice = choices(['scale', '--size', 'full', '--only', 'many', '--with', 'points=3e6']);
   assert.deepEqual(choice, { size: 'full', only: ['many'], changes: { points: 3_000_000 } });
@@ -27,12 +27,12 @@ test('words on the command line choose the size, the scenarios and single settin
   assert.deepEqual(chosen(scenarios, choices([])), scenarios);
 });
 
-test('an unknown word is rejected, and the error names it', () => {
+test('an unknown argument is rejected, and the error contains it', () => {
   assert.throws(() => choices(['--size', 'huge']), /--size huge: .* small, full/);
   assert.throws(() => choices(['--with', 'points']), /--with points/);
   assert.throws(() => choices(['--with', 'points=many']), /--with points=many/);
   assert.throws(() => chosen(scenarios, choices(['--only', 'deep'])), /no scenario deep: say one of many, wide/);
-  // The options of another scenario do not count.
+  // `points` is an option of another scenario.
   const other = choices(['--only', 'wide', '--with', 'points=5']);
   assert.throws(() => chosen(scenarios, other), /No scenario takes points: there are columns/);
 });
@@ -63,7 +63,7 @@ test('a table has a cell for each column', () => {
   assert.equal(third, '| x | ≤ 300 ms | 0.13 | 12.3 | 98.7 | 123 | yes |');
 });
 
-test('an error is found in short and in long responses', () => {
+test('errors are detected in short and in long responses', () => {
   assert.equal(errorOf(200, '{"results":[{"statement_id":0}]}'), '');
   assert.equal(errorOf(204, ''), '');
   assert.equal(errorOf(200, '{"results":[{"error":"no \\"m\\""}]}'), 'no \\"m\\"');
@@ -72,14 +72,14 @@ test('an error is found in short and in long responses', () => {
   assert.equal(errorOf(503, '{"error":"busy"}'), '503 {"error":"busy"}');
 });
 
-test('the first failure is reported, and a difference only if nothing failed', () => {
+test('the first failure is reported, and differences are reported only if nothing failed', () => {
   const [fine, broken] = [{ failure: '' }, { failure: 'late' }];
   assert.equal(failureOf([fine, broken], '/results'), 'late');
   assert.equal(failureOf([fine, fine], '/results'), 'answers differ /results');
   assert.equal(failureOf([fine, fine]), '');
 });
 
-test('the generated month is reproducible, ordered and complete', () => {
+test('the generated month of data is reproducible, ordered and complete', () => {
   const make = () => [...month({ points: 600, series: 20, days: 30 })];
   const lines = make();
   assert.deepEqual(lines, make());

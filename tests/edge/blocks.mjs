@@ -2,7 +2,7 @@
 
 /**
  * Returns `{ language, text, line, why }` for each block. `line` is the line of the opening fence.
- * `why` is the text of a preceding comment `<!-- not run: … -->`, or undefined.
+ * `why` is the reason in a preceding comment `<!-- not run: … -->`, or undefined.
  */
 export function blocksOf(markdown) {
   const blocks = [];

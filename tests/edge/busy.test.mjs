@@ -1,4 +1,4 @@
-// Tests that a write does not wait for many long queries.
+// Tests that a write does not wait for long queries.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

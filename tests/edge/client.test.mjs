@@ -1,4 +1,4 @@
-// Tests tidemark/client: its requests, their timing and repeats, and its results.
+// Tests tidemark/client: when it sends and repeats requests, their contents, and its results.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { Tidemark, TidemarkError } from '../../packages/tidemark/client/client.js';
 import { token } from './harness.mjs';
 
-/** Returns a binding that sends prepared responses and records the requests. */
+/** Returns a service binding that records requests and returns prepared responses. */
 function binding(answers = []) {
   const asked = [];
   return {
@@ -24,7 +24,7 @@ function binding(answers = []) {
 
 const client = (bound, more = {}) => new Tidemark({ binding: bound, token: 't', database: 'd', gatherMs: 20, ...more });
 
-/** Returns a request context. `over()` resolves when all work passed to `waitUntil` is done. */
+/** Returns a request context. `over()` resolves after all work that was passed to `waitUntil`. */
 function context() {
   const promises = [];
   return { waitUntil: (promise) => promises.push(promise), promises, over: () => Promise.all(promises) };
@@ -32,7 +32,7 @@ function context() {
 
 const point = (n, time = BigInt(n)) => ({ measurement: 'm', fields: { v: n }, time });
 
-test('points of many requests are sent together, after a time or a number of points', async () => {
+test('points of many requests are sent together, after a delay or at a number of points', async () => {
   const bound = binding();
   const it = client(bound, { batchPoints: 3 });
   const requests = [context(), context()];
@@ -47,7 +47,7 @@ test('points of many requests are sent together, after a time or a number of poi
   await third.over();
   assert.deepEqual(bound.asked.slice(1).map(({ lines }) => lines.length), [3, 1]);
 
-  // The platform ended the request that promised to send. A later request sends the points.
+  // The request that was going to send the points has ended. A later request sends them.
   const dead = { waitUntil() {} };
   const lost = client(bound, { gatherMs: 200 });
   lost.write(point(7), dead);
@@ -66,7 +66,7 @@ test('points of many requests are sent together, after a time or a number of poi
   assert.equal(bound.asked.length, 4, 'nothing is sent twice');
 });
 
-test('a write is repeated when its result is unknown or the server is busy, but not when it is rejected', async () => {
+test('a write is repeated if its result is unknown or the server is busy, but not if the server rejects it', async () => {
   const busy = [503, '{"error":"busy"}', { 'Retry-After': '0.01' }];
   const partial = [400, JSON.stringify({
     error: 'partial write of line protocol occurred', message: '1 points written, 1 lines rejected',
@@ -91,7 +91,7 @@ test('a write is repeated when its result is unknown or the server is busy, but 
   }
 });
 
-test('points that could not be written are kept within limits and reported', async () => {
+test('unwritten points are kept up to a limit, and reported', async () => {
   const told = [];
   const bound = binding(Array.from({ length: 8 }, () => [503, '{"error":"full"}', { 'Retry-After': '0.001' }]));
   const it = client(bound, { onError: (error) => told.push(error.message) });
@@ -110,7 +110,7 @@ test('points that could not be written are kept within limits and reported', asy
   it.write(large);
 });
 
-test('points become line protocol, and an invalid one is rejected before any is accepted', () => {
+test('points are converted to line protocol, and one invalid point rejects the whole call', () => {
   const it = client(binding());
   const fields = { v: 1 };
   for (const [wrong, why] of [
@@ -130,7 +130,7 @@ test('points become line protocol, and an invalid one is rejected before any is 
 });
 
 test('written points are read back unchanged', async (t) => {
-  // Points without a time differ even if the random numbers are equal.
+  // Points without a time must differ even if the random numbers are equal.
   t.mock.method(Math, 'random', () => 0);
   const server = await startTidemark({ token, settings: { AUTO_CREATE_RETENTION: 'none', LOG_REQUESTS: 'none' } });
   t.after(() => server.stop());
@@ -156,7 +156,7 @@ test('written points are read back unchanged', async (t) => {
   }]);
   const [[dated]] = await it.query('SELECT v FROM d WHERE v = $v', { epoch: 'ns', params: { v: 1 } });
   assert.deepEqual(dated.values, [[1_767_225_600_500_000_000n, 1]]);
-  // All points that were written without a time at the same moment are stored.
+  // All points that were written without a time in the same millisecond are stored.
   const [[counted]] = await it.query('SELECT sum(n) FROM now');
   assert.equal(counted.values[0][1], 1_000);
   await assert.rejects(it.query('SELECT v FROM d; DROP'), /found EOF/);

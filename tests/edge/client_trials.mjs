@@ -1,14 +1,14 @@
-// The trials of every write client: points of every type, a bad token, a bad line, an overloaded
-// server, a restart.
+// The tests that every write client must pass: points of every type, a wrong token, an invalid
+// line, an overloaded server, a restart.
 //
-// A client is a function that carries out one order:
+// A client is a function that executes one order:
 //
 //   { action: 'types' | 'points' | 'line', url, token, database, ... }
 //
-// The trial resolves to `{ error }`: the error that the user would see, or null. `points` writes
-// `first` …
-// `first + count - 1` in batches of `batch` with `pauseMs` between them. With `patient`, the client
-// repeats until all points are written. A client without retries is called again.
+// The function resolves to `{ error }`: the error that a user of the client would see, or null. The
+// action `points` writes the points `first` … `first + count - 1` in batches of `batch` points with
+// pauses of `pauseMs`. With `patient`, the client repeats failed batches until all points are
+// written. If the client itself does not retry, the function calls it again.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,13 +19,13 @@ import { tidemark, token } from './harness.mjs';
 /** The time of the first point, in seconds. */
 export const firstSecond = 1_700_000_000;
 
-/** Returns the lines of points `first` … `first + count - 1`, for clients that take lines. */
+/** Returns the points `first` … `first + count - 1` as lines, for clients that accept lines. */
 export function pointLines(first, count) {
   const line = (i) => `load,host=h${i % 3} value=${i}i ${firstSecond + i}`;
   return Array.from({ length: count }, (_, i) => line(first + i));
 }
 
-/** The point that `types` writes: one field per type. */
+/** The point that the action `types` writes. It has one field of each type. */
 export const everyType = {
   measurement: 'types',
   tag: ['a tag', 'x, y=z'],
@@ -36,7 +36,7 @@ export const everyType = {
   boolean: true,
 };
 
-/** Returns the `{ error }` of an async function. */
+/** Runs an async function. Resolves to `{ error }`. */
 export async function errorOf(work) {
   try {
     await work();
@@ -46,7 +46,10 @@ export async function errorOf(work) {
   }
 }
 
-/** Calls `write` for each batch of a `points` order. A patient order repeats failed batches. */
+/**
+ * Calls `write` for each batch of an order with the action `points`. A patient order repeats failed
+ * batches.
+ */
 export async function inBatches({ first, count, batch, pauseMs = 0, patient }, write) {
   for (let from = first; from < first + count; from += batch) {
     const size = Math.min(batch, first + count - from);
@@ -62,8 +65,8 @@ export async function inBatches({ first, count, batch, pauseMs = 0, patient }, w
 }
 
 /**
- * Asserts that a client's error contains the server's text, which may be escaped or folded into one
- * line.
+ * Asserts that a client's error contains the server's text. The client may have escaped the text or
+ * joined its lines.
  */
 function assertTells(error, text) {
   const folded = text.replaceAll(/\s+/g, ' ');
@@ -73,7 +76,7 @@ function assertTells(error, text) {
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
 }
 
-/** Creates a token that can read and write only `database`. */
+/** Creates a token that can read and write only one database. */
 export async function databaseToken(server, database) {
   const resource = { resource_type: 'db', resource_identifier: [database] };
   const permissions = [{ ...resource, actions: ['read', 'write'] }];
@@ -94,7 +97,7 @@ class Trials {
     return this.client({ url: this.proxy.url, token, database, ...more });
   }
 
-  /** Returns the number of points whose value is from `first` to `first + count - 1`. */
+  /** Returns the number of stored points with the values `first` … `first + count - 1`. */
   async count(first, count) {
     const q = `SELECT value FROM load WHERE value >= ${first} AND value < ${first + count}`;
     const rows = await this.server.rows(q, { db: this.database, epoch: 's' });
@@ -116,7 +119,7 @@ class Trials {
   }
 
   /**
-   * Runs an order that must fail, and checks that the client's error contains the server's text.
+   * Executes an order that must fail. Checks that the client's error contains the server's text.
    */
   async refused(status, more) {
     this.proxy.takeWrites();
@@ -128,7 +131,7 @@ class Trials {
       assert.notEqual(error, null);
       return;
     }
-    // If the texts differ, the message is the longer text.
+    // If the two texts differ, the longer text is the message.
     assertTells(error, message ?? text);
   }
 
@@ -137,7 +140,7 @@ class Trials {
     assert.equal(await this.count(0, 3), 0);
   }
 
-  /** Creates the token for agents as the documentation describes. */
+  /** Creates the token for an agent in the way that the documentation describes. */
   async itsOwnToken() {
     const own = await databaseToken(this.server, this.database);
     const points = { action: 'points', first: 300, count: 6, batch: 3, token: own };
@@ -166,8 +169,8 @@ class Trials {
   }
 
   /**
-   * Restarts the server while the client writes. Writes more slowly if the client finished before
-   * the restart.
+   * Restarts the server while the client writes. If the client finishes before the restart, tries
+   * again with more points.
    */
   async restart() {
     for (const pauseMs of [30, 150, 700]) {
@@ -177,7 +180,10 @@ class Trials {
     assert.fail('all was written before each restart');
   }
 
-  /** Whether the server restarted while the client wrote. All points must be stored in the end. */
+  /**
+   * Returns whether the server restarted while the client was writing. All points must be stored in
+   * both cases.
+   */
   async restartDuring(points) {
     const order = { action: 'points', ...points, patient: true, url: this.server.url };
     const writing = this.order(order);
@@ -197,9 +203,9 @@ class Trials {
 }
 
 /**
- * Runs all trials for a client. With `options.unsigned`, the client can write unsigned integers.
- * `options.hides` lists statuses whose text the client does not show. `options.more` contains
- * additional trials of this client, `{ name: (server, proxy, database) => … }`.
+ * Runs all tests for a client. `options.unsigned` permits unsigned integers. `options.hides` lists
+ * the statuses for which the client does not show the server's text. `options.more` contains
+ * additional tests for this client, as `{ name: (server, proxy, database) => … }`.
  */
 export async function clientTrials(t, client, options = {}) {
   const server = await tidemark(t);
@@ -207,9 +213,9 @@ export async function clientTrials(t, client, options = {}) {
   const trials = new Trials(t, server, proxy, client, options);
   await server.query(`CREATE DATABASE ${trials.database}`);
   await t.test('a field of every type', () => trials.types());
-  await t.test('a bad token', () => trials.badToken());
-  await t.test("the database's own token", () => trials.itsOwnToken());
-  await t.test('a bad line', () => trials.badLine());
+  await t.test('a wrong token', () => trials.badToken());
+  await t.test("a token for one database", () => trials.itsOwnToken());
+  await t.test('an invalid line', () => trials.badLine());
   await t.test('an overloaded server, 503', () => trials.overloaded(503, 100));
   await t.test('an overloaded server, 429', () => trials.overloaded(429, 200));
   for (const [name, work] of Object.entries(options.more ?? {})) {

@@ -1,5 +1,5 @@
-// Runs the curl commands of the vendor's pages. Only the address, the names and the method's case
-// are changed: one page prints `--request post`, which is not an HTTP method.
+// Runs the curl commands of InfluxDB's pages. Only the address, the names and the case of the
+// method are changed. One page contains `--request post`, which is not an HTTP method.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { faultProxy } from './fault_proxy.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/** Runs a command line. Returns the body, and the status that curl prints last. */
+/** Runs a command line. Returns the body, and the status, which curl prints last. */
 async function paste(line, url, secret = token) {
   const filled = line
     .replaceAll(/https?:\/\/cluster-id(\.a)?\.influxdb\.io/g, url)
@@ -41,7 +41,7 @@ const writes = {
     --data-binary 'home,room=kitchen temp=74 1463683077'`,
 };
 
-/** Two indented lines after an empty line. */
+/** A command with an empty line and two indented lines in its body. */
 const sensors = `curl --request POST \
 "https://cluster-id.influxdb.io/api/v2/write?bucket=DATABASE_NAME&precision=ns" \
   --header "Authorization: Token DATABASE_TOKEN" \
@@ -64,10 +64,10 @@ const queries = {
     --data-urlencode "q=SELECT * FROM MEASUREMENT"`,
 };
 
-test('the curl commands of the vendor pages work as pasted', async (t) => {
+test('the curl commands of the pages of InfluxDB work', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
-  // The samples are years old, so they need a database with a long retention.
+  // The sample points are years old, so the database needs a long retention.
   await server.query('CREATE DATABASE pages');
   for (const [name, line] of Object.entries(writes)) {
     await t.test(name, async () => {
@@ -98,7 +98,7 @@ test('the curl commands of the vendor pages work as pasted', async (t) => {
   }
 });
 
-test('curl meets a bad token, a bad line, an overloaded server and a restart', async (t) => {
+test('curl handles a wrong token, an invalid line, an overloaded server and a restart', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
   const proxy = await faultProxy(t, server.url);
@@ -106,11 +106,11 @@ test('curl meets a bad token, a bad line, an overloaded server and a restart', a
   const line = writes['Bearer on /api/v2/write'];
   const says = ({ status, body }) => [status, JSON.parse(body)];
 
-  await t.test('a bad token', async () => {
+  await t.test('a wrong token', async () => {
     const expected = { code: 'unauthorized', message: 'unauthorized access' };
     assert.deepEqual(says(await paste(line, server.url, 'wrong')), [401, expected]);
   });
-  await t.test('a bad line', async () => {
+  await t.test('an invalid line', async () => {
     const [status, body] = says(await paste(line.replace('temp=72', 'temp='), server.url));
     assert.equal(status, 400);
     assert.equal(body.code, 'invalid');
@@ -125,7 +125,7 @@ test('curl meets a bad token, a bad line, an overloaded server and a restart', a
     assert.match(message, /unknown variant `fortnight`, expected one of `s`, `ms`, `us`, `ns`/);
   });
   for (const status of [503, 429]) {
-    await t.test(`an overloaded server, ${status}: --retry waits as long as the server says`, async () => {
+    await t.test(`an overloaded server, ${status}: --retry waits for the time in Retry-After`, async () => {
       proxy.refuse = [status];
       const from = Date.now();
       const pasted = line.replace('curl ', 'curl --retry 3 ').replace('72', String(status));

@@ -1,5 +1,5 @@
-// Tests pyarrow's Flight client through `tidemark flight`. A stand-in returns the bytes of
-// pyarrow's own server as gRPC-Web, so the test covers only the transport in both directions.
+// Tests pyarrow's Flight client through `tidemark flight`. A stand-in for Tidemark converts the
+// calls to those of pyarrow's own server, so the test covers only the transport.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ import { hasPythonClients, order, pythonProgram } from './python.mjs';
 
 const type = { 'content-type': 'application/grpc-web+proto' };
 
-/** Starts pyarrow's server. Returns its address. */
+/** Starts pyarrow's Flight server. Returns its address. */
 async function flightServer(t) {
   const child = spawn(pythonProgram, ['-B', at('tests', 'edge', 'python', 'flight_server.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -25,7 +25,7 @@ async function flightServer(t) {
 /** Converts gRPC headers or trailers to HTTP headers. */
 const plain = (metadata) => Object.fromEntries(Object.entries(metadata.toHttp2Headers()).map(([name, values]) => [name, [values].flat().join(',')]));
 
-/** Headers that describe the client or a connection are not forwarded. */
+/** Headers that describe the client or the connection, and are not forwarded. */
 const own = new Set(['accept', 'accept-encoding', 'connection', 'content-type', 'grpc-accept-encoding', 'grpc-timeout', 'host', 'transfer-encoding', 'user-agent', 'x-grpc-web']);
 
 function metadataFrom(headers) {
@@ -33,7 +33,7 @@ function metadataFrom(headers) {
   return Object.fromEntries(passed.map(([name, value]) => [name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value]));
 }
 
-/** Forwards a gRPC-Web call as a gRPC call of `client`. */
+/** Forwards a gRPC-Web call as a gRPC call with `client`. */
 async function relayed(client, { messages, request, response }) {
   const call = client.bidi(request.url, metadataFrom(request.headers));
   response.once('close', () => call.cancel());
@@ -41,11 +41,12 @@ async function relayed(client, { messages, request, response }) {
     response.writeHead(200, { ...plain(metadata), ...type });
     response.flushHeaders();
   });
-  // The stream must not pause: a paused call reports its status before its last messages.
+  // The stream must not be paused, because a paused call reports its status before its last
+  // messages.
   call.on('data', (message) => response.write(frame(message)));
   ended(call).then(({ code, details, trailers }) => {
     if (!response.headersSent) response.writeHead(200, type);
-    // A server that does not percent-encode its text sends UTF-8.
+    // Some servers do not percent-encode the text, and send it as UTF-8.
     const message = Buffer.from(details, 'utf8').toString('latin1');
     response.end(trailerFrame({ 'grpc-status': code, 'grpc-message': message, ...plain(trailers) }));
   });
@@ -55,7 +56,7 @@ async function relayed(client, { messages, request, response }) {
 
 const methods = ['Handshake', 'ListFlights', 'GetFlightInfo', 'GetSchema', 'DoGet', 'DoPut', 'DoExchange', 'DoAction', 'ListActions'];
 
-/** Starts a stand-in that forwards to pyarrow's server through `client`. */
+/** Starts a stand-in that forwards calls to pyarrow's server with `client`. */
 function relay(t, client, about = {}) {
   const more = Object.fromEntries(methods.map((name) => [name, (call) => relayed(client, call)]));
   return grpcWebServer(t, { more, ...about });
@@ -79,12 +80,12 @@ function looksRight({ error, ...seen }) {
   assert.equal(seen.late[0], 'FlightTimedOutError');
 }
 
-test('pyarrow through tidemark flight', async (t) => {
+test('pyarrow works through tidemark flight', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const client = grpcClient(t, await flightServer(t));
   const tls = has(t, 'openssl', ['version']) && certificate(t);
 
-  await t.test('its queries give the same results as without a transcoder', async (sub) => {
+  await t.test('queries return the same results as without a transcoder', async (sub) => {
     for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
       const server = await relay(sub, client, about);
       const { address, events } = await transcoding(sub, server.url, { isTrusted: true });
@@ -94,7 +95,7 @@ test('pyarrow through tidemark flight', async (t) => {
     }
   });
 
-  await t.test('it connects with TLS', async (sub) => {
+  await t.test('the client connects with TLS', async (sub) => {
     if (!tls) return sub.skip('no openssl');
     const server = await relay(sub, client);
     const { port } = await transcoding(sub, server.url, { tls });
@@ -102,12 +103,12 @@ test('pyarrow through tidemark flight', async (t) => {
     looksRight(await order('flight', { action: 'tour', url: `grpc+tls://localhost:${port}`, tls: given }));
   });
 
-  await t.test('a truncated table is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
+  await t.test('a truncated response is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
 });
 
 /**
- * Records the response of pyarrow's server and replays its first bytes. The ticket contains their
- * number: `BYTES`, or `BYTES broken`.
+ * Records a response of pyarrow's server, and replays only its first bytes. The ticket contains
+ * their number as `BYTES` or `BYTES broken`.
  */
 async function cutAnywhere(t, client) {
   const ticket = Buffer.concat([Buffer.from([0x0a, 5]), Buffer.from('20000')]);

@@ -1,4 +1,4 @@
-// Tests the unmodified JavaScript clients.
+// Tests the unmodified JavaScript clients for InfluxDB.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,14 +12,16 @@ import * as v1 from 'influx';
 import { clientTrials, errorOf, everyType, firstSecond, inBatches } from './client_trials.mjs';
 import { tidemark, token } from './harness.mjs';
 
-// The clients would print the failures that these tests cause.
+// Disables the clients' log, because these tests cause many failures.
 setLogger({ error() {}, warn() {} });
 v3.setLogger({ error() {}, warn() {} });
 
-/** The client's default retries, with shorter delays. */
+/** The client's default settings for retries, with shorter delays. */
 const retries = { maxRetries: 60, minRetryDelay: 100, maxRetryDelay: 1000, retryJitter: 10 };
 
-/** Size thresholds that disable compression or compress every request. */
+/**
+ * Size thresholds for compression: `off` compresses no request, and `on` compresses every request.
+ */
 const gzipThreshold = { off: Number.MAX_SAFE_INTEGER, on: 0 };
 
 const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
@@ -30,7 +32,7 @@ const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
     .stringField('string', string)
     .booleanField('boolean', boolean);
 
-/** Runs an order with `@influxdata/influxdb-client`. */
+/** Executes an order with `@influxdata/influxdb-client`. */
 async function v2Client(gzip, order) {
   const { url, token: secret, database, action, patient } = order;
   const client = new InfluxDB({ url, token: secret });
@@ -64,7 +66,8 @@ async function v2Client(gzip, order) {
       if ((i + 1) % order.batch === 0) await sleep(order.pauseMs ?? 0);
     }
   }
-  // `close` does not wait for batches in transit and discards batches that wait for a retry.
+  // `close` does not wait for batches that are being sent, and discards batches that wait for a
+  // retry.
   while (written + failed < lines) {
     await writer.flush().catch(() => {});
     await sleep(20);
@@ -138,7 +141,7 @@ test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, a
   assert.deepEqual(await times(), [9]);
 });
 
-/** Runs an order with `@influxdata/influxdb3-client`, which does not retry. */
+/** Executes an order with `@influxdata/influxdb3-client`, which does not retry. */
 async function v3Client(noSync, order) {
   const { url, token: secret, database, action } = order;
   const client = new v3.InfluxDBClient({
@@ -194,7 +197,7 @@ for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', tru
 
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
-/** The types of the fields. One type is wrong, so that the server rejects its point. */
+/** The types of the fields. One type is wrong, so that the server rejects the point. */
 const schemas = {
   good: [
     { measurement: 'load', tags: ['host'], fields: { value: INTEGER } },
@@ -212,14 +215,14 @@ const v1Options = ({ url, token: password, database }, schema) => {
   return { host, port, database, username: 'any', password, schema };
 };
 
-/** Runs an order with `influx`. With a single host the client does not retry. */
+/** Executes an order with `influx`. With a single host, this client does not retry. */
 async function v1Client(order) {
   const { action } = order;
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));
   const { measurement, float, integer, string, boolean, tag: [key, value] } = everyType;
   if (action === 'line') {
-    // This client creates the lines itself and escapes correctly. A field of another type is the
-    // only bad line that it can send.
+    // This client creates and escapes the lines itself. A field with the wrong type is the only
+    // invalid line that it can send.
     return errorOf(() => client.writePoints([{ measurement, fields: { float: 'text' } }]));
   }
   if (action === 'types') {
@@ -278,6 +281,6 @@ test('influx', async (t) => {
       assert.deepEqual(await client.getDatabaseNames(), ['trials']);
     },
   };
-  // For a status of 500 or more, the client shows only the reason phrase.
+  // For a status of 500 or more, the client shows only HTTP's reason phrase.
   await clientTrials(t, v1Client, { unsigned: false, hides: [503], more });
 });

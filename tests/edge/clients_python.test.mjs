@@ -1,4 +1,4 @@
-// Tests the unmodified Python clients.
+// Tests the unmodified Python clients for InfluxDB.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,8 +11,8 @@ const version = /^\d+\.\d+\.\d+$/;
 const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
 
 /**
- * Runs all trials with `script`. Every order contains `fixed`. `look` checks the result of the
- * client's tour.
+ * Runs all tests with `script`. Every order contains the members of `fixed`. `look` checks the
+ * result of the client's other functions.
  */
 function trial(name, script, fixed, options, look) {
   test(name, async (t) => {
@@ -47,7 +47,7 @@ for (const gzip of [false, true]) {
       assert.equal(seen.ready, 'ready');
       assert.deepEqual(seen.orgs, ['an org']);
       assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
-      // The client deleted exactly the points of h0 at the seconds 2 to 6.
+      // The client deleted exactly the points of host h0 from second 2 to second 6.
       const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
       assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
       assert.equal(seen.or, 400);
@@ -87,7 +87,7 @@ test('DataFrameClient writes strings that it does not escape, with the same resu
   if (!(await hasPythonClients(t))) return;
   const server = await tidemark(t);
   await server.query('CREATE DATABASE frames');
-  // The results of 1.6.7 for the same requests: stored points and rejections.
+  // The results of InfluxDB 1.6.7 for the same requests: the stored points and the rejections.
   const kept = [
     'with "quotes"', 'a"b"c', '""', 'plain', '', 'a, b c', 'x=1, y=2', 'back\\slash',
     'line\nbreak', 'two\n"lines"', 'NaN', 'tab\t"x"', 'ünïcode "ß"',

@@ -1,4 +1,4 @@
-// Tests the 1.x shell.
+// Tests the shell of InfluxDB 1.x.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -44,7 +44,7 @@ test('the 1.x shell connects, creates, inserts and selects', async (t) => {
   assert.match(rfc3339, /1970-01-01T00:00:00\.000001Z 12\.5/);
 });
 
-/** Returns a dump in the format of the 1.x tools: DDL for the database, then its lines. */
+/** Returns a dump in the format of the 1.x tools: DDL for the database, followed by the lines. */
 const dump = (lines) => `# DDL
 CREATE DATABASE shop
 CREATE RETENTION POLICY "long" ON "shop" DURATION INF REPLICATION 1
@@ -61,7 +61,10 @@ const points = Array.from({ length: 12_000 }, (_, i) => {
   return `tills,shop=a\\ ${i % 7} takings=${i}.25,count=${i}i,${note} ${1_700_000_000 + i}`;
 });
 
-/** Writes a dump for the test `t` and returns a function that imports it with the shell. */
+/**
+ * Writes a dump to a file that is deleted after the test `t`. Returns a function that imports the
+ * file with the shell.
+ */
 function importer(t, text) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-dump-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -90,12 +93,12 @@ test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
   const count = () => server.rows('SELECT count(takings) FROM long.tills', inShop);
   const load = importer(t, dump(points));
 
-  await t.test('a bad token', async () => {
+  await t.test('a wrong token', async () => {
     const { code, output } = await load(server.url, { secret: 'wrong' });
     assert.notEqual(code, 0);
     assert.match(output, /unauthorized access/);
   });
-  await t.test('an overloaded server: the shell reports it, and the next run completes the import', async () => {
+  await t.test('an overloaded server: the shell reports the error, and the next run completes the import', async () => {
     proxy.refuse = [503];
     const { code, output } = await load(proxy.url);
     const [{ answer }] = proxy.takeWrites().filter(({ status }) => status === 503);
@@ -105,14 +108,14 @@ test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
     succeeded(await load(server.url));
     assert.deepEqual(await count(), [[0, points.length]]);
   });
-  await t.test('a second import, compressed: no point is duplicated', async () => {
+  await t.test('a second import from a compressed file duplicates no point', async () => {
     succeeded(await load(server.url, { compressed: true }));
     assert.deepEqual(await count(), [[0, points.length]]);
     const q = 'SELECT takings, count, note, shop FROM long.tills LIMIT 1 OFFSET 4711';
     const [row] = await server.rows(q, inShop);
     assert.deepEqual(row, [1_700_004_711, 4711.25, 4711, 'a "4711" b', 'a 0']);
   });
-  await t.test('a bad line: the error names it, and the other lines are stored', async () => {
+  await t.test('an invalid line: the error contains the line, and the other lines are stored', async () => {
     const bad = importer(t, dump(['tills,shop=new takings=1 1', 'tills,shop=new takings= 2']));
     const { output } = await bad(server.url);
     assert.match(output, /partial write has occurred, errors encountered on line\(s\)/);
@@ -120,7 +123,7 @@ test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
     const q = "SELECT takings FROM long.tills WHERE shop = 'new'";
     assert.deepEqual(await server.rows(q, inShop), [[1, 1]]);
   });
-  await t.test('a restart during an import: the next run completes it', async () => {
+  await t.test('a restart during an import: the next run completes the import', async () => {
     const more = points.map((line) => line.replace('tills', 'more'));
     const again = importer(t, dump(more));
     const q = 'SELECT count(takings) FROM long.more';
@@ -134,7 +137,7 @@ test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
     assert.notEqual(code, 0, output);
     assert.deepEqual(proxy.takeWrites().map(({ status }) => status === 204), [true, false, false]);
     await server.start();
-    // The server has exactly the points that it acknowledged before the kill.
+    // After the kill, the server has exactly the points that it had acknowledged.
     assert.deepEqual(await server.rows(q, inShop), [[0, 5_000]]);
     succeeded(await again(server.url));
     assert.deepEqual(await server.rows(q, inShop), [[0, more.length]]);

@@ -1,5 +1,5 @@
-// Tests Telegraf's two outputs. Valid metrics are kept and delivered. Invalid metrics are dropped,
-// and a log line names the reason.
+// Tests Telegraf's two outputs. Valid metrics are buffered until they are delivered. Invalid
+// metrics are dropped, and a log line contains the reason.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ async function count(server) {
   return rows.length === 0 ? 0 : rows[0][1];
 }
 
-/** Flushes every `intervalMs` until the buffer is empty. */
+/** Calls `flush` every `intervalMs` milliseconds until the buffer is empty. */
 async function drain(output, intervalMs = 50) {
   for (let flushesLeft = 400; output.buffer.length > 0; flushesLeft -= 1) {
     assert.ok(flushesLeft > 0, `still waiting: ${output.log.slice(-3).join('\n')}`);
@@ -32,7 +32,10 @@ async function drain(output, intervalMs = 50) {
   }
 }
 
-/** Starts a server with the database, a proxy in front of it, and outputs for both. */
+/**
+ * Starts a server with the database and a proxy in front of the server. Returns outputs for both
+ * addresses.
+ */
 async function scene(t, vars = {}) {
   const server = await tidemark(t, { vars });
   const proxy = await faultProxy(t, server.url);
@@ -45,26 +48,26 @@ for (const [name, make] of Object.entries(outputs)) {
     const { server, proxy } = await scene(t);
     const output = make({ url: proxy.url, batchSize: 100 });
 
-    await t.test('batches arrive completely and only once', async () => {
+    await t.test('each batch is stored completely and only once', async () => {
       output.buffer = inNs(pointLines(0, 250));
       await drain(output, 0);
       assert.deepEqual([output.requests, output.dropped.length], [3, 0]);
       assert.equal(await count(server), 250);
     });
 
-    await t.test("the database's own token does", async () => {
+    await t.test("a token for one database is sufficient", async () => {
       const own = make({ url: server.url, token: await databaseToken(server, database) });
       own.buffer = inNs(pointLines(0, 5));
       await drain(own, 0);
       assert.deepEqual([own.requests, own.dropped.length, own.log], [1, 0, []]);
       assert.equal(await count(server), 250);
-      // The v1 output tries to create the database when it starts. Without the permission it logs
-      // one line.
+      // The v1 output tries to create the database at its start. Without the permission, the output
+      // logs one line.
       await own.createDatabase?.();
       if (own.createDatabase) assert.match(own.log.at(-1), /creation failed: 403: /);
     });
 
-    await t.test('a bad line adds one message to the log, and the valid lines are stored', async () => {
+    await t.test('an invalid line adds one message to the log, and the valid lines are stored', async () => {
       output.buffer = [...inNs(pointLines(250, 5)), 'load,host=h0 value=text 1'];
       await output.flush();
       assert.equal(output.buffer.length, 0);
@@ -72,7 +75,7 @@ for (const [name, make] of Object.entries(outputs)) {
       assert.equal(await count(server), 255);
     });
 
-    await t.test('an overloaded server: batches are kept and delivered later', async () => {
+    await t.test('an overloaded server: batches are buffered and delivered later', async () => {
       output.buffer = inNs(pointLines(255, 50));
       proxy.refuse = [503, 503];
       await drain(output);
@@ -81,7 +84,7 @@ for (const [name, make] of Object.entries(outputs)) {
       assert.equal(await count(server), 305);
     });
 
-    await t.test('a restart: batches are kept and delivered later', async () => {
+    await t.test('a restart: batches are buffered and delivered later', async () => {
       const direct = make({ url: server.url, batchSize: 2 });
       direct.buffer = inNs(pointLines(305, 400));
       let isBack = false;
@@ -102,7 +105,7 @@ for (const [name, make] of Object.entries(outputs)) {
   });
 }
 
-test("Telegraf's v2 output keeps what a token is refused for, and waits as told", async (t) => {
+test("Telegraf's v2 output keeps metrics when the token is rejected, and waits for the time in Retry-After", async (t) => {
   const { server, proxy } = await scene(t);
   const output = outputs.influxdb_v2({ url: proxy.url, token: 'wrong' });
   output.buffer = inNs(pointLines(0, 10));
@@ -132,7 +135,7 @@ test("Telegraf's v2 output splits a batch that is too large", async (t) => {
   assert.equal(await count(server), 40);
 });
 
-test("Telegraf's v1 output creates its database, at the start and when it is gone", async (t) => {
+test("Telegraf's v1 output creates its database, at the start and after the database was dropped", async (t) => {
   const server = await tidemark(t, { vars: { AUTO_CREATE_DATABASES: 'false' } });
   const output = outputs.influxdb({ url: server.url });
   await output.createDatabase();
@@ -150,7 +153,7 @@ test("Telegraf's v1 output creates its database, at the start and when it is gon
   assert.match(output.log.at(-1), /creation failed: 401: .*unauthorized access/);
 });
 
-test("Telegraf's v1 output drops what can never be written, by its text or status", async (t) => {
+test("Telegraf's v1 output drops metrics whose error text or status is permanent", async (t) => {
   const server = await tidemark(t);
   await server.query(`CREATE DATABASE ${database} WITH DURATION 1h NAME short`);
   const output = outputs.influxdb({ url: server.url });

@@ -1,5 +1,5 @@
 // Tests Cloudflare Access on the real runtime, with local keys and a local server that publishes
-// them.
+// the keys.
 
 import assert from 'node:assert/strict';
 import { createSign, generateKeyPairSync } from 'node:crypto';
@@ -26,8 +26,8 @@ function key(kid) {
 }
 
 /**
- * Starts a team that publishes its keys: `{ url, keys, asked, claims }`. `asked` counts the
- * requests.
+ * Starts a server that publishes the keys of an Access team. Returns `{ url, keys, asked, claims
+ * }`. `asked` is the number of requests.
  */
 async function startTeam(t, keys) {
   const team = { keys, asked: 0, status: 200 };
@@ -90,11 +90,12 @@ test('only a token that the team signed for this application is accepted', async
   const query = (q) => `/query?${new URLSearchParams({ q })}`;
   const post = { method: 'POST' };
   assert.equal(await status(server, asserting(good), query('CREATE DATABASE db'), post), 200);
-  // A browser adds the cookie when a user follows a link from any page, so a link must not write.
+  // A browser sends the cookie if a user follows a link from any page. Therefore a link must not
+  // write.
   assert.equal(await status(server, asserting(good), query('DROP DATABASE db')), 405);
   const lines = { method: 'POST', body: 'm v=1' };
   assert.equal(await status(server, asserting(good), '/write?db=db', lines), 204);
-  // If the request also has credentials, the server applies only the credentials.
+  // If a request also has other credentials, the server uses only those credentials.
   const wrong = asserting(good, { Authorization: 'Token wrong' });
   assert.equal(await status(server, wrong), 401);
   assert.equal(await status(server, asserting('nonsense', server.headers)), 200);
@@ -111,7 +112,7 @@ test('a foreign page cannot use the access of its visitor', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
   const { vars } = settings(team);
-  // A page of another origin may read with a token.
+  // A page of another origin may read, but only with a token.
   const server = await tidemark(t, { vars: { ...vars, CORS_ORIGINS: '*' } });
   const good = own.sign(team.claims());
   const drop = ['/query?q=CREATE+DATABASE+evil', { method: 'POST' }];
@@ -129,7 +130,7 @@ test('a foreign page cannot use the access of its visitor', async (t) => {
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['evil']]);
 });
 
-test('without the keys nobody has access, and without both settings nothing is served', async (t) => {
+test('without the keys every request is rejected, and without both settings nothing is served', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
   const server = await tidemark(t, settings(team));
@@ -165,7 +166,7 @@ test('the console needs no token behind Access', async (t) => {
   await page.getByRole('button', { name: /per week/ }).waitFor();
   await page.getByRole('button', { name: 'Signed in by Access' }).waitFor();
   noProblems(console_);
-  // After access ends, the console requests a token again.
+  // After access has ended, the console requests a token again.
   await context.setExtraHTTPHeaders(asserting('gone'));
   await page.reload();
   await page.locator('.welcome input').waitFor();

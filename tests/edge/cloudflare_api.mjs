@@ -37,7 +37,7 @@ async function started(script, form) {
   return { miniflare, url: String(await miniflare.ready).replace(/\/$/, '') };
 }
 
-/** An error response of the API with its code. */
+/** An error response of the API, with Cloudflare's error code. */
 class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -54,14 +54,14 @@ async function uploaded(form) {
   return { metadata: JSON.parse(typeof metadata === 'string' ? metadata : await metadata.text()), modules };
 }
 
-/** One recorded Worker with its versions and deployments, oldest first. */
+/** A recorded Worker with its versions and deployments, oldest first. */
 class RecordedScript {
   versions = [];
   deployments = [];
   isWorkersDev = false;
   migrationTag = undefined;
 
-  /** The bindings of the newest version, including those that an upload keeps or inherits. */
+  /** The bindings of the newest version, including bindings that an upload keeps or inherits. */
   get bindings() {
     return this.versions.at(-1)?.bindings ?? [];
   }
@@ -86,10 +86,10 @@ class RecordedScript {
   }
 }
 
-/** The API lists secrets without their values. */
+/** Removes the values of secrets, which the API never returns. */
 const withoutSecrets = (bindings) => bindings.map(({ text, ...one }) => (one.type === 'secret_text' ? one : { text, ...one }));
 
-/** The API calls for one recorded script. */
+/** The API calls for a recorded script. */
 const scriptCalls = {
   'GET /settings': (script) => ({ bindings: script.bindings.filter(({ type }) => type !== 'secret_text') }),
   'GET /secrets': (script) => withoutSecrets(script.bindings.filter(({ type }) => type === 'secret_text')),
@@ -102,9 +102,9 @@ const scriptCalls = {
 };
 
 /**
- * Starts an account for wrangler that ends with the test `t`. `accounts` are the token's accounts.
- * `subdomain` is null until one is registered. `refuses(name, metadata)` may return `[code,
- * message]` to reject an upload.
+ * Starts an account for wrangler. The account ends with the test `t`. `accounts` lists the accounts
+ * of the token. `subdomain` is null until a subdomain is registered. `refuses(name, metadata)` may
+ * return `[code, message]` to reject an upload.
  */
 export async function cloudflareAccount(t) {
   const it = {
@@ -172,8 +172,8 @@ export async function cloudflareAccount(t) {
 }
 
 /**
- * Starts a server that responds with `answer` and ends with the test. Returns its address. If
- * `answer` returns undefined, the status is 404.
+ * Starts a server that responds with `answer` and ends with the test. Resolves to its address. The
+ * status is 404 if `answer` returns undefined.
  */
 async function listening(t, it, answer) {
   const server = createServer(async (incoming, outgoing) => {
@@ -207,9 +207,10 @@ async function listening(t, it, answer) {
 }
 
 /**
- * Starts the API for the test `t`: `{ url, scripts, domains, calls, fails }`. `scripts` contains
- * the existing scripts by name, `domains` their custom domains, and `calls` the calls as `METHOD
- * path` in order of arrival. `fails(call)` may return a status for a call to fail.
+ * Starts the API for the test `t`. Resolves to `{ url, scripts, domains, calls, fails }`. `scripts`
+ * contains the existing scripts by name, and `domains` contains their custom domains. `calls` lists
+ * all calls in order as `METHOD path`. `fails(call)` may return a status with which the call must
+ * fail.
  */
 export async function cloudflareApi(t) {
   const it = { scripts: new Map(), domains: new Map(), calls: [], fails: (_call) => 0 };

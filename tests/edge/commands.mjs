@@ -1,4 +1,5 @@
-// Runs the commands of the native program: query, import, export, token, backup, restore and verify.
+// Runs commands of the native program, such as query, import, export, token, backup, restore and
+// verify.
 
 import { spawn } from 'node:child_process';
 
@@ -8,17 +9,19 @@ import { token } from './harness.mjs';
 /** @type {Promise<void> | undefined} */
 let isBuilt;
 
-/** Resolves to the path of the program. It is current, because Cargo compares it with its sources. */
+/** Builds the program if its sources have changed. Resolves to the program's path. */
 export async function commandProgram() {
   await (isBuilt ??= buildNative());
   return nativeProgram();
 }
 
 /**
- * Runs `tidemark WORDS…` to its end: `{ code, output, said }`. `onStart` receives the process.
+ * Runs `tidemark WORDS…` until it ends. Resolves to `{ code, output, said }`. `onStart` receives
+ * the process.
  *
  * @param {string[]} words
- * @param {{ url?: string, secret?: string, input?: string, cwd?: string, onStart?: (child: import('node:child_process').ChildProcess) => void }} options
+ * @param {{ url?: string, secret?: string, input?: string, cwd?: string, onStart?: (child:
+ *   import('node:child_process').ChildProcess) => void }} options
  * @returns {Promise<{ code: number | null, output: string, said: string }>}
  */
 export async function command(words, { url, secret = token, input = '', cwd, onStart = () => {} } = {}) {
@@ -27,7 +30,7 @@ export async function command(words, { url, secret = token, input = '', cwd, onS
   const texts = { output: '', said: '' };
   child.stdout.on('data', (piece) => (texts.output += piece));
   child.stderr.on('data', (piece) => (texts.said += piece));
-  child.stdin.on('error', () => {}); // The program may end before it has read everything.
+  child.stdin.on('error', () => {}); // The program may end before it has read all input.
   child.stdin.end(input);
   onStart(child);
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));

@@ -1,4 +1,4 @@
-// A browser for the tests of the console, and the actions that several tests share.
+// Starts a browser for the tests of the console, and contains the actions that several tests use.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -11,15 +11,15 @@ import { has, tidemark, token } from './harness.mjs';
 const program = '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 
-/** A timeout that is longer than any action of the page. */
+/** A timeout that is longer than any action in the page, in milliseconds. */
 const patienceMs = 10_000;
 
 /** The folder for screenshots. */
 export const pngFolder = at('screenshots');
 
 /**
- * Starts a fresh server and opens its console: `{ server, context, page, problems }`. `problems`
- * lists the browser's errors. Returns null without chromium; the test is then skipped.
+ * Starts a new server and opens its console. Resolves to `{ server, context, page, problems }`.
+ * `problems` lists the browser's errors. Without chromium, skips the test and resolves to null.
  */
 export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
   if (!has(t, program)) return null;
@@ -42,7 +42,7 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   return console_;
 }
 
-/** Matches the addresses of queries with any parameters. */
+/** Matches the URLs of queries, with any parameters. */
 export const queries = /\/query(\?|$)/;
 
 /** Returns the address of a console state. */
@@ -56,7 +56,10 @@ export async function type(page, text) {
   await page.keyboard.insertText(text);
 }
 
-/** Returns the number of pixels of each line colour in the chart. Background and grid are grey. */
+/**
+ * Returns the number of pixels that each line colour has in the chart. The background and the grid
+ * are grey.
+ */
 export function drawnColours(page) {
   return page.locator('.plot canvas').evaluate((canvas) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -68,7 +71,7 @@ export function drawnColours(page) {
       const key = `${red},${green},${blue}`;
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
-    // A line that crosses another line has slightly different colours.
+    // A line has slightly different colours where it crosses another line.
     const lines = [];
     for (const [key, count] of [...counts].sort((a, b) => b[1] - a[1])) {
       const colour = key.split(',').map(Number);
@@ -82,7 +85,7 @@ export function drawnColours(page) {
   });
 }
 
-/** Resolves when the chart shows lines. */
+/** Resolves after the chart has drawn lines. */
 export async function chartDrawn(page) {
   await page.locator('.plot canvas').waitFor();
   await page.waitForFunction(() => {
@@ -93,13 +96,13 @@ export async function chartDrawn(page) {
   });
 }
 
-/** Takes a screenshot of the page for a person to look at. */
+/** Takes a screenshot of the page. A person can look at the screenshot later. */
 export async function picture(page, name) {
   mkdirSync(pngFolder, { recursive: true });
   await page.screenshot({ path: `${pngFolder}/${name}.png` });
 }
 
-/** Asserts that the page reported no problems except the given texts. */
+/** Asserts that the browser reported no problems except the given texts. */
 export function noProblems({ problems }, ...allowed) {
   const others = problems.filter((text) => !allowed.some((part) => text.includes(part)));
   assert.deepEqual(others, []);

@@ -1,4 +1,4 @@
-// Tests which requests the console sends by itself, and which only after a user action.
+// Tests which requests the console sends automatically, and which requests need a user action.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,10 @@ import { test } from 'node:test';
 import { hashOf, noProblems, opened, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** Both links could create a database when the page split texts itself. */
+/**
+ * Texts that change data. A page that split the first two texts at the wrong position would create
+ * databases.
+ */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',
   'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',
@@ -23,7 +26,7 @@ function textOf(request) {
   return new URLSearchParams(form).get('q');
 }
 
-/** Returns a list to which each later request of the page adds `[method, text]`. */
+/** Returns a list. Each later request of the page adds `[method, text]` to the list. */
 function listened(page) {
   const asked = [];
   page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));
@@ -44,7 +47,7 @@ async function pickRange(page, name) {
   await page.getByRole('button', { name, exact: true }).click();
 }
 
-/** Creates a database `demo` with one point in `m`, and a page without history. */
+/** Creates a database `demo` with one point in `m`. Opens a page without a history. */
 async function demo(t, more = {}) {
   const console_ = await opened(t, { hash: null, ...more });
   if (!console_) return null;
@@ -74,20 +77,21 @@ test('a link only reads, whether or not the page can parse its text', async (t) 
       await untouched();
     }
   }
-  // Without its parser the page cannot insert a range, so it does not run the query.
+  // Without its parser, the page cannot insert a time range. Therefore the page does not run the
+  // query.
   await page.goto('about:blank');
   const asked = listened(page);
   await go(hashOf({ db: 'demo', range: '1h', q: 'SELECT v FROM m' }));
   await page.locator('.problem', { hasText: 'The time range cannot be added to' }).waitFor();
   assert.deepEqual(asked.filter(([, text]) => text === 'SELECT v FROM m'), []);
-  // The server rejects the statement, independent of the page's parser.
+  // The server rejects the statement even if the page could not parse it.
   const plan = new URLSearchParams({ db: 'demo', q: links[3], read_only: 'true' });
   const refused = await server.fetch(`/query?${plan}`);
   assert.deepEqual([refused.status, refused.headers.get('Allow')], [405, 'POST']);
   await untouched();
 });
 
-test('only Run writes, once, and typing alone sends no query', async (t) => {
+test('only the Run button writes, and only once, and typing sends no query', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -95,8 +99,8 @@ test('only Run writes, once, and typing alone sends no query', async (t) => {
   await page.locator('tbody td').first().waitFor();
   const asked = listened(page);
 
-  // The range, the refresh and the plan apply to the last executed text, not to the editor's
-  // current text.
+  // The time range, the refresh and the plan apply to the text that ran last, not to the current
+  // text of the editor.
   await type(page, 'DELETE FROM m');
   await pickRange(page, 'Last hour');
   await page.getByText('This time range has no points.').waitFor();
@@ -138,7 +142,7 @@ test('only Run writes, once, and typing alone sends no query', async (t) => {
   noProblems(console_);
 });
 
-test('a server that does not respond is reported as unreachable, and never replaced', async (t) => {
+test("a server that does not respond is reported as unreachable, and the page's database never replaces it", async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, go } = console_;
@@ -168,7 +172,7 @@ test('a server that does not respond is reported as unreachable, and never repla
   }
 });
 
-test('suggestions use the selected database, and none is a write', async (t) => {
+test('suggestions use the selected database, and no suggestion writes', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -191,7 +195,7 @@ test('suggestions use the selected database, and none is a write', async (t) => 
   noProblems(console_);
 });
 
-test('a refresh keeps the order and the page of a table, and the tree stays expanded', async (t) => {
+test('a refresh keeps the sort order and the page of a table, and the tree stays expanded', async (t) => {
   const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
@@ -209,7 +213,7 @@ test('a refresh keeps the order and the page of a table, and the tree stays expa
   await page.getByLabel('Refresh').selectOption('0');
   assert.match(await first.textContent(), /Z99$/);
   assert.equal(await page.locator('th', { hasText: 'v' }).getAttribute('aria-sort'), 'ascending');
-  // Another query starts at its first page.
+  // The result of another query begins at its first page.
   await type(page, 'SELECT v FROM many LIMIT 150');
   await run(page);
   await page.getByText('1–100 of 150').waitFor();

@@ -57,7 +57,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   await open('raw');
   await page.getByRole('button', { name: 'only_raw', exact: true }).waitFor();
 
-  // A click inserts the name with InfluxQL quotes.
+  // A click inserts the name, quoted for InfluxQL.
   await page.getByRole('button', { name: 'the room', exact: true }).click();
   const editor = page.locator('.query .cm-content');
   assert.equal(await editor.textContent(), 'SELECT * FROM "the room" GROUP BY *');
@@ -66,7 +66,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   await page.keyboard.insertText(' = ');
   await page.getByRole('button', { name: '2', exact: true }).click();
   assert.equal(await editor.textContent(), `SELECT * FROM "the room" WHERE floor = '2' GROUP BY *`);
-  // The query remains valid after more clicks. Each series is a separate line.
+  // The query is still valid after more clicks. Each series becomes a separate line.
   await type(page, 'SELECT * FROM "the room" GROUP BY * LIMIT 100');
   await page.getByRole('button', { name: 'door', exact: true }).click();
   assert.equal(await editor.textContent(), 'SELECT * FROM door GROUP BY * LIMIT 100');
@@ -80,7 +80,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
     'the room.temp floor=2 wing=north',
   ]);
 
-  // The card shows the server's counts and the used share of quotas.
+  // The card shows the server's counts and the used percentage of each quota.
   const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000, series: 900 };
   const quota = { method: 'POST', body: JSON.stringify(limits) };
   assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
@@ -116,7 +116,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   noProblems(console_);
 });
 
-test('7: a time range, a refresh that pauses while hidden and never overlaps, and a live tail', async (t) => {
+test('7: a time range, a refresh that never overlaps and pauses while the page is hidden, and a live tail', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { page, server, go } = console_;
@@ -153,7 +153,7 @@ test('7: a time range, a refresh that pauses while hidden and never overlaps, an
   await pick('Any time');
   await stat(/^4 rows/);
 
-  // The query is slower than the refresh interval, so the next refresh waits.
+  // The query takes longer than the refresh interval, so the next refresh waits.
   const flights = { now: 0, most: 0, all: 0 };
   await page.route(queries, async (route) => {
     flights.now += 1;
@@ -166,8 +166,7 @@ test('7: a time range, a refresh that pauses while hidden and never overlaps, an
   await page.getByLabel('Refresh').selectOption('1');
   await server.mustWrite(line(1000, 5), { db: 'demo' });
   await page.waitForRequest(queries);
-  // The user returns to the page while a refresh is running. The page then schedules the next
-  // refresh.
+  // The user returns to the page during a refresh. The page then schedules the next refresh.
   await page.evaluate(() => globalThis.away(false));
   await stat(/^5 rows/);
   await page.waitForTimeout(1600);
@@ -281,13 +280,13 @@ test('8: settings that work when pasted, and a read-only token', async (t) => {
   ]);
   const left_ms = Date.parse(listed.expiry) - Date.now();
   assert.ok(Math.abs(left_ms - 864e5) < 60_000, listed.expiry);
-  // The page shows the token only once.
+  // The page displays the token only once.
   await page.getByRole('button', { name: 'Query', exact: true }).click();
   assert.ok(!(await page.content()).includes(made));
   noProblems(console_);
 });
 
-test('8: the list of tokens, when each was used last, and revoking one', async (t) => {
+test('8: the list of tokens shows when each token was last used, and can revoke a token', async (t) => {
   const console_ = await opened(t, { hash: hashOf({ view: 'connect', db: 'a' }) });
   if (!console_) return;
   const { page, server } = console_;
@@ -309,7 +308,7 @@ test('8: the list of tokens, when each was used last, and revoking one', async (
     return written.status;
   };
   assert.equal(await write(made.sensors), 204);
-  // The usage is recorded after the response to the write.
+  // The server records the use of a token after its response to the write.
   const today = new Date().toISOString().slice(0, 10);
   const cells = async (name) =>
     list.getByRole('row', { name: new RegExp(name) }).getByRole('cell').allTextContents();
@@ -352,11 +351,11 @@ test('8: the limits of a database are shown and changed', async (t) => {
     (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
   assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
   assert.deepEqual(await quota('b'), {});
-  // Another database has other tokens. A database that does not exist has none.
+  // Another database has other tokens. A database that does not exist has no tokens.
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
   await waitUntil(async () => (await field('Points per minute').inputValue()) === '');
-  // Text that is typed while a response is pending remains.
+  // Text that the user types while a response is pending is not lost.
   let answer;
   const held = new Promise((resolve) => (answer = resolve));
   await page.route('**/configure/quota?db=a', async (route) => {

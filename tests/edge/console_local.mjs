@@ -1,5 +1,5 @@
-// The console on a static host with its database inside the page, and the actions that several
-// tests share.
+// Opens the console on a static host, with its database inside the page. Contains the actions that
+// several tests use.
 
 import assert from 'node:assert/strict';
 
@@ -18,8 +18,8 @@ export const patienceMs = 10_000;
 const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
 
 /**
- * Opens the console on a static host: `{ host, context, page, problems }`. Returns null without
- * chromium.
+ * Opens the console on a static host. Resolves to `{ host, context, page, problems }`, or to null
+ * without chromium.
  */
 export async function local(t, { hash = '' } = {}) {
   if (!has(t, program)) return null;
@@ -45,7 +45,7 @@ export async function another({ host, context, problems }, hash = '') {
   return page;
 }
 
-/** Writes lines with times in seconds in the write view. */
+/** Writes lines with timestamps in seconds in the write view. */
 export async function write(page, database, lines) {
   await page.getByRole('button', { name: 'Write', exact: true }).first().click();
   const view = page.locator('.view.write');
@@ -58,10 +58,10 @@ export async function write(page, database, lines) {
 
 export const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
 
-/** Follows a link to a query without loading a file. */
+/** Follows a link to a query. The browser loads no file. */
 export const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
 
-/** Returns the cells of a query's table. */
+/** Returns the cells of the table for a query. */
 export async function cells(page, db, q) {
   await follow(page, { db, q, view: 'table', range: 'all' });
   await page.locator('.cm-line', { hasText: q }).waitFor();
@@ -71,7 +71,7 @@ export async function cells(page, db, q) {
 
 export const corner = (page) => page.locator('#session .place');
 
-/** Runs a script in the only shared worker. Resolves to its result, a number or a text. */
+/** Runs a script in the only shared worker. Resolves to the result, which is a number or a text. */
 export async function inSharedWorker(browser, expression) {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send('Target.getTargets');

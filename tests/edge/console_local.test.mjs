@@ -17,14 +17,14 @@ import { has } from './harness.mjs';
 import { another, args, cells, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
 import { staticHost } from './static_host.mjs';
 
-/** Sets the switch that stores the data in the browser. */
+/** Sets the switch that makes the browser store the data. */
 async function keep(page, isWanted) {
   await corner(page).click();
   await page.getByLabel('Keep the data in this browser').setChecked(isWanted);
   await page.keyboard.press('Escape');
 }
 
-/** Runs `work(store)` in the page on the rows that the browser stores. */
+/** Runs `work(store)` in the page. `store` contains the rows that the browser has stored. */
 const inStorage = (page, work) =>
   page.evaluate(`new Promise((resolve, reject) => {
     const opening = indexedDB.open('tidemark');
@@ -36,7 +36,7 @@ const inStorage = (page, work) =>
     };
   })`);
 
-/** Resolves after a pause without requests to the host, when all files are preloaded. */
+/** Waits until no request has reached the host for a while. All files are then preloaded. */
 async function quiet({ asked }) {
   for (let before = -1; asked.length !== before; ) {
     before = asked.length;
@@ -82,7 +82,7 @@ test('10: without a server or a network: write, query, explore, chart', async (t
   assert.deepEqual(problems, []);
 });
 
-test('10: the data is kept if the user wants that, and damaged data is never loaded', async (t) => {
+test('10: the data is stored if the user chooses that, and damaged data is never loaded', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -93,13 +93,13 @@ test('10: the data is kept if the user wants that, and damaged data is never loa
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // With the switch off, a reload removes the data.
+  // If the switch is off, a reload deletes the data.
   await page.goto(it.host.url);
   await page.reload();
   await empty(page);
   assert.deepEqual(await page.evaluate(() => indexedDB.databases()), []);
 
-  // Points that were written before and after the switch was turned on remain.
+  // The points that were written before and after the user turned on the switch remain.
   await write(page, 'home', 'room t=20 1700000000');
   await send(page);
   await page.locator('pre.answer.good').waitFor();
@@ -149,7 +149,7 @@ test('10: the data is kept if the user wants that, and damaged data is never loa
   assert.deepEqual(problems, []);
 });
 
-test('10: all tabs share one database, stored or not, until the last tab closes', async (t) => {
+test('10: all tabs share one database until the last tab closes, even if it is not stored', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -171,8 +171,8 @@ test('10: all tabs share one database, stored or not, until the last tab closes'
   await page.bringToFront();
   assert.equal(await counted(page), '2');
 
-  // The tab that turns on storage ends before it receives the response. The other tabs show the
-  // setting, and the data survives both tabs.
+  // The tab that turns on storage ends before it gets the response. The other tabs show the new
+  // setting. The data remains after both tabs have ended.
   await second.evaluate(() => (Storage.prototype.setItem = () => {}));
   await keep(second, true);
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
@@ -181,8 +181,8 @@ test('10: all tabs share one database, stored or not, until the last tab closes'
   await page.goto(it.host.url);
   assert.equal(await counted(page), '2');
 
-  // After the switch is turned off, the browser asks before it leaves the page, and the data is
-  // deleted.
+  // After the user turned off the switch, the browser asks for confirmation before it leaves the
+  // page, and then the data is deleted.
   await keep(page, false);
   const third = await another(it);
   assert.equal(await counted(third), '2');
@@ -198,7 +198,7 @@ test('10: all tabs share one database, stored or not, until the last tab closes'
   assert.deepEqual(problems, []);
 });
 
-test('10: where tabs cannot share, one has the stored database, and the other shows a notice', async (t) => {
+test('10: if tabs cannot share a database, one tab uses the stored database, and the other tab shows a notice', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, context, problems } = it;
@@ -216,7 +216,7 @@ test('10: where tabs cannot share, one has the stored database, and the other sh
   assert.deepEqual(problems, []);
 });
 
-/** Leaves the page. Returns whether the browser asks for confirmation. */
+/** Leaves the page. Returns whether the browser asked for confirmation. */
 async function leaving(page) {
   let hasAsked = false;
   const answer = (dialog) => ((hasAsked = true), dialog.accept());
@@ -255,7 +255,7 @@ test('10: an engine that crashes restarts from the stored data, in all tabs', as
   assert.deepEqual(problems, []);
 });
 
-test('10: an engine that does not start reports the reason, and a later one works', async (t) => {
+test('10: if the engine does not start, the page shows the reason, and a later start works', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, host } = it;
@@ -269,7 +269,7 @@ test('10: an engine that does not start reports the reason, and a later one work
   await page.getByText('The database is empty').waitFor();
 });
 
-test('10: a switch changes from the server to the browser and back', async (t) => {
+test("10: a switch selects the server's database or the browser's database", async (t) => {
   const console_ = await opened(t);
   if (!console_) return;
   const { server, page } = console_;
@@ -308,7 +308,9 @@ test('10: any page can run the database, as docs/BROWSER.md shows', async (t) =>
   assert.deepEqual(errors, [{ line: 2, column: 18, reason }]);
 });
 
-/** Runs in the engine's thread. Makes storage reject writes while the page reports a full disk. */
+/**
+ * Makes the storage reject writes while the page reports a full disk. Runs in the engine's thread.
+ */
 function fullDisk() {
   let isFull = false;
   new BroadcastChannel('disk').onmessage = ({ data }) => (isFull = data);
@@ -321,7 +323,7 @@ function fullDisk() {
   }
 }
 
-test('10: data that could not be stored is reported and stored later, and each switch shows the true state', async (t) => {
+test('10: unstored data is reported and stored later, and each switch shows the current state', async (t) => {
   const it = await local(t);
   if (!it) return;
   const { page, problems } = it;
@@ -339,7 +341,7 @@ test('10: data that could not be stored is reported and stored later, and each s
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // If storage is full, the switch does not change, and a reload does not change it either.
+  // If the disk is full, the switch remains off, even after a reload.
   await full(true);
   await corner(page).click();
   await kept.click();
@@ -365,7 +367,7 @@ test('10: data that could not be stored is reported and stored later, and each s
   await page.reload();
   assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
 
-  // If rows cannot be deleted, the data remains.
+  // If the rows cannot be deleted, the data remains.
   await full(true);
   await corner(page).click();
   await page.getByRole('button', { name: 'Delete the data' }).click();
@@ -384,7 +386,7 @@ test('10: data that could not be stored is reported and stored later, and each s
   assert.deepEqual(problems, []);
 });
 
-test('10: a console that was built for a server never becomes its own database', async (t) => {
+test('10: a console that was built for a server never starts its own database', async (t) => {
   if (!has(t, program)) return;
   const host = await staticHost(t, consoleFolder);
   const browser = await chromium.launch({ executablePath: program, args });
@@ -396,7 +398,7 @@ test('10: a console that was built for a server never becomes its own database',
   assert.match(await corner(page).innerText(), /, no response$/);
 });
 
-test('10: the engine finds its files at any address of the page, and accepts the arguments of fetch', async (t) => {
+test('10: the engine finds its files at any page address, and accepts the same arguments as fetch', async (t) => {
   const it = await local(t);
   if (!it) return;
   const page = await it.context.newPage();

@@ -1,4 +1,4 @@
-// Takes screenshots of the console in each state and checks its accessibility there.
+// Takes screenshots of the console in each state, and checks the accessibility of each state.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ function tooWide() {
     );
 }
 
-/** Each state with the actions that lead to it. */
+/** Each state of the console, with the actions that lead to the state. */
 const states = {
   async empty({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).waitFor();
@@ -88,7 +88,7 @@ const states = {
     await page.getByRole('button', { name: 'Any time' }).click();
   },
   async history({ page }) {
-    // The history lists executed texts but not those of links.
+    // The history lists texts that the user ran, but not the texts of links.
     await page.getByRole('button', { name: 'Run' }).click();
     await page.locator('.problem button').waitFor();
     await page.getByRole('button', { name: 'History' }).click();
@@ -118,7 +118,7 @@ const looks = [
   ['narrow', 'light', narrow],
 ];
 
-/** The states that are also checked in dark colours at the narrow width. */
+/** The states that are also checked with dark colours in a narrow window. */
 const darkAndNarrow = ['chart', 'sign-in'];
 
 test('in a small window the explorer never covers the content in use', async (t) => {
@@ -129,7 +129,7 @@ test('in a small window the explorer never covers the content in use', async (t)
   await server.mustWrite('room t=1', { db: 'demo' });
   await page.setViewportSize(narrow);
   await go(hashOf({ db: 'demo' }));
-  /** Whether an element is completely visible, and the element at its position. */
+  /** Returns whether an element is completely visible, and which element is at its position. */
   const isSeen = (selector) =>
     page.locator(selector).evaluate((part) => {
       const { left, top, right, bottom } = part.getBoundingClientRect();
@@ -153,7 +153,7 @@ test('in a small window the explorer never covers the content in use', async (t)
   noProblems(console_);
 });
 
-test('every state is accessible, fits, and matches its picture, light and dark, wide and narrow', async (t) => {
+test('every state is accessible, fits the window, and matches its screenshot, light and dark, wide and narrow', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
   const { page } = console_;

@@ -1,4 +1,4 @@
-// Tests the console's files: their headers, their permitted sources and their sizes.
+// Tests the console's files: their headers, the content security policy, and their sizes.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,10 +9,13 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** The maximum size of all console scripts except the engine, gzipped. */
+/** The maximum size of all scripts of the console without the engine, gzipped, in bytes. */
 const scriptBytesMax = 200_000;
 
-/** The maximum size of the files that the first screen needs: document, style and first script. */
+/**
+ * The maximum size of the files for the first screen, in bytes. These files are the document, the
+ * style sheet and the first script.
+ */
 const firstBytesMax = 40_000;
 
 const policy = [
@@ -47,7 +50,7 @@ test('the console is served with its security policy, next to the API', async (t
   const description = await fetch(`${server.url}/openapi.json`);
   assert.match(description.headers.get('Content-Type'), /^application\/json/);
   assert.equal((await description.json()).info.title, 'Tidemark');
-  // Files never replace the API's paths.
+  // A file never replaces a path of the API.
   const navigation = { headers: { 'Sec-Fetch-Mode': 'navigate', Accept: 'text/html' } };
   const query = await fetch(`${server.url}/query?q=SHOW+DATABASES`, navigation);
   assert.equal(query.status, 401);
@@ -56,7 +59,7 @@ test('the console is served with its security policy, next to the API', async (t
 
 const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** Returns the scripts below a folder without the engine's scripts. */
+/** Returns the scripts in a folder, except the engine's scripts. */
 function scripts(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -76,7 +79,7 @@ test('the console stays within its size limit', (t) => {
   for (const file of all) t.diagnostic(`${packed(file)} ${file.slice(at('dist').length)}`);
   assert.ok(bytes <= scriptBytesMax, `${bytes} bytes of scripts`);
   assert.ok(firstBytes <= firstBytesMax, `${firstBytes} bytes before the first paint`);
-  // The editor and the chart are separate chunks that load later.
+  // The editor and the chart are separate chunks, which load later.
   const main = readFileSync(at('dist', 'main.js'), 'utf8');
   assert.doesNotMatch(main, /cm-content|u-over/);
   assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));

@@ -1,5 +1,4 @@
-// Tests SQL against the page's own database. The page loads the Worker's module after the user
-// agrees.
+// Tests SQL with the page's own database. The page loads the SQL module after the user agrees.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,7 +18,9 @@ const asset = sqlAsset();
 const built = { skip: asset ? false : 'SQL is not built: npm run sql' };
 const file = `/somewhere/chunks/${asset?.name}`;
 
-/** The timeout of loading includes compiling a module of this size. */
+/**
+ * The timeout for loading, in milliseconds. It includes the compilation of a module of this size.
+ */
 const loadMs = 60_000;
 
 const lines = [
@@ -48,23 +49,23 @@ async function filled(page) {
 const shown = (page) =>
   page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text and resolves when its result or error is shown. */
+/** Runs a text. Resolves after the page has displayed the result or the error. */
 async function run(page, text) {
   await type(page, text);
   await page.locator('.query .cm-content').press('Control+Enter');
-  // The button shows Cancel until the result is drawn.
+  // The button displays Cancel until the result is drawn.
   await page.locator('button[data-busy]').waitFor({ state: 'detached' });
   await page.locator('#result:not([aria-busy])').waitFor();
 }
 
-/** Returns the rows of a statement. */
+/** Returns the rows that a statement returns. */
 async function rowsOf(page, text) {
   await run(page, text);
   assert.equal(await page.locator('.problem').isVisible(), false, await page.locator('.problem').textContent());
   return shown(page);
 }
 
-/** Returns the error of a statement. */
+/** Returns the error message of a statement. */
 async function refusal(page, text) {
   await run(page, text);
   await page.locator('.problem').waitFor();
@@ -93,7 +94,7 @@ test('the page runs SQL without a server, after the visitor agrees', built, asyn
 async function asked({ host, page }) {
   await follow(page, { db: 'demo', language: 'sql', view: 'table' });
   await offer(page).getByText(`a file of ${(asset.bytes / 1e6).toFixed(1)} MB`).waitFor();
-  // The completion requests functions, and the module is not loaded yet.
+  // The completion needs the list of functions, but the module is not loaded yet.
   await type(page, 'SELECT cit');
   await page.keyboard.type('y');
   await page.locator('.cm-completionLabel', { hasText: /^city$/ }).waitFor();
@@ -113,7 +114,7 @@ async function asked({ host, page }) {
     yield bytes.subarray(half);
   });
   await load(page).click();
-  // The displayed progress may omit the last network chunk.
+  // The displayed progress may omit the last chunk of the download.
   await offer(page).getByText(/^Loading SQL: 3\.[5-9] of 7\.\d MB$/).waitFor();
   const value = await offer(page).locator('progress').evaluate((bar) => bar.value / bar.max);
   assert.ok(value > 0.4 && value <= 0.5, String(value));
@@ -123,7 +124,7 @@ async function asked({ host, page }) {
   await offer(page).waitFor({ state: 'hidden', timeout: loadMs });
   assert.equal(host.asked.filter((path) => path === file).length, 1);
   host.instead.clear();
-  // The pending statement runs after the module is loaded.
+  // The waiting statement runs after the module has been loaded.
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
   assert.equal(await page.locator('.problem').isVisible(), false);
@@ -141,7 +142,7 @@ GROUP BY p.country ORDER BY warmest DESC`;
   assert.deepEqual(exact, [['9007199254740993', '1.5', '2023-11-14T22:13:20'], ['–', '2.5', '2023-11-14T22:14:20']]);
   const many = 'SELECT count(*) AS n, sum(v) AS s FROM (SELECT value AS v FROM generate_series(1, 200000)) x';
   assert.deepEqual(await rowsOf(page, many), [['200000', '20000100000']]);
-  // The completion gets the functions from the module.
+  // The completion gets the list of functions from the module.
   await type(page, 'SELECT selector_fir');
   await page.keyboard.type('s');
   await page.locator('.cm-completionLabel', { hasText: 'selector_first' }).waitFor();
@@ -166,7 +167,7 @@ async function uses(it) {
   assert.ok((await drawnColours(page)).length >= 2);
   await picture(page, 'page_sql_chart');
   await page.getByRole('tab', { name: 'Table' }).click();
-  // Another tab has the same database and SQL.
+  // Another tab uses the same database and the same SQL engine.
   const other = await another(it, hashOf({ db: 'demo', language: 'sql', view: 'table', q: aggregate }));
   await other.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(other), means);
@@ -180,8 +181,8 @@ async function refusals({ page }) {
   assert.equal(await page.locator('.cm-wrong').textContent(), 'BY');
   assert.match(await refusal(page, 'SELECT nope FROM weather'), /No field named nope/);
   assert.match(await refusal(page, 'DROP TABLE weather'), /DROP/i);
-  // Statements that exceed the depth limit are rejected. A statement at the limit fits into the
-  // thread's stack.
+  // Statements that are nested too deeply are rejected. A statement at the limit fits into the
+  // stack of the thread.
   const nested = (depth) => `SELECT ${'('.repeat(depth)}1${')'.repeat(depth)} AS one`;
   assert.match(await refusal(page, nested(45)), /44/);
   assert.deepEqual(await rowsOf(page, nested(44)), [['1']]);
@@ -205,7 +206,7 @@ async function grown({ context, page }) {
   }`);
   assert.deepEqual(await rowsOf(page, aggregate), means);
   assert.equal(await inWorker('globalThis.memories'), 0);
-  // A window function holds all of its rows.
+  // A window function keeps all of its rows in memory.
   const texts = "SELECT concat(repeat('x', 100), value) AS t FROM generate_series(1, 400000) a(value)";
   const held = `SELECT t, count(*) OVER () AS n FROM (${texts}) b`;
   assert.deepEqual(await rowsOf(page, `SELECT max(n) AS n, max(length(t)) AS l FROM (${held}) c`), [['400000', '106']]);
@@ -214,7 +215,7 @@ async function grown({ context, page }) {
 }
 
 async function trapped({ context, page }) {
-  // Without a source of randomness, `uuid()` fails.
+  // `uuid()` fails without a source of randomness.
   await inSharedWorker(context.browser(), `{
     const real = crypto.getRandomValues;
     crypto.getRandomValues = () => {
@@ -228,7 +229,7 @@ async function trapped({ context, page }) {
   assert.match(id, /^[0-9a-f-]{36}$/);
 }
 
-test('a failed load is reported, and can be repeated', built, async (t) => {
+test('a failed load of the module is reported, and can be repeated', built, async (t) => {
   const it = await local(t);
   if (!it) return;
   const { host, page, problems } = it;
@@ -250,12 +251,12 @@ test('a failed load is reported, and can be repeated', built, async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test('a later visit loads it from the browser’s cache', built, async (t) => {
+test('a later visit loads the module from the browser’s cache', built, async (t) => {
   if (!has(t, program)) return;
   await staticPage();
   const host = await staticHost(t, staticFolder);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-visitor-'));
-  // A private window has little storage.
+  // A private window has little storage space.
   const context = await chromium.launchPersistentContext(folder, { executablePath: program, args });
   t.after(async () => {
     await context.close();
@@ -293,7 +294,7 @@ test('a page that was built without SQL explains how to add it', built, async (t
   await page.locator('.problem', { hasText: 'has no SQL: build the page again' }).waitFor();
 });
 
-test('the page of a server loads it within the policy of the server', built, async (t) => {
+test("the page of a server loads the module under the server's security policy", built, async (t) => {
   const console_ = await opened(t);
   if (!console_) return;
   const { page, server } = console_;
@@ -306,7 +307,8 @@ test('the page of a server loads it within the policy of the server', built, asy
   await ready(page);
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
-  // Storage remains on for the page's database, because the test's server has no database.
+  // Goes back to the server. The storage switch remains on, because the server has no database
+  // `demo`.
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();
   await page.locator('.query .hint', { hasText: '$timeFilter' }).waitFor({ state: 'hidden' });

@@ -1,4 +1,4 @@
-// Tests how a click in the explorer changes the query, without a browser.
+// Tests how a click in the explorer changes the query. Needs no browser.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -17,7 +17,10 @@ const tag = { kind: 'tag', name: 'floor', ...place };
 const value = { kind: 'value', name: "2'nd", tag: 'floor', ...place };
 const policy = { kind: 'policy', name: 'a week' };
 
-/** The clicked item, the query with the cursor as `|`, and the expected result. */
+/**
+ * The clicked item, the query before the click with `|` at the cursor, and the query after the
+ * click.
+ */
 const clicks = [
   [measurement, '|', 'SELECT * FROM room| GROUP BY *'],
   [measurement, '-- note|', '-- note\nSELECT * FROM room| GROUP BY *'],
@@ -54,12 +57,12 @@ const clicks = [
   [value, 'SELECT a FROM room WHERE x = 1 OR y = 2 LIMIT 1|', "SELECT a FROM room WHERE (x = 1 OR y = 2) AND floor = '2\\'nd'| LIMIT 1"],
 ];
 
-test('while the query cannot be parsed, a click makes a separate statement', () => {
+test('if the query cannot be parsed, a click creates a separate statement', () => {
   const made = put('SELECT x FROM m', { from: 3, to: 3 }, measurement);
   assert.equal(made.text, 'SELECT x FROM m\n;\nSELECT * FROM room GROUP BY *');
 });
 
-test('a click inserts a name at the cursor, or at a valid position', async () => {
+test('a click inserts a name at the cursor, or at the nearest valid position', async () => {
   await startLexer(engine);
   for (const [item, before, after] of clicks) {
     const offset = before.indexOf('|');
@@ -83,7 +86,7 @@ const right = [
   'SELECT temp * 2 + 1, -temp FROM room GROUP BY floor SLIMIT 1 SOFFSET 0',
 ];
 
-test('a click at any cursor position keeps a valid query valid', async (t) => {
+test('a valid query remains valid after a click, for any cursor position', async (t) => {
   await startLexer(engine);
   const { Tidemark } = await import(at('.cache', 'engine', 'tidemark.js'));
   const database = new Tidemark(1n, 2n);

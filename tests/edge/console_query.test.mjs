@@ -19,19 +19,19 @@ test('3: the query editor', async (t) => {
   await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
-  await t.test('3: it highlights, completes from the schema, marks errors and runs', () =>
+  await t.test('3: the editor highlights, completes from the schema, marks errors and runs queries', () =>
     editing(console_),
   );
   await t.test('3: the list of completions closes when the query runs or the focus leaves', () =>
     leaving(console_),
   );
-  await t.test('3: a query is cancelled, and earlier queries are listed', () =>
+  await t.test('3: a query can be cancelled, and earlier queries are listed', () =>
     cancelling(console_),
   );
   await t.test('3: a plain text area is used until the editor is loaded', () => plainArea(console_));
 });
 
-/** Returns the completion list in order. */
+/** Returns the list of completions in its order. */
 async function offered(page, text) {
   await type(page, text.slice(0, -1));
   await page.keyboard.type(text.slice(-1));
@@ -47,7 +47,8 @@ const cells = (page) =>
 async function editing(console_) {
   const { page } = console_;
 
-  // Completes fields with types, functions with arguments, measurements, tags and values.
+  // Completes fields with their types, functions with their arguments, measurements, tags and
+  // values.
   assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
   const call = page.locator('.cm-tooltip-autocomplete li', { hasText: 'mean' });
   await offered(page, 'SELECT mea');
@@ -73,7 +74,7 @@ async function editing(console_) {
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await cells(page), [['2023-11-14T22:14:20Z', '20.5']]);
 
-  // Runs only the selection.
+  // Runs only the selected text.
   const both = 'SELECT speed FROM wind; SELECT rain FROM weather';
   await type(page, both);
   await page.keyboard.press('Control+Home');
@@ -83,8 +84,8 @@ async function editing(console_) {
   assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
   assert.equal(await page.locator('.which').count(), 0);
 
-  // Shows an error at the server's position on the second line, even after the page inserted a
-  // range before it.
+  // Marks an error on the second line at the position that the server reports. The position is
+  // correct even though the page has inserted a time range before it.
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
   await page.keyboard.press('Control+Enter');
   await page.locator('.problem').waitFor();
@@ -96,14 +97,14 @@ async function editing(console_) {
   noProblems(console_, 'status of 400');
 }
 
-/** A late completion list must not open over an element that the user has moved to. */
+/** A completion list that opens late must not cover an element that the user has moved to. */
 async function leaving({ go, page }) {
   const list = page.locator('.cm-tooltip-autocomplete');
   await offered(page, 'SELECT temp FROM w');
   await type(page, 'SELECT temp FROM weather');
   await page.keyboard.press('Control+Enter');
   await page.locator('tbody td').first().waitFor();
-  // The pause is longer than the editor's delay before completion.
+  // This pause is longer than the delay of the editor's completion.
   await page.waitForTimeout(500);
   assert.equal(await list.count(), 0);
 
@@ -113,7 +114,7 @@ async function leaving({ go, page }) {
     await held;
     await route.continue().catch(() => {});
   });
-  // A page that was just opened has no schema yet.
+  // A newly opened page has not loaded the schema yet.
   await page.goto('about:blank');
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
@@ -128,7 +129,7 @@ async function leaving({ go, page }) {
   await page.unroute(queries);
   await page.waitForLoadState('networkidle');
   assert.equal(await list.count(), 0);
-  // The same text is completed after the editor has the focus again.
+  // The editor completes the same text after it has the focus again.
   await type(page, 'SELECT temp FROM ');
   await page.keyboard.type('w');
   await list.waitFor();
@@ -164,7 +165,7 @@ async function cancelling({ page }) {
   ]);
   await past.nth(1).click();
   assert.equal(await page.locator('.query .cm-content').textContent(), 'SELECT temp FROM weather');
-  // The history and the address omit statements with a password.
+  // The history and the address never contain statements with a password.
   await type(page, "CREATE USER ann WITH PASSWORD 'geheimnis'");
   await page.keyboard.press('Control+Enter');
   await page.locator('.empty', { hasText: 'Done' }).waitFor();

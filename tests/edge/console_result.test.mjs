@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, queries } from './console.mjs';
 
-/** Returns the time of a minute after 1 January 2024, in nanoseconds. */
+/** Returns the timestamp of a minute after 1 January 2024, in nanoseconds. */
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
 const hostile = '<img src=x onerror=alert(1)>';
 
@@ -23,23 +23,23 @@ test('4: the result', async (t) => {
     chart(console_),
   );
   await t.test(
-    '4: a table with every digit, sorted, summed up, paged, and saved without formulas',
+    '4: a table shows every digit, is sorted, summarised and paged, and is saved without formulas',
     () => table(console_),
   );
   await t.test(
-    '4: 100,000 rows keep the page free, and are thinned; above 100 lines a notice says so',
+    '4: 100,000 rows are thinned and do not block the page, and a notice appears above 100 lines',
     (inner) => many(console_, inner),
   );
 });
 
-/** Writes the lines and opens the console in the state `next`. */
+/** Writes the lines and opens the console in the state that `next` describes. */
 async function show({ server, page, go }, next, lines) {
   if (lines) await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', ...next }));
   await page.reload();
 }
 
-/** Returns for each column of pixels, from left to right, whether it contains part of a line. */
+/** Returns for each pixel column, from left to right, whether it contains a part of a line. */
 const drawnColumns = (page) =>
   page.locator('.plot canvas').evaluate((canvas) => {
     const { width, height } = canvas;
@@ -84,7 +84,7 @@ async function chart(console_) {
   await page.locator('.key', { hasText: 'host=b' }).click();
   assert.equal((await drawnColours(page)).length, 3);
 
-  // A selection in the chart becomes the query's time range.
+  // A selection in the chart changes the query's time range.
   const asked = page.waitForRequest((request) => queries.test(request.url()));
   const { x, y, width, height } = await page.locator('.u-over').boundingBox();
   await page.mouse.move(x + 5, y + height / 2);
@@ -101,7 +101,8 @@ async function chart(console_) {
   await page.getByRole('button', { name: 'Zoom out' }).click();
   await page.locator('.stat', { hasText: /^72 points/ }).waitFor();
 
-  // A single value is shown as a figure. A result without numbers links to the table.
+  // A single value is displayed as a number. For a result without numbers, the chart links to the
+  // table.
   await show(console_, { view: 'chart', q: 'SELECT count(load) FROM cpu' });
   await page.locator('.alone').waitFor();
   assert.equal(await page.locator('.alone').textContent(), 'cpu.count48');
@@ -177,7 +178,7 @@ async function table(console_) {
   await page.locator('.pager', { hasText: '201–250 of 250' }).waitFor();
   assert.deepEqual((await cells(page)).at(-1), ['2024-01-01T04:09:00Z', '249']);
 
-  // Shows the hostile tag in every other place.
+  // Displays the malicious tag value in every other place.
   await show(console_, { view: 'chart', q: 'SELECT n FROM m GROUP BY label' });
   await chartDrawn(page);
   assert.ok((await page.locator('.legend').textContent()).includes(`label=${hostile}`));
@@ -225,7 +226,7 @@ async function many(console_, t) {
   noProblems(console_);
 }
 
-test('6: the plan next to the result has the numbers of EXPLAIN ANALYZE', async (t) => {
+test('6: the plan next to the result shows the numbers of EXPLAIN ANALYZE', async (t) => {
   const lines = ['a', 'b'].flatMap((host) =>
     Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`),
   );
@@ -259,7 +260,7 @@ test('6: the plan next to the result has the numbers of EXPLAIN ANALYZE', async 
   assert.equal(shown['rows read'], '100');
   assert.equal(shown['shards queried'], '1');
   assert.match(await page.locator('.plan pre').textContent(), /build_cursor/);
-  // The result remains visible next to it.
+  // The result remains visible next to the plan.
   assert.equal(await page.locator('#result tbody tr').count(), 2);
   noProblems(console_);
 });

@@ -21,7 +21,7 @@ const lines = [
 ].join('\n');
 const asked = /\/api\/v3\/query_sql/;
 
-test('rows become lines in time order, and a table with every column', () => {
+test('rows become lines in the order of time, and a table with every column', () => {
   const at = (second) => `2023-11-14T22:13:2${second}`;
   const rows = [
     { time: at(1), host: 'a', v: 2 },
@@ -45,7 +45,7 @@ test('rows become lines in time order, and a table with every column', () => {
   assert.deepEqual(tableOfRows([]), { tables: [], errors: [] });
 });
 
-test('the keywords of SQL are found, and quotes and comments are ignored', () => {
+test('keywords are found outside of quotes and comments', () => {
   const joined = 'SELECT * FROM Home h, "A ""b""" AS x JOIN iox.other ON true';
   assert.deepEqual(tablesIn(joined), ['home', 'A "b"', 'other']);
   const hidden = `SELECT 'FROM a', "FROM b" -- FROM c\n/* FROM d */ FROM e WHERE f = 1, g`;
@@ -74,10 +74,10 @@ test('the editor supports SQL', built, async (t) => {
   await page.locator('.query .cm-content').waitFor();
   await page.getByRole('button', { name: 'SQL', exact: true }).click();
   await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
-  await t.test('it highlights, and completes from the schema and from the server', () => editing(console_));
+  await t.test('the editor highlights, and completes from the schema and from the server', () => editing(console_));
   await t.test('a result is an exact table, a link, a CSV file and a Parquet file', () => results(console_));
-  await t.test('the chart has a line for each combination of texts', () => drawing(console_));
-  await t.test('a time range replaces $timeFilter, or a notice says that the query does not contain it', () => ranges(console_));
+  await t.test('the chart has a line for each combination of text values', () => drawing(console_));
+  await t.test('a time range replaces $timeFilter, or a notice appears if the query does not contain it', () => ranges(console_));
   await t.test('an error is shown with its position', () => errors(console_));
   await t.test('the plan, the live tail, the history and the explorer work for SQL', () => others(console_));
 });
@@ -87,7 +87,7 @@ const cells = (page) =>
     .locator('tbody tr')
     .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text and resolves when its result is shown. */
+/** Runs a text. Resolves after the page has displayed the result. */
 async function run(page, text) {
   await type(page, text);
   const answered = page.waitForResponse(asked);
@@ -105,7 +105,7 @@ async function offered(page, text) {
 
 async function editing(console_) {
   const { page } = console_;
-  // The suggestions before the first query are in SQL.
+  // The suggestions before the first query are SQL statements.
   const begin = (text) => page.locator('.suggestions button', { hasText: text });
   await begin('SHOW TABLES').waitFor();
   await begin('SELECT * FROM "Odd Name" ORDER BY time DESC LIMIT 100').click();
@@ -117,14 +117,14 @@ async function editing(console_) {
   assert.match(await bin.first().textContent(), /^date_bin\(interval, expression/);
   assert.ok((await offered(page, 'SELECT selector_fir')).includes('selector_first'));
   assert.deepEqual((await offered(page, 'SELECT * FROM w')).slice(0, 2).sort(), ['weather', 'wind']);
-  // Names that are not plain lower case are quoted.
+  // Names are quoted unless they consist of lower-case letters.
   await offered(page, 'SELECT * FROM Od');
   await page.waitForTimeout(200);
   await page.keyboard.press('Tab');
   assert.match(await page.locator('.cm-content').textContent(), /FROM "Odd Name"$/);
   assert.deepEqual(await offered(page, 'SELECT temp FROM weather WHERE city ='), ['Oslo', 'Rome']);
   assert.ok((await offered(page, 'SELECT * FROM weather wher')).includes('WHERE'));
-  // Completes only the columns of the named table.
+  // Completes only the columns of the table in the statement.
   assert.ok(!(await offered(page, 'SELECT * FROM weather WHERE s')).includes('speed'));
   await page.keyboard.press('Escape');
   await picture(page, 'sql_editor');
@@ -165,9 +165,9 @@ async function results(console_) {
   assert.equal(parquetName, 'result.parquet');
   assert.deepEqual([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()], ['PAR1', 'PAR1']);
 
-  // A link includes the language, so another user sees the same rows.
+  // A link contains the language, so that another user sees the same rows.
   await page.waitForFunction(() => /language=sql.*FROM\+weather/.test(location.hash));
-  // `page.url()` is not usable: it lags behind when the page replaces the address at each letter.
+  // `page.url()` is too slow here: the page replaces its address after each letter.
   const link = await page.evaluate(() => location.href);
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), 'token-of-the-tests');
@@ -182,7 +182,7 @@ async function results(console_) {
 async function drawing(console_) {
   const { page } = console_;
   await page.getByRole('tab', { name: 'Chart' }).click();
-  // Rows may have any order, and the time column may have another name than `time`.
+  // The rows may be in any order. The time column may have a name other than `time`.
   await run(page, "SELECT date_bin(INTERVAL '1 minute', time) AS minute, city, avg(temp) AS temp FROM weather GROUP BY 1, 2 ORDER BY temp DESC");
   await chartDrawn(page);
   assert.deepEqual((await page.locator('.legend .key-name').allTextContents()).sort(), ['temp city=Oslo', 'temp city=Rome']);
@@ -191,7 +191,7 @@ async function drawing(console_) {
   await picture(page, 'sql_chart');
   await run(page, 'SELECT count(*) AS rows FROM weather');
   assert.match(await page.locator('#result').textContent(), /no numbers to draw/);
-  // Metadata is not drawn as a chart.
+  // The page draws no chart for metadata.
   await run(page, 'SHOW TABLES');
   await page.locator('td', { hasText: /^weather$/ }).first().waitFor();
   noProblems(console_);
@@ -204,7 +204,7 @@ async function ranges(console_) {
   const answered = page.waitForResponse(asked);
   await go(hashOf({ db: 'demo', view: 'table', language: 'sql', range, q }));
   await answered;
-  // The previous rows remain until the new ones are drawn.
+  // The previous rows remain visible until the new rows are drawn.
   await page.locator('td', { hasText: /^20\.5$/ }).waitFor();
   assert.deepEqual(await cells(page), [['Oslo', '2.5'], ['Rome', '20.5']]);
   const hint = page.locator('.query .hint');
@@ -250,7 +250,7 @@ async function others(console_) {
   await page.locator('.past', { hasText: 'temp > 2' }).click();
   await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
 
-  // A click in the explorer inserts a statement, and later clicks insert names at the cursor.
+  // The first click in the explorer inserts a statement. Later clicks insert names at the cursor.
   await type(page, ' ');
   const row = (name) => page.locator('#explorer').getByRole('button', { name, exact: true });
   await row('weather').first().click();

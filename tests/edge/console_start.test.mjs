@@ -1,4 +1,5 @@
-// Tests items 1 and 9 of the console: from an empty server to a chart, and shareable addresses.
+// Tests items 1 and 9 of the console: the path from an empty server to a chart, and addresses that
+// users can share.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +7,7 @@ import { test } from 'node:test';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** The maximum time from the first click to the chart. */
+/** The maximum time from the first click to the chart, in milliseconds. */
 const chartMsMax = 2000;
 
 const chosen = {
@@ -21,7 +22,7 @@ async function loadSample({ page }) {
   await page.getByRole('button', { name: /per week/ }).waitFor();
 }
 
-/** Returns the milliseconds from the first click until the chart is drawn. */
+/** Returns the time from the first click until the chart is drawn, in milliseconds. */
 async function firstChart(page) {
   const first = page.getByRole('button', { name: 'Load sample data' });
   await first.waitFor();
@@ -38,7 +39,7 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
   if (!console_) return;
   const { server, page, go } = console_;
   let took = Infinity;
-  // Other load on the machine may slow one attempt, but not all of them.
+  // Other programs on the machine may slow down one attempt, but not all three.
   for (let attempt = 1; attempt <= 3 && took > chartMsMax; attempt += 1) {
     await server.query('DROP DATABASE sample');
     await go();
@@ -58,7 +59,7 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
   noProblems(console_);
 });
 
-test('9: the address shows the same to another person, and never contains the token', async (t) => {
+test('9: another user sees the same at the same address, and the address never contains the token', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
   const { context, page, server, go } = console_;
@@ -72,7 +73,7 @@ test('9: the address shows the same to another person, and never contains the to
   assert.deepEqual([asked.db, asked.view], ['sample', 'chart']);
   assert.match(asked.q, /^SELECT max\(temp_max\)/);
 
-  // Another user with a different token opens the address in another tab.
+  // Another user with another token opens the address in a new tab.
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
   await other.goto(`${server.url}/${hashOf(chosen)}`);
@@ -82,7 +83,7 @@ test('9: the address shows the same to another person, and never contains the to
   assert.equal(await other.locator('.database select').inputValue(), 'sample');
   await other.close();
 
-  // A link only reads. A statement with effects waits for the visitor.
+  // A link can only read. A statement that changes data does not run until the visitor runs it.
   await go(hashOf({ db: 'sample', view: 'table', q: 'DROP DATABASE sample' }));
   await page.reload();
   await page.getByRole('button', { name: 'Run' }).waitFor();
@@ -106,7 +107,7 @@ test('9: the address shows the same to another person, and never contains the to
   for (const [place, text] of Object.entries(places)) {
     assert.ok(!text.includes(token), `the token is in ${place}`);
   }
-  // After a rejected token the page requests another token.
+  // After the server rejects a token, the page requests another token.
   await page.evaluate(() => sessionStorage.setItem('tidemark.token', 'gone'));
   await go(hashOf(chosen));
   await page.reload();

@@ -1,4 +1,4 @@
-// Tests the console's functions for InfluxQL text without a browser.
+// Tests the console's functions for InfluxQL text. Needs no browser.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { csvOf } from '../../www/results/csv.js';
 import { cellsMax, chartOf, pointsMax } from '../../www/results/lines.js';
 import { orderBy, tablesOf } from '../../www/results/tables.js';
 
-// Before the parser is loaded, the effect of a text is unknown.
+// The effect of a text is unknown until the parser is loaded.
 assert.equal(effectOf('SELECT x FROM m'), null);
 assert.ok(namesPassword('SELECT "password" FROM m'));
 before(() => startLexer(readFileSync(at('.cache', 'engine', 'tidemark_bg.wasm'))));
@@ -58,7 +58,7 @@ const narrowed = [
 ];
 
 /**
- * For an unlimited range, `$timeFilter` is replaced by no condition, so points before 1970 count.
+ * Without a time range, `$timeFilter` is removed, so that the query includes points before 1970.
  */
 const unlimited = [
   ['SELECT x FROM m', 'SELECT x FROM m'],
@@ -91,7 +91,7 @@ test('a time range is added to the outermost condition of each SELECT', () => {
     assert.equal(bounds(wrong, 0), null);
 });
 
-test('statements are split, and classified as reading or writing', () => {
+test('a text is split into statements, and each is classified as reading or writing', () => {
   assert.deepEqual(
     statements("SELECT ';' FROM m ; -- ; \n ;SHOW TAG KEYS").map(({ from, to }) => [from, to]),
     [
@@ -134,7 +134,7 @@ test('completions depend on the position', () => {
   assert.deepEqual(place('SELECT x FROM m; SHOW TAG KEYS ON '), ['databases', null, undefined]);
 });
 
-test('no digit is lost, whatever surrounds it', () => {
+test('no digit of a number is lost, in any context', () => {
   const text =
     '{"a":[9007199254740993,-9223372036854775808,1.5,"a\\"12345678901234567,",0],"b": 18446744073709551615}';
   assert.deepEqual(parseExact(text), {
@@ -145,7 +145,7 @@ test('no digit is lost, whatever surrounds it', () => {
   assert.deepEqual(parseExact(floats), JSON.parse(floats));
 });
 
-test('rows sort by value: integers beyond doubles, times with any fraction, nulls last', () => {
+test('rows are sorted by value, including integers beyond doubles and times with any fraction, with nulls last', () => {
   const series = [
     {
       name: 'm',
@@ -185,7 +185,7 @@ test('thinning keeps the minimum and the maximum of each slice', () => {
   const near = (value, index) =>
     Math.abs(chart.times_ms[line.indexOf(value)] - index * 1000) <= count;
   assert.ok(near(1e6, 77_777) && near(-1e6, 33_333));
-  // Many lines with different times.
+  // Creates many lines with different timestamps.
   const apart = Array.from({ length: 100 }, (_, line) => ({
     name: 'm',
     tags: { line },

@@ -1,4 +1,4 @@
-// Tests item 2 of the console: writing.
+// Tests item 2 of the console: writes.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -21,16 +21,16 @@ test('2: writing', async (t) => {
   if (!console_) return;
   await console_.server.query('CREATE DATABASE demo');
   await console_.go(hashOf({ view: 'write', db: 'demo' }));
-  await t.test('2: lines are checked during typing and written, and the response is shown unchanged', () =>
+  await t.test('2: lines are checked while the user types, and the response to a write is displayed unchanged', () =>
     typing(console_),
   );
-  await t.test('2: a missing database is created permanently, and the page says so', () =>
+  await t.test('2: a missing database is created without a retention limit, and the page displays this', () =>
     making(console_),
   );
-  await t.test('2: times in the wrong unit are reported before they are stored in 1970', () =>
+  await t.test('2: timestamps in the wrong unit are reported before the points are stored in 1970', () =>
     mistaking(console_),
   );
-  await t.test('2: files are decompressed, sent in batches, paused, and sent again', () =>
+  await t.test('2: files are decompressed and sent in batches, and can be paused and sent again', () =>
     uploading(console_),
   );
 });
@@ -75,7 +75,7 @@ const policiesOf = async (server, db) =>
 
 const attached = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
 
-/** A point that is older than the retention of a database that a write creates. */
+/** A point that is older than the retention of an automatically created database. */
 const old = 'room temp=20 1500000000';
 
 async function making({ page, server }) {
@@ -84,7 +84,7 @@ async function making({ page, server }) {
   const answer = page.locator('pre.answer');
   await page.getByLabel('Precision').selectOption('s');
 
-  // A request with only bad lines creates no measurement.
+  // A request that contains only invalid lines creates no measurement.
   await database.fill('lasting');
   await page.getByText('The database lasting does not exist yet: a write creates').waitFor();
   await type(page, bad);
@@ -125,7 +125,7 @@ async function mistaking({ page, server }) {
   await page.locator('.verdict', { hasText: '2 valid lines, 1 invalid' }).waitFor();
   assert.ok(await notice.isHidden());
 
-  // The next part of a file waits for the response.
+  // The page sends the next part of a file after the response to the previous part.
   await page.getByLabel('Precision').selectOption('ns');
   await page.locator('#file').setInputFiles(attached('clock.lp', 'clock v=1 1700000000000'));
   const upload = page.locator('.upload', { hasText: 'clock.lp' });
@@ -144,7 +144,7 @@ async function uploading({ page, server }) {
     { length: rows },
     (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`,
   );
-  // The second request gets no response, the third a response from a proxy, and the fifth waits.
+  // The second request gets no response. The third gets a response from a proxy. The fifth waits.
   let requests = 0;
   let release = null;
   const gate = new Promise((resolve) => (release = resolve));
@@ -192,7 +192,7 @@ async function uploading({ page, server }) {
     .evaluate((bar) => ({ value: bar.value, max: bar.max }));
   assert.equal(value, max);
 
-  // Drops a plain file with a rejected line.
+  // Drops an uncompressed file that contains a rejected line.
   const dropped = await page.evaluateHandle(() => {
     const data = new DataTransfer();
     data.items.add(new File(['small v=1 1\nsmall v=x 2\nsmall v=3 3\n'], 'small.lp'));
@@ -203,8 +203,8 @@ async function uploading({ page, server }) {
   await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
 
-  // The server remains stopped. The page sends the unacknowledged lines again when the visitor
-  // decides so.
+  // The server remains stopped. The page sends the unacknowledged lines again only when the visitor
+  // requests it.
   await page.unroute('**/api/v2/write*');
   await page.route('**/api/v2/write*', (route) => route.abort());
   const late = {

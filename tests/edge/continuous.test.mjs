@@ -1,5 +1,5 @@
-// Tests a continuous query with a real alarm: it runs without a request, and after downtime it
-// computes every window.
+// Tests a continuous query with a real alarm. The query runs without a request, and computes every
+// window after a downtime.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ const downS = 5 * windowS;
 const patienceMs = 60_000;
 const db = { db: 'db', epoch: 's' };
 
-/** Returns the written windows after a window that begins at `lastS` or later exists. */
+/** Waits for a window that begins at `lastS` or later. Returns all windows that were written. */
 async function sums(server, lastS) {
   const deadline = Date.now() + patienceMs;
   for (;;) {
@@ -23,10 +23,10 @@ async function sums(server, lastS) {
   }
 }
 
-test('a continuous query is run by the alarm and catches up after a kill', { timeout: 180_000 }, async (t) => {
+test('the alarm runs a continuous query, which catches up after a kill', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE db WITH DURATION INF');
-  // Two points per second for the next minutes. The clock alone decides which windows are due.
+  // Two points per second for the next minutes. Only the clock determines which windows are due.
   const nowS = Math.floor(Date.now() / 1000);
   const firstS = nowS - (nowS % windowS);
   const lines = Array.from({ length: 600 }, (_, i) => `m v=${i}i ${firstS * 1000 + i * 500}`);
@@ -34,7 +34,7 @@ test('a continuous query is run by the alarm and catches up after a kill', { tim
   const cq = `SELECT sum(v) AS total INTO sums FROM m GROUP BY time(${windowS}s)`;
   await server.query(`CREATE CONTINUOUS QUERY cq ON db BEGIN ${cq} END`, db);
 
-  // Only the alarm writes, and only windows that are complete.
+  // Only the alarm writes the results, and only for windows that have ended.
   const before = await sums(server, firstS + windowS);
   assert.ok(before.at(-1)[0] + windowS <= Math.floor(Date.now() / 1000) + 1, 'a window that is not over');
 

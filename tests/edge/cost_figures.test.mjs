@@ -1,5 +1,5 @@
-// Checks that the figures of docs/COSTS.md follow from the prices and counts of docs/costs.json,
-// and that the counts are measured.
+// Checks that the figures in docs/COSTS.md follow from the prices and counts in docs/costs.json,
+// and that the counts equal measured counts.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const { prices, assumed, measured, free_plan_per_day: free } = costs;
 const page = readFileSync(at('docs', 'COSTS.md'), 'utf8').split('\n');
 
 const monthDays = 30;
-/** The billed quantities of an agent, with their names in the price table and in the page. */
+/** The billed quantities of an agent. Each has a name in the price table and a name on the page. */
 const billed = {
   worker_requests: 'requests of the Worker',
   object_requests: 'requests of objects, alarms included',
@@ -35,7 +35,7 @@ const has = (line) => assert.ok(page.includes(line), `docs/COSTS.md has not:\n${
 function agent(days, activeMs) {
   const { worker_requests: requests, object_requests: calls, alarms, rows_written: rows } = measured.agent_day;
   const objects = (calls + alarms) * days;
-  // Setting an alarm is billed as one row.
+  // The platform bills setting an alarm as one written row.
   return {
     worker_requests: requests * days,
     object_requests: objects,
@@ -44,7 +44,7 @@ function agent(days, activeMs) {
   };
 }
 
-test('the prices are the same as in the table', () => {
+test('the prices are the same as in the table on the page', () => {
   const names = {
     ...billed,
     worker_cpu_ms: 'CPU time of the Worker and of objects, ms',
@@ -59,7 +59,7 @@ test('the prices are the same as in the table', () => {
   }
 });
 
-test('the costs of an agent for a month', () => {
+test('the costs of an agent for a month are correct', () => {
   const [least, most] = [assumed.active_ms.least, assumed.active_ms.most].map((ms) => agent(monthDays, ms));
   const range = (one, other) => (one === other ? one : `${one} to ${other}`);
   for (const [name, what] of Object.entries(billed)) {
@@ -77,21 +77,21 @@ test('the costs of an agent for a month', () => {
   assert.ok(readme.includes(`| one Telegraf agent, every 10 seconds | $${prices.plan_dollars_per_month} a month`), 'README.md');
 });
 
-test('the number of agents that fit into the free plan', () => {
+test('the number of agents for the free plan is correct', () => {
   const day = agent(1, assumed.active_ms.most);
   for (const [name, what] of Object.entries(billed)) has(`| ${what} | ${count(day[name])} | ${count(free[name])} |`);
   const agents = Math.min(...Object.keys(billed).map((name) => Math.floor(free[name] / day[name])));
   assert.ok(agents > 1 && page.join('\n').includes(`**${agents} agents**`), String(agents));
 });
 
-test('small and large writes', () => {
+test('the costs of small and large writes are correct', () => {
   for (const points of [1, 100, 5_000]) {
     const used = Object.fromEntries(Object.entries(measured.write).map(([name, quantity]) => [name, (quantity * 1e6) / points]));
     has(`| ${count(points)} | ${dollars(total(used, before))} |`);
   }
 });
 
-/** Returns the number in the second column of each row of the table with this head, by the row's shape. */
+/** Returns the second column of the table with this head, as numbers by shape. */
 function shapesOf(head) {
   const from = page.findIndex((line) => line.startsWith(`| shape | ${head} |`)) + 2;
   assert.ok(from > 1, head);
@@ -99,10 +99,10 @@ function shapesOf(head) {
   return page.slice(from, to).map((line) => /^\| (.+?) \| ([\d.]+) \|/.exec(line)?.slice(1) ?? assert.fail(line));
 }
 
-/** Returns the minimum and the maximum of `amounts` in README.md's format. */
+/** Returns the minimum and the maximum of `amounts` in the format of README.md. */
 const ends = (amounts) => [Math.min(...amounts), Math.max(...amounts)].map((amount) => `$${amount.toFixed(2)}`).join(' to ');
 
-test('a billion points and a billion values of each shape', () => {
+test('the costs of a billion points and of a billion values are correct for each shape', () => {
   const readme = readFileSync(at('README.md'), 'utf8');
   const writes = 1e9 / 5_000;
   const requests = writes * ['worker_requests', 'object_requests'].reduce((sum, name) => sum + before(name, measured.write[name]), 0);
@@ -112,7 +112,7 @@ test('a billion points and a billion values of each shape', () => {
     return stored + requests;
   });
   const values = shapesOf('bytes per value').map(([shape, bytes]) => {
-    // A billion values of one byte are one GB.
+    // A billion values of one byte each need one GB.
     const stored = before('storage_gb', Number(bytes));
     has(`| ${shape} | ${bytes} | $${stored.toFixed(2)} |`);
     return stored;
@@ -122,17 +122,20 @@ test('a billion points and a billion values of each shape', () => {
   assert.ok(readme.includes(`| a billion values stored for a month | ${ends(values)} |`), ends(values));
 });
 
-test('a panel that reads two rows every ten seconds', () => {
+test('the costs of a panel that reads two rows every ten seconds are correct', () => {
   const rows = ((monthDays * 86_400) / 10) * 2;
   assert.ok(rows > 500_000 && rows < 550_000);
   assert.ok(page.join('\n').includes(`reads half a million rows a month: ${dollars(before('rows_read', rows))}.`), String(rows));
 });
 
-/** Matches code that keeps an object in memory until the code ends. The platform bills this time. */
+/**
+ * Matches code that waits. The object remains in memory while its code waits, and the platform
+ * bills this time.
+ */
 const waiting = /\b(?:wait_until|waitUntil|setTimeout|setInterval|wait|pause|fetch|connect)\(|scheduler|WebSocket/;
 const waits = (source) => source.split('\n').filter((line) => !/^\s*(?:\/\/|\/?\*)/.test(line) && waiting.test(line)).length;
 
-test('everything in src/edge that waits is listed', () => {
+test('all waiting code in src/edge is listed', () => {
   assert.equal(waits('// wait(1)\nlet a = wait(2);\n /* fetch( */\nsetTimeout(() => b(), 9);\nawait(3)\n'), 2);
   const listed = Object.fromEntries(page.flatMap((line) => {
     const [, file, places] = /^\| `(src\/edge\/\S+)` \| (\d+) \|/.exec(line) ?? [];
@@ -142,7 +145,7 @@ test('everything in src/edge that waits is listed', () => {
   assert.deepEqual(listed, Object.fromEntries(found.filter(([, places]) => places > 0)));
 });
 
-test('the counts of an agent\'s day', async (t) => {
+test('the counts for a day of an agent equal the measured counts', async (t) => {
   const folder = at('.cache', 'engine');
   if (!existsSync(folder)) return t.skip('there is no engine: npm run build makes it');
   const { initSync, Tidemark } = await import(`file://${folder}/tidemark.js`);

@@ -1,4 +1,4 @@
-// Tests `tidemark costs` with stand-ins for Cloudflare's analytics and a deployment.
+// Tests `tidemark costs`. Stand-ins replace Cloudflare's analytics and the deployment.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,7 +13,10 @@ import { at } from '../../scripts/project.mjs';
 
 const { prices, object_gb: objectGb } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
-/** Serves `answer(path, body, headers)` as JSON until the test ends. Resolves to its address. */
+/**
+ * Serves `answer(path, body, headers)` as JSON until the test ends. Resolves to the server's
+ * address.
+ */
 async function standIn(t, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const pieces = [];
@@ -29,7 +32,7 @@ async function standIn(t, answer) {
 
 const of = (date, namespaceId, sum) => ({ dimensions: { date, ...(namespaceId && { namespaceId }) }, sum });
 
-/** Two days of one agent, and another user's namespace. */
+/** Two days of usage by one agent, and the namespace of another Worker. */
 const groups = ([first, second]) => ({
   workers: [of(first, null, { requests: 8_640, cpuTimeUs: 8_640_000 }), of(second, null, { requests: 4_320, cpuTimeUs: 0 })],
   invocations: [of(first, 'shards', { requests: 8_640 }), of(first, 'catalog', { requests: 24 }), of(second, 'shards', { requests: 4_320 })],
@@ -40,8 +43,8 @@ const groups = ([first, second]) => ({
 });
 
 /**
- * A stand-in for Cloudflare's analytics of one account and token. `seen` receives each request's
- * variables.
+ * A stand-in for Cloudflare's analytics, for one account and one token. `seen` receives the
+ * variables of each request.
  */
 const analytics = (seen) => (path, body, headers) => {
   if (path !== '/graphql' || headers.authorization !== 'Bearer an-analytics-token') {
@@ -76,7 +79,7 @@ const series = [
   usage('other', [['2026-11-26', 8_650, 10, 17_300, 433]]),
 ];
 
-test('the platform counts by namespace, and only the namespaces of the Worker are billed to it', async (t) => {
+test("only the usage of the Worker's own namespaces is included in its costs", async (t) => {
   const seen = [];
   const url = await standIn(t, analytics(seen));
   const dates = lastDates(2, Date.parse('2026-11-26T14:00:00Z'));
@@ -89,13 +92,13 @@ test('the platform counts by namespace, and only the namespaces of the Worker ar
   assert.deepEqual([...days], [[dates[0], first], [dates[1], second]]);
   const close = (actual, expected) => assert.ok(Math.abs(actual - expected) < 1e-9, `${actual} ${expected}`);
   close(priceOfDay(prices, first), 0.002592 + 0.0001928 + 0.0012996 + 0.0001375 + 0.0000001 + 0.009);
-  // All usage is included in the base price.
+  // The base price includes all of this usage.
   assert.equal(priceOfMonth(prices, [first, second]), 5);
-  // The usage is 300 million rows per month, and the plan includes 50 million.
+  // The usage is 300 million rows per month. The plan includes 50 million rows.
   close(priceOfMonth(prices, [{ ...second, rows_written: 10_000_000 }]), 5 + 250);
 });
 
-test('a token without the permission gets a readable error', async (t) => {
+test('a token without the permission results in a readable error', async (t) => {
   const url = await standIn(t, analytics([]));
   const from = { url, token: 'another', account: 'an-account', script: 'tidemark' };
   await assert.rejects(platformDays(from, ['2026-11-25']), /rejected the request: not authorized for that account\. CLOUDFLARE_API_TOKEN needs .*Account Analytics/);
@@ -118,7 +121,7 @@ test('the console has the same prices as the table', () => {
   for (const [name, dollars] of Object.entries(expected)) assert.ok(Math.abs(Number(found[name]) / dollars - 1) < 1e-9, name);
 });
 
-test('the deployment counts by database', async () => {
+test('the deployment reports its usage by database', async () => {
   const connection = { query: async () => ({ json: async () => ({ results: [{ series }] }) }) };
   const own = await ownSeries(connection);
   assert.deepEqual([...ownDays(own, objectGb)], [
@@ -130,7 +133,7 @@ test('the deployment counts by database', async () => {
   ]);
 });
 
-test('the program prints both, and names missing numbers', async (t) => {
+test('the program prints the usage of the platform and of the deployment, and lists missing numbers', async (t) => {
   const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
   const seen = [];
   const api = await standIn(t, analytics(seen));

@@ -1,5 +1,6 @@
-// Tests damage of stored bytes: one flipped byte in each kind of row, and a torn SQLite log. A
-// query that needs the damaged bytes fails and names the damage. The other queries do not change.
+// Tests damaged bytes in storage: one flipped byte in each kind of row, and a truncated SQLite log.
+// A query that needs the damaged bytes fails, and its error describes the damage. The results of
+// other queries do not change.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -9,14 +10,14 @@ import { test } from 'node:test';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** Returns the files of the Shards in the local runtime. */
+/** Returns the files of the Shard objects in the local runtime. */
 function shards(server) {
   const folder = join(server.folder, 'state', 'v3', 'do');
   const name = readdirSync(folder).find((entry) => /Shard$/.test(entry));
   return join(folder, name);
 }
 
-/** Flips one bit in the middle of a column of the last row of a table. */
+/** Flips one bit in the middle of a column, in the last row of a table. */
 function flip(file, table, column) {
   const sqlite = new DatabaseSync(file);
   const query = `SELECT key, ${column} AS bytes FROM ${table} ORDER BY key DESC LIMIT 1`;
@@ -26,7 +27,7 @@ function flip(file, table, column) {
   sqlite.close();
 }
 
-/** Returns the rows of a query, or its error. */
+/** Returns the rows of a query, or the error of the query. */
 async function ask(server, q, name) {
   const body = new URLSearchParams({ q, db: name, epoch: 'ns' });
   const response = await server.fetch('/query', { method: 'POST', body });
@@ -37,9 +38,9 @@ async function ask(server, q, name) {
 }
 
 /**
- * The damaged column, whether the rows are flushed before, whether a query of measurement `a`
- * (written first) still succeeds, and the error for measurement `b`. A null error means that `b`
- * also succeeds.
+ * The damaged column, whether the rows are flushed before the damage, whether a query of
+ * measurement `a` still succeeds, and the error for measurement `b`. Measurement `a` was written
+ * first. A null error means that the query of `b` also succeeds.
  */
 const kinds = [
   { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },
@@ -47,7 +48,8 @@ const kinds = [
   { table: 'state', column: 'head', flushed: true, aIsFine: false, name: /state row/ },
   { table: 'state', column: 'body', flushed: true, aIsFine: false, name: /manifest/ },
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
-  // The log is last, because a flush for the other kinds would flush its rows.
+  // The log must be the last entry, because a flush for another entry would flush the rows in the
+  // log.
   { table: 'wal', column: 'body', flushed: false, aIsFine: true, name: /WAL frame 2/ },
   { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL slot 1/ },
 ];
@@ -73,7 +75,8 @@ test('a flipped byte in each kind of row is reported, and affects only requests 
     flip(join(shards(server), files[number]), table, column);
   }
   await server.start();
-  // One round before and one after background jobs set aside the unreadable rows.
+  // The first round runs before background jobs set aside the unreadable rows, and the second round
+  // runs afterwards.
   for (const round of ['found', 'set aside']) {
     for (const [number, { table, column, aIsFine, name }] of kinds.entries()) {
       const what = `${table}.${column}, ${round}`;
@@ -101,7 +104,7 @@ test('a flipped byte in each kind of row is reported, and affects only requests 
   }
 });
 
-test('a truncated SQLite log gives a prefix of the committed transactions', async (t) => {
+test('a truncated SQLite log results in a prefix of the committed transactions', async (t) => {
   const it = await begin(t);
   const { server } = it;
   const batches = 40;
@@ -120,7 +123,8 @@ test('a truncated SQLite log gives a prefix of the committed transactions', asyn
     truncateSync(`${file}-wal`, bytes);
   };
 
-  // With SQLite alone, the log is torn at every page and at as many other offsets.
+  // Tests SQLite alone with a log that is truncated at every page, and at the same number of other
+  // offsets.
   const offsets = [];
   for (let bytes = 32; bytes <= log; bytes += 4096 + 24) offsets.push(bytes, bytes + (bytes % 4001));
   const copy = join(server.folder, 'torn.sqlite');
@@ -139,7 +143,7 @@ test('a truncated SQLite log gives a prefix of the committed transactions', asyn
   }
   assert.equal(last, batches);
 
-  // With the whole server, the log is torn at a few offsets.
+  // Tests the whole server with a log that is truncated at a few offsets.
   const survivors = [];
   for (const share of [0.35, 0.6, 0.85, 0.999]) {
     tear(Math.floor(log * share));

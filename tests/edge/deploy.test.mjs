@@ -1,5 +1,5 @@
-// Tests `tidemark deploy` with the real wrangler and a stand-in for Cloudflare's API, at a terminal
-// and through pipes.
+// Tests `tidemark deploy` at a terminal and through pipes. It runs the real wrangler with a
+// stand-in for Cloudflare's API.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,12 +16,14 @@ import { callObject } from '../../src/edge/runtime.js';
 import { cloudflareAccount } from './cloudflare_api.mjs';
 import { has } from './harness.mjs';
 
-/** The maximum time of one run on a busy machine. */
+/** The maximum time of one run on a busy machine, in milliseconds. */
 const runMs = 60_000;
 
 const token = 'a-token-of-24-characters';
 
-/** Creates a folder with the package and an `npx` that runs this repository's wrangler. */
+/**
+ * Creates a folder that contains the package, and an `npx` that runs this repository's wrangler.
+ */
 async function place(t, { hasSql = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -48,8 +50,8 @@ function environment({ folder, programs }, api, env) {
 }
 
 /**
- * Runs `tidemark deploy WORDS…` through pipes, or at a terminal with `keys` as input: `{ code, text
- * }`.
+ * Runs `tidemark deploy WORDS…` through pipes, or at a terminal with the input `keys`. Resolves to
+ * `{ code, text }`.
  */
 function deployed(its, api, words, { env = {}, keys = null } = {}) {
   const line = [its.program, 'deploy', ...words];
@@ -79,7 +81,7 @@ function deployed(its, api, words, { env = {}, keys = null } = {}) {
 const uploads = ({ calls }) => calls.filter((call) => /^PUT .*scripts\/[\w-]+$|^POST .*versions$/.test(call));
 const bindingOf = (api, name, binding) => api.scripts.get(name).bindings.find((one) => one.name === binding);
 
-test('the first version has its secret, and later ones keep the settings of the dashboard', async (t) => {
+test('the first version includes the secret, and later versions keep the settings of the dashboard', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
@@ -95,7 +97,7 @@ test('the first version has its secret, and later ones keep the settings of the 
   );
   api.scripts.get('tidemark').isWorkersDev = false;
 
-  // The package has no SQL, and the environment no longer has the token.
+  // The package now has no SQL, and the environment no longer contains the token.
   rmSync(join(its.folder, 'package', 'built', 'sql'), { recursive: true });
   const second = await deployed(its, api, ['--var', 'AUTO_CREATE_RETENTION=30d'], { env: { ADMIN_TOKEN: null } });
   assert.equal(second.code, 0, second.text);
@@ -104,7 +106,7 @@ test('the first version has its secret, and later ones keep the settings of the 
   assert.equal(api.scripts.get('tidemark').isWorkersDev, false);
 });
 
-test('without a terminal all missing settings are named before the upload', async (t) => {
+test('without a terminal, the program lists all missing settings before the upload', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t)];
   const refused = async (pattern, env) => {
     const { code, text } = await deployed(its, api, [], { env });
@@ -138,7 +140,7 @@ test('at a terminal the program asks for the account, wrangler registers a subdo
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, made, text);
 });
 
-test('each error of the platform comes with the next step', async (t) => {
+test('each error of the platform is shown with the next step', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   for (const [code, step] of [
     [10_027, /^tidemark-sql is larger than the account's plan allows \(10027\): .*--without-sql/m],
@@ -152,7 +154,7 @@ test('each error of the platform comes with the next step', async (t) => {
   }
 });
 
-test('the free plan has no configured limits, smaller shards and no SQL; a later paid plan gets its own sizes', async (t) => {
+test('the free plan has smaller shards, no configured limits and no SQL, and a later paid plan has other sizes', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
   const first = await deployed(its, api, []);
@@ -201,7 +203,7 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
   assert.deepEqual(shares(), { 1: 100 });
 });
 
-test('a file configures environments, which do not affect each other', async (t) => {
+test('a file configures several environments, which do not affect each other', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
   const file = join(its.folder, 'tidemark.deploy.json');
   const write = (value) => writeFileSync(file, JSON.stringify(value));
@@ -239,7 +241,7 @@ test('a file configures environments, which do not affect each other', async (t)
   }
 });
 
-test('a deployment has a location and a fixed jurisdiction', async (t) => {
+test('a deployment has a location, and its jurisdiction cannot be changed', async (t) => {
   const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: false })];
   const file = join(its.folder, 'tidemark.deploy.json');
   writeFileSync(file, JSON.stringify({ location: 'weur', jurisdiction: 'eu', environments: { us: { jurisdiction: 'us' } } }));
@@ -271,7 +273,7 @@ test('a deployment has a location and a fixed jurisdiction', async (t) => {
   assert.equal((await must())('JURISDICTION'), 'eu', 'a later deployment without the key keeps it');
 });
 
-test('the program and the server know the same locations of each jurisdiction', () => {
+test('the program and the server accept the same locations for each jurisdiction', () => {
   const source = readFileSync(at('crates', 'engine', 'src', 'protocol', 'catalog.rs'), 'utf8');
   const [, body] = /pub fn is_inside\(.*?\{\n(.*?)\n\}/s.exec(source);
   const names = (text) => [...text.matchAll(/"([\w-]+)"/g)].map(([, name]) => name);
@@ -285,7 +287,7 @@ test('the program and the server know the same locations of each jurisdiction', 
   assert.deepEqual(Object.keys(locationsIn), list('JURISDICTIONS'));
 });
 
-test('the Catalog is an object of the jurisdiction, and its first call has the location', async () => {
+test('the Catalog is in the jurisdiction, and the first call contains the location', async () => {
   const asked = [];
   const namespace = (jurisdiction) => ({
     jurisdiction: (name) => namespace(name),
@@ -299,10 +301,10 @@ test('the Catalog is an object of the jurisdiction, and its first call has the l
   assert.deepEqual(asked, [['eu:catalog', 'weur'], ['an-id', undefined]]);
 });
 
-test('the sizes of the free plan leave space for a merge', () => {
+test('the sizes for the free plan leave enough space for a merge', () => {
   const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('crates', 'engine', 'src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
   const [split, full] = [planSettings.free.SHARD_SPLIT_BYTES, planSettings.free.SHARD_FULL_BYTES].map(Number);
   assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);
-  // A split copies half of a shard before it deletes that half.
+  // A split copies one half of a shard before it deletes this half from the shard.
   assert.ok(split * 2 <= full);
 });

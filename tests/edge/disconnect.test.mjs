@@ -9,7 +9,7 @@ import { tidemark, token } from './harness.mjs';
 
 const rows = 100_000;
 const rowsPerWrite = 20_000;
-/** The result is much larger than the buffers of the sockets and the runtime. */
+/** Makes the result much larger than the buffers of the sockets and of the runtime. */
 const text = 'x'.repeat(400);
 const q = 'SELECT s FROM m';
 
@@ -25,7 +25,8 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   const search = new URLSearchParams({ ...db, q, chunked: 'true' });
   const listed = async () => (await server.rows('SHOW QUERIES')).map((row) => row[1]);
 
-  // A client that reads everything sees the end, and then the query leaves the list.
+  // A client that reads everything gets the complete response, and then the query is no longer
+  // listed.
   const began = Date.now();
   const whole = await (await server.fetch(`/query?${search}`)).text();
   const tookMs = Date.now() - began;
@@ -43,9 +44,9 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   await sleep(500);
   assert.deepEqual(await listed(), [q]);
   response.destroy();
-  // The query ends immediately, not after the minute for which a silent query remains listed.
-  // If the edge did not notice the disconnect, the query would stay listed at least until its
-  // end.
+  // The query ends immediately. The server would list a query whose client is only silent for
+  // another minute. If the server did not notice the disconnect, it would list the query at least
+  // until the end of the query.
   const gone = Date.now();
   while ((await listed()).length > 0) {
     assert.ok(Date.now() - gone < tookMs / 2, 'the query goes on without its client');

@@ -1,5 +1,5 @@
-// Runs every block of the README and of the pages in docs/ and examples/, except the design pages, against one fresh
-// server. Only the address and the token are inserted.
+// Runs every code block of the README and of the pages in docs/ and examples/, except the design
+// pages, against one new server. Only the address and the token are inserted.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,7 +24,7 @@ const pages = [
   'examples/README.md',
 ].filter((page) => !readFileSync(at(page), 'utf8').startsWith('<!-- GENERATED'));
 
-/** Installs a curl that fails on a status of 400 or more, so that the block fails. */
+/** Installs a curl that fails if the status is 400 or more, so that the code block fails. */
 function strictCurl(folder) {
   const real = process.env.PATH.split(delimiter).map((part) => join(part, 'curl')).find(existsSync);
   const file = join(folder, 'curl');
@@ -32,10 +32,10 @@ function strictCurl(folder) {
   chmodSync(file, 0o755);
 }
 
-/** The rows of the page about InfluxQL, which the page shows. */
+/** The points in the page about InfluxQL, as line protocol. */
 const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
 
-/** Creates a folder with the repository's files and a dump to import. */
+/** Creates a folder that contains the repository's files and a dump to import. */
 async function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -61,7 +61,7 @@ function paste(text, { cwd, env }) {
   });
 }
 
-test('every code block of the documents works as described', async (t) => {
+test('every code block of the documentation works as described', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
   const cwd = await desk(t);
@@ -86,7 +86,7 @@ test('every code block of the documents works as described', async (t) => {
       assert.equal(code, 0, output + said);
       run.output = output;
     },
-    /** Runs statements in the database `home`. The output is CSV. */
+    /** Runs statements in the database `home`. The output format is CSV. */
     async influxql(text, run) {
       const response = await server.fetch('/query', {
         method: 'POST',
@@ -97,9 +97,9 @@ test('every code block of the documents works as described', async (t) => {
       assert.equal(response.status, 200, run.output);
       assert.doesNotMatch(run.output, /^error/m);
     },
-    /** Compares with the output of the previous block. */
+    /** Compares a block with the output of the previous block. */
     text: (text, run) => assert.equal(run.output.trim(), text.trim()),
-    /** Compares the names and the types of values. */
+    /** Compares only the names of members and the types of values. */
     json: (text, run) => sameForm(JSON.parse(run.output), JSON.parse(text)),
     async toml(text) {
       const output = telegrafOutput(text, env);
@@ -133,7 +133,10 @@ test('every code block of the documents works as described', async (t) => {
   assert.ok(count >= 12, `only ${count} blocks were found`);
 });
 
-/** The numbers and texts of an example come from another database. */
+/**
+ * Compares an example with a response. Numbers and texts may differ, because the example comes from
+ * another database.
+ */
 function sameForm(found, shown) {
   if (found === null || shown === null) return;
   assert.equal(typeof found, typeof shown);
@@ -144,7 +147,7 @@ function sameForm(found, shown) {
 
 test('no document contains a command that Node 20 rejects', () => {
   for (const page of pages) {
-    // wrangler needs a newer Node, which `npm run wrangler` provides.
+    // wrangler needs a newer Node. `npm run wrangler` provides it.
     assert.doesNotMatch(readFileSync(at(page), 'utf8'), /npx wrangler|^\s*wrangler /m, page);
   }
 });

@@ -1,4 +1,5 @@
-// Tests that a drop frees the disk: no object of the database keeps a table, a page or a word.
+// Tests that a drop frees the disk space. No object of the dropped database keeps a table, a page
+// or a word.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
@@ -15,12 +16,15 @@ function files(server, kind) {
   return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));
 }
 
-/** Returns the object of a file. Each object has a database and, while it is open, a log. */
+/**
+ * Returns the id of the object to which a file belongs. Each object has a database file and, while
+ * it is open, a log file.
+ */
 const objectOf = (file) => basename(file).split('.')[0];
 
 /**
- * Returns the bytes that the objects of a kind except `kept` use, and the words that any of them
- * contain.
+ * Returns the total size of the objects of one kind without the objects in `kept`, and the list of
+ * `words` that occur in their files.
  */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);
@@ -36,7 +40,7 @@ test('the storage of a dropped policy and of a dropped database is deleted', asy
   await server.query('CREATE DATABASE doomed');
   await server.query('CREATE RETENTION POLICY brief ON doomed DURATION INF REPLICATION 1');
   const words = ['kept_word', 'brief_word', 'doomed_word'];
-  // Text that does not compress, with its word in each line.
+  // Returns lines with text that cannot be compressed. Each line contains the given word.
   const lines = (word) =>
     Array.from({ length: 2_000 }, (_, i) => {
       const text = Array.from({ length: 9 }, (_, n) => ((i * 9 + n) * 2654435761) % 2 ** 32);
@@ -46,7 +50,7 @@ test('the storage of a dropped policy and of a dropped database is deleted', asy
   await server.mustWrite(lines('brief_word'), { db: 'doomed', rp: 'brief' });
   await server.mustWrite(lines('doomed_word'), { db: 'doomed' });
   await it.alarm();
-  // The second write leaves some rows in the log and some in parts.
+  // After the second write, some rows are in the log and some are in parts.
   await server.mustWrite(lines('doomed_word').slice(0, 20_000).replace(/\n[^\n]*$/, ''), { db: 'doomed' });
   const holders = files(server, 'Shard').filter((file) => readFileSync(file).includes('kept_word'));
   const kept = new Set(holders.map(objectOf));
@@ -54,7 +58,7 @@ test('the storage of a dropped policy and of a dropped database is deleted', asy
   const before = shards();
   assert.deepEqual(before.words, words, 'the test sees what is stored');
 
-  // The alarm deletes dropped data a minute later.
+  // One minute later, the alarm deletes the dropped data.
   const pass = async () => {
     for (let turn = 0; turn < 3; turn++) {
       for (const kind of ['Catalog', 'Database', 'Shard']) await it.alarm({ alarm: kind });

@@ -1,4 +1,4 @@
-// Runs every example against one fresh server.
+// Runs every example against one new server.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -21,7 +21,7 @@ const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row)
 const tideLines = [1.5, 2.5, 3.5].map((level, hour) =>
   `tide,harbour=Bergen level=${level} ${1_700_000_000 + hour * 3600}000000000\n`).join('');
 
-/** The output of each example. */
+/** The expected output of each example. */
 const prints = {
   'curl/curl.sh': `name,tags,time,level\n${tideCsv.replaceAll('tide,', 'tide,,')}${tideLines}`,
   'javascript/v1_client.mjs': tide,
@@ -37,7 +37,7 @@ const prints = {
   'shell/session.sh': `name,time,level\n${tideCsv}`,
 };
 
-/** The values of one Telegraf agent at two times, as the inputs of telegraf.conf write them. */
+/** The values of one Telegraf agent at two times, in the format of the inputs in telegraf.conf. */
 const systemLines = [20, 10].map((secondsAgo, step) => {
   const time = `${Math.floor(Date.now() / 10_000) * 10 - secondsAgo}000000000`;
   const counter = 1_000 * (step + 1);
@@ -51,10 +51,10 @@ const systemLines = [20, 10].map((secondsAgo, step) => {
   ].join('\n');
 }).join('\n');
 
-/** The examples that query in SQL. */
+/** The examples that send SQL queries. */
 const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 
-/** The examples that other tests run. */
+/** The examples that other test files run. */
 const elsewhere = {
   compose: 'examples.test.mjs',
   grafana: 'examples.test.mjs',
@@ -83,7 +83,7 @@ test('every example is listed and run by a test', () => {
 });
 
 test('the examples work as described', async (t) => {
-  // Metrics that only a single isolate can count are shown as well.
+  // Enables the metrics that only a single isolate can count.
   const vars = { COUNT_DURATIONS: 'true' };
   const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
   const { port } = await transcoding(t, new URL(server.url));
@@ -107,7 +107,7 @@ test('the examples work as described', async (t) => {
     });
   }
 
-  // The range is a multiple of Grafana's window, so that its bounds are also window bounds.
+  // The range is a multiple of Grafana's window, so that the range begins and ends with a window.
   const now = Math.floor(Date.now() / 10_000) * 10;
   const given = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
   await server.query('DROP DATABASE demo');
@@ -129,7 +129,7 @@ test('the examples work as described', async (t) => {
     const q = `SELECT mean("usage_idle") FROM "cpu" WHERE time >= ${before}ms and time <= ${after}ms GROUP BY time(10s) fill(null)`;
     assert.deepEqual((await ask(q))[0].values, [[before, null], [written, 90], [after, null]]);
   });
-  await t.test('grafana/system.json has a value in every panel', async () => {
+  await t.test('every panel of grafana/system.json has a value', async () => {
     await server.query('CREATE DATABASE system_metrics');
     await server.mustWrite(systemLines, { db: 'system_metrics' });
     const statements = dashboardStatements(readFileSync(at('examples', 'grafana', 'system.json'), 'utf8'));
@@ -146,7 +146,7 @@ test('the examples work as described', async (t) => {
     for (const [, measurement] of systemLines.matchAll(/^(\w+),/gm)) assert.ok(inputs.includes(`[[inputs.${measurement}]]`), measurement);
     await server.query('DROP DATABASE system_metrics');
   });
-  await t.test('compose/compose.yaml gives each program its files and settings', () => {
+  await t.test('compose/compose.yaml provides the files and settings of each program', () => {
     const folder = at('examples', 'compose');
     const services = composeServices(readFileSync(join(folder, 'compose.yaml'), 'utf8'), folder, { ADMIN_TOKEN: token });
     for (const name of ['telegraf', 'grafana']) {
@@ -165,8 +165,8 @@ test('the examples work as described', async (t) => {
     await server.query('CREATE DATABASE demo');
     await server.mustWrite(tideLines, { db: 'demo' });
     const file = at('examples', 'jdbc', 'Query.java');
-    // The JDBC driver is not installed, but Java's error shows the address that the example would
-    // use.
+    // The JDBC driver is not installed, but Java's error message contains the address that the
+    // example uses.
     const { stderr } = await promisify(execFile)('java', [file], { env }).catch((error) => error);
     assert.match(stderr, /No suitable driver found for jdbc:/);
     const { address, calls } = jdbcAsks(readFileSync(file, 'utf8'), stderr);
@@ -183,7 +183,7 @@ test('the examples work as described', async (t) => {
     assert.match(scraped[`${host}/telegraf`], written);
     assert.ok(Object.values(scraped).every((text) => text.endsWith('# EOF\n')));
   });
-  await t.test('grafana/dashboard.json queries only scraped metrics', async () => {
+  await t.test('grafana/dashboard.json queries only metrics that are scraped', async () => {
     const limits = { db: 'telegraf', points_per_minute: 1000 };
     const headers = { 'Content-Type': 'application/json' };
     const init = { method: 'POST', headers, body: JSON.stringify(limits) };
@@ -196,7 +196,7 @@ test('the examples work as described', async (t) => {
     const asks = dashboardAsks(readFileSync(at('examples', 'grafana', 'dashboard.json'), 'utf8'));
     const used = new Set();
     for (const { title, expr, legend } of asks) {
-      // Prometheus itself provides `up`.
+      // Prometheus itself defines the metric `up`.
       const names = expr.match(/\btidemark_\w+/g) ?? expr.match(/\bup\{job="tidemark"\}/g) ?? [];
       assert.ok(names.length > 0, `${title}: ${expr}`);
       for (const name of names.filter((one) => !one.startsWith('up'))) {

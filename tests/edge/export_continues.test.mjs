@@ -1,4 +1,5 @@
-// Tests that `tidemark export` follows the positions at the ends of responses, with a stand-in for the server.
+// Tests that `tidemark export` continues at the position in each response. A stand-in replaces the
+// server.
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
@@ -7,8 +8,8 @@ import { test } from 'node:test';
 import { command } from './commands.mjs';
 
 /**
- * Serves the response that `pages` contains for the parameter `after`: a text, or a list with a status and a text for
- * each request. Resolves to the output of `tidemark export`.
+ * Serves the responses in `pages`, selected by the request's parameter `after`. Each is a text, or
+ * a list with a status and a text for each request. Resolves to the output of `tidemark export`.
  */
 async function exported(t, pages) {
   const server = createServer(async (incoming, outgoing) => {
@@ -30,7 +31,7 @@ async function exported(t, pages) {
 
 const head = '# DML\n# CONTEXT-DATABASE: d\n';
 
-test('an export consists of the points of all responses', async (t) => {
+test('an export contains the points of all responses', async (t) => {
   const whole = await exported(t, { '': 'a v=1 1\n# after: p,,,a,1,k,%20+%2C\n', 'p,,,a,1,k,%20+%2C': 'b v=1 1\n' });
   assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });
   const endless = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': '# after: p,,,a\n' });
@@ -38,7 +39,7 @@ test('an export consists of the points of all responses', async (t) => {
   assert.match(endless.errors, /The export failed: The server returned the same position twice/);
 });
 
-test('a position that is longer than a URL may be, and a temporary failure, do not end an export', async (t) => {
+test('an export continues after a temporary failure, and with a position that is too long for a URL', async (t) => {
   const long = `p,,,a,1,k,${'x'.repeat(100_000)}`;
   const whole = await exported(t, { '': [503, `a v=1 1\n# after: ${long}\n`], [long]: [429, 503, 'b v=1 1\n'] });
   assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });

@@ -1,5 +1,5 @@
-// The shared code of the tests with fault hooks: a server with tests/fault/worker.mjs, and the
-// points that its clients know.
+// Shared functions of the tests with fault hooks. They start a server with tests/fault/worker.mjs,
+// and keep a record of the written points.
 
 import assert from 'node:assert/strict';
 
@@ -18,18 +18,18 @@ export async function begin(t, vars = {}) {
   const it = {
     server,
     ledger,
-    /** Sets the plan. Returns the events since the last call, including this call. */
+    /** Sets the plan. Returns the events since the last call, including the events of this call. */
     async hook(plan = {}) {
       const body = JSON.stringify(plan);
       const response = await server.fetch('/test_fault', { method: 'POST', body });
       assert.equal(response.status, 200);
       return response.json();
     },
-    /** Moves the clock forward, then runs the alarm of every Shard. */
+    /** Moves the clock forward, then runs the alarms of all Shards. */
     alarm: (plan = {}) => it.hook({ shiftMs: (shiftMs += 2 * hourMs), alarm: 'Shard', ...plan }),
-    /** Unloads every object and ends all faults. */
+    /** Removes all faults and unloads every object. */
     heal: () => it.hook({ at: 0, pages: 0, failingAlarms: 0, abort: 'Shard' }),
-    /** Writes values at the given times. Returns whether the server acknowledged them. */
+    /** Writes values at the given times. Returns whether the server acknowledged the write. */
     async write(points) {
       const lines = points.map(([time, value]) => `m,host=h${time % 3} v=${value}i ${time}`);
       const response = await server.write(lines.join('\n'), { db });
@@ -42,7 +42,7 @@ export async function begin(t, vars = {}) {
       const rows = await server.rows('SELECT v FROM m', { db, epoch: 'ns' });
       return new Map(rows.map(([time, v]) => [time, v]));
     },
-    /** Asserts that every point is stored exactly once with its last value. */
+    /** Asserts that every point is stored exactly once, with its last value. */
     async check(what, found) {
       const sorted = [...ledger].sort(([a], [b]) => a - b);
       assert.deepEqual([...(found ?? (await it.found()))], sorted, what);
@@ -52,7 +52,7 @@ export async function begin(t, vars = {}) {
   return it;
 }
 
-/** Returns points at `count` times. No two values of a test are equal. */
+/** Returns points at `count` times. All values in a test differ. */
 export const pointsFrom = (first, count, value) =>
   Array.from({ length: count }, (_, i) => [first + i, value * 1000 + i]);
 

@@ -1,5 +1,5 @@
-// A proxy in front of a server. It can respond to the next writes as an overloaded server would,
-// and records the forwarded requests.
+// A proxy in front of a server. The proxy can reject the next writes like an overloaded server, and
+// records the forwarded requests.
 
 import { createServer, request } from 'node:http';
 import { gunzipSync } from 'node:zlib';
@@ -7,27 +7,30 @@ import { gunzipSync } from 'node:zlib';
 const overloadedText = 'the service is busy: repeat the request in a second';
 const codes = { 429: 'too many requests', 503: 'unavailable' };
 
-/** Returns the response of an overloaded Tidemark, with every member that some client reads. */
+/**
+ * Returns the response of an overloaded Tidemark. The body contains every member that a client may
+ * read.
+ */
 function refusal(status) {
   const body = { code: codes[status], message: overloadedText, error: overloadedText };
   return JSON.stringify(body);
 }
 
-/** Reads a request or response to its end. */
+/** Reads a request or a response completely. */
 async function whole(stream) {
   const pieces = [];
   for await (const piece of stream) pieces.push(piece);
   return Buffer.concat(pieces);
 }
 
-/** A running proxy; `url` is its address. */
+/** A running proxy with the address `url`. */
 export class FaultProxy {
   constructor() {
-    /** The statuses of the next writes, which the proxy does not forward. */
+    /** The statuses with which the proxy rejects the next writes. */
     this.refuse = [];
-    /** A hook that runs before the proxy forwards a write. */
+    /** A function that runs before the proxy forwards a write. */
     this.beforeWrite = async () => {};
-    /** Every request: `{ method, path, headers, bytes, status, answer }`. */
+    /** All requests, as `{ method, path, headers, bytes, status, answer }`. */
     this.seen = [];
   }
 
@@ -44,7 +47,7 @@ export class FaultProxy {
     await new Promise((resolve) => this.server.close(resolve));
   }
 
-  /** Returns the requests with bodies to write routes since the last call. */
+  /** Returns the requests with a body to the write routes since the last call. */
   takeWrites() {
     const writes = this.seen.filter(({ path }) => /write/.test(path));
     this.seen = [];

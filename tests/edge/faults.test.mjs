@@ -1,5 +1,5 @@
-// Tests storage that fails at every step or is full at every size, evicted objects and failing
-// alarms. The acknowledged points must always be stored exactly.
+// Tests storage that fails at each step, storage that is full at any size, evicted objects and
+// failing alarms. The server must have exactly the acknowledged points in each case.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begin, db, pointsFrom } from './fault_hooks.mjs';
 
 /**
- * Fails step 1, 2, 3 … of `work` until `work` has fewer steps: first without the step's effect,
- * then with it. Returns the number of steps that the hook counted.
+ * Runs `work` repeatedly. In each run, the next storage step fails, first without taking effect and
+ * then after taking effect. Stops when `work` has no more steps. Returns the number of steps.
  */
 async function everyStep(it, work) {
   let most = 0;
@@ -26,7 +26,7 @@ async function everyStep(it, work) {
   return most;
 }
 
-/** Returns the number of finished merges of all shards. */
+/** Returns the number of completed merges in all shards. */
 async function compactions(server) {
   const body = new URLSearchParams({ q: "SHOW STATS FOR 'shard'" });
   const answer = await (await server.fetch('/query', { method: 'POST', body })).json();
@@ -34,7 +34,7 @@ async function compactions(server) {
   return answer.results[0].series.map(count).reduce((sum, n) => sum + n, 0);
 }
 
-test('a write, a flush and a compaction that fail at any storage step lose and duplicate nothing', async (t) => {
+test('a write, a flush or a compaction that fails at any storage step loses and duplicates no point', async (t) => {
   const it = await begin(t);
   let value = 0;
   const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
@@ -47,8 +47,8 @@ test('a write, a flush and a compaction that fail at any storage step lose and d
     const isDone = await it.write(points);
     const { before: seen } = await it.hook({ at: 0, abort: 'Shard' });
     if (!isDone) {
-      // A write with an unknown outcome is stored completely or not at all. The client's repeat
-      // stores it.
+      // A write with an unknown result is stored completely or not at all. When the client repeats
+      // the write, it is stored.
       const found = await it.found();
       for (const [time, v] of points) it.ledger.set(time, v);
       const all = [...it.ledger].sort(([a], [b]) => a - b);
@@ -60,12 +60,12 @@ test('a write, a flush and a compaction that fail at any storage step lose and d
     return seen;
   });
 
-  // An alarm flushes, merges and cleans up in one run.
+  // One run of an alarm flushes, merges and cleans up.
   const ofAlarm = await everyStep(it, async (plan) => {
     await fill();
     const before = await compactions(it.server);
     const { now } = await it.alarm(plan);
-    // When a run completes, every step has failed once.
+    // If no step of a run has failed, each step has failed once in an earlier run.
     if (now.failed === 0) assert.ok((await compactions(it.server)) > before, 'an alarm without a merge');
     return now;
   });
@@ -76,7 +76,7 @@ test('a write, a flush and a compaction that fail at any storage step lose and d
 /** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
-test('full storage of any size rejects complete batches and works again when there is space', async (t) => {
+test('full storage of any size rejects whole batches, and works again when space is free', async (t) => {
   const it = await begin(t);
   assert.ok(await it.write([[0, 1]]));
   let time = 1;
@@ -84,7 +84,7 @@ test('full storage of any size rejects complete batches and works again when the
   for (let pages = 20; pages <= 200; pages += 1) {
     await it.hook({ pages });
     for (let tries = 0; tries < 3; tries++) {
-      // The values do not compress and fill about one page.
+      // The values cannot be compressed, and fill about one page.
       const points = Array.from({ length: 600 }, (_, i) => [time + i, hash(time + i)]);
       if (!(await it.write(points))) {
         refused += 1;
@@ -100,7 +100,7 @@ test('full storage of any size rejects complete batches and works again when the
   await it.check('at the end');
   assert.ok(refused > 100, `${refused} writes met full storage`);
   t.diagnostic(`${refused} writes refused at 181 sizes`);
-  // A drop frees space on a full disk.
+  // A drop frees space even on a full disk.
   await it.server.query(`DROP DATABASE ${db}`);
   await it.server.query(`CREATE DATABASE ${db}`);
   it.ledger.clear();
@@ -108,7 +108,7 @@ test('full storage of any size rejects complete batches and works again when the
   await it.check('after a drop');
 });
 
-test('an alarm that cannot be set fails no request, and the next event sets it', async (t) => {
+test('no request fails if an alarm cannot be set, and the next event sets the alarm', async (t) => {
   const it = await begin(t);
   await it.hook({ refusesAlarms: true });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -119,7 +119,7 @@ test('an alarm that cannot be set fails no request, and the next event sets it',
   assert.equal((await it.hook({ armed: true })).unarmed, 0);
 });
 
-test('objects that were evicted between requests respond as before', async (t) => {
+test('objects respond as before after an eviction', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '3' });
   const kinds = ['Shard', 'Database', 'Catalog'];
   let evicted = 0;
@@ -143,7 +143,7 @@ test('after a panic the module gets a new memory, and every object continues fro
   const { memories: first } = await it.hook();
   for (let round = 0; round < 6; round++) {
     await it.hook({ panic: true });
-    // The first call after the panic may be a write, a query or an alarm.
+    // The first call after the panic is a write, a query or an alarm.
     if (round % 3 === 1) await it.check(`asked after panic ${round}`);
     if (round % 3 === 2) await it.alarm();
     assert.ok(await it.write(pointsFrom((round * 13) % 60, 20, round + 1)), `round ${round}`);
@@ -153,9 +153,9 @@ test('after a panic the module gets a new memory, and every object continues fro
   assert.ok(memories >= first + 6, `${memories} memories after ${first}`);
 });
 
-test('alarms that fail six times, and a restart: the next write sets it again and the log drains', async (t) => {
+test('after an alarm has failed six times and after a restart, the next write sets the alarm and the log is flushed', async (t) => {
   const it = await begin(t);
-  // The alarm that follows a pause of ten minutes is set in the past, so that it is due
+  // The alarm after a pause of ten minutes is set to a time in the past, so that it is due
   // immediately.
   const shiftMs = -11 * 60_000;
   await it.hook({ shiftMs, failingAlarms: 1_000 });
@@ -166,8 +166,8 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   await it.server.stop();
   await it.server.start();
   await it.check('after a restart');
-  // The platform repeats a failed alarm up to six times. Depending on speed, it may still hold a
-  // due alarm or have given up.
+  // The platform repeats a failed alarm up to six times. Depending on the machine's speed, it may
+  // still be repeating a due alarm, or may have given up.
   await it.hook({ shiftMs, alarmShiftMs: 0 });
   assert.ok(await it.write(pointsFrom(20, 30, 2)));
   let [isSet, alarms, steps, alarmsBehind] = [false, 0, 0, 0];
@@ -177,7 +177,7 @@ test('alarms that fail six times, and a restart: the next write sets it again an
     [alarms, steps, alarmsBehind] = [alarms + before.alarms, steps + before.steps, alarmsBehind + before.alarmsBehind];
   };
   await look({ shiftMs: 0, armed: true });
-  // While the alarm runs, it is not set and has no result.
+  // While the alarm runs, it is not set, and it has no result yet.
   for (let tries = 0; tries < 100 && !isSet && !(alarms > 0 && steps >= 5); tries++) {
     await sleep(50);
     await look({ armed: true });
@@ -192,7 +192,7 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   await it.check('after the backlog drained');
 });
 
-test('without the Catalog known databases still work, /health warns, and the Catalog is used again later', async (t) => {
+test('without the Catalog, known databases still work and /health warns, and later the Catalog is used again', async (t) => {
   const it = await begin(t);
   const health = async () => {
     const response = await it.server.fetch('/health');

@@ -1,5 +1,5 @@
-// Tests the headers of Flight's responses on the built Worker. Cloudflare converts a gRPC-Web response to gRPC only if it
-// is streamed, without Content-Length.
+// Tests the headers of Flight responses on the built Worker. Cloudflare converts a gRPC-Web
+// response to gRPC only if the response is streamed without Content-Length.
 
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
@@ -22,14 +22,14 @@ function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }
   });
 }
 
-/** A gRPC-Web message of `bytes`. */
+/** Returns a gRPC-Web message with this content. */
 function message(bytes) {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes.length, 1);
   return Buffer.concat([head, bytes]);
 }
 
-test('each response of Flight is streamed without Content-Length, whatever its status', async (t) => {
+test('each Flight response is streamed without Content-Length, for any status', async (t) => {
   const it = await tidemark(t);
   const { headers: whole } = await answer(it, { method: 'GET', path: '/ready' });
   assert.ok(Number(whole['content-length']) > 0, `a response of another route: ${JSON.stringify(whole)}`);
