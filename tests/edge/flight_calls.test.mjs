@@ -1,5 +1,5 @@
-// Tests `tidemark flight` between a real gRPC client and a gRPC-Web stand-in: calls of every kind
-// over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2.
+// Tests every kind of call through `tidemark flight`, between a real gRPC client and a gRPC-Web
+// stand-in. The stand-in uses HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_serv
 const json = (value) => Buffer.from(JSON.stringify(value));
 const protocols = ['http/1.1', 'https/1.1', 'h2'];
 
-/** Runs a test for each protocol of the server, with `{ server, client, events }`. */
+/** Runs a test with `{ server, client, events }` for each protocol of the server. */
 function over(name, act, { limits } = {}) {
   for (const protocol of protocols) {
     test(`${name}, over ${protocol}`, async (t) => {
@@ -26,7 +26,7 @@ function over(name, act, { limits } = {}) {
   }
 }
 
-over('one message and one answer, one and many, many and one', async ({ client, server }) => {
+over('calls with one or many messages in each direction succeed', async ({ client, server }) => {
   assert.deepEqual(JSON.parse(await client.unary('Count', Buffer.from('abc'))), { messages: 1, bytes: 3 });
   const many = await client.ask('Many', json({ messages: 1_000, bytes: 1_000 }));
   assert.deepEqual([many.code, many.messages.length], [0, 1_000]);
@@ -40,7 +40,7 @@ over('one message and one answer, one and many, many and one', async ({ client, 
   assert.ok(server.calls.every(({ path }) => path.startsWith('/test.Stand/')));
 });
 
-over('both sides speak in turn, the server first if it likes', async ({ client }) => {
+over('both sides can send messages in turn, and the server may send first', async ({ client }) => {
   const call = client.bidi('Echo');
   const said = [];
   const [first] = await new Promise((resolve) => call.once('metadata', (metadata) => resolve(metadata.get('x-first'))));
@@ -57,7 +57,7 @@ over('both sides speak in turn, the server first if it likes', async ({ client }
   assert.deepEqual(said, Array.from({ length: 20 }, (_, n) => `turn ${n}`));
 });
 
-over('messages as large as their limit, both ways, and none that is larger', async ({ client, events }) => {
+over('messages up to their maximum size pass in both directions, and larger messages are rejected', async ({ client, events }) => {
   const large = Buffer.alloc(1_000_000, 1);
   const call = client.bidi('Echo');
   const end = ended(call);
@@ -75,7 +75,7 @@ over('messages as large as their limit, both ways, and none that is larger', asy
   assert.deepEqual(events.map(({ grpc_status: status }) => status), [0, 8, 8]);
 }, { limits: { messageBytesMax: 1_000_000 } });
 
-over('metadata passes both ways, and what is of a connection does not', async ({ client, server }) => {
+over('metadata passes in both directions, except headers of the connection', async ({ client, server }) => {
   const bytes = Buffer.from([0, 1, 255, 44, 32]);
   const metadata = { authorization: 'Token secret', database: 'db', 'trace-bin': [bytes, Buffer.from('two')], several: ['a', 'b'] };
   const { code } = await client.ask('Count', Buffer.from('x'), metadata, { deadline: Date.now() + 20_000 });
@@ -89,7 +89,7 @@ over('metadata passes both ways, and what is of a connection does not', async ({
   assert.match(headers['grpc-timeout'], /^\d+[mS]$/);
   assert.equal(headers['content-type'], 'application/grpc-web+proto');
   assert.equal(headers['x-grpc-web'], '1');
-  // With other headers the server would send encodings that gRPC-Web lacks.
+  // With other headers, the server would use encodings that gRPC-Web does not support.
   assert.deepEqual([headers['accept-encoding'], headers['grpc-accept-encoding'], headers.te], ['identity', 'identity', undefined]);
 
   const said = {
@@ -115,7 +115,7 @@ over('metadata passes both ways, and what is of a connection does not', async ({
   assert.deepEqual(back.trailers.get('connection'), []);
 });
 
-over('an answer that comes before the request has ended ends it', async ({ t, client, server, events, address }) => {
+over('a response that arrives before the end of the request ends the call', async ({ t, client, server, events, address }) => {
   for (let n = 0; n < 20; n += 1) {
     const call = client.bidi('First');
     const end = ended(call);
@@ -126,16 +126,16 @@ over('an answer that comes before the request has ended ends it', async ({ t, cl
     clearInterval(sending);
     assert.deepEqual([code, details, messages.length], [9, 'enough', 1]);
   }
-  // A client that does not disconnect receives an error.
+  // A client that stays connected receives an error.
   const headers = { ':path': '/test.Stand/First' };
   const open = await rawCall(t, Number(address.split(':')[1]), { headers, frames: frame(Buffer.alloc(9)), isOpen: true });
   assert.deepEqual([open.trailers['grpc-status'], open.body.length, open.rstCode], ['9', 14, 0]);
-  // The end of each call is known, so that its state is freed.
+  // The transcoder notices the end of each call, so that it can free the call's memory.
   while (events.length < 21) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(server.calls.length, 21);
 });
 
-over('many calls at a time, of one client and of several', async ({ t, client, server, address }) => {
+over('many concurrent calls of one client or of several clients succeed', async ({ t, client, server, address }) => {
   const others = [client, grpcClient(t, address), grpcClient(t, address)];
   const asked = Array.from({ length: 120 }, (_, n) => ({ n, of: others[n % 3] }));
   const counts = await Promise.all(asked.map(({ n, of }) => of.ask('Many', json({ messages: n, bytes: 5_000 }))));
@@ -143,7 +143,7 @@ over('many calls at a time, of one client and of several', async ({ t, client, s
   assert.equal(server.calls.length, 120);
 });
 
-test('connections to the server are used again', async (t) => {
+test('connections to the server are reused', async (t) => {
   const tls = has(t, 'openssl', ['version']) && certificate(t);
   for (const protocol of tls ? protocols : ['http/1.1']) {
     const server = await grpcWebServer(t, { protocol, tls });
@@ -152,7 +152,7 @@ test('connections to the server are used again', async (t) => {
     const { address } = await transcoding(t, server.url, { isTrusted: true });
     const client = grpcClient(t, address);
     for (let n = 0; n < 20; n += 1) assert.equal((await client.ask('Many', json({ messages: 1, bytes: 10 }))).code, 0);
-    // The protocol detection for HTTP/1.1 with TLS uses one additional connection.
+    // For HTTP/1.1 with TLS, detecting the protocol uses one additional connection.
     assert.ok(connections <= (protocol === 'https/1.1' ? 2 : 1), `${protocol}: ${connections}`);
   }
 });
@@ -165,7 +165,7 @@ test('one HTTP/2 session carries as many calls as the server allows', async (t) 
   const { address } = await transcoding(t, server.url, { isTrusted: true, limits: { upstreamSessionsMax: 3 } });
   const client = grpcClient(t, address);
   const waiting = Array.from({ length: 20 }, () => client.ask('Wait', Buffer.from('x')));
-  // Three sessions of five calls each. The other calls wait in their own session.
+  // The transcoder opens three sessions with five calls each. The other calls wait.
   while (server.calls.length < 15) await new Promise((resolve) => setTimeout(resolve, 5));
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual([connections, server.calls.length], [3, 15]);
@@ -175,7 +175,7 @@ test('one HTTP/2 session carries as many calls as the server allows', async (t) 
   assert.equal(server.calls.length, 20);
 });
 
-test('the client uses TLS, and the path of --to precedes the path of a call', async (t) => {
+test('the client uses TLS, and the path in --to is prepended to the path of a call', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const tls = certificate(t);
   const server = await grpcWebServer(t);

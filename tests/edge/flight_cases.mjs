@@ -1,5 +1,5 @@
-// The queries and expected results in the tests of Flight clients. All clients use one
-// server with a million rows, one transcoder and the same cases.
+// The queries and expected results in the tests of Flight clients. All clients run the same cases,
+// with one transcoder and one server that has a million rows.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,19 +13,21 @@ const millionRows = 1_000_000;
 /** The number of rows per write request. */
 const pieceRows = 50_000;
 /**
- * The maximum number of attempts for a write that an overloaded server rejects. The pause between
- * attempts is one second.
+ * The maximum number of attempts for a write. An overloaded server may reject a write, and the next
+ * attempt follows after one second.
  */
 const triesMax = 20;
 
-/** A table with every type and with nulls, and two tables whose names match the same SQL pattern. */
+/**
+ * A table with every type and with nulls, and two tables whose names match the same SQL pattern.
+ */
 const types = [
   'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
   'types,host=b f=2.5,i=-9007199254740993i 1700000001',
   'types s="ünïcode" 1700000002',
 ];
 
-/** Returns lines with five columns. */
+/** Returns lines for a table with five columns. */
 function million(from) {
   let lines = '';
   for (let n = from; n < from + pieceRows; n += 1) lines += `million,host=h${n % 20} v=${n},w=${n / 2},i=${n}i ${n}\n`;
@@ -33,8 +35,8 @@ function million(from) {
 }
 
 /**
- * Writes lines and repeats rejected requests. The server may reject a request and close the
- * connection before it has read the body.
+ * Writes lines, and repeats each rejected request. The server may reject a request and close the
+ * connection before it has read the whole body.
  */
 async function written(t, server, lines) {
   for (let tries = 1; ; tries += 1) {
@@ -48,8 +50,8 @@ async function written(t, server, lines) {
 }
 
 /**
- * Starts a server with these tables in `d`, a transcoder, and a token for another database.
- * `origin` is the origin of a page that may send requests.
+ * Starts a server with these tables in the database `d`, a transcoder, and a token for another
+ * database. `origin` is the origin of a page that may send requests.
  */
 export async function served(t, { origin = '', hasMillion = true } = {}) {
   const vars = { DEFAULT_SHARDS: '3', ...(origin && { CORS_ORIGINS: origin }) };
@@ -72,8 +74,8 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
 }
 
 /**
- * A server with 3 shards may return rows of equal time in any order. These rows have different
- * times.
+ * A server with 3 shards may return rows with the same time in any order. Therefore all rows in
+ * this table have different times.
  */
 export const columns = [
   ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
@@ -83,10 +85,10 @@ const typedRows = [
   { b: null, f: 2.5, host: 'b', i: -9007199254740993n, s: null, time: '2023-11-14 22:13:21', u: null },
   { b: null, f: null, host: null, i: null, s: 'ünïcode', time: '2023-11-14 22:13:22', u: null },
 ];
-/** JSON.parse rounds large whole numbers, so the expected rows are rounded as well. */
+/** JSON.parse rounds large whole numbers, so this code rounds the expected rows in the same way. */
 const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
 
-/** The JavaScript client returns rows without their schema. */
+/** The expected results of the JavaScript client, which returns rows without their schema. */
 export const ofJavaScript = {
   own: {
     types: (rows) => assert.deepEqual(rows, rounded),
@@ -97,8 +99,8 @@ export const ofJavaScript = {
 const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
 
 /**
- * The cases and their assertions on a client's results. If a client does not support a case, it
- * returns null and its `lacks` names the case.
+ * The cases, each with the assertion on a client's result. A client returns null for a case that it
+ * does not support, and `lacks` contains the name of the case.
  */
 const CASES = {
   types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
@@ -110,17 +112,21 @@ const CASES = {
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
   /**
-   * The number of rows before the cancellation, and the result of a later query of the same client.
+   * Checks the number of rows before the cancellation, and the result of a later query by the same
+   * client.
    */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
-  /** The error, and whether it arrived soon after the deadline. */
+  /** Checks the error, and whether the client received it soon after the deadline. */
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
     assert.equal(isSoon, true, 'the deadline was not kept');
   },
 };
 
-/** Compares a client's results with the expected results. `own` replaces single expectations. */
+/**
+ * Compares a client's results with the expected results. `own` contains expectations that apply
+ * only to this client.
+ */
 export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   for (const [name, holds] of Object.entries({ ...CASES, ...own })) {
     if (lacks.includes(name)) continue;
@@ -133,7 +139,7 @@ export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   }
 }
 
-/** The results before, during and after a restart of the server. */
+/** Checks the results before, during and after a restart of the server. */
 export function judgeRestart(client, [before, away, after, ...more]) {
   assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
   says(/does not respond|unavailable/i)(away);

@@ -24,7 +24,7 @@ const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeou
 const time = '2023-11-14T22:13:20';
 const isFew = Number(-9007199254740993n);
 
-/** The Python clients and their differences. */
+/** The Python clients, and how each differs from the common expectations. */
 const pythonClients = {
   'influxdb3-python': {},
   'pyarrow.flight': {},
@@ -32,7 +32,7 @@ const pythonClients = {
   'Polars by ADBC': {},
   'DuckDB by ADBC': {},
   'flightsql-dbapi': {},
-  // SQLAlchemy reads the whole result, has no deadline and supports only Python's types.
+  // SQLAlchemy reads the whole result, has no deadline, and supports only the types of Python.
   SQLAlchemy: {
     lacks: ['deadline'],
     own: {
@@ -97,19 +97,20 @@ async function dbapi(what) {
   const { superset } = seen;
   assert.deepEqual([seen.schemas, superset.schemas], Array(2).fill(['information_schema', 'iox', 'system']));
   assert.deepEqual([superset.tables, superset.views, superset.has], [tables, [], [true, false]]);
-  // Tags are text. The table name is matched exactly, although `_` matches any character in SQL.
+  // Tags are texts. The name of a table must match exactly, although `_` matches any character in
+  // an SQL pattern.
   assert.deepEqual(superset.columns.map(([name]) => name), ['right', 't', 'time']);
   assert.equal(Object.fromEntries(superset.columns).t, 'TEXT');
   assert.deepEqual([superset.keys, superset.indexes, superset.ping], [[[], []], [], true]);
   assert.deepEqual(superset.samples, [['host', 'f'], [['a', 1.5], ['b', 2.5]]]);
-  // DataFusion sorts null above all values.
+  // DataFusion sorts null after all values.
   assert.deepEqual(superset.chart, [['host', 'SUM(f)'], [[null, null], ['b', 2.5]]]);
   assert.deepEqual(superset.virtual, ['host', 'i']);
 }
 
 /**
- * Starts tests/edge/python/`script`.py. `tell` sends a line that the script waits for; `said`
- * returns its output lines.
+ * Starts the script tests/edge/python/`script`.py. `tell` sends a line for which the script waits.
+ * `said` returns the lines that the script has printed.
  */
 function conversation(t, script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
@@ -119,7 +120,7 @@ function conversation(t, script, what) {
   return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
 }
 
-/** Tests clients that keep running while the server restarts. */
+/** Tests clients that keep running during a restart of the server. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
@@ -140,7 +141,7 @@ async function restart(t, { server, what, port }) {
   await gone.close();
 }
 
-/** The script of the test page: the client's browser build and the cases. */
+/** The script of the test page. It contains the browser build of the client, and runs the cases. */
 const script = `
   import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
   import { casesOf } from './flight_js.mjs';
@@ -149,8 +150,8 @@ const script = `
 `;
 
 /**
- * Opens a page of another origin than the server's. Returns its `evaluate` function and the
- * browser's errors.
+ * Opens a page whose origin differs from the server's origin. Resolves to its `evaluate` function
+ * and the list of the browser's errors.
  */
 async function page(t, host) {
   const options = { contents: script, resolveDir: at('tests', 'edge') };
@@ -169,7 +170,7 @@ async function page(t, host) {
 
 const chromiumProgram = '/usr/bin/chromium';
 
-test('every Flight client, with every case', built, async (t) => {
+test('every Flight client passes every case', built, async (t) => {
   const host = await staticHost(t, at('examples', 'page'));
   const { server, port, other, events } = await served(t, { origin: new URL(host.url).origin });
   const what = { port, http: Number(new URL(server.url).port), token, other, database: 'd', time };
@@ -179,19 +180,19 @@ test('every Flight client, with every case', built, async (t) => {
     judge('gRPC', await casesOf(made, { token, other }), ofJavaScript);
   });
 
-  await t.test('its browser build in Node, over gRPC-Web, directly to the server', async () => {
+  await t.test('the browser build of the client in Node, over gRPC-Web, directly to the server', async () => {
     const file = at('node_modules', '@influxdata', 'influxdb3-client', 'dist', 'index.browser.mjs');
     const { InfluxDBClient: OfPages, setLogger: quiet } = await import(file);
     quiet({ error() {}, warn() {} });
     judge('gRPC-Web', await casesOf((secret, more) => new OfPages({ host: server.url, token: secret, ...more }), { token, other }), ofJavaScript);
   });
 
-  await t.test('the same in a page of Chromium from another origin', async (one) => {
+  await t.test('the browser build of the client in a page of Chromium from another origin', async (one) => {
     if (!has(one, chromiumProgram)) return;
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
     judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);
-    // A page with an origin outside the list gets no response.
+    // The server does not respond to a page from an origin that the setting does not list.
     const stranger = await staticHost(one, at('examples', 'page'));
     const refused = await page(one, stranger);
     await assert.rejects(refused.it.evaluate(ask, [server.url, { token, other }]));
@@ -202,13 +203,13 @@ test('every Flight client, with every case', built, async (t) => {
   await t.test('Python', async (python) => {
     if (!(await hasPythonClients(python))) return;
     for (const [name, act] of Object.entries({ influxdb3, pyarrow, adbc, dbapi })) {
-      await python.test(`${name}, its own features`, () => act(what));
+      await python.test(`${name}, features of this client`, () => act(what));
     }
     for (const [client, different] of Object.entries(pythonClients)) {
       await python.test(`${client}, every case`, async (one) => {
         const first = events.length;
         const { error, ...seen } = await order('flight_matrix', { action: 'cases', client, ...what });
-        // The number of failed calls that the transcoder logged.
+        // The transcoder has logged this number of failed calls.
         const failed = events.slice(first).filter(({ grpc_status: status }) => status !== 0);
         if (error) one.diagnostic(JSON.stringify(failed));
         assert.equal(error, null);

@@ -1,5 +1,5 @@
 // Tests failures between a gRPC client and a gRPC-Web server. `tidemark flight` must report each
-// failure, so that no client takes an incomplete response for a complete one.
+// failure, so that no client treats an incomplete response as complete.
 
 import assert from 'node:assert/strict';
 import { constants } from 'node:http2';
@@ -15,17 +15,17 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const base64 = (bytes) => Buffer.from(bytes).toString('base64');
 
-/** Starts a server, a transcoder and a client: `{ server, client, say, … }`. */
+/** Starts a server, a transcoder and a client. Returns `{ server, client, say, … }`. */
 async function chain(t, { limits, ...about } = {}) {
   const server = await grpcWebServer(t, about);
   const { address, port, events, transcoder } = await transcoding(t, server.url, { isTrusted: true, limits });
   const client = grpcClient(t, address);
-  /** Returns the client's view of a response. */
+  /** Returns the response as the client receives it. */
   const say = (what) => client.ask('Say', json(what));
   return { server, client, say, port, address, events, transcoder };
 }
 
-test('each HTTP status becomes a gRPC status with the text of the server', async (t) => {
+test('each HTTP status is converted to a gRPC status with the text of the server', async (t) => {
   const { say } = await chain(t);
   const codes = {
     400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 8, 415: 12, 429: 8, 500: 13, 501: 12, 502: 14, 503: 14, 504: 14, 507: 8,
@@ -47,14 +47,14 @@ test('each HTTP status becomes a gRPC status with the text of the server', async
   for (const [body, details] of texts) {
     const said = await say({ status: 404, headers: { 'retry-after': '7' }, body: base64(body) });
     assert.deepEqual([said.code, said.details], [5, details]);
-    // Without headers, a response consists only of trailers.
+    // A response without headers contains only trailers.
     assert.deepEqual(said.trailers.get('retry-after'), ['7']);
   }
   const told = await say({ status: 503, headers: { 'grpc-status': '8', 'grpc-message': 'of gRPC' } });
   assert.deepEqual([told.code, told.details], [8, 'of gRPC']);
 });
 
-test('a status in the headers is the complete response', async (t) => {
+test('a response with the status in its headers is complete', async (t) => {
   const { say } = await chain(t);
   const type = { 'content-type': 'application/grpc-web+proto' };
   const failed = await say({ headers: { ...type, 'grpc-status': '5', 'grpc-message': 'not%20here%21', 'why-bin': base64('why') } });
@@ -67,7 +67,7 @@ test('a status in the headers is the complete response', async (t) => {
   assert.equal((await say({ headers: { ...type, 'grpc-status': 'fine' } })).code, 2);
 });
 
-test('trailers are read in all the forms that servers send', async (t) => {
+test('trailers are parsed in every form that servers send', async (t) => {
   const { say } = await chain(t);
   const ended = (text) => say({ body: base64(frame(Buffer.from(text), 0x80)) });
   const fine = await ended('grpc-status:0\r\ngrpc-message:\r\n');
@@ -81,7 +81,7 @@ test('trailers are read in all the forms that servers send', async (t) => {
   assert.deepEqual([(await ended('')).code, (await ended('x: 1\r\n')).code, (await ended('grpc-status: -1\r\n')).code], [2, 2, 2]);
 });
 
-test('a truncated response is DataLoss, wherever and however it was cut', async (t) => {
+test('a truncated response results in DataLoss, for any kind and position of the truncation', async (t) => {
   const whole = Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two')), trailerFrame({ 'grpc-status': 0 })]);
   const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
   for (const kind of kinds) {
@@ -95,7 +95,7 @@ test('a truncated response is DataLoss, wherever and however it was cut', async 
       }
     }
     assert.equal((await say({ body: base64(whole), pieceBytes: 1 })).code, 0);
-    // After the complete status has arrived, a broken connection changes nothing.
+    // If the connection breaks after the complete status has arrived, the response does not change.
     const late = await say({ body: base64(whole), isCut: true });
     assert.deepEqual([late.code, late.messages.map(String)], [0, ['one', 'two']]);
     const more = await client.ask('Say', json({ body: base64(Buffer.concat([whole, frame(Buffer.from('three'))])) }));
@@ -103,7 +103,7 @@ test('a truncated response is DataLoss, wherever and however it was cut', async 
   }
 });
 
-test('frames arrive complete, however the pieces are cut', () => {
+test('frames are complete, for any division into chunks', () => {
   const bytes = (count) => Buffer.from(Array.from({ length: count }, (_, n) => n % 251));
   const messages = Buffer.concat([0, 1, 5, 300, 0, 70_000].map((count) => frame(bytes(count))));
   const trailers = trailerFrame({ 'grpc-status': 0, 'x-long': 'x'.repeat(500) });
@@ -135,7 +135,7 @@ test('a response that is not gRPC-Web is an error', async (t) => {
   const long = await say({ body: base64(frame(Buffer.alloc(101), 0x80)) });
   assert.deepEqual([long.code, long.details], [8, 'the response has trailers of 101 bytes: trailerBytesMax is 100']);
 
-  // A request that is not gRPC gets an HTTP response.
+  // A request that is not gRPC gets a plain HTTP response.
   const { headers: got } = await rawCall(t, port, { headers: { ':method': 'GET' } });
   const { headers: form } = await rawCall(t, port, { headers: { 'content-type': 'application/json' } });
   const { headers: web } = await rawCall(t, port, { headers: { 'content-type': 'application/grpc-web' } });
@@ -148,35 +148,35 @@ test('a response that is not gRPC-Web is an error', async (t) => {
   assert.deepEqual([zipped.headers['grpc-status'], zipped.headers['grpc-accept-encoding']], ['12', 'identity']);
   const short = await rawCall(t, port, { frames: frame(Buffer.from('abc')).subarray(0, 6) });
   assert.deepEqual([short.headers['grpc-status'], short.headers['grpc-message']], ['3', 'the request ends within a message']);
-  // The response has the content type of the request.
+  // The response has the same content type as the request.
   const named = await rawCall(t, port, { headers: { 'content-type': 'application/grpc+json' }, frames: frame(Buffer.from('1')) });
   assert.deepEqual([named.headers['content-type'], named.trailers['grpc-status']], ['application/grpc+json', '0']);
   assert.equal((await client.ask('Count', Buffer.from('after all that'))).code, 0);
 });
 
-test('a deadline is forwarded, and also enforced here', async (t) => {
+test('a deadline is forwarded to the server and enforced by the transcoder', async (t) => {
   const { server, port, client, events } = await chain(t, { limits: { lingerMs: 2_000 } });
   const held = await rawCall(t, port, { headers: { ':path': '/test.Stand/Wait', 'grpc-timeout': '100m' }, isOpen: true });
   assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline of 100 ms has passed']);
   assert.equal(server.calls[0].headers['grpc-timeout'], '100m');
   await server.calls[0].gone;
   assert.equal(server.calls[0].isGone, true, 'the server was told');
-  // In the middle of a response, the error is in the trailers.
+  // If a response has started, its trailers contain the error.
   const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
   assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
-  // Trailers inside a message would damage the response. The transcoder therefore completes the
-  // current message and then stops.
+  // Trailers inside a message would damage the response. Therefore the transcoder first sends the
+  // rest of the current message.
   const two = Buffer.concat([frame(Buffer.alloc(400)), frame(Buffer.from('x'))]);
   const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' } };
   const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 150, isOpen: true })) });
   assert.deepEqual([ended.body.length, ended.trailers['grpc-status']], [405, '4']);
-  // A stream without trailers is reset, long after a client with a deadline has given up.
+  // A stream without trailers is reset, but only after a client with a deadline has given up.
   const half = frame(Buffer.from('half of it')).subarray(0, 9);
   const open = frame(json({ body: base64(Buffer.concat([frame(Buffer.from('x')), half])), isOpen: true }));
   const cut = await rawCall(t, port, { ...slow, frames: open });
   assert.deepEqual([cut.body.length, cut.trailers['grpc-status'], cut.rstCode], [15, undefined, constants.NGHTTP2_CANCEL]);
   assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4, 4, 4]);
-  // The client's own deadline ends first, or at the same time.
+  // The client's deadline ends at the same time or earlier.
   const own = await client.ask('Wait', Buffer.from('x'), {}, { deadline: Date.now() + 100 });
   assert.equal(own.code, 4);
   for (const timeout of ['', '1', '1s', '-1S', '123456789S', '1.5S']) {
@@ -187,7 +187,7 @@ test('a deadline is forwarded, and also enforced here', async (t) => {
   for (const [text, ms] of Object.entries(known)) assert.equal(timeoutMs(text), ms, text);
 });
 
-test('a call that is cancelled is cancelled at the server', async (t) => {
+test('if a client cancels a call, the transcoder cancels the call at the server', async (t) => {
   const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
   for (const kind of kinds) {
     const { server, client, port, events } = await chain(t, kind);
@@ -200,7 +200,8 @@ test('a call that is cancelled is cancelled at the server', async (t) => {
     assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
 
     // The client cancels while it sends. The server must not treat the partial request as complete.
-    // (Node's own client announces the end of its messages before it cancels.)
+    // Node's own client cannot be used here, because it marks its messages as complete before it
+    // cancels.
     const speaking = openCall(t, port, 'Echo');
     speaking.write(frame(Buffer.from('half of it')));
     await new Promise((resolve) => speaking.once('data', resolve));
@@ -219,7 +220,7 @@ test('a call that is cancelled is cancelled at the server', async (t) => {
   }
 });
 
-test('a server that is down is Unavailable, and calls succeed when it is back', async (t) => {
+test('calls return Unavailable while the server is down, and succeed after its restart', async (t) => {
   const kinds = has(t, 'openssl', ['version']) ? [{}, { protocol: 'h2', tls: certificate(t) }] : [{}];
   for (const kind of kinds) {
     const { server, client } = await chain(t, kind);

@@ -1,7 +1,10 @@
-// Runs @influxdata/influxdb3-client through every case of flight_cases.mjs, in Node and in a page.
-// The page loads this file directly, therefore it has no imports.
+// Runs every case of flight_cases.mjs with @influxdata/influxdb3-client, in Node and in a page.
+// This file has no imports, because the page loads it directly.
 
-/** A million row objects take long. Without this timeout the client gives up after a minute. */
+/**
+ * The timeout of the client. Reading a million row objects takes longer than the default timeout of
+ * one minute.
+ */
 const patienceMs = 300_000;
 const lateMs = 50;
 
@@ -12,12 +15,12 @@ export async function rowsOf(client, ...asked) {
   return rows;
 }
 
-/** Returns the error of `act` as text, or null on success. */
+/** Returns the error of `act` as text, or null if `act` succeeds. */
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
 /**
- * Converts a value to the form of flight_cases.mjs. Whole numbers become numbers; times, which have
- * milliseconds, become texts.
+ * Converts a value to the notation of flight_cases.mjs. Whole numbers become numbers. Timestamps,
+ * which have only milliseconds, become texts.
  */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');
@@ -43,7 +46,7 @@ async function million(client) {
   return [count, width, sum];
 }
 
-/** Tests the cases that apply only to this client. Throws on a failure. */
+/** Runs the cases that only this client has. Throws on a failure. */
 async function bound(client) {
   const must = (is, said) => {
     if (!is) throw new Error(said);
@@ -59,7 +62,7 @@ async function bound(client) {
 }
 
 /**
- * Runs every case with a client from `made(token, options)` and returns its results.
+ * Runs every case with a client that `made(token, options)` creates. Resolves to the results.
  *
  * @param {(token: string, options?: object) => any} made
  */

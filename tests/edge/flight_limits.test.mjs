@@ -12,7 +12,7 @@ import { has } from './harness.mjs';
 
 const json = (value) => Buffer.from(JSON.stringify(value));
 
-test('calls and connections beyond their limits are rejected, and accepted again afterwards', async (t) => {
+test('calls and connections above their limits are rejected, and later ones are accepted', async (t) => {
   const server = await grpcWebServer(t);
   const limits = { callsMax: 3, connectionsMax: 2, callsPerConnectionMax: 2 };
   const { address, port } = await transcoding(t, server.url, { limits });
@@ -35,10 +35,10 @@ test('calls and connections beyond their limits are rejected, and accepted again
   assert.equal((await grpcClient(t, address).ask('Count', Buffer.from('x'))).code, 0);
 });
 
-test('headers beyond their limit are rejected in both directions', async (t) => {
+test('headers above their maximum size are rejected in both directions', async (t) => {
   const server = await grpcWebServer(t);
   const { address, port } = await transcoding(t, server.url, { limits: { headerBytesMax: 4_096 } });
-  // HTTP/2 counts names, values and 32 bytes per header.
+  // HTTP/2 counts the bytes of the names and values, and 32 bytes for each header.
   const { headers } = await rawCall(t, port, { headers: { long: 'x'.repeat(4_000) } });
   assert.deepEqual([headers['grpc-status'], server.calls.length], ['8', 0]);
   assert.match(headers['grpc-message'], /^the request has headers of 4\d\d\d bytes: headerBytesMax is 4096$/);
@@ -56,8 +56,8 @@ test('headers beyond their limit are rejected in both directions', async (t) => 
 });
 
 /**
- * Starts a connection to a port that can be interrupted without a signal to either end: `{ port,
- * hush }`.
+ * Forwards connections to a port. The function `hush` interrupts the connections without a signal
+ * to either end. Resolves to `{ port, hush }`.
  */
 async function wire(t, to) {
   const pairs = [];
@@ -85,14 +85,14 @@ async function wire(t, to) {
   return { port: server.address().port, hush };
 }
 
-test('a client that vanishes is detected, and its call ends at the server', async (t) => {
+test('a client that disappears is detected, and its call ends at the server', async (t) => {
   const server = await grpcWebServer(t);
   const { port, events } = await transcoding(t, server.url, { limits: { pingMs: 50, pingAnswerMs: 200 } });
   const middle = await wire(t, port);
   const call = openCall(t, middle.port, 'Echo');
   call.write(frame(Buffer.from('x')));
   await once(call, 'data');
-  // A client that responds to PINGs stays connected without other traffic.
+  // A client that responds to PINGs remains connected even without other traffic.
   await sleep(600);
   assert.equal(server.calls[0].isGone, false);
   middle.hush();
@@ -100,19 +100,19 @@ test('a client that vanishes is detected, and its call ends at the server', asyn
   assert.equal(server.calls[0].isWhole, false);
   while (events.length < 1) await sleep(5);
   assert.equal(events[0].grpc_status, 1);
-  // The server also closes a connection that never sends a byte.
+  // The transcoder also closes a connection on which the client never sends a byte.
   const mute = connect(port, '127.0.0.1').resume();
   await once(mute, 'close');
 });
 
-test('a slow server that sends nothing is waited for, whichever side keeps the connections alive', async (t) => {
+test('the transcoder waits for a slow server that sends nothing, and either side may keep the connection alive', async (t) => {
   const tls = has(t, 'openssl', ['version']) && certificate(t);
   for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
     const server = await grpcWebServer(t, about);
-    // The server would already have closed an idle connection.
+    // With `upstreamIdleMs`, an idle connection would be closed during this test.
     const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
     const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
-    // The minimum interval at which gRPC permits keepalive PINGs.
+    // These options set the shortest interval at which gRPC permits keepalive PINGs.
     const options = { 'grpc.keepalive_time_ms': 100, 'grpc.keepalive_timeout_ms': 500, 'grpc.keepalive_permit_without_calls': 1 };
     const client = grpcClient(t, address, { options });
     const waiting = client.ask('Wait', Buffer.from('x'));
@@ -126,7 +126,7 @@ test('a slow server that sends nothing is waited for, whichever side keeps the c
   }
 });
 
-test('a server that vanishes is detected, and its calls fail', async (t) => {
+test('a server that disappears is detected, and its calls fail', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
   const middle = await wire(t, server.url.port);
@@ -144,7 +144,7 @@ test('a server that vanishes is detected, and its calls fail', async (t) => {
   assert.deepEqual([late.code, late.details], [14, 'the server does not respond (no connection within 200 ms (connectMs))']);
 });
 
-test('on a stop, running calls may complete, and those that take too long are ended', async (t) => {
+test('during a stop, running calls may complete, and calls that take too long are ended', async (t) => {
   const server = await grpcWebServer(t);
   const { address, port, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 300, lingerMs: 200 } });
   const client = grpcClient(t, address);
@@ -174,7 +174,7 @@ test('idle connections do not delay a stop', { timeout: 30_000 }, async (t) => {
   await transcoder.stop();
 });
 
-test('a call whose client reads nothing ends at its deadline, and on a stop', async (t) => {
+test('a call whose client reads nothing ends at its deadline, and during a stop', async (t) => {
   const server = await grpcWebServer(t);
   const { port, events, transcoder } = await transcoding(t, server.url, { limits: { graceMs: 100, lingerMs: 100 } });
   const timed = openCall(t, port, 'Many', { headers: { 'grpc-timeout': '200m' } });

@@ -1,5 +1,5 @@
-// Tests that `tidemark flight` buffers little of streams that clients do not read, and of large
-// streams.
+// Tests that `tidemark flight` needs little memory for large streams, and for streams that clients
+// do not read.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -15,13 +15,20 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const megabyte = 1_000_000;
 
-/** The maximum bytes in transit per stream: windows, stream buffers and socket buffers. */
+/**
+ * The maximum number of bytes in transit per stream: windows, stream buffers and socket buffers.
+ */
 const onTheWayBytesMax = 16 * megabyte;
 
-/** The maximum growth of the process while data passes or waits. V8 frees memory slowly. */
+/**
+ * The maximum growth of the process's memory while data passes or waits, in bytes. V8 frees memory
+ * slowly.
+ */
 const grownBytesMax = 100 * megabyte;
 
-/** Waits until `bytes()` stops changing or is much too large. Returns the last value. */
+/**
+ * Waits until the result of `bytes()` no longer changes or is much too large. Returns this result.
+ */
 async function settled(bytes) {
   for (let last = -1; ; ) {
     const now = bytes();
@@ -37,14 +44,14 @@ async function measured(t, protocol) {
   const env = { LOG_REQUESTS: 'none', ...(tls && { NODE_EXTRA_CA_CERTS: tls.file }) };
   const program = await flightProgram(t, server.url.href, { env });
   const client = grpcClient(t, program.address);
-  // The first calls compile the code.
+  // V8 compiles the code during the first calls.
   for (let n = 0; n < 5; n += 1) await client.ask('Many', json({ messages: 10, bytes: megabyte }));
   const before = program.residentBytes();
   return { server, program, client, grown: () => program.residentBytes() - before };
 }
 
 for (const protocol of ['http/1.1', 'h2']) {
-  test(`unread streams, over ${protocol}`, { timeout: 300_000 }, async (t) => {
+  test(`unread streams need little memory, over ${protocol}`, { timeout: 300_000 }, async (t) => {
     if (!existsSync('/proc/self/status')) return t.skip('there is no /proc');
     if (protocol === 'h2' && !has(t, 'openssl', ['version'])) return;
     const { server, program, client, grown } = await measured(t, protocol);
@@ -52,7 +59,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     const watch = setInterval(() => (most = Math.max(most, grown())), 20).unref();
     program.child.once('exit', () => clearInterval(watch));
 
-    // One response without an end.
+    // Starts one response that never ends.
     const unread = openCall(t, program.port, 'Many');
     unread.end(frame(json({ messages: 1e9, bytes: 50_000 })));
     await once(unread, 'response');
@@ -61,7 +68,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     t.diagnostic(`an answer that nobody reads: ${(held / megabyte).toFixed(1)} MB were taken from the server`);
     assert.ok(held > 0 && held < onTheWayBytesMax, `${held} bytes`);
 
-    // The stream continues when the client reads, and then stops again.
+    // When the client reads, the stream continues, and then it stops again.
     let read = 0;
     unread.on('data', (piece) => (read += piece.length));
     while (read < 60 * megabyte) await sleep(10);
@@ -69,7 +76,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     const more = await settled(() => call.sentBytes - read);
     assert.ok(more < onTheWayBytesMax, `${more} bytes`);
 
-    // One request without an end, to a server that does not read it.
+    // Starts one request that never ends. The server does not read it.
     const speaking = openCall(t, program.port, 'Wait');
     let sent = 0;
     const piece = frame(Buffer.alloc(50_000));
@@ -81,7 +88,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     speaking.destroy();
     unread.destroy();
 
-    // Many streams share one socket, so that the system's buffers count once.
+    // Many streams share one socket, so the system's buffers exist only once.
     const { session } = openCall(t, program.port, 'Count');
     const first = server.calls.length;
     for (let n = 0; n < 20; n += 1) {
@@ -94,7 +101,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     session.destroy();
     await Promise.all(server.calls.slice(first).map(({ gone }) => gone));
 
-    // A message of 60 MB passes in chunks.
+    // A message of 60 MB is forwarded in chunks.
     const { code, messages, details } = await client.ask('Many', json({ messages: 1, bytes: 60 * megabyte }));
     assert.deepEqual([code, messages.map(({ length }) => length)], [0, [60 * megabyte]], details);
     clearInterval(watch);

@@ -9,8 +9,8 @@ import { at } from '../../scripts/project.mjs';
 const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
 
 /**
- * Starts the program for the test `t` with additional `words`: `{ port, child, log, events,
- * residentBytes, stop }`.
+ * Starts the program with the additional arguments `words`. The program ends with the test `t`.
+ * Resolves to `{ port, child, log, events, residentBytes, stop }`.
  */
 export async function flightProgram(t, to, { words = [], env = {} } = {}) {
   const port = await freePort();

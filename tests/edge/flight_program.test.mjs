@@ -1,4 +1,4 @@
-// Tests `tidemark flight` as a program: its output, errors, TLS, log and exit.
+// Tests `tidemark flight` as a program: its output, its errors, TLS, its log and its exit code.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import { ended, grpcClient } from './grpc_client.mjs';
 import { certificate, grpcWebServer } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-/** Runs the program to its end: `{ code, output, said }`. */
+/** Runs the program until it ends. Resolves to `{ code, output, said }`. */
 function ranOut(words, env = {}) {
   const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
   return new Promise((resolve) => {
@@ -22,7 +22,7 @@ function ranOut(words, env = {}) {
   });
 }
 
-test('errors are reported in one sentence', async (t) => {
+test('each error is reported in one sentence', async (t) => {
   const taken = createServer();
   await new Promise((resolve) => taken.listen(0, '127.0.0.1', resolve));
   t.after(() => taken.close());
@@ -46,7 +46,7 @@ test('errors are reported in one sentence', async (t) => {
   assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen HOST:PORT] [--to URL] …\n')], [0, true]);
 });
 
-test('its log has a line for each call without data of the caller, and SIGTERM ends it after the calls have ended', async (t) => {
+test('the log has a line without user data for each call, and SIGTERM ends the program after its calls have ended', async (t) => {
   const server = await grpcWebServer(t);
   const program = await flightProgram(t, server.url.href);
   const client = grpcClient(t, program.address);
@@ -71,7 +71,7 @@ test('its log has a line for each call without data of the caller, and SIGTERM e
   assert.ok(!JSON.stringify(events).includes('a-secret'));
 });
 
-test('it logs the calls that LOG_REQUESTS selects', async (t) => {
+test('the program logs the calls that LOG_REQUESTS selects', async (t) => {
   const server = await grpcWebServer(t);
   for (const [chosen, logged] of [['errors', [9]], ['none', []]]) {
     const program = await flightProgram(t, server.url.href, { env: { LOG_REQUESTS: chosen } });
@@ -85,7 +85,7 @@ test('it logs the calls that LOG_REQUESTS selects', async (t) => {
   }
 });
 
-test('it uses TLS on both sides, and trusts the given certificates', async (t) => {
+test('the program uses TLS on both sides, and trusts the given certificates', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const tls = certificate(t);
   const server = await grpcWebServer(t, { protocol: 'h2', tls });

@@ -1,6 +1,6 @@
-// Replays recorded calls of clients that these tests do not run. A file of tests/data/flight
-// contains the bytes that the client's source would send, and the expected parts of each response.
-// See tests/data/flight/README.md.
+// Replays recorded calls of clients that these tests do not run. A file in tests/data/flight
+// contains the bytes that the client would send according to its source, and the expected parts of
+// each response. See tests/data/flight/README.md.
 
 import assert from 'node:assert/strict';
 
@@ -19,13 +19,13 @@ function varint(number) {
   }
 }
 
-/** Encodes a protobuf field: a length-delimited value or an integer. */
+/** Encodes a protobuf field that is an integer or a length-delimited value. */
 const field = (number, value) =>
   typeof value === 'number' || typeof value === 'bigint'
     ? Buffer.concat([varint(number << 3), varint(value)])
     : Buffer.concat([varint((number << 3) | 2), varint(value.length), Buffer.from(value)]);
 
-/** Returns the fields of a message: number to values in order. */
+/** Returns the fields of a message as a map from the field number to the values in their order. */
 function fieldsOf(bytes) {
   const fields = new Map();
   let at = 0;
@@ -55,7 +55,7 @@ function fieldsOf(bytes) {
 const only = (message, number) => fieldsOf(message).get(number)?.[0];
 const any = (name, message) => Buffer.concat([field(1, sqlType + name), field(2, message)]);
 
-/** Returns the Arrow stream of the messages of a DoGet. */
+/** Returns the Arrow stream that the messages of a DoGet contain. */
 export function table(messages) {
   const pieces = messages.flatMap((message) => {
     const [header, body] = [only(message, 2), only(message, 1000) ?? Buffer.alloc(0)];
@@ -66,14 +66,14 @@ export function table(messages) {
   return tableFromIPC(Buffer.concat(pieces));
 }
 
-/** Returns an Arrow stream as messages of a DoPut. The first message has the command. */
+/** Returns an Arrow stream as the messages of a DoPut. The first message contains the command. */
 function putOf(columns, command) {
   const vectors = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, vectorFromArray(values, new Utf8())]));
   const bytes = Buffer.from(tableToIPC(tableFromArrays(vectors), 'stream'));
   const messages = [];
   for (let at = 0; bytes.readInt32LE(at + 4) !== 0; ) {
     const header = bytes.subarray(at + 8, at + 8 + bytes.readInt32LE(at + 4));
-    // Flatbuffers: the length of the body is a field of the root table.
+    // In Flatbuffers, the length of the body is a field of the root table.
     const root = header.readInt32LE(0);
     const slots = root - header.readInt32LE(root);
     const slot = header.readUInt16LE(slots) > 10 ? header.readUInt16LE(slots + 10) : 0;
@@ -87,7 +87,7 @@ function putOf(columns, command) {
   return [Buffer.concat([field(1, descriptor), messages[0]]), ...messages.slice(1)];
 }
 
-/** Encodes JSON as a protobuf message. Names of members are field numbers. */
+/** Encodes JSON as a protobuf message. The member names in the JSON are field numbers. */
 function messageOf(json, state) {
   const given = json ? JSON.parse(json) : {};
   return Buffer.concat(Object.entries(given).flatMap(([number, values]) => [values].flat().map((value) => {
@@ -96,7 +96,7 @@ function messageOf(json, state) {
   })));
 }
 
-/** Returns the messages of a call from the line that describes them. */
+/** Converts a line that describes a call to the messages of the call. */
 function sent(words, state) {
   const [kind, ...rest] = words.split(' ');
   const text = rest.join(' ');
@@ -116,12 +116,12 @@ function sent(words, state) {
   }
 }
 
-/** Returns plain values: whole numbers as numbers, and rows as objects without proxies. */
+/** Returns plain values. Whole numbers become numbers, and rows become objects without proxies. */
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
   /**
-   * Checks a FlightInfo: its schema and its one endpoint without a location. Stores the ticket.
+   * Checks a FlightInfo: its schema, and its single endpoint without a location. Stores the ticket.
    * Without names, any schema is permitted.
    */
   info({ messages }, names, state) {
@@ -136,12 +136,12 @@ const has = {
     const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
     if (names) assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
   },
-  /** Checks the rows of a stream and that its schema equals the announced one. */
+  /** Checks the rows of a stream. The schema of the stream must equal the announced schema. */
   rows({ messages }, rows, state) {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
     has.said({ messages }, '', state);
   },
-  /** Checks only the announced schema, if the call announced one. */
+  /** If the call announced a schema, checks only the schema. */
   said({ messages }, _, state) {
     if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
     state.schema = null;
@@ -156,7 +156,8 @@ const has = {
     assert.deepEqual(plain([...table(messages).getChild(name)]), JSON.parse(values.join(' ')));
   },
   /**
-   * Checks the types of columns in the notation of JavaScript's Arrow, with ? for nullable columns.
+   * Checks the types of columns, in the notation of Arrow for JavaScript. A question mark means
+   * that the column may contain nulls.
    */
   types({ messages }, text) {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
@@ -171,8 +172,8 @@ const has = {
     assert.deepEqual(found, JSON.parse(text));
   },
   /**
-   * Checks the columns and parameters of a prepared statement, if they are returned. Stores its
-   * handle.
+   * Checks the columns and the parameters of a prepared statement, if the response contains them.
+   * Stores the handle of the statement.
    */
   prepared({ messages }, text, state) {
     const result = fieldsOf(only(only(messages[0], 1), 2));
@@ -180,7 +181,7 @@ const has = {
     const names = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields.map(({ name }) => name);
     if (text) assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
   },
-  /** Stores the handle that a DoPut returns instead of the previous one. */
+  /** If a DoPut returns a new handle, stores the new handle in place of the previous handle. */
   handle({ messages }, _, state) {
     state.handle = only(only(messages[0], 1), 1);
     assert.ok(state.handle.length > 0);
@@ -193,7 +194,7 @@ const has = {
     const [name, ...value] = text.split(' ');
     assert.deepEqual([...metadata.get(name), ...trailers.get(name)], [value.join(' ').replace('@token', state.token)]);
   },
-  /** Checks the types of the server facts that a client casts without a check. */
+  /** Checks the types of those server facts that a client casts without a check. */
   facts({ messages }, text) {
     const found = new Map([...table(messages)].map((row) => [Number(row.info_name), row.value]));
     for (const [kind, numbers] of Object.entries(JSON.parse(text))) {
@@ -215,8 +216,8 @@ const kinds = {
 };
 
 /**
- * Parses a file of calls: `{ method, line, headers, sent, expected, isWay }`. A special mark in the
- * file selects the calls that the client uses for any statement.
+ * Parses a file of calls into `{ method, line, headers, sent, expected, isWay }`. A special mark in
+ * the file selects the calls that the client sends for every statement.
  */
 export function callsOf(text) {
   const calls = [];
@@ -236,7 +237,7 @@ export function callsOf(text) {
   return calls.map((call) => ({ ...call, headers: [...shared, ...call.headers] }));
 }
 
-/** The state that one call stores for the next. */
+/** Returns the initial state. Each call can store values for the next call in the state. */
 const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null });
 
 /**
@@ -250,7 +251,8 @@ function send(client, { method, headers, sent: words }, state, options = {}) {
   for (const header of headers) {
     const at = header.indexOf(': ');
     const name = header.slice(0, at);
-    // A header of the call replaces the common header of that name; "-" removes it.
+    // A header of the call replaces the common header with the same name. The value "-" removes the
+    // header.
     metadata[name] = header.slice(at + 2).replace('@token', state.token).replace('@basic', basic);
     if (metadata[name] === '-') delete metadata[name];
   }
@@ -261,7 +263,7 @@ function send(client, { method, headers, sent: words }, state, options = {}) {
 }
 
 /**
- * Compares a response with its expectations.
+ * Compares a response with the expectations of its call.
  *
  * @param {ReturnType<callsOf>[0]} call
  */
@@ -293,8 +295,8 @@ export async function replay(client, calls, token) {
 }
 
 /**
- * Queries a statement in the way of a file's client. Returns the end of the first failed call, or
- * of the last call if none failed. The last call has `options`, and `read` reads it.
+ * Sends the recorded calls of a client for one statement. Returns the end of the first call that
+ * fails, or of the last call. The last call uses `options`, and `read` reads its response.
  *
  * @param {ReturnType<callsOf>} calls
  */

@@ -1,5 +1,6 @@
-// Tests Go, Java, C#, JDBC and Grafana with the calls of their sources in tests/data/flight: each
-// recorded call, and every case of flight_cases.mjs in the client's way to query.
+// Tests the clients for Go, Java, C#, JDBC and Grafana with calls that were recorded from their
+// sources in tests/data/flight. Tests each recorded call, and every case of flight_cases.mjs with
+// the calls that the client sends for a statement.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -22,16 +23,16 @@ assert.equal(files.length, 6);
 const lateMs = 50;
 const patienceMs = 60_000;
 
-/** Maps Arrow's type names to those of Python. */
+/** Maps the names of Arrow's types to the names in Python. */
 const types = { Bool: 'bool', Float64: 'double', Utf8: 'string', Int64: 'int64', 'Timestamp<NANOSECOND>': 'timestamp[ns]', Uint64: 'uint64' };
 
-/** Converts a value to the form of flight_cases.mjs. */
+/** Converts a value to the notation of flight_cases.mjs. */
 function plain(name, value) {
   if (name === 'time') return new Date(Number(value)).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);
 }
 
-/** Returns the names and types of columns, and the rows. */
+/** Returns the names and types of the columns, and the rows. */
 function shown({ messages }) {
   const found = table(messages);
   const columns = found.schema.fields.map(({ name, type }) => [name, types[String(type)] ?? String(type)]);
@@ -41,7 +42,7 @@ function shown({ messages }) {
 
 const million = 'SELECT host, v, w, i, time FROM million';
 
-/** Returns the number of rows before the cancellation, and the end of the call. */
+/** Cancels a call. Returns the number of rows before the cancellation, and how the call ended. */
 async function cancelled(call) {
   const messages = [];
   call.on('data', (message) => {
@@ -52,7 +53,7 @@ async function cancelled(call) {
   return { code, details, messages: messages.slice(0, 2) };
 }
 
-/** Returns a client's results for every case. */
+/** Returns the results of a client for every case. */
 async function casesOf(client, calls, other) {
   const asked = async (q, more = {}) => {
     const answer = await ask(client, calls, { token, q, ...more });
@@ -84,7 +85,7 @@ async function casesOf(client, calls, other) {
   };
 }
 
-test('recorded calls of clients that are not run here', built, async (t) => {
+test('recorded calls of other clients return the expected results', built, async (t) => {
   const { port } = await served(t, { hasMillion: false });
   for (const [name, calls] of Object.entries(clients)) {
     await t.test(name, async (one) => {
@@ -94,7 +95,7 @@ test('recorded calls of clients that are not run here', built, async (t) => {
   }
 });
 
-test('every case, with the recorded calls of such clients', built, async (t) => {
+test('every case passes with the recorded calls of these clients', built, async (t) => {
   const { server, port, other } = await served(t);
   for (const [name, calls] of Object.entries(clients)) {
     await t.test(name, async (one) => judge(name, await casesOf(grpcClient(one, `127.0.0.1:${port}`), calls, other)));

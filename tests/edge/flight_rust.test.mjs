@@ -1,5 +1,6 @@
-// Tests arrow-rs' client of Flight SQL with every case of flight_cases.mjs. The first compilation
-// of tonic and arrow takes about two minutes on one processor. The product contains neither crate.
+// Tests the Flight SQL client of arrow-rs with every case of flight_cases.mjs. The first
+// compilation of tonic and arrow-flight takes about two minutes on one processor. The product
+// contains neither of these crates.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -19,8 +20,8 @@ const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
 
 /**
- * Compiles the client. If the registry is unreachable, the test is skipped, or fails if every
- * program is required.
+ * Compiles the client. If the registry is unreachable, the test is skipped. If all programs are
+ * required, the test fails.
  */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;
@@ -37,7 +38,7 @@ async function compiled(t) {
   return true;
 }
 
-/** Maps type names to those of Arrow, and converts times to Arrow's notation. */
+/** Maps type names to the names in Arrow, and converts times to Arrow's notation. */
 const arrow = { bool: 'Boolean', double: 'Float64', string: 'Utf8', int64: 'Int64', 'timestamp[ns]': 'Timestamp(ns)', uint64: 'UInt64' };
 
 const ofRust = {
@@ -50,7 +51,8 @@ const ofRust = {
     empty: (seen) => assert.deepEqual(seen, [[['f', 'Float64'], ['host', 'Utf8']], []]),
     handshake: (rows) => assert.equal(rows, 1),
     bound: (seen) => assert.deepEqual(seen, [['$1', '$2', '$3', '$4'], [{ n: 1 }]]),
-    // The numbers of catalogs, schemas, table types, tables with their columns, and server facts.
+    // The numbers of catalogs, of schemas, of table types, of tables with their columns, and of
+    // server facts.
     lists: (seen) => assert.deepEqual(seen, [1, 3, 2, 5, 2]),
   },
 };
@@ -64,7 +66,7 @@ function asked(action, port, other) {
   });
 }
 
-test("arrow-rs' client of Flight SQL", options, async (t) => {
+test("the Flight SQL client of arrow-rs works", options, async (t) => {
   if (!(await compiled(t))) return;
   const { server, port, other } = await served(t);
   await t.test('every case', async () => judge('arrow-rs', await asked('cases', port, other), ofRust));

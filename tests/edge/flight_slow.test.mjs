@@ -1,6 +1,6 @@
 // Tests a real SQL statement that computes for more than 30 s before its first row. No client,
-// transcoder or Worker on the path may give up. flight_cases.mjs tests clients with shorter
-// deadlines, and flight_limits.test.mjs tests a server that is silent for another reason.
+// transcoder or Worker on the path may give up. flight_cases.mjs tests shorter deadlines, and
+// flight_limits.test.mjs tests a server that sends nothing for other reasons.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,19 +15,19 @@ const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', time
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
- * The silence must be longer than the PING intervals of both sides and the usual timeouts of
- * proxies and clients.
+ * The minimum time without a byte, in milliseconds. The time must be longer than the PING intervals
+ * of both sides, and longer than the usual timeouts of proxies and clients.
  */
 const silentMsMin = 30_000;
-/** The target duration. */
+/** The target for the duration of the statement, in milliseconds. */
 const aimedMs = 40_000;
 const triedRows = 50_000;
-/** The maximum number of generated rows in SQL. */
+/** The maximum number of rows that the statement generates. */
 const madeRowsMax = 10_000_000;
 const hashes = 40;
 const triesMax = 3;
 
-/** Returns a statement that hashes each of `rows` rows repeatedly and returns one row. */
+/** Returns a statement that hashes `rows` rows repeatedly and returns one row. */
 function slow(rows) {
   const hashed = `${'sha512('.repeat(hashes)}arrow_cast(value, 'Utf8')${')'.repeat(hashes)}`;
   return `SELECT count(${hashed}) AS n FROM generate_series(1, ${rows})`;
@@ -37,7 +37,7 @@ test('the client waits for a statement that returns no row for more than 30 s', 
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE d');
   const { address, events } = await flightProgram(t, server.url);
-  // The minimum interval at which gRPC permits keepalive PINGs.
+  // These options set the shortest interval at which gRPC permits keepalive PINGs.
   const keepalive = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 5_000 };
   const client = grpcClient(t, address, { options: keepalive });
   const asked = async (rows) => {
@@ -54,14 +54,14 @@ test('the client waits for a statement that returns no row for more than 30 s', 
   for (let tries = 0; waited.silentMs < silentMsMin; tries += 1) {
     assert.equal(waited.code, 0, waited.details);
     assert.ok(tries < triesMax, `${rows} rows took ${waited.silentMs} ms`);
-    // The last run shows the machine's current speed.
+    // Computes the next number of rows from the machine's speed in the last run.
     rows = Math.min(madeRowsMax, Math.ceil((rows * aimedMs) / waited.silentMs));
     waited = await asked(rows);
   }
   t.diagnostic(`${rows} rows: nothing came for ${(waited.silentMs / 1_000).toFixed(1)} s`);
-  // One message for the columns and one for the row.
+  // The response has one message for the columns and one message for the row.
   assert.deepEqual([waited.code, waited.messages], [0, 2], waited.details);
-  // All calls used the same connection without repeats.
+  // All calls used the same connection, and no call was repeated.
   assert.ok(events().every(({ grpc_status: status = 0 }) => status === 0), JSON.stringify(events()));
   assert.equal((await asked(1)).code, 0);
 });

@@ -1,4 +1,5 @@
-// Starts a separate Tidemark for each end-to-end test, with fresh state, a free port and a token.
+// Starts a separate server for each end-to-end test. Each server has a new state, a free port and a
+// token.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -13,7 +14,7 @@ import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 
 endAllOnSignals();
 
-/** The token of every server under test, unless the server needs none. */
+/** The token of every server under test, unless a test configures no token. */
 export const token = 'token-of-the-tests';
 
 /**
@@ -57,21 +58,21 @@ export class Tidemark {
     this.url = this.server.url;
   }
 
-  /** Ends the server as Ctrl-C would. */
+  /** Ends the server in the same way as Ctrl-C. */
   async stop() {
     await this.server.stop();
   }
 
-  /** Kills every process of the server at once with kill -9. */
+  /** Kills every process of the server at the same time with kill -9. */
   async kill() {
     signalGroup(this.server.child, 'SIGKILL');
     await this.server.child.ended;
-    // The head of the process group has ended, but the system may still clean up the listening
-    // process.
+    // The first process of the group has ended, but the operating system may not have closed the
+    // listening socket yet.
     while (!(await isFree(this.port))) await sleep(10);
   }
 
-  /** Sends a request with the token; `path` starts with a slash. */
+  /** Sends a request with the token. `path` starts with a slash. */
   fetch(path, init = {}) {
     const headers = { ...this.headers, ...init.headers };
     return fetch(`${this.url}${path}`, { ...init, headers });
@@ -98,7 +99,7 @@ export class Tidemark {
     assert.equal(response.status, 204, await response.text());
   }
 
-  /** Returns the series of a single statement. A statement error fails the test. */
+  /** Returns the series that a single statement returns. A statement error fails the test. */
   async series(q, params) {
     const { results } = await this.query(q, params);
     assert.equal(results.length, 1, q);
@@ -106,7 +107,10 @@ export class Tidemark {
     return results[0].series ?? [];
   }
 
-  /** Returns the rows of the only series of a single statement, or no rows without a series. */
+  /**
+   * Returns the rows of the only series that a single statement returns. Without a series, returns
+   * no rows.
+   */
   async rows(q, params) {
     const series = await this.series(q, params);
     assert.ok(series.length <= 1, `${q} has ${series.length} series`);
@@ -116,8 +120,8 @@ export class Tidemark {
 
 /**
  * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
- * `options.vars` are Worker settings, and `options.secret: null` configures no token. `startServer`
- * describes the other options.
+ * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
+ * token. `startServer` describes the other options.
  */
 export async function tidemark(t, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
@@ -131,7 +135,8 @@ export async function tidemark(t, options = {}) {
 }
 
 /**
- * Whether `program` can run. If not, the test is skipped, or fails if every program is required.
+ * Returns whether `program` can run. Otherwise the test is skipped, or it fails if all programs are
+ * required.
  */
 export function has(t, program, args = ['--version']) {
   if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;

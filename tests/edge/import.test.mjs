@@ -1,5 +1,5 @@
-// Tests `tidemark import` with files of `influx -import`, plain and gzip, including interrupted
-// and continued imports.
+// Tests `tidemark import` with files in the format of `influx -import`, uncompressed and
+// compressed. Includes imports that are interrupted and then continued.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,10 @@ import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
 import { tidemark } from './harness.mjs';
 
-/** A file in the vendor's format: DDL, DML, two databases, comments, and a string of two lines. */
+/**
+ * The number of points in a file of InfluxDB's format. The file contains DDL, DML, two databases,
+ * comments, and a string with a line break.
+ */
 const points = 2_000;
 const head = `# DDL
 CREATE DATABASE pirates
@@ -41,12 +44,15 @@ function folderOf(t) {
   return folder;
 }
 
-/** Runs the import. Returns its output and exit code. `onStart` receives the process. */
+/** Runs the import. Resolves to its output and exit code. `onStart` receives the process. */
 function load(url, path, onStart, more = [], secret) {
   return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
 }
 
-/** Forwards requests to `server`; `look` receives each request after its response. */
+/**
+ * Starts a proxy that forwards requests to `server`. After each response, calls `look` with the
+ * request.
+ */
 function passOn(t, server, look) {
   const proxy = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
@@ -90,7 +96,8 @@ test('a killed import is continued, plain and gzip', async (t) => {
     const fileLines = file.split('\n').length - 1;
     const sums = `${points + 1} points written, 0 lines rejected`;
     assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
-    // 20 batches and one batch of the other database; the eighth batch was sent twice.
+    // 20 batches of the first database, of which one was sent twice, and one batch of the other
+    // database.
     assert.equal(writes, 22);
     assert.ok(!existsSync(`${path}.progress`));
 
@@ -103,15 +110,15 @@ test('a killed import is continued, plain and gzip', async (t) => {
   }
 });
 
-test('rejected lines are reported, and fail the import without stopping it', async (t) => {
+test('rejected lines are reported, and the import continues but fails at its end', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'bad.txt');
   const dml = ['# DDL', 'CREATE DATABASE d', '# DML', '# CONTEXT-DATABASE: d', 'm v=1 1', 'm v= 2'];
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
   const { code, said } = await load(server.url, path);
   assert.equal(code, 1);
-  // Rejected lines are shown with their number in the file and their text. Lines that a response
-  // does not name are counted.
+  // The output shows the text of each rejected line and its number in the file. Lines that the
+  // response does not list are only counted.
   assert.match(said, /^line 6 rejected: missing field value.*\n {2}m v= 2$/m);
   assert.match(said, /100 % read, 7 lines, 2 points written, 1 lines rejected/);
   assert.match(said, /^1 lines were rejected, see above$/m);
@@ -135,9 +142,10 @@ test('an export is compressed for clients that accept it, and can be imported', 
   assert.equal(await (await server.fetch('/api/v3/export?db=b')).text(), text);
 });
 
-test('an interrupted export is truncated and has no end mark', async (t) => {
-  // The second of two measurements is rejected after much of the first was sent. The first is
-  // larger than the buffers in transit, because buffered data is lost when the response is aborted.
+test('an export that fails is truncated and has no end mark', async (t) => {
+  // The server rejects the second measurement after it has sent much of the first. The first
+  // measurement is larger than all buffers, because buffered data is lost when the server aborts
+  // the response.
   const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
   await server.query('CREATE DATABASE a');
   for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
@@ -154,9 +162,9 @@ test('an interrupted export is truncated and has no end mark', async (t) => {
   assert.doesNotMatch(text, /^more/m);
 });
 
-test('export, drop, import: the same results, however old the points are', async (t) => {
-  // A user's database has no retention limit. A database that a write creates would keep three
-  // days.
+test('an import of an export returns the same results, for points of any age', async (t) => {
+  // A database that a user creates has no retention limit. A database that a write creates would
+  // keep points for only three days.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE station');
   await server.query('CREATE RETENTION POLICY long ON station DURATION INF REPLICATION 1');
@@ -199,7 +207,7 @@ test('export, drop, import: the same results, however old the points are', async
   assert.deepEqual(await answers(), before);
 });
 
-test('a warning precedes the import: a policy that expires, a token that may not create', async (t) => {
+test('a warning precedes an import into a short retention policy, or with a token that cannot create databases', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
@@ -216,7 +224,7 @@ test('a warning precedes the import: a policy that expires, a token that may not
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['short']]);
 });
 
-test('--help explains the command, and so does a call without arguments', async () => {
+test('the command prints its help with --help and without arguments', async () => {
   const all = await command(['--help']);
   for (const name of ['query', 'import', 'export', 'backup', 'restore', 'verify', 'token']) {
     assert.match(all.output, new RegExp(`^  ${name} +\\w`, 'm'));

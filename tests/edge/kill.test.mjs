@@ -1,9 +1,9 @@
-// Eight writers write while the test kills the whole server at random moments and restarts it on
-// the same state.
+// Tests that a killed server loses no acknowledged write. Eight clients write while the test kills
+// the server at random times. After each kill, the test restarts the server with the same data.
 //
-// Every acknowledged point must be stored exactly once with its value. Each shard stores an
-// unacknowledged batch completely or not at all. After the client has repeated it, all shards have
-// it.
+// Every acknowledged point must be stored exactly once with its value. Each shard must store an
+// unacknowledged batch completely or not at all. After the client has repeated the batch, all
+// shards must contain it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,10 +16,10 @@ const rounds = 10;
 const writers = 8;
 const hosts = 12;
 const pointsMax = 400;
-/** The share of the acknowledged batches that are repeated after each kill. */
+/** The fraction of the acknowledged batches that the clients repeat after each kill. */
 const repeatedShare = 0.1 / rounds;
 
-/** A small generator, so that a failing run can be repeated with SEED=n. */
+/** A small random number generator. SEED=n repeats a failed run. */
 function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -31,8 +31,8 @@ function random(seed) {
 }
 
 /**
- * Returns batch `sequence` of a writer: points in many series. Each value encodes its writer and
- * batch.
+ * Returns batch `sequence` of a client. The batch contains points in many series. Each value
+ * encodes the client and the batch.
  */
 function batch(writer, sequence, size) {
   const points = [];
@@ -55,8 +55,8 @@ async function write(server, ledger, number, next, draw) {
     ledger.push(entry);
     try {
       const response = await server.write(lines(entry), { db: 'killed', precision: 's' });
-      // The status alone is the acknowledgement: the connection may end before the response is
-      // complete.
+      // The status is the acknowledgement. The connection may break before the whole response
+      // arrives.
       entry.acknowledged = response.status === 204;
       await response.arrayBuffer();
     } catch {
@@ -66,7 +66,7 @@ async function write(server, ledger, number, next, draw) {
   }
 }
 
-/** Returns every stored point by key. */
+/** Returns all stored points by their keys. */
 async function stored(server) {
   const found = new Map();
   const q = 'SELECT host, writer, value FROM load';
@@ -99,7 +99,7 @@ function check(ledger, found, shards) {
   assert.equal(found.size, present, 'the server has points that nobody wrote');
 }
 
-test('the second routing hash agrees with the golden values', () => {
+test("the test's implementation of the routing hash returns the golden values", () => {
   const n = 1_000_003;
   assert.equal(shardOf('cpu', {}, n), Number(14101580467338032407n % BigInt(n)));
   const tags = { host: 'a', region: 'eu' };
@@ -107,7 +107,7 @@ test('the second routing hash agrees with the golden values', () => {
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-/** The server to kill: wrangler or `tidemark serve`. */
+/** The two kinds of servers to kill: wrangler and `tidemark serve`. */
 const kinds = [
   { shards: 1, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'wrangler', start: tidemark },
@@ -133,8 +133,8 @@ for (const { shards, by, start } of kinds) {
       await Promise.all(writing);
       await server.start();
       check(ledger, await stored(server), shards);
-      // Some acknowledged batches are also repeated, because a client may not know that a repeat is
-      // unnecessary.
+      // The clients also repeat some acknowledged batches, because a client may not have received
+      // the acknowledgement.
       for (const entry of ledger.filter((e) => !e.acknowledged || draw() < repeatedShare)) {
         if (entry.acknowledged) repeats++;
         else unknown++;

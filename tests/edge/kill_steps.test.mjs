@@ -1,5 +1,5 @@
-// Kills the process at a storage step of a flush, a merge or a split, before or after the step
-// takes effect. The acknowledged points must be stored exactly after the restart.
+// Kills the server at a storage step of a flush, a merge or a split, before or after the step takes
+// effect. After the restart, the server must have exactly the acknowledged points.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,10 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** A server that twice sends no response for this time has stopped at a step. */
+/** A server has stopped at a step if it twice sends no response for this time, in milliseconds. */
 const stillMs = 400;
 
-/** The maximum time until background work after a response reaches its first step. */
+/**
+ * The maximum time from a response until background work reaches its first step, in milliseconds.
+ */
 const behindMs = 50;
 
 async function isStill({ server }) {
@@ -26,8 +28,8 @@ async function isStill({ server }) {
 }
 
 /**
- * Runs `work` until the step of `plan` and kills the server there. Returns whether `work` reached
- * the step.
+ * Runs `work` until it reaches the step in `plan`, and kills the server at this step. Returns
+ * whether `work` reached the step.
  */
 async function killedAt(it, plan, work) {
   await it.hook({ ...plan, failingAlarms: 0, hangs: true });
@@ -35,8 +37,8 @@ async function killedAt(it, plan, work) {
   const end = () => (isOver = true);
   const working = work().then(end, end);
   while (!isOver && !(await isStill(it))) await sleep(20);
-  // Background work that the last message made due continues after its response and may reach the
-  // step.
+  // The last message may have started background work. This work continues after the response and
+  // may reach the step.
   if (isOver) await sleep(behindMs);
   const wasReached = !isOver || (await isStill(it));
   if (wasReached) {
@@ -50,8 +52,8 @@ async function killedAt(it, plan, work) {
 }
 
 /**
- * Kills at every `stride`-th step of `work` after `prepare`, alternately after and before the step.
- * Returns the number of kills.
+ * Runs `prepare`, and kills the server at every `stride`-th step of `work`, alternately after and
+ * before the step. Returns the number of kills.
  */
 async function everyStep(it, { kind, stride = 1 }, prepare, work) {
   let kills = 0;
@@ -70,7 +72,7 @@ test('a server that is killed during a flush and a compaction has all acknowledg
   let value = 0;
   const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
   const flush = () => it.alarm();
-  // An alarm flushes, merges and cleans up in one run.
+  // One run of an alarm flushes, merges and cleans up.
   const kills = await everyStep(it, { kind: 'Shard' }, fill, flush);
   await it.check('at the end');
   t.diagnostic(`killed at ${kills} steps of an alarm`);
@@ -81,7 +83,7 @@ test('a server that is killed during a flush and a compaction has all acknowledg
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
-  test(`a server that is killed during a split, at steps of its ${kind}, has all acknowledged points`, { timeout: 300_000 }, async (t) => {
+  test(`a server that is killed during a split, at a step of the ${kind}, has all acknowledged points`, { timeout: 300_000 }, async (t) => {
     const it = await begin(t, { SHARD_SPLIT_BYTES: '60000' });
     let time = 0;
     const count = 400;
@@ -91,7 +93,7 @@ for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
       else await sleep(50);
     };
     const prepare = async () => {
-      // Disables splits until the test observes them.
+      // Disables splits until the test starts to observe them.
       await it.hook({ kind: 'Database', failingAlarms: 1_000_000 });
       for (let batch = 0; batch < 20; batch++) await fill();
     };
@@ -102,7 +104,7 @@ for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
         await it.alarm({ alarm: 'Database' });
       }
     };
-    // Writes enough for two shards, so that each round splits again.
+    // Writes enough points for two shards, so that each round causes another split.
     for (let more = 0; more < 2; more++) await prepare();
     const kills = await everyStep(it, { kind, stride }, prepare, split);
     await it.check('at the end');

@@ -1,4 +1,4 @@
-// Tests that deny.toml detects violations of its rules and names them.
+// Tests that violations of the rules in deny.toml are detected and described.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Tests that results of any size stream in bounded memory in all formats, even to slow readers.
-// LONG_TESTS=1 reads three million rows, a gigabyte of JSON.
+// Tests that results of any size are streamed in bounded memory in every format, including to slow
+// clients. With LONG_TESTS=1, reads three million rows, which are a gigabyte of JSON.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -13,20 +13,24 @@ import { tidemark, token } from './harness.mjs';
 const rows = process.env.LONG_TESTS === '1' ? 3_000_000 : 700_000;
 const rowsPerWrite = 20_000;
 const text = 'x'.repeat(310);
-/** All rows of the first half differ. The text of the second half is small until it is read. */
+/**
+ * In the first half, each row has a different text. The texts of the second half need little memory
+ * until a query reads them.
+ */
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
- * The limit of the memory that the Worker and its objects share. An isolate has 128 MB. WebAssembly
- * memory never shrinks, so it shows the maximum that was ever used, including padding between
- * allocations. It does not include the code, JavaScript's heap (chunks of bodies and responses in
- * transit) and the memory of the runtime and SQLite. A result is larger than an isolate.
+ * The maximum size of the memory that the Worker and its objects share, in bytes. An isolate has
+ * 128 MB. WebAssembly memory never shrinks, so its size is the maximum that was ever used,
+ * including padding between allocations. It does not include the code, JavaScript's heap, and the
+ * memory of the runtime and of SQLite. JavaScript's heap contains the chunks of bodies and
+ * responses in transit. The result is larger than the memory of an isolate.
  */
 const memoryBytesMax = 96e6;
 const isolateBytes = 128e6;
-/** A slow reader reads this number of bytes and then pauses. */
+/** A slow client reads this number of bytes and then pauses for this time. */
 const slowly = { bytes: 8e6, ms: 100 };
 
-/** Reads a response slowly. Returns its status, length and end. */
+/** Reads a response slowly. Resolves to its status, its length and its last bytes. */
 async function read(server, params, accept) {
   const search = new URLSearchParams({ db: 'db', epoch: 's', ...params });
   const headers = { authorization: `Token ${token}`, accept };
@@ -47,7 +51,7 @@ async function read(server, params, accept) {
 
 test('a result of any size is streamed in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
-  /** Returns the megabytes of the only memory and asserts that they are below the limit. */
+  /** Returns the size of the only memory in megabytes. Asserts that the size is below the limit. */
   const memory = async (what) => {
     const memories = await (await server.fetch('/test_memory')).json();
     assert.equal(memories.length, 1, 'the module was made once, and never anew after a panic');
@@ -75,8 +79,8 @@ test('a result of any size is streamed in bounded memory', { timeout: 900_000 },
     assert.ok(answer.end.endsWith(ends.slice(-200)), `${name} ends with ${answer.end}`);
     await memory(`${name} of ${(answer.bytes / 1e6).toFixed(0)} MB`);
   }
-  // A single document cannot be cancelled after it has started. The server rejects the query and
-  // suggests an alternative.
+  // A response in one document cannot be aborted after it has started. Therefore the server rejects
+  // the query and suggests an alternative.
   const whole = await read(server, { q: 'SELECT * FROM m' }, msgpack);
   assert.match(whole.end, /exceeds the 16000000 bytes of a MessagePack document: use chunked/);
   await memory('a refused document');

@@ -1,4 +1,4 @@
-// Tests the built module with Miniflare's own API, without wrangler, as users do in their tests.
+// Tests the built module with Miniflare's own API and without wrangler, like the tests of users.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -17,7 +17,7 @@ const headers = {
   'Content-Type': 'application/x-www-form-urlencoded',
 };
 
-/** Sends POST /query, over the network or directly to the Worker. */
+/** Sends POST /query, either over the network or directly to the Worker. */
 async function rows(ask, url, q) {
   const body = new URLSearchParams({ db: 'mini', epoch: 's', q });
   const response = await ask(`${url}/query`, { method: 'POST', headers, body: String(body) });
@@ -26,7 +26,7 @@ async function rows(ask, url, q) {
   return JSON.parse(text).results[0].series?.[0].values ?? [];
 }
 
-test('under Miniflare: writes, queries, evicted objects, and a persistent folder', async (t) => {
+test('writes, queries, evicted objects and a persistent folder work under Miniflare', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-miniflare-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const options = { token, settings: { DEFAULT_SHARDS: '4' }, folder };

@@ -1,4 +1,5 @@
-// Runs two releases at once under workerd: a recorded earlier release and the current build.
+// Runs two releases at the same time under workerd: an earlier release that was recorded, and the
+// current build.
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -11,13 +12,16 @@ import { token } from './harness.mjs';
 
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
-/** Returns `{ script, module }` of a release as `npm run release` recorded it. */
+/** Returns `{ script, module }` of a release that `npm run release` has recorded. */
 export function released(version) {
   const read = (name) => gunzipSync(readFileSync(recordedRelease(version, name)));
   return { script: String(read('index.js.gz')), module: read('index_bg.wasm.gz') };
 }
 
-/** Returns the current build. With `as`, a version of equal length, it reports that version. */
+/**
+ * Returns the current build. With `as`, the build reports this version, which must have the same
+ * length.
+ */
 export function built(version, as = version) {
   const module = readFileSync(at('build', 'index_bg.wasm'));
   const [own, other] = [version, as].map((text) => Buffer.from(text));
@@ -32,9 +36,9 @@ export function built(version, as = version) {
 }
 
 /**
- * Runs both releases: `{ url, mix, ask, stop }`. `mix({ share, speech })` changes the mixture, see
- * `mixture_worker.js`. `ask(release, path, init)` sends a request to an isolate of `older` or
- * `newer`.
+ * Runs both releases. Resolves to `{ url, mix, ask, stop }`. `mix({ share, speech })` changes the
+ * mixture (see `mixture_worker.js`). `ask(release, path, init)` sends a request to an isolate of
+ * the release `older` or `newer`.
  */
 export async function mixture({ older, newer, settings = {} }) {
   const name = 'mixture';

@@ -1,6 +1,6 @@
-// A Worker that runs two releases at the same time, like a gradual deployment. Each request enters
-// one release, and each object runs one release. `mixture.mjs` writes their modules next to this
-// file.
+// A Worker that runs two releases at the same time, like a gradual deployment. One release receives
+// each request, and each object runs one release. `mixture.mjs` writes the modules of both releases
+// next to this file.
 
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -9,30 +9,31 @@ import * as older from './older/index.js';
 
 const releases = { older, newer };
 
-/** The bindings that are object namespaces. */
+/** The bindings of the object namespaces. */
 const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 
-/** The protocol version that both modules write as a byte of each message. */
+/** The protocol version that both modules write into a byte of each message. */
 const written = 1;
 
 /**
  * The percentage of objects that run the newer release, and the protocol versions that each release
- * writes and reads. Null means the module's own versions.
+ * writes and reads. Null selects the versions of the module itself.
  */
 const state = { share: 0, speech: { older: null, newer: null } };
 
 /**
- * Returns a message as the module of a release would receive it from a peer that writes `version`.
+ * Returns a message as a release's module would receive it from a peer that writes the protocol
+ * version `version`.
  */
 function met(message, speech) {
   const [version] = message;
   if (!speech) return message;
-  // The module itself cannot read this version either, and its error names it.
+  // The module itself cannot read this version, and its error contains the version.
   message[0] = speech.reads.includes(version) ? written : version + 100;
   return message;
 }
 
-/** Returns a module's message in the version that the release writes. */
+/** Returns a module's message with the protocol version that the release writes. */
 function said(message, speech, version = speech?.writes) {
   if (speech) message[0] = version;
   return message;
@@ -40,7 +41,7 @@ function said(message, speech, version = speech?.writes) {
 
 const bytesOf = async (body) => new Uint8Array(await new Response(body).arrayBuffer());
 
-/** Wraps a stub so that its messages have the release's version. */
+/** Wraps a stub, so that its messages have the release's protocol version. */
 const stubOf = (stub, speech) =>
   new Proxy(stub, {
     get(target, key) {
@@ -54,7 +55,7 @@ const stubOf = (stub, speech) =>
     },
   });
 
-/** Returns the bindings of a release's module. */
+/** Returns the bindings for the module of a release. */
 function environmentOf(release, env) {
   const speech = state.speech[release];
   if (!speech) return env;
@@ -72,7 +73,10 @@ function environmentOf(release, env) {
 /** Returns the release that an object must run now. */
 const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.share ? 'newer' : 'older');
 
-/** Returns an object class that resets an object when its release changes, as the platform does. */
+/**
+ * Returns a class of objects. It resets an object when the object's release changes, like the
+ * platform.
+ */
 const mixed = (name) =>
   class extends DurableObject {
     #release;
@@ -103,7 +107,7 @@ const mixed = (name) =>
       const asked = new Request(request.url, { method: 'POST', body: met(message, speech) });
       const response = await object.fetch(asked);
       if (response.status !== 200) return response;
-      // A response has the version of its request.
+      // A response has the same protocol version as its request.
       return new Response(said(await bytesOf(response.body), speech, isRead ? version : speech.writes));
     }
 
@@ -118,7 +122,8 @@ export const Shard = mixed('Shard');
 
 export default class extends WorkerEntrypoint {
   /**
-   * `POST /mixture` changes the mixture. Other requests go to the release that `x-release` names.
+   * `POST /mixture` changes the mixture. For all other requests, the header `x-release` selects the
+   * release.
    */
   async fetch(request) {
     if (new URL(request.url).pathname === '/mixture') {

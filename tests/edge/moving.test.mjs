@@ -1,4 +1,4 @@
-// Tests docs/MOVING.md: data of other servers is imported completely and compared.
+// Tests the steps in docs/MOVING.md: data of other servers is imported completely and compared.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -26,7 +26,7 @@ function folderOf(t) {
   return folder;
 }
 
-/** Runs `tidemark import`. Returns its output and exit code. */
+/** Runs `tidemark import`. Resolves to its output and exit code. */
 const load = ({ url }, words, secret) => command(['import', ...words], { url, secret });
 
 async function mustLoad(server, words) {
@@ -43,7 +43,8 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
   assert.match(said, /, 14 points written, 0 lines rejected, /);
-  // The log repeats a value of the files, which counts once. The page contains the same output.
+  // The log contains a value that is also in the files, and this value must count only once. The
+  // page shows the same output.
   const { text } = blocksOf(readFileSync(at('docs', 'MOVING.md'), 'utf8')).find(({ language }) => language === 'text');
   assert.match(text, /9 values in the file, 8 in the database/);
   for (const line of text.trimEnd().split('\n')) assert.ok(said.split('\n').includes(line), said);
@@ -58,7 +59,8 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
   };
   await post('/query', { q: 'CREATE DATABASE plant; CREATE DATABASE "two words"' });
   await post('/query', { q: 'CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1' });
-  // `influx -import` is not used, because it creates no policy and splits a text of two lines.
+  // The test does not run `influx -import`, which creates no retention policy and splits a text at
+  // its line break.
   const sections = readFileSync(path, 'utf8').split('# CONTEXT-DATABASE:').slice(1);
   for (const section of sections) {
     const [, db, rp, body] = /^(.+)\n# CONTEXT-RETENTION-POLICY:(.+)\n([^]*)$/.exec(section);
@@ -115,7 +117,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
   const before = await exported(server, 'db=three');
   assert.equal(before.split('\n').length, 4, before);
   const ask = (q, format) => server.fetch(`/api/v3/query_sql?${new URLSearchParams({ db: 'three', q, format })}`);
-  // Checks which columns are tags, as the page describes.
+  // Determines which columns are tags, as the page describes.
   const tags = `SELECT column_name FROM information_schema.columns
     WHERE table_name = 'air' AND data_type LIKE 'Dictionary%' ORDER BY column_name`;
   const names = (await (await ask(tags, 'json')).json()).map((row) => row.column_name);
@@ -139,7 +141,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
   assert.equal(await exported(server, 'db=of_parquet'), before);
 });
 
-test('an invalid row is reported, and no value of it is guessed', async (t) => {
+test('an invalid row is reported, and no value is guessed', async (t) => {
   const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
   const server = await tidemark(t);
   const path = join(folderOf(t), 'rows.jsonl');
@@ -150,8 +152,8 @@ test('an invalid row is reported, and no value of it is guessed', async (t) => {
   assert.match(alone.said, /add --measurement/);
 });
 
-test('a token that may not read imports without a comparison', async (t) => {
-  // A token without read permission skips the comparison and loses no points.
+test('an import with a token that cannot read skips the comparison', async (t) => {
+  // An import without read permission skips the comparison, but loses no points.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE d');
   const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];

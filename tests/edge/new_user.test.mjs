@@ -1,5 +1,6 @@
-// Tests a new user's steps with the release's files: npx with the tarball, writes and queries with the native
-// program, stop, start, and an import of the export. The results are always the same.
+// Tests the first steps of a new user with the files of a release: npx with the tarball, writes and
+// queries with the native program, a stop, a start, and an import of an export. The results must
+// remain the same.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -19,12 +20,14 @@ import { packageRegistry } from './package_registry.mjs';
 
 const questions = [
   'SHOW MEASUREMENTS; SHOW FIELD KEYS; SHOW TAG KEYS; SHOW SERIES CARDINALITY',
-  // Sums of floats depend on the order of rows, which a flush may change.
+  // The sum of floats depends on the order of the rows, and a flush may change this order.
   'SELECT count(*), min(*), max(*), last(*) FROM /.*/ GROUP BY *',
   'SELECT * FROM /.*/ ORDER BY time DESC LIMIT 20',
 ];
 
-/** Starts a server. Resolves when it prints its address; `log` grows. */
+/**
+ * Starts a server. Resolves when the server prints its address. `log` contains all output so far.
+ */
 async function started(command, args, options) {
   const child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = { child, log: '', url: '' };
@@ -41,7 +44,7 @@ async function started(command, args, options) {
   return server;
 }
 
-/** Sends the signal of Ctrl-C or `docker stop`. */
+/** Stops the server with the signal of Ctrl-C or of `docker stop`. */
 async function stopped(server, signal) {
   signalGroup(server.child, signal);
   await server.child.ended;
@@ -57,13 +60,13 @@ test('the package of a release returns the same results after a restart and an i
   const home = join(desk, 'home');
   mkdirSync(home);
 
-  // Runs npx as the README describes. The environment contains only the path of programs.
+  // Runs npx as the README describes. The environment contains only PATH.
   const PORT = String(await freePort());
   const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
   const clean = { PATH: process.env.PATH, HOME: home, npm_config_registry: registry, npm_config_cache: join(home, '.npm'), npm_config_fetch_retries: '0' };
   const [npmCommand, npmWords] = npm();
   const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
-  // The commands find the token in the folder of the server.
+  // The commands read the token from the folder of the server.
   const tidemark = async (words, input = '') => {
     const { code, output, said } = await command(words, { url: TIDEMARK_URL, secret: '', input, cwd: home });
     assert.equal(code, 0, `${words}: ${output}${said}`);
@@ -80,7 +83,7 @@ test('the package of a release returns the same results after a restart and an i
   t.after(() => endGroup(first.child));
   assert.equal(first.url, TIDEMARK_URL);
   assert.equal((await fetch(`${first.url}/`)).headers.get('content-type'), 'text/html; charset=utf-8');
-  // The registry is in this process, so the call must not block it.
+  // The registry runs in this process, so the call must be asynchronous.
   const shown = await promisify(execFile)(npmCommand, [...npx, '--version'], { cwd: home, env: clean });
   assert.match(shown.stdout, new RegExp(`^${version()}$`, 'm'));
   await tidemark(['query', 'CREATE DATABASE demo']);
@@ -95,7 +98,7 @@ test('the package of a release returns the same results after a restart and an i
   const second = await serve('serve');
   t.after(() => endGroup(second.child));
   assert.deepEqual(await answers(), expected);
-  // An import of the export into an empty database returns the same results.
+  // After an import into an empty database, the results are the same.
   await tidemark(['query', 'DROP DATABASE demo']);
   await tidemark(['import', 'demo.lp.gz']);
   assert.deepEqual(await answers(), expected);

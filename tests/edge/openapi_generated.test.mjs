@@ -1,4 +1,4 @@
-// Schemathesis calls every operation of the OpenAPI document with generated input. The document
+// Schemathesis calls every operation in the OpenAPI document with generated inputs. The document
 // must describe each response.
 
 import assert from 'node:assert/strict';
@@ -10,17 +10,17 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
-/** Limits the run to about two minutes; the coverage phase has a fixed number of cases. */
+/** Limits the run to about two minutes. The coverage phase has a fixed number of cases. */
 const examples = 3;
 
-test('every status, content type and body is described', async (t) => {
+test('the OpenAPI document describes every status, content type and body', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const server = await tidemark(t);
   const checks = ['status_code', 'content_type', 'response_schema'].map((name) => `${name}_conformance`);
   const words = [
     ...['-m', 'schemathesis.cli', 'run', at('www', 'openapi.json'), '--url', server.url],
     ...['--header', `Authorization: Token ${token}`, '--checks', checks.join(',')],
-    // gRPC messages are not JSON; the tests of Flight cover them.
+    // Excludes gRPC messages, which are not JSON. The tests of Flight cover them.
     ...['--phases', 'coverage,fuzzing', '--exclude-path-regex', '^/arrow'],
     ...['--max-examples', String(examples), '--seed', '1', '--generation-database', 'none'],
     ...['--no-shrink', '--continue-on-failure', '--no-color', '--request-timeout', '20'],

@@ -1,6 +1,6 @@
-// Writes the same points repeatedly, with fields in different writes, out of order and years apart,
-// while they are in the log, in memory and in parts. The last write wins per field, and no point
-// counts twice.
+// Writes the same points repeatedly, with their fields in different writes, out of order, and with
+// times that are years apart. The points are in the log, in memory or in parts. For each field the
+// last write must win, and no point may count twice.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,14 +8,17 @@ import { test } from 'node:test';
 import { begin, db } from './fault_hooks.mjs';
 
 const yearS = 31_557_600;
-/** Times around 1970, far before, now and far ahead. Two of each share a time slot. */
+/**
+ * Times around 1970, long before, now, and far in the future. Each time slot contains two of these
+ * times.
+ */
 const times = [-20, 0, 53, 54, 130].flatMap((years) => [years * yearS, years * yearS + 7]);
 const hosts = 3;
 const fields = ['f', 'i', 's'];
 const value = { f: (n) => `${n}.5`, i: (n) => `${n}i`, s: (n) => `"${n}"` };
 const shown = { f: (n) => n + 0.5, i: (n) => n, s: (n) => `${n}` };
 
-test('the last write of a field wins wherever it is stored, and count() counts it once', async (t) => {
+test('the last write of a field wins in every kind of storage, and count() counts the point once', async (t) => {
   const it = await begin(t, { DEFAULT_SHARDS: '2' });
   const { server } = it;
   const cells = new Map();
@@ -40,7 +43,8 @@ test('the last write of a field wins wherever it is stored, and count() counts i
   for (let round = 0; round < 24; round++) {
     const lines = [];
     for (let line = 0; line < 20; line++) {
-      // Every field of every point is written several times, in a deterministic order that is not the order of time.
+      // Every field of every point is written several times, in a fixed order that is not the order
+      // of time.
       const at = (round * 20 + line) * 2654435761;
       const [time, host] = [times[at % times.length], (at >>> 4) % hosts];
       const chosen = fields.filter((_, k) => k === at % 3 || (at >>> (k + 7)) % 2);
@@ -49,7 +53,7 @@ test('the last write of a field wins wherever it is stored, and count() counts i
       lines.push(`m,host=h${host} ${chosen.map((f) => `${f}=${value[f](n)}`).join(',')} ${time}`);
     }
     await server.mustWrite(lines.join('\n'), { db, precision: 's' });
-    // Some batches are sent twice, which changes no result.
+    // Some batches are sent twice, which must not change any result.
     if (round % 4 === 1) await server.mustWrite(lines.join('\n'), { db, precision: 's' });
     await check(`round ${round}, in the log`);
     if (round % 3 === 2) await it.alarm();

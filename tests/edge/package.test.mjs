@@ -1,4 +1,5 @@
-// Tests the npm package as a new user would: install the tarball, write, query, stop and start.
+// Tests the npm package in the way of a new user: installs the tarball, writes, queries, stops and
+// starts the server.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -31,10 +32,10 @@ test('all packages have the same version, and run the tested workerd', () => {
   }
 });
 
-test('tidemark', async (t) => {
+test('the installed package works', async (t) => {
   const install = await installed(t);
 
-  await t.test('it lists its commands, and explains each', async () => {
+  await t.test('the program lists its commands and explains each command', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
     for (const name of ['serve', 'flight', 'deploy', 'probe', 'costs']) {
@@ -52,21 +53,21 @@ test('tidemark', async (t) => {
     for (const name of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'built']) assert.ok(files.includes(name), name);
   });
 
-  await t.test('programs import its client with its types', () => imported(install));
+  await t.test('programs can import the client and its types', () => imported(install));
   await t.test('data is imported and exported, and survives a restart', () => inAndOut(t, install));
-  await t.test('the console is served next to the API, and nothing else is', () => beside(t, install));
+  await t.test('the server serves the console and the API, and nothing else', () => beside(t, install));
   await t.test('durations are counted, and a metrics token has access to nothing else', () => timed(t, install));
   await t.test('wrong passwords are counted by address, not by connection', () => guessed(t, install));
-  await t.test('gRPC is served next to the server', (sub) => takesGrpc(sub, install));
-  await t.test('it supports SQL if it was built with it', (sub) => asksSql(sub, install));
-  await t.test('it contains the files that it deploys', () => deployed(install));
-  await t.test('a crash is followed by a restart, and two servers never share a folder', () => crashed(t, install));
-  await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
+  await t.test('gRPC is served on a second port', (sub) => takesGrpc(sub, install));
+  await t.test('the package supports SQL if SQL was built', (sub) => asksSql(sub, install));
+  await t.test('the package contains the files that it deploys', () => deployed(install));
+  await t.test('a server can start after a crash, and two servers never use the same folder', () => crashed(t, install));
+  await t.test('the server supports TLS on any address', (sub) => secured(sub, install));
 });
 
 /**
- * A TypeScript program in another package. It finds the client by name, and the types distinguish
- * correct from wrong use.
+ * Compiles a TypeScript program in another package. The program imports the client by name, and the
+ * types accept correct use and reject wrong use.
  */
 async function imported(install) {
   const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
@@ -159,7 +160,7 @@ async function beside(t, install) {
   }
   assert.equal((await fetch(`${server.url}/`, { method: 'POST' })).status, 405);
   assert.equal((await fetch(`${server.url}/query?q=SHOW+DATABASES`)).status, 401);
-  // The log has one JSON line per request and does not contain the token.
+  // The log has one JSON line per request, and no line contains the token.
   await server.query('SHOW DATABASES');
   for (let triesLeft = 100; !/"route":"\/query".*"status":200/.test(server.log); triesLeft -= 1) {
     assert.ok(triesLeft > 0, server.log);
@@ -193,8 +194,8 @@ async function timed(t, install) {
 }
 
 /**
- * A client that guesses tokens counts as one client, with any claimed address and any number of
- * connections.
+ * A client that guesses tokens counts as one client, even if it claims other addresses and opens
+ * several connections.
  */
 async function guessed(t, install) {
   const server = await served(t, { install });
@@ -212,7 +213,9 @@ async function guessed(t, install) {
   assert.equal(statuses.at(-1), 429, String(statuses));
 }
 
-/** Calls an unknown gRPC service. The error comes from the server through gRPC. */
+/**
+ * Calls a gRPC service that does not exist. The error comes from the server through the gRPC port.
+ */
 async function grpcIsUnknown(t, port, ca = null) {
   const { code, details } = await grpcClient(t, `127.0.0.1:${port}`, { ca }).ask('/no.Service/Method', Buffer.from('x'));
   assert.deepEqual([code, details], [12, 'Method Not Allowed']);
@@ -239,13 +242,13 @@ async function takesGrpc(t, install) {
 }
 
 /**
- * A dry run of the installed package with this repository's wrangler. tests/edge/deploy.test.mjs
- * tests the rest.
+ * Runs a dry run of a deployment by the installed package, with this repository's wrangler.
+ * tests/edge/deploy.test.mjs tests the rest.
  */
 async function deployed(install) {
   const programs = join(install, 'programs');
   mkdirSync(programs);
-  // Wrangler rejects an older Node that may be in the path.
+  // Provides this Node, because wrangler rejects an older Node that may be in the PATH.
   symlinkSync(process.execPath, join(programs, 'node'));
   const { wrangler: version } = json('package.json').devDependencies;
   const text = `[ "$1 $2" = "--yes wrangler@${version}" ] && shift 2 && exec '${process.execPath}' '${wrangler}' "$@"`;
@@ -272,7 +275,7 @@ async function asksSql(t, install) {
   else t.skip('the package was made without SQL: npm run sql');
 }
 
-/** Returns the ids of the processes that were started with `word`. */
+/** Returns the ids of the processes whose command line contains `word`. */
 function processesWith(word) {
   const hasIt = (pid) => {
     try {
@@ -304,7 +307,7 @@ async function crashed(t, install) {
   }
   assert.deepEqual(await server.rows('SELECT v FROM m', { db: 'kept', epoch: 'ns' }), [[1, 1]]);
 
-  // The parent process is killed, and workerd continues alone with the folder open.
+  // Kills only the parent process, so that workerd keeps running with the folder open.
   const gone = once(server.server.child, 'exit');
   server.server.child.kill('SIGKILL');
   await gone;

@@ -1,5 +1,5 @@
-// A registry of the npm packages that this repository has installed, so that test installations
-// need no network.
+// A registry that serves the installed npm packages of this repository, so that tests can install
+// packages without a network.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
@@ -9,7 +9,10 @@ import { join } from 'node:path';
 
 import { at } from '../../scripts/project.mjs';
 
-/** Returns npm's metadata of `name`: the one installed version, if any. */
+/**
+ * Returns npm's metadata for `name`. If the package is installed, the metadata lists the installed
+ * version.
+ */
 function document(name, url) {
   const about = JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8'));
   const dist = { tarball: `${url}/-/${encodeURIComponent(name)}` };
@@ -32,7 +35,7 @@ export async function packageRegistry(t) {
     try {
       if (path.startsWith('-/')) {
         const name = decodeURIComponent(path.slice(2));
-        // npm also requests packages for other platforms.
+        // npm also requests packages for other platforms, which are not installed.
         statSync(at('node_modules', name));
         return tarball(name, response);
       }

@@ -1,5 +1,5 @@
-// Tests that responses are compressed if the client accepts it, in every format and with any server
-// in front.
+// Tests that responses are compressed if the client accepts compression, in every format, and on
+// every kind of server.
 
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
@@ -53,7 +53,7 @@ async function looksRight(url) {
       assert.deepEqual(refused.bytes, plain.bytes, what);
       assert.ok(plain.bytes.length > 2_000_000, `${what}: ${plain.bytes.length} bytes`);
       assert.ok(packed.bytes.length < plain.bytes.length / 3, `${what}: ${packed.bytes.length}`);
-      // A streamed response has no length.
+      // A streamed response has no Content-Length.
       assert.equal(packed.headers['content-length'], undefined, what);
       assert.ok(packed.pieces.length > 1, what);
     }
@@ -73,12 +73,12 @@ async function filled(url) {
 
 const create = { method: 'POST', headers: { Authorization: `Token ${token}` } };
 
-test('on wrangler dev', async (t) => {
+test('responses are compressed on wrangler dev', async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE packed');
   await filled(server.url);
   await looksRight(server.url);
-  // A response without a body is not compressed: 204, and an empty CSV.
+  // A response without a body is not compressed: status 204, and an empty CSV result.
   const q = encodeURIComponent('SELECT * FROM nothing');
   for (const path of ['/ping', `/query?db=packed&q=${q}`]) {
     const { headers, bytes } = await raw(server.url + path, { Accept: 'text/csv', 'Accept-Encoding': 'gzip' });
@@ -87,7 +87,7 @@ test('on wrangler dev', async (t) => {
   }
 });
 
-test('under Miniflare, alone and behind another Worker', async () => {
+test('responses are compressed under Miniflare, alone and behind another Worker', async () => {
   const contents = 'export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };';
   const inFront = {
     name: 'in-front',

@@ -16,7 +16,7 @@ import { staticHost } from './static_host.mjs';
 const program = '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 
-test('a page counts its visits in its own database, which is still there after a reload', async (t) => {
+test('a page counts its visits in its own database, which still exists after a reload', async (t) => {
   if (!has(t, program)) return;
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -31,13 +31,13 @@ test('a page counts its visits in its own database, which is still there after a
     await page.goto(host.url);
     await page.getByText('stored', { exact: true }).waitFor({ timeout: 10_000 });
     const counts = await page.locator('tr td:last-child').allTextContents();
-    // A new hour may begin between two visits, so the visits may be in several rows.
+    // A new hour may begin between two visits. The visits are then in several rows.
     assert.equal(counts.map(Number).reduce((sum, count) => sum + count, 0), visit);
     await page.close();
   }
   assert.ok(host.asked.every((path) => /^\/somewhere\/($|index|engine\/|chunks\/|favicon)|^\/favicon/.test(path)), String(host.asked));
 
-  // Checks the message for a database that cannot be loaded.
+  // Checks the message about a database that cannot be loaded.
   host.instead.set('engine/worker.js', 'throw new Error("broken")');
   const other = await (await browser.newContext()).newPage();
   await other.goto(host.url);

@@ -1,5 +1,5 @@
-// Tests `tidemark export --format parquet`: files by measurement and day that pyarrow, pandas and
-// DuckDB read.
+// Tests `tidemark export --format parquet`. The command writes one file per measurement and day,
+// which pyarrow, pandas and DuckDB can read.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,7 @@ const folders = { m: 'm', 'öl 1': '=c3=b6l=201' };
 const daySeconds = 86_400;
 const firstSecond = 1_700_006_400;
 
-test('a folder of Parquet files has every row by measurement and day, and can be continued', built, async (t) => {
+test('a folder of Parquet files contains every row by measurement and day, and an export can continue', built, async (t) => {
   const server = await tidemark(t, { sql: sqlConfiguration });
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-parquet-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -40,14 +40,15 @@ test('a folder of Parquet files has every row by measurement and day, and can be
   const manifest = () => JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
   assert.equal(manifest().files[0].rows, 24);
 
-  // An interrupted export: no manifest, some files, a truncated line, half a file.
+  // Simulates an interrupted export: a missing manifest, some files, a truncated line, and half a
+  // file.
   const kept = manifest().files.slice(0, 3).map((file) => JSON.stringify(file));
   writeFileSync(join(folder, 'files.jsonl'), `${kept.join('\n')}\n{"path":"m/20`);
   rmSync(join(folder, 'manifest.json'));
   truncateSync(join(folder, manifestPath(kept[2])), 100);
   const again = await run();
   assert.deepEqual([again.rows, again.files, again.made], [200, first.files, first.files - 2]);
-  // A repeat exports only new rows.
+  // A repeated export writes only new rows.
   await server.mustWrite(line('m', 100), { db: 'd', precision: 's' });
   const later = await run();
   assert.deepEqual([later.rows, later.made], [201, 1]);

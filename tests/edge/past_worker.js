@@ -1,5 +1,6 @@
-// The built Worker on a runtime that keeps earlier states, because workerd rejects the platform's API for them. On the
-// platform, a reset object gets its earlier storage. In this Worker, it gets the earlier rows of its tables.
+// The built Worker on a runtime that keeps earlier states. workerd itself rejects the platform's
+// functions for earlier states. On the platform, a reset object gets its earlier storage. In this
+// Worker, it gets the earlier rows of its tables.
 
 import * as built from './built/index.js';
 
@@ -8,13 +9,13 @@ let aheadMs = 0;
 const nowOf = Date.now;
 Date.now = () => nowOf() + aheadMs;
 
-/** The copies of each object's tables by object id, ascending in time. */
+/** Copies of each object's tables, by object id, in ascending order of time. */
 const kept = new Map();
-/** The time to which an object's next start resets it. */
+/** The time to which an object is reset when it starts again, by object id. */
 const armed = new Map();
-/** The class names of objects by their ids. */
+/** The class name of each object, by object id. */
 const objects = new Map();
-/** The number of objects of each class that started with an earlier state. */
+/** The number of objects of each class that have started with an earlier state. */
 const back = { CATALOG: 0, DATABASE: 0, SHARD: 0 };
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
@@ -84,9 +85,9 @@ export const Shard = withPast(built.Shard, 'SHARD');
 
 export default class extends built.default {
   /**
-   * `POST /past` moves the clock forward by `aheadMs`. With `keep` all objects store their current
-   * state; with `alarm` their alarms run. It returns the time and the number of objects that
-   * started with an earlier state.
+   * `POST /past` moves the clock forward by `aheadMs`. With `keep`, all objects store their current
+   * state. With `alarm`, the alarms of all objects run. Returns the time and the number of objects
+   * that have started with an earlier state.
    */
   async fetch(request) {
     if (new URL(request.url).pathname !== '/past') return super.fetch(request);

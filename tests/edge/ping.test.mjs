@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { isNative, tidemark } from './harness.mjs';
 
-test('ping responds without a token, also after kill -9 and a restart', async (t) => {
+test('/ping responds without a token, even after kill -9 and a restart', async (t) => {
   const db = await tidemark(t);
   const first = await fetch(`${db.url}/ping`);
   assert.equal(first.status, 204);
@@ -16,7 +16,7 @@ test('ping responds without a token, also after kill -9 and a restart', async (t
   assert.equal((await fetch(`${db.url}/ping`, { method: 'HEAD' })).status, 204);
 });
 
-test('a response states how long it waited for its body and for objects', async (t) => {
+test('a response header shows how long the request waited for its body and for objects', async (t) => {
   const db = await tidemark(t);
   const answer = await db.write('m v=1', { db: 'demo' });
   assert.equal(answer.status, 204);
@@ -26,7 +26,7 @@ test('a response states how long it waited for its body and for objects', async 
   assert.ok(Number(body) + Number(objects) <= Number(total) + 0.001, timing);
 });
 
-test('a location outside of the jurisdiction refuses every request before an object is created', async (t) => {
+test('with a location outside of the jurisdiction, every request is rejected before an object is created', async (t) => {
   // The native host ignores both settings.
   if (isNative) return;
   const db = await tidemark(t, { vars: { DEFAULT_LOCATION: 'oc', JURISDICTION: 'eu' } });

@@ -1,5 +1,5 @@
-// Tests deployment without Rust: another machine accepts the packed release and rejects any other
-// file.
+// Tests a deployment without Rust. Another machine accepts the archive of a release, and rejects
+// every other file.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,12 +22,12 @@ function folder(t, name) {
   return made;
 }
 
-/** Clones the repository for a user with Node, npm's packages, tar and gzip, but without Rust. */
+/** Clones the repository for a user who has Node, the npm packages, tar and gzip, but no Rust. */
 function clone(t) {
   const root = folder(t, 'clone');
   for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
   mkdirSync(join(root, '.cache'));
-  // Each package is linked separately, so that changes to the folder do not affect this repository.
+  // Links each package separately, so that changes in the clone do not affect this repository.
   mkdirSync(join(root, 'node_modules'));
   for (const name of readdirSync(at('node_modules')).filter((one) => !one.startsWith('.tidemark'))) {
     symlinkSync(at('node_modules', name), join(root, 'node_modules', name));
@@ -47,7 +47,7 @@ function clone(t) {
   return { root, run };
 }
 
-/** Serves one file's bytes, which the test may change. */
+/** Serves the bytes of one file. The test may change the bytes. */
 async function served(t, state) {
   const server = createServer((_, response) => response.end(state.bytes));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -55,7 +55,7 @@ async function served(t, state) {
   return `http://127.0.0.1:${server.address().port}/tidemark.tar.gz`;
 }
 
-test('a machine without Rust builds from a release, and accepts nothing else as a release', async (t) => {
+test('a machine without Rust builds from the archive of a release, and rejects any other archive', async (t) => {
   const archive = join(folder(t, 'release'), 'tidemark-v9.9.9.tar.gz');
   const sha256 = await pack(archive);
   const good = readFileSync(archive);
@@ -63,7 +63,7 @@ test('a machine without Rust builds from a release, and accepts nothing else as 
   const url = await served(t, state);
   const { root, run } = clone(t);
   const build = () => run('scripts/build.mjs');
-  // The packages are already installed, because the test is not about npm.
+  // Marks the packages as installed, because this test is not about npm.
   const stamped = `import { writeFileSync } from 'node:fs';
     import { fingerprint } from './scripts/steps.mjs';
     writeFileSync('node_modules/.tidemark-stamp', fingerprint(['package.json', 'package-lock.json']));`;
@@ -88,7 +88,8 @@ test('a machine without Rust builds from a release, and accepts nothing else as 
   assert.ok(existsSync(join(root, 'dist', 'engine', 'tidemark_bg.wasm')));
   assert.match((await build()).output, /The modules of v9\.9\.9: up to date/);
 
-  // Runs the command of `npm run deploy`: the built modules with the generated configuration.
+  // Runs the command of `npm run deploy`, which uses the downloaded modules and the generated
+  // configuration.
   const deployed = await run('scripts/deploy.mjs', '--dry-run', '--env', 'staging', '--domain', 'metrics.example.com');
   assert.equal(deployed.code, 0, deployed.output);
   for (const name of ['env.CATALOG', 'env.SHARD', 'env.SHARD_FULL_BYTES', '--dry-run: exiting']) {
@@ -107,7 +108,7 @@ test('the release workflow writes the name of its archive to prebuilt.json and t
     const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', repository, given);
     assert.equal(code, 0, output);
   };
-  // Before the first release, a deploy button would have no target.
+  // There is no deploy button before the first release, because its link would have no target.
   if (!existsSync(at('prebuilt.json'))) assert.deepEqual(linked(), []);
   await pin('some-one/else');
   assert.deepEqual(linked(), ['some-one/else']);
@@ -118,7 +119,7 @@ test('the release workflow writes the name of its archive to prebuilt.json and t
     url: 'https://github.com/some-body/a.database/releases/download/v9.9.9/tidemark-v9.9.9.tar.gz',
     sha256: 'ab'.repeat(32),
   });
-  // The workflow calls existing scripts.
+  // The workflow calls only existing scripts.
   const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
   assert.deepEqual(calls, ['pin']);

@@ -1,5 +1,5 @@
-// Tests `tidemark probe` with a stand-in for Cloudflare's API that runs the uploaded scripts: its
-// measurements and its cleanup.
+// Tests the measurements and the cleanup of `tidemark probe`. A stand-in for Cloudflare's API runs
+// the uploaded scripts.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ import { cloudflareApi } from './cloudflare_api.mjs';
 
 const day = '2026-11-01';
 
-/** Returns an account whose scripts have the addresses of the stand-in. */
+/** Returns an account whose scripts are reachable at the stand-in's address. */
 function account(api) {
   process.env.CLOUDFLARE_API_BASE_URL = api.url;
   const it = new Account({ token: 'an-api-token' });
@@ -28,7 +28,7 @@ function account(api) {
 
 const names = (calls, method) => calls.filter((call) => call.startsWith(method)).map((call) => /scripts\/([\w-]+)/.exec(call)[1]);
 
-test('it measures each thing once, and removes what it deployed', { timeout: 120_000 }, async (t) => {
+test('the program measures each property once, and deletes its deployments', { timeout: 120_000 }, async (t) => {
   const api = await cloudflareApi(t);
   const said = [];
   const { signal } = new AbortController();
@@ -37,7 +37,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   const measured = new Map(rows);
   assert.equal(measured.size, rows.length, 'a row stands there twice');
   const number = (what, pattern) => Number(pattern.exec(measured.get(what))?.[1]);
-  // These values come from the local workerd, and the platform has other values.
+  // These values come from the local workerd. The platform has other values.
   assert.ok(number('the largest SQLite value', /^(\d+) bytes/) >= 2_000_000, measured.get('the largest SQLite value'));
   const [first, last, all] = ['the first 16 bytes', 'the last 16 bytes', 'all of it'].map((what) =>
     number(`substr of 1900000 bytes, ${what}`, /^(\d+) µs$/));
@@ -50,7 +50,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
     assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first response after \d+ ms/);
     assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB are given/);
   }
-  // workerd does not support HTTP/2 here: its row shows this, and the other rows exist.
+  // workerd does not support HTTP/2 here. The row for gRPC shows this, and all other rows exist.
   assert.match(measured.get('gRPC'), /^not measured: /);
   assert.equal(api.scripts.size, 0);
   const put = names(api.calls, 'PUT');
@@ -76,7 +76,7 @@ test('other people cannot use the scratch Worker', async (t) => {
   assert.equal(api.scripts.size, 0);
 });
 
-test('whichever API call fails, nothing is left behind', async (t) => {
+test('no deployment remains after any failed API call', async (t) => {
   const api = await cloudflareApi(t);
   const attempt = () => probe({ account: account(api), day, say() {}, signal: new AbortController().signal });
   for (const [broken, kept] of [[/^GET \/accounts$/, 0], [/subdomain$/, 0], [/^PUT/, 0], [/^POST .*subdomain/, 0]]) {
@@ -84,14 +84,14 @@ test('whichever API call fails, nothing is left behind', async (t) => {
     await assert.rejects(attempt(), /Cloudflare refused .* no \[code: 10000\]/);
     assert.equal(api.scripts.size, kept);
   }
-  // A failed removal is repeated.
+  // The program repeats a deletion that fails.
   let failures = 1;
   api.fails = (call) => (call.startsWith('POST') ? 500 : call.startsWith('DELETE') && failures-- > 0 ? 500 : 0);
   await assert.rejects(attempt(), /refused POST/);
   assert.equal(api.scripts.size, 0);
 });
 
-test('the program removes its deployment on SIGINT, and the next run removes the rest after a power cut', { timeout: 60_000 }, async (t) => {
+test('the program deletes its deployment on SIGINT, and the next run deletes the deployments of an interrupted run', { timeout: 60_000 }, async (t) => {
   const api = await cloudflareApi(t);
   const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
   const env = { ...process.env, CLOUDFLARE_API_BASE_URL: api.url, CLOUDFLARE_API_TOKEN: 'an-api-token', CLOUDFLARE_ACCOUNT_ID: '' };
@@ -110,7 +110,7 @@ test('the program removes its deployment on SIGINT, and the next run removes the
   };
   const interrupted = start();
   await deployed();
-  // The script's address is unreachable, so the program waits for it.
+  // The script's address is unreachable, so the program is still waiting.
   interrupted.child.kill('SIGINT');
   assert.deepEqual([(await interrupted.ended)[0], api.scripts.size], [1, 0], interrupted.text);
   assert.match(interrupted.text, /^Interrupted\. The temporary Workers were removed\.$/m);
@@ -132,7 +132,7 @@ test('the program removes its deployment on SIGINT, and the next run removes the
   assert.match(refused.text, /^Cloudflare refused GET \/accounts: no \[code: 10000\]$/m);
 });
 
-test('gRPC is tested on a custom domain, which is released afterwards', { timeout: 120_000 }, async (t) => {
+test('gRPC is tested on a custom domain, which is removed afterwards', { timeout: 120_000 }, async (t) => {
   const api = await cloudflareApi(t);
   const asked = [];
   const addressOf = (domain) => {

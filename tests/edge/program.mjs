@@ -1,4 +1,5 @@
-// Runs programs of other projects for a test: installs them once, collects their logs, and ends them.
+// Runs programs of other projects for a test. Installs each program once, collects its log, and
+// ends it.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,11 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
 import { fingerprint, step } from '../../scripts/steps.mjs';
 
-/** The maximum time that a program may take for one result, in milliseconds. */
+/** The maximum time in which a program must produce one result, in milliseconds. */
 const resultMs = 60_000;
 const pollMs = 100;
 
-/** Runs a program that must succeed. The error of a failure contains the last line of its output. */
+/**
+ * Runs a program that must succeed. If it fails, the error contains the last line of its output.
+ */
 export async function quietly(command, args, options = {}) {
   const { code, output } = await run(command, args, { ...options, quiet: true });
   if (code === 0) return;
@@ -22,8 +25,8 @@ export async function quietly(command, args, options = {}) {
 }
 
 /**
- * Returns whether `check` succeeds. If it fails, the test is skipped with the name of the program, or fails if every
- * program is required.
+ * Returns whether `check` succeeds. If it fails, the test is skipped with the name of the program.
+ * If all programs are required, the test fails.
  */
 export async function isAvailable(t, name, check) {
   try {
@@ -36,7 +39,10 @@ export async function isAvailable(t, name, check) {
   }
 }
 
-/** As [isAvailable], with an installation that is repeated only if the files `inputs` have changed. */
+/**
+ * Like [isAvailable], with an installation. The installation is repeated only if one of the files
+ * in `inputs` has changed.
+ */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
 
@@ -47,11 +53,11 @@ export function temporaryFolder(t) {
   return folder;
 }
 
-/** A running program. */
+/** A running program with its log. */
 export class Program {
   constructor(command, args, options) {
     this.name = command;
-    /** The text that the program has printed. */
+    /** All text that the program has printed. */
     this.log = '';
     this.isRunning = true;
     this.child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -61,7 +67,7 @@ export class Program {
     this.child.ended.then(() => (this.isRunning = false));
   }
 
-  /** Calls `attempt` until it returns a value that is not undefined, and returns that value. */
+  /** Repeats `attempt` until it returns a value other than undefined. Returns that value. */
   async until(what, attempt) {
     const deadline = Date.now() + resultMs;
     for (;;) {
@@ -78,7 +84,7 @@ export class Program {
   }
 }
 
-/** Starts a program, which is ended after the test `t`. */
+/** Starts a program. It ends with the test `t`. */
 export function startProgram(t, command, args, options = {}) {
   const program = new Program(command, args, options);
   t.after(() => program.stop());

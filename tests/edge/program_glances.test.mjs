@@ -1,4 +1,4 @@
-// Glances with its exports for InfluxDB 1, 2 and 3, compared with its own export to CSV.
+// Compares the exports of Glances to InfluxDB 1, 2 and 3 with its own export to CSV.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,26 +10,32 @@ import { tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
-/** Plugins and the prefixes of their columns in the CSV export. The points of a network interface have its name as a tag. */
+/**
+ * The plugins, and the prefixes of their columns in the CSV export. The points of a network
+ * interface have the interface's name as a tag.
+ */
 const plugins = { cpu: 'cpu.', mem: 'mem.', load: 'load.', network: 'network.lo.' };
 const exports = ['influxdb', 'influxdb2', 'influxdb3'];
 const rowsMin = 2;
 
-/** The rows of a CSV file, as objects. */
+/** Returns the rows of a CSV file as objects. */
 function readCsv(file) {
   const lines = readFileSync(file, 'utf8').trim().split(/\r?\n/);
   const [header, ...rows] = lines.map((line) => line.split(','));
   return rows.map((row) => Object.fromEntries(header.map((name, i) => [name, row[i]])));
 }
 
-/** The values of a CSV row that `prefix` selects, as the exports for InfluxDB store them. */
+/**
+ * Returns the values in a CSV row whose names begin with `prefix`, in the form that the exports to
+ * InfluxDB store.
+ */
 function valuesOf(row, prefix) {
   const own = Object.entries(row).filter(([name, text]) => name.startsWith(prefix) && text !== '');
   const value = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
   return Object.fromEntries(own.map(([name, text]) => [name.slice(prefix.length), value(text)]));
 }
 
-test('Glances exports to InfluxDB 1, 2 and 3', async (t) => {
+test('Glances can export to InfluxDB 1, 2 and 3', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const server = await tidemark(t);
   for (const name of exports) await server.query(`CREATE DATABASE ${name}`);
@@ -77,8 +83,8 @@ test('Glances exports to InfluxDB 1, 2 and 3', async (t) => {
   for (const { db, plugin, rows } of stored) {
     const possible = exported.map((row) => valuesOf(row, plugins[plugin]));
     assert.ok(possible.every((values) => Object.keys(values).length > 3), plugin);
-    // v1 stores two exports of one second as one point, so the rows cannot be compared by their
-    // index.
+    // With v1, two exports in the same second are stored as one point. Therefore the rows cannot be
+    // compared by their index.
     for (const row of rows) {
       const isRow = (values) => Object.entries(values).every(([name, value]) => row[name] === value);
       assert.ok(possible.some(isRow), `${db}: ${plugin}: ${JSON.stringify(row)}`);

@@ -1,4 +1,4 @@
-// Go's influxdb1-client, as Debian packages it.
+// Tests influxdb1-client for Go, in the version of Debian's package.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { isInstalled, quietly } from './program.mjs';
 
-/** Debian's folder of Go libraries. */
+/** The folder of Go libraries in Debian. */
 const library = '/usr/share/gocode';
 const source = 'tests/edge/go/client.go';
 const binary = at('.cache', 'go', 'client');
@@ -27,7 +27,7 @@ const hasClient = (t) =>
     },
   });
 
-test("Go's influxdb1-client writes and queries", async (t) => {
+test("the Go package influxdb1-client writes and queries", async (t) => {
   if (!(await hasClient(t))) return;
   const server = await tidemark(t);
   const { code, output } = await run(binary, [server.url, token], { quiet: true });

@@ -1,4 +1,4 @@
-// Icinga 2 with both of its writers: check results of a host and a service.
+// Tests both InfluxDB writers of Icinga 2 with check results of a host and a service.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { databaseToken } from './client_trials.mjs';
 import { has, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 
-/** The objects that Icinga checks every second, with a check command that is built into Icinga. */
+/** The objects that Icinga checks every second. The check command is a part of Icinga. */
 const checked = String.raw`
 object Host "web, 1" {
   check_command = "dummy"
@@ -29,7 +29,7 @@ object Service "disk" {
 }
 `;
 
-/** The configuration of one of the two writers. */
+/** Returns the configuration of one writer. */
 const writer = (type, { hostname, port }, settings) => `
 object ${type} "${type}" {
   host = "${hostname}"
@@ -42,7 +42,7 @@ object ${type} "${type}" {
 }
 `;
 
-/** The queries, each for a part of a check result, with the values of every row. */
+/** Queries for the parts of a check result, each with the values that every row must have. */
 const expected = [
   {
     q: "SELECT value, warn, crit, min, max, unit FROM dummy WHERE hostname = 'web, 1' AND metric = 'load'",

@@ -1,4 +1,4 @@
-// Node-RED with node-red-contrib-influxdb: writes of v1 and v2, and queries of v1.
+// Tests Node-RED with node-red-contrib-influxdb: writes with v1 and v2, and queries with v1.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -33,8 +33,9 @@ const hasNodeRed = (t) =>
 const tab = 'tab';
 
 /**
- * The nodes of `POST /name`: `node` receives a message with the properties of the body.
- * The response is the payload that follows, or 500 with the error of the node.
+ * Returns the nodes for the route `POST /name`. The node `node` receives a message that has the
+ * properties of the body. The response is the resulting payload, or status 500 with the node's
+ * error.
  */
 function route(name, { writes, ...node }) {
   const [listen, set, respond, done, failed, text] =
@@ -56,7 +57,9 @@ function route(name, { writes, ...node }) {
   return nodes.map((each) => ({ ...each, z: tab }));
 }
 
-/** Starts Node-RED with flows for the databases v1 and v2; resolves to its URL and the program. */
+/**
+ * Starts Node-RED with flows for the database with v1 and v2. Resolves to its URL and the program.
+ */
 async function startNodeRed(t, server) {
   const home = temporaryFolder(t);
   const port = await freePort();
@@ -95,7 +98,10 @@ async function startNodeRed(t, server) {
   return { program, url: `http://127.0.0.1:${port}` };
 }
 
-/** Posts a message to a route; resolves to the response's JSON or, for an error, to `{ status, text }`. */
+/**
+ * Posts a message to a route. Resolves to the JSON of the response, or for an error to `{ status,
+ * text }`.
+ */
 async function post(url, message) {
   const headers = { 'Content-Type': 'application/json' };
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(message) });
@@ -103,10 +109,10 @@ async function post(url, message) {
   return response.status === 200 ? JSON.parse(text) : { status: response.status, text };
 }
 
-/** A time in milliseconds. */
+/** A Unix timestamp in milliseconds. */
 const ms = 1_700_000_000_123;
 
-/** Two points as the nodes take them: an array of fields and tags. */
+/** Two points in the nodes' format. Each is an array of the fields and the tags. */
 const points = [
   [{ temp: 21.5, count: '7i', ok: true, text: 'say "hi", ünïcode', time: ms }, { place: 'a, b=c d' }],
   [{ temp: 22, time: ms + 1 }, { place: 'hall' }],

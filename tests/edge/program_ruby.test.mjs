@@ -1,4 +1,5 @@
-// The Ruby gem influxdb, as Debian packages it. It sends every statement with GET.
+// Tests the Ruby gem influxdb, in the version of Debian's package. The gem sends every statement
+// with GET.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -9,7 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { isAvailable, quietly } from './program.mjs';
 
-/** The script's report with InfluxDB 1.6.7, where a user "any" was the administrator. */
+/** The script's report with InfluxDB 1.6.7, on which the user "any" was an administrator. */
 const recorded = JSON.parse(readFileSync(at('tests', 'edge', 'ruby', 'recorded.json'), 'utf8'));
 
 test('the Ruby gem influxdb gets the results of InfluxDB 1.6.7', async (t) => {
@@ -23,7 +24,7 @@ test('the Ruby gem influxdb gets the results of InfluxDB 1.6.7', async (t) => {
   const { version, forbidden, ...found } = JSON.parse(output);
   assert.match(version, /^1\./);
   assert.match(forbidden, /not authorized to write to database \\"made\\"/);
-  // SHOW SERIES of 1.6.7 includes the retention policy "long" (docs/COMPATIBILITY.md).
+  // In 1.6.7, SHOW SERIES includes the retention policy "long" (docs/COMPATIBILITY.md).
   const series = recorded.series.filter((name) => name !== 'kept');
   assert.deepEqual(found, { ...recorded, series });
 });

@@ -1,4 +1,5 @@
-// The versions in the table of programs (docs/COMPATIBILITY.md) are the versions that the tests install.
+// Tests that the table of programs in docs/COMPATIBILITY.md contains the versions that the tests
+// install.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { at } from '../../scripts/project.mjs';
 
 const read = (path) => readFileSync(at(path), 'utf8');
 
-/** The versions of the packages that one registry provides, by name. */
+/** The versions of the packages that come from one registry, by name. */
 const installed = {
   npm: {
     ...JSON.parse(read('package.json')).devDependencies,

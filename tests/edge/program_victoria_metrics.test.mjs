@@ -1,4 +1,5 @@
-// VictoriaMetrics: its vmctl reads a database of Tidemark as it reads InfluxDB 1.x, and imports the points.
+// Tests VictoriaMetrics' vmctl, which reads a database of Tidemark like a database of InfluxDB 1.x
+// and imports its points.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,7 +13,7 @@ import { startProgram, temporaryFolder } from './program.mjs';
 const ms = 1_700_000_000_000;
 const count = 5000;
 
-/** Returns the stored series by labels, with times in milliseconds and values. */
+/** Returns the stored series by their labels, with timestamps in milliseconds and values. */
 async function exported(url) {
   const response = await fetch(`${url}/api/v1/export?match[]={db="moved"}`);
   const lines = (await response.text()).trim().split('\n').map((line) => JSON.parse(line));
@@ -40,7 +41,7 @@ test('vmctl copies a database to VictoriaMetrics', async (t) => {
     'vmctl', 'influx', '-s', '--influx-addr', server.url, '--influx-user', 'any', '--influx-database', 'moved',
     '--influx-password', await databaseToken(server, 'moved'), '--influx-chunk-size', '1000', '--vm-addr', url,
   ];
-  // vmctl fails without a terminal, for its progress bar.
+  // vmctl needs a terminal for its progress bar.
   const { code, output } = await run('script', ['--quiet', '--return', '--command', words.join(' '), '/dev/null'], { quiet: true });
   assert.equal(code, 0, output);
   assert.match(output, /Import finished!/);

@@ -1,5 +1,5 @@
-// Tests the tables of /api/v3/query_influxql with the readers of their formats, including Arrow in
-// JavaScript and Python, for compressed and long responses.
+// Tests the results of /api/v3/query_influxql with libraries that read the result formats,
+// including Arrow in JavaScript and Python. Includes compressed responses and long responses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,16 +14,16 @@ const route = '/api/v3/query_influxql';
 const db = 'tables';
 const rows = 60_000;
 const rowsPerWrite = 20_000;
-/** The last digits are nanoseconds that a JavaScript number cannot represent. */
+/** The last digits are nanoseconds that a JavaScript number cannot store. */
 const firstNs = 1_700_000_000_000_000_001n;
 
-/** Returns a line with every type. Two of three lines lack some fields. */
+/** Returns a line with fields of every type. Two of three lines do not have all fields. */
 function everyType(n) {
   const more = n % 3 === 0 ? `,s="é, ${n}",b=${n % 2 === 0},u=18446744073709551615u` : '';
   return `m,host=h${n % 20} f=${n / 4},i=${n}i${more}`;
 }
 
-/** Starts a server with this number of lines in one table. */
+/** Starts a server with one table of this number of rows. */
 async function loaded(t, line, options) {
   const server = await tidemark(t, options);
   const body = JSON.stringify({ db });
@@ -41,14 +41,14 @@ async function loaded(t, line, options) {
 const ask = (server, given, headers = {}) =>
   server.fetch(`${route}?${new URLSearchParams({ db, ...given })}`, { headers });
 
-test('InfluxQL tables are read by the libraries for their formats', { timeout: 300_000 }, async (t) => {
+test('libraries can read InfluxQL results in every format', { timeout: 300_000 }, async (t) => {
   const server = await loaded(t, everyType);
   const q = 'SELECT * FROM m';
 
   await t.test('arrow in JavaScript', async () => {
     const answer = await ask(server, { q, format: 'arrow' });
     assert.equal(answer.headers.get('content-type'), 'application/vnd.apache.arrow.stream');
-    // Node's fetch accepts gzip.
+    // Node's fetch requests gzip.
     assert.equal(answer.headers.get('content-encoding'), 'gzip');
     const table = tableFromIPC(new Uint8Array(await answer.arrayBuffer()));
     assert.equal(table.numRows, rows);
@@ -98,7 +98,7 @@ test('InfluxQL tables are read by the libraries for their formats', { timeout: 3
     assert.equal(csv[1], 'm,2023-11-14T22:13:20.000000001,true,0.0,h0,0,"é, 0",18446744073709551615');
   });
 
-  await t.test('a compressed JSON body with parameters', async () => {
+  await t.test('a compressed JSON body with parameters is accepted', async () => {
     const text = 'SELECT i FROM m WHERE host = $host AND i < $most';
     const body = gzipSync(JSON.stringify({ db, q: text, format: 'csv', params: { host: 'h3', most: 30 } }));
     const headers = { 'Content-Encoding': 'gzip', 'Content-Type': 'application/json' };
@@ -108,7 +108,7 @@ test('InfluxQL tables are read by the libraries for their formats', { timeout: 3
     assert.deepEqual(found.map((line) => line.split(',')[2]), ['3', '23']);
   });
 
-  await t.test('a pretty table in several pieces', async () => {
+  await t.test('a pretty table is complete if it consists of several chunks', async () => {
     const text = await (await ask(server, { q: 'SELECT i, s FROM m', format: 'pretty' })).text();
     const lines = text.split('\n');
     assert.equal(lines.length, rows + 4);
@@ -116,8 +116,8 @@ test('InfluxQL tables are read by the libraries for their formats', { timeout: 3
   });
 });
 
-test('a response that fails after the first byte is truncated and never looks complete', { timeout: 300_000 }, async (t) => {
-  // Much of the response is sent before the last points are read.
+test('a response that fails after the first byte is truncated and does not look complete', { timeout: 300_000 }, async (t) => {
+  // The server sends much of the response before it reads the last points.
   const long = (n) => `m s="${n}${'x'.repeat(400)}"`;
   const server = await loaded(t, long, { vars: { POINTS_PER_QUERY_MAX: '50000' } });
   const q = 'SELECT s FROM m';
@@ -126,7 +126,7 @@ test('a response that fails after the first byte is truncated and never looks co
     assert.equal(answer.status, 200, format);
     await assert.rejects(answer.arrayBuffer(), format);
   }
-  // The `pretty` format is not sent before the end of the table.
+  // In the format `pretty`, the server sends nothing before it has read the whole table.
   const answer = await ask(server, { q, format: 'pretty' });
   assert.equal(answer.status, 400);
   assert.match((await answer.json()).error, /max-select-point/);

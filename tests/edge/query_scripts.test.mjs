@@ -1,4 +1,5 @@
-// Runs the recorded query scripts against a whole server over HTTP, with one shard and with four.
+// Runs the recorded query scripts against a whole server over HTTP, with one shard and with four
+// shards.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -27,7 +28,7 @@ function differs(from, to, unordered = false) {
   return difference(query, recorded, renderAnswer(query, 200, changed)) !== null;
 }
 
-test('the comparison reports exactly the differences', () => {
+test('the comparison reports all differences and nothing else', () => {
   assert.ok(!differs('', ''));
   assert.ok(!differs('1.5', '1.5000000001'), 'a float has a tolerance');
   assert.ok(differs('1.5', '1.50000001'));
@@ -56,14 +57,14 @@ async function answersAsRecorded(t, shards) {
   const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } });
   const { files, passed, known, failures } = await replay(db.url, token);
   t.diagnostic(`${files} scripts: ${passed} steps passed, ${known} are known to fail`);
-  // EXPLAIN shows the number of shards; the recording has one shard.
+  // EXPLAIN shows the number of shards. The recorded number is one.
   const counted = `expected "NUMBER OF SHARDS: 1"\n     got "NUMBER OF SHARDS: ${shards}"`;
   const others = failures.filter((failure) => !failure.endsWith(counted));
   assert.equal(others.length, 0, others.join('\n'));
   assert.ok(passed > 0);
 }
 
-// The scripts run concurrently because they do not depend on timing.
+// The scripts can run at the same time, because they do not depend on timing.
 test('every query script gives the recorded results', { concurrency: true }, (t) =>
   Promise.all(
     ['1', '4'].map((shards) =>

@@ -1,4 +1,5 @@
-// Tests quotas on the real runtime: set over HTTP, reached and reset.
+// Tests quotas on the real runtime. The tests set a quota over HTTP, reach the quota, and wait for
+// its reset.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,14 +9,14 @@ import { tidemark } from './harness.mjs';
 
 const route = '/api/v3/configure/quota';
 
-/** Sets limits, which apply after the response. */
+/** Sets quotas. They apply to all requests after the response. */
 async function setQuota(server, limits) {
   const response = await server.fetch(route, { method: 'POST', body: JSON.stringify(limits) });
   assert.equal(response.status, 200, await response.clone().text());
   return response.json();
 }
 
-/** Waits for the next minute if the current minute has less than `seconds` left. */
+/** If the current minute has fewer than `seconds` seconds left, waits for the next minute. */
 async function withinOneMinute(seconds) {
   const left = 60_000 - (Date.now() % 60_000);
   if (left < seconds * 1_000) await sleep(left + 50);
@@ -23,7 +24,7 @@ async function withinOneMinute(seconds) {
 
 const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
 
-/** Checks the Retry-After header of a rejection and returns its seconds. */
+/** Checks the Retry-After header of a rejection. Returns the header's seconds. */
 function retryAfter(response) {
   const seconds = Number(response.headers.get('Retry-After'));
   assert.ok(seconds >= 1 && seconds <= 60, response.headers.get('Retry-After'));
@@ -67,9 +68,9 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
     retryAfter(limited);
   }
 
-  // A token's quota limits only its own queries.
+  // The quota of a token limits only queries with that token.
   await setQuota(server, { db: 'one', token_name: 'agent', cells_per_minute: 5_000 });
-  // Each query has a different range, because a repeated range decodes no blocks.
+  // Each query has a different time range, because a query that repeats a range decodes no blocks.
   let since = 0;
   const ask = () => {
     since += 1;
@@ -87,7 +88,7 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   assert.equal(used[0], 'cells_per_minute');
   assert.ok(used[2] >= 5_000, JSON.stringify(used));
 
-  // A storage limit is reached: a repeat fails, and a higher limit helps.
+  // The storage quota is reached. A repeated write fails, and succeeds after the quota was raised.
   await server.query('CREATE DATABASE full');
   await setQuota(server, { db: 'full', stored_bytes: 1 });
   const rejected = await server.write('m v=1\nm v=2', { db: 'full' });
@@ -97,14 +98,14 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   await setQuota(server, { db: 'full', stored_bytes: 1_000_000_000 });
   await server.mustWrite('m v=1', { db: 'full' });
 
-  // After the minute, all requests succeed again.
+  // After the minute has ended, all requests succeed again.
   await sleep(waitSeconds * 1_000 + 500);
   await withinOneMinute(5);
   for (const db of ['one', 'eight']) await server.mustWrite(points(100), { db });
   answer = await ask();
   assert.equal(answer.status, 200, await answer.text());
 
-  // Limits survive a restart of the server.
+  // Quotas remain after a restart of the server.
   await server.kill();
   await server.start();
   const shown = await (await server.fetch(`${route}?db=one`)).json();

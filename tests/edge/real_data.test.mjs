@@ -1,4 +1,5 @@
-// Compares queries of real public data sets with values computed directly from the files.
+// Compares queries of real public data sets with values that the test computes directly from the
+// files.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** Returns the rows of a CSV file without quoted cells, as objects. */
+/** Returns the rows of a CSV file as objects. The file must not contain quoted cells. */
 function csv(name) {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', name), 'utf8');
   const [head, ...lines] = text.trim().split(/\r?\n/);
@@ -60,7 +61,7 @@ async function load(server) {
 }
 
 for (const shards of [1, 4]) {
-  test(`real data on ${shards} shard(s)`, async (t) => {
+  test(`queries of real data are correct on ${shards} shard(s)`, async (t) => {
     const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
     await load(server);
     const db = { db: 'real', epoch: 'ms' };
@@ -77,7 +78,7 @@ for (const shards of [1, 4]) {
       assert.deepEqual(rows, weather.map((w) => [w.ms, w.temp, w.rain, w.kind]));
     });
 
-    await t.test('means of 30 days', async () => {
+    await t.test('means of 30 days are correct', async () => {
       const days30 = 30 * 24 * 3600 * 1000;
       const rows = await server.rows(
         `SELECT mean(temp) FROM weather WHERE time >= '2012-01-01' AND time < '2016-01-01'
@@ -92,7 +93,7 @@ for (const shards of [1, 4]) {
       });
     });
 
-    await t.test('means of each calendar month', async () => {
+    await t.test('means of each calendar month are correct', async () => {
       const month = (w) => new Date(w.ms).toISOString().slice(0, 7);
       for (const [name, members] of groups(weather, month)) {
         const next = new Date(`${name}-01T00:00:00Z`);
@@ -106,7 +107,7 @@ for (const shards of [1, 4]) {
       }
     });
 
-    await t.test('extreme values and their days', async () => {
+    await t.test('extreme values and their days are correct', async () => {
       const hottest = weather.reduce((best, w) => (w.temp > best.temp ? w : best));
       const coldest = weather.reduce((best, w) => (w.temp < best.temp ? w : best));
       const max = await server.rows('SELECT max(temp) FROM weather', db);
@@ -115,7 +116,7 @@ for (const shards of [1, 4]) {
       assert.deepEqual(min, [[coldest.ms, coldest.temp]]);
     });
 
-    await t.test('groups by tag', async () => {
+    await t.test('groups by tag are correct', async () => {
       const q = 'SELECT sum(rain), count(rain) FROM weather GROUP BY kind';
       const series = await server.series(q, db);
       const expected = groups(weather, (w) => w.kind);
@@ -132,7 +133,7 @@ for (const shards of [1, 4]) {
       });
     });
 
-    await t.test('filters on fields and tags', async () => {
+    await t.test('filters on fields and tags are correct', async () => {
       const q = 'SELECT count(temp) FROM weather WHERE kind =~ /^(rain|snow)$/ AND rain > 10';
       const wet = weather.filter((w) => /^(rain|snow)$/.test(w.kind) && w.rain > 10);
       assert.ok(wet.length > 0);

@@ -1,6 +1,6 @@
-// Tests point-in-time recovery on the real runtime. workerd keeps no earlier states: the server
-// reports this and changes nothing. With the Worker `past_worker.js`, objects end and start as they
-// would on the platform.
+// Tests point-in-time recovery on the real runtime. workerd keeps no earlier states, so the server
+// reports this and changes nothing. With the Worker `past_worker.js`, objects stop and start in the
+// same way as on the platform.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,10 +13,10 @@ import { tidemark, token } from './harness.mjs';
 import { built } from './mixture.mjs';
 
 const minuteMs = 60_000;
-/** The maximum number of alarms in one recovery. */
+/** The maximum number of alarms that one recovery may need. */
 const alarmsMax = 40;
 
-test('where the runtime keeps no history, the response is 501, mentions backups, and nothing changes', async (t) => {
+test('if the runtime keeps no earlier states, the server returns 501 with a hint about backups and changes nothing', async (t) => {
   const server = await tidemark(t);
   const made = { method: 'POST', body: '{"db":"d","shards":2}' };
   assert.equal((await server.fetch('/api/v3/configure/database', made)).status, 200);
@@ -36,8 +36,8 @@ test('where the runtime keeps no history, the response is 501, mentions backups,
 });
 
 /**
- * Starts the built Worker with earlier states. `fetch` sends requests, `past` controls its clock
- * and its states.
+ * Starts the built Worker on a runtime with earlier states. `fetch` sends requests, and `past`
+ * controls the clock and the earlier states.
  */
 async function withPast(t) {
   const { script, module } = built(version());
@@ -62,7 +62,9 @@ async function withPast(t) {
   return { ask, past };
 }
 
-/** Recovers to a time by running alarms until the end. Returns the result. */
+/**
+ * Starts a recovery to a time, and runs alarms until the recovery is complete. Returns the result.
+ */
 async function goBack({ ask, past }, time) {
   for (let alarms = 0; alarms < alarmsMax; alarms += 1) {
     const response = await ask(`/api/v3/recover?db=d&time=${time}`, { method: 'POST' });
@@ -75,7 +77,7 @@ async function goBack({ ask, past }, time) {
   return assert.fail('it comes to no end');
 }
 
-test('objects restart, have their earlier state, and continue from it', async (t) => {
+test('objects restart with their earlier state and continue to work', async (t) => {
   const server = await withPast(t);
   const { ask, past } = server;
   const write = async (lines) => {

@@ -1,5 +1,6 @@
-// Tests the contents of a release: one version, files with checksums, and the files around the native
-// program. Only the release workflow builds the program for a release, and runs the image.
+// Tests the contents of a release: one version, files with checksums, and the files that are packed
+// with the native program. Only the release workflow compiles the program for a release and runs
+// the image.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -73,10 +74,10 @@ test('a release has all its files, and their checksums', async (t) => {
   await assert.rejects(makeRelease(target, 'v9.9.9'), /The tag is v9\.9\.9, but the version in package\.json/);
 });
 
-test('a release contains the released SQL, and explains how to get it', async () => {
+test('a release needs a release build of SQL, and the errors explain how to build it', async () => {
   await assert.rejects(needsSql(Promise.resolve(false)), /run `npm run sql -- release`/);
   await needsSql(Promise.resolve(true));
-  // Runs the release command on the local build.
+  // Checks the messages of the real commands.
   const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });
   assert.deepEqual([made.status, /usage: npm run sql/.test(made.stdout + made.stderr)], [1, true]);
   if (await hasReleasedSql()) return;
@@ -93,12 +94,12 @@ test('the package of a release contains the identical SQL Worker', async (t) => 
   for (const file of readdirSync(sqlFolder)) {
     assert.ok(readFileSync(join(built, 'sql', file)).equals(readFileSync(join(sqlFolder, file))), file);
   }
-  // The console loads the same module into its page.
+  // The console loads the same module into the page.
   const packed = readFileSync(join(built, 'site', 'chunks', sqlAsset().name));
   assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))));
 });
 
-test('an archive contains what its image and its service need', async (t) => {
+test('an archive contains the files for the image and for the service', async (t) => {
   const place = folder(t);
   const program = join(place, 'program');
   writeFileSync(program, '#!/bin/sh\n');
@@ -119,7 +120,7 @@ test('an archive contains what its image and its service need', async (t) => {
   assert.deepEqual(values('ENV'), [`HOST=0.0.0.0 ${port} ${data}`]);
 });
 
-test('the workflow builds every target of a release on its own processor, and the page names each', () => {
+test('the workflow builds every target of a release on a machine with that processor, and the page lists every target', () => {
   const { jobs } = parse(readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8'));
   const { include } = jobs.native.strategy.matrix;
   assert.deepEqual(include.map(({ target }) => target), targets);
@@ -128,15 +129,15 @@ test('the workflow builds every target of a release on its own processor, and th
   for (const target of targets) assert.ok(page.includes(target), target);
 });
 
-test('systemd accepts the service file, which is sandboxed', (t) => {
+test('systemd accepts the service file, and the service is sandboxed', (t) => {
   if (!has(t, 'systemd-analyze')) return;
   const unit = readFileSync(at('packages', 'systemd', 'tidemark.service'), 'utf8');
   const file = join(folder(t), 'tidemark.service');
-  // The program that the service starts exists after the installation.
+  // The service starts a program that exists only after the installation.
   writeFileSync(file, unit.replace('/usr/local/bin/tidemark', process.execPath));
   const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
   assert.deepEqual([verified.status, verified.stdout + verified.stderr], [0, '']);
-  // The exposure in tenths: 0 is fully restricted, 100 is unrestricted.
+  // The exposure in tenths, from 0 for fully restricted to 100 for unrestricted.
   const secured = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=13', file], { encoding: 'utf8' });
   assert.equal(secured.status, 0, secured.stdout);
 });

@@ -1,5 +1,6 @@
-// A second implementation of the routing hash, which assigns a series to one of n shards. It is
-// xxh64 of the key's parts, each preceded by its length in four little-endian bytes.
+// A second implementation of the routing hash, which selects one of n shards for a series. The hash
+// is xxh64 over the parts of the series key. Each part is preceded by its length in four
+// little-endian bytes.
 
 const mask = (1n << 64n) - 1n;
 const p1 = 0x9e3779b185ebca87n;
@@ -13,7 +14,7 @@ const add = (a, b) => (a + b) & mask;
 const rotl = (a, n) => ((a << n) | (a >> (64n - n))) & mask;
 const round = (acc, lane) => mul(rotl(add(acc, mul(lane, p2)), 31n), p1);
 
-/** Returns the xxh64 hash of a Buffer, with seed 0. */
+/** Returns the xxh64 hash of a Buffer with the seed 0. */
 export function xxh64(bytes) {
   let at = 0;
   let hash = p5;
@@ -39,7 +40,7 @@ export function xxh64(bytes) {
   return hash ^ (hash >> 32n);
 }
 
-/** Returns the shard of a series; `tags` are sorted by key. */
+/** Returns the shard of a series. `tags` must be sorted by key. */
 export function shardOf(measurement, tags, shards) {
   const parts = [measurement, ...Object.entries(tags).flat()].flatMap((part) => {
     const length = Buffer.alloc(4);

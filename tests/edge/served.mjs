@@ -1,4 +1,4 @@
-// Installs the packed npm package into an empty folder and runs its server.
+// Installs the packed npm package into an empty folder, and runs its server.
 
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { at, npm } from '../../scripts/project.mjs';
 import { Tidemark, token } from './harness.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
-/** Installs the packed package. Resolves to the path of the folder. */
+/** Installs the packed package. Resolves to the path of the folder with the package. */
 export async function installed(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -27,8 +27,8 @@ export async function installed(t) {
 }
 
 /**
- * Copies an installed package and replaces its modules by the recorded ones of `release`. Returns
- * the folder.
+ * Copies an installed package, and replaces its modules with the recorded modules of `release`.
+ * Returns the new folder.
  */
 export function installedRelease(t, install, release) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-release-'));
@@ -41,10 +41,10 @@ export function installedRelease(t, install, release) {
   return folder;
 }
 
-/** Returns the path of an installed package's program. */
+/** Returns the path of the program in an installed package. */
 export const programIn = (folder) => join(folder, 'node_modules', '.bin', 'tidemark');
 
-/** Runs `tidemark WORDS…` to its end: `{ code, output, said }`. */
+/** Runs `tidemark WORDS…` until it ends. Resolves to `{ code, output, said }`. */
 export function tidemarkProgram(folder, words, { input = '', env = {} } = {}) {
   const child = spawn(programIn(folder), words, { cwd: folder, env: { ...process.env, ...env } });
   const texts = { output: '', said: '' };
@@ -55,7 +55,7 @@ export function tidemarkProgram(folder, words, { input = '', env = {} } = {}) {
 }
 
 /**
- * A server of `tidemark serve`. It extends [Tidemark]; its `options` are `vars`, `words` and
+ * A server of `tidemark serve`. It extends [Tidemark]. Its `options` are `vars`, `words` and
  * `install`.
  */
 export class Served extends Tidemark {
@@ -78,13 +78,13 @@ export class Served extends Tidemark {
     });
   }
 
-  /** Returns the log events and ignores lines that are not JSON. */
+  /** Returns the events in the log. Ignores lines that are not JSON. */
   events() {
     return this.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}')).map((line) => JSON.parse(line));
   }
 }
 
-/** Starts a server for the test `t`, like `tidemark` in the harness. */
+/** Starts a server for the test `t`, like `tidemark` in harness.mjs. */
 export async function served(t, options) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-served-'));
   const it = new Served(folder, await freePort(), options);

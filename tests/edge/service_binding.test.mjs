@@ -1,5 +1,5 @@
-// Tests a Worker that uses Tidemark over a service binding: the example, and the same HTTP
-// contract.
+// Tests a Worker that uses Tidemark through a service binding. The example must work, and requests
+// must get the same HTTP responses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +14,7 @@ import { token } from './harness.mjs';
 /** A Worker that forwards every request unchanged. */
 const passesOn = `export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };`;
 
-/** Starts a Worker with this source in front of Tidemark. */
+/** Starts Tidemark and a Worker with this source in front of it. */
 function bound(contents) {
   const modules = { 'worker.mjs': { type: 'esm', contents } };
   return {
@@ -28,7 +28,7 @@ function bound(contents) {
   };
 }
 
-/** Bundles a Worker's modules as wrangler does. */
+/** Bundles the modules of a Worker in the same way as wrangler. */
 async function bundled(path) {
   const alias = { 'tidemark/client': at('packages', 'tidemark', 'client', 'client.js') };
   const options = { entryPoints: [path], bundle: true, alias, external: ['cloudflare:workers'], format: 'esm', write: false };
@@ -36,7 +36,7 @@ async function bundled(path) {
   return outputFiles[0].text;
 }
 
-/** Returns `SHOW STATS` of the shards. */
+/** Returns the result of `SHOW STATS` for the shards. */
 async function shards({ miniflare, url }) {
   const tidemark = await miniflare.getWorker('tidemark');
   const headers = { Authorization: `Token ${token}` };
@@ -63,7 +63,7 @@ test('the example counts visits over its binding', async (t) => {
     assert.ok(triesLeft > 0, counts);
     await sleep(50);
   }
-  // Thirty visits cause far fewer writes.
+  // Thirty visits cause far fewer than thirty writes.
   const [{ columns, values }] = await shards(it);
   const requests = values[0][columns.indexOf('writeReqOk')];
   assert.ok(requests >= 1 && requests <= 3, `${requests} writes`);

@@ -1,5 +1,5 @@
-// Reads the settings files of Telegraf, Grafana and Prometheus and simulates these programs, which
-// are not installed here, as far as the examples use them.
+// Reads the settings files of Telegraf, Grafana and Prometheus. Simulates these programs to the
+// extent that the examples need, because they are not installed.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { parse as yaml } from 'yaml';
 
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** Replaces `${NAME}` and `$NAME` by environment variables, like both programs. */
+/** Replaces `${NAME}` and `$NAME` with environment variables, like Telegraf and Grafana. */
 const filled = (text, env) =>
   text.replace(/\$\{(\w+)\}|\$(\w+)/g, (whole, braced, bare) => {
     const name = braced ?? bare;
@@ -18,7 +18,7 @@ const filled = (text, env) =>
     return env[name];
   });
 
-/** The program's name of each table, and the settings that the example may use. */
+/** The name of each table in Telegraf, and the settings that the example may use. */
 const known = {
   agent: ['interval', 'flush_interval', 'metric_batch_size', 'metric_buffer_limit'],
   'outputs.influxdb_v2': ['urls', 'token', 'organization', 'bucket'],
@@ -26,8 +26,8 @@ const known = {
 };
 
 /**
- * Returns the tables of a Telegraf file as `[name, settings]`. Tables of plugins are lists and may
- * occur several times.
+ * Returns the tables of a Telegraf file as `[name, settings]`. Tables of plugins are lists, so a
+ * name may occur several times.
  */
 function tablesOf(text, env) {
   return Object.entries(toml(filled(text, env))).flatMap(([name, given]) => {
@@ -37,7 +37,7 @@ function tablesOf(text, env) {
   });
 }
 
-/** Returns the output of a Telegraf file, ready to send. */
+/** Returns the output that a Telegraf file configures. The output is ready to send metrics. */
 export function telegrafOutput(text, env) {
   const tables = tablesOf(text, env);
   for (const [name, settings] of tables) {
@@ -58,9 +58,9 @@ export function telegrafOutput(text, env) {
 }
 
 /**
- * Sends the requests of Grafana's data source, the first in a provisioning file. `ask(q)` resolves
- * to the series. As in the InfluxQL mode, the request is a POST of database, epoch and query with
- * the headers from the file.
+ * Simulates the first data source in a provisioning file of Grafana. Returns a function `ask(q)`
+ * that resolves to the series. Like Grafana's InfluxQL mode, it sends a POST request with database,
+ * epoch and query, and with the headers from the file.
  */
 export function grafanaAsks(text, env) {
   const { apiVersion, datasources } = yaml(filled(text, env));
@@ -83,8 +83,8 @@ export function grafanaAsks(text, env) {
 }
 
 /**
- * Returns the requests of Grafana's data source in SQL mode: the address, and its calls in the form
- * of flight_recorded.mjs, with the metadata from the file.
+ * Returns the requests of Grafana's data source in SQL mode: the address, and the calls in the
+ * format of flight_recorded.mjs, with the metadata from the file.
  */
 export function grafanaAsksSql(text, env) {
   const [{ type, access, url, jsonData, secureJsonData }] = yaml(filled(text, env)).datasources;
@@ -106,8 +106,8 @@ export function grafanaAsksSql(text, env) {
 }
 
 /**
- * Returns the requests of the JDBC driver for a Java program: the statement in its `source`, which
- * has one parameter, and the address from Java's output without the driver (`said`).
+ * Returns the requests of the JDBC driver for a Java program. The statement in `source` has one
+ * parameter. `said` is the output of Java without the driver, and contains the address.
  */
 export function jdbcAsks(source, said) {
   const [, address, options] = /jdbc:arrow-flight-sql:\/\/([^?\s]+)\?(\S+)/.exec(said) ?? [];
@@ -138,8 +138,8 @@ export function jdbcAsks(source, said) {
 }
 
 /**
- * Scrapes the targets of a Prometheus file with `url` as a relative address and the token in a
- * file. Returns the texts of the targets by `instance`.
+ * Scrapes the targets in a Prometheus file. `url` replaces the relative address in the file, and
+ * `token` replaces the token file. Returns the texts of the targets by `instance`.
  */
 export async function prometheusScrapes(text, { url, token }) {
   const { scrape_configs, rule_files } = yaml(text);
@@ -164,7 +164,7 @@ export async function prometheusScrapes(text, { url, token }) {
   return scraped;
 }
 
-/** Returns the label names of each metric's samples in a scrape. */
+/** Returns the label names of each metric in the scraped text. */
 export function metricsIn(scraped) {
   const found = new Map();
   for (const [, name, labels] of scraped.matchAll(/^(\w+)\{(.*)\} \S+$/gm)) {
@@ -176,8 +176,8 @@ export function metricsIn(scraped) {
 }
 
 /**
- * Returns the queries of a Grafana dashboard for Prometheus and of its variables: `{ title,
- * expr, legend }`.
+ * Returns the queries of a Grafana dashboard for Prometheus, including the queries of its
+ * variables, as `{ title, expr, legend }`.
  */
 export function dashboardAsks(text) {
   const { panels, templating } = JSON.parse(text);
@@ -188,8 +188,8 @@ export function dashboardAsks(text) {
 }
 
 /**
- * Returns the InfluxQL statements of a Grafana dashboard with its variables replaced, as Grafana
- * does for the last hour and every host: `{ title, q }`.
+ * Returns the InfluxQL statements of a Grafana dashboard as `{ title, q }`. Replaces the variables
+ * like Grafana for the last hour and every host.
  */
 export function dashboardStatements(text) {
   const { panels, templating } = JSON.parse(text);
@@ -205,8 +205,8 @@ export function dashboardStatements(text) {
 }
 
 /**
- * Checks a Compose file with `services` of the container's folder: each mounted file exists, and
- * each variable has a value in the environment `env`.
+ * Checks the `services` of a Compose file in `folder`. Each mounted file must exist, and each
+ * variable must have a value in the environment `env`.
  */
 export function composeServices(text, folder, env) {
   const { services, volumes } = yaml(text.replace(/:\?[^}]*\}/g, '}').replace(/\$\{(\w+)\}/g, (whole, name) => {

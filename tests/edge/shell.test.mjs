@@ -12,7 +12,8 @@ import { commandProgram } from './commands.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
 /**
- * Runs the shell at a terminal. `type(keys)` types the keys; `shows(pattern)` waits for the output.
+ * Runs the shell at a terminal. `type(keys)` types keys, and `shows(pattern)` waits until the
+ * output matches.
  */
 test('the shell completes words, keeps a history, and continues after an error', async (t) => {
   if (!has(t, 'script')) return;
@@ -34,7 +35,7 @@ test('the shell completes words, keeps a history, and continues after an error',
   };
   const type = (keys) => shell.stdin.write(keys);
   await shows(/demo> /);
-  // A tab inside pasted text triggers no completion.
+  // A tab inside pasted text must not start a completion.
   for (const [keys, completed] of [['sel', /SELECT/], [' * from wea', /ther/]]) {
     type(keys);
     await shows(new RegExp(keys.slice(-3)));

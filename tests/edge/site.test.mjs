@@ -1,4 +1,5 @@
-// The documentation site: its links, the sources of its generated pages, and its pages in a browser.
+// Tests the documentation site: its links, the sources of its generated pages, and its pages in a
+// browser.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -16,7 +17,7 @@ import { documentationSite } from '../../scripts/site/site.mjs';
 import { args, program } from './console_local.mjs';
 import { has } from './harness.mjs';
 
-test('links are rewritten, except in code', () => {
+test('links are converted, except in code', () => {
   const text = '[a](b.md) `[c](d.md)` [`e`](f.md#g) ![h](i.png) [j](https://k)\n```\n[l](m.md)\n```\n[n](o.rs)';
   const seen = [];
   const changed = changeLinks(text, (target, line) => {
@@ -35,7 +36,7 @@ test('pages outside of docs are collected with the examples, and a dead link is 
   assert.throws(dead, /docs\/page\.md:3: absent\.md/);
 });
 
-test('constants and errors are parsed as the compiler does', () => {
+test('constants and errors are parsed in the same way as by the compiler', () => {
   const known = new Map([['A', 3n]]);
   for (const [expression, value] of [
     ['64 << 10', 65_536n],
@@ -55,7 +56,7 @@ test('constants and errors are parsed as the compiler does', () => {
   ]);
 });
 
-test('the symptoms on the troubleshooting page are error texts', async () => {
+test('every symptom on the troubleshooting page is the text of an error', async () => {
   const [page, errors] = await Promise.all(['troubleshooting', 'reference/errors'].map((name) => readFile(at('docs', `${name}.md`), 'utf8')));
   const symptoms = [...page.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text));
   const texts = symptoms.filter((text) => !text.startsWith('/'));
@@ -65,7 +66,9 @@ test('the symptoms on the troubleshooting page are error texts', async () => {
 
 const types = { '.css': 'text/css', '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml' };
 
-/** Serves a folder with the content security policies of its `_headers`. Resolves to the address. */
+/**
+ * Serves a folder with the content security policies in its `_headers`. Resolves to the address.
+ */
 async function hostWithPolicies(t, folder) {
   const rules = await readFile(join(folder, '_headers'), 'utf8');
   const [general, ofSite] = [...rules.matchAll(/^ {2}Content-Security-Policy: (.*)$/gm)].map(([, policy]) => policy);

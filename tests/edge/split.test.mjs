@@ -1,6 +1,6 @@
-// Imports a descending file of several times SHARD_SPLIT_BYTES, including points in the year 2100,
-// and kills the whole server during the import. The acknowledged points must be stored exactly
-// once. kill_steps.test.mjs kills at each step of a split.
+// Imports a file in descending order of time, several times as large as SHARD_SPLIT_BYTES. Some
+// points are in the year 2100. Kills the whole server during the import. Each acknowledged point
+// must be stored exactly once. kill_steps.test.mjs kills the server at each step of a split.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -21,7 +21,10 @@ const line = (n) => {
   return `m,host=h${n % 9} i=${n}i,f=${Math.sin(n)},s="text ${(n * 7919) % 100_003}" ${time}`;
 };
 
-/** Repeats a write until it is acknowledged, while the server splits, is busy or restarts. */
+/**
+ * Repeats a write until the server acknowledges it. The server may be splitting, busy or
+ * restarting.
+ */
 async function write(server, lines) {
   for (let tries = 0; ; tries++) {
     assert.ok(tries < 500, 'the write is never taken');
@@ -38,7 +41,7 @@ async function write(server, lines) {
   }
 }
 
-/** Returns the number of Shard objects in the server's state. */
+/** Returns the number of Shard objects in the data folder of the server. */
 function shardCount(server) {
   const files = readdirSync(join(server.folder, 'state'), { recursive: true });
   return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;
@@ -54,7 +57,7 @@ test('a descending import with splits is complete although the server is killed 
   for (const [number, lines] of batches.entries()) {
     const written = write(server, lines);
     if (killAfter.has(number)) {
-      // A split begins after the response that reports the shard's size, and takes some
+      // A split begins after the response that reports the shard's size, and takes several
       // milliseconds.
       await sleep(5 + 25 * (number % 4));
       await server.kill();

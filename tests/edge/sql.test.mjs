@@ -1,4 +1,4 @@
-// Tests SQL over HTTP: the SQL Worker in workerd, bound to the database.
+// Tests SQL over HTTP with the SQL Worker in workerd, which is bound to the database.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const path = '/api/v3/query_sql';
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 const json = { 'Content-Type': 'application/json' };
 
-/** Starts a server with SQL and, in `d`, rows of two hosts over 7 shards. */
+/** Starts a server with SQL. The database `d` contains rows of two hosts in 7 shards. */
 async function started(t) {
   const it = await tidemark(t, { sql: sqlConfiguration, vars: { DEFAULT_SHARDS: '7' } });
   await it.query('CREATE DATABASE d');
@@ -27,7 +27,7 @@ async function started(t) {
   return it;
 }
 
-/** Sends a statement and returns its response, which must have this status. */
+/** Sends a statement and returns the response, which must have this status. */
 async function asked(it, q, { status = 200, ...more } = {}) {
   const body = JSON.stringify({ db: 'd', q, ...more });
   const response = await it.fetch(path, { method: 'POST', headers: json, body });
@@ -79,7 +79,7 @@ test('a statement reads rows of every shard, in every format', built, async (t) 
   assert.equal(stream.readUInt32LE(0), 0xffffffff);
 });
 
-test('a query can be in the URL, a form, JSON or gzip, with parameters', built, async (t) => {
+test('a query with parameters can be in the URL, a form, JSON or gzip', built, async (t) => {
   const it = await started(t);
   const q = 'SELECT n FROM cpu WHERE host = $host AND n < $n';
   const params = { host: 'h3', n: 100 };
@@ -100,7 +100,7 @@ test('a query can be in the URL, a form, JSON or gzip, with parameters', built, 
   assert.match(await refused(it, q, 400), /No value found for placeholder with name \$host/);
 });
 
-test('an error states its reason and who caused it', built, async (t) => {
+test('the status and text of an error show its reason, and whether the client caused it', built, async (t) => {
   const it = await started(t);
   assert.match(await refused(it, 'SELEC 1', 400), /Expected: an SQL statement/);
   assert.match(await refused(it, 'SELECT * FROM nope', 400), /table 'public\.iox\.nope' not found/);
@@ -114,7 +114,7 @@ test('an error states its reason and who caused it', built, async (t) => {
   assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 chained operators/);
   const heavy = 'SELECT array_agg(a.n ORDER BY b.n) FROM cpu a, cpu b, cpu c, cpu d';
   assert.match(await refused(it, heavy, 507), /narrow the time range or aggregate first|rows/);
-  // The server continues to work.
+  // The server still works after the errors.
   assert.deepEqual(await rows(it, 'SELECT count(*) AS c FROM cpu'), [{ c: 700 }]);
   // A query sees new points immediately, including new columns and tables.
   await it.mustWrite('cpu,host=h1 fresh=1 999\nlater v=1 1', { db: 'd', precision: 's' });
@@ -152,13 +152,13 @@ test('a token that may read one database cannot read another', built, async (t) 
   assert.equal(anonymous.status, 401);
 });
 
-test('a disconnected client makes room for others, and long results are streamed', built, async (t) => {
+test('a query stops when its client disconnects, and long results are streamed', built, async (t) => {
   const it = await started(t);
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
   assert.equal(lines.length, 490_000);
-  // Two plans run at a time. If plans of disconnected clients continued, each third statement would
-  // wait.
+  // Two plans can run at the same time. If the plans of disconnected clients continued to run,
+  // every third statement would wait.
   const from = Date.now();
   for (let n = 0; n < 5; n += 1) {
     const response = await asked(it, long, { format: 'jsonl' });
@@ -169,12 +169,12 @@ test('a disconnected client makes room for others, and long results are streamed
   }
   assert.deepEqual(await rows(it, 'SELECT 1 AS one'), [{ one: 1 }]);
   assert.ok(Date.now() - from < 7_000, `${Date.now() - from} ms`);
-  // Statements above the limit of concurrent ones wait.
+  // Statements above the limit for concurrent statements wait.
   const many = Array.from({ length: 12 }, (_, n) => rows(it, `SELECT ${n} AS n, count(*) AS c FROM cpu`));
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
 });
 
-test('a statement that needs no pages lets others run between its turns', built, async (t) => {
+test('a statement that needs no pages allows other statements to run between its turns', built, async (t) => {
   const it = await started(t);
   await asked(it, 'SELECT 1');
   const series = (name) => `generate_series(1, 12000) ${name}`;
@@ -190,7 +190,7 @@ test('a statement that needs no pages lets others run between its turns', built,
   assert.ok(served >= 3, `${served} times`);
 });
 
-test('the examples of the pages give the results that the pages show', built, async (t) => {
+test('the SQL examples in the documentation return the results that the pages show', built, async (t) => {
   const it = await tidemark(t, { sql: sqlConfiguration });
   await it.query('CREATE DATABASE demo');
   const points = 'weather,city=Oslo temperature=12.5,wind=4i,note="calm" 1700000000\n' +
@@ -214,8 +214,8 @@ test('the examples of the pages give the results that the pages show', built, as
   assert.deepEqual([asked, compared], [2, 1]);
 });
 
-test('without the SQL Worker its route explains how to add it', async (t) => {
-  // The native host always has SQL.
+test('without the SQL Worker, the SQL route explains how to add it', async (t) => {
+  // The native host always includes SQL.
   if (isNative) return;
   const it = await tidemark(t);
   const response = await it.fetch(`${path}?db=d&q=SELECT+1`);

@@ -1,4 +1,5 @@
-// The SQL process with a stand-in for its module: statements that hang, trap or use too much memory.
+// Tests the SQL process with a stand-in for its module. Statements hang, cause a trap or use too
+// much memory.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,10 @@ import { Engine } from '../../packages/tidemark/lib/sql_engine.mjs';
 import { Sessions } from '../../packages/tidemark/lib/sql_sessions.js';
 import { SqlSupervisor } from '../../packages/tidemark/lib/sql_supervisor.mjs';
 
-/** Each reply is the number of turns of the thread. The message is a command. */
+/**
+ * A stand-in for the SQL module. The message is a command, and each reply is the number of turns
+ * that the thread has run.
+ */
 const standIn = `
 let turns = 0;
 let kept;
@@ -46,7 +50,7 @@ async function engineOf(t, limits) {
 
 const ask = async (session, word) => Buffer.from(await session.turn(new TextEncoder().encode(word))).toString();
 
-test('a hanging turn is stopped, and the statements next to it fail', async (t) => {
+test('a turn that hangs is stopped, and the other statements in its thread fail', async (t) => {
   const { sessions, events } = await engineOf(t, { turnMs: 500, checkMs: 50 });
   const [hanging, other] = [sessions.open(), sessions.open()];
   assert.equal(await ask(other, 'go on'), '1');
@@ -54,7 +58,7 @@ test('a hanging turn is stopped, and the statements next to it fail', async (t) 
   await sleep(100);
   const lost = assert.rejects(ask(other, 'go on'), /^Error: lost: /);
   await Promise.all([stopped, lost]);
-  // The lost statement starts again in a new thread.
+  // After the failure, the statement can start again in a new thread.
   assert.equal(await ask(other, 'go on'), '1');
   assert.deepEqual(events.map(({ event }) => event), ['sql_stopped']);
 });
@@ -69,13 +73,13 @@ test('a turn that uses too much memory is stopped', async (t) => {
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
-test('a trap ends only its own thread', async (t) => {
+test('a trap ends only the thread in which it occurs', async (t) => {
   const { sessions } = await engineOf(t, {});
   await assert.rejects(ask(sessions.open(), 'trap'), /^Error: a query exhausted its stack or its memory/);
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
-test('a thread that uses much memory is replaced when it is idle', async (t) => {
+test('an idle thread that uses much memory is replaced', async (t) => {
   const { sessions } = await engineOf(t, { keptBytes: 2_500 });
   const first = sessions.open();
   assert.equal(await ask(first, 'go on'), '1');
@@ -87,7 +91,7 @@ test('a thread that uses much memory is replaced when it is idle', async (t) => 
   assert.equal(await ask(sessions.open(), 'go on'), '1');
 });
 
-test('the process is started again at the same port when it ends', async (t) => {
+test('a process that has ended is started again at the same port', async (t) => {
   const events = [];
   const env = { SQL_BASE: '/secret/', SQL_LIMITS: '{"turnMs":500}' };
   const logEvent = (event, more) => events.push({ event, ...more });

@@ -1,4 +1,4 @@
-// Measures the SQL memory of ten concurrent heavy statements.
+// Measures the memory of SQL while ten heavy statements run at the same time.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,12 +6,17 @@ import { test } from 'node:test';
 import { tidemark } from './harness.mjs';
 import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
-/** A placeholder in a statement for the module's maximum number of bytes. */
+/**
+ * A placeholder in a statement. It is replaced by the maximum size of the module's memory in bytes.
+ */
 const mostBytes = '0000000000';
-/** An isolate has 128 MB. JavaScript uses little of this memory here. */
+/**
+ * The maximum size of the module's memory. An isolate has 128 MB, and JavaScript uses little of it
+ * here.
+ */
 const memoryBytesMax = 126 * 1024 * 1024;
 
-/** A module with the same exports that records its memory after each message. */
+/** A module with the same exports. It records the size of its memory after each message. */
 const noting = `
 import { turn as answers, memory_bytes } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -67,8 +72,8 @@ test('ten concurrent heavy statements stay within the memory of an isolate', { t
   const answers = await Promise.all(heavy.map(ask));
   const statuses = answers.map(({ status }) => status);
   answers.forEach(({ status, text }, i) => {
-    // A statement that waits too long gets a status to retry. A statement that needs too much
-    // memory gets a hint.
+    // A statement that waits too long gets a status that permits a retry. A statement that needs
+    // too much memory gets an error with a hint.
     assert.ok([200, 503, 507].includes(status), `${heavy[i]}: ${status} ${text.slice(0, 300)}`);
   });
   assert.ok(statuses.filter((status) => status === 200).length >= 3, String(statuses));

@@ -1,4 +1,4 @@
-// A SQL Worker whose module runs additional code of a test.
+// Builds SQL Workers and SQL processes whose module also runs the code of a test.
 
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,14 +10,15 @@ import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 
 const staging = at('.cache', 'sql');
-/** The original module, which the replacement imports. */
+/** The path of the original module, which the test's module imports. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
 
-/** The module for Node. */
+/** The path of the original module for Node. */
 export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
 
 /**
- * Creates a folder for the SQL process with `code` as its module. Returns null if SQL is not built.
+ * Creates a folder for the SQL process, in which `code` is the module. Returns null if SQL is not
+ * built.
  */
 export async function processOfSql(t, code) {
   if (!hasSql()) {
@@ -32,7 +33,8 @@ export async function processOfSql(t, code) {
 }
 
 /**
- * Returns the configuration of a SQL Worker with `code` as its module, or null if SQL is not built.
+ * Returns the configuration of a SQL Worker in which `code` is the module. Returns null if SQL is
+ * not built.
  */
 export async function workerOfSql(t, code) {
   if (!existsSync(join(staging, 'index.js'))) {

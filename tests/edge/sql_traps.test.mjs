@@ -1,4 +1,5 @@
-// Tests a trap in the SQL Worker. No known statement causes a trap, so a test module does.
+// Tests a trap in the SQL Worker. No real statement is known to cause a trap, so the module of this
+// test causes one.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +9,7 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 const trap = 'now it traps';
 
-/** A module with the same exports that traps if a statement requests a trap. */
+/** A module with the same exports. It causes a trap if a statement requests one. */
 const trapping = `
 import { turn as answers } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -30,7 +31,7 @@ test('after a trap the next statement succeeds', async (t) => {
   };
   const count = async () => (await ask('SELECT count(*) AS c FROM m')).json();
   assert.deepEqual(await count(), [{ c: 1_000 }]);
-  // A concurrent statement loses its memory.
+  // A statement that runs at the same time loses its memory.
   const beside = await ask('SELECT a.n, b.n AS m FROM m a CROSS JOIN m b', 'jsonl');
   const reader = beside.body.getReader();
   await reader.read();

@@ -1,5 +1,5 @@
-// A statement that computes without a pause, with the SQL process of `npm start`. Limits prevent this for real
-// statements, so a test module does it.
+// Tests a statement that computes without a pause, in the SQL process of `npm start`. The limits
+// prevent this for real statements, so the module of this test simulates it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,7 +18,7 @@ export function turn(session, message) {
   return sql.turn(session, message);
 }`;
 
-test('a statement that hangs is stopped, the others run, and InfluxQL does not wait', { timeout: 300_000 }, async (t) => {
+test('a statement that hangs is stopped, other statements run, and InfluxQL does not wait', { timeout: 300_000 }, async (t) => {
   const folder = await processOfSql(t, hanging);
   if (folder === null) return;
   const events = [];

@@ -1,5 +1,5 @@
-// Tests that stalled uploads, readers that stop reading and vanished clients do not block other
-// databases.
+// Tests that some clients do not block other databases: uploads that stall, clients that stop
+// reading, and clients that disappear.
 
 import assert from 'node:assert/strict';
 import { get, request } from 'node:http';
@@ -10,7 +10,9 @@ import { tidemark, token } from './harness.mjs';
 
 const authorization = `Token ${token}`;
 
-/** Starts an upload that announces `announced` bytes, sends `bytes` of noise and then stalls. */
+/**
+ * Starts an upload with the Content-Length `announced`. Sends only `bytes` bytes of random text.
+ */
 function stall(server, db, { announced, bytes }) {
   const headers = { authorization, 'content-encoding': 'gzip', 'content-length': announced };
   const upload = request(`${server.url}/write?db=${db}`, { method: 'POST', headers });
@@ -25,7 +27,7 @@ function stall(server, db, { announced, bytes }) {
   return upload;
 }
 
-/** Returns a batch of about `bytes` of lines, starting at a time. */
+/** Returns a batch of lines with a total size of about `bytes`. The timestamps start at `from`. */
 const lines = (bytes, from = 0) => {
   const line = `m s="${'x'.repeat(990)}" `;
   return Array.from({ length: bytes / 1000 }, (_, i) => line + (from + i)).join('\n');
@@ -37,13 +39,13 @@ test('stalled uploads to one database do not block writes to others', { timeout:
   const uploads = [];
   t.after(() => uploads.forEach((upload) => upload.destroy()));
 
-  // Announced bytes use no memory.
+  // Announced bytes need no memory until they arrive.
   for (let i = 0; i < 8; i++) uploads.push(stall(server, 'noisy', { announced: 10_000_000, bytes: 1000 }));
   await sleep(500);
   await server.mustWrite(lines(5e6), { db: 'quiet', precision: 's' });
 
-  // The received bytes use all memory. Another database gets the memory it needs, and the longest
-  // stalled upload is rejected.
+  // The received bytes use all memory. The other database still gets the memory that it needs, and
+  // the server rejects the upload that has stalled longest.
   for (let i = 0; i < 4; i++) uploads.push(stall(server, 'noisy', { announced: 10_000_000, bytes: 9_990_000 }));
   await sleep(1500);
   const began = Date.now();
@@ -53,7 +55,7 @@ test('stalled uploads to one database do not block writes to others', { timeout:
   assert.deepEqual(told, [503, '1']);
 });
 
-test('the reservations of vanished clients are released', { timeout: 180_000 }, async (t) => {
+test('the memory reservations of clients that disappear are released', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF');
   const body = lines(8e6);
@@ -61,8 +63,8 @@ test('the reservations of vanished clients are released', { timeout: 180_000 }, 
     const headers = { authorization, 'content-length': body.length };
     const upload = request(`${server.url}/write?db=noisy&precision=s`, { method: 'POST', headers });
     upload.on('error', () => {});
-    // All bytes are sent. Some clients disconnect before the server has read them, some before the
-    // response.
+    // All bytes are sent. Some clients disconnect before the server has read the bytes, and others
+    // before the response.
     await new Promise((resolve) => upload.end(body, resolve));
     await sleep(i * 20);
     upload.destroy();
@@ -75,7 +77,7 @@ test('clients that do not read their responses do not block others', { timeout: 
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   for (const db of ['noisy', 'quiet']) {
-    // The result is much larger than the buffers between the server and a reader.
+    // The result is much larger than the buffers between the server and a client.
     for (let at = 0; at < 60_000; at += 10_000) {
       await server.mustWrite(lines(10e6, at), { db, precision: 's' });
     }
@@ -88,16 +90,17 @@ test('clients that do not read their responses do not block others', { timeout: 
       get(`${server.url}/query?${search('noisy')}`, { headers }, resolve).on('error', reject);
     });
     assert.equal(reader.statusCode, 200);
-    // The reader reads no more bytes, so only the server can end the response.
+    // The client reads no more bytes, so only the server can end the response.
     reader.pause();
     ends.push(reader);
     t.after(() => reader.destroy());
   }
   const whole = await (await server.fetch(`/query?${search('quiet')}`)).text();
   assert.ok(whole.length > 59e6 && whole.endsWith(']}]}]}\n'), whole.slice(-50));
-  // The server aborted the first response, which ends early.
+  // The server has aborted the first response, which is truncated.
   await sleep(2500);
-  // All readers continue at the same time, because a reader that waited longer would be aborted.
+  // All clients continue at the same time, because the server would abort a client that waits
+  // longer.
   const finished = ends.map((reader) => {
     const over = new Promise((resolve) => {
       let end = '';

@@ -1,4 +1,4 @@
-// Tests npm start, and the path of settings into the Worker.
+// Tests npm start, and how settings reach the Worker.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -26,7 +26,7 @@ function descendants(pid) {
       const parent = readFileSync(`/proc/${name}/stat`, 'utf8').match(/^.*\) \S (\d+)/s)[1];
       children.set(parent, [...(children.get(parent) ?? []), name]);
     } catch {
-      // The process has ended.
+      // This process has already ended.
     }
   }
   const below = (id) => (children.get(id) ?? []).flatMap((child) => [child, ...below(child)]);
@@ -35,14 +35,14 @@ function descendants(pid) {
 
 const isAlive = (pid) => {
   try {
-    // A zombie process has ended, but its parent has not collected it yet.
+    // A zombie process has ended, but its parent process has not yet read its exit code.
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }
 };
 
-/** Runs npm start until its greeting; `output` grows. */
+/** Runs npm start until it prints its greeting. `output` contains all output so far. */
 async function npmStart(t, env) {
   const options = { cwd: at(), env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn('npm', ['start'], options);
@@ -60,7 +60,7 @@ async function npmStart(t, env) {
   return run;
 }
 
-test('npm start prints commands to paste, keeps its state, and leaves no process behind', async (t) => {
+test('npm start prints commands to paste, keeps its data, and leaves no process running', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
@@ -76,7 +76,8 @@ test('npm start prints commands to paste, keeps its state, and leaves no process
     const headers = { Authorization: `Token ${secret}` };
     const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
     assert.equal(asked.status, 200);
-    // The service does not exist: the error comes from the server through gRPC.
+    // The service does not exist, so the server returns an error. The error arrives through the
+    // gRPC port.
     assert.ok(run.output.includes(`\ngRPC: 127.0.0.1:${FLIGHT_PORT}\n`), run.output);
     const call = await grpcClient(t, `127.0.0.1:${FLIGHT_PORT}`).ask('/no.Service/Method', Buffer.from('x'));
     assert.equal(call.code, 5, call.details);
@@ -126,7 +127,7 @@ test('the link of npm start opens the console with its token, and the console li
   const page = await opened();
   await page.goto(link);
   await isSignedIn(page, null);
-  // The link also works in an open console, and keeps the rest of the address.
+  // The link also works in an open console, and does not change the rest of the address.
   const open = await opened();
   await open.goto(`${url}/`);
   await open.locator('.welcome input').waitFor();
@@ -134,7 +135,7 @@ test('the link of npm start opens the console with its token, and the console li
   await isSignedIn(open, 'plant');
   await page.reload();
   await isSignedIn(page, null);
-  // A foreign link replaces the token only after the user's consent.
+  // A link from elsewhere replaces the token only if the user agrees.
   const questions = [];
   open.once('dialog', (dialog) => (questions.push(dialog.message()), dialog.dismiss()));
   await open.goto(`${url}/#token=foreign&db=plant`);
@@ -171,7 +172,7 @@ test('the token of npm start is random, created once, and kept', (t) => {
     return keptToken(file);
   };
   assert.equal(kept('ADMIN_TOKEN = "a token of its own"'), 'a token of its own');
-  // The empty value of the example, and an earlier default token.
+  // Tests the empty value in the example file, and a default token of earlier versions.
   for (const line of ['ADMIN_TOKEN=', 'ADMIN_TOKEN=dev-token', '']) {
     const secret = kept(line);
     assert.match(secret, /^[0-9a-f]{32}$/);
@@ -209,7 +210,7 @@ test('npm start reports in one sentence that the port is in use', async (t) => {
   );
 });
 
-test('settings are passed to the Worker, and an invalid one is named', async (t) => {
+test('settings are passed to the Worker, and an invalid setting is reported by its name', async (t) => {
   const origin = 'https://example.org:8443';
   const open = await tidemark(t, { vars: { CORS_ORIGINS: `https://a.example,${origin}` } });
   const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } });

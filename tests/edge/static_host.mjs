@@ -1,4 +1,4 @@
-// A plain host of static files.
+// A simple server for static files.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -15,9 +15,9 @@ const types = {
 };
 
 /**
- * Serves `folder` below the path `/somewhere/` until the test `t` ends: `{ url, asked, instead
- * }`. `asked` lists the requested paths. `instead` replaces files by name: with a text, bytes or a
- * function that returns an iterable of bytes, or with null for a missing file.
+ * Serves `folder` at the path `/somewhere/` until the test `t` ends. Resolves to `{ url, asked,
+ * instead }`. `asked` lists the requested paths. `instead` replaces files by name. A value is a
+ * text, bytes, a function that returns an iterable of bytes, or null for a missing file.
  */
 export async function staticHost(t, folder) {
   const below = '/somewhere/';

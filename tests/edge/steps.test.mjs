@@ -9,7 +9,7 @@ import { at, lockedCrate } from '../../scripts/project.mjs';
 import { engineSources } from '../../scripts/setup.mjs';
 import { fingerprint, isDone, step } from '../../scripts/steps.mjs';
 
-test('a missing path is an error, not an empty part', () => {
+test('a missing path is an error', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
 });
 
@@ -28,13 +28,13 @@ test('the browser database is built again when any source of its crate changes',
   assert.match(fingerprint(sources), /^[0-9a-f]{64}$/);
 });
 
-test('the JavaScript generator has the version of the wasm-bindgen crate', () => {
+test('the JavaScript generator has the same version as the wasm-bindgen crate', () => {
   const manifest = readFileSync(at('scripts', 'bindgen', 'Cargo.toml'), 'utf8');
   const [, version] = /^wasm-bindgen-cli-support = "=(.+)"$/m.exec(manifest) ?? [];
   assert.equal(version, lockedCrate('wasm-bindgen'));
 });
 
-test('a step runs once for its inputs, and again when an input changes or an output is gone', async (t) => {
+test('a step runs once for its inputs, and again after an input changes or an output is deleted', async (t) => {
   const folder = mkdtempSync(at('.cache', 'step-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const output = join(folder, 'output');

@@ -1,10 +1,10 @@
-// Simulates Telegraf's two outputs as far as a server can observe them: the responses that make
-// them drop, keep or split a batch, the texts that they search for, and their retry times. A metric
-// that is neither dropped nor delivered stays first in the buffer.
+// Simulates the behaviour of Telegraf's two outputs that a server can observe: the responses after
+// which they drop, keep or split a batch, the texts for which they search, and their retry times. A
+// metric that is neither dropped nor delivered remains first in the buffer.
 
 import { gzipSync } from 'node:zlib';
 
-/** Statuses that the v2 output treats as delivered. */
+/** The statuses after which the v2 output considers a batch delivered. */
 const delivered = [200, 201, 202, 204, 206, 207, 208];
 const overloaded = [429, 502, 503, 504];
 
@@ -12,7 +12,9 @@ const overloaded = [429, 502, 503, 504];
 const retryAfterSecondsMax = 600;
 const backoffSecondsMax = 60;
 
-/** The common part of both outputs: waiting metrics (lines), dropped metrics, and the log. */
+/**
+ * The common code of both outputs: the buffered metrics as lines, the dropped metrics, and the log.
+ */
 class Output {
   constructor(settings) {
     Object.assign(this, { batchSize: 1000, ...settings });
@@ -22,7 +24,7 @@ class Output {
     this.requests = 0;
   }
 
-  /** Flushes once: tries the oldest batch. */
+  /** Tries once to send the oldest batch. */
   async flush() {
     const batch = this.buffer.slice(0, this.batchSize);
     if (batch.length === 0) return;
@@ -50,12 +52,12 @@ class Output {
   }
 }
 
-/** Telegraf's `outputs.influxdb_v2`. */
+/** Simulates Telegraf's `outputs.influxdb_v2`. */
 export class TelegrafV2 extends Output {
   retryAtMs = 0;
   retries = 0;
 
-  /** Returns the number of metrics at the start of the batch that are delivered or dropped. */
+  /** Returns how many metrics at the start of the batch are delivered or dropped. */
   async write(batch) {
     if (Date.now() < this.retryAtMs) return 0;
     const search = new URLSearchParams({ bucket: this.bucket, org: '' });
@@ -92,7 +94,7 @@ export class TelegrafV2 extends Output {
     return 0;
   }
 
-  /** Telegraf's decoder reads these members and ignores a body that is not JSON. */
+  /** Reads the same members as Telegraf's decoder. Ignores a body that is not JSON. */
   #described(text) {
     try {
       const { code = '', message = '', line } = JSON.parse(text);
@@ -123,7 +125,7 @@ export class TelegrafV2 extends Output {
   }
 }
 
-/** Texts in a 5xx response that make the v1 output drop the batch. */
+/** If a 5xx response contains one of these texts, the v1 output drops the batch. */
 const forgotten = [
   'retention policy not found',
   'hinted handoff queue not empty',
@@ -132,13 +134,13 @@ const forgotten = [
   'unable to parse',
 ];
 
-/** Telegraf's `outputs.influxdb`. */
+/** Simulates Telegraf's `outputs.influxdb`. */
 export class TelegrafV1 extends Output {
   get #headers() {
     return { Authorization: `Basic ${btoa(`telegraf:${this.token}`)}` };
   }
 
-  /** Runs at the start and when the database is missing. A failure is only logged. */
+  /** Runs at the start, and when the database is missing. Only logs a failure. */
   async createDatabase() {
     const name = this.database.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
     const body = new URLSearchParams({ q: `CREATE DATABASE "${name}"` });
@@ -170,7 +172,7 @@ export class TelegrafV1 extends Output {
       try {
         said = JSON.parse(text).error ?? '';
       } catch {
-        // Independent of the status, the output repeats the batch without a limit.
+        // The output repeats the batch without a limit, for any status.
         this.log.push(`no JSON: ${status}: ${text}`);
         return 0;
       }

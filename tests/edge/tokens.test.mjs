@@ -1,5 +1,5 @@
-// Tests database tokens and users on the real runtime: real clients, WebCrypto, restarts and the
-// log.
+// Tests database tokens and users on the real runtime, with real clients, WebCrypto, restarts and
+// the log.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -18,7 +18,7 @@ setLogger({ error() {}, warn() {} });
 
 const configure = '/api/v3/configure/token';
 
-/** Creates a token. Only this response contains it. */
+/** Creates a token. Only the response to this request contains the token. */
 async function makeToken(server, name, databases, actions, more = {}) {
   const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
   const body = JSON.stringify({ token_name: name, permissions, ...more });
@@ -29,7 +29,7 @@ async function makeToken(server, name, databases, actions, more = {}) {
   return token;
 }
 
-/** Writes one point with these headers and returns the status. */
+/** Writes one point with these headers. Returns the status. */
 async function write(server, headers, params = 'db=a') {
   const init = { method: 'POST', body: 'm v=1', headers };
   const response = await fetch(`${server.url}/write?${params}`, init);
@@ -69,7 +69,7 @@ test('clients work with a database token until it is revoked', async (t) => {
   const shown = spawnSync('influx', [...shell, '-execute', 'SHOW DATABASES'], { encoding: 'utf8' });
   if (shown.error === undefined) assert.match(shown.stdout, /^name: databases\nname\n----\na\n$/);
 
-  // The state survives a restart of the server.
+  // The tokens remain after a restart of the server.
   await server.kill();
   await server.start();
   assert.equal(await write(server, bearer(token)), 204);
@@ -79,13 +79,13 @@ test('clients work with a database token until it is revoked', async (t) => {
   const gone = await server.fetch(`${configure}?token_name=clients`, { method: 'DELETE' });
   assert.equal(gone.status, 200);
   t.diagnostic(`revoked in ${Date.now() - asked} ms`);
-  // After the response, no edge accepts the token, including edges that have cached it.
+  // After the response, no Worker accepts the token, even if the Worker has cached it.
   assert.equal(await write(server, bearer(token)), 401);
 
   await server.query("CREATE USER ann WITH PASSWORD 'canary-password'");
   await write(server, {}, 'db=a&u=ann&p=canary-password');
   await write(server, bearer('canary-guess'));
-  // The log is written concurrently with the responses.
+  // The server writes the log while it sends responses, so the test waits for the lines.
   const logged = () => readFileSync(log, 'utf8');
   while (!logged().includes('"error":"unauthorized"')) await sleep(50);
   assert.match(logged(), /"route":"\/api\/v3\/configure\/token"/);
@@ -99,8 +99,8 @@ test('a user authenticates with a name and a password, which the runtime hashes'
   await server.query('CREATE DATABASE a');
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   await server.query('GRANT WRITE ON a TO ann');
-  // A repeat with the same password succeeds, and another password fails. Both are hashed with the
-  // stored salt.
+  // A second request with the same password succeeds, and a request with another password fails.
+  // The server hashes both passwords with the stored salt.
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   const again = await server.query("CREATE USER ann WITH PASSWORD 'other'");
   assert.equal(again.results[0].error, 'user already exists');
@@ -126,8 +126,8 @@ test('a user authenticates with a name and a password, which the runtime hashes'
   assert.equal(await write(server, basic('ann', 'new')), 401);
 });
 
-test('guessing is slowed down, other clients are not affected, and granted requests stay cheap', async (t) => {
-  // Wrong passwords are counted per isolate, which is a thread of the native host.
+test('password guesses are slowed down, other clients are not affected, and valid requests stay cheap', async (t) => {
+  // The server counts wrong passwords per isolate. In the native host, each thread is an isolate.
   const server = await tidemark(t, { vars: { THREADS: '1' } });
   await server.query('CREATE DATABASE a');
   const token = await makeToken(server, 'timed', ['a'], ['write']);
@@ -153,7 +153,7 @@ test('guessing is slowed down, other clients are not affected, and granted reque
   const derived = (await took(right)).toFixed(2);
   t.diagnostic(`a write as a user: ${derived} ms with a derivation, ${await median(right)} ms without`);
 
-  // A client guesses passwords over several connections while other clients use the same address.
+  // A client guesses passwords over several connections, while other clients have the same address.
   const statuses = {};
   const guess = async (i) => {
     const headers = basic('ann', `canary-guess-${i}`);
@@ -177,14 +177,14 @@ test('guessing is slowed down, other clients are not affected, and granted reque
   assert.deepEqual(statuses, { 401: 20, 429: 40 });
   assert.deepEqual(refusals, []);
 
-  // Wrong tokens always get a 401 without a delay and do not affect other clients.
+  // Wrong tokens always get the status 401 without a delay, and do not affect other clients.
   const wrong = await Promise.all(Array.from({ length: 60 }, (_, i) => write(server, bearer(`apiv3_${i}`))));
   assert.deepEqual([...new Set(wrong)], [401]);
   await others();
   assert.deepEqual(refusals, []);
 });
 
-test('a token for every database is revoked in each, and is valid in later databases', async (t) => {
+test('a token for every database is also valid in later databases, and its revocation applies to all databases', async (t) => {
   const server = await tidemark(t);
   const names = Array.from({ length: 40 }, (_, i) => `db${i}`);
   for (const name of names) await server.query(`CREATE DATABASE ${name}`);
@@ -193,7 +193,8 @@ test('a token for every database is revoked in each, and is valid in later datab
   const statuses = () => Promise.all([...names, 'later'].map((name) => write(server, bearer(token), `db=${name}`)));
   assert.deepEqual(new Set(await statuses()), new Set([204]));
 
-  // Writes continue all the time. The server accepts none that begins after the response.
+  // Writes continue during the revocation. The server accepts no write that begins after the
+  // response.
   let answered = false;
   const late = [];
   const busy = async (name) => {
@@ -217,7 +218,7 @@ test('a token for every database is revoked in each, and is valid in later datab
   await Promise.all(writers);
   assert.deepEqual(late, []);
   assert.deepEqual(new Set(await statuses()), new Set([401]));
-  // The administrator needs no grant and can still write.
+  // The administrator needs no permission and can still write.
   assert.equal(await write(server, server.headers, 'db=later'), 204);
 });
 
@@ -234,7 +235,7 @@ test('tokens are listed page by page', async (t) => {
   assert.equal((await server.fetch(`${configure}?limit=two`)).status, 400);
 });
 
-test('a token gets another secret, and the day of the last use of each is listed', async (t) => {
+test('a token can get a new secret, and the list shows the day on which each token was last used', async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE a');
   const old = await makeToken(server, 'turned', ['a'], ['write']);
@@ -246,7 +247,7 @@ test('a token gets another secret, and the day of the last use of each is listed
   assert.equal(remaining, 0);
   assert.deepEqual([await write(server, bearer(old)), await write(server, bearer(token))], [204, 204]);
   const today = new Date().toISOString().slice(0, 10);
-  // A use is recorded after the response to the write.
+  // The server records the use of a token after its response to the write.
   let listed;
   for (const until = Date.now() + 10_000; Date.now() < until; await sleep(100)) {
     [listed] = await (await server.fetch(configure)).json();

@@ -1,5 +1,5 @@
-// Tests a gradual deployment: requests enter isolates of two releases, and objects change between
-// the releases while clients write and read. No client is rejected for long, and no point is lost.
+// Tests a gradual deployment while clients write and read. Requests reach isolates of two releases,
+// and objects change between the releases. No client is rejected for long, and no point is lost.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,50 +8,57 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../scripts/release.mjs';
 import { built, mixture, released } from './mixture.mjs';
 
-/** The release before the upgrade. */
+/** The version of the older release. */
 const before = '0.1.0';
 
 /**
- * The maximum time for which a client may be rejected, if an idle server accepts a write within
- * this time.
+ * The maximum time for which a client may be rejected. The limit applies if an idle server on this
+ * machine accepts a write in this time.
  */
 const refusedMsMax = 2_000;
 const writeMs = 50;
-/** The time after which a client gives up. */
+/** The time after which a client gives up, in milliseconds. */
 const giveUpMs = 15_000;
 
 const writers = 3;
 const pointsPerBatch = 50;
-/** The duration of each mixture, and the minimum number of reads in it. */
+/**
+ * The duration of each mixture in milliseconds, and the minimum number of reads during each
+ * mixture.
+ */
 const stageMs = 1_200;
 const readsPerStage = 3;
 
-/** A version that no release has, with the same length as the current version. */
+/** A version that does not exist. It has the same length as the current version. */
 const after = version().replace(/\d/g, '9');
 
 /**
- * Protocols that the modules do not have: a release that prepares the next protocol, and a release
- * that writes it.
+ * Protocol versions that no recorded module has: a release that can read the next protocol version,
+ * and a release that writes the next version.
  */
 const prepares = { writes: 1, reads: [1, 2] };
 const writesNext = { writes: 2, reads: [1, 2] };
 
 const either = () => (Math.random() < 0.5 ? 'older' : 'newer');
 
-/** Returns the value of point `i` of a writer, which reads must return. */
+/** Returns the value of point `i` of a client. Reads must return this value. */
 const value = (writer, i) => writer * 1_000_000 + i;
 
 const linesOf = (writer, from) =>
   Array.from({ length: pointsPerBatch }, (_, i) => `load,writer=w${writer},host=h${i % 7} v=${value(writer, from + i)}i ${from + i}`).join('\n');
 
-/** Repeats `once` until it resolves to a value. Records in `load` for how long it was rejected. */
+/**
+ * Repeats `once` until it resolves to a value. Records in `load` how long the server rejected the
+ * request.
+ */
 async function patiently(load, what, once) {
   let since = null;
   for (;;) {
     const asked = performance.now();
     const { answer, refusal } = await once();
     if (answer === undefined) since ??= performance.now();
-    // The time until the request was sent counts, because the response time depends on the machine.
+    // Counts the time until the last request was sent, because the response time depends on the
+    // machine.
     const ms = since === null ? 0 : Math.max(asked - since, 0);
     if (ms > load.longest.ms) load.longest = { ms, what };
     if (answer !== undefined) return answer;
@@ -71,7 +78,7 @@ async function query(server, release, q) {
   return error === undefined ? { answer: parsed.results[0].series ?? [] } : { refusal: `${response.status} ${error}` };
 }
 
-/** Writes batches until `load.over`. Each batch is repeated until it is accepted. */
+/** Writes batches until `load.over` is set. Repeats each batch until the server accepts it. */
 async function write(server, load, writer) {
   while (!load.over) {
     const from = load.written[writer];
@@ -86,12 +93,12 @@ async function write(server, load, writer) {
   }
 }
 
-/** The result of `SELECT count(v), sum(v)` over the first points of a writer. */
+/** Returns the expected result of `SELECT count(v), sum(v)` over the first points of a client. */
 const summed = (writer, count) => [count, count * writer * 1_000_000 + (count * (count - 1)) / 2];
 
 /**
- * Reads the previously acknowledged points with both releases: each point is stored exactly once
- * with its value.
+ * Reads the points that were acknowledged earlier, with both releases. Each point must be stored
+ * exactly once with its value.
  */
 async function read(server, load) {
   for (let round = 0; !load.over; round += 1) {
@@ -109,7 +116,7 @@ async function read(server, load) {
   }
 }
 
-/** Returns the objects that `SHOW DIAGNOSTICS` lists with another release: `database object`. */
+/** Returns the objects for which `SHOW DIAGNOSTICS` lists another release, as `database object`. */
 async function others(server, release) {
   const { answer, refusal } = await query(server, release, "SHOW DIAGNOSTICS FOR 'releases'");
   if (answer === undefined) return refusal;
@@ -118,7 +125,7 @@ async function others(server, release) {
 
 /**
  * Waits until `isSo` accepts the result of `SHOW DIAGNOSTICS`. An object cannot report its release
- * during a reset.
+ * while it is reset.
  */
 async function until(what, ask, isSo) {
   for (const since = performance.now(); ; await sleep(50)) {
@@ -137,22 +144,22 @@ async function prepared(t, releases) {
   return server;
 }
 
-/** Returns the median of five write times on this machine. */
+/** Returns the median time of five writes on this machine. */
 async function writeTakes(server) {
   const times = [];
   while (times.length < 5) {
     const since = performance.now();
     const response = await server.ask('older', '/write?db=up&precision=s', { method: 'POST', body: 'rest v=1 1' });
     await response.arrayBuffer();
-    // The objects may still be resetting after the mixture changed.
+    // Objects may still be resetting after the mixture changed.
     if (response.status === 204) times.push(performance.now() - since);
   }
   return times.sort((a, b) => a - b)[2];
 }
 
 /**
- * Runs the load with each of `shares` as the newer release's share, and checks all points at the
- * end.
+ * Runs the load once for each percentage in `shares`, which is the share of the newer release.
+ * Checks all points at the end.
  */
 async function underLoad(t, server, shares, look = async (_) => {}) {
   const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);
@@ -161,7 +168,7 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
       await server.mix({ share });
       const [reads, written] = [load.reads, [...load.written]];
       await sleep(stageMs);
-      // On a slow machine, each mixture still has a minimum load.
+      // On a slow machine, each mixture still gets a minimum number of requests.
       while (load.reads < reads + readsPerStage || load.written.some((count, writer) => count === written[writer])) await sleep(20);
       await look(share);
     }
@@ -169,7 +176,7 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
   const load = { over: false, written: Array(writers).fill(0), reads: 0, refusals: 0, said: new Set(), longest: { ms: 0, what: '' } };
   const running = [...load.written.keys()].map((writer) => write(server, load, writer));
   running.push(read(server, load), read(server, load));
-  // A failure of one client fails the test immediately.
+  // If one client fails, the test fails immediately.
   const failed = Promise.race(running.map((one) => one.then(() => new Promise(() => {}))));
   await Promise.race([failed, stages()]);
   load.over = true;
@@ -184,9 +191,9 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
   t.diagnostic(`${points} points, ${load.reads} queries, ${load.refusals} refusals, the longest for ${Math.round(load.longest.ms)} ms`);
 }
 
-test('an upgrade from 0.1.0, step by step, and back, under load', async (t) => {
+test('an upgrade from 0.1.0 in several steps, and back, loses no points under load', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
-  // Counts the objects of each release: the Catalog, the Database and eight shards.
+  // Returns the objects of each release: the Catalog, the Database and eight shards.
   const both = async () => [await others(server, 'newer'), await others(server, 'older')];
   const isHalf = ([old, young]) =>
     old.every?.(({ runs }) => runs === before) && young.every?.(({ runs }) => runs === after)
@@ -202,20 +209,20 @@ test('an upgrade from 0.1.0, step by step, and back, under load', async (t) => {
   });
 });
 
-test('a release that writes a new protocol runs with one that only reads it, and back, under load', async (t) => {
+test('a release that writes a new protocol version works together with a release that only reads it', async (t) => {
   const [older, newer] = [built(version()), built(version(), after)];
   const server = await prepared(t, { older, newer });
   await server.mix({ speech: { older: prepares, newer: writesNext } });
   await underLoad(t, server, [0, 50, 100, 50, 0]);
 });
 
-test('a release that reads a protocol but does not write it yet runs with 0.1.0, under load', async (t) => {
+test('a release that only reads a new protocol version works together with 0.1.0', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
   await server.mix({ speech: { older: null, newer: prepares } });
   await underLoad(t, server, [50, 100, 0]);
 });
 
-test('releases two versions apart: requests are rejected with the reason, and nothing is lost', async (t) => {
+test('if releases are two protocol versions apart, requests are rejected with the reason, and no point is lost', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
   const body = linesOf(0, 0);
   const writeBy = (release) => server.ask(release, '/write?db=up&precision=s', { method: 'POST', body });
@@ -226,7 +233,8 @@ test('releases two versions apart: requests are rejected with the reason, and no
   assert.match(await refused.text(), /protocol version \d+ is not (?:supported \(this release supports|spoken here \(this end speaks) \d to \d\)/);
   const { refusal } = await query(server, 'newer', 'SELECT count(v) FROM load');
   assert.match(refusal, /protocol version \d+ is not (?:supported|spoken here)/);
-  // The mixture ends: the deployment returns to the older release, or moves to the newer release.
+  // The deployment ends: it returns to the older release, or changes completely to the newer
+  // release.
   const { answer } = await query(server, 'older', 'SELECT count(v) FROM load');
   assert.deepEqual(answer[0].values, [[0, pointsPerBatch]]);
 });

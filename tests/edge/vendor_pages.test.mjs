@@ -1,5 +1,6 @@
-// Follows the vendor's pages for users of v2 that docs/CLIENTS.md lists and clients_curl.test.mjs
-// does not run. Only names, addresses and tokens are inserted; other changes are noted.
+// Follows the pages of InfluxDB's documentation for users of v2 that docs/CLIENTS.md lists, except
+// those that clients_curl.test.mjs runs. The test inserts only names, addresses and tokens.
+// Comments describe all other changes.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,7 +23,7 @@ const point = 'home,room=kitchen temp=72 1463683075';
 const year2016 = '2016-05-19T18:37:55Z';
 const series = (time) => ({ results: [{ statement_id: 0, series: [{ name: 'home', columns: ['time', 'room', 'temp'], values: [[time, 'kitchen', 72]] }] }] });
 
-/** Runs curl with these words. Returns its exit code, the status and the body. */
+/** Runs curl with these arguments. Resolves to its exit code, the status and the body. */
 async function curl(...words) {
   const flags = ['--silent', '--write-out', '\n%{http_code}'];
   const done = await promisify(execFile)('curl', [...flags, ...words]).catch((error) => error);
@@ -30,7 +31,7 @@ async function curl(...words) {
   return { code: done.code ?? 0, status: Number(status), body };
 }
 
-/** Starts a server with the database `pages`, which keeps points of any year. */
+/** Starts a server with the database `pages`, which keeps points of any age. */
 async function begun(t, options) {
   const server = await tidemark(t, options);
   await server.query('CREATE DATABASE pages');
@@ -42,19 +43,19 @@ async function begun(t, options) {
 const bearer = ['--header', `Authorization: Bearer ${token}`];
 const write = (url, search, ...more) => curl('--request', 'POST', `${url}/api/v2/write?${search}`, ...bearer, ...more);
 
-test('the statements of the pages about /api/v2/write', async (t) => {
+test('the pages about /api/v2/write describe the server correctly', async (t) => {
   if (!has(t, 'curl')) return;
   const { server, url, rows, empty } = await begun(t);
   const says = ({ status, body }) => [status, JSON.parse(body)];
 
-  await t.test('errors have the texts of the page', async () => {
+  await t.test('errors have the same texts as on the page', async () => {
     const none = { code: 'invalid', message: 'missing bucket value' };
     assert.deepEqual(says(await write(url, 'precision=s', '--data-binary', point)), [400, none]);
     const message = 'failed to deserialize org/bucket/precision in request: unknown variant `x`, expected one of `s`, `ms`, `us`, `ns`';
     const unknown = await write(url, 'bucket=pages&precision=x', '--data-binary', point);
     assert.deepEqual(says(unknown), [400, { code: 'invalid', message }]);
   });
-  await t.test('the parameters and headers in the table of the page', async () => {
+  await t.test("the server supports the parameters and headers in the page's table", async () => {
     const units = { ns: 1, us: 1e3, u: 1e3, ms: 1e6, s: 1e9, m: 6e10, h: 3.6e12 };
     for (const [precision, ns] of Object.entries(units)) {
       const { status } = await write(url, `bucket=pages&precision=${precision}`, '--data-binary', 'home v=1 5');
@@ -79,8 +80,9 @@ test('the statements of the pages about /api/v2/write', async (t) => {
       }
     }
   });
-  await t.test('two lines of the pages that no server can accept as printed', async () => {
-    // Methods are upper case: workerd itself rejects this one. curl has no option --post.
+  await t.test('two printed commands cannot work with any server', async () => {
+    // HTTP methods are upper case, and workerd itself rejects this method. curl has no option
+    // --post.
     const lower = await curl('--request', 'post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
     assert.equal(lower.status, 501);
     const { code } = await curl('--post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
@@ -88,7 +90,7 @@ test('the statements of the pages about /api/v2/write', async (t) => {
   });
 });
 
-test('the statements of the pages about /query, /write, /ping and /api/v2/query', async (t) => {
+test('the pages about /query, /write, /ping and /api/v2/query describe the server correctly', async (t) => {
   if (!has(t, 'curl')) return;
   const { url } = await begun(t);
   for (const path of ['/write', '/write/']) {
@@ -113,9 +115,9 @@ test('the statements of the pages about /query, /write, /ping and /api/v2/query'
   assert.match(flux.body, /is not supported/);
 });
 
-test('the steps for Node.js', async (t) => {
+test('the steps for Node.js work', async (t) => {
   const { url, rows } = await begun(t);
-  // The page prints `new InfluxDB({'https://…', DATABASE_TOKEN})`, which is not valid JavaScript.
+  // The page contains `new InfluxDB({'https://…', DATABASE_TOKEN})`, which is not valid JavaScript.
   const influxDB = new InfluxDB({ url, token });
   const writeApi = influxDB.getWriteApi('', 'pages', 'ns');
   writeApi.writeRecord(point);
@@ -123,7 +125,7 @@ test('the steps for Node.js', async (t) => {
   assert.deepEqual(await rows(), [['1970-01-01T00:00:01.463683075Z', 'kitchen', 72]]);
 });
 
-test('the steps for Python', async (t) => {
+test('the steps for Python work', async (t) => {
   if (!(await hasPythonClients(t))) return;
   const { url, rows } = await begun(t);
   assert.equal((await order('vendor_page', { action: 'write', url, token, database: 'pages' })).error, null);
@@ -132,7 +134,7 @@ test('the steps for Python', async (t) => {
 
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 
-test('pyinflux3 as on its page, with TLS', built, async (t) => {
+test('the steps for pyinflux3 work with TLS', built, async (t) => {
   if (!has(t, 'openssl', ['version']) || !(await hasPyinflux3(t))) return;
   const { server, url } = await begun(t, { sql: sqlConfiguration });
   await server.mustWrite(point, { db: 'pages', precision: 's' });

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { at } from '../../scripts/project.mjs';
 import { verdict } from '../../scripts/verdict.mjs';
 
-test('the last line names skipped tests, and CI fails because of them', () => {
+test('the last line lists skipped tests, and CI fails because of them', () => {
   const all = { passed: 12, failed: 0, failures: [], skipped: [] };
   assert.deepEqual(verdict(all, true), { lines: ['12 passed, 0 failed, 0 skipped'], code: 0 });
   const browser = '/usr/bin/chromium is not installed';
@@ -18,7 +18,7 @@ test('the last line names skipped tests, and CI fails because of them', () => {
   assert.deepEqual(verdict(some, true), { lines: [...named, last], code: 1 });
 });
 
-test('a failure is repeated at the end, where a truncated log still shows it', () => {
+test('a failure is repeated at the end, so that a truncated log still contains it', () => {
   const one = { passed: 12, failed: 1, failures: ['end to end: kill.test.mjs: a kill'], skipped: [] };
   const lines = ['FAILED end to end: kill.test.mjs: a kill', '12 passed, 1 failed, 0 skipped'];
   assert.deepEqual(verdict(one, false), { lines, code: 1 });

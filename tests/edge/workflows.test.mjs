@@ -1,4 +1,4 @@
-// Tests the hosted workflows: their actions are pinned, and their permissions are minimal.
+// Tests the hosted workflows. Their actions must be pinned, and their permissions must be minimal.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ for (const [name, text] of workflows) {
     for (const [job, { steps, 'timeout-minutes': minutes, permissions: more }] of Object.entries(jobs)) {
       assert.deepEqual(more ?? { contents: 'read' }, { contents: 'read' }, `${job} asks for more`);
       assert.ok(minutes > 0, `${job} may run for ever`);
-      // The owner of an action can move its tags and branches.
+      // Tags and branches are not permitted, because the owner of an action can move them.
       for (const { uses } of steps) if (uses) assert.match(uses, /^[\w.-]+\/[\w.-]+@[0-9a-f]{40}$/, job);
     }
   });

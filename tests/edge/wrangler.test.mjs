@@ -1,5 +1,5 @@
-// Tests that the commands in the documentation run with any supported Node of `npm`; version 20 is
-// sufficient.
+// Tests that the commands in the documentation work with every Node that npm supports, including
+// Node 20.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -55,7 +55,10 @@ test('SQL and a backup bucket are bound together, and each choice has its own fi
   assert.equal(new Set(files).size, 3);
 });
 
-/** Starts SQL without its module. Returns the address of a session, and the function that ends the compilation. */
+/**
+ * Starts the SQL process before its module is compiled. Resolves to the address of a session, and
+ * to a function that ends the compilation.
+ */
 async function uncompiledSql(t) {
   const stateDir = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
   t.after(() => rmSync(stateDir, { recursive: true, force: true }));
@@ -84,7 +87,7 @@ test('statements get an error while SQL is being compiled, and succeed afterward
   }
 });
 
-test('statements get another error after SQL could not be compiled', async (t) => {
+test('statements get a different error if the compilation of SQL failed', async (t) => {
   const { finish, refusal } = await uncompiledSql(t);
   finish(false);
   await sleep(0);

@@ -21,7 +21,7 @@ from order import carry_out
 
 TYPES = "SELECT * FROM types ORDER BY time"
 MILLION = "SELECT host, v, w, i, time FROM million"
-# Longer than any response of this test.
+# The timeout of a call, which is longer than any response in this test.
 PATIENCE_S = 60
 LATE_S = 0.05
 

@@ -133,7 +133,8 @@ def every_parameter():
 INTEGERS = [getattr(pyarrow, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 
-# The planner knows more about these columns when it plans the rows, because they are constant.
+# The planner can simplify these columns, because they are constant. The announced columns must
+# still be correct.
 CONSTANT = [
     "SELECT version(), abs(-1), repeat('x', 3) AS r",
     "SELECT CASE WHEN 1 = 1 THEN 'a' END AS x, [1, 2] AS l",
@@ -155,7 +156,7 @@ def of_adbc(order):
             values = pyarrow.RecordBatch.from_arrays([pyarrow.array([scalar.as_py()], scalar.type)], ["0"])
             return asked(f"SELECT count(*) AS n FROM types WHERE {condition} ?", values)["n"][0].as_py()
 
-        # With a name and a password, like Grafana's plug-in, the client first makes a handshake.
+        # With a name and a password, the client first makes a handshake, like Grafana's plug-in.
         database = {f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"]}
         password = {**database, "username": "", "password": order["token"]}
         with adbc.connect(uri, db_kwargs=password) as other, other.cursor() as asking:
@@ -184,7 +185,7 @@ def of_adbc(order):
             ],
             "schema": [[f.name, str(f.type)] for f in connection.adbc_get_table_schema("types")],
             "few": failure(lambda: asked("SELECT ? + ?", (1,))),
-            # The client compares the announced columns with those of the rows.
+            # The client compares the announced columns with the columns of the rows.
             "constant": [asked(q).num_rows for q in CONSTANT],
             "nested": str(asked("SELECT [host] AS l, map(['a'], [host]) AS m FROM types").schema),
             "info": connection.adbc_get_info(),
@@ -249,7 +250,8 @@ def of_dbapi(order):
 
     def bound(more=""):
         with create_engine(url + more).connect() as connection:
-            # The dialect writes the values into the statement's text, so it must support their types.
+            # The dialect inserts the values into the text of the statement, so it must support
+            # their types.
             asked = text("SELECT i FROM types WHERE host = :host").bindparams(host="b")
             rows = connection.execute(asked)
             return [known(row) for row in rows]
@@ -257,7 +259,7 @@ def of_dbapi(order):
     return {
         "prepared": prepared_rows,
         "bound": bound(),
-        # The client uses the handle from before the values were bound.
+        # The client uses the handle that it got before it bound the values.
         "prepared_bound": failure(lambda: bound("&feature-sqlalchemy-prepared-statements=on")),
         "catalogs": read(client.get_catalogs()).to_pylist(),
         "schemas": [row["db_schema_name"] for row in read(client.get_db_schemas()).to_pylist()],

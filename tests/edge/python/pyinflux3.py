@@ -5,7 +5,7 @@ from pathlib import Path
 
 from order import carry_out
 
-# .cache/pyinflux3 in the repository contains the package.
+# The package is in .cache/pyinflux3 of the repository.
 sys.path.insert(0, str(Path(__file__).parents[3] / ".cache" / "pyinflux3"))
 
 from influxdb_client_3 import InfluxDBClient3, flight_client_options  # noqa: E402
@@ -15,7 +15,7 @@ def query(order):
     """Queries in both languages over TLS, which this client always uses."""
     with open(order["certificate"]) as file:
         options = flight_client_options(tls_root_certs=file.read())
-    # The client appends ":443" to the host. After a slash, this is not a port.
+    # The client appends ":443" to the host. Text after a slash is not a port.
     host = f"localhost:{order['port']}/"
     client = InfluxDBClient3(
         host=host, org="", database=order["database"], token=order["token"], flight_client_options=options

@@ -15,20 +15,22 @@ import pyarrow
 
 import order as given
 
-# Replacements for expressions that have another meaning in the other engines.
+# Replacements for expressions that have a different meaning in the other engines.
 DIALECT = [
-    # The clock is constant.
+    # The clock of the scripts is constant.
     (r"\bnow\(\)", "timestamp '2022-01-02T00:00:00'"),
     (r"\bcurrent_date\b", "date '2022-01-02'"),
-    # Here a whole number means nanoseconds, as in InfluxDB; there it means seconds.
+    # In Tidemark a whole number means nanoseconds, as in InfluxDB. In DataFusion it means seconds.
     (r"to_timestamp\(n\)", "to_timestamp_nanos(n)"),
-    # Here a number that is too large for seconds means nanoseconds.
+    # In Tidemark a number that is too large for seconds means nanoseconds.
     (r"from_unixtime\((\d{16,})\)", r"to_timestamp_nanos(\1)"),
 ]
-# If both tables are the same without an alias, DataFusion 55 resolves a column of the inner table to the outer table.
+# If an inner and an outer query use the same table without an alias, DataFusion 55 resolves a
+# column of the inner table to the outer table.
 ALIASED = (r"((?:ALL|ANY) \(SELECT) (\w+) FROM home", r"\1 inner_home.\2 FROM home AS inner_home")
 ALIASED_WHERE = (r"(AS inner_home WHERE) (\w+)", r"\1 inner_home.\2")
-# Statements about the names in a catalog or about plans, which do not return rows of tables.
+# Matches statements about plans or about the names in a catalog. These statements do not return
+# rows of tables.
 OTHERS = re.compile(r"^(SHOW|DESCRIBE|EXPLAIN)|information_schema|system\.", re.IGNORECASE)
 
 

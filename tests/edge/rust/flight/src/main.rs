@@ -1,7 +1,7 @@
-//! Runs arrow-rs' client of Flight SQL through every case of `tests/edge/flight_cases.mjs` and
-//! prints the results as JSON.
-//!
-//! Arguments: the port of `tidemark flight`, a token, a token for another database.
+// Runs every case of `tests/edge/flight_cases.mjs` with the Flight SQL client of arrow-rs, and
+// prints the results as JSON.
+//
+// Arguments: the port of `tidemark flight`, a token, a token for another database.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,7 +24,8 @@ type Seen<T> = Result<T, Box<dyn Error>>;
 
 const MILLION: &str = "SELECT host, v, w, i, time FROM million";
 const PATIENCE: Duration = Duration::from_secs(60);
-/// 50 ms in gRPC's notation. A channel's own deadline ends with the headers of a response.
+/// A deadline of 50 ms in gRPC's notation. The deadline of a channel only applies until the headers
+/// of a response arrive.
 const LATE: &str = "50m";
 
 struct Server {
@@ -42,7 +43,7 @@ impl Server {
     }
 }
 
-/// Reads all rows of an endpoint with their schema.
+/// Reads the schema and all rows of an endpoint.
 async fn read(client: &mut Client, info: FlightInfo) -> Seen<(SchemaRef, Vec<RecordBatch>)> {
     let said = Arc::new(arrow_schema::Schema::try_from(info.clone())?);
     let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
@@ -85,7 +86,7 @@ async fn failure(client: &mut Client, q: &str) -> Value {
     ask(client, q).await.err().map_or(Value::Null, |error| json!(told(&*error)))
 }
 
-/// Returns the text of an error and its sources.
+/// Returns the text of an error with the texts of its sources.
 fn told(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
@@ -96,7 +97,7 @@ fn told(error: &dyn Error) -> String {
     told
 }
 
-/// Binds values of a prepared statement by position.
+/// Binds the values of a prepared statement by position.
 async fn bound(client: &mut Client) -> Seen<Value> {
     let q = "SELECT count(*) AS n FROM types WHERE host = $1 AND i = $2 AND f > $3 AND b = $4";
     let mut statement = client.prepare(q.to_owned(), None).await?;
@@ -115,7 +116,7 @@ async fn bound(client: &mut Client) -> Seen<Value> {
     Ok(json!([names, found[1]]))
 }
 
-/// Queries the metadata of the database.
+/// Queries the metadata of the server: catalogs, schemas, tables and server facts.
 async fn lists(client: &mut Client) -> Seen<Value> {
     let tables = CommandGetTables {
         db_schema_filter_pattern: Some("iox".to_owned()),
@@ -148,7 +149,7 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     let million = json!([rows(&batches), schema.fields().len(), sum]);
     drop(batches);
 
-    // A client that stops reading cancels the call.
+    // If a client stops reading, the call is cancelled.
     let info = client.execute(MILLION.to_owned(), None).await?;
     let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
     let mut stream = client.do_get(ticket).await?;
@@ -165,7 +166,7 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     let mut late = server.client(token, PATIENCE).await?;
     late.set_header("grpc-timeout", LATE);
     let deadline = json!([failure(&mut late, MILLION).await, started.elapsed() < PATIENCE / 6]);
-    // The handshake with a name and a password returns a token, which the client then sends.
+    // A handshake with a name and a password returns a token. The client then sends this token.
     let mut shaken = server.client("none", PATIENCE).await?;
     shaken.clear_token();
     shaken.handshake("", token).await?;
@@ -186,8 +187,8 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     }))
 }
 
-/// Returns the rows of each query, or its error. Waits for a line of input before each query except
-/// the first.
+/// Returns the rows or the error of each query. Waits for a line of input before each query except
+/// the first one.
 async fn restarted(server: &Server, token: &str) -> Seen<Value> {
     let mut client = server.client(token, PATIENCE).await?;
     let mut seen = Vec::new();
