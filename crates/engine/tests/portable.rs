@@ -29,7 +29,7 @@ fn the_build_uses_simd128() {
 }
 
 #[test]
-fn routing_and_checksums_are_the_format() {
+fn routing_hash_and_crc_are_fixed() {
     let tags = [("host", "a"), ("region", "eu")];
     assert_eq!(series_hash("cpu", tags), 7_926_629_250_477_632_278);
     // The check value of CRC-32C, and a length that is not a multiple of any register size.
@@ -40,7 +40,7 @@ fn routing_and_checksums_are_the_format() {
 }
 
 #[test]
-fn integers_come_back() {
+fn integers_round_trip() {
     let wide = numbers().into_iter().map(u64::cast_signed);
     let narrow = numbers().into_iter().map(|n| i64::from((n % 100) as u8) - 50);
     for values in [wide.collect::<Vec<i64>>(), narrow.collect(), vec![i64::MIN, i64::MAX, 0]] {
@@ -52,7 +52,7 @@ fn integers_come_back() {
 }
 
 #[test]
-fn times_come_back() {
+fn timestamps_round_trip() {
     let start = 1_700_000_000_123_456_789_i64;
     let grid = (0..VALUES as i64).map(|i| start + i * 10_000_000_000);
     let jitter = grid.clone().zip(numbers()).map(|(t, n)| t + (n % 1_000) as i64);
@@ -65,7 +65,7 @@ fn times_come_back() {
 }
 
 #[test]
-fn floats_come_back_bit_for_bit() {
+fn floats_round_trip_exactly() {
     let decimals = numbers().into_iter().map(|n| (n % 10_000) as f64 / 100.0);
     let any = numbers().into_iter().map(f64::from_bits).filter(|v| v.is_finite());
     for values in [decimals.collect::<Vec<f64>>(), any.collect(), vec![-0.0, f64::MIN_POSITIVE]] {

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn bulk_appends_are_repeated_pushes() {
+    fn bulk_append_equals_repeated_pushes() {
         for start in [0, 1, 63, 64, 65] {
             for count in [0, 1, 63, 64, 65, 200] {
                 let mut other = Bitmap::default();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_needs_no_bits_until_the_first_null() {
+    fn validity_stores_no_bits_without_nulls() {
         let mut validity = Validity::All;
         validity.push(0, true);
         assert_eq!(validity, Validity::All);

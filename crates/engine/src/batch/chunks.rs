@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_whichever_pieces_they_came_in() {
+    fn chunks_return_rows_of_appended_batches() {
         for seed in 0..200 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (mut numbers, mut values) =
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn another_type_is_null() {
+    fn values_of_other_type_become_null() {
         let mut values = ChunkedColumn::new(FieldType::Integer);
         values.extend(&Column::full(Values::Float(vec![1.0; CHUNK_ROWS + 1])));
         values.extend(&Column::full(Values::Integer(vec![7])));

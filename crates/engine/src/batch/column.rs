@@ -355,7 +355,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nulls_are_padded_and_marked() {
+    fn column_pushes_mark_nulls() {
         let mut column = Column::new(FieldType::Integer);
         column.push_null();
         assert!(column.push_from(&Column::full(Values::Integer(vec![7])), 0));
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn bulk_appends_and_gathers_keep_nulls_in_place() {
+    fn append_and_gather_keep_nulls() {
         let strings =
             |texts: &[&str]| Column::full(Values::String(texts.iter().copied().collect()));
         let mut column = strings(&["a", "b"]);

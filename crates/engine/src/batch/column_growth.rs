@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_sized_once_for_the_rest_of_the_body() {
+    fn column_growth_fits_remaining_body() {
         let room = Room::new(1_000, 1_500, 100);
         let more = room.more(640, 640);
         assert!((320..320 + 2 * 10 + 17).contains(&more), "{more}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_long_line_says_nothing() {
+    fn partial_line_reserves_no_memory() {
         let room = Room::new(0, 20_000_000, 2_000_000);
         assert_eq!(room.more(1, 1), 0);
         let mut text = "h".to_owned();

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_of_few_rows_go_together_where_that_takes_less() {
+    fn small_column_sets_merge_when_smaller() {
         let one_row = |fields: std::ops::Range<u32>| {
             let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
             fields.map(of).collect::<Vec<_>>()
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_grouped_by_the_wanted_columns_they_have() {
+    fn rows_group_by_present_columns() {
         let block = block();
         let all = column_sets(&block, &Selection::All, &[true], &[true; 71], true);
         let row_3: Vec<usize> = (0..71).collect();

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_strings_have_equal_numbers() {
+    fn interner_numbers_equal_strings_equally() {
         let mut interner = Interner::new(1);
         assert_eq!(interner.find("a"), None);
         for round in 0..2 {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_beyond_what_is_remembered_have_new_numbers() {
+    fn full_interner_assigns_new_numbers() {
         let mut interner = Interner::new(1);
         let kept = SLOTS_MAX as u32 / 4 * 3;
         for number in 0..kept + 2 {
@@ -194,7 +194,7 @@ mod tests {
 
     /// Tests threat 21 of threats.md: strings that collide under a known seed.
     #[test]
-    fn strings_that_collide_under_one_seed_do_not_under_another() {
+    fn interner_seed_changes_string_collisions() {
         const SLOTS: u32 = 1 << 10;
         let homes = |interner: &Interner, strings: &[String]| {
             let homes = strings.iter().map(|string| interner.hash(string) % SLOTS);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_string_can_be_taken_back() {
+    fn interner_pop_removes_last_string() {
         let mut interner = Interner::new(1);
         for number in 0..100 {
             interner.intern(&number.to_string());

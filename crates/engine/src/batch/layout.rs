@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn slabs_in_any_order_say_what_a_map_says() {
+    fn slab_layout_matches_map_model() {
         for seed in 0..2_000 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let fields = rng.u32(1..9);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_row_beside_narrow_ones_takes_what_it_says() {
+    fn slabs_store_wide_row_compactly() {
         let one = Column::full(Values::Integer(vec![7]));
         let mut slabs = Slabs::default();
         let ids: Vec<ColumnId> = (0..1_000).map(ColumnId).collect();

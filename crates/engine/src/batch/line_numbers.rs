@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_come_back_by_row() {
+    fn line_numbers_are_found_by_row() {
         let lines = [1, 2, 3, 5, 6, 8, 3, 4, u32::MAX];
         let numbers = LineNumbers::from_iter(lines);
         let read: Vec<u32> = (0..lines.len()).map(|row| numbers.get(row)).collect();

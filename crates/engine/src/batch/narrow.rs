@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back_bit_for_bit_and_the_rest_is_not_kept() {
+    fn narrowed_columns_restore_exact_values() {
         let integers = |values: &[i64]| Column::full(Values::Integer(values.to_vec()));
         let floats = |values: &[f64]| Column::full(Values::Float(values.to_vec()));
         for column in [

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_ordered_by_series_then_time_and_keep_their_order_among_equals() {
+    fn rows_sort_by_series_and_time() {
         let series = chunks(&[2, 0, 2, 0, 2]);
         let order = Order::new(3, None, &series, &chunks(&[5, 9, 1, 3, 5]));
         assert!(order.has_duplicates);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn series_rank_by_tag_values_with_missing_first() {
+    fn series_rank_by_tag_values() {
         let tag = |values: &[&str], codes: &[u32]| TagColumn {
             dictionary: values.iter().copied().collect(),
             codes: codes.to_vec(),

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_any_columns_are_what_they_were() {
+    fn picker_copies_string_rows() {
         let plain = Column::full(Values::String(["p", "", "q"].into_iter().collect()));
         let sources = [coded(&["a", "bb"], &[1, 0, 1], &[1]), plain, coded(&["bb"], &[0], &[])];
         let text = |text: &str| Some(FieldValue::String(text.into()));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_the_same_one_by_one_and_at_once() {
+    fn bulk_pick_equals_single_picks() {
         let mut sparse = Column::full(Values::Float(vec![1.5, 2.5]));
         sparse.push_null();
         let full = Column::full(Values::Float(vec![7.0, 8.0, 9.0]));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_taken_and_other_types_are_null() {
+    fn picker_nulls_other_column_types() {
         let sources = [Column::full(Values::Integer(vec![1, 2])), coded(&["a"], &[0], &[])];
         let mut picker = Picker::new(FieldType::Integer, sources.iter());
         picker.push(0, 1);

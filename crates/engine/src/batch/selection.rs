@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeping_everything_needs_no_list() {
+    fn full_selection_stores_no_rows() {
         assert_eq!(Selection::filter(3, |_| true), Selection::All);
         assert_eq!(Selection::filter(3, |row| row != 1), Selection::Rows(vec![0, 2]));
         assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);

@@ -148,7 +148,7 @@ mod tests {
     const KEYS: [&str; 2] = ["b", "a"];
 
     #[test]
-    fn one_shard_takes_everything_as_it_is() {
+    fn one_shard_receives_all_rows() {
         let groups = [group(i64::MIN, i64::MAX, 1)];
         let all = split_by_shard("m", &KEYS, &block(), &Selection::All, &groups);
         let part = |rows| ShardRows { group: 0, shard: 0, rows };
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_follow_time_then_the_hash_of_their_series() {
+    fn rows_route_by_time_and_hash() {
         let groups = [group(i64::MIN, 10, 1), group(10, 30, 4)];
         let block = block();
         let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_cut_where_they_were_joined() {
+    fn string_column_returns_separate_strings() {
         let mut column: StringColumn = ["a", "", "üx"].into_iter().collect();
         assert_eq!(column.iter().collect::<Vec<_>>(), ["a", "", "üx"]);
         column.truncate(1);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_must_fit_the_text() {
+    fn string_ends_must_fit_text() {
         assert!(StringColumn::from_parts("üx".into(), vec![2, 3]).is_some());
         for ends in [vec![1, 3], vec![3, 2], vec![2], vec![4]] {
             assert_eq!(StringColumn::from_parts("üx".into(), ends), None);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_stand_for_their_entries() {
+    fn string_codes_resolve_to_entries() {
         let entries = || ["a", "", "bc"].into_iter().collect::<StringColumn>();
         let coded = |codes: &[u32]| StringColumn::coded(entries(), codes.to_vec());
         assert_eq!(coded(&[0, 3]), None);

@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_verifies_and_no_other_bytes_do() {
+    fn crc_detects_every_flipped_bit() {
         let mut bytes = b"123456789".to_vec();
         append_crc(&mut bytes, 0);
         assert_eq!(bytes[9..], [0x83, 0x92, 0x06, 0xe3]);

@@ -123,7 +123,7 @@ mod packed {
 use packed::{float, unsigned};
 
 #[test]
-fn a_draft_is_finished_with_a_table_and_refused_without_it() {
+fn huffman_drafts_need_their_code_table() {
     let mut random = fastrand::Rng::with_seed(10);
     for _ in 0..500 {
         let values = integers(&mut random);
@@ -191,7 +191,7 @@ round_trip!(soon_floats_return, soon_float, floats, |values: &[f64]| -> Vec<u64>
 });
 
 #[test]
-fn what_is_read_soon_is_whole_bytes_unless_they_are_many() {
+fn flushed_integers_use_byte_aligned_codecs() {
     let mut random = fastrand::Rng::with_seed(7);
     let method_and_bytes = |values: &[i64]| {
         let (mut soon, mut packed) = (Vec::new(), Vec::new());
@@ -240,7 +240,7 @@ round_trip!(
 );
 
 #[test]
-fn regular_and_jittered_timestamps_are_small() {
+fn regular_and_jittered_timestamps_compress() {
     let mut random = fastrand::Rng::with_seed(3);
     let regular: Vec<i64> =
         (0..1_000).map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000).collect();
@@ -262,7 +262,7 @@ fn regular_and_jittered_timestamps_are_small() {
 }
 
 #[test]
-fn walks_and_decimals_are_small() {
+fn random_walks_and_decimals_compress() {
     let mut random = fastrand::Rng::with_seed(4);
     let mut value = 50_f64;
     let walk: Vec<f64> = (0..4_096)
@@ -286,7 +286,7 @@ fn walks_and_decimals_are_small() {
 }
 
 #[test]
-fn strings_return() {
+fn strings_round_trip() {
     let mut random = fastrand::Rng::with_seed(5);
     for _ in 0..1_500 {
         let distinct = random.usize(1..300);
@@ -334,7 +334,7 @@ fn spelt_out(
 }
 
 #[test]
-fn dictionaries_and_codes_return() {
+fn dictionaries_and_codes_round_trip() {
     let mut random = fastrand::Rng::with_seed(11);
     for _ in 0..1_500 {
         let (step, few) = (random.usize(1..9), random.u64(1..300));
@@ -370,7 +370,7 @@ fn dictionaries_and_codes_return() {
 }
 
 #[test]
-fn a_dictionary_of_numbered_names_takes_a_byte_each() {
+fn front_coding_shrinks_numbered_names() {
     let strings: Vec<String> = (0..50_000).map(|n| format!("device-{n:07}")).collect();
     let mut bytes = Vec::new();
     front_coding::encode(strings.iter().map(String::as_str), &mut bytes);
@@ -381,7 +381,7 @@ fn a_dictionary_of_numbered_names_takes_a_byte_each() {
 }
 
 #[test]
-fn a_shared_start_cannot_expand_without_bound() {
+fn front_coding_expansion_is_bounded() {
     // A string of 1 MB, and forty strings that share all of its bytes.
     let long = "x".repeat(1 << 20);
     let mut bytes = Vec::new();
@@ -400,7 +400,7 @@ fn repeated_strings_are_stored_once() {
 }
 
 #[test]
-fn a_dictionary_cannot_expand_without_bound() {
+fn dictionary_expansion_is_bounded() {
     // 100 copies of a 1 MB string expand to 100 MB.
     let mut bytes = vec![1, 1];
     for integer in [1 << 20, 0] {
@@ -416,7 +416,7 @@ fn a_dictionary_cannot_expand_without_bound() {
 }
 
 #[test]
-fn validity_returns() {
+fn validity_round_trips() {
     let mut random = fastrand::Rng::with_seed(6);
     for _ in 0..3_000 {
         let count = random.usize(0..400);
@@ -445,7 +445,7 @@ fn validity_returns() {
 }
 
 #[test]
-fn varints_return_and_end() {
+fn varints_round_trip_and_detect_truncation() {
     for value in [0, 1, 127, 128, 16_383, 16_384, u64::MAX >> 1, u64::MAX] {
         let mut bytes = Vec::new();
         varint::write(value, &mut bytes);

@@ -62,7 +62,7 @@ fn frame(rows: &[Row<'_>]) -> FrameTable {
 }
 
 #[test]
-fn a_frame_is_told_which_of_its_series_are_known() {
+fn memtable_reports_known_series() {
     let mut memtable = Memtable::new(1);
     memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b"), (2, "x")], 1, &[(5, 2)])]));
     memtable.append(&frame(&[(&[], 10, &[(5, 1)])]));
@@ -80,7 +80,7 @@ fn a_frame_is_told_which_of_its_series_are_known() {
 }
 
 #[test]
-fn a_series_is_one_however_its_frames_name_their_tags() {
+fn frames_with_different_tags_share_series() {
     let mut memtable = Memtable::new(1);
     memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(5, 2)])]));
     memtable.append(&frame(&[

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_compared_with_texts_patterns_and_each_other() {
+    fn conditions_compare_tags_literals_and_regexes() {
         type Values = Vec<Cow<'static, str>>;
         let key =
             |values: &[&'static str]| -> Values { values.iter().map(|v| (*v).into()).collect() };

@@ -431,7 +431,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_cut_by_time_within_its_series() {
+    fn page_keys_clip_to_time_range() {
         let page = PageKeys::new(3, Rc::default(), Rc::from([50, 10, 20, 30, 5]), 1..4);
         assert_eq!((page.times_ns(), page.page_rows()), (&[10, 20, 30][..], 5));
         let cut = |start, end| page.within(TimeRange::new(start, end)).map(|page| page.rows());
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_past_the_page_are_not_there() {
+    fn page_keys_ignore_rows_past_end() {
         let page = PageKeys::new(0, Rc::default(), Rc::from([1, 2]), 1..9);
         assert_eq!((page.rows(), page.times_ns()), (1..2, &[2][..]));
         assert_eq!(PageKeys::new(0, Rc::default(), Rc::from([1]), 5..9).times_ns(), [0_i64; 0]);

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_never_change() {
+    fn series_key_bytes_never_change() {
         assert_eq!(key(&[]).as_bytes(), [0, 0, 0, 7]);
         assert_eq!(
             key(&["a", "", "\0\u{1}b", ""]).as_bytes(),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_compare_as_their_values_do_however_many_tags_are_known() {
+    fn series_keys_sort_by_tag_values() {
         for seed in 0..20_000 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (a, b) = (random(&mut rng), random(&mut rng));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_values_bound_the_series_that_have_them() {
+    fn series_key_prefix_bounds_its_range() {
         for seed in 0..20_000 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let (first, all) = (random(&mut rng), random(&mut rng));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_no_series_has_are_no_key() {
+    fn invalid_series_key_bytes_are_rejected() {
         let with = |rest: &[u8]| SeriesKey::from_bytes([&[0, 0, 0, 7], rest].concat());
         assert!(with(b"").is_some() && with(b"a\0").is_some() && with(b"\0a\0").is_some());
         for rest in [&b"a"[..], b"\0", b"a\0\0", b"\x01\0", b"\x01\x03\0", b"\xff", b"\xff\0"] {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_said_in_words() {
+    fn series_key_debug_is_readable() {
         assert_eq!(format!("{:?}", key(&["a", "\0"])), r#"SeriesKey(7 ["a", "\0"])"#);
         assert_eq!(format!("{:?}", SeriesKey::past(M, ["a"])), r#"SeriesKey(7 ["a"] and past)"#);
     }

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_between_two_keeps_them_apart() {
+    fn part_between_inputs_prevents_merge() {
         let (a, b, c) = (extent(1, 3, 0, 10), extent(4, 5, 5, 20), extent(6, 9, 0, 10));
         let merge = |parts: &[Extent]| Extent::hull(parts.iter().copied()).unwrap();
         assert!(!merge(&[a, c]).is_convex([&b]) && merge(&[a, b]).is_convex([&c]));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_has_applied_what_it_knew_and_what_its_parts_had() {
+    fn merge_combines_sequence_ranges() {
         let part = |lo, hi, applied| Sequences { lo, hi, applied };
         let parts = [part(4, 5, 9), part(1, 3, 2)];
         assert_eq!(Sequences::of_merge(parts, 7), Some(part(1, 5, 9)));

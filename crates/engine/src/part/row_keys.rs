@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_the_same_from_steps_as_from_each_time() {
+    fn narrowed_row_keys_read_equal_rows() {
         for (ends, times_ns) in [
             (&[4][..], &[10, 20, 30, 40][..]),
             (&[1, 4, 12], &[7, 1, 2, 3, -10, -8, -6, -4, -2, 0, 2, 4]),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_distances_take_little_and_others_stay_as_they_are() {
+    fn regular_times_narrow_to_steps() {
         let keys = |ends: &[u32], times_ns: &[i64]| RowKeys::new(ends.to_vec(), times_ns.to_vec());
         let steps = keys(&[8, 16], &[1, 2, 3, 4, 5, 6, 7, 8, 1, 4, 7, 10, 13, 16, 19, 22]);
         assert_eq!(steps.narrowed().bytes(), 2 * 4 + 2 * 16);

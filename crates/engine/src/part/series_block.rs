@@ -160,7 +160,7 @@ mod tests {
     const M: MeasurementId = MeasurementId(3);
 
     #[test]
-    fn keys_come_back_and_no_flipped_bit_passes() {
+    fn series_block_round_trips_and_verifies() {
         let all = [&[][..], &["", "x"], &["a\0", "x"], &["b"], &["b", "y", "z"]];
         let keys: Vec<SeriesKey> =
             all.iter().map(|values| SeriesKey::new(M, values.iter().copied())).collect();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_ends_before_its_keys_grow_too_long() {
+    fn series_block_limits_key_bytes() {
         let long = SeriesKey::new(M, ["x".repeat(KEY_BYTES / 2).as_str()]);
         assert_eq!(length(&vec![long; 9]), 2);
         assert_eq!(length(&vec![SeriesKey::new(M, []); 2 * SERIES_MAX]), SERIES_MAX);

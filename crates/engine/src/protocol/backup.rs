@@ -460,7 +460,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_come_back_and_no_flipped_bit_is_taken() {
+    fn backup_objects_round_trip_and_verify() {
         let value = seal_value(b"head", b"body");
         assert_eq!(open_value(&value), Ok((&b"head"[..], &b"body"[..])));
         let point = seal_point(&[(7, 2), (20, 1)], b"rows").unwrap();
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_too_many_numbers_is_not_unrolled() {
+    fn backup_point_with_huge_range_fails() {
         let point = seal_point(&[(0, u64::MAX)], b"").unwrap();
         assert_eq!(open_point(&point), Err(ObjectError::Content));
     }

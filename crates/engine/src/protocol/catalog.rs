@@ -394,7 +394,7 @@ mod tests {
     use crate::protocol::call::ObjectKind;
 
     #[test]
-    fn a_database_lives_near_its_creator_unless_it_or_the_deployment_says_where() {
+    fn database_location_defaults_to_creator() {
         struct At(Option<&'static str>, Option<&'static str>);
         impl Platform for At {
             fn now_ns(&self) -> i64 {

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_of_a_day_is_summed_and_old_days_are_removed() {
+    fn daily_usage_sums_and_drops_days() {
         let mut usage = DailyUsage::default();
         for day in [100, 101, 100, 102] {
             usage.add(DayUsage { day, requests: 1, rows_read: 2, rows_written: 3 });

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_with_two_secrets_is_two_to_others_each_for_as_long_as_it_lets_in() {
+    fn rotated_token_accepts_both_secrets() {
         let mut row = Grantee::token("t", "new".to_owned(), Grants::admin(), [1, 50]);
         let key = |text: &str| GranteeKey { user: false, text: text.to_owned() };
         assert_eq!(row.keys().collect::<Vec<_>>(), [key("new")]);

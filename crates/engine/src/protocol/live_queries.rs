@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_has_read_less_or_began_earlier_goes_first() {
+    fn precedence_prefers_light_and_early_queries() {
         let began = |s: i64| Precedence::draw_id(s * S_NS, 0x9876_5432_1098_7654);
         let of = |s, rows| Precedence::of(began(s), rows);
         let order = [of(7, 0), of(8, 65_535), of(1, 65_536), of(9, 131_071), of(2, 131_072)];

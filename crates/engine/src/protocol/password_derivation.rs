@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_was_written() {
+    fn password_derivation_round_trips() {
         let derivation = Derivation { iterations: 7, salt: "s\u{fc}", password: "p\0w" };
         let request = derivation.request();
         assert_eq!(request.to, Address::KeyDerivation);

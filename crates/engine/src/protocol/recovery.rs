@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_number_is_below_what_either_side_knew() {
+    fn merged_counters_never_decrease() {
         let one = Counters {
             generation: 7,
             access: 1,

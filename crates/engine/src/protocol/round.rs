@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_goes_on_at_its_start_and_when_a_round_is_complete() {
+    fn round_resumes_with_all_replies() {
         let mut round = Round::default();
         assert_eq!(round.resume(None), Some(Vec::new()));
         let [first, second] = [1, 2].map(request);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_come_back_in_the_order_of_the_requests() {
+    fn replies_keep_request_order() {
         let mut round = Round::default();
         let calls = round.start(vec![request(1), request(2)]);
         let ids: Vec<u32> = calls.iter().map(|call| call.id).collect();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_reply_of_an_earlier_round_is_ignored() {
+    fn late_reply_of_earlier_round_ignored() {
         let mut round = Round::default();
         let old = round.start(vec![request(1)]);
         assert!(round.take(Reply { id: old[0].id, result: Ok(vec![]) }).is_some());

@@ -265,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn pages_round_trip() {
+    fn scan_pages_round_trip() {
         assert_eq!(decode(&encode(&groups())), Ok(groups()));
         assert_eq!(decode(&encode(&[])), Ok(vec![]));
     }
 
     #[test]
-    fn times_are_those_of_their_own_part() {
+    fn partial_columns_keep_window_times() {
         let partial = |windows_ns: &[i64]| PartialColumn {
             windows_ns: windows_ns.to_vec(),
             states: vec![],
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_extra_byte_is_refused() {
+    fn scan_page_rejects_wrong_length() {
         let mut bytes = encode(&groups());
         for end in 0..bytes.len() {
             assert!(decode(bytes.get(..end).unwrap()).is_err(), "{end}");

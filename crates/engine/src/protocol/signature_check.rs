@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_read_as_it_was_written() {
+    fn signature_check_round_trips() {
         let check = SignatureCheck {
             modulus: "n\u{fc}",
             exponent: "AQAB",

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sought_is_found_in_both_directions_and_the_rest_is_passed() {
+    fn seek_finds_series_in_both_directions() {
         let values = ["", "a", "b", "c", "d"];
         let mut keys =
             vec![SeriesKey::new(MeasurementId(2), ["b"]), SeriesKey::new(MeasurementId(4), [])];
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_a_series_lacks_is_empty() {
+    fn absent_series_tag_is_empty() {
         let mut tags = SeriesTags::new(ORDER.to_vec());
         tags.set(&SeriesKey::new(M, ["x", "", "zä"]));
         let all = |tags: &SeriesTags| [5, 2, 9, 1].map(|tag| tags.get(ColumnId(tag)).to_owned());

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn galloping_finds_what_a_linear_search_finds() {
+    fn galloping_search_equals_linear_search() {
         for n in 0..40 {
             let times: Vec<i64> = (0..n).map(|i| i * 3).collect();
             for from in 0..times.len() {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_get_slots_in_order_of_appearance() {
+    fn window_slots_follow_appearance() {
         let window = Window { every_ns: 10, offset_ns: 0, zone: Vec::new() };
         let mut slots = Slots::new(Some(window), 0);
         let mut spans = Vec::new();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_found_whatever_the_order_of_the_windows() {
+    fn slot_lookup_ignores_window_order() {
         let mut random = fastrand::Rng::with_seed(3);
         for round in 0..300 {
             let mut slots = Slots::new(None, 0);

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_lie_where_they_lie_whatever_the_range() {
+    fn tile_borders_ignore_query_range() {
         let all = TimeRange::new(0, 1_000_000);
         let survey = survey(all, 1, 100_000);
         let of = |start, end| {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn series_of_few_rows_are_not_cut() {
+    fn short_series_have_no_tiles() {
         let all = TimeRange::new(0, 1_000_000);
         let of = |series| {
             Tiling::new(&request(all, 10, 0), &survey(all, series, 100_000), TileLimits::DEFAULT)
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_among_the_rows_cuts_a_tile_unless_it_is_a_border() {
+    fn range_end_may_cut_tile() {
         let rows = survey(TimeRange::new(100, 1_000_000), 1, 100_000);
         let requested = request(TimeRange::new(0, 600_000), 10, 0);
         let tiling = Tiling::new(&requested, &rows, TileLimits::DEFAULT);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_at_once_has_few_states_of_many_rows_of_all_series() {
+    fn large_reductions_are_cached_at_once() {
         let sum = |field_type| {
             let column = ColumnId(7);
             let input = Input { column, field_type, cast: None };
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_cut_at_the_borders_inside_it() {
+    fn range_splits_at_tile_borders() {
         let tiling = Tiling { borders_ns: vec![10, 20], ..Tiling::default() };
         let cut = |start, end| tiling.cut(TimeRange::new(start, end)).collect::<Vec<_>>();
         let [a, b, c] = [(5, 10), (10, 20), (20, 25)].map(|(a, b)| TimeRange::new(a, b));

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_align_to_the_epoch_and_the_offset() {
+    fn windows_align_to_epoch_and_offset() {
         assert_eq!(every(10, 0).bounds(25), 20..30);
         assert_eq!(every(10, 0).bounds(-1), -10..0);
         assert_eq!(every(10, 3).bounds(2), -7..3);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn days_follow_the_clocks_of_the_zone() {
+    fn day_windows_follow_time_zone() {
         // Los Angeles, 2000: -8 h until 2 April 10:00 UTC, then -7 h.
         let change_ns = 954_669_600 * S_NS;
         let zone = vec![(i64::MIN, -8 * H_NS), (change_ns, -7 * H_NS)];

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_loads_of_neighbouring_isolates_draw_the_same_salt() {
+    fn isolates_draw_distinct_salts() {
         let of_isolate = |seed| {
             let budget = Budget::new(0, seed);
             (0..50).map(|_| budget.draw_salt()).collect::<Vec<_>>()
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_has_what_memtables_leave_and_never_less_than_its_part() {
+    fn read_cache_takes_free_memory() {
         let budget = Budget::new(MEMTABLE_BYTES_MAX, 0);
         let mb = 1_000_000;
         let holders: Vec<Rc<Holder>> =
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_unused_is_emptied_first_and_the_user_never() {
+    fn budget_evicts_least_recent_memtable() {
         let budget = Budget::new(100, 0);
         let holders: Vec<Rc<dyn Evictable>> =
             (0..3).map(|_| Rc::new(Holder(Cell::new(30))) as Rc<dyn Evictable>).collect();

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_touch_round_trips_and_names_each_measurement_once() {
+    fn touch_lists_each_measurement_once() {
         let ends = (i64::MIN + 2, i64::MAX - 1);
         let touch =
             FrameSummary::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_very_many_measurements_is_of_everything() {
+    fn touch_of_many_measurements_covers_all() {
         let of = |count: u32| FrameSummary::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
         assert!(of(1_000).encode().len() <= TOUCH_BYTES_MAX);
         assert_eq!(FrameSummary::decode(&of(1_000).encode()), Some(of(1_000)));

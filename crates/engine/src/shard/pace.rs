@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_is_over_soon_and_an_agent_is_waited_for() {
+    fn flush_pause_follows_write_pace() {
         assert_eq!(pause_ns(50, S_NS / 100), LOAD_PAUSE_NS);
         assert_eq!(pause_ns(20, S_NS / 100), PAUSE_NS);
         assert_eq!(pause_ns(1_000, 10 * S_NS), PAUSE_NS);

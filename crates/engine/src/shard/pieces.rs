@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_with_many_rows_of_each_series_are_read_one_after_the_other() {
+    fn long_parts_are_read_in_sequence() {
         let part = |start, end, rows| (TimeRange::new(start, end), rows, 10);
         let of = |parts: &[_]| split_times(parts.iter().copied());
         let many = 10 * CHAINED_ROWS;
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_cut_between_parts_that_do_not_overlap() {
+    fn query_splits_between_disjoint_parts() {
         let all = TimeRange::new(0, 10_000);
         let part = |start, end| TimeRange::new(start, end);
         assert_eq!(cut(all, &[]), [all]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_are_linked_are_cut_where_one_begins() {
+    fn query_splits_overlapping_parts_at_starts() {
         let all = TimeRange::new(0, 10_000);
         // A wide part over many narrow parts, and a chain in which each part overlaps the next.
         let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_looked_for_once_is_known() {
+    fn read_cache_remembers_lookups_per_shard() {
         let cache = Rc::new(ReadCache::new(1_000_000));
         let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
         let requested = [(&a, "x"), (&a, "y"), (&b, "x"), (&a, "x"), (&b, "x"), (&b, "y")];
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_and_values_are_told_apart() {
+    fn read_cache_separates_shards_and_values() {
         let cache = Rc::new(ReadCache::new(1_000_000));
         let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
         let at = DecodedAt::Column(7);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_bug_nothing_is_cached() {
+    fn reported_bug_prevents_caching() {
         let shard = ShardReads::new(Rc::new(ReadCache::new(1_000_000)), 1);
         let at = DecodedAt::Column(7);
         let put = || {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_no_more_than_it_may_and_keeps_what_is_asked_for() {
+    fn read_cache_bounds_bytes_keeps_recent() {
         let cache = Rc::new(ReadCache::new(100_000));
         let shard = ShardReads::new(Rc::clone(&cache), 1);
         let at = DecodedAt::Column;

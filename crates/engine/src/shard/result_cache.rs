@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_takes_the_place_of_another_while_there_is_room() {
+    fn result_cache_fills_free_slots_first() {
         let mut names = Names::new();
         // All these names prefer the same slot.
         for n in 0..ANSWERS_MAX {

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_doubled_until_few_are_occupied() {
+    fn slot_width_doubles_until_few_remain() {
         let width_ns = |times: &[i64]| Slots::few(10, [].iter(), times.iter()).width_ns;
         let in_order: Vec<i64> = (0..640).collect();
         assert_eq!((width_ns(&[]), width_ns(&in_order)), (10, 10));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_lies_in_its_slot_at_both_ends_of_time() {
+    fn slots_cover_extreme_times() {
         for width_ns in [1, 7, 1 << 40, i64::MAX - 1, i64::MAX] {
             for time_ns in [i64::MIN + 2, -1, 0, 1, i64::MAX - 1] {
                 let slots = Slots::of(width_ns);

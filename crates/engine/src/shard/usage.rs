@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_takes_its_limit_and_the_next_one_begins_anew() {
+    fn rate_limit_resets_each_minute() {
         let (mut usage, meter) = (Usage::default(), meter(100));
         for _ in 0..100 {
             takes(&mut usage, &meter, 1, 15 * S_NS).unwrap();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_counts_nothing() {
+    fn rejected_requests_use_no_quota() {
         let (mut usage, meter) = (Usage::default(), meter(100));
         takes(&mut usage, &meter, 90, 0).unwrap();
         for _ in 0..1_000 {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_of_any_size_come_to_the_limit_over_time() {
+    fn average_rate_approaches_limit() {
         for batch in [1, 7, 30, 99, 100, 101, 250, 1_000, 12_345] {
             let (mut usage, meter, mut taken) = (Usage::default(), meter(100), 0);
             let minutes = 1_000;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_when_told_is_taken() {
+    fn retry_after_suggested_delay_succeeds() {
         let (mut usage, meter) = (Usage::default(), meter(100));
         takes(&mut usage, &meter, 1_030, 20 * S_NS).unwrap();
         let over = takes(&mut usage, &meter, 10, 20 * S_NS).unwrap_err();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_has_limits_beside_the_databases() {
+    fn caller_and_database_limits_both_apply() {
         let rates = |points| Rates { points: Some(points), ..Rates::default() };
         let mut usage = Usage::default();
         let meter = |caller| Meter { database: rates(100), caller, shards: 1, ..Meter::default() };
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_asks_is_not_judged_by_points_nor_who_writes_by_cells() {
+    fn points_limit_writes_cells_limit_reads() {
         let [points, cells] = [Rate::Points, Rate::Cells].map(|rate| Rates {
             points: (rate == Rate::Points).then_some(1),
             requests: None,
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_that_are_not_alike_keep_what_they_decode_within_a_quarter() {
+    fn uneven_shards_approach_cell_limit() {
         let database = Rates { cells: Some(8_000), ..Rates::default() };
         let meter = Meter { database, shards: 8, ..Meter::default() };
         // The cells that a query decodes on each shard, 100 in total.
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_counted_in_parts() {
+    fn shards_count_fractions_of_requests() {
         let database = Rates { requests: Some(10), ..Rates::default() };
         let (mut usage, meter) = (Usage::default(), Meter { database, ..Meter::default() });
         // Ten requests, half of each on this shard.
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_that_are_gone_take_no_memory() {
+    fn inactive_callers_use_no_memory() {
         let (mut usage, rates) = (Usage::default(), Rates { points: Some(1), ..Rates::default() });
         for id in 0..10 * QUOTAS_PER_DATABASE_MAX as u64 {
             let meter = Meter { caller: Some((id, rates)), ..Meter::default() };

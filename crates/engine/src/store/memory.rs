@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_store_takes_nothing() {
+    fn closed_store_rejects_reads_and_writes() {
         let store = MemoryStore::new();
         assert_eq!(store.put(Table::Wal, 0, b"", b""), Err(not_open()));
         assert_eq!(store.heads(Table::Wal, 0..=9, 9), Err(not_open()));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_transaction_leaves_nothing() {
+    fn failed_transaction_is_rolled_back() {
         let store = opened();
         store.put(Table::Wal, 1, b"old", b"").unwrap();
         let bytes = store.bytes().unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_count_as_the_platform_bills_them() {
+    fn row_counts_match_platform_billing() {
         let store = opened();
         for key in 0..5 {
             store.put(Table::Wal, key, b"", &[0; 100]).unwrap();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_ends_where_the_body_does() {
+    fn body_slice_stops_at_end() {
         let store = opened();
         let body: Vec<u8> = (0..=u8::MAX).cycle().take(MemoryStore::VALUE_BYTES_MAX - 4).collect();
         let end = body.len() as u32;
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn head_and_body_come_together() {
+    fn store_reads_head_and_body() {
         let store = opened();
         let body = vec![7; MemoryStore::VALUE_BYTES_MAX - 4];
         store.put(Table::Value, 3, b"head", &body).unwrap();
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_productions() {
+    fn memory_store_has_production_limits() {
         let store = opened();
         let limit = MemoryStore::VALUE_BYTES_MAX;
         assert_eq!(store.put(Table::Wal, 0, &[0], &vec![0; limit - 1]), Ok(()));
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changed_is_told_once() {
+    fn store_reports_changes_once() {
         let store = opened();
         store.put(Table::Wal, 1, b"a", b"").unwrap();
         assert_eq!(store.take_changes(), Changes::Everything);
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_independent() {
+    fn store_snapshot_is_independent() {
         let store = opened();
         store.put(Table::Wal, 0, b"a", b"").unwrap();
         let copy = store.snapshot();

@@ -128,7 +128,7 @@ mod tests {
     use crate::store::memory::MemoryStore;
 
     #[test]
-    fn every_flipped_bit_is_found() {
+    fn row_checksum_detects_flipped_bits() {
         let bytes = encode(&(1_u8, "a")).unwrap();
         assert_eq!(decode::<(u8, String)>(&bytes), Ok((1, "a".to_owned())));
         for bit in 0..bytes.len() * 8 {
@@ -141,7 +141,7 @@ mod tests {
 
     /// A row that is stored empty is permanently damaged.
     #[test]
-    fn what_has_no_bytes_is_an_error_and_no_row() {
+    fn unencodable_row_is_an_error() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {
             let reason = "the row cannot be encoded: the metadata has a type that the format does not support";
             assert_eq!(nothing, Err(StoreError::Failed(reason.to_owned())));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn verification_reads_every_row_and_names_the_damaged_ones() {
+    fn verification_lists_damaged_rows() {
         let store = MemoryStore::new();
         assert_eq!(verify(&store), Ok(None));
         store.open().unwrap();

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_count_for_the_day_of_their_event() {
+    fn usage_counts_rows_by_day() {
         let rows = |read, written| RowCounts { read, written };
         let mut meter = UsageMeter::continued(DailyUsage::default(), rows(5, 5));
         meter.begin_event(rows(5, 5), D_NS - 1);

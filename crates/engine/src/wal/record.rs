@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_round_trips_and_every_flipped_bit_is_found() {
+    fn wal_head_round_trips_and_verifies() {
         let head = head(b"body");
         let bytes = head.encode();
         assert_eq!(bytes.len(), Head::encoded_bytes(b"touch"));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_belongs_to_its_sequence_and_part() {
+    fn wal_body_checks_sequence_and_part() {
         let head = head(b"body");
         assert_eq!(head.check(b"body"), Ok(()));
         assert_eq!(head.check(b"bodY"), Err(Error::Body));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_version_is_named() {
+    fn newer_wal_version_is_reported() {
         let mut bytes = head(b"").encode();
         bytes[0] = 3;
         bytes.truncate(bytes.len() - CRC_BYTES);

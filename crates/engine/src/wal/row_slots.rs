@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_slots_are_rewritten_before_new_ones_are_made() {
+    fn wal_reuses_dead_slots_first() {
         let mut slots = Slots::default();
         for sequence in 1..=3 {
             let chosen = slots.choose(2);

@@ -29,7 +29,7 @@ fn frame(sequence: u64, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn frames_of_any_size_come_back_after_a_restart() {
+fn wal_replays_frames_of_any_size() {
     let store = store();
     let mut wal = Wal::default();
     let head = Head::encoded_bytes(&[0]);
@@ -47,7 +47,7 @@ fn frames_of_any_size_come_back_after_a_restart() {
 }
 
 #[test]
-fn a_flushed_frame_is_gone_and_its_slot_is_reused() {
+fn flushed_frame_frees_its_slot() {
     let store = store();
     let mut wal = Wal::default();
     for sequence in 1..=3 {
@@ -68,7 +68,7 @@ fn a_flushed_frame_is_gone_and_its_slot_is_reused() {
 }
 
 #[test]
-fn nothing_live_leaves_the_sequence_at_the_head() {
+fn empty_wal_continues_flushed_sequence() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, b"x");
@@ -76,7 +76,7 @@ fn nothing_live_leaves_the_sequence_at_the_head() {
 }
 
 #[test]
-fn holes_missing_parts_and_bad_bytes_are_named() {
+fn wal_replay_reports_damaged_frames() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, &frame(1, 10));
@@ -118,7 +118,7 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
 }
 
 #[test]
-fn a_sequence_taken_by_something_else_is_no_hole() {
+fn sequences_of_deletes_are_no_holes() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, b"1");

@@ -99,7 +99,7 @@ fn found(table: &FrameTable) -> Vec<Row> {
 }
 
 #[test]
-fn selected_rows_come_back_by_series() {
+fn frame_round_trips_selected_rows() {
     let mut random = fastrand::Rng::with_seed(11);
     let mut split = 0;
     for _ in 0..400 {
@@ -176,7 +176,7 @@ fn damage(bytes: &[u8], random: &mut fastrand::Rng) {
 }
 
 #[test]
-fn the_header_needs_no_payload() {
+fn frame_header_decodes_without_payload() {
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 1 },
         row_series: vec![0, 0],
@@ -203,7 +203,7 @@ fn the_header_needs_no_payload() {
 }
 
 #[test]
-fn many_rows_of_a_measurement_are_several_tables_in_their_order() {
+fn large_measurement_splits_into_ordered_tables() {
     let rows = encode::ROWS_PER_TABLE_MAX + 1;
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 2 },
@@ -229,7 +229,7 @@ fn many_rows_of_a_measurement_are_several_tables_in_their_order() {
 }
 
 #[test]
-fn one_wide_row_beside_narrow_ones_pads_nothing() {
+fn frame_separates_wide_and_narrow_rows() {
     const NARROW: usize = 1_000;
     let wide = |field: i64| {
         let mut column = Column::full(Values::Integer(vec![field]));

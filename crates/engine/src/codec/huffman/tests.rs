@@ -19,7 +19,7 @@ fn residuals(random: &mut fastrand::Rng) -> Vec<u64> {
 }
 
 #[test]
-fn classes_return() {
+fn huffman_classes_round_trip() {
     let mut random = fastrand::Rng::with_seed(8);
     for _ in 0..3_000 {
         let blocks: Vec<Vec<u64>> = (0..3).map(|_| residuals(&mut random)).collect();
@@ -67,7 +67,7 @@ fn classes_return() {
 }
 
 #[test]
-fn a_table_comes_near_the_entropy() {
+fn huffman_size_approaches_entropy() {
     let mut random = fastrand::Rng::with_seed(9);
     // The distribution is geometric, with two bits of entropy per value.
     let values: Vec<u64> = (0..10_000).map(|_| u64::from(random.u64(..).leading_zeros())).collect();

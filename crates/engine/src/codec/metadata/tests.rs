@@ -47,7 +47,7 @@ fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(val
 }
 
 #[test]
-fn what_is_written_is_read_and_nothing_shorter_or_longer() {
+fn metadata_round_trips_and_rejects_truncation() {
     round_trip(Message::<Inner>::Nothing);
     round_trip(Message::<Inner>::One(u64::MAX));
     round_trip(Message::<Inner>::Two(i32::MIN, true));
@@ -55,7 +55,7 @@ fn what_is_written_is_read_and_nothing_shorter_or_longer() {
 }
 
 #[test]
-fn the_bytes_are_those_drawn() {
+fn metadata_bytes_match_documentation() {
     let expected = [
         &[3][..],                                          // the fourth variant
         &[32, 0, 0, 0],                                    // the byte length of the fields
@@ -74,7 +74,7 @@ fn the_bytes_are_those_drawn() {
 }
 
 #[test]
-fn neighbouring_releases_read_each_other() {
+fn adjacent_releases_read_each_other() {
     let Inner { first_ns, names } = inner();
     let older = all(inner());
     let default = all(NewerInner { first_ns, names: names.clone(), rate: 0.0 });
@@ -84,7 +84,7 @@ fn neighbouring_releases_read_each_other() {
 }
 
 #[test]
-fn a_variant_or_a_value_that_is_unknown_is_refused() {
+fn metadata_rejects_unknown_variants_and_values() {
     assert!(matches!(decode::<Message<Inner>>(&[4]), Err(Error::Shape(_))));
     assert_eq!(decode::<bool>(&[2]), Err(Error::Value));
     assert_eq!(decode::<String>(&[1, 0xff]), Err(Error::Value));
@@ -94,7 +94,7 @@ fn a_variant_or_a_value_that_is_unknown_is_refused() {
 
 /// Damaged bytes must not cause a panic, or a reservation larger than the bytes.
 #[test]
-fn random_bytes_are_an_error_or_a_value() {
+fn metadata_decoder_survives_random_bytes() {
     let mut random = fastrand::Rng::with_seed(1);
     let good = encode(&all(inner())).unwrap();
     for _ in 0..20_000 {

@@ -155,7 +155,7 @@ fn read(
 }
 
 #[test]
-fn rows_in_memory_are_a_sorted_source() {
+fn memtable_cursor_returns_sorted_rows() {
     let mut passed_at_once = 0;
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
@@ -205,7 +205,7 @@ fn rows_in_memory_are_a_sorted_source() {
 }
 
 #[test]
-fn the_tag_with_the_most_values_comes_first_and_known_ones_stay() {
+fn tag_order_prefers_high_cardinality() {
     let mut memtable = Memtable::new(1);
     let tags =
         |host: usize| BTreeMap::from([(1, "eu".into()), (2, host.to_string()), (3, "x".into())]);
@@ -219,7 +219,7 @@ fn the_tag_with_the_most_values_comes_first_and_known_ones_stay() {
 }
 
 #[test]
-fn a_page_has_not_too_much_text() {
+fn memtable_pages_limit_string_bytes() {
     let mut memtable = Memtable::new(1);
     let text = |bytes: usize| Fields::from([(13, FieldValue::String("x".repeat(bytes).into()))]);
     let row =
@@ -239,7 +239,7 @@ fn a_page_has_not_too_much_text() {
 }
 
 #[test]
-fn what_is_put_into_the_order_is_what_sorting_all_comes_to() {
+fn incremental_sort_equals_full_sort() {
     let (mut distinct, mut doubled) = (0, 0);
     for seed in 0..60 {
         let mut rng = Rng::with_seed(seed);

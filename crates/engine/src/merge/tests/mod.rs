@@ -228,7 +228,7 @@ fn any_direction(rng: &mut Rng) -> Direction {
 }
 
 #[test]
-fn sources_in_any_pages_tell_what_a_map_tells() {
+fn merged_sources_match_map_model() {
     for seed in 0..6_000 {
         let mut rng = Rng::with_seed(seed);
         let (parts, hidden, direction) =
@@ -249,7 +249,7 @@ fn sources_in_any_pages_tell_what_a_map_tells() {
 }
 
 #[test]
-fn a_merge_goes_on_wherever_it_is_sent() {
+fn merge_seek_continues_at_any_key() {
     for seed in 0..4_000 {
         let mut rng = Rng::with_seed(seed);
         let (parts, hidden, direction) =
@@ -294,7 +294,7 @@ fn a_merge_goes_on_wherever_it_is_sent() {
 }
 
 #[test]
-fn parts_may_be_merged_in_any_grouping_that_keeps_their_order() {
+fn merge_grouping_does_not_change_rows() {
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
         let mut parts = parts(&mut rng);
@@ -336,7 +336,7 @@ fn simple(values: &[(i64, FieldValue)]) -> VectorCursor {
 }
 
 #[test]
-fn pages_that_share_no_time_pass_uncopied() {
+fn disjoint_pages_merge_without_copies() {
     let integer = |time_ns| (time_ns, FieldValue::Integer(time_ns));
     let (a, b) = (simple(&[integer(1), integer(5)]), simple(&[integer(3)]));
     let mut merge = Merge::new(vec![(1, a), (2, b)], Direction::Ascending).unwrap();
@@ -353,7 +353,7 @@ fn pages_that_share_no_time_pass_uncopied() {
 }
 
 #[test]
-fn a_column_of_many_short_series_is_decoded_once_for_each_page() {
+fn merge_decodes_column_once_per_page() {
     let mut story = Story::new();
     for series in 0..100 {
         let key = SeriesKey::new(MeasurementId(1), [series.to_string().as_str()]);
@@ -412,7 +412,7 @@ impl SeriesCursor for Counted {
 }
 
 #[test]
-fn a_column_of_two_types_is_damage_and_never_another_value() {
+fn mixed_column_types_are_damage() {
     let sources = || {
         let old = simple(&[(1, FieldValue::Float(1.0)), (2, FieldValue::Float(1.0))]);
         vec![(1, old), (2, simple(&[(2, FieldValue::Integer(2))]))]
@@ -430,7 +430,7 @@ fn a_column_of_two_types_is_damage_and_never_another_value() {
 }
 
 #[test]
-fn a_source_too_many_is_refused() {
+fn merge_limits_source_count() {
     let sources = |count: usize| (0..count as u64).map(|at| (at, simple(&[]))).collect();
     assert!(Merge::new(sources(CURSORS_MAX), Direction::Ascending).is_ok());
     let refused = Merge::new(sources(CURSORS_MAX + 1), Direction::Ascending).map(drop);
@@ -463,7 +463,7 @@ impl SeriesCursor for Page {
 }
 
 #[test]
-fn disorder_ends_with_an_error() {
+fn unordered_page_fails_merge() {
     // The second page's times do not ascend, so no row of the first page becomes complete.
     let cases = [(Direction::Ascending, [5, 0]), (Direction::Descending, [11, 5])];
     for (direction, disorder) in cases {
@@ -478,7 +478,7 @@ fn disorder_ends_with_an_error() {
 }
 
 #[test]
-fn values_of_every_type_are_told_apart() {
+fn vector_cursor_round_trips_every_type() {
     // This tests the vector cursor: a value goes through a column and back.
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {

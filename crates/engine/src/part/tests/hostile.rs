@@ -35,7 +35,7 @@ fn made(rng: &mut Rng) -> (Bytes, Written, usize) {
 }
 
 #[test]
-fn a_flipped_bit_or_a_missing_end_is_an_error() {
+fn part_reader_detects_flips_and_truncation() {
     for seed in 0..3 {
         let mut rng = Rng::with_seed(seed);
         let (bytes, part, rows) = made(&mut rng);
@@ -79,7 +79,7 @@ fn a_flipped_bit_or_a_missing_end_is_an_error() {
 
 /// Changes bytes and then computes a valid checksum, like a malicious writer.
 #[test]
-fn a_sound_checksum_over_nonsense_is_no_danger() {
+fn forged_checksum_never_panics_part_reader() {
     let (mut refused, mut answered) = (0, 0);
     let made: Vec<_> = (0..50).map(|seed| made(&mut Rng::with_seed(seed))).collect();
     for seed in 0..10_000 {
@@ -122,7 +122,7 @@ fn a_sound_checksum_over_nonsense_is_no_danger() {
 
 /// Counts of a directory that contradict its blocks are damage, although every checksum is right.
 #[test]
-fn a_directory_that_contradicts_its_blocks_is_damage() {
+fn contradicting_directory_counts_are_damage() {
     let changes: [fn(&mut Group, usize); 3] = [
         |group, page| group.pages[page].rows += 1,
         |group, page| group.pages[page].rows -= 1,

@@ -29,7 +29,7 @@ impl Own {
 }
 
 #[test]
-fn short_series_of_parts_are_passed_at_once() {
+fn merge_passes_short_series_in_bulk() {
     let mut passed_at_once = 0;
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
@@ -69,7 +69,7 @@ fn short_series_of_parts_are_passed_at_once() {
 }
 
 #[test]
-fn merged_parts_tell_what_all_of_them_told() {
+fn merged_parts_return_all_rows() {
     for seed in 0..800 {
         let mut rng = Rng::with_seed(seed);
         let (mut all, mut parts) = (Story::new(), Vec::new());
@@ -158,7 +158,7 @@ fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
 }
 
 #[test]
-fn full_pages_of_floats_are_copied() {
+fn merge_copies_full_float_pages() {
     let first = || floats(0..2_748);
     assert_eq!(pages_of(&[first()]), [(1_024, true), (1_024, true), (700, true)]);
     // Each page keeps its length.

@@ -270,7 +270,7 @@ fn check_written(part: &Written, story: &Story) {
 const TIMES: i64 = 120;
 
 #[test]
-fn parts_tell_what_was_written() {
+fn parts_return_written_rows() {
     let mut seen = (0, 0);
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
@@ -304,7 +304,7 @@ fn parts_tell_what_was_written() {
 }
 
 #[test]
-fn a_cursor_goes_wherever_it_is_sent() {
+fn part_cursor_seeks_any_key() {
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
         let (story, limits) = (story(&mut rng, TIMES), small(&mut rng));

@@ -5,7 +5,7 @@ use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 
 #[test]
-fn an_outline_is_true_of_the_rows() {
+fn part_outline_matches_rows() {
     let (mut directories, mut read) = (0, 0);
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);

@@ -67,7 +67,7 @@ fn page_rows(
 }
 
 #[test]
-fn groups_of_a_measurement_have_all_of_its_rows() {
+fn groups_contain_all_measurement_rows() {
     let (mut values_max, mut shared) = (0, 0);
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);

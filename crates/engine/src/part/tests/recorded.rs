@@ -55,7 +55,7 @@ fn record() -> String {
 }
 
 #[test]
-fn recorded_parts_are_read_as_they_were_written() {
+fn recorded_parts_stay_readable() {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/format/part_v2.txt");
     if std::env::var_os("RECORD_FORMAT").is_some() && !path.exists() {

@@ -150,7 +150,7 @@ fn rows_of(parts: &[Written]) -> Vec<(u64, u64, u64, i64, i64)> {
 }
 
 #[test]
-fn an_interrupted_writer_goes_on_behind_any_value() {
+fn part_writer_resumes_after_any_value() {
     let (mut open, mut between, mut wide, mut only_root, mut alone) = (0, 0, 0, 0, 0);
     for seed in 0..320 {
         let mut rng = Rng::with_seed(seed);
@@ -204,7 +204,7 @@ fn hide(story: &Story, rng: &mut Rng) -> Story {
 }
 
 #[test]
-fn rows_may_be_hidden_before_it_goes_on() {
+fn part_writer_resumes_with_hidden_rows() {
     let mut dangling = 0;
     for seed in 0..150 {
         let mut rng = Rng::with_seed(seed);
@@ -250,14 +250,14 @@ fn rows_may_be_hidden_before_it_goes_on() {
 }
 
 #[test]
-fn without_values_it_is_a_new_writer() {
+fn resume_without_values_starts_fresh() {
     let Resumed { writer, ended, open, values } =
         PartWriter::resume(Limits::default(), SEED, &mut Bytes::new(&[])).unwrap();
     assert_eq!((ended, open, values, writer.finish()), (vec![], None, 0, vec![]));
 }
 
 #[test]
-fn a_value_that_is_missing_is_damage() {
+fn resume_with_missing_value_is_damage() {
     let mut found = 0;
     for seed in 0..150 {
         let mut rng = Rng::with_seed(seed);

@@ -117,7 +117,7 @@ fn rows_of(values: &[Value], part: &Written, columns: u32) -> usize {
 }
 
 #[test]
-fn no_group_is_a_long_event() {
+fn part_writer_bounds_work_per_group() {
     // An event may process 2 M cells and 4 MB, so another group has room after this group.
     for (series, rows, columns) in
         [(40, 5_000, 10), (1, 100_000, 1), (30_000, 1, 1), (60, 100, 900)]
@@ -131,7 +131,7 @@ fn no_group_is_a_long_event() {
 }
 
 #[test]
-fn a_row_that_no_value_has_room_for_lies_in_several() {
+fn oversized_row_spans_several_values() {
     let text = "x".repeat(700_000);
     let column = Column::full(ColumnValues::String([text.as_str()].into_iter().collect()));
     let (values, part, _) = whole(Made::new(3, 1, 9, column));
@@ -159,7 +159,7 @@ fn a_row_that_no_value_has_room_for_lies_in_several() {
 }
 
 #[test]
-fn text_ends_a_page_and_stays_codes() {
+fn strings_limit_page_and_stay_encoded() {
     let long = "y".repeat(1_000);
     let texts = (0..1_000).map(|at| if at % 2 == 0 { long.as_str() } else { "z" });
     let (values, part, _) =
@@ -174,7 +174,7 @@ fn text_ends_a_page_and_stays_codes() {
 }
 
 #[test]
-fn one_series_is_found_by_its_key_unread() {
+fn seek_to_series_reads_few_blocks() {
     let (values, part, _) = whole(Made::new(30_000, 20, 4, random(20)));
     let bytes = Bytes::new(&values).of(&part);
     let reads = Rc::new(Cell::new((0, 0)));

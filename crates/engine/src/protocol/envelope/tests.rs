@@ -35,7 +35,7 @@ fn messages_round_trip_with_their_bodies() {
 }
 
 #[test]
-fn an_envelope_is_what_protocol_md_draws() {
+fn envelope_bytes_match_protocol_page() {
     let bytes = encode(&ToCatalog::Resolve { name: "db".into() });
     // The third variant, three bytes of fields, a string of two bytes.
     let header = [2, 3, 0, 0, 0, 2, b'd', b'b'];
@@ -44,7 +44,7 @@ fn an_envelope_is_what_protocol_md_draws() {
 }
 
 #[test]
-fn the_version_before_and_those_up_to_the_newest_are_read_and_no_other() {
+fn only_supported_envelope_versions_decode() {
     let readable: Vec<u8> = (0..=u8::MAX)
         .filter(|&version| decode::<ToShard>(&encode_as(version, &append())).is_ok())
         .collect();
@@ -54,7 +54,7 @@ fn the_version_before_and_those_up_to_the_newest_are_read_and_no_other() {
 }
 
 #[test]
-fn every_cut_of_a_message_is_refused() {
+fn truncated_messages_are_rejected() {
     let bytes = encode(&ToCatalog::Drop { name: "db".into() });
     for end in 0..bytes.len() {
         let cut = bytes.get(..end).unwrap();
@@ -63,14 +63,14 @@ fn every_cut_of_a_message_is_refused() {
 }
 
 #[test]
-fn a_message_for_another_kind_of_object_is_refused() {
+fn message_for_other_object_is_rejected() {
     let bytes = encode(&ToCatalog::Drop { name: "db".into() });
     assert_eq!(decode::<ToShard>(&bytes), Err(EnvelopeError::Direction(1)));
     assert_eq!(decode::<FromCatalog>(&bytes), Err(EnvelopeError::Direction(1)));
 }
 
 #[test]
-fn a_field_missing_from_an_older_header_takes_its_default() {
+fn missing_header_field_takes_default() {
     // The first variant, five bytes of fields: a name, no policy, the number of shards. Other
     // fields are missing.
     let header = [0, 5, 0, 0, 0, 2, b'd', b'b', 0, 4];
@@ -80,7 +80,7 @@ fn a_field_missing_from_an_older_header_takes_its_default() {
 }
 
 #[test]
-fn floats_of_a_request_arrive_bit_by_bit() {
+fn request_floats_keep_their_bits() {
     let bits: Vec<u64> = (0..2_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
     let values = bits.iter().map(|&bits| f64::from_bits(bits)).filter(|v| v.is_finite());
     for value in values {
@@ -106,7 +106,7 @@ impl Wire for Mute {
 }
 
 #[test]
-fn what_cannot_be_encoded_arrives_as_the_error_that_it_is() {
+fn encoding_error_reaches_the_receiver() {
     let reason = EnvelopeError::Unsaid(
         "the metadata has a type that the format does not \
                                      support"

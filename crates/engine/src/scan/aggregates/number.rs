@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn totals_of_integers_do_not_wrap_and_survive_their_columns() {
+    fn integer_totals_never_wrap() {
         let many = vec![i64::MIN; TOTAL_CHUNK + 3];
         let all: i128 = i128::from(i64::MIN) * (TOTAL_CHUNK as i128 + 3);
         assert_eq!(i64::total(&many), all);

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_wrap_and_forget_nothing() {
+    fn sums_wrap_and_include_every_value() {
         assert_eq!(sum(&[i64::MAX, 1]), i64::MIN);
         assert_eq!(sum(&[u64::MAX, 3]), 2);
         for n in [0, 1, 7, 8, 9, 1023, 1024, 1025, 5000_i64] {

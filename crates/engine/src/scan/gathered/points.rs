@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_in_the_order_of_values() {
+    fn sort_keys_follow_value_order() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..300 {
             let count = random.usize(1..60);

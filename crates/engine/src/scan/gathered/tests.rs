@@ -16,7 +16,7 @@ fn rows(outcome: Outcome) -> Vec<u32> {
 }
 
 #[test]
-fn the_median_lies_between_two_middles() {
+fn median_averages_two_middle_values() {
     let median = |values: Values| {
         let times_ns = vec![0; values.len()];
         GatheredFunction::Median.evaluate(&points(&times_ns, &values))
@@ -30,7 +30,7 @@ fn the_median_lies_between_two_middles() {
 }
 
 #[test]
-fn the_mode_is_chosen_as_1x_does() {
+fn mode_matches_influxdb_1() {
     let mode = |values: &Values| {
         let times_ns: Vec<i64> = (0..values.len() as i64).collect();
         rows(GatheredFunction::Mode.evaluate(&points(&times_ns, values)))
@@ -44,7 +44,7 @@ fn the_mode_is_chosen_as_1x_does() {
 }
 
 #[test]
-fn distinct_values_stand_in_order_of_appearance() {
+fn distinct_keeps_order_of_appearance() {
     let values = Values::Integer(vec![20, 19, 10, 19, 5]);
     let found = GatheredFunction::Distinct.evaluate(&points(&[0, 1, 5, 9, 9], &values));
     assert_eq!(rows(found), [0, 1, 2, 4]);
@@ -63,7 +63,7 @@ fn percentiles_take_the_nearest_rank() {
 }
 
 #[test]
-fn top_and_bottom_stand_in_order_of_time() {
+fn top_and_bottom_sort_by_time() {
     let times_ns = [50, 51, 52, 53, 53];
     let values = Values::Integer(vec![1, 2, 3, 4, 5]);
     let points = points(&times_ns, &values);
@@ -79,7 +79,7 @@ fn top_and_bottom_stand_in_order_of_time() {
 }
 
 #[test]
-fn samples_are_the_same_however_rows_are_split() {
+fn sample_is_independent_of_sharding() {
     let times_ns: Vec<i64> = (0..100).collect();
     let series: Vec<u64> = (0..100).map(|row| row % 7).collect();
     let values = Values::Integer((0..100).collect());

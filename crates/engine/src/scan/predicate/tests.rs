@@ -74,7 +74,7 @@ fn rows(predicate: &Predicate) -> Vec<usize> {
 }
 
 #[test]
-fn what_cannot_be_compared_is_false() {
+fn incomparable_types_compare_false() {
     use Comparison::{Equal, Greater, Less, NotEqual};
     let real = |value| Operand::Literal(FieldValue::Float(value));
     let boolean = |value| Operand::Literal(FieldValue::Boolean(value));
@@ -115,7 +115,7 @@ fn conditions_divide_integers_as_integers() {
 }
 
 #[test]
-fn a_missing_tag_is_empty_and_tags_are_ordered_as_texts() {
+fn predicates_compare_tags_as_strings() {
     use Comparison::{Equal, Less, NotEqual};
     let tag = || Operand::Tag(HOST);
     let none = || Operand::Tag(ColumnId(6));
@@ -138,7 +138,7 @@ fn a_missing_tag_is_empty_and_tags_are_ordered_as_texts() {
 }
 
 #[test]
-fn one_of_two_conditions_holds() {
+fn differ_is_exclusive_or() {
     use Comparison::{Equal, Greater};
     let differ = |a, b| Predicate::Differ(Box::new(a), Box::new(b));
     let is_a = |name| compare(Operand::Tag(HOST), Equal, text(name));
@@ -159,7 +159,7 @@ fn one_of_two_conditions_holds() {
 }
 
 #[test]
-fn integers_of_both_kinds_compare_as_1x_does() {
+fn signed_and_unsigned_compare_numerically() {
     use Comparison::{Equal, Greater};
     let unsigned = |value| Operand::Literal(FieldValue::Unsigned(value));
     assert_eq!(rows(&compare(field(W), Equal, unsigned(u64::MAX))), [3]);

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extremes_are_found_in_every_position() {
+    fn min_max_find_every_position() {
         for n in 1..40_usize {
             for at in 0..n {
                 let mut values = vec![0_i64; n];

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn two_points_are_looked_at_whatever_the_shards() {
+    fn tied_points_ignore_shard_count() {
         let points = [
             (5, "c", 9.0),
             (5, "a", 3.0),
@@ -421,7 +421,7 @@ mod tests {
 
     /// Results of InfluxDB 1.6.7.
     #[test]
-    fn series_are_in_the_order_of_their_escaped_keys() {
+    fn ties_order_series_by_escaped_key() {
         let lacking = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
         let escaped = [("x", "", 5.0), ("x-1", "", 9.0), ("x", "z", 7.0), ("x y", "", 8.0)];
         for shards in 1..=4 {
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn points_without_a_text_are_taken_as_1_x_s_heap_takes_them() {
+    fn ties_without_text_follow_influxdb_1() {
         // `last(v), a` over the series `a=1`, `a=2` and `b=1`: the heap never compares `b=1`.
         let series = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
         for shards in 1..=4 {
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_kept_points_is_limited() {
+    fn tied_points_are_limited() {
         let names: Vec<String> = (0..2 * TIED_POINTS_MAX).map(|at| format!("{at:04}")).collect();
         let points: Vec<(i64, &str, f64)> = names
             .iter()
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn states_of_another_shape_are_refused() {
+    fn tied_points_reject_mismatched_states() {
         let mut merge = TiedPoints::new((false, false), FieldType::Float, Vec::new());
         assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "a column too many");
         let mut merge =

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_another_begins_with_is_not_sure() {
+    fn prefix_values_delay_first_series() {
         let mut first = FirstSeries::new(3);
         for value in ["", "a", "a b", "a,b", "a1", "a1"] {
             assert!(!first.are_before(value), "{value}");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_first_as_text_is_before_the_end() {
+    fn first_series_include_textual_minimum() {
         let mut stopped = 0;
         for seed in 0..3_000 {
             let mut rng = fastrand::Rng::with_seed(seed);

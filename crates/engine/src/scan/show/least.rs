@@ -136,7 +136,7 @@ mod tests {
     use tidemark_model::ids::MeasurementId;
 
     #[test]
-    fn in_whatever_order_they_come_the_least_that_fit_are_kept() {
+    fn least_keeps_smallest_items_that_fit() {
         let mut rng = fastrand::Rng::with_seed(1);
         let key = |value: u32| SeriesKey::new(MeasurementId(1), [format!("{value:06}").as_str()]);
         for (room, items_max) in [(1, 9), (4_000, 10_000), (usize::MAX, 2_500), (50_000, 3_000)] {

@@ -210,7 +210,7 @@ fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
 }
 
 #[test]
-fn vectorised_equals_naive() {
+fn vectorised_scan_equals_naive_scan() {
     for seed in 0..2_000 {
         let case = random::case(seed);
         let expected = naive::answer(&case.points, &case.request, &case.order);
@@ -225,7 +225,7 @@ fn vectorised_equals_naive() {
 
 /// A fault in memory is an error, or the scan does not read the missing row.
 #[test]
-fn a_column_that_is_shorter_than_its_times_is_an_error() {
+fn short_column_fails_scan() {
     let mut refused = 0;
     for seed in 0..500 {
         let case = random::case(seed);
@@ -241,7 +241,7 @@ fn a_column_that_is_shorter_than_its_times_is_an_error() {
 }
 
 #[test]
-fn what_is_kept_of_one_range_serves_another() {
+fn cached_tiles_serve_other_ranges() {
     let mut hits = 0;
     for seed in 0..2_000 {
         let mut case = random::case(seed);
@@ -259,7 +259,7 @@ fn what_is_kept_of_one_range_serves_another() {
 }
 
 #[test]
-fn pages_of_any_size_hold_the_same() {
+fn page_size_does_not_change_result() {
     for seed in 0..2_000 {
         let case = random::case(seed);
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
@@ -274,7 +274,7 @@ fn pages_of_any_size_hold_the_same() {
 }
 
 #[test]
-fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
+fn rows_with_equal_time_appear_once() {
     const SERIES: i64 = 1_500;
     for (fields, value, descending) in
         [(1, 0, false), (5, 0, false), (5, 0, true), (7, 0, false), (5, 63, false), (5, -300, true)]
@@ -317,7 +317,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
 }
 
 #[test]
-fn last_points_that_are_kept_are_read_from_nowhere() {
+fn cached_last_points_read_no_rows() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
     let row = |(host, time_ns): (i64, i64)| Write {
         tags: vec![(ColumnId(1), format!("h{host}"))],
@@ -365,7 +365,7 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
 
 /// SLIMIT: In any order of series, the scan reads no row of the other groups.
 #[test]
-fn of_groups_that_are_not_wanted_nothing_is_read() {
+fn slimit_skips_rows_of_other_groups() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
     let row = |(host, time_ns): (i64, i64)| Write {
         tags: vec![
@@ -414,7 +414,7 @@ fn of_groups_that_are_not_wanted_nothing_is_read() {
 }
 
 #[test]
-fn several_shards_answer_as_one() {
+fn sharded_scan_equals_single_scan() {
     for seed in 0..2_000 {
         let mut case = random::case(seed);
         if let Output::Rows { limit, .. } = &mut case.request.output {
@@ -437,7 +437,7 @@ fn several_shards_answer_as_one() {
 }
 
 #[test]
-fn merging_two_columns_is_merging_the_pages() {
+fn partial_columns_merge_like_pages() {
     for seed in 0..200 {
         let case = random::case(seed);
         let Output::Aggregates { calls, .. } = &case.request.output else { continue };
@@ -465,7 +465,7 @@ fn merging_two_columns_is_merging_the_pages() {
 }
 
 #[test]
-fn states_that_lie_behind_others_are_appended() {
+fn later_states_append_without_merge() {
     let mut appended = 0;
     for seed in 0..500 {
         let case = random::case(seed);

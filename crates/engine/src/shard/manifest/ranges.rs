@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_is_what_a_set_is() {
+    fn ranges_match_btree_set() {
         let mut rng = fastrand::Rng::with_seed(1);
         let (mut ranges, mut set) = (Ranges::default(), BTreeSet::new());
         for _ in 0..20_000 {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_keeps_its_order() {
+    fn runs_keep_insertion_order() {
         let numbers = [7, 8, 9, 3, 4, 4, 10];
         let mut runs: Runs = numbers.into_iter().collect();
         assert_eq!(runs.runs(), [(7, 3), (3, 2), (4, 1), (10, 1)]);

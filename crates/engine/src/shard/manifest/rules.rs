@@ -441,7 +441,7 @@ impl World {
 }
 
 #[test]
-fn any_schedule_answers_as_a_map_does() {
+fn random_schedules_match_map_model() {
     let (mut dropped, mut backfilled) = (0, 0);
     for seed in 0..400 {
         let mut world = World::new(seed);

@@ -237,7 +237,7 @@ impl Life {
 }
 
 #[test]
-fn whatever_happens_no_needed_row_is_given_away_and_no_number_twice() {
+fn manifest_never_frees_needed_rows() {
     for seed in 0..300 {
         let mut life = Life::new(seed);
         for _ in 0..120 {
@@ -254,7 +254,7 @@ fn whatever_happens_no_needed_row_is_given_away_and_no_number_twice() {
 }
 
 #[test]
-fn every_flipped_bit_and_every_missing_byte_is_found() {
+fn manifest_detects_flips_and_truncation() {
     let mut life = Life::new(5);
     while life.manifest.job().is_none() || life.manifest.holds.is_empty() {
         life.flush();
@@ -280,7 +280,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_that_are_sound_and_say_what_cannot_be_are_refused_and_none_panics() {
+fn contradictory_manifest_is_rejected() {
     let mut life = Life::new(6);
     for _ in 0..6 {
         life.flush();
@@ -305,7 +305,7 @@ fn bytes_that_are_sound_and_say_what_cannot_be_are_refused_and_none_panics() {
 }
 
 #[test]
-fn what_cannot_be_is_named() {
+fn manifest_check_names_contradictions() {
     let part = |id: u64, lo, hi, min_ns, max_ns| Part {
         id: PartId(id),
         lo,
@@ -338,7 +338,7 @@ fn what_cannot_be_is_named() {
 }
 
 #[test]
-fn a_tombstone_is_needed_by_parts_and_by_what_the_job_will_write() {
+fn parts_and_jobs_keep_tombstones() {
     let mut manifest = Manifest::new(1);
     let part = |id, hi, applied| Part { id: PartId(id), lo: 1, hi, applied, ..Part::default() };
     manifest.add([part(1, 4, 0)], &[]);
@@ -354,7 +354,7 @@ fn a_tombstone_is_needed_by_parts_and_by_what_the_job_will_write() {
 }
 
 #[test]
-fn parts_of_overlapping_times_expire_at_once_and_none_beside_the_job() {
+fn overlapping_parts_expire_together() {
     let part = |id, min_ns, max_ns| Part {
         id: PartId(id),
         lo: id,
@@ -380,7 +380,7 @@ fn parts_of_overlapping_times_expire_at_once_and_none_beside_the_job() {
 }
 
 #[test]
-fn a_wide_part_links_all_that_lies_within_it() {
+fn wide_part_delays_expiry_of_others() {
     let part = |id, min_ns, max_ns| Part { id: PartId(id), min_ns, max_ns, ..Part::default() };
     let mut manifest = Manifest::new(1);
     manifest.add([part(1, 0, 100), part(2, 5, 9), part(3, 50, 60)], &[]);

@@ -25,7 +25,7 @@ fn busy_turns() -> (Turns, Rc<Pages>) {
 }
 
 #[test]
-fn a_first_page_waits_only_for_one_that_was_made_just_now() {
+fn first_page_waits_for_recent_page() {
     let (mut turns, _) = turns();
     assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
     turns.made(None, true, WORK_MAX, NOW_NS);
@@ -45,7 +45,7 @@ fn a_first_page_waits_only_for_one_that_was_made_just_now() {
 }
 
 #[test]
-fn small_pages_in_a_row_pause_when_together_they_are_much() {
+fn summed_small_pages_cause_pause() {
     let (mut turns, _) = turns();
     for work in [WORK_MAX / 2, WORK_MAX / 2 - 1, 1] {
         assert_eq!(turns.arrive(EventId(1), None, NOW_NS), Ok(None));
@@ -65,7 +65,7 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
 }
 
 #[test]
-fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
+fn pages_of_other_shards_prolong_pause() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(pages);
     assert_eq!(turns.arrive(EventId(1), page_of(7), NOW_NS), Ok(Some(0)));
@@ -75,7 +75,7 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
 }
 
 #[test]
-fn further_pages_let_first_pages_of_other_shards_pass_by() {
+fn later_pages_yield_to_first_pages() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(Rc::clone(&pages));
     assert_eq!(other.arrive(EventId(9), None, NOW_NS), Ok(Some(0)));
@@ -109,7 +109,7 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
 }
 
 #[test]
-fn a_query_that_goes_on_leaves_the_thread_to_others() {
+fn long_query_yields_to_other_requests() {
     const MS_NS: i64 = 1_000_000;
     let (mut turns, pages) = busy_turns();
     assert_eq!(turns.arrive(EventId(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
@@ -132,7 +132,7 @@ fn a_query_that_goes_on_leaves_the_thread_to_others() {
 }
 
 #[test]
-fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
+fn two_queries_read_at_once() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
         assert!(turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap().is_some());
@@ -170,7 +170,7 @@ fn next(turns: &mut Turns, event_ids: &[u64]) -> u64 {
 }
 
 #[test]
-fn whoever_has_read_less_goes_first_wherever_it_came_later() {
+fn lighter_query_reads_first() {
     // The four pages arrive at each shard in another order.
     for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
         let (mut turns, _) = busy_turns();
@@ -193,7 +193,7 @@ fn whoever_has_read_less_goes_first_wherever_it_came_later() {
 }
 
 #[test]
-fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
+fn earlier_query_takes_later_turn() {
     let (mut turns, _) = busy_turns();
     turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
     turns.arrive(EventId(1), page_of(6), NOW_NS).unwrap();
@@ -206,7 +206,7 @@ fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
 }
 
 #[test]
-fn waiting_counts_as_less_read() {
+fn waiting_query_gains_precedence() {
     let (mut turns, _) = busy_turns();
     let heavy = Some(Precedence { id: 1, class: 3 });
     turns.arrive(EventId(1), heavy, NOW_NS).unwrap();
@@ -226,7 +226,7 @@ fn waiting_counts_as_less_read() {
 }
 
 #[test]
-fn a_turn_that_is_not_used_is_lost() {
+fn idle_turn_expires() {
     let (mut turns, _) = busy_turns();
     turns.readers = [1, 2].into_iter().filter_map(page_of).collect();
     turns.arrive(EventId(3), page_of(3), NOW_NS).unwrap();
@@ -246,7 +246,7 @@ fn a_turn_that_is_not_used_is_lost() {
 }
 
 #[test]
-fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
+fn waiting_pages_are_limited() {
     let (mut turns, _) = busy_turns();
     let limit = PAGES_WAITING_MAX as u64;
     for event_id in 0..limit {
@@ -269,7 +269,7 @@ struct Reader {
 /// Runs queries over several shards of an isolate, with pauses that end in random order. Every
 /// query receives all pages, and the number of queries that read at the same time is limited.
 #[test]
-fn queries_over_several_shards_never_keep_each_other_waiting() {
+fn multi_shard_queries_never_deadlock() {
     for seed in 0..40 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let pages = Rc::<Pages>::default();

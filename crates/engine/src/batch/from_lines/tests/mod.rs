@@ -68,7 +68,7 @@ fn refused(line: &str, expected: &str) {
 }
 
 #[test]
-fn all_types_tags_and_times() {
+fn lines_of_all_types_parse() {
     check(
         "cpu,host=a,region=eu f=1.5,i=-2i,u=3u,s=\"x \\\"y\\\\\",b=true 10\n\
          cpu,region=eu,host=a f=2 20\n\
@@ -83,7 +83,7 @@ fn all_types_tags_and_times() {
 }
 
 #[test]
-fn one_series_however_its_key_is_written() {
+fn equivalent_series_keys_share_one_series() {
     let body = b"m,b=2,a=1 v=1 1\nm,a=1,b=2 v=1 2\nm,a=1,b=\\2 v=1 3\nm,b=2,a=1 v=1 4\n\\m v=1 5\n";
     let (batch, _) = from_lines(body, options(Precision::Nanosecond), 7).unwrap();
     assert_eq!(batch.measurements[0].block.row_series, [0, 0, 1, 0]);
@@ -92,7 +92,7 @@ fn one_series_however_its_key_is_written() {
 }
 
 #[test]
-fn leniencies_that_clients_rely_on() {
+fn lenient_syntax_of_clients_parses() {
     check(
         "\u{feff}m v=1 1\r\n\r\n  m v=.5 2 \r\nm  v=1.   3\r",
         &["1: m  v=Float(1.0) 1", "3: m  v=Float(0.5) 2", "4: m  v=Float(1.0) 3"],
@@ -123,7 +123,7 @@ fn leniencies_that_clients_rely_on() {
 }
 
 #[test]
-fn bad_lines_are_named_and_the_others_kept() {
+fn bad_lines_are_reported_others_parsed() {
     refused(",t=a v=1", "missing measurement, expected a name before the first ',' (column 1)");
     let missing = "missing fields, expected a space and key=value after the measurement and tags";
     refused("m", &format!("{missing} (column 2)"));
@@ -195,7 +195,7 @@ fn bad_lines_are_named_and_the_others_kept() {
 }
 
 #[test]
-fn a_bad_line_ends_where_its_strings_end() {
+fn newline_in_string_continues_bad_line() {
     check(
         "m v=\"a\nb v=1 1\",x=y\nok v=1 1",
         &[
@@ -222,7 +222,7 @@ fn a_bad_line_ends_where_its_strings_end() {
 }
 
 #[test]
-fn a_rejected_line_leaves_nothing_behind() {
+fn rejected_lines_leave_no_trace() {
     let clean = "a v=1 1\nb,t=x v=2,s=\"y\" 2\na v=3,w=4i 3\na v=5 4\n";
     let mut dirty = String::new();
     for line in clean.lines() {
@@ -259,7 +259,7 @@ fn a_rejected_line_leaves_nothing_behind() {
 
 /// The memory for keys is limited. A key that reappears after too many others gets a new series.
 #[test]
-fn a_forgotten_key_that_comes_again_is_a_later_series_of_the_same_tags() {
+fn evicted_series_key_becomes_new_series() {
     let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
     let n_keys = KEYS_BYTES_MAX / 60_000 + 10;
     let mut body: String = (0..n_keys).map(|n| key(n) + " v=1 1\n").collect();
@@ -277,7 +277,7 @@ fn a_forgotten_key_that_comes_again_is_a_later_series_of_the_same_tags() {
 
 /// The parser holds no bytes of the line, independent of its contents.
 #[test]
-fn a_line_that_is_too_long_is_refused_before_its_end_has_come() {
+fn overlong_line_is_rejected_without_buffering() {
     let long = "x".repeat(LINE_BYTES_MAX + 200_000);
     let body = |line: &str| format!("m v=1 1\n{line} s=\"\n\" 2\nm v=3 3\n#{long}\nm v=4 4\n");
     for line in [format!("m,t={long} v=2"), format!("m a=\"\n\",v=2{long}")] {
@@ -303,7 +303,7 @@ fn a_line_that_is_too_long_is_refused_before_its_end_has_come() {
 }
 
 #[test]
-fn types_of_one_key_may_differ_between_lines() {
+fn field_types_may_differ_between_lines() {
     let body = b"m v=1 1\nm v=1i 2\nm v=\"x\" 3\nm v=2 4";
     let (batch, rejected) = from_lines(body, options(Precision::Nanosecond), 7).unwrap();
     assert_eq!(rejected.count, 0);
@@ -343,13 +343,13 @@ fn precision_scales_times_and_truncates_now() {
 }
 
 #[test]
-fn a_body_that_is_not_text_is_refused_whole() {
+fn body_with_invalid_utf8_is_rejected() {
     let error = from_lines(b"m v=1\nm,t=\xff v=1", options(Precision::Nanosecond), 7).unwrap_err();
     assert_eq!(error, NotUtf8 { line: 2, byte: 11 });
 }
 
 #[test]
-fn limits_are_named_with_their_value() {
+fn limit_errors_name_their_value() {
     let refused = |line: String| {
         let (_, rejected) = from_lines(line.as_bytes(), options(Precision::Nanosecond), 7).unwrap();
         rejected.named.into_iter().map(|error| error.cause).next()
@@ -385,7 +385,7 @@ fn limits_are_named_with_their_value() {
 }
 
 #[test]
-fn memory_is_bounded_when_every_line_has_other_fields() {
+fn cell_limit_bounds_parser_memory() {
     let mut body = String::new();
     for line in 0..40_000 {
         body += &format!("m f{}=1\n", line % 1_000);
@@ -408,7 +408,7 @@ fn memory_is_bounded_when_every_line_has_other_fields() {
 }
 
 #[test]
-fn pieces_give_what_the_whole_gives() {
+fn chunked_body_parses_like_whole_body() {
     in_pieces(
         "\u{feff}cpu,host=ä v=1,s=\"a\nb\" 10\r\nbad\n# c\ncpu v=2\ncpu,x v=\"\n\" 1\n\nm v=1 7",
     );
@@ -441,7 +441,7 @@ fn in_pieces(body: &str) {
 }
 
 #[test]
-fn mutated_bodies_never_panic_and_keep_the_invariants() {
+fn mutated_bodies_never_panic() {
     let mut random = fastrand::Rng::with_seed(9);
     let alphabet = b"m,t=v \"\\\n\r#19.-eiuTf\x00\xc3";
     for _ in 0..20_000 {

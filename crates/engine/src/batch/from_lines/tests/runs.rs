@@ -39,7 +39,7 @@ fn parse(body: &str) -> (Batch, u64) {
 }
 
 #[test]
-fn a_wide_line_among_many_narrow_ones_is_padded_to_little() {
+fn wide_line_pads_few_cells() {
     const LINES: usize = 30_000;
     for wide in [0, 1, 15_000, LINES] {
         let line = |at: usize| {
@@ -65,7 +65,7 @@ fn a_wide_line_among_many_narrow_ones_is_padded_to_little() {
 }
 
 #[test]
-fn runs_have_what_their_lines_say() {
+fn field_runs_keep_line_values() {
     for seed in 0..8 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (mut body, mut expected, mut refused) = (String::new(), Vec::new(), 0);

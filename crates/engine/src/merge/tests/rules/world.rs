@@ -147,7 +147,7 @@ impl World {
 }
 
 #[test]
-fn the_rules_hold_over_any_schedule() {
+fn merge_rules_hold_on_random_schedules() {
     let (mut made, mut resumed, mut dropped, mut backfilled) = (0, 0, 0, 0);
     for seed in 0..SCHEDULES {
         let mut rng = Rng::with_seed(seed);

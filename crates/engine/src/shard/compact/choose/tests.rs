@@ -151,7 +151,7 @@ fn tell(
 }
 
 #[test]
-fn loads_of_all_kinds_come_to_rest() {
+fn compaction_settles_under_any_load() {
     let mut rng = fastrand::Rng::with_seed(1);
     let in_order = |bytes: f64, step: i64, over: i64| -> Vec<Flush> {
         (0..300).map(|n| vec![(n * step, n * step + step - 1 + over, bytes * MB)]).collect()
@@ -201,7 +201,7 @@ fn loads_of_all_kinds_come_to_rest() {
 }
 
 #[test]
-fn a_change_of_width_comes_to_rest_too() {
+fn compaction_settles_after_width_changes() {
     let mut story = Story::new(100, &[]);
     for sequence in 1..200_u64 {
         let at = sequence as i64 * 10;
@@ -214,7 +214,7 @@ fn a_change_of_width_comes_to_rest_too() {
 }
 
 #[test]
-fn slots_that_are_near_a_merge_join_that_of_another() {
+fn nearly_full_slots_join_merge() {
     let merges_beside = |full: u64| {
         let mut story = Story::new(100, &[]);
         for (slot, count) in [(0, full), (2, 4), (4, 3)] {
@@ -230,7 +230,7 @@ fn slots_that_are_near_a_merge_join_that_of_another() {
 }
 
 #[test]
-fn a_merge_takes_no_more_than_half_of_what_is_free() {
+fn merge_uses_half_of_free_space() {
     let mut story = Story::new(100, &[]);
     (1..=8).for_each(|n| story.add((n, n), (0, 99, MB)));
     let all: Vec<&Part> = story.parts.iter().collect();
@@ -245,7 +245,7 @@ fn a_merge_takes_no_more_than_half_of_what_is_free() {
 }
 
 #[test]
-fn what_is_large_is_left_alone_unless_another_lies_across_it() {
+fn large_parts_are_sealed_unless_overlapped() {
     let part = |id: u64, min_ns, max_ns, bytes, rows| Part {
         id: PartId(id),
         lo: id,
