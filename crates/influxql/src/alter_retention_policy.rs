@@ -112,7 +112,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn at_least_one_option_in_any_order() {
+    fn alter_policy_options_have_any_order() {
         check::stays(&[
             "ALTER RETENTION POLICY rp ON db DURATION 1d REPLICATION 2 SHARD DURATION 1h DEFAULT",
         ]);

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn values_bind_as_literals_or_as_what_they_say() {
+    fn bound_values_become_literals() {
         for (value, printed) in [
             ("2", "2"),
             ("-2", "-2"),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_stand_for_one_token_anywhere() {
+    fn bound_parameters_replace_single_tokens() {
         let params = "{\"m\": {\"ident\": \"a; DROP\"}, \"n\": 3, \"r\": {\"regex\": \"^x\"}, \
             \"two words\": {\"duration\": \"1h\"}}";
         assert_eq!(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_bind_to_nothing_are_reported_where_they_are_used() {
+    fn invalid_bound_values_are_reported() {
         for (value, error) in [
             ("null", "unable to bind parameter with type <nil>"),
             ("[1]", "unable to bind parameter with type []interface {}"),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_object_is_taken() {
+    fn bound_parameters_must_be_object() {
         let refused = |text| Params::from_json(text).map_err(|error| error.to_string());
         for nothing in ["", "null", "{}", " {} trailing"] {
             assert_eq!(refused(nothing), Ok(Params::default()), "{nothing}");

@@ -113,7 +113,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn the_five_counts_share_their_clauses() {
+    fn cardinality_statements_share_clauses() {
         check::stays(&[
             "SHOW SERIES CARDINALITY",
             "SHOW SERIES EXACT CARDINALITY ON db FROM m WHERE host = 'a' GROUP BY host LIMIT 1 OFFSET 2",

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn newlines_are_one_character_and_the_end_is_counted_once() {
+    fn reader_joins_crlf_and_stops_once() {
         let mut reader = Reader::new("a\r\nb\rc");
         let mut all = vec![];
         for _ in 0..8 {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_back_is_read_again_and_current_looks_before_it() {
+    fn reader_unread_restores_character() {
         let mut reader = Reader::new("µbc");
         reader.read();
         assert_eq!(reader.offset(), 2);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nul_ends_the_text() {
+    fn nul_character_ends_input() {
         let mut reader = Reader::new("a\0b");
         reader.read();
         assert_eq!(reader.read().0, EOF);

@@ -105,7 +105,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn the_select_writes_in_windows() {
+    fn continuous_queries_parse_and_print() {
         check::stays(&[
             "CREATE CONTINUOUS QUERY cq ON db BEGIN SELECT mean(a) INTO t FROM m GROUP BY time(1m) END",
             "CREATE CONTINUOUS QUERY cq ON db RESAMPLE EVERY 1m FOR 1h BEGIN SELECT mean(a) \

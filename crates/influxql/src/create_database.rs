@@ -109,7 +109,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn options_come_in_a_fixed_order() {
+    fn create_database_options_are_ordered() {
         check::stays(&[
             "CREATE DATABASE db",
             "CREATE DATABASE db WITH SHARD DURATION 0s",

@@ -73,7 +73,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn hosts_are_listed() {
+    fn subscriptions_list_destinations() {
         check::stays(&[
             "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'http://a:1'",
             "CREATE SUBSCRIPTION s ON db.\"r p\" DESTINATIONS ANY 'udp://a:1', 'udp://b:2'",

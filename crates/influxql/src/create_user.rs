@@ -56,7 +56,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn passwords_are_never_printed() {
+    fn create_user_hides_password() {
         check::prints(&[
             ("CREATE USER u WITH PASSWORD 'secret'", "CREATE USER u WITH PASSWORD [REDACTED]"),
             (

@@ -51,7 +51,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn delete_needs_a_source_or_a_condition() {
+    fn delete_needs_source_or_condition() {
         check::stays(&[
             "DELETE FROM m",
             "DELETE FROM rp.m, /x/ WHERE time < now() - 1d AND host = 'a'",

@@ -85,7 +85,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn what_is_dropped_is_named_with_its_database() {
+    fn drop_statements_name_their_database() {
         check::stays(&[
             "DROP CONTINUOUS QUERY cq ON db",
             "DROP RETENTION POLICY \"1h.x\" ON db",

@@ -57,7 +57,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn drop_series_needs_a_source_or_a_condition() {
+    fn drop_series_needs_source_or_condition() {
         check::stays(&[
             "DROP SERIES FROM m, /x/",
             "DROP SERIES FROM m WHERE host = 'a'",

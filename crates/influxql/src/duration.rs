@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_and_overflow_are_told_apart() {
+    fn duration_errors_distinguish_overflow() {
         for text in ["", "-", "3", "1000", "w", "ms", "1.2w", "10x", "10n", "1s-", "1e3", "5ss"] {
             assert_eq!(parse(text), Err(InvalidDuration::Syntax), "{text}");
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_exact_unit_is_printed() {
+    fn durations_print_largest_exact_unit() {
         for (ns, influxql, go) in [
             (0, "0s", "0s"),
             (3_000, "3u", "3µs"),

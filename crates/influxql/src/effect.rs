@@ -75,7 +75,7 @@ mod tests {
     use crate::parse_statement;
 
     #[test]
-    fn a_target_makes_a_select_write_and_a_plan_alone_does_not() {
+    fn select_into_counts_as_write() {
         for (text, effect) in [
             ("SELECT v FROM m", Effect::Selects),
             ("SELECT v INTO n FROM m", Effect::Writes),

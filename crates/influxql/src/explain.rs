@@ -42,7 +42,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn a_select_is_explained() {
+    fn explain_accepts_only_select() {
         check::stays(&[
             "EXPLAIN SELECT a FROM m",
             "EXPLAIN ANALYZE SELECT a FROM m",

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_named_after_what_is_in_them() {
+    fn field_names_derive_from_expressions() {
         for (text, name) in [
             ("a AS b", "b"),
             ("a::float", "a"),

@@ -81,7 +81,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn every_fill_is_known() {
+    fn every_fill_option_parses() {
         check::stays(&[
             "SELECT mean(a) FROM m GROUP BY time(1m) fill(none)",
             "SELECT mean(a) FROM m GROUP BY time(1m) fill(previous)",

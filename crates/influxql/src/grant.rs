@@ -100,7 +100,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn without_a_database_all_privileges_change_hands() {
+    fn grants_parse_with_and_without_database() {
         check::stays(&[
             "GRANT READ ON db TO u",
             "GRANT WRITE ON \"my db\" TO \"u 1\"",

@@ -62,7 +62,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn targets_may_be_qualified_or_each_rows_own() {
+    fn into_targets_may_be_qualified() {
         check::stays(&[
             "SELECT a INTO t FROM m",
             "SELECT a INTO rp.t FROM m",

@@ -35,7 +35,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn queries_have_numbers() {
+    fn kill_query_takes_number() {
         check::stays(&["KILL QUERY 4", "KILL QUERY 18446744073709551615 ON \"host:8088\""]);
         check::fails(&[
             ("KILL 4", "found 4, expected QUERY at line 1, char 6"),

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_end_at_the_line_or_at_their_mark() {
+    fn lexer_ends_comments_correctly() {
         assert_eq!(tokens("--a\nb"), ["Comment@0 ", "Ident@0 b"]);
         assert_eq!(tokens("/*a***/b"), ["Comment@0 ", "Ident@7 b"]);
         assert_eq!(tokens("/*/b"), ["Illegal@0 "]);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_text_is_unescaped_and_positions_are_as_in_1x() {
+    fn lexer_unescapes_quoted_text() {
         assert_eq!(tokens("a 'b\\'\\n'"), ["Ident@0 a", "Whitespace@1  ", "String@1 b'\n"]);
         assert_eq!(tokens("a \"b\\\"\""), ["Ident@0 a", "Whitespace@1  ", "Ident@2 b\""]);
         assert_eq!(tokens("'a\nb"), ["BadString@0 a", "Ident@0 b"]);
@@ -369,13 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_illegal() {
+    fn unknown_characters_are_illegal_tokens() {
         assert_eq!(tokens("é#\u{1F600}"), ["Illegal@0 é", "Illegal@1 #", "Illegal@2 \u{1F600}"]);
         assert_eq!(tokens("a\0b"), ["Ident@0 a"]);
     }
 
     #[test]
-    fn regexes_keep_all_escapes_but_that_of_the_slash() {
+    fn regexes_unescape_only_slashes() {
         let regex = |text| {
             let token = Lexer::new(text).scan_regex();
             (token.kind, token.text.into_owned())

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regex_is_limited_in_length() {
+    fn regex_length_is_limited() {
         let query = |bytes: usize| error(&format!("SELECT a FROM /{}/", "b".repeat(bytes)));
         assert_eq!(query(REGEX_BYTES_MAX), "1 statements");
         let expected = "error parsing regexp: the regular expression is too long: current 0, \
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn different_regexes_are_limited() {
+    fn distinct_regexes_are_limited() {
         let query = |n: usize, different: usize| {
             let terms: Vec<_> = (0..n).map(|i| format!("a =~ /{}/", i % different)).collect();
             error(&format!("SELECT a FROM m WHERE {}", terms.join(" OR ")))
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_sources_are_limited_in_each_statement() {
+    fn sources_per_statement_are_limited() {
         let from = |count: usize| format!("SELECT a FROM {}", vec!["m"; count].join(","));
         let within = from(SOURCES_WRITTEN_MAX);
         assert_eq!(error(&format!("{within};{within}")), "2 statements");

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_print_without_exponent_and_never_as_integers() {
+    fn float_literals_print_without_exponent() {
         for (value, plain, literal) in [
             (2.0, "2", "2.0"),
             (0.23, "0.23", "0.23"),

@@ -65,7 +65,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn only_time_orders() {
+    fn order_by_accepts_only_time() {
         check::stays(&["SELECT a FROM m ORDER BY DESC", "SELECT a FROM m ORDER BY time DESC"]);
         check::prints(&[
             ("SELECT a FROM m ORDER BY time", "SELECT a FROM m ORDER BY time ASC"),

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slash_is_what_the_parser_took_it_for() {
+    fn outline_distinguishes_division_regex_and_comment() {
         assert_eq!(
             words("SELECT a/2 FROM /b;c/ -- d"),
             [
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_have_places_and_effects() {
+    fn outline_locates_statements_and_effects() {
         let text = " SELECT ';' FROM m ; -- ; \r\n ;SHOW TAG KEYS /* x */ ";
         let outline = Outline::new(text);
         let found: Vec<_> =
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_does_what_its_worst_statement_does() {
+    fn outline_reports_strongest_effect() {
         assert_eq!(does("SELECT a FROM m; SELECT b FROM m"), Some(Effect::Selects));
         assert_eq!(does("SELECT a FROM m; DELETE FROM m"), Some(Effect::Writes));
         for nothing in ["", " ; ", "SELECT", "SELECT a FROM m; x", &" ".repeat(100_000)] {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_at_a_carriage_return_and_a_point_ends_a_number() {
+    fn outline_agrees_with_parser_on_boundaries() {
         assert_eq!(does("SHOW DATABASES --\r;CREATE DATABASE evil1"), Some(Effect::Writes));
         assert_eq!(does("SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/"), Some(Effect::Writes));
     }

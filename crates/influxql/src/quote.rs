@@ -75,12 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn strings_escape_their_quote_backslash_and_newline() {
+    fn quoted_strings_escape_special_characters() {
         assert_eq!(string("it's \\ a\n\"b\""), "'it\\'s \\\\ a\\n\"b\"'");
     }
 
     #[test]
-    fn paths_quote_all_but_the_last_name() {
+    fn paths_quote_every_leading_name() {
         assert_eq!(path(&["foo", "bar"]), "\"foo\".bar");
         assert_eq!(path(&["foo", "", "bar"]), "\"foo\"..bar");
         assert_eq!(path(&["foo.bar", "rp", "1baz"]), "\"foo.bar\".\"rp\".\"1baz\"");

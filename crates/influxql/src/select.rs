@@ -146,7 +146,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn clauses_come_in_a_fixed_order() {
+    fn select_clauses_are_ordered() {
         check::stays(&[
             "SELECT a FROM m",
             "SELECT a, b AS c INTO t FROM m, n WHERE a > 1 GROUP BY host fill(0) ORDER BY time DESC \
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn only_calls_make_a_query_an_aggregate() {
+    fn queries_without_calls_are_raw() {
         assert!(select("SELECT a, DISTINCT b FROM m").is_raw());
         assert!(!select("SELECT a, 2 * (1 + mean(b)) FROM m").is_raw());
     }
 
     #[test]
-    fn the_interval_is_that_of_the_first_time_call() {
+    fn group_interval_comes_from_first_time() {
         let interval = |dimensions: &str| {
             select(&format!("SELECT mean(a) FROM m{dimensions}")).group_by_interval_ns()
         };

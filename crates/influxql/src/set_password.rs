@@ -43,7 +43,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn passwords_are_never_printed() {
+    fn set_password_hides_password() {
         check::prints(&[("SET PASSWORD FOR u = 'secret'", "SET PASSWORD FOR u = [REDACTED]")]);
         check::fails(&[
             ("SET PASSWORD FOR u 'p'", "found p, expected = at line 1, char 19"),

@@ -52,7 +52,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn every_clause_is_optional() {
+    fn show_field_keys_clauses_are_optional() {
         check::stays(&[
             "SHOW FIELD KEYS",
             "SHOW FIELD KEYS ON db FROM m, /x/ ORDER BY ASC LIMIT 1 OFFSET 2",

@@ -57,7 +57,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn every_clause_is_optional() {
+    fn show_series_clauses_are_optional() {
         check::stays(&[
             "SHOW SERIES",
             "SHOW SERIES ON \"my db\" FROM m, /x/ WHERE host = 'a' ORDER BY DESC LIMIT 1 OFFSET 2",

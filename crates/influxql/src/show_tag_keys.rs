@@ -81,7 +81,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn every_clause_is_optional() {
+    fn show_tag_keys_clauses_are_optional() {
         check::stays(&[
             "SHOW TAG KEYS",
             "SHOW TAG KEYS ON db FROM m WITH KEY =~ /x/ WHERE host = 'a' ORDER BY ASC LIMIT 1 \

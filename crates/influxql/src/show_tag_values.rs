@@ -62,7 +62,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn the_keys_must_be_said() {
+    fn show_tag_values_requires_keys() {
         check::stays(&[
             "SHOW TAG VALUES WITH KEY = host",
             "SHOW TAG VALUES ON db FROM m, /x/ WITH KEY IN (a, b) WHERE host = 'a' ORDER BY ASC \

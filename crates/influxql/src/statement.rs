@@ -251,7 +251,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn statements_without_clauses() {
+    fn statements_without_clauses_parse() {
         check::stays(&[
             "SHOW DATABASES",
             "SHOW CONTINUOUS QUERIES",
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_come_next_is_listed_in_order() {
+    fn parse_errors_list_expected_keywords() {
         check::fails(&[
             (
                 "x",

@@ -68,7 +68,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn keys_are_compared_matched_or_listed() {
+    fn tag_key_filters_compare_or_list() {
         check::stays(&[
             "SHOW TAG VALUES WITH KEY = host",
             "SHOW TAG VALUES WITH KEY != \"a b\"",

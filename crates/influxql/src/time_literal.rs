@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_formats_are_read() {
+    fn time_literals_accept_three_formats() {
         for (text, ns) in [
             ("1970-01-01", 0),
             ("1970-01-02", DAY_S * S_NS),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_with_a_date_is_an_error() {
+    fn malformed_date_literals_are_errors() {
         for text in [
             "2000-13-01",
             "2001-02-29",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_no_point_can_have_are_named() {
+    fn out_of_range_times_are_reported() {
         let overflow = "time 2300-01-01T00:00:00Z overflows time literal";
         assert_eq!(utc("2300-01-01"), Err(overflow.to_owned()));
         let underflow = "time 1600-01-01T00:00:00+02:30 underflows time literal";
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_zone_the_local_offset_is_taken_away() {
+    fn local_times_subtract_zone_offset() {
         let offset = |local_s| {
             assert_eq!(local_s, 3600);
             7200
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn times_print_as_rfc_3339_and_read_back() {
+    fn times_round_trip_as_rfc_3339() {
         for (ns, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (1, "1970-01-01T00:00:00.000000001Z"),

@@ -34,7 +34,7 @@ mod tests {
     use crate::check;
 
     #[test]
-    fn zones_must_exist_as_spelled() {
+    fn time_zone_names_must_exist() {
         check::prints(&[
             ("SELECT a FROM m tz('')", "SELECT a FROM m TZ('UTC')"),
             ("SELECT a FROM m TZ('Local')", "SELECT a FROM m TZ('UTC')"),

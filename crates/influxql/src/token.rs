@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keywords_are_in_order_and_found_in_any_case() {
+    fn keyword_lookup_ignores_case() {
         assert!(KEYWORDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for (spelling, keyword) in KEYWORDS {
             assert!(spelling.len() <= KEYWORD_BYTES_MAX);

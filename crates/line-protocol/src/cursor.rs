@@ -128,7 +128,7 @@ mod tests {
     use super::starts_with;
 
     #[test]
-    fn keys_of_every_length_are_compared_whole() {
+    fn starts_with_compares_every_byte() {
         let text: Vec<u8> = (0..40).collect();
         for length in 0..=30 {
             let key = &text[..length];

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_end_where_they_end() {
+    fn numbers_end_at_first_other_character() {
         check("1", Number::Float(1.0), "");
         check("-1.5,x", Number::Float(-1.5), ",x");
         check(".5 ", Number::Float(0.5), " ");
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_reach_their_limits_and_no_further() {
+    fn integer_limits_are_exact() {
         check("9223372036854775807i", Number::Integer(i64::MAX), "");
         check("-9223372036854775808i", Number::Integer(i64::MIN), "");
         check("9223372036854775808i", Number::OutOfRange(b'i'), "");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fast_path_is_the_slow_path() {
+    fn fast_float_parser_equals_standard_parser() {
         let mut random = fastrand::Rng::with_seed(1);
         for _ in 0..50_000 {
             let value = f64::from_bits(random.u64(..));

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_cut_and_unescaped() {
+    fn series_keys_split_and_unescape() {
         check("cpu", "<cpu>");
         check("cpu,b=2,a=1", "<cpu> <a>=<1> <b>=<2>");
         check(r"c\,p\ u,a\=b=c\,d\ e", "<c,p u> <a=b>=<c,d e>");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_keys_say_where_and_what() {
+    fn series_key_errors_name_position() {
         check(",a=1", "0: missing measurement, expected a name before the first ','");
         check("m,", "2: missing tag key, expected key=value after ','");
         check("m,=a", "2: missing tag key, expected key=value after ','");

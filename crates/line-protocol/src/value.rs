@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_unescape_quotes_and_backslashes_only() {
+    fn string_values_unescape_quotes_and_backslashes() {
         let unescaped = |raw: &str| {
             let mut text = String::new();
             unescape_string(raw, |piece| text.push_str(piece));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_end_at_a_quote_that_something_may_follow() {
+    fn string_values_end_at_closing_quote() {
         assert_eq!(
             read(r#""a\\" 1"#),
             Ok((Value::String { raw: r"a\\", escaped: true, newlines: 0 }, 5))

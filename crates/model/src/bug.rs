@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_value_is_an_error_that_names_its_place() {
+    fn bug_error_names_source_line() {
         assert_eq!(catch(|| sum(&[0, 2])), Ok(4));
         let bug = tolerate(|| catch(|| sum(&[0, 3, 4]))).unwrap_err();
         let line = line!() - 7;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_sees_the_bugs_of_its_own_operation() {
+    fn bug_check_sees_own_operation() {
         let nested = || {
             let inner = catch(|| (sum(&[9]), check()));
             (inner.is_err(), check())
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a bug")]
-    fn a_bug_fails_a_test() {
+    fn uncaught_bug_fails_its_test() {
         sum(&[3]);
     }
 }

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_limit_finds_its_row() {
+    fn every_limit_has_its_name() {
         let rows = [
             (Limit::BodyCompressedBytes, "BODY_COMPRESSED_BYTES_MAX"),
             (Limit::BodyBytes, "BODY_BYTES_MAX"),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_a_limit_is_named_with_all_numbers() {
+    fn limit_error_states_all_numbers() {
         let limits = Limits::read(|row| Ok::<_, ()>((row.default == 255).then_some(3))).unwrap();
         assert_eq!(limits.check(Limit::Tags, 0, 3), Ok(()));
         let error = limits.check(Limit::Tags, 0, 4).unwrap_err();

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_covers_what_it_names() {
+    fn permission_covers_its_names() {
         let grants = Grants {
             admin: false,
             permissions: vec![
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_includes_another_allows_all_that_it_does() {
+    fn grants_include_weaker_grants() {
         let held = |permissions: &[(Option<&str>, &str)]| {
             let permissions = permissions.iter().map(|(db, rights)| permission(*db, None, rights));
             Grants { admin: false, permissions: permissions.collect() }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_more_than_every_name() {
+    fn unnamed_permission_covers_every_name() {
         let grants = Grants { admin: false, permissions: vec![permission(None, None, "w")] };
         assert_eq!(grants.scope(PermissionKind::Write, "any"), Scope::All);
         assert_eq!(grants.scope(PermissionKind::Read, "any"), Scope::None);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_judged_by_its_name() {
+    fn scope_covers_policies_by_name() {
         let scope = Scope::Policies(vec!["p".to_owned()]);
         assert!(scope.covers("p") && !scope.covers("q") && !scope.covers("P"));
         for (policy, expected) in

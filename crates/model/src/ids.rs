@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_id_of_a_policy_tells_its_database() {
+    fn policy_id_identifies_its_database() {
         let object = ObjectId("00f1".repeat(16));
         let (low, high) = (PolicyId::draw(&object, 0), PolicyId::draw(&object, u64::MAX));
         // The ids are permanent: the configurations of clients contain them.

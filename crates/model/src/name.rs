@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn database_names_follow_1x() {
+    fn database_names_follow_influxdb_1() {
         for good in ["telegraf", "a b.c", "ü", "_internal", "-", "a:b"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_splits_at_its_first_slash() {
+    fn bucket_splits_at_first_slash() {
         assert_eq!(split_bucket("db"), ("db", None));
         assert_eq!(split_bucket("db/rp/x"), ("db", Some("rp/x")));
     }

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_has_one_quota_and_none_without_limits() {
+    fn caller_has_at_most_one_quota() {
         let rates = |points| Rates { points, ..Rates::default() };
         let caller = |id, name: &str, points| CallerQuota {
             id,

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_what_is_counted_never_changes() {
+    fn series_count_hash_never_changes() {
         let tags = [(ColumnId(2), "a"), (ColumnId(7), ""), (ColumnId(3), "eu")];
         let of = |seed| {
             let tags = tags.iter().map(|&(tag, value)| tag_hash(seed, tag, value));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_all_lengths_are_hashed_alike() {
+    fn value_hash_matches_xxh64() {
         for length in 0..=2 * SHORT_VALUE_BYTES {
             let value = "v".repeat(length);
             let mut hasher = Xxh64::new(7);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_cannot_run_into_each_other() {
+    fn series_hash_separates_key_and_value() {
         assert_ne!(series_hash("cpu", [("ab", "c")]), series_hash("cpu", [("a", "bc")]));
     }
 }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_estimated_is_true_within_a_quarter() {
+    fn sketch_estimate_is_within_quarter() {
         assert_eq!(SeriesSketch::default().estimate(), 0);
         for count in [1, 2, 10, 100, 300, 700, 1_000, 3_000, 10_000, 100_000, 1_000_000] {
             let estimate = sketch(0..count).estimate();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_errors_of_many_sketches_are_as_large_as_is_said_and_have_no_drift() {
+    fn sketch_estimates_are_unbiased() {
         for count in [50_u64, 400, 1_200, 20_000] {
             let of = |seed| sketch(seed * count..(seed + 1) * count).estimate() as f64;
             let errors: Vec<f64> = (1..200).map(|s| of(s) / count as f64 - 1.0).collect();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_have_is_what_one_would_and_nothing_added_is_ever_denied() {
+    fn merged_sketches_contain_every_value() {
         let mut both = sketch(0..600);
         both.merge(&sketch(300..900));
         assert_eq!(both, sketch(0..900));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn every_hash_has_a_place() {
+    fn sketch_accepts_extreme_hashes() {
         let mut sketch = SeriesSketch::default();
         [0, u64::MAX, 1 << 56, 1].into_iter().for_each(|hash| sketch.add(hash));
         assert_eq!(SeriesSketch::from_registers(sketch.registers().to_vec()), Some(sketch));

@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn precision_scales_and_refuses_what_does_not_fit() {
+    fn precision_scales_and_rejects_overflow() {
         assert_eq!(Precision::Second.to_ns(2), Some(2 * S_NS));
         assert_eq!(Precision::Nanosecond.to_ns(MAX_TIME_NS), Some(MAX_TIME_NS));
         assert_eq!(Precision::Nanosecond.to_ns(i64::MAX), None);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_of_today_shows_its_unit() {
+    fn timestamp_magnitude_reveals_precision() {
         let now_s = 1_700_000_000_i64;
         for unit in [
             Precision::Second,

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_stands_where_its_code_says() {
+    fn field_type_codes_match_their_order() {
         let by_code: Vec<_> = (0..=u8::MAX).map_while(FieldType::from_code).collect();
         assert_eq!(by_code, FieldType::ALL);
         assert!((0_u8..).zip(FieldType::ALL).all(|(code, field_type)| field_type.code() == code));

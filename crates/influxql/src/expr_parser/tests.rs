@@ -75,7 +75,7 @@ fn references_calls_and_wildcards() {
 }
 
 #[test]
-fn errors_are_those_of_1x() {
+fn expression_errors_match_influxdb_1() {
     for (text, expected) in [
         ("", "found EOF, expected identifier, string, number, bool at line 1, char 1"),
         ("1 +", "found EOF, expected identifier, string, number, bool at line 1, char 4"),
@@ -125,7 +125,7 @@ fn height(expr: &Expr) -> usize {
 }
 
 #[test]
-fn long_conditions_are_low_trees_and_print_as_written() {
+fn long_conditions_form_balanced_trees() {
     for n in [2, LEFT_CHAIN_MAX, LEFT_CHAIN_MAX + 1, 3000] {
         let text = (0..n).map(|i| format!("h = '{i}'")).collect::<Vec<_>>().join(" OR ");
         let tree = expr(&text);
@@ -136,7 +136,7 @@ fn long_conditions_are_low_trees_and_print_as_written() {
 }
 
 #[test]
-fn the_height_of_trees_is_bounded() {
+fn expression_tree_height_is_bounded() {
     let chain = |n: usize| parse_expr(&vec!["a"; n].join("+"), &Params::default());
     assert_eq!(height(&chain(EXPR_DEPTH_MAX).unwrap()), EXPR_DEPTH_MAX);
     for n in [EXPR_DEPTH_MAX + 1, 20_000] {

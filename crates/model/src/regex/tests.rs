@@ -9,7 +9,7 @@ fn error(source: &str) -> String {
 
 /// The errors of InfluxDB 1.6. Only a bound parameter can contain a trailing backslash.
 #[test]
-fn what_go_refuses_is_refused_in_its_words() {
+fn regex_errors_match_go() {
     for (source, expected) in [
         ("a(", "missing closing ): `a(`"),
         ("a)", "unexpected ): `a)`"),
@@ -50,7 +50,7 @@ fn what_go_refuses_is_refused_in_its_words() {
 }
 
 #[test]
-fn translations_match_what_go_matches() {
+fn translated_regexes_match_like_go() {
     for (source, matching, other) in [
         ("", "", ""),
         ("b", "abc", "ac"),
@@ -123,7 +123,7 @@ fn translations_match_what_go_matches() {
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn regex_size_is_limited() {
     assert_eq!(
         Regex::new("(((a{10}){10}){10})").map(|regex| regex.to_string()),
         Ok("/(((a{10}){10}){10})/".to_owned())

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn properties_have_the_characters_that_the_crate_says() {
+    fn unicode_properties_match_crate() {
         use unicode_script::UnicodeScript;
         for c in ['a', 'Ω', 'д', '中', '٣', '€', '\u{1F600}', '\u{378}', '\0'] {
             let script = c.script().full_name();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn case_is_in_rings() {
+    fn case_folds_form_cycles() {
         let next = |code: char| {
             case_folds()
                 .find(|&(from, _)| from == u32::from(code))
