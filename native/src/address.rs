@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_addresses_belong_together() {
+    fn object_addresses_round_trip_as_names() {
         let id = ObjectId("0a1b".to_owned());
         for address in [Address::Catalog, Address::Database(id.clone()), Address::Shard(id)] {
             let name = name(&address).unwrap();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_never_leaves_the_folder() {
+    fn unsafe_object_ids_are_rejected() {
         for id in ["", "..", "a/b", "A", "a.b", &"a".repeat(65)] {
             assert_eq!(name(&Address::Shard(ObjectId(id.to_owned()))), None, "{id}");
             assert_eq!(parse(&format!("shard-{id}")), None, "{id}");

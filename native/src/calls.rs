@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_of_a_password_is_that_of_other_hosts() {
+    fn password_key_matches_test_vector() {
         // This is a test vector of RFC 7914, section 11.
         let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
         let key = derive(&request.message).unwrap();

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trailers_are_found_wherever_the_pieces_end() {
+    fn grpc_trailers_parse_at_any_split() {
         let trailer = b"grpc-status:5\r\ngrpc-message:no\r\n";
         let mut body = vec![0, 0, 0, 0, 3, 1, 2, 3];
         let messages = body.clone();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_calls_of_grpc_are_adopted() {
+    fn grpc_content_types_are_translated() {
         for (given, adopted) in [
             ("application/grpc", Some("application/grpc-web")),
             ("application/grpc+proto", Some("application/grpc-web+proto")),

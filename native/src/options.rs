@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn options_follow_a_client_command() {
+    fn client_options_follow_the_command() {
         assert_eq!(failure_of(&["query", "--data", "a"]), "");
         assert_eq!(failure_of(&["--data", "a", "serve", "--help"]), "");
         let reason = failure_of(&["--data", "a", "query"]);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_is_no_value() {
+    fn option_value_cannot_be_option() {
         let reason = failure_of(&["serve", "--data", "--listen", "127.0.0.1:1"]);
         assert!(
             reason.starts_with("Option '--data' has no value: use --data=--listen "),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_has_what_the_command_line_leaves_out() {
+    fn environment_supplies_missing_options() {
         let variable = |name: &str| match name {
             "HOST" => Some("::1".to_owned()),
             "PORT" => Some("1".to_owned()),

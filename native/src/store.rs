@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_is_there_again_and_nothing_else() {
+    fn reopened_store_has_only_committed_rows() {
         let path = place();
         let store = Rc::new(SqliteStore::new(path.clone()));
         assert!(!store.is_open().unwrap());
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_event_undoes_its_writes_and_no_others() {
+    fn failed_event_rolls_back_own_writes() {
         let store = Rc::new(SqliteStore::new(place()));
         let fails = |key: u64| {
             let result: Result<(), StoreError> = store.atomically(|| {
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn no_write_follows_a_transaction_that_sqlite_ended() {
+    fn writes_fail_after_sqlite_rollback() {
         let store = Rc::new(SqliteStore::new(place()));
         store.open().unwrap();
         store.with(|connection| run(connection, "ROLLBACK")).unwrap();

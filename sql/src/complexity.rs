@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_side_by_side_is_taken() {
+    fn flat_statements_are_accepted() {
         let columns = vec!["max(usage) + 1 AS x"; 500].join(", ");
         assert_eq!(refusal(&format!("SELECT {columns} FROM cpu")), "");
         let values = vec!["'a'"; 5_000].join(", ");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_inside_each_other_is_refused() {
+    fn nested_statements_are_limited() {
         let chains = [
             vec!["host = 'a'"; 200].join(" OR "),
             vec!["1"; 200].join(" + "),

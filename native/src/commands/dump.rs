@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dump_has_statements_destinations_and_lines() {
+    fn dump_yields_statements_destinations_and_lines() {
         let text = |text: &str, begins| Item::Text { text: text.as_bytes().to_vec(), begins };
         let expected = [
             Item::Statement("CREATE DATABASE d".to_owned()),

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_line_of_a_response_is_a_position() {
+    fn export_position_is_last_line() {
         let point = "m v=\"two\n# after: 1,2,m\" 1\n";
         let with_position = format!("{point}# after: ,,m,1,k,%22\n");
         let position_first = format!("# after: ,,m\n{point}");

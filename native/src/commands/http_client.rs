@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_and_each_piece_of_a_response_have_a_time_limit() {
+    fn response_head_and_chunks_time_out() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
         let slow = server(head, LATE, "second", LONG);
         let response = slow.send(&Request::new("GET", "/slow")).unwrap();
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_breaks_off_is_a_failure() {
+    fn truncated_response_is_a_failure() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nfirst ";
         let cut = server(head, Duration::ZERO, "", LONG);
         let response = cut.send(&Request::new("GET", "/cut")).unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirect_is_a_failure() {
+    fn redirect_response_is_a_failure() {
         let redirect = "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n";
         let moved = server(redirect, Duration::ZERO, "", LONG);
         let Err(Failure(error)) = moved.must(&Request::new("DELETE", "/token")) else {
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_from_either_form_of_errors() {
+    fn error_messages_parse_from_both_forms() {
         assert_eq!(message_in("{\"error\":\"a\"}\n"), "a");
         assert_eq!(message_in("{\"code\":\"c\",\"message\":\"b\"}"), "b");
         assert_eq!(message_in(" plain \n"), "plain");

@@ -673,7 +673,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_measurement_that_cannot_be_counted_keeps_no_other_from_it() {
+    fn uncountable_measurement_does_not_stop_comparison() {
         let destination = Destination { database: "d".to_owned(), policy: "p".to_owned() };
         let mut tally = Tally::new(Precision::Nanosecond);
         for name in ["a", "b", "c"] {
@@ -698,7 +698,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_that_is_not_utf_8_is_removed_completely() {
+    fn import_removes_points_with_invalid_utf8() {
         let mut batch = Batch::default();
         let lines: [(&[u8], bool); 6] = [
             (b"m v=1", true),
@@ -719,7 +719,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_continues_only_with_the_same_options() {
+    fn import_resumes_only_with_same_options() {
         let path = std::env::temp_dir().join(format!("tidemark-import-{}", std::process::id()));
         let (path, state) = (path.display().to_string(), path.with_added_extension("progress"));
         fs::write(&path, "m v=1 1\n").unwrap();
@@ -744,7 +744,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_rejected_lines_is_found() {
+    fn rejected_line_count_is_parsed() {
         assert_eq!(
             number_before("partial write: 12 lines rejected; …", " lines rejected"),
             Some(12)

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_failure() {
+    fn closed_pipe_is_no_failure() {
         let (reader, mut writer) = std::io::pipe().unwrap();
         assert!(write_piece(&mut writer, b"a").unwrap());
         drop(reader);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_lists_every_option_and_no_other() {
+    fn command_help_lists_exact_options() {
         for command in ALL {
             let mut listed = options_of(command.help);
             listed.retain(|(name, _)| *name != "help");

@@ -309,14 +309,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_only_safe_characters() {
+    fn parquet_folder_names_are_escaped() {
         assert_eq!(folder_of("öl 1_a-B"), "=c3=b6l=201_a-B");
         assert_eq!(folder_of("../x"), "=2e=2e=2fx");
     }
 
     #[cfg(feature = "sql")]
     #[test]
-    fn what_is_no_whole_parquet_file_is_named() {
+    fn incomplete_parquet_file_is_reported() {
         let path = std::env::temp_dir().join(format!("tidemark-footer-{}", std::process::id()));
         let long = format!("PAR1{}\0\0\0\0PAR1", "x".repeat(40));
         for bytes in ["", "PAR1", &long, "PAR1xxxxxxxxxxxxxxxx"] {

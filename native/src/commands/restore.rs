@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_begins_with_its_database() {
+    fn backup_id_contains_database_name() {
         assert_eq!(database_of("plant.1795300000"), "plant");
         assert_eq!(database_of("a.b.1"), "a.b");
         assert_eq!(database_of("plant.x1"), "plant.x1");

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_becomes_a_line_with_every_digit() {
+    fn rows_convert_to_exact_lines() {
         let line = |measurement, tags: &[&'static str], row| {
             line_of(row, &Shape { measurement, tags: tags.to_vec() })
         };
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_zone_or_are_utc() {
+    fn times_without_zone_are_utc() {
         let expected = Some(1_700_000_000_500_000_000);
         for text in [
             "2023-11-14T22:13:20.5",

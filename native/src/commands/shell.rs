@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_is_completed_in_any_case() {
+    fn completion_ignores_case() {
         let names = ["weather", "wind speed"];
         let of = |line| completions(line, names.into_iter());
         assert_eq!(of("sel"), (0, vec!["SELECT".to_owned()]));

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_right_aligned_and_keep_their_digits() {
+    fn tables_align_and_preserve_numbers() {
         let rows = [
             vec![json!("a\nb"), json!(9_007_199_254_740_993_i64), json!(1e300)],
             vec![json!("é\u{1b}"), Value::Null, json!(12.5)],

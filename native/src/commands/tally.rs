@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_and_times_are_counted_as_a_server_does() {
+    fn tally_parses_points_like_server() {
         let point = |measurement: &str, values, timestamp| {
             Some(Point { measurement: measurement.to_owned(), values, timestamp })
         };
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measurement_has_one_sum_per_place() {
+    fn tally_sums_per_measurement() {
         let destination = Destination { database: "d".to_owned(), policy: String::new() };
         let mut tally = Tally::new(Precision::Millisecond);
         for (text, begins) in [
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_point_has_a_maximum_size() {
+    fn tally_limits_open_point_size() {
         let mut tally = Tally::new(Precision::Nanosecond);
         tally.take(&vec![b'a'; POINT_BYTES_MAX], true, &Destination::default());
         tally.take(b"", false, &Destination::default());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn further_measurements_are_only_counted() {
+    fn tally_only_counts_excess_measurements() {
         let mut tally = Tally::new(Precision::Nanosecond);
         for number in 0..MEASUREMENTS_MAX + 2 {
             tally.take(format!("m{number} v=1,w=2 1").as_bytes(), true, &Destination::default());

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_number_and_a_unit() {
+    fn token_durations_need_number_and_unit() {
         assert_eq!(seconds("30d").unwrap(), 2_592_000);
         for wrong in ["", "d", "1", "1s", "-1d", "+1d", "1.5h", "99999999999999999999w"] {
             assert!(seconds(wrong).is_err(), "{wrong}");

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_as_it_was_written_and_no_other() {
+    fn sql_frame_head_round_trips() {
         for kind in [Kind::Turn, Kind::End, Kind::GoesOn, Kind::Over] {
             let head = Head { session: u64::MAX - 7, kind, length: SQL_MESSAGE_BYTES_MAX };
             assert_eq!(Head::parse(head.to_bytes()), Some(head));

@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_tells_memory_and_time_of_a_process() {
+    fn process_memory_and_time_are_measured() {
         if cfg!(target_os = "linux") {
             let id = std::process::id();
             assert!(memory_bytes(id) > 100_000, "{}", memory_bytes(id));

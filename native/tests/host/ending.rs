@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::server::{Place, Server, command, eventually};
 
 #[test]
-fn a_signal_ends_it_and_the_data_is_there_again() {
+fn data_survives_termination_signal() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
     server.create("d");
@@ -19,7 +19,7 @@ fn a_signal_ends_it_and_the_data_is_there_again() {
 }
 
 #[test]
-fn what_was_acknowledged_survives_kills_under_eight_writers() {
+fn acknowledged_writes_survive_kills() {
     let place = Place::new();
     let acknowledged: Vec<AtomicU64> = (0..8).map(|_| AtomicU64::new(0)).collect();
     for round in 0..4 {
@@ -58,7 +58,7 @@ fn what_was_acknowledged_survives_kills_under_eight_writers() {
 }
 
 #[test]
-fn an_alarm_goes_off_after_a_restart() {
+fn stored_alarm_fires_after_restart() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
     server.create("d");
@@ -77,7 +77,7 @@ fn an_alarm_goes_off_after_a_restart() {
 }
 
 #[test]
-fn a_server_with_one_thread_reports_durations() {
+fn single_threaded_server_reports_durations() {
     let place = Place::new();
     let mut command = command(&place.0);
     command.env("THREADS", "1");

@@ -12,7 +12,7 @@ fn refusal(data: &std::path::Path) -> String {
 }
 
 #[test]
-fn two_servers_never_share_a_folder() {
+fn second_server_cannot_share_folder() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
     let said = refusal(&place.0);
@@ -23,7 +23,7 @@ fn two_servers_never_share_a_folder() {
 }
 
 #[test]
-fn an_unusable_folder_is_named() {
+fn unusable_data_folder_is_reported() {
     let place = Place::new();
     fs::create_dir(&place.0).unwrap();
     let file = place.0.join("file");
@@ -39,7 +39,7 @@ fn an_unusable_folder_is_named() {
 }
 
 #[test]
-fn the_token_is_made_once_and_for_its_owner_alone() {
+fn admin_token_file_is_created_once() {
     let place = Place::new();
     let start = || {
         let mut command = command(&place.0);
@@ -57,7 +57,7 @@ fn the_token_is_made_once_and_for_its_owner_alone() {
 }
 
 #[test]
-fn an_invalid_setting_is_named() {
+fn invalid_setting_is_reported() {
     let place = Place::new();
     for (name, value) in [("THREADS", "x"), ("SHARD_FULL_BYTES", "-1"), ("ADMIN_TOKEN", "short")] {
         let output = command(&place.0).env(name, value).output().unwrap();
@@ -68,7 +68,7 @@ fn an_invalid_setting_is_named() {
 }
 
 #[test]
-fn a_damaged_file_is_an_error_and_other_databases_work() {
+fn damaged_file_affects_one_database() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
     for database in ["d", "e"] {
@@ -99,7 +99,7 @@ fn a_damaged_file_is_an_error_and_other_databases_work() {
 }
 
 #[test]
-fn a_full_disk_refuses_writes_and_loses_nothing() {
+fn full_disk_rejects_writes_without_loss() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
     server.create("d");

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::server::{Place, Server, command, eventually, status};
 
 #[test]
-fn databases_on_several_threads_are_written_and_read() {
+fn databases_work_across_threads() {
     let place = Place::new();
     let server = Server::start(&place.0);
     for number in 0..8 {
@@ -40,7 +40,7 @@ fn a_streamed_response_has_every_row() {
 }
 
 #[test]
-fn the_client_is_known_by_its_connection_and_a_dropped_one_ends_its_query() {
+fn closed_connection_ends_query() {
     let place = Place::new();
     let server = Server::start(&place.0);
     server.create("d");
@@ -64,7 +64,7 @@ fn the_client_is_known_by_its_connection_and_a_dropped_one_ends_its_query() {
 
 /// The statement computes for minutes before the server sends the first byte of the response.
 #[test]
-fn a_client_that_leaves_before_the_response_ends_its_statement() {
+fn closed_connection_ends_computing_statement() {
     let place = Place::new();
     let mut command = command(&place.0);
     command.env("LOG_REQUESTS", "all").env("QUERY_CPU_MS_MAX", "300000");
@@ -91,7 +91,7 @@ fn a_client_that_leaves_before_the_response_ends_its_statement() {
 }
 
 #[test]
-fn the_console_is_served_or_its_absence_is_told() {
+fn server_serves_console_or_explains_absence() {
     let place = Place::new();
     let server = Server::start(&place.0);
     let (head, body) = server.exchange("GET", "/", b"").unwrap();
@@ -107,7 +107,7 @@ fn the_console_is_served_or_its_absence_is_told() {
 }
 
 #[test]
-fn many_writers_are_all_acknowledged_and_stored() {
+fn concurrent_writers_lose_no_points() {
     let place = Place::new();
     let server = Server::start(&place.0);
     server.create("d");
@@ -133,7 +133,7 @@ fn curl(args: &[&str]) -> String {
 }
 
 #[test]
-fn requests_of_http2_have_a_host_and_head_has_no_body() {
+fn http2_requests_and_head_work() {
     let place = Place::new();
     let server = Server::start(&place.0);
     let url = |path: &str| format!("http://{}{path}", server.address);
@@ -148,7 +148,7 @@ fn requests_of_http2_have_a_host_and_head_has_no_body() {
 }
 
 #[test]
-fn a_refused_body_does_not_reset_the_connection() {
+fn rejected_body_keeps_connection_open() {
     let place = Place::new();
     let server = Server::start(&place.0);
     let mut stream = TcpStream::connect(&server.address).unwrap();

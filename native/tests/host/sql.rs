@@ -48,7 +48,7 @@ fn kill(signal: &str, id: u32) {
 }
 
 #[test]
-fn a_statement_has_rows_in_each_form_or_an_error() {
+fn sql_returns_every_format_or_error() {
     let (_place, server) = started(&[]);
     assert_eq!(process(&server), None, "no statement, no process");
     let rows = "SELECT host, v FROM m WHERE v > 1.6 ORDER BY v DESC";
@@ -72,7 +72,7 @@ fn a_statement_has_rows_in_each_form_or_an_error() {
 }
 
 #[test]
-fn a_statement_that_computes_for_long_is_stopped_and_the_others_are_answered() {
+fn long_sql_statement_stops_without_blocking() {
     let (_place, mut server) = started(&[("SQL_TURN_MS", "1500")]);
     assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
     let first = process(&server);
@@ -96,7 +96,7 @@ fn a_statement_that_computes_for_long_is_stopped_and_the_others_are_answered() {
 }
 
 #[test]
-fn a_killed_process_is_started_again_with_its_statement_and_a_crash_is_an_error() {
+fn killed_sql_process_restarts() {
     let (_place, mut server) = started(&[]);
     for (signal, letter, ends) in
         [("-KILL", 'b', (200, r#"[{"d":6000}]"#)), ("-SEGV", 'c', (503, "exhausted its stack"))]

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_jumps_over_an_hour() {
+    fn bins_handle_skipped_hour() {
         // The local time 02:00 does not exist. The offset before the change applies.
         let start = paris(2).start_ns(ns("2022-03-27T01:30:00Z"));
         assert_eq!(start, Some(ns("2022-03-27T01:00:00Z")));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_comes_twice() {
+    fn bins_handle_repeated_hour() {
         let (first, second) = (ns("2022-10-30T00:00:00Z"), ns("2022-10-30T01:00:00Z"));
         assert_eq!(paris(1).start_ns(first + 1), Some(first));
         assert_eq!(paris(1).start_ns(second + 1), Some(second));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn months_are_as_long_as_they_are() {
+    fn month_bins_have_calendar_lengths() {
         let quarter = Bins::new(IntervalMonthDayNano::new(3, 0, 0), 0).unwrap();
         assert_eq!(quarter.start_ns(ns("2022-02-15T00:00:00Z")), Some(ns("2022-01-01T00:00:00Z")));
         assert_eq!(quarter.start_ns(ns("1969-12-31T00:00:00Z")), Some(ns("1969-10-01T00:00:00Z")));

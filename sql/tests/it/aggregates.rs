@@ -161,7 +161,7 @@ fn first_rows(random: &mut Random) -> String {
 }
 
 #[test]
-fn shards_ship_the_first_rows_of_groups() {
+fn shards_return_first_rows_of_groups() {
     let handed_down = agree([(4, 1), (5, 2), (6, 7)], 40, first_rows, "est first of each [");
     assert!(handed_down > 60, "only {handed_down}");
 }
@@ -201,14 +201,14 @@ fn sorted(answer: &str) -> Vec<&str> {
 }
 
 #[test]
-fn shards_aggregate_as_sql_does() {
+fn shard_aggregates_equal_sql_aggregates() {
     let handed_down = agree([(1, 1), (2, 2), (3, 7)], 50, statement, "aggregates=[");
     assert!(handed_down > 30, "only {handed_down}");
 }
 
 /// Checks which aggregates move to the shards.
 #[test]
-fn explain_says_what_shards_compute() {
+fn explain_shows_shard_aggregates() {
     let mut product = Product::new(2);
     product.write(&lines(&mut Random(7), 20));
     for (text, asked) in [
@@ -259,7 +259,7 @@ fn explain_says_what_shards_compute() {
 
 /// The numbers of groups and windows exceed a page.
 #[test]
-fn many_groups_come_in_many_pages() {
+fn many_groups_span_many_pages() {
     let mut product = Product::new(2);
     let mut plain = Product::without_aggregates();
     let lines: Vec<String> = (0..3_000)

@@ -14,7 +14,7 @@ fn csv(database: &Database, engine: &Engine, text: &str) -> String {
 }
 
 #[test]
-fn a_kept_plan_reads_new_rows() {
+fn cached_plan_reads_new_rows() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m,t=a v=1 1\nm,t=b v=2 2");
     let text = "SELECT t, sum(v) AS s FROM m WHERE v > 0 GROUP BY t ORDER BY s DESC LIMIT 1";
@@ -25,7 +25,7 @@ fn a_kept_plan_reads_new_rows() {
 }
 
 #[test]
-fn a_new_schema_needs_a_new_plan() {
+fn changed_schema_needs_new_plan() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1");
     assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("time,v"));
@@ -36,7 +36,7 @@ fn a_new_schema_needs_a_new_plan() {
 }
 
 #[test]
-fn now_is_the_time_of_each_execution() {
+fn now_is_evaluated_per_execution() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1");
     let text = "SELECT now() AS n FROM m";
@@ -50,7 +50,7 @@ fn now_is_the_time_of_each_execution() {
 }
 
 #[test]
-fn plans_with_state_are_not_kept() {
+fn stateful_plans_are_not_cached() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1\nm v=2 2");
     for text in [
@@ -69,7 +69,7 @@ fn plans_with_state_are_not_kept() {
 }
 
 #[test]
-fn the_number_and_the_size_of_kept_plans_are_limited() {
+fn cached_plans_are_limited() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1");
     csv(&database, &engine, &format!("SELECT v FROM m -- {}", "x".repeat(KEPT_TEXT_BYTES_MAX)));

@@ -28,7 +28,7 @@ fn text(answered: &Answered, format: Format) -> String {
 }
 
 #[test]
-fn forms_have_names_and_types() {
+fn formats_have_names_and_content_types() {
     let names = ["json", "jsonl", "csv", "pretty", "parquet", "arrow"];
     assert_eq!(names.map(|name| Format::from_name(name).unwrap()), EVERY);
     assert_eq!(Format::from_name("json_lines"), Some(Format::JsonLines));
@@ -39,7 +39,7 @@ fn forms_have_names_and_types() {
 }
 
 #[test]
-fn values_are_written_as_influxdb_writes_them() {
+fn values_print_like_influxdb_3() {
     let answered = ask("SELECT * FROM t ORDER BY time");
     assert_eq!(
         text(&answered, Format::Json),
@@ -65,7 +65,7 @@ fn values_are_written_as_influxdb_writes_them() {
 }
 
 #[test]
-fn csv_has_no_columns_of_structs() {
+fn csv_rejects_struct_columns() {
     let answered = ask("SELECT selector_last(f, time) AS x FROM t");
     let error = written(&answered, Format::Csv).unwrap_err();
     assert_eq!(error.status(), 400);
@@ -74,7 +74,7 @@ fn csv_has_no_columns_of_structs() {
 
 /// Also checks a result without rows.
 #[test]
-fn parquet_and_arrow_can_be_read_back() {
+fn parquet_and_arrow_round_trip() {
     let every = ask("SELECT * FROM t ORDER BY time");
     let none = ask("SELECT * FROM t WHERE host = 'z'");
     for (answered, rows) in [(&every, 2), (&none, 0)] {
@@ -97,7 +97,7 @@ fn parquet_and_arrow_can_be_read_back() {
 
 /// gRPC clients accept messages of up to 4 MB.
 #[test]
-fn no_message_of_arrow_is_too_large() {
+fn arrow_message_size_is_limited() {
     let made = "SELECT value, repeat('x', 2000) AS text FROM generate_series(1, 8192)";
     let answered = ask(&format!("{made} ORDER BY value"));
     let widest = answered.batches.iter().map(RecordBatch::get_array_memory_size).max().unwrap();
@@ -115,7 +115,7 @@ fn no_message_of_arrow_is_too_large() {
 }
 
 #[test]
-fn columns_say_what_they_are() {
+fn columns_carry_influxdb_type_metadata() {
     let schema = ask("SELECT host, f, time FROM t").schema;
     let kind = |at: usize| schema.field(at).metadata()["iox::column::type"].clone();
     assert_eq!(kind(0), "iox::column_type::tag");
@@ -126,7 +126,7 @@ fn columns_say_what_they_are() {
 
 /// Clients that request the columns before the rows compare both schemas.
 #[test]
-fn columns_are_the_same_whether_rows_are_asked_for_or_not() {
+fn schema_is_equal_without_rows() {
     let read = |text: &str| {
         let bytes = written(&ask(text), Format::Arrow).unwrap();
         StreamReader::try_new(bytes.as_slice(), None).unwrap().schema()
@@ -148,7 +148,7 @@ fn columns_are_the_same_whether_rows_are_asked_for_or_not() {
 
 /// Few clients support dictionaries, and no client supports nested dictionaries.
 #[test]
-fn tags_are_text_wherever_they_stand() {
+fn nested_tags_are_strings() {
     let answered = ask("SELECT host AS tag, [host] AS list, named_struct('h', host) AS struct, \
          map(['a'], [host]) AS map, [map([host], [[host]])] AS deep FROM t");
     assert!(format!("{:?}", answered.schema).contains("Dictionary"), "{:?}", answered.schema);
@@ -161,7 +161,7 @@ fn tags_are_text_wherever_they_stand() {
 
 /// A client may take the available bytes at any time. The concatenated bytes must be the same.
 #[test]
-fn an_answer_comes_in_pieces() {
+fn written_chunks_equal_whole_result() {
     let answered = ask("SELECT value, value * 2 AS double FROM generate_series(1, 20000)");
     assert!(answered.batches.len() > 1);
     for format in EVERY {
@@ -180,7 +180,7 @@ fn an_answer_comes_in_pieces() {
 }
 
 #[test]
-fn a_table_for_people_may_have_so_many_bytes() {
+fn pretty_table_size_is_limited() {
     let answered = ask("SELECT value, repeat('x', 1000) AS text FROM generate_series(1, 100)");
     let mut writer = Writer::new(Format::Pretty, &answered.schema).unwrap();
     let batch = Arc::new(answered.batches[0].clone());

@@ -14,7 +14,7 @@ fn path() -> std::path::PathBuf {
 
 /// `UPDATE=1` writes the current results to the page. Review them before the commit.
 #[test]
-fn every_statement_of_the_page_has_the_answer_that_stands_there() {
+fn sql_page_examples_match_results() {
     let page = fs::read_to_string(path()).unwrap();
     let mut database = Database::default();
     let mut made = String::new();
@@ -56,7 +56,7 @@ fn every_statement_of_the_page_has_the_answer_that_stands_there() {
 }
 
 #[test]
-fn the_limits_of_the_page_are_those_of_the_code() {
+fn sql_page_limits_match_code() {
     let page = fs::read_to_string(path()).unwrap();
     let values = [
         ("POOL_BYTES_MAX", limits::POOL_BYTES_MAX as i128),

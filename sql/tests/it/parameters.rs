@@ -17,7 +17,7 @@ fn csv(text: &str, parameters: &[(&str, Parameter)]) -> String {
 }
 
 #[test]
-fn a_parameter_has_the_type_of_its_value() {
+fn parameters_keep_value_types() {
     let host = ("host", Parameter::String("a".into()));
     assert_eq!(csv("SELECT usage FROM cpu WHERE host = $host", &[host]), "usage\n1.5\n");
     let values = [
@@ -37,7 +37,7 @@ fn a_parameter_has_the_type_of_its_value() {
 }
 
 #[test]
-fn a_parameter_without_a_value_is_named() {
+fn missing_parameter_is_reported() {
     let expected = "400: Error during planning: No value found for placeholder with name $host";
     assert_eq!(csv("SELECT * FROM cpu WHERE host = $host", &[]), expected);
     let other = ("other", Parameter::Integer(1));
@@ -45,7 +45,7 @@ fn a_parameter_without_a_value_is_named() {
 }
 
 #[test]
-fn there_are_so_many_parameters() {
+fn sql_parameters_are_limited() {
     let names: Vec<String> = (0..1_001).map(|at| format!("p{at}")).collect();
     let parameters: Vec<_> =
         names.iter().map(|name| (name.as_str(), Parameter::Integer(1))).collect();

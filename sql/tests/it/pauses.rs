@@ -1,7 +1,7 @@
 //! Runs random statements, and reports the turns that compute for the longest time.
 //!
 //! The long form of the fuzzer is
-//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile quick --test it the_longest_turn --
+//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile quick --test it longest_turn --
 //! --nocapture`.
 
 use std::cell::Cell;
@@ -350,7 +350,7 @@ fn report_the_longest_turn() {
 
 /// The runtime of a plan catches panics in a test. In a Worker they end the instance.
 #[test]
-fn no_call_of_an_aggregate_or_a_window_function_panics() {
+fn aggregate_and_window_calls_never_panic() {
     watch_panics();
     let mut product = product(|_| {});
     let mut faults = Vec::new();
@@ -371,7 +371,7 @@ fn no_call_of_an_aggregate_or_a_window_function_panics() {
 }
 
 #[test]
-fn the_longest_turn_of_random_statements_is_reported() {
+fn longest_turn_of_statements_is_reported() {
     let fuzzer = std::thread::Builder::new().stack_size(STACK_BYTES);
     let ended = fuzzer.spawn(report_the_longest_turn).unwrap().join();
     if let Err(fault) = ended {

@@ -111,7 +111,7 @@ fn lines() -> String {
 }
 
 #[test]
-fn one_shard_and_seven_answer_alike() {
+fn shard_count_does_not_change_results() {
     let mut all = [1, 7].map(|shards| {
         let mut product = Product::new(shards);
         product.write(&lines());
@@ -142,7 +142,7 @@ fn one_shard_and_seven_answer_alike() {
 }
 
 #[test]
-fn what_is_written_is_seen_by_the_next_statement() {
+fn next_statement_reads_new_points() {
     let mut product = Product::new(3);
     assert_eq!(product.sql("SELECT * FROM cpu").0, 400);
     product.write("cpu,host=a n=1i 1");
@@ -155,7 +155,7 @@ fn what_is_written_is_seen_by_the_next_statement() {
 /// The caller sends the tables that the text names, and requests pages immediately, so that no turn
 /// lacks new data.
 #[test]
-fn no_turn_brings_nothing() {
+fn sql_statements_take_few_turns() {
     let turns = Arc::new(AtomicUsize::new(0));
     let (engine, mut session) = (Engine::default(), QuerySession::default());
     let counted = Arc::clone(&turns);
@@ -179,7 +179,7 @@ fn no_turn_brings_nothing() {
 }
 
 #[test]
-fn a_refusal_has_its_status() {
+fn sql_errors_have_their_status() {
     let mut product = Product::new(1);
     product.write("cpu n=1i 1");
     for (text, status) in [
@@ -197,7 +197,7 @@ fn a_refusal_has_its_status() {
 /// The number of series is checked before the first read, the number of points during the read.
 /// Both errors name the limit.
 #[test]
-fn series_and_points_of_a_statement_have_limits() {
+fn sql_limits_series_and_points() {
     let ask = |name: &str, limit: &str, text: &str| {
         let (engine, mut session) = (Engine::default(), QuerySession::default());
         let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
@@ -230,7 +230,7 @@ fn series_and_points_of_a_statement_have_limits() {
 
 /// A statement's reads count against the quota, as in InfluxQL.
 #[test]
-fn a_quota_of_cells_ends_in_429_that_names_it() {
+fn exceeded_cell_quota_returns_429() {
     for (text, group) in [("*", ""), ("host, sum(n)", "GROUP BY host")] {
         let mut product = Product::new(1);
         product.write(&lines());

@@ -25,7 +25,7 @@ fn database() -> Database {
 
 /// Runs every filter twice: as written, and in a form that a scan does not support.
 #[test]
-fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
+fn pushed_filters_select_equal_rows() {
     let mut database = database();
     // As floats, both integers equal 2^53.
     for (time_ns, n) in [(200, 9_007_199_254_740_993_u64), (201, 9_007_199_254_740_992)] {
@@ -104,7 +104,7 @@ fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
 }
 
 #[test]
-fn a_scan_ships_what_is_asked_for_and_no_more() {
+fn scan_returns_only_needed_columns() {
     let database = database();
     let scan = |text: &str| database.ask(text, Layout::PLAIN).unwrap().scans.remove(0);
     let count = scan("SELECT count(*) FROM t");
@@ -136,7 +136,7 @@ fn a_scan_ships_what_is_asked_for_and_no_more() {
 
 /// The plan shows the cost of a scan.
 #[test]
-fn explain_analyze_says_what_was_read() {
+fn explain_analyze_reports_read_rows() {
     let text = "EXPLAIN ANALYZE SELECT host, count(*) FROM t GROUP BY host";
     let answered = database().ask(text, Layout { shards: 2, page_rows: 10 }).unwrap();
     let said = String::from_utf8(written(&answered, Format::JsonLines).unwrap()).unwrap();

@@ -25,7 +25,7 @@ fn read(file: Vec<u8>) -> String {
 }
 
 #[test]
-fn rows_of_influxql_are_the_same_as_parquet() {
+fn influxql_parquet_equals_csv() {
     let mut product = Product::new(3);
     let lines: Vec<String> = (0..60_000)
         .map(|n| format!("m,t=t{} f={},i={n}i,s=\"s{n}\",b={} {n}", n % 9, n / 4, n % 3 == 0))

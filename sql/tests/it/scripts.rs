@@ -33,7 +33,7 @@ const LAYOUTS: &[Layout] = &[
 ];
 
 #[test]
-fn every_statement_of_the_scripts_has_its_answer() {
+fn sql_scripts_return_expected_results() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut files: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

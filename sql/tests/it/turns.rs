@@ -38,7 +38,7 @@ fn rows(step: &Step) -> usize {
 }
 
 #[test]
-fn a_step_without_an_answer_wants_nothing_new() {
+fn step_without_reply_requests_nothing() {
     let database = database(10);
     let mut query = open("SELECT * FROM cpu");
     let wanted = until_scans(&mut query, &database);
@@ -56,7 +56,7 @@ fn a_step_without_an_answer_wants_nothing_new() {
 
 /// A plan that produces many rows must end its turn, so that the thread can serve other requests.
 #[test]
-fn what_makes_many_rows_takes_many_turns() {
+fn large_computations_take_many_turns() {
     let many = "generate_series(1, 3000)";
     for (text, turns) in [
         (
@@ -101,7 +101,7 @@ fn what_makes_many_rows_takes_many_turns() {
 }
 
 #[test]
-fn a_scan_that_is_needed_no_longer_is_cancelled() {
+fn unneeded_scan_is_cancelled() {
     let database = database(100);
     let mut query = open("SELECT usage FROM cpu WHERE usage + 1 > 0 LIMIT 3");
     let wanted = until_scans(&mut query, &database);
@@ -122,7 +122,7 @@ fn a_scan_that_is_needed_no_longer_is_cancelled() {
 }
 
 #[test]
-fn pages_of_a_join_come_in_any_order() {
+fn join_accepts_pages_in_any_order() {
     let mut database = database(30);
     for at in 0..30 {
         database.write(&format!("mem,host=h{} free={at} {at}", at % 10));
@@ -167,7 +167,7 @@ fn pages_of_a_join_come_in_any_order() {
 }
 
 #[test]
-fn a_query_ends_with_what_its_source_says() {
+fn source_error_ends_query() {
     let database = database(10);
     let gone = || SessionReply::Failed { status: 503, message: "the shard is away".into() };
     let mut query = open("SELECT sum(usage) FROM cpu");
@@ -187,7 +187,7 @@ fn a_query_ends_with_what_its_source_says() {
 }
 
 #[test]
-fn a_query_that_is_left_leaves_nothing() {
+fn dropped_query_frees_memory() {
     let database = database(2_000);
     let engine = Engine::default();
     let text = "SELECT host, max(usage) FROM cpu GROUP BY host ORDER BY 2";
@@ -202,7 +202,7 @@ fn a_query_that_is_left_leaves_nothing() {
 }
 
 #[test]
-fn two_queries_go_on_beside_each_other() {
+fn two_queries_run_concurrently() {
     let database = database(40);
     let mut queries = [open("SELECT host FROM cpu"), open("SELECT count(*) FROM cpu")];
     let layout = Layout { shards: 2, page_rows: 7 };
@@ -235,7 +235,7 @@ fn two_queries_go_on_beside_each_other() {
 
 /// A slow client must slow down the plan.
 #[test]
-fn an_answer_that_nobody_takes_is_not_made() {
+fn slow_reader_slows_plan() {
     let mut query =
         open("SELECT a.value FROM generate_series(1, 100000) a, generate_series(1, 100000) b");
     query.step(Vec::new()).unwrap();
