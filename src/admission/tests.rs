@@ -25,7 +25,7 @@ impl Sender {
 const MB: usize = 1_000_000;
 
 #[test]
-fn bytes_come_back_when_a_permit_goes() {
+fn dropped_permit_returns_its_bytes() {
     let admission = Admission::new(10 * MB, 4 * MB);
     let mut first = admission.enter("a");
     first.grow_to(8 * MB).unwrap();
@@ -44,7 +44,7 @@ fn bytes_come_back_when_a_permit_goes() {
 }
 
 #[test]
-fn whoever_holds_nothing_gets_a_first_megabyte_of_what_is_kept_for_that() {
+fn reserve_grants_each_database_first_megabyte() {
     let admission = Admission::new(10 * MB, 2 * MB);
     let mut large = admission.enter("a");
     assert_eq!((large.grow_to(10 * MB), admission.enter("a").grow_to(1).is_err()), (Ok(()), true));
@@ -58,7 +58,7 @@ fn whoever_holds_nothing_gets_a_first_megabyte_of_what_is_kept_for_that() {
 }
 
 #[test]
-fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
+fn largest_database_loses_stalest_upload() {
     let admission = Admission::new(10 * MB, 4 * MB);
     let mut senders: Vec<Sender> = [("a", 0), ("a", 1), ("a", 2), ("b", 3)]
         .map(|(database, second)| Sender::new(&admission, database, second * S_NS))
@@ -83,7 +83,7 @@ fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
 }
 
 #[test]
-fn within_a_database_the_new_displace_the_stalled() {
+fn new_uploads_evict_stalled_uploads() {
     let admission = Admission::new(10 * MB, 4 * MB);
     let mut stalled: Vec<Sender> = (0..2).map(|_| Sender::new(&admission, "a", 0)).collect();
     for sender in &mut stalled {
@@ -99,7 +99,7 @@ fn within_a_database_the_new_displace_the_stalled() {
 /// Simulates 1,000 seconds with eight databases. Some uploads stall permanently, and all uploads
 /// take as much memory as possible.
 #[test]
-fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
+fn stalled_uploads_never_block_others() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (total, firsts) = (40 * MB, 4 * MB);

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_carries_the_token() {
+    fn every_auth_scheme_carries_token() {
         for header in [
             "Bearer to/k=e+n,to/k=e+n",
             "bearer to/k=e+n,to/k=e+n",
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_unauthorized() {
+    fn invalid_credentials_are_unauthorized() {
         for header in
             ["Bearer wrong", "Bearer", "Bearer ", "Basic %%%", "Digest x", "to/k=e+n,to/k=e+n", ""]
         {
@@ -235,13 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_yields_a_token_wins_over_the_url() {
+    fn authorization_header_overrides_url() {
         assert!(!authenticated(Some("Bearer wrong"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
         assert!(authenticated(Some("Digest x"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
     }
 
     #[test]
-    fn without_a_secret_nothing_is_served() {
+    fn missing_admin_token_serves_nothing() {
         let settings = Settings::read(|_| None).unwrap();
         let head = RequestHead::default();
         let error = credentials(&head, &Parameters::parse(b"p=x"), &settings).unwrap_err();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_a_password_are_a_token_too() {
+    fn credentials_parse_name_and_password() {
         let pair = |user: &str, password: &str| Credentials {
             user: Some(user.to_owned()),
             token: password.to_owned(),

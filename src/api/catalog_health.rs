@@ -39,7 +39,7 @@ mod tests {
     use crate::model::time::S_NS;
 
     #[test]
-    fn one_asks_and_the_others_are_told_the_same_for_five_seconds() {
+    fn catalog_health_is_cached_five_seconds() {
         let mut health = CatalogHealth::default();
         assert_eq!(health.known(0), None);
         health.begin_call(0);

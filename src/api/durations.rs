@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_in_the_first_bucket_that_reaches_it() {
+    fn durations_fall_into_smallest_bucket() {
         let mut histogram = Histogram::default();
         for duration_ns in [0, 5 * MS_NS, 5 * MS_NS + 1, 60 * S_NS, 60 * S_NS + 1, -1, i64::MAX] {
             histogram.add(duration_ns);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn only_databases_that_are_asked_for_are_counted_and_so_many_at_most() {
+    fn durations_cover_limited_requested_databases() {
         let mut durations = Durations::default();
         durations.count("a", TimedKind::Write, 1);
         assert_eq!(durations.of("a"), Some(DatabaseDurations::default()));

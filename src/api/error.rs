@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn each_route_has_the_body_its_clients_read() {
+    fn error_body_matches_each_route() {
         let error = ApiError::Invalid("a \"b\"\nc".to_owned());
         let all = "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
                    \"error\":\"a \\\"b\\\"\\nc\"}\n";
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_tell_what_to_do() {
+    fn error_headers_guide_clients() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
         let response = busy.response(ErrorShape::WriteV1, false);
         assert_eq!(response.status, 503);
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_have_the_codes_that_clients_of_grpc_know() {
+    fn errors_map_to_grpc_codes() {
         let unavailable = ApiError::Unavailable { message: String::new(), retry_after_s: 1 };
         let missing = ApiError::DatabaseNotFound { name: "d".into(), hint: String::new() };
         let forbidden = AuthError::Forbidden { who: "w".into(), requires: "r".into() };

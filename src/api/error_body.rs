@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_can_break_out_of_a_header() {
+    fn header_text_escapes_control_characters() {
         assert_eq!(header_text("a\r\nSet-Cookie: x\u{7f}ü"), "a  Set-Cookie: x ?");
     }
 }

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_server_itself_is_not_foreign() {
+    fn own_origin_is_not_foreign() {
         for (origin, host) in [
             ("http://127.0.0.1:8787", "127.0.0.1:8787"),
             ("https://a.example", "a.example"),
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_page_is_unless_it_is_listed() {
+    fn other_origins_are_foreign_unless_listed() {
         for (origin, host) in [
             ("https://b.example", "a.example"),
             ("https://a.example.evil", "a.example"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_adds_counts_for_the_own_page_only() {
+    fn same_origin_check_uses_browser_headers() {
         let is_own = |headers: &[(&str, &str)]| {
             let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
             let host = ("host".to_owned(), "a.example".to_owned());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_origin_and_any_origin_pass() {
+    fn missing_or_allowed_origin_passes() {
         let head = RequestHead::default();
         assert_eq!(foreign(&head, &CorsOrigins::List(Vec::new())), None);
         let headers = vec![("origin".to_owned(), "null".to_owned())];

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_win_over_the_url() {
+    fn form_parameters_override_url() {
         let url = Some("url".to_owned());
         let form = Some("a b".to_owned());
         assert_eq!(read(Some("application/x-www-form-urlencoded"), b"q=a+b"), (form.clone(), None));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_multipart_form_is_refused() {
+    fn truncated_multipart_form_is_rejected() {
         let body = b"--X\r\nContent-Disposition: form-data; name=\"q\"\r\n\r\na";
         assert!(multipart("multipart/form-data; boundary=X", body).is_err());
         assert!(multipart("multipart/form-data", body).is_err());

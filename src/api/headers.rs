@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_front_does_not_pack_is_packed_for_who_takes_it() {
+    fn arrow_responses_use_accepted_gzip() {
         for (accepts, packed) in [
             ("", false),
             ("gzip", true),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_harmless_request_id_comes_back() {
+    fn valid_request_id_is_returned() {
         assert_eq!(request_id(&head("x-request-id", "a-B_3.x"), [0, 0]), "a-B_3.x");
         for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(65)] {
             assert_eq!(

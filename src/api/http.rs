@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_decode_like_forms_and_the_first_counts() {
+    fn first_of_repeated_parameters_counts() {
         let parameters = Parameters::parse(b"db=a%20b+c&db=x&rp=&p=%2B");
         assert_eq!(parameters.get("db"), Some("a b c"));
         assert_eq!((parameters.get("rp"), parameters.filled("rp")), (Some(""), None));

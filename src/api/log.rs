@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_one_line_of_json() {
+    fn log_record_is_one_json_line() {
         let mut record = Record::new("id-1", "POST", "/write", 5 * MS_NS);
         record.database = Some("a\"\n".to_owned() + &"b".repeat(100));
         (record.status, record.points, record.bytes_in) = (204, 99, 1_000);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_named_and_strangers_are_not_repeated() {
+    fn log_names_errors_hides_unknown_methods() {
         let mut record = Record::new("x", "BREW", "other", 0);
         (record.status, record.error) = (404, Some("route"));
         assert_eq!(

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn three_dialects_name_one_destination() {
+    fn write_dialects_parse_same_destination() {
         let expected = WriteParams {
             database: "db".into(),
             policy: Some("rp".into()),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_parameters_are_named() {
+    fn invalid_parameters_are_reported() {
         for (dialect, query, message) in [
             (Dialect::V1, "", "database is required: name it with the parameter db"),
             (Dialect::V2, "bucket=", "missing bucket value"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_destination_leads_elsewhere() {
+    fn unsafe_write_destinations_are_rejected() {
         for (dialect, query) in [
             (Dialect::V1, "db=.."),
             (Dialect::V1, "db=%2e"),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn v3_guesses_by_default() {
+    fn v3_write_detects_precision() {
         assert_eq!(write(Dialect::V3, "db=d").unwrap().precision, WritePrecision::Auto);
     }
 
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_write_unless_a_page_of_another_site_or_the_client_forbids_it() {
+    fn cross_site_requests_cannot_write() {
         use WritingStatements::{Refuse, Run, Warn};
         for (method, query, header, writing) in [
             ("POST", "q=x", None, Run),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_needs_text_and_a_known_epoch() {
+    fn query_needs_text_and_valid_epoch() {
         assert_eq!(query("db=d", Some(" ")), Err(ParamsError::MissingQuery));
         assert_eq!(query("q=%0a+SHOW+DATABASES+", None).map(|p| p.q), Ok("SHOW DATABASES".into()));
         assert_eq!(query("q=x&epoch=d", None), Err(ParamsError::Epoch("d".into())));

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_design() {
+    fn default_settings_match_design() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.admin_tokens, []);
         assert_eq!((settings.default_shards, settings.shard_split_bytes), (1, 4_000_000_000));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_of_cloudflare_access_has_a_team_and_an_audience_or_neither() {
+    fn cloudflare_access_needs_team_and_audience() {
         let team = ("ACCESS_TEAM", "https://team.cloudflareaccess.com/");
         let audience = ("ACCESS_AUDIENCE", "a1b2");
         assert_eq!(read(&[]).unwrap().access, None);
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read_and_refused_by_name() {
+    fn invalid_settings_are_rejected_by_name() {
         let settings = read(&[
             ("ADMIN_TOKEN", "number one of two"),
             ("ADMIN_TOKEN_NEXT", "number two of two"),
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_can_be_guessed_is_refused_without_being_told() {
+    fn short_admin_token_is_rejected() {
         for token in ["dev-token", "fifteen-letters", "    fifteen-letters     "] {
             let characters = token.trim().len();
             let error = read(&[("ADMIN_TOKEN", token)]).unwrap_err();
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_name_every_unit() {
+    fn setting_durations_need_units() {
         assert_eq!(duration_ns("90m"), Some(90 * MINUTE_NS));
         assert_eq!(duration_ns("INF"), Some(0));
         for bad in ["", "3", "d", "3x", "-1h", "99999999999w"] {

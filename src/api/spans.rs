@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_waited_for_is_summed_by_kind() {
+    fn spans_sum_waits_by_kind() {
         let mut spans = Spans::new(MS_NS);
         for (wait, until_ms) in [
             (None, 2),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_is_taken_from_whole_headers_only() {
+    fn trace_id_needs_valid_traceparent() {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let header = format!("00-{trace}-00f067aa0ba902b7-01");
         assert_eq!(trace_id(&header), Some(trace));

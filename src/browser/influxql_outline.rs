@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_count_as_javascript_does() {
+    fn outline_positions_count_utf16_units() {
         let found = PageOutline::new("SELECT '\u{1F600}é', \"ü\" FROM m; x");
         assert_eq!(found.does, 0, "the second statement is none");
         let said: Vec<_> = found.words.chunks(3).filter(|word| word[0] != 0).collect();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_what_it_began_as() {
+    fn unterminated_tokens_keep_their_kind() {
         let kinds =
             |text: &str| PageOutline::new(text).words.chunks(3).map(|word| word[0]).collect();
         for (text, expected) in [("'a\"b", [2]), ("\"a'b", [3]), ("a\"b", [3]), ("/a", [10])] {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn every_effect_has_a_number() {
+    fn outline_effects_have_numbers() {
         let does = |text| PageOutline::new(text).does;
         let texts = ["", "SELECT a FROM m", "SHOW USERS", "DROP USER a"];
         assert_eq!(texts.map(does), [0, 1, 2, 3]);

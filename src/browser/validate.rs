@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_bad_line_is_named_and_the_good_ones_are_counted() {
+    fn validation_lists_bad_lines_counts_good() {
         let text = "cpu,host=a v=1 1\n\n# no line\ncpu v=\ncpu,host=é v=1x 2\nmem v=2i\n";
         let verdict = Verdict::new(text.as_bytes(), "s", 0).unwrap();
         let places: Vec<_> = verdict.errors.iter().map(|e| (e.line, e.column)).collect();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_precision_decides_which_times_fit() {
+    fn precision_decides_valid_timestamps() {
         let far = b"cpu v=1 9000000000000000000";
         assert_eq!(Verdict::new(far, "", 0).unwrap().good, 1);
         assert_eq!(Verdict::new(far, "s", 0).unwrap().bad, 1);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn times_in_a_coarser_unit_than_said_are_told() {
+    fn coarser_timestamp_unit_is_reported() {
         let of = |text: &str, precision: &str| {
             let mistaken = Verdict::new(text.as_bytes(), precision, 0).unwrap().mistaken;
             mistaken.map(|Mistaken { unit, lines }| (unit, lines))
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_one_error() {
+    fn invalid_utf8_is_one_validation_error() {
         let verdict = Verdict::new(b"a v=1\nb v=\xff", "", 0).unwrap();
         assert_eq!((verdict.good, verdict.bad, verdict.errors[0].line), (0, 1, 2));
     }

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_needs_no_past_of_a_time_at_which_it_was_surely_not_there() {
+    fn younger_shards_need_no_history() {
         assert_eq!(look(5 * H_NS, 0), Ok(()));
         assert_eq!(look(5 * H_NS, 6 * H_NS), Ok(()), "made since");
         // A recovery began at the target time, and created shards immediately after its end.
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_begun_that_a_shard_made_just_now_would_keep_from_being_undone() {
+    fn new_shard_delays_recovery() {
         assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
     }
 
     #[test]
-    fn every_object_counts_and_a_young_object_counts_three_times() {
+    fn history_check_counts_young_objects_thrice() {
         let shards = ["a", "b"].map(|id| Address::Shard(ObjectId(id.to_owned())));
         let database = Address::Database(ObjectId("d".to_owned()));
         let mut check = HistoryCheck::new(database, shards.to_vec(), (5 * H_NS, 10 * H_NS));

@@ -58,7 +58,7 @@ mod tests {
     use crate::model::time::S_NS;
 
     #[test]
-    fn a_query_is_listed_from_its_report_to_its_end_or_a_minute_after_its_last_one() {
+    fn live_query_expires_after_minute() {
         let query = |id| LiveQuery { id, ..LiveQuery::default() };
         let mut queries = Queries::default();
         let listed = |queries: &mut Queries, seconds| match queries.list(seconds * S_NS) {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_query_learns_it_with_its_next_report() {
+    fn next_report_tells_query_of_kill() {
         let query = LiveQuery { id: 7, ..LiveQuery::default() };
         let mut queries = Queries::default();
         assert_eq!(queries.report(query.clone(), 0), FromCatalog::Reported { killed: false });

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_back_when_another_life_answers_than_the_one_that_was_armed() {
+    fn reset_completes_in_new_object_life() {
         let looked = |life| replies(&[FromStorage::Looked { life }]);
         let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
         for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_ended_that_was_not_armed() {
+    fn reset_needs_successful_arming() {
         for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
             let mut going = one();
             going.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_database_has_not_heard_of_is_wiped() {
+    fn recovery_wipes_only_unknown_shards() {
         let mut row = Recovery::new(1, 5, 100);
         row.on_frozen(frozen(&["a", "b", "c"], 0), 100);
         row.count_finished(3, 100);
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_leaves_no_shard_of_the_other_time() {
+    fn abandoned_recovery_restores_all_shards() {
         let mut row = Recovery::new(1, 5, 100);
         row.on_frozen(frozen(&["a"], 0), 100);
         assert!(!row.abandon(101), "nothing has gone back");
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_gave_ids_before_it_was_frozen_again_goes_back_once_more() {
+    fn recovery_repeats_after_new_ids() {
         let mut row = Recovery::new(1, 5, 100);
         row.on_frozen(frozen(&[], 0), 100);
         row.enter(RecoveryStage::Asking, 100 + WIPE_DELAY_NS);

@@ -56,7 +56,7 @@ fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
 }
 
 #[test]
-fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
+fn database_count_is_limited() {
     let mut catalog = Catalog::new(MemoryStore::new());
     for n in 0..DATABASES_MAX {
         let created = ask(&mut catalog, &ToCatalog::Create(create(&format!("db{n}"))));
@@ -85,7 +85,7 @@ fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
 }
 
 #[test]
-fn only_databases_that_may_have_a_policy_are_listed_for_it() {
+fn policy_id_filters_database_list() {
     let mut catalog = Catalog::new(MemoryStore::new());
     for name in ["other", "mine"] {
         ask(&mut catalog, &ToCatalog::Create(create(name)));
@@ -111,7 +111,7 @@ fn only_databases_that_may_have_a_policy_are_listed_for_it() {
 }
 
 #[test]
-fn what_cannot_be_created_leaves_nothing_behind() {
+fn failed_database_creation_leaves_nothing() {
     let mut catalog = Catalog::new(MemoryStore::new());
     let eu = CreateDatabase { jurisdiction: Some("eu".to_owned()), ..create("db") };
     let refusal = CatalogRefusal::Placement(PlacementError::Jurisdiction("eu".to_owned()));
@@ -128,7 +128,7 @@ fn what_cannot_be_created_leaves_nothing_behind() {
 }
 
 #[test]
-fn another_version_is_answered_as_unavailable() {
+fn other_protocol_version_is_unavailable() {
     let mut catalog = Catalog::new(MemoryStore::new());
     let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None, holding: None });
     let (_, step) = catalog.begin(&FIXED, &message);
@@ -171,7 +171,7 @@ fn drive(
 
 /// Checks the documented time to change permissions on each of 10,000 databases.
 #[test]
-fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_by_alarms() {
+fn revocation_reaches_ten_thousand_databases() {
     let mut catalog = Catalog::new(MemoryStore::new());
     const DATABASES: u64 = 10_000;
     for n in 0..DATABASES {
@@ -215,7 +215,7 @@ fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_
 }
 
 #[test]
-fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
+fn repeated_revocation_notifies_remaining_databases() {
     let mut catalog = Catalog::new(MemoryStore::new());
     for name in ["a", "b"] {
         ask(&mut catalog, &ToCatalog::Create(create(name)));
@@ -239,7 +239,7 @@ fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
 }
 
 #[test]
-fn a_drop_that_the_database_continues_is_not_given_up() {
+fn continuing_database_drop_is_retried() {
     let mut catalog = Catalog::new(MemoryStore::new());
     ask(&mut catalog, &ToCatalog::Create(create("d")));
     let changing = FromDatabase::Unavailable(Unavailable::Changing);

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn databases_that_were_used_longest_ago_make_room_by_their_weight() {
+    fn cache_evicts_least_recent_databases() {
         let mut cache = Cache::default();
         let long = |n: usize| format!("{n:04}{}", "x".repeat(9_696));
         let put = |cache: &mut Cache, n: usize| {

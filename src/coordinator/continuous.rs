@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_do_not_wait_for_a_query_that_catches_up() {
+    fn jobs_alternate_with_late_continuous_query() {
         let host = Behind { jobs: 2, events: Vec::new() };
         let object = ObjectId("d".to_owned());
         let mut runner = Runner::new(host, object, QueryMemory::default());

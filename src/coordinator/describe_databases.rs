@@ -159,7 +159,7 @@ mod tests {
     use crate::model::time::TimeRange;
 
     #[test]
-    fn a_list_takes_names_and_policies_alone_and_ends_at_its_limit() {
+    fn database_list_size_is_limited() {
         let (range, shards) = (TimeRange::ALL, Vec::new());
         let group = ShardGroup { id: 1, range, shards, split_bytes: 0 };
         let policy = Policy {

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_come_in_order_and_in_chunks_of_one_series() {
+    fn multi_database_listing_is_sorted() {
         let mut listing = listing("SHOW MEASUREMENTS ON *", Session::default());
         for database in ["b", "a"] {
             listing.add(&of_database(database, 15_000)).unwrap();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_held_than_a_limit_asks_for_and_what_is_held_is_counted() {
+    fn listing_memory_is_limited_and_counted() {
         let memory = QueryMemory::new(&Admission::default());
         let session = Session::default();
         let _ = session.reservation.enter(&memory, "a");

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_need_what_1x_says() {
+    fn statement_privileges_match_influxdb_1() {
         for (text, expected) in [
             ("SELECT * FROM m", &["READ on d"][..]),
             ("SELECT * FROM a..m, b.p.m, m", &["READ on a", "READ on b", "READ on d"]),

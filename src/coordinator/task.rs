@@ -310,7 +310,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_task_makes_calls_and_returns_what_its_function_returns() {
+    fn task_makes_calls_and_returns_result() {
         let mut task = Task::new(|io| async move {
             let first = io.calls(vec![request(1), request(2)]).await;
             let now_ns = io.with(|context| context.platform.now_ns())?;
@@ -331,7 +331,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn parts_come_one_at_a_time_and_end() {
+    fn parts_are_emitted_one_by_one() {
         let mut parts = Parts::new(|io, output| async move {
             output.emit(1).await;
             io.calls(vec![request(5)]).await;
@@ -354,7 +354,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_task_runs_inside_another_one() {
+    fn tasks_can_be_nested() {
         let inner = Task::new(|io| async move { Ok(io.calls(vec![request(9)]).await.len()) });
         let mut task = Task::new(|io| async move { io.run(inner).await });
         let Step::Calls(calls) = step(&mut task, None) else { panic!("no calls") };
@@ -363,7 +363,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_bug_ends_the_request_instead_of_its_result() {
+    fn bug_turns_task_into_error() {
         let mut task = Task::new(|io| async move {
             let group: Option<u64> = None;
             let number = group.or_bug();
@@ -376,7 +376,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_context_is_lent_once_and_only_during_a_step() {
+    fn task_context_is_borrowed_during_step() {
         let mut kept = None;
         let mut task = Task::new(|io| {
             kept = Some(io.clone());

@@ -168,7 +168,7 @@ impl Story {
 const CHANGING: FromDatabase = FromDatabase::Unavailable(Unavailable::Changing);
 
 #[test]
-fn a_statement_over_more_shards_than_calls_continues_in_the_alarm() {
+fn large_statement_continues_in_alarm() {
     let rates = Rates::default();
     let set = QuotaChange::Database { rates, stored_bytes: Some(1 << 30), series: None };
     let set = ToDatabase::SetQuota(set);
@@ -188,7 +188,7 @@ fn a_statement_over_more_shards_than_calls_continues_in_the_alarm() {
 }
 
 #[test]
-fn a_lost_permission_reaches_all_shards_in_several_events() {
+fn revocation_reaches_shards_across_events() {
     let mut story = Story::begin();
     let push = GrantsPush { sequence: 1, narrows: true, change: 1, ..GrantsPush::default() };
     assert_eq!(story.ask(&ToDatabase::Grants(Box::new(push))), CHANGING);
@@ -197,7 +197,7 @@ fn a_lost_permission_reaches_all_shards_in_several_events() {
 }
 
 #[test]
-fn a_dropped_database_is_wiped_with_the_shards_that_wait_for_it() {
+fn dropped_database_wipes_pending_shards() {
     let mut story = Story::begin();
     let drop = ToDatabase::DropPolicy { name: "p1".to_owned() };
     assert_eq!(story.ask(&drop), FromDatabase::Done);
@@ -219,7 +219,7 @@ fn a_dropped_database_is_wiped_with_the_shards_that_wait_for_it() {
 }
 
 #[test]
-fn a_split_of_more_shards_than_calls_is_given_up() {
+fn split_of_too_many_shards_fails() {
     let mut story = Story::with(SHARDS_PER_GROUP_MAX, 1);
     let rows = story.database.rows.as_ref().unwrap();
     let policy = &rows.policies.rows[0].policy;

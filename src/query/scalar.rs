@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_divide_as_floats_and_zero_divides_to_zero() {
+    fn integer_division_yields_floats() {
         let half = eval(Arithmetic::Divide, Values::Integer(vec![1, 4]), FieldValue::Integer(2));
         assert_eq!(half, Some(Column::full(Values::Float(vec![0.5, 2.0]))));
         let zero = eval(Arithmetic::Divide, Values::Integer(vec![1]), FieldValue::Integer(0));
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_null() {
+    fn non_numeric_results_are_null() {
         let rest = eval(Arithmetic::Modulo, Values::Float(vec![5.0]), FieldValue::Integer(0));
         assert_eq!(rest.and_then(|column| column.get(0)), None);
         let text = Values::String(["a"].into_iter().collect());

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_pauses_after_each_turn_and_ends_at_its_limit() {
+    fn work_pauses_and_ends_at_limit() {
         let first = Work::default();
         first.set_limits(
             Limits::read(|row| Ok::<_, ()>((row.name == "QUERY_CPU_MS_MAX").then_some(25)))

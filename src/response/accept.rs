@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_come_by_weight_and_then_in_their_order() {
+    fn accepted_media_types_sort_by_weight() {
         for (accept, expected) in [
             ("", &[""][..]),
             ("text/csv", &["text/csv"]),

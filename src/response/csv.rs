@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_looked_through_once_are_written_as_cells_are() {
+    fn csv_columns_print_like_single_cells() {
         let mut random = fastrand::Rng::with_seed(3);
         for round in 0..50 {
             let rows = random.usize(4..200);

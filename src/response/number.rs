@@ -153,13 +153,13 @@ mod tests {
     }
 
     #[test]
-    fn infinity_fails_the_document() {
+    fn infinite_float_is_json_error() {
         let error = json_float(f64::NEG_INFINITY, &mut Vec::new()).unwrap_err();
         assert_eq!(error.to_string(), "json: unsupported value: -Inf");
     }
 
     #[test]
-    fn csv_is_always_positional() {
+    fn csv_floats_have_no_exponent() {
         let mut out = Vec::new();
         csv_float(1e21, &mut out);
         out.push(b' ');

@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_side_by_side_are_those_of_their_row() {
+    fn adjacent_string_columns_keep_rows() {
         let mut random = fastrand::Rng::with_seed(5);
         for round in 0..50 {
             let rows = random.usize(1..200);

@@ -36,7 +36,7 @@ fn written(options: Options, chunks: &[SeriesChunk]) -> String {
 const FAILED: &str = "{\"statement_id\":1,\"error\":\"database not found: \\u003cx\\u003e\"}";
 
 #[test]
-fn pieces_of_one_series_become_one_object() {
+fn chunks_of_one_series_join() {
     let chunks =
         [chunk("a", &[1.0, f64::NAN], true), chunk("a", &[2.5], false), chunk("b", &[3.0], false)];
     let expected = format!(
@@ -51,7 +51,7 @@ fn pieces_of_one_series_become_one_object() {
 }
 
 #[test]
-fn a_column_that_is_shorter_than_its_times_is_an_error() {
+fn short_column_fails_response() {
     for format in [Format::Json, Format::Csv] {
         let mut short = chunk("a", &[1.0, 2.0], false);
         short.values[1] = ResultColumn::Values(Column::full(Values::Float(vec![1.0])));
@@ -62,13 +62,13 @@ fn a_column_that_is_shorter_than_its_times_is_an_error() {
 }
 
 #[test]
-fn two_series_that_look_alike_stay_two() {
+fn equal_looking_series_stay_separate() {
     let text = written(Options::default(), &[chunk("a", &[1.0], false), chunk("a", &[2.0], false)]);
     assert_eq!(text.matches("\"columns\"").count(), 2);
 }
 
 #[test]
-fn a_series_may_have_no_values_and_a_statement_no_series() {
+fn response_allows_empty_series_and_statements() {
     let text = written(Options::default(), &[chunk("a", &[], false)]);
     assert!(text.contains("\"columns\":[\"time\",\"v\"]}]},"), "{text}");
     let text = written(Options::default(), &[]);
@@ -76,13 +76,13 @@ fn a_series_may_have_no_values_and_a_statement_no_series() {
 }
 
 #[test]
-fn infinity_fails_the_whole_document() {
+fn infinite_value_fails_json_response() {
     let text = written(Options::default(), &[chunk("a", &[1.0, f64::INFINITY], false)]);
     assert_eq!(text, "{\"error\":\"json: unsupported value: +Inf\"}\n");
 }
 
 #[test]
-fn chunks_end_at_their_size_and_at_each_series() {
+fn chunks_end_at_size_or_series() {
     let options =
         Options { epoch: Some(Precision::Millisecond), chunk_rows: Some(2), ..Options::default() };
     let chunks =
@@ -103,7 +103,7 @@ fn chunks_end_at_their_size_and_at_each_series() {
 }
 
 #[test]
-fn csv_repeats_its_header_for_other_columns_and_statements() {
+fn csv_repeats_header_for_new_columns() {
     let options = Options { format: Format::Csv, ..Options::default() };
     let mut other = chunk("a,b c", &[1e21], false);
     other.columns = Rc::from(["time".to_owned(), "w,\"x\"".to_owned()]);
@@ -114,7 +114,7 @@ fn csv_repeats_its_header_for_other_columns_and_statements() {
 }
 
 #[test]
-fn formats_are_chosen_from_lists() {
+fn response_format_follows_accept_list() {
     for (accept, format) in [
         (None, Format::Json),
         (Some("application/csv"), Format::Csv),
@@ -130,7 +130,7 @@ fn formats_are_chosen_from_lists() {
 }
 
 #[test]
-fn a_warning_is_a_message_of_its_statement_which_is_carried_out() {
+fn warned_statement_still_runs() {
     let warned = |options: Options| {
         let mut writer = Writer::new(options);
         writer.statement_begin(0);

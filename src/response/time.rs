@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_behind_separators_are_those_without() {
+    fn separated_integers_print_correctly() {
         let mut out = Vec::new();
         let values = (-1..1_100).chain([i64::MIN, i64::MAX]);
         values.clone().for_each(|value| integer_behind(b',', value, &mut out));
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_truncate_towards_zero_and_zones_begin_where_they_say() {
+    fn epoch_times_truncate_towards_zero() {
         let written = |form: TimeForm<'_>, time_ns| {
             let mut out = Vec::new();
             form.write(time_ns, &mut out);

@@ -14,7 +14,7 @@ fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
 }
 
 #[test]
-fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() {
+fn waiting_queries_start_in_order() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let waiting: Vec<QueryReservation> = (0..5).map(|_| memory.enter("a")).collect();
@@ -33,7 +33,7 @@ fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() 
 }
 
 #[test]
-fn a_database_that_holds_less_goes_first() {
+fn database_with_less_memory_starts_first() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let of_a = memory.enter("a");
@@ -51,7 +51,7 @@ fn a_database_that_holds_less_goes_first() {
 }
 
 #[test]
-fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
+fn query_reserves_and_releases_memory() {
     let memory = QueryMemory::default();
     let reservation = begun(&memory, "a");
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
@@ -74,7 +74,7 @@ fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
 }
 
 #[test]
-fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
+fn queries_borrow_memory_from_bodies() {
     let bodies = Admission::default();
     let memory = QueryMemory::new(&bodies);
     let (one, other) = (begun(&memory, "a"), begun(&memory, "a"));
@@ -99,7 +99,7 @@ fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
 }
 
 #[test]
-fn pieces_are_as_large_as_there_is_room_for() {
+fn scan_page_size_follows_free_memory() {
     let memory = QueryMemory::default();
     let reservation = begun(&memory, "a");
     let half = HALF_BYTES as u32;
@@ -115,7 +115,7 @@ fn pieces_are_as_large_as_there_is_room_for() {
 }
 
 #[test]
-fn an_answer_that_nobody_takes_makes_room_for_others() {
+fn slow_readers_are_evicted_first() {
     let memory = QueryMemory::default();
     let reservations: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let since = |at: usize| reservations[at].waits(at as i64);
@@ -135,7 +135,7 @@ fn an_answer_that_nobody_takes_makes_room_for_others() {
 /// Large queries run one after another, and small queries of the same database can start at any
 /// time.
 #[test]
-fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
+fn large_query_restarts_when_memory_frees() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
     let mut parts: Vec<HeldBytes> = reservations.iter().map(QueryReservation::part).collect();
@@ -179,7 +179,7 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
 /// Waiting long queries do not block small queries of their database, nor queries of other
 /// databases.
 #[test]
-fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
+fn long_queries_leave_room_for_small() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> =
         (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
@@ -227,7 +227,7 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
 
 /// Simulates queries of ten databases that start, grow, wait for clients and end in any order.
 #[test]
-fn whatever_queries_do_they_hold_no_more_than_there_is() {
+fn random_queries_never_exceed_memory() {
     for seed in 0..50 {
         let mut random = fastrand::Rng::with_seed(seed);
         let bodies = Admission::default();

@@ -36,7 +36,7 @@ fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
 }
 
 #[test]
-fn several_members_are_one_body() {
+fn gzip_members_form_one_body() {
     let mut two = gzip(b"cpu v=1\n");
     two.extend(gzip(b"cpu v=2\n"));
     assert_eq!(inflated(&two).unwrap(), b"cpu v=1\ncpu v=2\n");
@@ -44,7 +44,7 @@ fn several_members_are_one_body() {
 }
 
 #[test]
-fn every_truncation_is_an_error() {
+fn truncated_gzip_is_an_error() {
     let whole = gzip(&b"cpu,host=a usage=1.5 1700000000000000000\n".repeat(50));
     for end in 1..whole.len() {
         let fault = inflated(&whole[..end]).unwrap_err();
@@ -53,7 +53,7 @@ fn every_truncation_is_an_error() {
 }
 
 #[test]
-fn a_flipped_bit_never_passes() {
+fn gzip_detects_flipped_bits() {
     let whole = gzip(&b"cpu,host=a usage=1.5 1700000000000000000\n".repeat(50));
     // The header's time, system and name fields are not checked.
     for at in (0..3).chain(12..whole.len()) {
@@ -64,7 +64,7 @@ fn a_flipped_bit_never_passes() {
 }
 
 #[test]
-fn the_ceiling_is_exact() {
+fn decompressed_size_limit_is_exact() {
     assert_eq!(inflated(&gzip(&vec![7; LIMIT])).unwrap().len(), LIMIT);
     let fault = inflated(&gzip(&vec![7; LIMIT + 1])).map(|b| b.len()).unwrap_err();
     assert!(
@@ -75,7 +75,7 @@ fn the_ceiling_is_exact() {
 }
 
 #[test]
-fn a_bomb_stops_at_the_budget() {
+fn gzip_bomb_stops_at_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
     let mut intake = intake(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
     let fault = inflate(&bomb, LARGE, &mut intake).map(|b| b.len()).unwrap_err();
@@ -83,7 +83,7 @@ fn a_bomb_stops_at_the_budget() {
 }
 
 #[test]
-fn encodings_are_named() {
+fn unsupported_content_encoding_is_reported() {
     assert_eq!(Encoding::from_header(None), Ok(Encoding::Identity));
     assert_eq!(Encoding::from_header(Some("GZIP")), Ok(Encoding::Gzip));
     assert_eq!(
@@ -95,7 +95,7 @@ fn encodings_are_named() {
 
 /// The body spans several windows, and gives the same columns as the plain body.
 #[test]
-fn a_long_body_gives_the_columns_of_the_plain_one() {
+fn compressed_body_parses_like_plain_body() {
     let line = |n: u64| {
         let noise = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 44;
         format!("cpu,host=h{} v={n}i,s=\"é{noise} \n\" {n}\n", n % 97)

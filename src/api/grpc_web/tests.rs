@@ -14,7 +14,7 @@ fn framed(messages: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn the_answer_has_the_type_of_the_request() {
+fn grpc_web_keeps_request_content_type() {
     for kind in ["", "+proto", "-text", "-text+proto"] {
         let content_type = format!("application/grpc-web{kind}");
         assert_eq!(form(&content_type).unwrap().content_type(), content_type);
@@ -29,7 +29,7 @@ fn the_answer_has_the_type_of_the_request() {
 }
 
 #[test]
-fn messages_come_back_from_frames_and_from_text_in_pieces() {
+fn grpc_web_messages_round_trip() {
     let binary = form("application/grpc-web").unwrap();
     let text = form("application/grpc-web-text").unwrap();
     let messages: [&[u8]; 4] = [b"", b"a", b"bc", &[0xff; 300]];
@@ -43,7 +43,7 @@ fn messages_come_back_from_frames_and_from_text_in_pieces() {
 }
 
 #[test]
-fn a_body_that_is_none_is_refused() {
+fn invalid_grpc_web_body_is_rejected() {
     let binary = form("application/grpc-web").unwrap();
     let text = form("application/grpc-web-text").unwrap();
     let frames = framed(&[b"abc"]);
@@ -61,7 +61,7 @@ fn a_body_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_call_ends_with_its_code_and_its_text_in_ascii() {
+fn grpc_trailer_escapes_its_message() {
     let mut frames = Vec::new();
     end(&mut frames, Code::NotFound, "100 % „fehlt“\r\n");
     let text = String::from_utf8(frames[5..].to_vec()).unwrap();

@@ -13,7 +13,7 @@ fn beneath(parent: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn an_id_is_one_segment() {
+fn route_id_is_one_segment() {
     let path = |path| find(path).map(|(route, id)| (route.path, id));
     assert_eq!(path("/api/v2/buckets"), Some(("/api/v2/buckets", None)));
     assert_eq!(path("/api/v2/buckets/1"), Some(("/api/v2/buckets/{id}", Some("1"))));
@@ -23,7 +23,7 @@ fn an_id_is_one_segment() {
 }
 
 #[test]
-fn the_log_names_no_id_and_no_strangers_path() {
+fn log_hides_ids_and_unknown_paths() {
     assert_eq!(log_name("/api/v2/buckets/0000000000000001"), "/api/v2/buckets");
     assert_eq!(log_name("/api/v2/orgs"), "/api/v2/orgs");
     assert_eq!(log_name("/api/v3/export"), "/api/v3/export");
@@ -32,7 +32,7 @@ fn the_log_names_no_id_and_no_strangers_path() {
 }
 
 #[test]
-fn no_path_stands_twice_and_no_method_of_a_path() {
+fn route_paths_and_methods_are_unique() {
     for (position, route) in ROUTES.iter().enumerate() {
         let found = find(route.path).map(|(found, _)| found.path);
         assert_eq!(found, Some(route.path), "row {position}");
@@ -46,7 +46,7 @@ fn no_path_stands_twice_and_no_method_of_a_path() {
 }
 
 #[test]
-fn whoever_may_write_or_manage_is_asked_for_credentials() {
+fn routes_with_bodies_require_credentials() {
     for route in ROUTES {
         for operation in route.operations.iter().filter(|op| op.body != Body::None) {
             assert!(
@@ -59,7 +59,7 @@ fn whoever_may_write_or_manage_is_asked_for_credentials() {
 }
 
 #[test]
-fn texts_name_routes_that_there_are() {
+fn error_texts_name_existing_routes() {
     let text = ApiError::NoRoute("/x".to_owned()).to_string();
     let named = text.split([' ', ',', ';']).filter(|word| word.starts_with('/') && *word != "/x");
     for path in named {

@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_vendor_has_is_named_and_nothing_else() {
+    fn unsupported_influxdb_routes_suggest_alternatives() {
         for path in [
             "/api/v2/query",
             "/api/v2/query/analyze",

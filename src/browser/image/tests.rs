@@ -52,7 +52,7 @@ fn three() -> BTreeMap<Address, MemoryStore> {
 }
 
 #[test]
-fn every_row_comes_back_and_then_only_changes_are_told() {
+fn browser_image_restores_and_tracks_changes() {
     let (stores, mut image, mut kept) = (three(), Image::default(), Kept::default());
     kept.keep(image.changes(&stores, 2));
     assert_eq!(kept.0.len(), 10);
@@ -74,7 +74,7 @@ fn every_row_comes_back_and_then_only_changes_are_told() {
 }
 
 #[test]
-fn a_wiped_object_leaves_no_row() {
+fn wiped_object_leaves_no_rows() {
     let (stores, mut image, mut kept) = (three(), Image::default(), Kept::default());
     kept.keep(image.changes(&stores, 2));
     stores[&addresses()[1]].wipe().unwrap();
@@ -84,7 +84,7 @@ fn a_wiped_object_leaves_no_row() {
 }
 
 #[test]
-fn damage_is_named_and_never_taken() {
+fn damaged_image_rows_are_rejected() {
     let (stores, mut image, mut whole) = (three(), Image::default(), Kept::default());
     whole.keep(image.changes(&stores, 2));
     for (key, value) in &whole.0 {
@@ -109,7 +109,7 @@ fn damage_is_named_and_never_taken() {
 }
 
 #[test]
-fn one_row_of_an_older_state_is_seen() {
+fn stale_image_row_is_detected() {
     let (stores, mut image, mut kept) = (three(), Image::default(), Kept::default());
     kept.keep(image.changes(&stores, 2));
     let older = kept.0["catalog/wal/7"].clone();
@@ -120,7 +120,7 @@ fn one_row_of_an_older_state_is_seen() {
 }
 
 #[test]
-fn another_version_is_named() {
+fn other_image_version_is_rejected() {
     let mut value = encode(IMAGE_KEY, &Image::default().head(0));
     value[0] = 2;
     let end = value.len() - 4;
@@ -130,7 +130,7 @@ fn another_version_is_named() {
 }
 
 #[test]
-fn the_first_format_stays_readable() {
+fn first_image_format_stays_readable() {
     let store = store_of(&[(Table::Wal, 7, b"body")]);
     let stores = BTreeMap::from([(addresses()[2].clone(), store)]);
     let changes = Image::default().changes(&stores, 2);

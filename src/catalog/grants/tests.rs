@@ -45,7 +45,7 @@ fn names(rows: &[Grantee]) -> Vec<&str> {
 }
 
 #[test]
-fn tokens_and_users_are_found_by_name_and_by_what_lets_them_in() {
+fn grantee_lookup_by_name_or_key() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::load(&store).unwrap();
     assert_eq!(put(&mut grantees, &store, token("a", &["d"])), Ok(1));
@@ -69,7 +69,7 @@ fn tokens_and_users_are_found_by_name_and_by_what_lets_them_in() {
 }
 
 #[test]
-fn lists_come_in_pages_and_a_database_gets_what_concerns_it() {
+fn grantee_lists_are_paged_and_filtered() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
     for n in 0..600 {
@@ -93,7 +93,7 @@ fn lists_come_in_pages_and_a_database_gets_what_concerns_it() {
 
 /// Loads the maximum number of tokens and users, and checks the loaded state.
 #[test]
-fn a_hundred_thousand_tokens_are_found_and_listed() {
+fn hundred_thousand_tokens_stay_usable() {
     let store = MemoryStore::new();
     store.open().unwrap();
     for id in 1..=GRANTEES_MAX as u64 {
@@ -114,7 +114,7 @@ fn a_hundred_thousand_tokens_are_found_and_listed() {
 }
 
 #[test]
-fn a_change_replaces_only_what_its_author_saw() {
+fn stale_grantee_change_is_rejected() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
     put(&mut grantees, &store, user("u", &[])).unwrap();
@@ -128,7 +128,7 @@ fn a_change_replaces_only_what_its_author_saw() {
 }
 
 #[test]
-fn a_dropped_database_takes_what_users_were_granted_with_it() {
+fn dropped_database_revokes_user_grants() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
     for grantee in [user("u", &["d", "e"]), user("v", &["e"]), token("t", &["d"])] {
@@ -143,7 +143,7 @@ fn a_dropped_database_takes_what_users_were_granted_with_it() {
 }
 
 #[test]
-fn the_limits_are_named() {
+fn grantee_limit_errors_name_limits() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
     let long = token(&"n".repeat(GRANTEE_BYTES_MAX), &[]);
@@ -164,7 +164,7 @@ fn the_limits_are_named() {
 }
 
 #[test]
-fn a_store_error_changes_nothing() {
+fn failed_store_leaves_grantees_unchanged() {
     let store = MemoryStore::new();
     let mut grantees = Grantees::default();
     put(&mut grantees, &store, token("a", &["d"])).unwrap();

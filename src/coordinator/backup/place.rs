@@ -318,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_of_letters_that_every_place_takes_and_come_back() {
+    fn backup_names_round_trip_safely() {
         let id = BackupId { database: "sensors.öst/1".to_owned(), begun_s: 1_700_000_000 };
         assert_eq!(BackupId::parse(&id.to_string()), Some(id.clone()));
         assert_eq!(BackupId::named(&id.database, &id.name()), Some(id.clone()));

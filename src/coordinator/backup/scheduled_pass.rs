@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_of_work_comes_first() {
+    fn scheduled_backup_chooses_next_action() {
         for (keep, made, found, first_of_all) in [
             (1, &[][..], &[][..], "make"),
             (1, &[3], &[(3, 'w')], "make"),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_kept_from_being_noted_is_found_again() {
+    fn unrecorded_backups_are_found_again() {
         let schedule = schedule(2, 9, &[3]);
         let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
         assert_eq!((work.as_str(), done.made.as_slice(), done.whole), ("make", &[3, 9][..], None));

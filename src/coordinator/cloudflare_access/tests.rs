@@ -152,7 +152,7 @@ fn signed(claims: &Value, key: &str) -> String {
 }
 
 #[test]
-fn whom_the_team_has_let_through_is_admitted_and_its_keys_are_fetched_once() {
+fn valid_access_login_fetches_keys_once() {
     let mut isolate = Isolate::new();
     for _ in 0..3 {
         assert_eq!(isolate.judge(&signed(&claims(), "k1")), Verdict::Admitted);
@@ -162,7 +162,7 @@ fn whom_the_team_has_let_through_is_admitted_and_its_keys_are_fetched_once() {
 }
 
 #[test]
-fn claims_that_do_not_hold_are_refused_before_anybody_is_asked() {
+fn invalid_claims_fail_without_calls() {
     let mut isolate = Isolate::new();
     let bad = [
         changed("aud", "other".into()),
@@ -205,7 +205,7 @@ fn claims_that_do_not_hold_are_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn what_another_key_has_signed_is_refused() {
+fn forged_signature_is_rejected() {
     let mut isolate = Isolate::new();
     let forged = token_of(&json!({"alg": "RS256", "kid": "k1"}), &claims(), "k2");
     assert_eq!(isolate.judge(&forged), Verdict::Refused);
@@ -219,7 +219,7 @@ fn what_another_key_has_signed_is_refused() {
 }
 
 #[test]
-fn an_unknown_key_is_fetched_at_most_once_a_minute() {
+fn unknown_key_refetches_once_per_minute() {
     let mut isolate = Isolate::new();
     for second in 0..180 {
         for number in 0..3 {
@@ -237,7 +237,7 @@ fn an_unknown_key_is_fetched_at_most_once_a_minute() {
 }
 
 #[test]
-fn keys_are_believed_for_an_hour_and_without_them_nobody_is_let_in() {
+fn access_keys_expire_after_hour() {
     let mut isolate = Isolate::new();
     let token = |isolate: &Isolate| {
         let now_s = isolate.clock.now_ns() / S_NS;
@@ -261,7 +261,7 @@ fn keys_are_believed_for_an_hour_and_without_them_nobody_is_let_in() {
 }
 
 #[test]
-fn who_comes_while_the_keys_are_fetched_waits_for_them() {
+fn logins_wait_for_pending_key_fetch() {
     let mut isolate = Isolate::new();
     let token = signed(&claims(), "k1");
     let (mut first, mut second) = (login(&token), login(&token));
@@ -289,7 +289,7 @@ fn who_comes_while_the_keys_are_fetched_waits_for_them() {
 }
 
 #[test]
-fn a_runtime_that_cannot_check_admits_nobody() {
+fn unavailable_signature_check_rejects_login() {
     let mut isolate = Isolate::new();
     let mut login = login(&signed(&claims(), "k1"));
     let mut step = isolate.step(&mut login, None);

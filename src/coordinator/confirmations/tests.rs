@@ -28,7 +28,7 @@ fn met(row: &Grantee) -> Callers {
 }
 
 #[test]
-fn the_catalog_is_asked_once_an_hour_and_again_after_a_minute_where_it_did_not_answer() {
+fn confirmation_retries_after_minute() {
     let row = token(1, &["a"]);
     let mut callers = met(&row);
     let begin = |callers: &mut Callers, now_ns| callers.confirmed.begin(&row.key(), now_ns);
@@ -41,7 +41,7 @@ fn the_catalog_is_asked_once_an_hour_and_again_after_a_minute_where_it_did_not_a
 }
 
 #[test]
-fn what_a_database_says_is_believed_until_the_catalog_says_less() {
+fn catalog_overrides_wider_database_grants() {
     let (a, key) = (ObjectId("a".to_owned()), token(3, &[]).key());
     let row = token(3, &["a", "b"]);
     let mut callers = met(&row);
@@ -69,7 +69,7 @@ fn what_a_database_says_is_believed_until_the_catalog_says_less() {
 }
 
 #[test]
-fn more_callers_than_are_remembered_are_asked_for_anew() {
+fn remembered_confirmations_are_limited() {
     let mut confirmed = Confirmations::default();
     let key = |n: usize| GranteeKey { user: false, text: format!("{n:06}") };
     for n in 0..3 * CALLERS_REMEMBERED_MAX {

@@ -168,7 +168,7 @@ fn word(answer: Result<Verdict, Error>) -> String {
 const T: &str = "token \"t\"";
 
 #[test]
-fn who_is_known_to_a_database_is_let_in_by_it_alone_for_as_long_as_it_is_remembered() {
+fn cached_database_identity_needs_no_catalog() {
     let mut isolate = Isolate::new();
     isolate.reachable = false;
     assert_eq!((isolate.who(None, "t").as_str(), isolate.requested), (T, [0, 1]));
@@ -178,7 +178,7 @@ fn who_is_known_to_a_database_is_let_in_by_it_alone_for_as_long_as_it_is_remembe
 }
 
 #[test]
-fn a_request_that_names_no_database_goes_by_what_others_have_said() {
+fn request_without_database_uses_cached_identity() {
     let mut isolate = Isolate::new();
     let nowhere = || {
         let credentials = Credentials::pair(None, "t".to_owned());
@@ -194,7 +194,7 @@ fn a_request_that_names_no_database_goes_by_what_others_have_said() {
 }
 
 #[test]
-fn of_a_database_that_is_not_known_here_the_catalog_says_who_may_use_it() {
+fn unknown_database_needs_catalog_identity() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let credentials = Credentials::pair(None, "t".to_owned());
@@ -205,7 +205,7 @@ fn of_a_database_that_is_not_known_here_the_catalog_says_who_may_use_it() {
 }
 
 #[test]
-fn nobody_is_refused_before_the_catalog_was_asked() {
+fn catalog_is_asked_before_rejection() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     isolate.add(grantee(3, false, "new", token_hash("new")));
@@ -223,7 +223,7 @@ fn nobody_is_refused_before_the_catalog_was_asked() {
 }
 
 #[test]
-fn unknown_credentials_are_remembered_for_a_while_and_bounded() {
+fn rejected_credentials_are_cached_and_limited() {
     let mut isolate = Isolate::new();
     for _ in 0..3 {
         assert_eq!((isolate.who(None, "bad").as_str(), isolate.requested), ("-", [1, 1]));
@@ -244,7 +244,7 @@ fn key(secret: &str) -> Hash {
 }
 
 #[test]
-fn an_expired_token_is_unknown() {
+fn expired_token_is_unknown() {
     let mut isolate = Isolate::new();
     let expires_ns = isolate.clock.now_ns() + 2 * S_NS;
     isolate.catalog[0].expires_ns = expires_ns;
@@ -255,7 +255,7 @@ fn an_expired_token_is_unknown() {
 }
 
 #[test]
-fn a_password_opens_only_with_its_name_and_is_derived_once() {
+fn password_is_derived_once_per_name() {
     let mut isolate = Isolate::new();
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));
@@ -281,7 +281,7 @@ fn a_password_opens_only_with_its_name_and_is_derived_once() {
 }
 
 #[test]
-fn guessed_passwords_wait_and_nobody_else_does() {
+fn password_guesses_delay_only_the_guesser() {
     let mut isolate = Isolate::new();
     assert_eq!(isolate.who(Some("u"), "x"), "u");
     let mut answers = Vec::new();
@@ -309,7 +309,7 @@ fn guessed_passwords_wait_and_nobody_else_does() {
 }
 
 #[test]
-fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
+fn unknown_token_lookups_are_rate_limited() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     isolate.who(Some("u"), "x");
@@ -329,7 +329,7 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
 }
 
 #[test]
-fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
+fn unknown_user_login_takes_equal_time() {
     let mut isolate = Isolate::new();
     for n in 0..10 {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
@@ -354,7 +354,7 @@ fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
 }
 
 #[test]
-fn without_users_a_name_is_looked_for_once() {
+fn missing_user_lookup_is_cached() {
     let mut isolate = Isolate::new();
     isolate.catalog.pop();
     isolate.database.pop();
@@ -374,7 +374,7 @@ fn without_users_a_name_is_looked_for_once() {
 }
 
 #[test]
-fn logins_of_an_address_take_turns() {
+fn logins_from_one_address_serialize() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));

@@ -23,7 +23,7 @@ fn closed(by: By, retry_after_s: u32) -> Gate {
 }
 
 #[test]
-fn a_name_waits_after_its_last_failure_that_counts_and_no_other_does() {
+fn failed_logins_block_one_name() {
     let mut logins = Logins::default();
     for n in 0..FAILURES_MAX {
         assert_eq!(fail(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
@@ -38,7 +38,7 @@ fn a_name_waits_after_its_last_failure_that_counts_and_no_other_does() {
 }
 
 #[test]
-fn a_success_is_no_failure() {
+fn successful_logins_count_no_failures() {
     let mut logins = Logins::default();
     for n in 0..3 * ADDRESS_FAILURES_MAX {
         assert_eq!(succeed(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
@@ -46,7 +46,7 @@ fn a_success_is_no_failure() {
 }
 
 #[test]
-fn an_address_that_guesses_names_keeps_those_that_were_verified_there() {
+fn blocked_address_keeps_verified_names() {
     let mut logins = Logins::default();
     assert_eq!(succeed(&mut logins, "a", "ann", 0), Gate::Open);
     let now_ns = LOGIN_REMEMBERED_NS - S_NS;
@@ -61,7 +61,7 @@ fn an_address_that_guesses_names_keeps_those_that_were_verified_there() {
 }
 
 #[test]
-fn derivations_of_an_address_are_made_one_at_a_time() {
+fn one_derivation_per_address_runs() {
     let mut logins = Logins::default();
     assert_eq!(logins.begin("a", "ann", 0), Gate::Open);
     assert_eq!(logins.begin("a", "bob", 0), Gate::Busy);
@@ -75,7 +75,7 @@ fn derivations_of_an_address_are_made_one_at_a_time() {
 }
 
 #[test]
-fn a_full_table_refuses_new_names_and_forgets_nobody_it_knows() {
+fn full_login_table_rejects_new_names() {
     let mut logins = Logins::default();
     assert_eq!(succeed(&mut logins, "home", "ann", 0), Gate::Open);
     for n in 1..LOGINS_MAX {
@@ -94,7 +94,7 @@ fn a_full_table_refuses_new_names_and_forgets_nobody_it_knows() {
 }
 
 #[test]
-fn a_customer_of_ipv6_is_one_address() {
+fn ipv6_logins_group_by_prefix() {
     for (address, expected) in [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2"),

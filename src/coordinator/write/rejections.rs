@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_lines_are_named_in_order_and_all_are_counted() {
+    fn rejections_name_lowest_lines_count_all() {
         let mut rejections = Rejections::default();
         for line in (1..=150).rev() {
             rejections.add(line, line % 2 == 0, || cause(line));

@@ -91,7 +91,7 @@ fn identify(database: &mut Database<MemoryStore>, row: &Grantee) -> (u64, Vec<Gr
 const DONE: FromShard = FromShard::Done;
 
 #[test]
-fn a_new_right_is_told_to_no_shard_and_one_that_ends_to_all_before_the_answer() {
+fn shards_learn_revocation_before_reply() {
     let (mut database, store) = opened();
     let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
     let both = push(1, &[t.clone(), u.clone()], &[]);
@@ -108,7 +108,7 @@ fn a_new_right_is_told_to_no_shard_and_one_that_ends_to_all_before_the_answer() 
 }
 
 #[test]
-fn what_the_catalog_said_before_it_said_something_later_is_late() {
+fn older_grants_push_is_late() {
     let (mut database, _) = opened();
     let t = token("t");
     ask(&mut database, &push(5, &[], std::slice::from_ref(&t)), &DONE);
@@ -120,7 +120,7 @@ fn what_the_catalog_said_before_it_said_something_later_is_late() {
 }
 
 #[test]
-fn a_right_that_a_shard_has_not_heard_the_end_of_stays_a_job_that_is_never_set_aside() {
+fn unsent_revocation_is_retried_forever() {
     let (mut database, _) = opened();
     let t = token("t");
     ask(&mut database, &push(1, std::slice::from_ref(&t), &[]), &DONE);
@@ -151,7 +151,7 @@ fn a_right_that_a_shard_has_not_heard_the_end_of_stays_a_job_that_is_never_set_a
 }
 
 #[test]
-fn a_shard_that_is_opened_later_knows_the_number_from_birth() {
+fn new_shard_receives_access_number() {
     let (mut database, _) = opened();
     ask(&mut database, &push(1, &[], &[token("t")]), &DONE);
     let spec =
@@ -167,7 +167,7 @@ fn a_shard_that_is_opened_later_knows_the_number_from_birth() {
 }
 
 #[test]
-fn a_database_that_is_told_anew_forgets_what_it_was_told_before_and_nothing_that_came_since() {
+fn full_grants_push_replaces_older_grants() {
     let (mut database, _) = opened();
     let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
     let anew = |sequence, put: &[Grantee]| {

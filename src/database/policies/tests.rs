@@ -32,7 +32,7 @@ fn spec(name: &str, duration_ns: i64, shard_ns: i64) -> PolicySpec {
 
 /// The error messages of 1.6.7.
 #[test]
-fn creating_is_refused_in_1x_words() {
+fn create_policy_errors_match_influxdb_1() {
     for (name, duration_ns, shard_ns, make_default, text) in [
         ("p1", 2 * H_NS, 0, false, "retention policy already exists"),
         ("p2", 3 * D_NS, D_NS, true, "retention policy conflicts with an existing policy"),
@@ -53,7 +53,7 @@ fn creating_is_refused_in_1x_words() {
 }
 
 #[test]
-fn creating_takes_1x_defaults_and_a_repeat_changes_nothing() {
+fn create_policy_uses_influxdb_1_defaults() {
     for (duration_ns, shard_ns, expected_ns) in [
         (0, 0, W_NS),
         (H_NS, 0, H_NS),
@@ -78,7 +78,7 @@ fn creating_takes_1x_defaults_and_a_repeat_changes_nothing() {
 }
 
 #[test]
-fn altering_follows_1x() {
+fn alter_policy_follows_influxdb_1() {
     let alter = |name: &str, duration_ns, shard_group_duration_ns| {
         let name = name.to_owned();
         let change = PolicyChange { name, duration_ns, replica_n: None, shard_group_duration_ns };
@@ -106,7 +106,7 @@ fn altering_follows_1x() {
 }
 
 #[test]
-fn a_repeated_create_database_must_describe_the_default_policy() {
+fn repeated_create_database_must_match_policy() {
     let check = |name: Option<&str>, duration_ns: Option<i64>| {
         let name = name.map(str::to_owned);
         policies().check_repeat(&PolicySpec { name, duration_ns, ..PolicySpec::default() })

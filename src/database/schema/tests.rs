@@ -24,7 +24,7 @@ fn columns(schema: &Schema, name: &str) -> Vec<(u32, String)> {
 }
 
 #[test]
-fn a_set_is_taken_whole_or_refused_naming_the_column() {
+fn column_set_registers_atomically() {
     let mut schema = Schema::default();
     let sets = [
         set("m", &["host"], &[("f", FieldType::Float)]),
@@ -52,7 +52,7 @@ fn a_set_is_taken_whole_or_refused_naming_the_column() {
 }
 
 #[test]
-fn the_last_field_that_fits_is_taken_and_the_next_names_the_limit() {
+fn field_count_is_limited() {
     let limit = FIELDS_PER_MEASUREMENT_MAX;
     let names: Vec<String> = (0..limit).map(|n| format!("f{n:04}")).collect();
     let fields: Vec<(&str, FieldType)> =
@@ -71,7 +71,7 @@ fn the_last_field_that_fits_is_taken_and_the_next_names_the_limit() {
 }
 
 #[test]
-fn the_last_measurement_that_fits_is_taken_and_the_next_names_the_limit() {
+fn measurement_count_is_limited() {
     let limit = MEASUREMENTS_PER_POLICY_MAX;
     let fields = [("f", FieldType::Float)];
     let sets: Vec<ColumnSet> =
@@ -89,7 +89,7 @@ fn the_last_measurement_that_fits_is_taken_and_the_next_names_the_limit() {
 }
 
 #[test]
-fn pages_hold_every_change_once_in_order_and_resume_after_any_of_them() {
+fn schema_pages_list_changes_in_order() {
     let mut schema = Schema::default();
     let long = "x".repeat(300_000);
     let names: Vec<String> = (0..7).map(|n| format!("{long}{n}")).collect();
@@ -115,7 +115,7 @@ fn pages_hold_every_change_once_in_order_and_resume_after_any_of_them() {
 }
 
 #[test]
-fn a_row_that_would_not_fit_is_refused_and_the_bound_holds() {
+fn oversized_schema_row_is_rejected() {
     let mut schema = Schema::default();
     let key = "é".repeat(300_000);
     let fits = set("m", &[], &[(&key[..key.len() / 2], FieldType::Unsigned)]);
@@ -128,7 +128,7 @@ fn a_row_that_would_not_fit_is_refused_and_the_bound_holds() {
 }
 
 #[test]
-fn a_schema_that_is_read_back_goes_on_numbering_where_it_was() {
+fn reloaded_schema_continues_numbering() {
     let mut schema = Schema::default();
     let fields = [("f", FieldType::Float)];
     register(&mut schema, &[set("a", &[], &fields), set("b", &[], &fields)]);
@@ -141,7 +141,7 @@ fn a_schema_that_is_read_back_goes_on_numbering_where_it_was() {
 }
 
 #[test]
-fn a_schema_that_went_back_gives_no_number_again_and_tells_everybody_what_is_gone() {
+fn recovered_schema_never_reuses_ids() {
     let mut schema = Schema::default();
     register(&mut schema, &[set("m", &["host"], &[("f", FieldType::Float)])]);
     let then = schema.clone();

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_stand_and_conflicts_are_numbered() {
+    fn conflicting_column_names_are_numbered() {
         let names = column_names(&[field("v", None), field("v", None), field("v", Some("v_1"))]);
         assert_eq!(names, ["v", "v_2", "v_1"]);
         let names = column_names(&[field("host", None), field("host", None)]);

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shifts_list_every_change_inside_the_range() {
+    fn zone_shifts_list_changes_in_range() {
         let zone = Zone::find("America/Los_Angeles").expect("in the database");
         let year = TimeRange::new(946_684_800 * S_NS, 978_307_200 * S_NS);
         let hour = 3_600 * S_NS;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn local_times_become_utc() {
+    fn local_times_convert_to_utc() {
         let zone = Zone::find("America/Los_Angeles").expect("in the database");
         assert_eq!(zone.to_utc_seconds(946_684_800), 946_684_800 + 8 * 3_600);
         assert!(Zone::find("Mars/Olympus").is_err());

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_sorted_told_once_and_cut_to_what_is_kept() {
+    fn sorted_names_deduplicate_and_limit() {
         let mut names = SortedNames::new(Some(3));
         for number in (0..3 * SPARE).rev() {
             names.push(&["key", &format!("{:05}", number / 2)]);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_does_not_fit_says_so_unless_it_says_the_same_twice() {
+    fn oversized_name_list_is_an_error() {
         let mut names = SortedNames::new(None);
         let long = "x".repeat(LISTED_NAMES_BYTES_MAX / 4);
         for _ in 0..9 {

@@ -83,7 +83,7 @@ fn rows(chunk: &SeriesChunk) -> Vec<Vec<String>> {
 use crate::query::result::Column;
 
 #[test]
-fn series_of_all_shards_are_sorted_and_escaped() {
+fn show_series_sorts_and_escapes_keys() {
     let shards: [&[&[&str]]; 2] = [&[&["", "b"], &["x", "a b"]], &[&["", "a"], &["", "b"]]];
     let keys = run("SHOW SERIES", &shards);
     assert_eq!(keys, [[["cpu,dc=x,host=a\\ b"], ["cpu,host=a"], ["cpu,host=b"]]]);
@@ -91,7 +91,7 @@ fn series_of_all_shards_are_sorted_and_escaped() {
 }
 
 #[test]
-fn keys_and_values_are_listed_per_measurement() {
+fn show_keys_and_values_per_measurement() {
     let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"], &["0", "b"]]];
     let values = run("SHOW TAG VALUES WITH KEY = host", &shards);
     assert_eq!(values, [[["host", "a"], ["host", "b"]]]);
@@ -101,7 +101,7 @@ fn keys_and_values_are_listed_per_measurement() {
 }
 
 #[test]
-fn measurements_are_filtered_as_sets() {
+fn show_measurements_filters_by_tag() {
     let shards: [&[&[&str]]; 2] = [&[&["0", "b"]], &[&["0", "a"]]];
     let none: [Vec<Vec<String>>; 0] = [];
     assert_eq!(run("SHOW MEASUREMENTS WHERE host = 'a'", &shards), [[["cpu"]]]);

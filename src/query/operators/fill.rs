@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn every_window_of_the_range_is_there() {
+    fn fill_covers_every_window_in_range() {
         let range = TimeRange::new(5, 55);
         assert_eq!(
             filled(FillPlan::Null, range, false),
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn previous_carries_and_linear_draws_a_line() {
+    fn fill_previous_and_linear_work() {
         let range = TimeRange::new(0, 60);
         assert_eq!(
             filled(FillPlan::Previous, range, false),

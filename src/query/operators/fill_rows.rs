@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_value_is_carried_into_the_next_rows() {
+    fn previous_value_fills_next_rows() {
         let mut column = Column::new(FieldType::Integer);
         column.push_null();
         column.extend_from(&Column::full(Values::Integer(vec![7])));

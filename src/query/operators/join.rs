@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_equal_times_stand_side_by_side() {
+    fn join_aligns_repeated_equal_times() {
         let series = [one(&[1, 1, 3], &[10, 11, 30]), one(&[1, 1, 3], &[20, 21, 33])];
         for carry in [false, true] {
             let mut missing = [Some(FieldValue::Integer(5)), None];
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_meet_on_time() {
+    fn join_matches_calls_by_time() {
         let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
         let (times, columns) = {
             let mut missing = [None, Some(FieldValue::Integer(0)), None];

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_cut_as_one_stream_would_be() {
+    fn limiter_counts_across_chunks() {
         let mut limiter = Limiter::new(3, 2);
         assert_eq!(limiter.take(1), (1, 1));
         assert_eq!(limiter.take(2), (1, 2));

@@ -138,7 +138,7 @@ fn read(
 }
 
 #[test]
-fn rows_come_in_order_however_shards_and_slices_cut_them() {
+fn stream_merges_shard_rows_in_order() {
     for seed in 0..2_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let descending = rng.bool();
@@ -185,7 +185,7 @@ fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending
 }
 
 #[test]
-fn a_long_answer_is_read_about_once() {
+fn long_result_is_read_once() {
     let mut rng = fastrand::Rng::with_seed(5);
     type Case = (&'static str, fn(i64) -> String, (i64, i64));
     let cases: [Case; 3] = [

@@ -25,7 +25,7 @@ const TIMES: [i64; 5] = [0, 10, 10, 20, 40];
 const VALUES: [f64; 5] = [1.0, 5.0, 99.0, 3.0, 4.0];
 
 #[test]
-fn derivative_is_per_unit_and_takes_the_first_of_equal_times() {
+fn derivative_is_per_unit() {
     let transform = Transform::Derivative { unit_ns: 5, non_negative: false, descending: false };
     assert_eq!(whole(&transform, &TIMES, &VALUES), piece(&[10, 20, 40], &[2.0, -1.0, 0.25]));
     let positive = Transform::Derivative { unit_ns: 5, non_negative: true, descending: false };

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_format_is_found_by_name_or_by_what_is_accepted() {
+    fn table_format_follows_name_or_accept() {
         for (name, accept, format) in [
             (None, None, TableFormat::Json),
             (Some("jsonl"), Some("text/csv"), TableFormat::JsonLines),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
+    fn unknown_table_format_is_reported() {
         let text = |name, accept| TableFormat::of_request(name, accept).unwrap_err().to_string();
         assert!(text(Some("xml"), None).starts_with("unknown format \"xml\": expected one of"));
         assert!(text(None, Some("image/png")).starts_with("invalid mime type (image/png)"));

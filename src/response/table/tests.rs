@@ -83,7 +83,7 @@ fn text(format: TableFormat, chunks: &[SeriesChunk]) -> String {
 }
 
 #[test]
-fn objects_leave_out_what_is_null() {
+fn json_objects_omit_nulls() {
     let chunks = [chunk("m", "eu", "<é\n", &[]), chunk("n", "", "", &[])];
     let rows = [
         "{\"iox::measurement\":\"m\",\"time\":\"1970-01-01T00:00:00\",\"region\":\"eu\",\
@@ -102,7 +102,7 @@ fn objects_leave_out_what_is_null() {
 }
 
 #[test]
-fn csv_has_its_names_and_quotes_what_it_must() {
+fn csv_table_has_header_and_quotes() {
     let names = "iox::measurement,time,region,f,i,u,s,b,host,none\n";
     let rows = "m,1970-01-01T00:00:00,\"e,u\",0.1,-9223372036854775808,18446744073709551615,\
                 \" <é\n\",true,\"h\"\"1\",\n\
@@ -116,7 +116,7 @@ fn csv_has_its_names_and_quotes_what_it_must() {
 }
 
 #[test]
-fn people_read_a_table() {
+fn pretty_table_aligns_columns() {
     let rows = [vec!["é".to_owned(), "two\nlines".to_owned()], vec!["long".into(), String::new()]];
     let chunk = SeriesChunk::of_strings(Some("m"), &["a", "b"], &rows);
     let table = written(TableFormat::Pretty, Layout::of_chunk(&chunk), &[chunk]);
@@ -134,7 +134,7 @@ fn people_read_a_table() {
 }
 
 #[test]
-fn a_long_table_comes_in_pieces() {
+fn long_pretty_table_is_chunked() {
     let rows = vec![vec!["x".repeat(1_000)]; 1_000];
     let chunk = SeriesChunk::of_strings(None, &["a"], &rows);
     let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
@@ -152,7 +152,7 @@ fn a_long_table_comes_in_pieces() {
 }
 
 #[test]
-fn times_of_a_zone_have_its_offset() {
+fn zoned_times_print_their_offset() {
     let zone = [(i64::MIN, 3_600_000_000_000)];
     let chunks = [chunk("m", "eu", "", &zone)];
     let layout = || Layout::of_select(&columns(Some("Europe/Paris")));
@@ -169,7 +169,7 @@ fn read(stream: &[u8]) -> Vec<RecordBatch> {
 }
 
 #[test]
-fn arrow_reads_back_as_it_was() {
+fn arrow_table_round_trips() {
     let chunks = [chunk("m", "eu", "<é\n", &[]), chunk("n", "", "", &[])];
     let stream = written(TableFormat::Arrow, Layout::of_select(&columns(None)), &chunks);
     let batches = read(&stream);
@@ -219,7 +219,7 @@ fn arrow_reads_back_as_it_was() {
 }
 
 #[test]
-fn an_empty_arrow_stream_has_its_schema() {
+fn empty_arrow_stream_has_schema() {
     let layout = Layout::of_select(&columns(None));
     let stream = written(TableFormat::Arrow, layout, &[]);
     let reader = StreamReader::try_new(stream.as_slice(), None).unwrap();
@@ -231,7 +231,7 @@ fn an_empty_arrow_stream_has_its_schema() {
 }
 
 #[test]
-fn batches_end_by_rows_and_by_bytes() {
+fn arrow_batches_limit_rows_and_bytes() {
     let rows = ARROW_BATCH_ROWS_MAX + 1;
     let numbers = SeriesChunk {
         name: None,
@@ -252,7 +252,7 @@ fn batches_end_by_rows_and_by_bytes() {
 }
 
 #[test]
-fn numbers_beside_strings_are_text_and_floats_that_are_none_are_named() {
+fn mixed_and_non_finite_values_print() {
     let strings = Values::String(["a", ""].into_iter().collect::<StringColumn>());
     let mut validity = Validity::All;
     validity.push(0, true);
@@ -281,7 +281,7 @@ fn numbers_beside_strings_are_text_and_floats_that_are_none_are_named() {
 }
 
 #[test]
-fn parquet_is_not_written_here() {
+fn table_writer_rejects_parquet() {
     let refused = TableWriter::new(TableFormat::Parquet, Layout::of_names(false, &[]));
     assert_eq!(refused.unwrap_err(), TableError::Parquet);
 }

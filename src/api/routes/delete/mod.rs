@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predicate_is_a_statement() {
+    fn delete_predicate_becomes_statement() {
         for (predicate, expected) in [
             ("", "DELETE WHERE time >= -5 AND time <= 7"),
             ("_measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn equalities_are_read() {
+    fn delete_predicate_parses_equalities() {
         for (text, expected) in [
             ("  ", vec![]),
             ("a=\"b\"", vec![("a", "b")]),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_predicate_is_named() {
+    fn invalid_delete_predicate_is_reported() {
         for (text, reason) in [
             ("a", "expected = after a key at byte 1"),
             ("a=", "expected a value after = at byte 2"),

@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_names_that_can_be_written_survive_an_export() {
+    fn only_writable_names_can_be_exported() {
         let kinds =
             [NameKind::Measurement, NameKind::TagKey, NameKind::TagValue, NameKind::FieldKey];
         let mut kept = 0;

@@ -132,7 +132,7 @@ mod tests {
     use crate::model::time::TimeRange;
 
     #[test]
-    fn a_position_is_parsed_from_its_text() {
+    fn export_position_round_trips_as_text() {
         let row = |tags: &[(&str, &str)]| RowPosition {
             tags: tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
             time_ns: -7,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_cover_all_times_once() {
+    fn export_windows_cover_time_once() {
         let group = |n: i64| ShardGroup {
             id: n as u64,
             range: TimeRange::new(n * 10, n * 10 + 10),

@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ticket_asks_the_same() {
+    fn every_ticket_form_parses_equally() {
         let question = QueryRequest {
             database: Some("d".into()),
             policy: Some("p".into()),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_asks_about_the_database_of_the_headers_or_of_its_ticket() {
+    fn flight_database_from_headers_or_ticket() {
         let query = StatementQuery { query: "SELECT 1".into(), transaction: None };
         let command = of_sql("CommandStatementQuery", &query);
         let read = ReadInfo {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_nothing_is_refused() {
+    fn invalid_flight_ticket_is_rejected() {
         let none = nothing();
         let text = |ticket: &[u8]| of_ticket(ticket, &none).unwrap_err().to_string();
         let empty = ReadInfo { database: "d".into(), ..ReadInfo::default() };

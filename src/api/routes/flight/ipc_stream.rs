@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn however_it_comes_its_messages_are_the_same_and_make_the_same_stream() {
+    fn ipc_stream_parses_at_any_split() {
         let bytes = stream();
         for piece_bytes in [1, 7, 8, 9, 300, bytes.len()] {
             let (mut stream, mut messages) = (IpcStream::default(), Vec::new());
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_anywhere_is_no_whole_answer() {
+    fn truncated_ipc_stream_is_incomplete() {
         let bytes = stream();
         for end in 0..bytes.len() {
             let mut stream = IpcStream::default();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_stream_and_messages_too_large_are_refused() {
+    fn invalid_ipc_messages_are_rejected() {
         let refused = |bytes: &[u8]| {
             let mut stream = IpcStream::default();
             stream.take(bytes.to_vec());

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_is_that_of_sql() {
+    fn listing_patterns_follow_sql_like() {
         for (text, pattern, is) in [
             ("iox", "%", true),
             ("iox", "iox", true),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_filtered_as_they_are_asked_for() {
+    fn flight_listings_apply_filters() {
         let rows = |flight_request: GetDbSchemas| schemas(&flight_request).unwrap().num_rows();
         assert_eq!(rows(GetDbSchemas::default()), 3);
         let like =

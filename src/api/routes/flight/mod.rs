@@ -379,7 +379,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_has_digits_and_a_unit() {
+    fn grpc_timeout_needs_digits_and_unit() {
         for (text, ns) in [
             ("1H", H_NS),
             ("2M", 2 * MINUTE_NS),

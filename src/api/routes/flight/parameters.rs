@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_type_are_read_from_the_first_row() {
+    fn flight_parameters_read_every_type() {
         let time_ns = 1_700_000_000_500_000_000;
         let cases: Vec<(ArrayRef, ParamKind)> = vec![
             (Arc::new(Int8Array::from(vec![-7])), ParamKind::Integer(-7)),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn no_row_binds_nothing_and_what_is_no_batch_is_refused() {
+    fn flight_parameters_reject_invalid_batches() {
         assert_eq!(first_row(&[]), Ok(None));
         assert_eq!(first_row(&messages(vec![("a", new_empty_array(&DataType::Int64))])), Ok(None));
         let binary = new_empty_array(&DataType::Binary);

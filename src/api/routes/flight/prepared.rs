@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_forges_a_handle() {
+    fn prepared_handles_are_authenticated() {
         let [one, two, none] =
             [["number-one-of-them", ""], ["number-two-of-them", "number-one-of-them"], ["", ""]];
         let prepared = Prepared { query: "SELECT $1".into(), params: Vec::new() };
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_found_outside_of_texts() {
+    fn placeholders_ignore_strings_and_comments() {
         let names = |text: &str| Placeholders::of(text).unwrap().names;
         assert_eq!(names("SELECT $2, $b, $1, $b, $10 FROM t"), ["1", "2", "10", "b"]);
         let found =
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn values_find_their_places_by_name_or_by_position() {
+    fn placeholders_bind_by_name_or_position() {
         let places = Placeholders::of("SELECT $2, $1").unwrap();
         let bound = |names: &[&str]| {
             places.bind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn long_statements_and_many_places_are_refused() {
+    fn prepared_statement_size_is_limited() {
         let error = |text: &str| Placeholders::of(text).unwrap_err().to_string();
         assert_eq!(Placeholders::of(&"?".repeat(PLACEHOLDERS_MAX)).unwrap().names.len(), 1_000);
         for many in ["?".repeat(40_000), (0..20_000).map(|n| format!("$n{n} ")).collect()] {

@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_makes_rows_stands_in_another_statement() {
+    fn only_row_statements_become_subqueries() {
         let columns = |text| of_columns(text).is_some();
         assert_eq!(
             of_columns(" select 1 -- one\n;; ").as_deref(),

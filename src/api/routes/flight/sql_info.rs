@@ -211,7 +211,7 @@ mod tests {
     use crate::api::routes::flight::listings::stream;
 
     #[test]
-    fn the_server_is_described_number_by_number() {
+    fn sql_info_returns_requested_entries() {
         let all = sql_info(&[]).unwrap();
         assert_eq!(all.num_rows(), INFOS.len());
         assert!(INFOS.is_sorted_by_key(|(id, _)| id));

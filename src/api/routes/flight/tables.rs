@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_become_tables_with_and_without_their_columns() {
+    fn table_listing_includes_requested_schema() {
         let table = r#""catalog_name":"public","db_schema_name":"iox","table_name":"m","table_type":"BASE TABLE""#;
         let column = |name: &str, of: &str| {
             format!(r#"{{{table},"column_name":"{name}","data_type":"{of}","is_nullable":"YES"}}"#)

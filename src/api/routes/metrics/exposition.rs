@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_and_gauges_are_written_as_each_format_has_them() {
+    fn metrics_print_in_both_formats() {
         let tags = [("database", "a\"b\\c\nd"), ("engine", "tidemark"), ("id", "3"), ("path", "x")];
         let chunks = [
             numbers("shard", &tags, &[("writePointsOk", 20), ("diskBytes", 4096)]),
@@ -327,7 +327,7 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
     }
 
     #[test]
-    fn usage_has_today_and_yesterday() {
+    fn usage_metrics_cover_two_days() {
         let mut chunk = numbers("usage", &[("database", "d")], &[("requests", 0)]);
         chunk.rows = 3;
         chunk.values = vec![ResultColumn::Values(Column::full(Values::Integer([5, 7, 9].into())))];
@@ -339,7 +339,7 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
     }
 
     #[test]
-    fn limits_are_told_apart() {
+    fn quota_metrics_name_their_limit() {
         let mut chunk =
             numbers("quota", &[("database", "d"), ("token", "t")], &[("allowed", 5), ("used", 2)]);
         let limit = Column::full(Values::String(["points_per_minute"].into_iter().collect()));
@@ -352,7 +352,7 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
     }
 
     #[test]
-    fn names_follow_the_rules() {
+    fn metric_names_follow_conventions() {
         for metric in METRICS {
             let name = metric.name;
             assert!(name.starts_with("tidemark_") && !name.ends_with("_total"), "{name}");

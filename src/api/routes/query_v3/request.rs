@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_the_same_whichever_way_it_comes() {
+    fn query_parses_equally_from_every_source() {
         let expected = QueryRequest {
             database: Some("d".into()),
             policy: Some("rp".into()),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_be_left_out_and_empty_ones_mean_nothing() {
+    fn empty_query_names_are_ignored() {
         let request = parse(&[], "q=SHOW+DATABASES&db=&params=null", "").unwrap();
         assert_eq!((request.database, request.policy), (None, None));
         assert_eq!((request.format, request.params), (TableFormat::Json, Vec::new()));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_query_requests_are_reported() {
         for (url, body, text) in [
             ("", "", "missing query parameters 'db' and 'q'"),
             ("format=csv", "", "missing query parameters 'db' and 'q'"),

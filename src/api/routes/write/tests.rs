@@ -28,7 +28,7 @@ fn refused(unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Rejected
 }
 
 #[test]
-fn each_route_has_the_body_its_clients_read() {
+fn rejection_body_matches_each_route() {
     let excerpt = Some("m v=".to_owned());
     let rejected = RejectedLines {
         message: "a \"b\"\nc".to_owned(),
@@ -60,7 +60,7 @@ fn each_route_has_the_body_its_clients_read() {
 }
 
 #[test]
-fn lines_are_named_in_order_whoever_refused_them() {
+fn rejected_lines_are_listed_in_order() {
     let body = b"a\nm v= 1\n\nm v=\"twenty bytes and more\"\r\n\n\n\n\n\xc3\xbc v";
     let rejected = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
     let text = &rejected.message;
@@ -80,7 +80,7 @@ fn lines_are_named_in_order_whoever_refused_them() {
 }
 
 #[test]
-fn many_errors_are_counted() {
+fn listed_rejections_are_limited() {
     let lines: Vec<u32> = (1..=100).collect();
     let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
     assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
@@ -89,7 +89,7 @@ fn many_errors_are_counted() {
 }
 
 #[test]
-fn only_a_write_that_is_wholly_too_old_is_422() {
+fn only_fully_expired_write_returns_422() {
     let status = |rejected: RejectedLines| rejected.status();
     let refusal = |parsing, outcome| refused(&parsing, &outcome, b"");
     assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);

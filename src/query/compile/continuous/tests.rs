@@ -38,7 +38,7 @@ fn limited(
 }
 
 #[test]
-fn a_run_covers_the_windows_since_the_last_one() {
+fn continuous_run_covers_elapsed_windows() {
     // The first run only sets the watermark.
     assert_eq!(run("", "1h)", None, 10 * H + 5), Some((None, 10 * H)));
     assert_eq!(run("", "1h)", Some(10 * H), 11 * H - 1), None);
@@ -51,7 +51,7 @@ fn a_run_covers_the_windows_since_the_last_one() {
 }
 
 #[test]
-fn resample_says_how_often_and_how_far() {
+fn resample_sets_interval_and_range() {
     let every = "RESAMPLE EVERY 30m";
     let half = H / 2;
     // Every half hour, the run includes the unfinished window.
@@ -71,7 +71,7 @@ fn resample_says_how_often_and_how_far() {
 }
 
 #[test]
-fn a_long_downtime_is_caught_up_in_steps_that_meet() {
+fn long_downtime_catches_up_in_steps() {
     let now = 5_000 * M;
     let (mut last, mut runs, mut end) = (0, 0, 0);
     while let Some((Some(range), next)) = run("", "1m)", Some(last), now) {
@@ -82,7 +82,7 @@ fn a_long_downtime_is_caught_up_in_steps_that_meet() {
 }
 
 #[test]
-fn days_follow_the_clocks_of_their_zone() {
+fn continuous_days_follow_time_zone() {
     // In Berlin, 2023-03-26 is a day of 23 hours. It starts at 1679785200.
     let midnight = 1_679_785_200;
     let tz = "1d) tz('Europe/Berlin')";
@@ -92,7 +92,7 @@ fn days_follow_the_clocks_of_their_zone() {
 }
 
 #[test]
-fn smaller_runs_after_one_that_was_too_large_cover_every_window() {
+fn reduced_runs_cover_every_window() {
     let hourly = "RESAMPLE EVERY 1h";
     for (head, windows_max, last) in
         [(hourly, 30, 0), (hourly, 1, 59), ("RESAMPLE EVERY 1h FOR 1d", 12, 0)]

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_long_a_series_is_refused_and_a_short_one_has_no_forecast() {
+    fn forecast_limits_series_length() {
         let forecast = Forecast { ahead: 2, season: 4, with_fit: false, every_ns: 10 };
         let piece = |len: usize| StreamBatch {
             times_ns: (0..len as i64).map(|at| 10 * at).collect(),
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_goes_on_and_holes_are_not_looked_at() {
+    fn forecast_continues_constant_despite_gaps() {
         let forecast = Forecast { ahead: 2, season: 0, with_fit: false, every_ns: 10 };
         let mut stream = HoltWinters::new(forecast);
         let times_ns = vec![0, 10, 30, 40, 50, 60];
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_fit_pauses_and_continues() {
+    fn long_forecast_fit_pauses_and_continues() {
         let forecast = Forecast { ahead: 10, season: 60, with_fit: false, every_ns: 10 };
         let values: Vec<f64> = (0..1_000).map(|at| f64::from(at * at % 97)).collect();
         let mut stream = HoltWinters::new(forecast);

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_valley_of_rosenbrock_is_found() {
+    fn nelder_mead_minimizes_rosenbrock() {
         let valley = |x: &mut [f64]| {
             let [a, b] = [x[0], x[1]];
             100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
