@@ -78,7 +78,7 @@ fn back_up(product: &mut Product) -> String {
 }
 
 #[test]
-fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
+fn restore_includes_requested_access() {
     let place = MemoryPlace::default();
     let (mut product, secret, everywhere) = first(&place);
     let id = back_up(&mut product);
@@ -147,7 +147,7 @@ fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
 }
 
 #[test]
-fn a_damaged_page_of_rights_is_named_and_gives_nothing() {
+fn damaged_access_page_fails_restore() {
     let place = MemoryPlace::default();
     let (mut product, secret, _) = first(&place);
     let id = back_up(&mut product);
@@ -168,7 +168,7 @@ fn a_damaged_page_of_rights_is_named_and_gives_nothing() {
 }
 
 #[test]
-fn a_restore_names_a_damaged_manifest_by_its_key() {
+fn restore_reports_damaged_manifest_key() {
     let place = MemoryPlace::default();
     let (mut product, ..) = first(&place);
     let id = back_up(&mut product);
@@ -194,7 +194,7 @@ fn listed(product: &mut Product) -> Vec<Value> {
 }
 
 #[test]
-fn a_list_of_all_tokens_and_users_moves_to_another_deployment() {
+fn access_list_moves_between_deployments() {
     let (mut product, secret, everywhere) = first(&MemoryPlace::default());
     let rows = listed(&mut product);
     assert_eq!(rows.len(), 34);
@@ -241,7 +241,7 @@ fn a_list_of_all_tokens_and_users_moves_to_another_deployment() {
 }
 
 #[test]
-fn another_token_of_the_same_name_gets_another_name_and_one_that_has_expired_nothing() {
+fn imported_token_names_become_unique() {
     let mut product = on(&MemoryPlace::default());
     run(&mut product, "CREATE DATABASE a");
     let now_s = product.now_s();

@@ -103,7 +103,7 @@ fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>
 }
 
 #[test]
-fn backups_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
+fn backups_stay_exact_under_random_faults() {
     let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
     let (mut due, mut shards) = (0, 0);
     for seed in (0..SEEDS).filter(|seed| only.is_none_or(|only| only == *seed)) {

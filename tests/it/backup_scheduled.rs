@@ -78,7 +78,7 @@ fn restore_answers(product: &mut Product, begun_s: i64) {
 }
 
 #[test]
-fn a_database_backs_itself_up_and_keeps_as_many_as_it_was_told() {
+fn scheduled_backups_keep_configured_count() {
     let (mut product, _) = product();
     let by_hand = {
         for _ in 0..50 {
@@ -120,7 +120,7 @@ fn a_database_backs_itself_up_and_keeps_as_many_as_it_was_told() {
 }
 
 #[test]
-fn a_schedule_survives_its_object_and_makes_one_backup_for_all_that_it_slept_through() {
+fn missed_schedules_make_one_backup() {
     let (mut product, _) = product();
     schedule(&mut product, "1h", 15);
     minutes(&mut product, 1);
@@ -134,7 +134,7 @@ fn a_schedule_survives_its_object_and_makes_one_backup_for_all_that_it_slept_thr
 }
 
 #[test]
-fn a_schedule_that_dies_at_any_call_goes_on_and_never_deletes_what_is_not_replaced() {
+fn interrupted_schedule_never_loses_backups() {
     for takes_effect in [false, true] {
         let mut at = 0;
         loop {
@@ -173,7 +173,7 @@ fn a_schedule_that_dies_at_any_call_goes_on_and_never_deletes_what_is_not_replac
 }
 
 #[test]
-fn a_failure_is_shown_and_counted_and_gone_with_the_next_success() {
+fn backup_failure_shows_until_next_success() {
     let (mut product, place) = product();
     place.die_at(0, false);
     schedule(&mut product, "1h", 3);
@@ -198,7 +198,7 @@ fn a_failure_is_shown_and_counted_and_gone_with_the_next_success() {
 }
 
 #[test]
-fn a_backup_that_cannot_be_finished_any_more_gives_way() {
+fn unfinishable_backup_is_replaced() {
     let (mut product, place) = product();
     // Another caller started a backup and disappeared. The holds on its shards end after a day.
     let dies_at = (0..).find(|at| {
@@ -222,7 +222,7 @@ fn a_backup_that_cannot_be_finished_any_more_gives_way() {
 }
 
 #[test]
-fn many_databases_do_not_wait_for_each_other() {
+fn scheduled_backups_run_independently() {
     let (mut product, place) = product();
     for n in 0..20 {
         product.query("", &format!("CREATE DATABASE d{n}"));
@@ -251,7 +251,7 @@ fn many_databases_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn what_is_no_schedule_is_refused() {
+fn invalid_backup_schedule_is_rejected() {
     let (mut product, _) = product();
     for (body, status, why) in [
         (r#"{"db":"a","every":"1h"}"#, 400, "missing field `keep`"),

@@ -99,7 +99,7 @@ fn damaged(product: &mut Product, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_was_backed_up_and_dropped_answers_as_it_did_once_it_is_restored() {
+fn restored_database_returns_same_results() {
     let (mut product, place) = product();
     load(&mut product);
     let before = answers(&mut product, "a");
@@ -132,7 +132,7 @@ fn what_was_backed_up_and_dropped_answers_as_it_did_once_it_is_restored() {
 }
 
 #[test]
-fn a_second_backup_puts_only_the_values_that_are_new() {
+fn second_backup_uploads_only_changes() {
     let (mut product, place) = product();
     load(&mut product);
     back_up(&mut product);
@@ -159,7 +159,7 @@ fn disturb(product: &mut Product, turn: u32) {
 }
 
 #[test]
-fn a_backup_that_is_killed_at_every_step_goes_on_and_is_of_one_moment_of_each_shard() {
+fn killed_backup_resumes_consistently() {
     for takes_effect in [false, true] {
         for at in 0.. {
             let (mut product, place) = product();
@@ -206,7 +206,7 @@ fn a_backup_that_is_killed_at_every_step_goes_on_and_is_of_one_moment_of_each_sh
 }
 
 #[test]
-fn a_restore_that_is_killed_at_every_step_goes_on_and_nobody_sees_half_of_it() {
+fn killed_restore_resumes_without_partial_reads() {
     let (mut first, place) = product();
     load(&mut first);
     let before = answers(&mut first, "a");
@@ -236,7 +236,7 @@ fn a_restore_that_is_killed_at_every_step_goes_on_and_nobody_sees_half_of_it() {
 }
 
 #[test]
-fn only_a_new_name_or_an_empty_database_takes_a_backup_in() {
+fn restore_needs_new_or_empty_database() {
     let (mut product, _) = product();
     load(&mut product);
     let id = back_up(&mut product);
@@ -260,7 +260,7 @@ fn only_a_new_name_or_an_empty_database_takes_a_backup_in() {
 }
 
 #[test]
-fn every_damaged_or_missing_object_is_named_and_never_restored() {
+fn damaged_backup_objects_are_never_restored() {
     let (mut product, place) = product();
     load(&mut product);
     let id = back_up(&mut product);
@@ -300,7 +300,7 @@ fn every_damaged_or_missing_object_is_named_and_never_restored() {
 }
 
 #[test]
-fn a_deleted_backup_takes_only_what_no_other_one_has() {
+fn deleted_backup_keeps_shared_values() {
     for at in 0.. {
         let (mut product, place) = product();
         load(&mut product);
@@ -341,7 +341,7 @@ fn a_deleted_backup_takes_only_what_no_other_one_has() {
 }
 
 #[test]
-fn values_are_held_until_they_are_copied_and_not_for_ever() {
+fn abandoned_backup_releases_values() {
     // All points exist, but no values.
     let dies_at = |at: u32| {
         let (mut product, place) = product();

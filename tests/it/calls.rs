@@ -102,7 +102,7 @@ fn write(world: &mut World, bucket: &str) -> (u16, usize) {
 }
 
 #[test]
-fn no_number_of_databases_makes_a_request_ask_more_objects() {
+fn request_calls_ignore_database_count() {
     let mut asked = Vec::new();
     for databases in [1, 100] {
         let mut world = world(databases);
@@ -138,7 +138,7 @@ fn no_number_of_databases_makes_a_request_ask_more_objects() {
 }
 
 #[test]
-fn pages_of_buckets_are_the_list_in_pieces() {
+fn bucket_pages_equal_full_list() {
     let mut world = world(9);
     let edge = Edge::default();
     for number in [0, 4, 8] {
@@ -177,7 +177,7 @@ fn pages_of_buckets_are_the_list_in_pieces() {
 }
 
 #[test]
-fn an_id_means_its_policy_as_long_as_that_exists() {
+fn bucket_id_follows_policy_until_dropped() {
     let mut world = world(3);
     let edge = Edge::default();
     let run = |world: &mut World, q: &str| {
@@ -207,7 +207,7 @@ fn an_id_means_its_policy_as_long_as_that_exists() {
 }
 
 #[test]
-fn what_is_lost_on_the_way_never_makes_an_id_a_name() {
+fn lost_messages_never_misroute_bucket_ids() {
     let mut statuses = [0; 2];
     for seed in 0..60 {
         let mut world = World::new(seed, real_shard::make);
@@ -231,7 +231,7 @@ fn what_is_lost_on_the_way_never_makes_an_id_a_name() {
 }
 
 #[test]
-fn stats_of_one_database_ask_its_objects_alone() {
+fn database_stats_call_only_own_objects() {
     let mut world = world(10);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 10);

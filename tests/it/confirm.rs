@@ -54,7 +54,7 @@ fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u
 }
 
 #[test]
-fn rule_11_a_right_ends_within_an_hour_at_databases_and_shards_that_cannot_be_told() {
+fn rule_11_unreachable_objects_end_access_within_hour() {
     let catalog: fn(&Address) -> bool = |of| matches!(of, Address::Catalog);
     let database: fn(&Address) -> bool = |of| matches!(of, Address::Database(_));
     for (who, is_mute) in [("Catalog", catalog), ("Database", database)] {
@@ -77,7 +77,7 @@ fn rule_11_a_right_ends_within_an_hour_at_databases_and_shards_that_cannot_be_to
 }
 
 #[test]
-fn a_catalog_that_is_lost_ends_nothing() {
+fn lost_catalog_keeps_confirmed_access() {
     let mut world = world(1);
     let edge = Edge::default();
     world.run(&edge, create("a", 1, None)).unwrap();
@@ -105,7 +105,7 @@ fn last_used(product: &mut Product) -> (Value, Vec<Value>) {
 }
 
 #[test]
-fn the_day_of_the_last_use_of_each_secret_is_listed() {
+fn token_list_shows_last_use_day() {
     let mut product = Product::with(&[]);
     product.query("a", "CREATE DATABASE a");
     let old = new_token(&mut product, "t", &["a"], &["write"], None);
@@ -137,7 +137,7 @@ fn the_day_of_the_last_use_of_each_secret_is_listed() {
 
 /// Compares with docs/COSTS.md.
 #[test]
-fn a_use_is_told_once_an_hour_and_written_once_a_day() {
+fn token_use_is_stored_once_daily() {
     let mut product = Product::with(&[]);
     product.query("a", "CREATE DATABASE a");
     let secret = new_token(&mut product, "t", &["a"], &["write"], None);

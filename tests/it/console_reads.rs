@@ -120,7 +120,7 @@ fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
 }
 
 #[test]
-fn what_the_page_takes_for_reading_the_server_does_too() {
+fn page_and_server_agree_on_reads() {
     std::thread::scope(|scope| {
         let parts: Vec<_> =
             (0..THREADS).map(|seed| scope.spawn(move || texts_agree(u64::from(seed)))).collect();
@@ -157,7 +157,7 @@ fn texts_agree(seed: u64) {
 }
 
 #[test]
-fn the_two_texts_that_wrote_by_a_link_write() {
+fn known_write_texts_count_as_writes() {
     let settings = Settings::read(|_| None).unwrap();
     for text in &STATEMENTS[..2] {
         assert_eq!(PageOutline::new(text).does, 3, "{text:?}");

@@ -31,7 +31,7 @@ fn sums(product: &mut Product, from: i64) -> Vec<Value> {
 }
 
 #[test]
-fn a_query_runs_at_the_end_of_each_window_and_catches_up_after_downtime() {
+fn continuous_query_runs_after_each_window() {
     let mut product = product();
     product.query("d", CREATE);
     product.wait(60);
@@ -58,7 +58,7 @@ fn a_query_runs_at_the_end_of_each_window_and_catches_up_after_downtime() {
 }
 
 #[test]
-fn the_watermark_stays_until_the_write_is_acknowledged() {
+fn watermark_advances_after_acknowledged_write() {
     let mut product = product();
     product.query("d", CREATE);
     product.wait(60);
@@ -80,7 +80,7 @@ fn the_watermark_stays_until_the_write_is_acknowledged() {
 }
 
 #[test]
-fn resample_writes_the_open_window_and_backwards() {
+fn resample_writes_open_and_past_windows() {
     let mut product = product();
     let now = minute(&product);
     for later in -3..3 {
@@ -96,7 +96,7 @@ fn resample_writes_the_open_window_and_backwards() {
 }
 
 #[test]
-fn a_run_that_exceeds_the_limits_of_an_alarm_continues_in_the_next_ones() {
+fn long_continuous_run_spans_several_alarms() {
     let minutes = 300;
     for limit in [("BUCKETS_PER_QUERY_MAX", "40"), ("CALLS_PER_REQUEST_MAX", "70")] {
         let mut product = Product::with(&[limit, ("DEFAULT_SHARDS", "8")]);
@@ -127,7 +127,7 @@ fn a_run_that_exceeds_the_limits_of_an_alarm_continues_in_the_next_ones() {
 }
 
 #[test]
-fn every_database_shows_its_own() {
+fn continuous_queries_list_per_database() {
     let mut product = product();
     product.query("d", "CREATE DATABASE e");
     product.query("d", CREATE);

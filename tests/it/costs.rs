@@ -60,7 +60,7 @@ fn lines(first: usize, count: usize) -> String {
 }
 
 #[test]
-fn a_write_of_one_shard_is_one_object_request_and_one_row_whatever_it_holds() {
+fn write_costs_one_request_and_row() {
     for points in [1, 100, 10_000] {
         let mut product = product();
         let bill = bill(&mut product, |product| product.write("d", &lines(10, points)));
@@ -70,7 +70,7 @@ fn a_write_of_one_shard_is_one_object_request_and_one_row_whatever_it_holds() {
 }
 
 #[test]
-fn a_query_of_one_shard_is_one_object_request() {
+fn query_of_one_shard_costs_request() {
     let mut product = product();
     let bill = bill(&mut product, |product| {
         product.query("d", "SELECT max(v) FROM m WHERE time >= 1700000000s GROUP BY host");
@@ -79,7 +79,7 @@ fn a_query_of_one_shard_is_one_object_request() {
 }
 
 #[test]
-fn a_statement_over_many_measurements_asks_a_shard_a_few_times() {
+fn multi_measurement_query_makes_few_calls() {
     let mut product = product();
     let line = |n: usize| format!("m{n:03},host=a v={n}i {}", 1_700_000_000 + n);
     product.write("d", &(0..600).map(line).collect::<Vec<_>>().join("\n"));
@@ -115,7 +115,7 @@ fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
 }
 
 #[test]
-fn an_agent_with_the_admin_token_asks_its_shard_alone() {
+fn admin_agent_calls_only_its_shard() {
     let mut product = product();
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
     assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
@@ -124,7 +124,7 @@ fn an_agent_with_the_admin_token_asks_its_shard_alone() {
 }
 
 #[test]
-fn an_agent_with_a_database_token_asks_its_shard_alone_once_it_is_met() {
+fn token_agent_calls_mostly_its_shard() {
     let mut product = product();
     let token = tokens::token(&mut product, "agent", &["d"], &["write"], None);
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {token}"));
@@ -152,7 +152,7 @@ fn counted(product: &Product) -> [u64; 3] {
 }
 
 #[test]
-fn a_deployment_reports_its_usage_by_day_without_further_rows() {
+fn usage_by_day_writes_no_rows() {
     let mut product = product();
     // The clock begins two hours before midnight.
     product.wait_s(2 * 3_600);
@@ -191,7 +191,7 @@ fn a_deployment_reports_its_usage_by_day_without_further_rows() {
 }
 
 #[test]
-fn the_estimate_of_object_time_uses_the_time_of_the_table() {
+fn object_time_estimate_matches_table() {
     let costs: serde_json::Value =
         serde_json::from_str(&crate::repository::text("docs/costs.json")).unwrap();
     assert_eq!(costs["assumed"]["active_ms"]["most"], 50);

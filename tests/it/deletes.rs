@@ -33,7 +33,7 @@ fn twenty() -> String {
 }
 
 #[test]
-fn rule_9_a_delete_that_one_shard_misses_says_so_and_a_repeat_finishes_it() {
+fn rule_9_repeated_delete_completes_partial_delete() {
     let mut world = world(9);
     let edge = Edge::default();
     world.run(&edge, create("db", 4, None)).unwrap();
@@ -58,7 +58,7 @@ fn rule_9_a_delete_that_one_shard_misses_says_so_and_a_repeat_finishes_it() {
 }
 
 #[test]
-fn rule_9_a_delete_that_arrives_late_or_twice_spares_what_was_written_after_it() {
+fn rule_9_late_delete_spares_newer_points() {
     let mut world = world(10);
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
@@ -84,7 +84,7 @@ fn rule_9_a_delete_that_arrives_late_or_twice_spares_what_was_written_after_it()
 }
 
 #[test]
-fn rule_9_deletes_that_succeed_hold_under_losses_repeats_and_crashes() {
+fn rule_9_successful_deletes_survive_faults() {
     let (mut done, mut failed) = (0, 0);
     for seed in 0..60 {
         let mut world = world(seed);
@@ -114,7 +114,7 @@ fn rule_9_deletes_that_succeed_hold_under_losses_repeats_and_crashes() {
 }
 
 #[test]
-fn a_stale_edge_neither_brings_a_dropped_measurement_back_nor_loses_points_of_the_new() {
+fn stale_edge_handles_recreated_measurement() {
     let mut world = world(11);
     let (a, b) = (Edge::default(), Edge::default());
     world.run(&a, create("db", 2, None)).unwrap();
@@ -168,7 +168,7 @@ fn lines(hosts: u64, times: std::ops::Range<u64>) -> String {
 }
 
 #[test]
-fn deleted_rows_are_gone_at_once_and_their_space_after_compaction() {
+fn compaction_frees_space_of_deleted_rows() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
     product.query("", "CREATE DATABASE a");
     for day in 0..6 {
@@ -196,7 +196,7 @@ fn deleted_rows_are_gone_at_once_and_their_space_after_compaction() {
 }
 
 #[test]
-fn show_tag_values_of_thirty_days_reads_few_rows() {
+fn show_tag_values_reads_few_rows() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
     product.query("", "CREATE DATABASE a");
     for day in 0..30 {
@@ -226,7 +226,7 @@ fn show_tag_values_of_thirty_days_reads_few_rows() {
 }
 
 #[test]
-fn show_lists_only_what_has_live_rows_before_compaction_and_after() {
+fn show_lists_only_live_series() {
     for (flushed, compacted) in [(false, false), (true, false), (true, true)] {
         let mut world = world(12);
         let edge = Edge::default();
@@ -270,7 +270,7 @@ fn show_lists_only_what_has_live_rows_before_compaction_and_after() {
 }
 
 #[test]
-fn show_forgets_what_is_past_its_retention_before_storage_does() {
+fn show_hides_expired_series_at_once() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
     product.query("", "CREATE DATABASE a WITH DURATION 1h");
     let now_s = product.now_s();
@@ -288,7 +288,7 @@ fn show_forgets_what_is_past_its_retention_before_storage_does() {
 }
 
 #[test]
-fn a_full_shard_refuses_writes_and_serves_reads_deletes_and_retention() {
+fn full_shard_rejects_only_writes() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("SHARD_FULL_BYTES", "60000")]);
     product.query("", "CREATE DATABASE a");
     let mut written = 0;
@@ -337,7 +337,7 @@ fn heavy(round: u64, rows: u64) -> String {
 }
 
 #[test]
-fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
+fn large_overwrites_compact_to_last_values() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
     product.query("", "CREATE DATABASE a");
     for round in 0..3 {
@@ -420,7 +420,7 @@ fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
 }
 
 #[test]
-fn a_deletion_removes_exactly_the_rows_that_the_same_select_returns() {
+fn delete_removes_rows_that_select_returns() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "3")]);
     let (mut carried_out, mut refused, mut some) = (0, 0, 0);
     for seed in 0..600 {

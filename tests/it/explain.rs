@@ -28,7 +28,7 @@ fn product() -> Product {
 }
 
 #[test]
-fn the_tree_has_1x_shape_and_this_engines_counters() {
+fn explain_analyze_tree_matches_influxdb_1() {
     let mut product = product();
     let q = "EXPLAIN ANALYZE SELECT mean(v) FROM m WHERE time < 700000s";
     let tree = lines(&mut product, q);
@@ -66,7 +66,7 @@ fn the_tree_has_1x_shape_and_this_engines_counters() {
 }
 
 #[test]
-fn a_plan_reads_nothing_and_counts_files_and_blocks() {
+fn explain_counts_files_without_reading() {
     let mut product = product();
     let plan = lines(&mut product, "EXPLAIN SELECT v FROM m WHERE host = 'h1' AND time < 700000s");
     assert_eq!(
@@ -101,7 +101,7 @@ fn many_rows(shards: &str, rows: usize) -> Product {
 }
 
 #[test]
-fn rows_of_a_long_answer_are_read_about_once() {
+fn long_query_reads_rows_once() {
     let rows = 300_000;
     for shards in ["1", "8"] {
         let mut product = many_rows(shards, rows);
@@ -128,7 +128,7 @@ fn rows_of_a_long_answer_are_read_about_once() {
 }
 
 #[test]
-fn a_plan_of_as_many_groups_as_there_are_takes_no_more_stack() {
+fn explain_of_many_groups_bounds_stack() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
     for first in (0..50_000).step_by(5_000) {

@@ -33,7 +33,7 @@ fn whole(product: &mut Product, db: &str) -> String {
 }
 
 #[test]
-fn an_export_goes_back_in_unchanged() {
+fn reimported_export_is_unchanged() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
     let wrote = |product: &mut Product, db: &str, lines: &str| {
         let response = product.post(&format!("/write?db={db}"), lines);
@@ -62,7 +62,7 @@ fn an_export_goes_back_in_unchanged() {
 }
 
 #[test]
-fn parameters_choose_what_is_exported() {
+fn export_parameters_select_points() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
     product.write("db", "a v=1 1\na v=2 2\na v=3 3\nb v=4 2");
     let _made =
@@ -79,7 +79,7 @@ fn parameters_choose_what_is_exported() {
 }
 
 #[test]
-fn a_large_export_comes_in_pieces_and_whole() {
+fn large_export_is_chunked_and_complete() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none"), ("DEFAULT_SHARDS", "2")]);
     for batch in 0..4 {
         let line = |n: i64| format!("m,host=h{} v={n}i,w=\"some text to fill it\" {n}\n", n % 7);
@@ -98,7 +98,7 @@ fn a_large_export_comes_in_pieces_and_whole() {
 
 /// Statements can create names that line protocol cannot express.
 #[test]
-fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
+fn unexportable_names_are_rejected() {
     const LETTERS: [&str; 13] =
         ["a", "#", ",", "=", " ", "\t", "\\n", "\\\\", "\\\"", "'", "é", "\u{feff}", ":"];
     let mut rng = fastrand::Rng::with_seed(3);
@@ -137,7 +137,7 @@ fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
 
 /// The fields of one point may arrive in several lines and exceed the limit of a single line.
 #[test]
-fn a_long_row_is_exported_in_several_lines() {
+fn long_row_exports_as_several_lines() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);
     for key in ["a", "b", "c"] {
         product.write("db", &format!("m {key}=\"{}\",n{key}=1i 1", key.repeat(1 << 20)));

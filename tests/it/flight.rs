@@ -156,7 +156,7 @@ fn created() -> Product {
 }
 
 #[test]
-fn rows_of_both_languages_come_in_messages_of_flight() {
+fn flight_returns_sql_and_influxql_rows() {
     let mut product = created();
     let lines: String = (0..3_000).map(|n| format!("cpu,host=h{} v={n} {n}\n", n % 3)).collect();
     product.write("db", &lines);
@@ -182,7 +182,7 @@ fn rows_of_both_languages_come_in_messages_of_flight() {
 }
 
 #[test]
-fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
+fn flight_info_schema_matches_rows() {
     let mut product = created();
     product.write("db", "cpu v=1 1\n");
     let statement = |q: &str| field(2, &any("CommandStatementQuery", &field(1, q.as_bytes())));
@@ -222,7 +222,7 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
 
 /// A part of a result must not look complete.
 #[test]
-fn what_fails_behind_the_first_message_is_said_in_trailers() {
+fn late_flight_error_uses_trailers() {
     let mut product = created();
     let answer = call(&mut product, "DoGet", &[], &json("sql", "SELECT breaks 1000"));
     assert_eq!((answer.code, answer.text.as_str()), (8, "it broke"));
@@ -235,7 +235,7 @@ fn what_fails_behind_the_first_message_is_said_in_trailers() {
 }
 
 #[test]
-fn refusals_have_the_codes_of_grpc() {
+fn flight_errors_have_grpc_codes() {
     let mut product = created();
     let ticket = json("sql", "SELECT rows 1");
     let permission = r#"{"resource_type":"db","resource_identifier":["other"],"actions":["read"]}"#;
@@ -295,7 +295,7 @@ fn refusals_have_the_codes_of_grpc() {
 
 /// Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.
 #[test]
-fn every_response_of_flight_is_streamed_whatever_its_status() {
+fn every_flight_response_is_streamed() {
     let mut product = created();
     let bearer = ("authorization".to_owned(), format!("Bearer {TOKEN}"));
     let of_type = |of_type: &str| ("content-type".to_owned(), of_type.to_owned());
@@ -332,7 +332,7 @@ fn put(command: &[u8], batch: &RecordBatch) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
+fn prepared_statement_runs_by_handle() {
     let mut product = created();
     let headers = [("database", "db")];
     let query = any("ActionCreatePreparedStatementRequest", &field(1, b"SELECT rows ?"));
@@ -388,7 +388,7 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
 }
 
 #[test]
-fn lists_are_answered_without_a_database_and_with_their_own_schema() {
+fn flight_lists_need_no_database() {
     let mut product = created();
     for (name, command, expected) in [
         ("CommandGetCatalogs", Vec::new(), 1),
@@ -441,7 +441,7 @@ fn as_specified(field: &Field) -> String {
 /// The schemas of `FlightSql.proto`, which drivers compare with the responses. The union's children
 /// are not nullable, as in Arrow's own libraries.
 #[test]
-fn every_metadata_schema_is_the_specified_one() {
+fn flight_metadata_schemas_match_specification() {
     const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
                           table_type: utf8 not null";
     const KEYS: &str = "pk_catalog_name: utf8; pk_db_schema_name: utf8; \
@@ -505,7 +505,7 @@ fn every_metadata_schema_is_the_specified_one() {
 
 /// The codes equal InfluxDB's. Unknown methods and compressed messages get gRPC's own code.
 #[test]
-fn what_is_not_offered_is_refused_by_its_kind() {
+fn unsupported_flight_calls_are_rejected() {
     let mut product = created();
     let headers = [("database", "db")];
     let mut refused = |method: &str, message: &[u8], text: &str| {
@@ -573,7 +573,7 @@ fn what_is_not_offered_is_refused_by_its_kind() {
 
 /// Malformed bodies that no client sends.
 #[test]
-fn frames_that_are_none_are_refused() {
+fn invalid_flight_frames_are_rejected() {
     let mut product = created();
     let ticket = json("sql", "SELECT rows 1");
     let whole = [&[0, 0, 0, 0, u8::try_from(ticket.len()).unwrap()][..], &ticket].concat();

@@ -148,7 +148,7 @@ pub(crate) fn restored(text: &str) -> Product {
 }
 
 #[test]
-fn every_recorded_state_is_opened_and_answers_as_it_did() {
+fn recorded_states_return_same_results() {
     if std::env::var_os("RECORD_FORMAT").is_some() && !path(CURRENT).exists() {
         let mut product = recorded();
         std::fs::create_dir_all(path("")).unwrap();
@@ -203,7 +203,7 @@ fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String
 
 /// Before parts existed, the state row had no body.
 #[test]
-fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
+fn shard_without_manifest_suggests_export() {
     let mut product = recorded();
     product.rest();
     for (address, store) in product.stores() {
@@ -220,7 +220,7 @@ fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn what_a_newer_version_stored_is_refused_by_name() {
+fn rows_of_newer_version_are_rejected() {
     // The row has a correct checksum and a version byte that is one too high.
     let newer = |head: &mut Vec<u8>| {
         let end = head.len() - 4;
@@ -253,7 +253,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 /// Flips one bit in each byte of each row of Catalog and Database. Verification must name the row,
 /// and a request that needs the row must fail with its name.
 #[test]
-fn a_damaged_row_of_catalog_or_database_is_named() {
+fn damaged_metadata_row_is_reported() {
     let text = std::fs::read_to_string(path(CURRENT)).unwrap();
     let mut product = restored(&text);
     let sound = answers(&mut product);
@@ -313,7 +313,7 @@ fn flip(product: &Product, table: Table, first: bool) {
 }
 
 #[test]
-fn a_damaged_block_fails_who_needs_it_and_is_named() {
+fn damaged_block_fails_only_affected_queries() {
     for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");

@@ -8,7 +8,7 @@ use tidemark::query::functions;
 const COMPLETION: &str = "www/influxql/functions.js";
 
 #[test]
-fn no_two_functions_have_one_name() {
+fn function_names_are_unique() {
     let mut names: Vec<&str> = functions::all().map(|function| function.name).collect();
     let count = names.len();
     assert!(count > 50, "{count} functions");
@@ -19,7 +19,7 @@ fn no_two_functions_have_one_name() {
 
 /// With `UPDATE=1` in the environment, the test rewrites the file.
 #[test]
-fn completion_has_each_function_as_the_table_has_it() {
+fn completion_functions_match_function_table() {
     let mut wanted = String::from(
         "// The functions of InfluxQL, for completion. Written from src/query/functions/ by\n\
          // `UPDATE=1 cargo test --test it functions`.\n\n\

@@ -95,11 +95,11 @@ fn act(post: bool) {
 }
 
 #[test]
-fn health_editor_variables_and_panels_over_get() {
+fn grafana_queries_work_over_get() {
     act(false);
 }
 
 #[test]
-fn health_editor_variables_and_panels_over_post() {
+fn grafana_queries_work_over_post() {
     act(true);
 }

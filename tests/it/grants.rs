@@ -168,7 +168,7 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
 }
 
 #[test]
-fn rule_11_once_a_revocation_is_acknowledged_no_write_is_taken_by_any_edge() {
+fn rule_11_acknowledged_revocation_stops_every_edge() {
     let (mut slowest_ns, mut taken) = (0, 0);
     for seed in 0..40 {
         let (acknowledged_ns, accepted) = revoke_under_losses(seed, &["a"], &["a"]);
@@ -180,7 +180,7 @@ fn rule_11_once_a_revocation_is_acknowledged_no_write_is_taken_by_any_edge() {
 }
 
 #[test]
-fn rule_11_a_token_for_every_database_ends_in_each_once_it_is_not_named_as_remaining() {
+fn rule_11_revoked_token_ends_in_every_database() {
     let databases: Vec<String> = (0..40).map(|n| format!("db{n}")).collect();
     let databases: Vec<&str> = databases.iter().map(String::as_str).collect();
     let mut slowest_ns = 0;
@@ -191,7 +191,7 @@ fn rule_11_a_token_for_every_database_ends_in_each_once_it_is_not_named_as_remai
 }
 
 #[test]
-fn rule_11_what_a_revoked_caller_has_begun_is_stopped_by_the_shard() {
+fn rule_11_shard_rejects_revoked_requests() {
     let mut world = world(3);
     let edge = Edge::default();
     world.run(&edge, create("d", 1, None)).unwrap();
@@ -206,7 +206,7 @@ fn rule_11_what_a_revoked_caller_has_begun_is_stopped_by_the_shard() {
 }
 
 #[test]
-fn rule_11_a_new_token_begins_everywhere_at_once() {
+fn rule_11_new_token_works_at_once() {
     let mut world = world(1);
     let edges = three_edges();
     world.run(&edges[0], create("d", 1, None)).unwrap();
@@ -233,7 +233,7 @@ fn rule_11_a_new_token_begins_everywhere_at_once() {
 }
 
 #[test]
-fn rule_11_a_new_database_knows_its_callers_from_birth() {
+fn rule_11_new_database_receives_existing_grants() {
     let mut world = world(5);
     let edge = Edge::default();
     for n in 0..3 {
@@ -262,7 +262,7 @@ fn rule_11_a_new_database_knows_its_callers_from_birth() {
 /// database. If a caller is revoked before the database is complete, the database does not know the
 /// caller.
 #[test]
-fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody_who_is_gone() {
+fn rule_11_incomplete_database_never_delays_revocation() {
     let mut stuck = 0;
     for seed in 0..60 {
         let mut world = world(seed);
@@ -304,7 +304,7 @@ fn lose_catalog(world: &mut World, during: impl FnOnce(&mut World)) {
 }
 
 #[test]
-fn rule_11_without_the_catalog_known_databases_are_served_and_others_are_not() {
+fn rule_11_known_databases_work_without_catalog() {
     let mut world = world(2);
     let [edge, stranger, _] = three_edges();
     world.run(&edge, create("d", 1, None)).unwrap();

@@ -58,7 +58,7 @@ impl Isolate {
 }
 
 #[test]
-fn without_a_secret_that_holds_it_fails() {
+fn health_fails_without_valid_secret() {
     for token in [None, Some("short")] {
         let mut isolate = Isolate::with(token);
         assert_eq!(isolate.health(), (503, "fail".to_owned()));
@@ -67,7 +67,7 @@ fn without_a_secret_that_holds_it_fails() {
 }
 
 #[test]
-fn a_lost_catalog_is_a_warning_and_is_asked_once_in_five_seconds() {
+fn lost_catalog_is_health_warning() {
     let mut isolate = Isolate::with(Some(TOKEN));
     let nobody = FromCatalog::Identified { found: Vec::new(), users: false };
     let reply = envelope::encode(&nobody);

@@ -21,7 +21,7 @@ struct Case {
 }
 
 #[test]
-fn every_script_holds() {
+fn every_http_script_passes() {
     let mut faults = Vec::new();
     let mut cases = 0;
     every_case(|place, case, response| {
@@ -188,7 +188,7 @@ fn fits(pattern: &str, text: &str) -> bool {
 }
 
 #[test]
-fn the_comparison_can_fail() {
+fn http_comparison_detects_differences() {
     assert!(fits("a*c", "abc") && fits("a*", "a") && fits("", "") && fits("*c", "acbc"));
     assert!(!fits("a*c", "abd") && !fits("a", "ab") && !fits("", "x"));
     let script = "GET /ping\nX: y\n> b\n204\nA: b\n!C\n{}\n";

@@ -161,7 +161,7 @@ fn scanner_cases_agree() {
 }
 
 #[test]
-fn future_and_past_stay_names() {
+fn future_and_past_are_not_keywords() {
     assert_eq!(Keyword::lookup("future"), None);
     let params = Params::default();
     let query = "SELECT future, past FROM future WHERE past > 1.0";

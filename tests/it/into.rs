@@ -7,7 +7,7 @@ use crate::product::Product;
 /// 24 MB of strings in three shards go to a new measurement. Every batch except the first is read
 /// with a plan that predates the columns of the first batch.
 #[test]
-fn rows_are_written_as_they_are_read() {
+fn select_into_copies_every_row() {
     let mut product = Product::with(&[("DEFAULT_SHARDS", "3")]);
     product.query("", "CREATE DATABASE db WITH DURATION INF");
     let text = "x".repeat(1_000);

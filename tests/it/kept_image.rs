@@ -43,7 +43,7 @@ impl Kept {
 }
 
 #[test]
-fn what_is_kept_is_the_database_and_its_jobs_go_on() {
+fn restored_browser_image_continues_jobs() {
     let (mut product, mut kept) = (Product::with(&[]), Kept::default());
     product.query("", "CREATE DATABASE one");
     for i in 0..40 {

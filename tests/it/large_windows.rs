@@ -10,7 +10,7 @@ const ROWS: usize = 1_050_000;
 const PER_WRITE: usize = 350_000;
 
 #[test]
-fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many() {
+fn only_gathering_functions_limit_rows() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");
     for from in (0..ROWS).step_by(PER_WRITE) {

@@ -152,7 +152,7 @@ fn shapes() -> [(&'static str, Line); 7] {
 }
 
 #[test]
-fn a_body_of_25_mb_peaks_under_twice_its_size() {
+fn large_body_needs_twice_its_size() {
     for (number, (name, line)) in shapes().into_iter().enumerate() {
         let body = body(line);
         let bytes = body.len() as isize;
@@ -173,7 +173,7 @@ fn a_body_of_25_mb_peaks_under_twice_its_size() {
 /// Eight bytes of text become a point of twenty bytes in columns, and a new series needs more. A
 /// body of 10 MB is accepted; one of 25 MB must be sent in smaller bodies.
 #[test]
-fn a_body_of_the_shortest_lines_or_of_new_series_alone_is_taken_up_to_what_its_columns_take() {
+fn dense_bodies_are_limited_by_columns() {
     let shapes: [(&str, Line); 2] = [
         ("shortest lines", |n| format!("m v=1 {}", n % 10)),
         ("new series", |n| format!("m,t={n} v=1 1")),
@@ -193,7 +193,7 @@ fn a_body_of_the_shortest_lines_or_of_new_series_alone_is_taken_up_to_what_its_c
 
 /// A compressed body of 200 MB with only one line is rejected as soon as it exceeds the line limit.
 #[test]
-fn a_bomb_is_refused_within_its_limit_of_memory() {
+fn gzip_bomb_needs_little_memory() {
     let bomb = gzip(&vec![0; 200_000_000]);
     let (status, peak) = peak(bomb, vec![("content-encoding", "gzip".to_owned())]);
     println!("peak {peak}");
@@ -203,7 +203,7 @@ fn a_bomb_is_refused_within_its_limit_of_memory() {
 
 /// Columns are charged too: the data that waits for its shards counts until the response.
 #[test]
-fn sixteen_bodies_of_25_mb_stay_within_the_budget() {
+fn concurrent_bodies_stay_within_memory_budget() {
     let (_, line) = shapes()[0];
     let body = body(line);
     let (mut service, platform) = (service(), TestPlatform::new(1));

@@ -122,7 +122,7 @@ fn scale() -> usize {
 }
 
 #[test]
-fn one_wide_row_beside_many_narrow_ones_is_one_wide_row() {
+fn wide_row_adds_little_memory() {
     let wide = encode(&[Rows {
         first_ns: 0,
         rows: 1,
@@ -143,7 +143,7 @@ fn one_wide_row_beside_many_narrow_ones_is_one_wide_row() {
 }
 
 #[test]
-fn a_thousand_disjoint_columns_take_what_their_values_take() {
+fn disjoint_columns_need_little_memory() {
     let frame = |number: usize| {
         let table = |column: u32| Rows {
             first_ns: (number * COLUMNS as usize) as i64 + i64::from(column),

@@ -109,7 +109,7 @@ fn merged(sources: Vec<(u64, Made)>, direction: Direction) -> (i64, isize) {
 }
 
 #[test]
-fn a_merge_of_all_that_may_be_holds_a_page_and_a_column_of_each() {
+fn largest_merge_bounds_memory_per_source() {
     let all = CURSORS_MAX as i64;
     let sources = |first: fn(i64) -> i64, step: i64| {
         (0..all).map(|at| (at as u64, source(first(at), step))).collect::<Vec<_>>()
@@ -173,7 +173,7 @@ fn floats(part: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
+fn merge_of_large_parts_bounds_memory() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for part in 0..=PARTS {

@@ -145,7 +145,7 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usi
 /// Thirty concurrent queries wait for each other instead of using thirty times the memory. Each
 /// result equals the result of the query alone.
 #[test]
-fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
+fn heavy_queries_stay_within_query_memory() {
     let kinds = [
         "SELECT v, w FROM m",
         "SELECT sum(v), max(w), first(w) FROM m GROUP BY id",
@@ -171,7 +171,7 @@ fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
 /// Thirty queries that must hold all their values restart sequentially instead of failing.
 /// Small queries of the same database overtake them.
 #[test]
-fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
+fn small_queries_overtake_gathering_queries() {
     let kinds = ["SELECT median(v), mode(w) FROM m", "SELECT distinct(v) FROM m WHERE w < 1000000"];
     let small = "SELECT last(v) FROM m WHERE id = 'i7'";
     for shards in [1, 4] {
@@ -192,7 +192,7 @@ fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
 /// One series of a million windows is one chunk of the result. The text of the result would be much
 /// larger.
 #[test]
-fn a_series_of_a_million_windows_is_written_as_it_is_sent() {
+fn million_windows_are_sent_in_chunks() {
     let mut world = loaded(1);
     let text = "SELECT mean(w) FROM m WHERE time >= 0 AND time < 1000s GROUP BY time(1ms)";
     let (answers, peak, piece) = ask(&mut world, &[text]);

@@ -179,7 +179,7 @@ fn text(number: usize) -> Vec<u8> {
 }
 
 #[test]
-fn no_event_decodes_more_than_8_mb() {
+fn decoded_bytes_per_event_are_limited() {
     const EVENT_BYTES_MAX: u64 = 8_000_000;
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
     let store = MemoryStore::new();
@@ -245,7 +245,7 @@ fn rows_of(column: u32, descending: bool) -> ScanRequest {
 
 /// Repeated text is small in storage and in memory, and large in a page.
 #[test]
-fn a_page_of_text_that_repeats_takes_a_few_pages() {
+fn repeated_strings_need_few_page_bytes() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for number in 0..12 {
@@ -310,7 +310,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
 
 /// The same measurement with frames of different columns that overlap in memory and in storage.
 #[test]
-fn text_that_repeats_is_overlaid_as_codes() {
+fn overlaid_strings_stay_dictionary_encoded() {
     const FRAMES: usize = 16;
     const EVENT_BYTES_MAX: isize = 24_000_000;
     let store = MemoryStore::new();
@@ -362,7 +362,7 @@ fn is_long() -> bool {
 }
 
 #[test]
-fn many_points_many_series_and_several_objects_stay_within_the_isolates_memory() {
+fn large_loads_stay_within_isolate_memory() {
     let scale = if is_long() { 20 } else { 1 };
     for (what, objects, batches, series) in [
         ("points in one object", 1, 100 * scale, 100),
@@ -378,7 +378,7 @@ fn many_points_many_series_and_several_objects_stay_within_the_isolates_memory()
 /// A contiguous column would exist twice while it grows, and leave a gap that only smaller
 /// allocations fit.
 #[test]
-fn a_write_takes_what_it_adds_however_many_rows_are_there() {
+fn append_memory_ignores_stored_rows() {
     let (store, budget) = (MemoryStore::new(), Budget::new(MEMTABLE_BYTES_MAX, 1));
     let mut shard = opened(&store, &budget);
     let mut aux = |number: usize| {
@@ -432,7 +432,7 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
 /// Ten bytes of text become a point of twenty bytes in columns. A body of the shortest lines is the
 /// largest message to a shard, many times the usual size of the log.
 #[test]
-fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
+fn shortest_lines_stay_within_isolate_memory() {
     let lines = if is_long() { 3_100_000 } else { 1_550_000 };
     let body: String = (0..lines).map(|n| format!("m v=1 {}\n", n % 10)).collect();
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);

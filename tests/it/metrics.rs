@@ -34,7 +34,7 @@ fn with_quota() -> Product {
 }
 
 #[test]
-fn every_counter_of_show_stats_is_a_metric() {
+fn show_stats_counters_are_metrics() {
     let mut product = with_quota();
     let text = scraped(&mut product, "a");
     let shown = product.query("", "SHOW STATS ON a");
@@ -54,7 +54,7 @@ fn every_counter_of_show_stats_is_a_metric() {
 }
 
 #[test]
-fn what_the_examples_and_the_operators_page_name_is_scraped() {
+fn documented_metrics_and_alerts_exist() {
     let mut product = with_quota();
     let schedule = "{\"db\":\"a\",\"every\":\"1d\",\"keep\":1}";
     assert_eq!(product.post("/api/v3/configure/backup", schedule).status, 200);
@@ -79,7 +79,7 @@ fn what_the_examples_and_the_operators_page_name_is_scraped() {
 }
 
 #[test]
-fn a_scrape_asks_each_object_once_and_no_other_database() {
+fn scrape_calls_each_object_once() {
     let mut product = with_quota();
     product.query("", "CREATE DATABASE b");
     product.write("b", "m v=1 1");
@@ -102,7 +102,7 @@ fn a_scrape_asks_each_object_once_and_no_other_database() {
 }
 
 #[test]
-fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
+fn duration_metrics_start_at_first_scrape() {
     let sample = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(&format!("tidemark_{name}")));
         line.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
@@ -133,7 +133,7 @@ fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
 
 /// A scraper needs no permission on the data.
 #[test]
-fn a_token_for_metrics_reads_them_and_nothing_else() {
+fn metrics_token_reads_only_metrics() {
     let mut product = with_quota();
     product.query("", "CREATE DATABASE b");
     let bearer = format!("Bearer {}", token(&mut product, "m", &["a"], &["metrics"], None));
@@ -176,7 +176,7 @@ fn a_token_for_metrics_reads_them_and_nothing_else() {
 }
 
 #[test]
-fn each_sees_the_databases_and_counters_that_they_may_read() {
+fn metrics_show_only_readable_databases() {
     let mut product = with_quota();
     product.query("", "CREATE DATABASE b");
     let bearer = format!("Bearer {}", token(&mut product, "t", &["a"], &["read"], None));

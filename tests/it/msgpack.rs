@@ -40,7 +40,7 @@ fn filled() -> Product {
 }
 
 #[test]
-fn every_type_and_time_is_packed_as_in_1x() {
+fn msgpack_types_match_influxdb_1() {
     let expected = "81a7726573756c74739182ac73746174656d656e745f696400a67365726965739284a46e616d65\
         a16da47461677381a168a161a7636f6c756d6e7395a474696d65a166a169a173a162a676616c7565739295c70c\
         05000000000000000000000001cb3ff8000000000000d100c8a178c395c70c0500000000000000011dcd6500c0\
@@ -54,7 +54,7 @@ fn every_type_and_time_is_packed_as_in_1x() {
 }
 
 #[test]
-fn each_chunk_is_a_document_that_says_whether_more_follows() {
+fn msgpack_chunks_mark_partial_results() {
     let expected = "81a7726573756c74739183ac73746174656d656e745f696400a67365726965739185a46e616d65\
         a16da47461677381a168a161a7636f6c756d6e7392a474696d65a169a676616c756573919200d100c8a7706172\
         7469616cc3a77061727469616cc381a7726573756c74739183ac73746174656d656e745f696400a67365726965\
@@ -69,7 +69,7 @@ fn each_chunk_is_a_document_that_says_whether_more_follows() {
 }
 
 #[test]
-fn influxdb_python_gets_chunks_as_it_reads_them() {
+fn influxdb_python_receives_json_chunks() {
     let headers = [
         ("authorization", format!("Token {TOKEN}")),
         ("accept", "application/x-msgpack".to_owned()),
@@ -90,7 +90,7 @@ fn influxdb_python_gets_chunks_as_it_reads_them() {
 }
 
 #[test]
-fn a_statement_that_failed_has_its_error_alone() {
+fn msgpack_error_replaces_result() {
     // {"results":[{"error":"undefined function foo()"},{"error":"not executed"}]}
     let expected = "81a7726573756c74739281a56572726f72b8756e646566696e65642066756e6374696f6e20666f\
         6f282981a56572726f72ac6e6f74206578656375746564";
@@ -99,7 +99,7 @@ fn a_statement_that_failed_has_its_error_alone() {
 }
 
 #[test]
-fn a_large_document_is_held_once_and_given_in_pieces() {
+fn large_msgpack_document_is_chunked() {
     let (rows, text) = (2_000, "x".repeat(300));
     let strings = (0..rows).map(|_| text.as_str()).collect::<StringColumn>();
     let chunk = |partial| SeriesChunk {

@@ -52,14 +52,14 @@ fn in_the_table() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn what_is_described_is_the_table_of_routes() {
+fn openapi_paths_match_route_table() {
     let described: BTreeSet<(String, String)> =
         described().into_iter().map(|(method, path, _)| (method, path)).collect();
     assert_eq!(described, in_the_table());
 }
 
 #[test]
-fn whoever_may_be_refused_is_told_so() {
+fn openapi_lists_authorization_errors() {
     let described = described();
     for route in ROUTES {
         for operation in route.operations {
@@ -77,7 +77,7 @@ fn whoever_may_be_refused_is_told_so() {
 }
 
 #[test]
-fn a_method_is_answered_exactly_where_it_is_in_the_table() {
+fn only_listed_methods_are_allowed() {
     let mut product = Product::with(&[]);
     for route in ROUTES {
         for method in METHODS {
@@ -95,7 +95,7 @@ fn a_method_is_answered_exactly_where_it_is_in_the_table() {
 }
 
 #[test]
-fn the_runtime_hands_every_route_to_the_worker_and_asks_nothing_needless() {
+fn worker_first_patterns_match_routes() {
     let settings = text("wrangler.toml");
     let (_, list) = settings.split_once("run_worker_first = [").unwrap();
     let (list, _) = list.split_once(']').unwrap();
@@ -116,7 +116,7 @@ fn the_runtime_hands_every_route_to_the_worker_and_asks_nothing_needless() {
 
 /// The statuses that any authenticated request may receive.
 #[test]
-fn who_is_authenticated_may_have_to_come_back() {
+fn openapi_lists_retry_statuses() {
     let described = described();
     for (method, path, _) in described.iter().filter(|(_, _, status)| *status == 401) {
         let is = |status| described.contains(&(method.clone(), path.clone(), status));
@@ -127,7 +127,7 @@ fn who_is_authenticated_may_have_to_come_back() {
 }
 
 #[test]
-fn every_described_status_is_answered_to_some_script_and_no_other() {
+fn openapi_statuses_match_http_scripts() {
     let (all, described) = (paths(), described());
     let mut seen = BTreeSet::new();
     for (method, path, status) in answered() {

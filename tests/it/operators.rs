@@ -26,7 +26,7 @@ fn stat(product: &mut Product, module: &str, column: &str) -> u64 {
 }
 
 #[test]
-fn shards_and_groups_have_the_shape_of_1_x() {
+fn show_shards_matches_influxdb_1() {
     let mut product = product();
     product.query("", "CREATE DATABASE a WITH DURATION 30d NAME p");
     product.query("", "CREATE DATABASE b");
@@ -71,7 +71,7 @@ fn shards_and_groups_have_the_shape_of_1_x() {
 }
 
 #[test]
-fn counters_that_bill_survive_eviction() {
+fn billing_counters_survive_eviction() {
     let mut product = product();
     product.query("", "CREATE DATABASE a");
     for n in 0..10 {
@@ -103,7 +103,7 @@ fn counters_that_bill_survive_eviction() {
 }
 
 #[test]
-fn stats_of_one_database_ask_no_other() {
+fn show_stats_on_reports_one_database() {
     let mut product = product();
     for name in ["a", "b b", "c"] {
         product.query("", &format!("CREATE DATABASE \"{name}\""));
@@ -158,7 +158,7 @@ fn last_value(product: &Product) -> u64 {
 }
 
 #[test]
-fn verification_walks_everything_page_by_page() {
+fn verification_reads_everything_in_pages() {
     let mut product = product();
     product.query("", "CREATE DATABASE a");
     product.write("a", "m,host=a v=1,s=\"x\" 0\nn v=2 10");

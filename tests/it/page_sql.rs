@@ -16,7 +16,7 @@ fn written() -> Product {
 }
 
 #[test]
-fn what_was_written_before_sql_came_is_asked_in_sql() {
+fn sql_reads_earlier_points() {
     let mut product = written();
     let (status, said) = ask(&mut product, "count m");
     assert_eq!((status, said.contains("npm run sql")), (501, true), "{said}");
@@ -27,7 +27,7 @@ fn what_was_written_before_sql_came_is_asked_in_sql() {
 /// SQL fails at its first message, or in the middle of its result. The partial result is then
 /// discarded, because a client cannot distinguish it from a complete one.
 #[test]
-fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
+fn broken_sql_statement_returns_503() {
     let mut product = written();
     let (mut session, mut messages) = (stand_in(), 0);
     product.answer_sql(Box::new(move |message: &[u8]| {
@@ -46,7 +46,7 @@ fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
 
 /// The client sees the result of the second run only.
 #[test]
-fn a_statement_that_sql_lost_runs_again_and_a_stopped_one_does_not() {
+fn lost_sql_statement_runs_again() {
     let mut product = written();
     let (mut session, mut messages) = (stand_in(), 0);
     product.answer_sql(Box::new(move |message: &[u8]| {
@@ -64,7 +64,7 @@ fn a_statement_that_sql_lost_runs_again_and_a_stopped_one_does_not() {
 }
 
 #[test]
-fn a_statement_that_sql_loses_again_and_again_is_503() {
+fn repeatedly_lost_sql_statement_returns_503() {
     let mut product = written();
     let (mut session, mut messages) = (stand_in(), 0);
     product.answer_sql(Box::new(move |message: &[u8]| {

@@ -1,7 +1,7 @@
 //! Tests that statements pause, so that other requests run, and that their limits hold.
 //!
 //! The long form of the fuzzer is
-//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test it the_longest_pause --
+//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test it longest_pause --
 //! --nocapture`.
 
 use std::cell::Cell;
@@ -133,7 +133,7 @@ fn error_of(answer: &Value) -> String {
 }
 
 #[test]
-fn sources_are_limited_before_they_are_expanded() {
+fn source_limit_applies_before_expansion() {
     let mut product = product(&[("SOURCES_PER_QUERY_MAX", "300")]);
     let mut ask = |from: &str| product.query("db", &format!("SELECT count(v) FROM {from}"));
     let answer = ask(&vec!["m"; 100].join(","));
@@ -156,7 +156,7 @@ fn sources_are_limited_before_they_are_expanded() {
 }
 
 #[test]
-fn columns_are_limited_after_wildcards() {
+fn column_limit_counts_expanded_wildcards() {
     let mut product = product(&[("COLUMNS_PER_QUERY_MAX", "2500")]);
     let mut ask = |fields: &str, count: usize| {
         let fields = vec![fields; count].join(",");
@@ -180,7 +180,7 @@ fn columns_are_limited_after_wildcards() {
 }
 
 #[test]
-fn conditions_and_columns_of_many_measurements_are_limited() {
+fn query_columns_and_conditions_are_limited() {
     let mut product = product(&[]);
     let condition = vec!["v > 1"; 6_000].join(" OR ");
     let error = error_of(&product.query("db", &format!("SELECT v FROM /./ WHERE {condition}")));
@@ -188,7 +188,7 @@ fn conditions_and_columns_of_many_measurements_are_limited() {
 }
 
 #[test]
-fn long_computations_pause() {
+fn long_computations_yield_the_thread() {
     let mut product = product(&[]);
     let pauses = product.count_pauses();
     let terms = " + i".repeat(200);
@@ -223,7 +223,7 @@ fn long_computations_pause() {
 }
 
 #[test]
-fn a_statement_ends_at_its_cpu_limit_and_the_next_one_has_its_own() {
+fn cpu_limit_applies_per_statement() {
     let mut product = product(&[("QUERY_CPU_MS_MAX", "100")]);
     let fit = "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)";
     let error = error_of(&product.query("db", fit));
@@ -240,7 +240,7 @@ fn a_statement_ends_at_its_cpu_limit_and_the_next_one_has_its_own() {
 }
 
 #[test]
-fn the_longest_pause_of_random_statements_is_reported() {
+fn longest_pause_of_statements_is_reported() {
     let setting = |name: &str| std::env::var(name).ok()?.parse().ok();
     let statements = setting("PAUSE_STATEMENTS").unwrap_or(STATEMENTS);
     let mut random = fastrand::Rng::with_seed(setting("PAUSE_SEED").unwrap_or(46) as u64);

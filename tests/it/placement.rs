@@ -11,7 +11,7 @@ const CREATIONS: [(&str, &str, &str); 4] = [
 ];
 
 #[test]
-fn every_new_database_is_in_the_jurisdiction_of_the_deployment() {
+fn new_databases_use_deployment_jurisdiction() {
     // Objects in one process have no jurisdiction, so that the platform refuses each of them.
     let mut product = Product::with(&[("JURISDICTION", "eu")]);
     let mut elsewhere = Product::with(&[("DEFAULT_LOCATION", "weur")]);

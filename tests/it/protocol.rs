@@ -155,7 +155,7 @@ fn open_shards(world: &World) -> usize {
 }
 
 #[test]
-fn rule_1_only_a_catalog_initialises_a_database_and_only_a_database_opens_its_shards() {
+fn rule_1_uninitialised_database_rejects_messages() {
     let mut world = world(1);
     let object = ObjectId("never opened".into());
     let register = ToDatabase::Register {
@@ -178,7 +178,7 @@ fn rule_1_only_a_catalog_initialises_a_database_and_only_a_database_opens_its_sh
 }
 
 #[test]
-fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
+fn rule_2_shard_reports_stale_generation() {
     let mut world = world(2);
     let (a, b) = (Edge::default(), Edge::default());
     let old = START_NS - 3 * H_NS;
@@ -202,7 +202,7 @@ fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
 }
 
 #[test]
-fn rule_7_a_write_that_creates_meets_whoever_creates_otherwise() {
+fn rule_7_concurrent_creations_agree() {
     let (mut made, mut met) = (0, 0);
     for seed in 0..200 {
         let mut world = world(seed);
@@ -231,7 +231,7 @@ fn rule_7_a_write_that_creates_meets_whoever_creates_otherwise() {
 }
 
 #[test]
-fn rule_3_a_stale_edge_neither_sees_the_old_database_nor_loses_points_of_the_new() {
+fn rule_3_stale_edge_uses_recreated_database() {
     let mut world = world(3);
     let (a, b) = (Edge::default(), Edge::default());
     world.run(&a, create("db", 2, None)).unwrap();
@@ -272,7 +272,7 @@ pub(crate) fn script<M: Machine>(
 }
 
 #[test]
-fn rule_4_only_refused_frames_are_split_again_and_at_most_twice() {
+fn rule_4_rejected_frames_retry_at_most_twice() {
     for refusals in 1..=4 {
         let mut world = world(4);
         let edge = Edge::default();
@@ -307,7 +307,7 @@ fn rule_4_only_refused_frames_are_split_again_and_at_most_twice() {
 }
 
 #[test]
-fn rule_5_of_two_edges_that_register_one_column_the_first_wins_in_every_order() {
+fn rule_5_first_column_registration_wins() {
     let mut winners = BTreeMap::new();
     for seed in 0..100 {
         let mut world = world(seed);
@@ -347,7 +347,7 @@ fn rule_5_of_two_edges_that_register_one_column_the_first_wins_in_every_order() 
 }
 
 #[test]
-fn rule_5_lines_of_one_request_that_disagree_are_decided_by_the_first() {
+fn rule_5_first_line_decides_column_type() {
     let mut world = world(5);
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
@@ -359,7 +359,7 @@ fn rule_5_lines_of_one_request_that_disagree_are_decided_by_the_first() {
 }
 
 #[test]
-fn rule_6_a_refusal_that_rests_on_a_cache_is_checked_at_its_owner() {
+fn rule_6_cached_rejections_are_verified() {
     let mut world = world(6);
     let (a, b) = (Edge::default(), Edge::default());
     let short = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
@@ -381,7 +381,7 @@ fn rule_6_a_refusal_that_rests_on_a_cache_is_checked_at_its_owner() {
 }
 
 #[test]
-fn rule_7_a_repeated_create_finishes_what_a_crash_left_and_changes_nothing_else() {
+fn rule_7_repeated_create_completes_interrupted_create() {
     for seed in 0..300 {
         let mut world = world(seed);
         let edge = Edge::default();
@@ -404,7 +404,7 @@ fn rule_7_a_repeated_create_finishes_what_a_crash_left_and_changes_nothing_else(
 }
 
 #[test]
-fn rule_7_a_drop_frees_the_name_after_all_shards_refuse_and_wipes_by_alarm() {
+fn rule_7_drop_closes_shards_and_wipes() {
     let (mut succeeded, mut failed) = (0, 0);
     for seed in 0..300 {
         let mut world = world(seed);
@@ -432,7 +432,7 @@ fn rule_7_a_drop_frees_the_name_after_all_shards_refuse_and_wipes_by_alarm() {
 }
 
 #[test]
-fn rule_8_one_shard_that_fails_makes_the_whole_answer_unavailable_and_a_retry_is_whole() {
+fn rule_8_failed_shard_fails_whole_write() {
     let mut world = world(8);
     let edge = Edge::default();
     world.run(&edge, create("db", 4, None)).unwrap();
@@ -453,7 +453,7 @@ fn rule_8_one_shard_that_fails_makes_the_whole_answer_unavailable_and_a_retry_is
 }
 
 #[test]
-fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
+fn rule_10_reads_continue_during_statement() {
     let mut world = world(10);
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
@@ -505,7 +505,7 @@ fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
 }
 
 #[test]
-fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_failures() {
+fn rule_12_failing_job_stops_after_retries() {
     let mut world = world(12);
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
@@ -536,7 +536,7 @@ fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_f
 }
 
 #[test]
-fn databases_and_policies_are_shown_from_their_owners_page_by_page() {
+fn show_databases_and_policies_use_pages() {
     let mut world = world(20);
     let (a, b) = (Edge::default(), Edge::default());
     // Two names that together exceed one page.

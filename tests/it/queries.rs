@@ -40,7 +40,7 @@ fn start(world: &mut World, edge: &Edge, q: &str) -> Answers {
 }
 
 #[test]
-fn a_query_of_one_page_is_never_listed_and_a_longer_one_until_its_end() {
+fn only_long_queries_are_listed() {
     let mut world = world();
     let edge = Edge::default();
     start(&mut world, &edge, "SELECT s FROM short");
@@ -59,7 +59,7 @@ fn a_query_of_one_page_is_never_listed_and_a_longer_one_until_its_end() {
 }
 
 #[test]
-fn a_killed_query_is_interrupted_on_whatever_isolate_it_runs() {
+fn kill_query_works_across_isolates() {
     let mut world = world();
     let (asking, killing) = (Edge::default(), Edge::default());
     let query = start(&mut world, &asking, LONG);

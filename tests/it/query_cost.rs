@@ -39,7 +39,7 @@ fn cost(product: &mut Product, q: &str) -> (u64, u64, u64) {
 }
 
 #[test]
-fn ten_times_the_history_costs_a_query_nothing() {
+fn query_cost_ignores_history_length() {
     for q in [
         "SELECT max(v) FROM m WHERE host = 'h3' AND {hour} GROUP BY time(1m)",
         "SELECT * FROM m WHERE v > 90 AND {hour}",
@@ -58,7 +58,7 @@ fn ten_times_the_history_costs_a_query_nothing() {
 }
 
 #[test]
-fn the_last_points_are_read_from_the_newest_blocks() {
+fn last_points_read_newest_blocks() {
     let q = "SELECT * FROM m {where} GROUP BY host ORDER BY time DESC LIMIT 1";
     let week = format!("WHERE time >= {}s", START_S + 21 * DAY_S);
     let newest = cost(&mut product(100, 7_200, 28), &q.replace("{where}", &week));
@@ -68,7 +68,7 @@ fn the_last_points_are_read_from_the_newest_blocks() {
 }
 
 #[test]
-fn the_last_points_are_known_the_second_time() {
+fn last_points_are_cached() {
     let mut product = product(50, 3_600, 7);
     let q = "SELECT * FROM m GROUP BY host ORDER BY time DESC LIMIT 1";
     let first = product.query("d", q);
@@ -82,7 +82,7 @@ fn the_last_points_are_known_the_second_time() {
 }
 
 #[test]
-fn a_limit_on_windows_ends_the_scan() {
+fn window_limit_ends_scan() {
     let mut product = product(5, 60, 7);
     let q = "SELECT max(v) FROM m GROUP BY time(1h) ORDER BY time DESC";
     let all = cost(&mut product, q);
@@ -91,7 +91,7 @@ fn a_limit_on_windows_ends_the_scan() {
 }
 
 #[test]
-fn a_filter_that_selects_nothing_reads_its_own_columns_only() {
+fn unmatched_filter_reads_only_filter_columns() {
     let mut product = product(5, 60, 7);
     let all = cost(&mut product, "SELECT * FROM m WHERE v > 0");
     let none = cost(&mut product, "SELECT * FROM m WHERE v > 1000");
@@ -101,7 +101,7 @@ fn a_filter_that_selects_nothing_reads_its_own_columns_only() {
 }
 
 #[test]
-fn how_much_there_is_of_a_large_part_is_known_without_reading_through_it() {
+fn part_size_is_known_without_reading() {
     let costs = [300, 3_000].map(|series| {
         let mut product = Product::with(&[]);
         product.query("d", "CREATE DATABASE d");
@@ -126,7 +126,7 @@ fn how_much_there_is_of_a_large_part_is_known_without_reading_through_it() {
 }
 
 #[test]
-fn behind_the_groups_that_are_shown_nothing_is_asked_for() {
+fn slimit_stops_requests_after_groups() {
     let mut product = product(100, 60, 1);
     for hour in 0..12 {
         let from = START_S + 3_600 * hour + 720;
@@ -173,7 +173,7 @@ fn storage_rows(rounds: i64, queries: &[&str]) -> Vec<u64> {
 }
 
 #[test]
-fn the_first_query_for_last_points_reads_the_newest_blocks_only() {
+fn uncached_last_reads_newest_blocks() {
     let queries = [
         "SELECT last(*) FROM m GROUP BY *",
         "SELECT first(*) FROM m GROUP BY *",
@@ -188,7 +188,7 @@ fn the_first_query_for_last_points_reads_the_newest_blocks_only() {
 }
 
 #[test]
-fn the_last_points_of_series_that_ended_are_found() {
+fn last_finds_series_that_ended() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
     // The weeks have equally many series, but the third week has other series. A week has so many rows of

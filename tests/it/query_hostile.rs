@@ -29,7 +29,7 @@ fn error_of(answer: &Value) -> String {
 }
 
 #[test]
-fn subqueries_that_would_double_at_every_depth_are_refused() {
+fn exponential_subqueries_are_rejected() {
     let mut product = product();
     let mut ask = |depth: usize| {
         let mut from = "m".to_owned();
@@ -51,7 +51,7 @@ fn subqueries_that_would_double_at_every_depth_are_refused() {
 }
 
 #[test]
-fn windows_that_one_stray_point_makes_many_say_which() {
+fn window_limit_error_names_stray_point() {
     let mut product = product();
     product.write("db", "s,h=a v=1 1\ns,h=a v=2 1600000000\ns,h=a v=3 1600000010\ns,h=b v=4 1");
     let mut ask = |clauses: &str| {
@@ -75,7 +75,7 @@ fn windows_that_one_stray_point_makes_many_say_which() {
 }
 
 #[test]
-fn explosions_are_refused_before_they_happen() {
+fn expensive_queries_fail_before_running() {
     let mut product = product();
     let buckets = "max-select-buckets limit exceeded: (";
     for (q, error) in [
@@ -116,7 +116,7 @@ fn explosions_are_refused_before_they_happen() {
 
 /// The largest numbers at every place for a number.
 #[test]
-fn no_number_is_too_large() {
+fn extreme_numbers_are_handled() {
     let mut product = product();
     let max = "9223372036854775807";
     for call in [
@@ -191,7 +191,7 @@ fn regexes_take_linear_time() {
 
 /// The deepest accepted statement over real points.
 #[test]
-fn subqueries_thirty_deep_are_carried_out() {
+fn thirty_nested_subqueries_run() {
     let mut product = product();
     let mut q = "SELECT v FROM m".to_owned();
     for _ in 0..30 {

@@ -60,7 +60,7 @@ const DIFFERENT: [&str; 3] = [
 ];
 
 #[test]
-fn scripts_are_answered_alike_over_any_shards_and_pages() {
+fn scripts_pass_with_any_sharding() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query/core");
     for (shards, page_bytes) in [(1, 1_000_000), (3, 60)] {
         let mut server = Memory::new(shards, page_bytes);
@@ -95,7 +95,7 @@ const SELECTS: [&str; 14] = [
 ];
 
 #[test]
-fn functions_and_clauses_are_answered_as_recorded() {
+fn full_scripts_return_recorded_results() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query/full");
     let mut server = Memory::new(3, 60);
     server.now_ns = 1_700_000_000_000_000_000;

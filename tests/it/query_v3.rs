@@ -63,7 +63,7 @@ fn loaded(shards: u32) -> Product {
 }
 
 #[test]
-fn answers_are_those_of_query_on_however_many_shards() {
+fn query_v3_equals_query_v1() {
     let statements = [
         "SELECT mean(v), max(i) FROM cpu WHERE time >= 1699920000s AND time < 1700006400s \
          GROUP BY time(6h), region",
@@ -143,7 +143,7 @@ fn at_s(time: &Value) -> Value {
 }
 
 #[test]
-fn a_large_answer_is_whole_in_every_format() {
+fn large_result_is_complete_in_formats() {
     let mut product = loaded(3);
     let q = "SELECT v, i, host FROM cpu";
     let rows = 24 * 1_200;
@@ -179,7 +179,7 @@ fn a_large_answer_is_whole_in_every_format() {
 
 /// A column has the type of all measurements, even in a table without its values.
 #[test]
-fn columns_have_one_type_whatever_the_measurements_have() {
+fn columns_have_one_type_across_measurements() {
     let mut product = created(&[]);
     product.write("db", "a,t=x f=1i,s=\"é\",only=2u 1\nb f=2.5,b=true 2\n");
     let batches = batches(&mut product, "SELECT * FROM a, b");
@@ -209,7 +209,7 @@ fn columns_have_one_type_whatever_the_measurements_have() {
 }
 
 #[test]
-fn what_fails_before_the_first_byte_has_a_status() {
+fn early_query_error_has_status() {
     let mut product = created(&[("POINTS_PER_QUERY_MAX", "10")]);
     let lines: String = (0..100).map(|n| format!("m v={n} {n}\n")).collect();
     product.write("db", &lines);
@@ -222,7 +222,7 @@ fn what_fails_before_the_first_byte_has_a_status() {
 
 /// The `pretty` table is held completely, so the query's memory limit applies to it.
 #[test]
-fn a_table_for_people_has_a_limit_that_says_so() {
+fn pretty_format_is_limited() {
     let mut product = created(&[]);
     let long = "x".repeat(60_000);
     for n in 0..600 {

@@ -80,7 +80,7 @@ fn assert_kept(taken: u64, limit: u64) {
 }
 
 #[test]
-fn points_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+fn points_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         for batch in [1, 10, 200, 400] {
             let mut product = product(shards);
@@ -97,7 +97,7 @@ fn points_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
 }
 
 #[test]
-fn requests_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+fn requests_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         let mut product = product(shards);
         set(&mut product, &json!({"db": "d", "requests_per_minute": 100}));
@@ -123,7 +123,7 @@ fn requests_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
 }
 
 #[test]
-fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+fn cells_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         let mut product = product(shards);
         admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
@@ -167,7 +167,7 @@ fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
 }
 
 #[test]
-fn what_only_looks_at_series_is_counted_too() {
+fn metadata_queries_count_against_quota() {
     for ask in ["EXPLAIN SELECT mean(v) FROM m", "SHOW SERIES", "SHOW TAG VALUES WITH KEY = host"] {
         let mut product = product(1);
         admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
@@ -182,7 +182,7 @@ fn what_only_looks_at_series_is_counted_too() {
 }
 
 #[test]
-fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_read() {
+fn quota_error_status_follows_dialect() {
     let mut product = product(1);
     set(&mut product, &json!({"db": "d", "points_per_minute": 10}));
     product.standing_still(|product| {
@@ -212,7 +212,7 @@ fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_re
 }
 
 #[test]
-fn a_token_has_its_own_limits_on_one_database() {
+fn token_quota_applies_per_database() {
     for shards in [1, 8] {
         let mut product = product(shards);
         database(&mut product, "e", 1);
@@ -264,7 +264,7 @@ fn a_token_has_its_own_limits_on_one_database() {
 }
 
 #[test]
-fn a_database_that_has_stored_what_it_may_rejects_lines_until_it_may_store_more() {
+fn stored_bytes_quota_rejects_lines() {
     for shards in [1, 8] {
         let mut product = product(shards);
         let empty: u64 = product.shard_bytes().iter().sum();
@@ -297,7 +297,7 @@ fn a_database_that_has_stored_what_it_may_rejects_lines_until_it_may_store_more(
 }
 
 #[test]
-fn quotas_are_set_shown_changed_and_taken_away() {
+fn quotas_are_set_shown_and_removed() {
     let mut product = product(2);
     token(&mut product, "agent", &["d"], &["write"], None);
     let show = |product: &mut Product| admin(product, ("GET", &format!("{ROUTE}?db=d")), "", 200);
@@ -347,7 +347,7 @@ fn writes_to(product: &mut Product, token: &str, database: &str) -> (u16, String
 }
 
 #[test]
-fn a_creator_has_as_many_databases_as_it_may() {
+fn databases_quota_limits_creator() {
     let mut product = product(1);
     let creator = token(&mut product, "creator", &["*"], &["write"], None);
     let other = token(&mut product, "other", &["*"], &["write"], None);
@@ -388,7 +388,7 @@ fn stored(stats: &Value) -> u64 {
 }
 
 #[test]
-fn what_cannot_be_a_quota_is_refused_with_what_can() {
+fn invalid_quota_is_rejected() {
     let mut product = product(1);
     token(&mut product, "agent", &["d"], &["write"], None);
     let too_many = QUOTA_VALUE_MAX + 1;
@@ -428,7 +428,7 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
 
 /// With every quota, acknowledged points and limits survive flushes, merges, splits and restarts.
 #[test]
-fn no_quota_loses_what_was_acknowledged() {
+fn quotas_keep_acknowledged_points() {
     let settings = [("AUTO_CREATE_RETENTION", "INF"), ("SHARD_SPLIT_BYTES", "20000")];
     let hours = |from| {
         (from..from + 200)
@@ -470,7 +470,7 @@ fn no_quota_loses_what_was_acknowledged() {
 
 /// PROTOCOL.md rule 2: the last acknowledged limits apply, independent of the writer.
 #[test]
-fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
+fn rule_2_acknowledged_quota_binds_every_edge() {
     for seed in 0..20 {
         let mut world = World::new(seed, real_shard::make);
         let edges = [Edge::default(), Edge::default(), Edge::default()];

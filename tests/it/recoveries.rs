@@ -244,7 +244,7 @@ impl Scene {
 }
 
 #[test]
-fn a_database_is_what_it_was_and_goes_on_from_there() {
+fn recovered_database_matches_past_and_continues() {
     let mut scene = Scene::new(3);
     scene.load();
     let edges = [scene.old.clone(), Edge::default()];
@@ -303,7 +303,7 @@ fn a_database_is_what_it_was_and_goes_on_from_there() {
 }
 
 #[test]
-fn nobody_is_answered_while_a_database_goes_back_and_it_cannot_be_dropped() {
+fn recovery_blocks_queries_and_drops() {
     let mut scene = Scene::new(4);
     scene.load();
     scene.change();
@@ -350,7 +350,7 @@ fn nobody_is_answered_while_a_database_goes_back_and_it_cannot_be_dropped() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_before_anything_is_changed() {
+fn invalid_recovery_changes_nothing() {
     let mut scene = Scene::new(5);
     scene.load();
     let edge = Edge::default();
@@ -380,7 +380,7 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
 /// After a reset the Database may assign ids again before it learns the higher counters. The Catalog
 /// then resets it once more. `SEED=n` runs one schedule again.
 #[test]
-fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed() {
+fn recovery_never_mixes_up_columns() {
     let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let seeds = only.map_or(0..SEEDS, |seed| seed..seed + 1);
     let (mut back, mut taken) = (0, 0);
@@ -463,7 +463,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
 }
 
 #[test]
-fn where_nothing_is_kept_of_the_past_it_is_501_and_nothing_is_changed() {
+fn recovery_without_history_returns_501() {
     let mut product = Product::with(&[]);
     product.query("", "CREATE DATABASE d");
     product.write("d", "m f=1 1");

@@ -39,7 +39,7 @@ impl Scene {
 
 /// Between its restart and the message that opens it, a shard accepts messages of a newer map.
 #[test]
-fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_later() {
+fn late_writes_never_use_new_ids() {
     let (mut scene, late) = scene(11);
     scene.reach(RecoveryStage::Access);
     for name in [("m", "g"), ("n", "v")] {
@@ -60,7 +60,7 @@ fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_late
 
 /// An edge cannot reach the Catalog, and queries a Database that is recovered but not frozen again.
 #[test]
-fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
+fn ids_assigned_during_recovery_are_skipped() {
     let mut scene = Scene::new(12);
     scene.load();
     let (late, idle) = (scene.old.clone(), Edge::default());
@@ -87,7 +87,7 @@ fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
 
 /// A request that was authorized with the former token continues with the current map.
 #[test]
-fn a_right_that_was_revoked_since_ends_where_the_number_of_the_grants_would_go_back() {
+fn recovery_keeps_later_revocations() {
     let mut scene = Scene::new(13);
     scene.load();
     let edge = Edge::default();
@@ -105,7 +105,7 @@ fn a_right_that_was_revoked_since_ends_where_the_number_of_the_grants_would_go_b
 
 /// Later shards are wiped a minute after the database opens.
 #[test]
-fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
+fn discarded_shard_rejects_requests_until_wiped() {
     let mut scene = Scene::new(14);
     scene.load();
     scene.change();
@@ -133,7 +133,7 @@ fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
 /// The platform should reject a recovery time before an object existed. If it does not, the
 /// database detects this.
 #[test]
-fn a_database_that_was_not_there_yet_stays_what_it_is() {
+fn recovery_before_creation_changes_nothing() {
     let mut scene = Scene::new(15);
     scene.world.keep_endless_past();
     scene.load();
@@ -146,7 +146,7 @@ fn a_database_that_was_not_there_yet_stays_what_it_is() {
 
 /// The platform may first confirm that an object can be recovered, and later reject it.
 #[test]
-fn a_recovery_that_comes_to_no_end_can_be_given_up() {
+fn stuck_recovery_can_be_abandoned() {
     let mut scene = Scene::new(16);
     scene.load();
     scene.change();

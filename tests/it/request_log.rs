@@ -17,7 +17,7 @@ fn send(product: &mut Product, method: &str, target: &str, header: (&str, &str))
 }
 
 #[test]
-fn a_token_is_in_no_reply_and_no_log_line() {
+fn tokens_never_appear_in_output() {
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("u:{CANARY}"));
     let schemes = [
         ("authorization", format!("Bearer {CANARY}")),
@@ -74,7 +74,7 @@ fn a_token_is_in_no_reply_and_no_log_line() {
 }
 
 #[test]
-fn a_line_says_what_came_of_a_request() {
+fn log_line_describes_request_outcome() {
     let mut product = Product::with(&[]);
     let mut logged = |method: &str, target: &str, body: &[u8], encoding: &str| {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -118,7 +118,7 @@ fn a_line_says_what_came_of_a_request() {
 }
 
 #[test]
-fn a_request_is_part_of_the_trace_that_its_client_names_and_says_what_it_waited_for() {
+fn request_log_includes_client_trace() {
     let mut product = Product::with(&[]);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     for (traceparent, expected) in [
@@ -134,7 +134,7 @@ fn a_request_is_part_of_the_trace_that_its_client_names_and_says_what_it_waited_
 }
 
 #[test]
-fn a_line_has_nothing_of_the_query_string_but_the_database() {
+fn log_line_omits_query_string() {
     let mut product = Product::with(&[]);
     let target = "/write?db=d&u=ann&p=secret&rp=policy&precision=s&x=canary#canary";
     send(&mut product, "POST", target, ("x-request-id", "id-1"));
@@ -157,7 +157,7 @@ fn a_line_has_nothing_of_the_query_string_but_the_database() {
 }
 
 #[test]
-fn credentials_in_urls_are_refused_where_the_operator_says_so() {
+fn url_credentials_can_be_disabled() {
     let basic = base64::engine::general_purpose::STANDARD.encode("u:token-of-the-tests");
     let header = format!("Basic {basic}");
     for (allowed, in_url, in_header) in [("true", 200, 200), ("false", 401, 200)] {
@@ -181,7 +181,7 @@ fn credentials_in_urls_are_refused_where_the_operator_says_so() {
 }
 
 #[test]
-fn what_is_logged_is_a_setting() {
+fn log_requests_setting_selects_lines() {
     for (which, expected) in
         [("all", [true, true]), ("errors", [false, true]), ("none", [false; 2])]
     {
@@ -195,7 +195,7 @@ fn what_is_logged_is_a_setting() {
 }
 
 #[test]
-fn a_database_token_and_a_password_are_shown_once_or_never() {
+fn secrets_are_shown_at_most_once() {
     let mut product = Product::with(&[]);
     let body = json!({"token_name": "t", "permissions": [
         {"resource_type": "db", "resource_identifier": ["d"], "actions": ["read"]}]});

@@ -103,7 +103,7 @@ fn rotate_under_losses(seed: u64, ending: Ending, grants: &[&str]) -> Taken {
 }
 
 #[test]
-fn rule_11_of_two_secrets_both_let_in_until_the_earlier_one_ends_everywhere() {
+fn rule_11_both_secrets_work_until_end() {
     for ending in [Ending::Expires, Ending::Ended, Ending::Revoked] {
         for grants in [&["a", "b"][..], &["*"]] {
             let mut sum = [0, 0];
@@ -118,7 +118,7 @@ fn rule_11_of_two_secrets_both_let_in_until_the_earlier_one_ends_everywhere() {
 }
 
 #[test]
-fn a_token_has_two_secrets_at_most_and_either_may_be_ended() {
+fn token_has_at_most_two_secrets() {
     let mut world = world(4);
     let edge = Edge::default();
     world.run(&edge, create("d", 1, None)).unwrap();
@@ -153,7 +153,7 @@ fn a_token_has_two_secrets_at_most_and_either_may_be_ended() {
 
 /// A database that missed the end of a secret receives it with the next message.
 #[test]
-fn a_revocation_is_acknowledged_once_secrets_that_ended_before_are_gone_too() {
+fn revocation_also_ends_older_secrets() {
     let mut world = world(6);
     let edge = Edge::default();
     world.run(&edge, create("d", 1, None)).unwrap();
@@ -173,7 +173,7 @@ fn a_revocation_is_acknowledged_once_secrets_that_ended_before_are_gone_too() {
 }
 
 #[test]
-fn a_new_database_knows_both_secrets_from_birth() {
+fn new_database_accepts_both_secrets() {
     let mut world = world(7);
     let edge = Edge::default();
     put(&mut world, token("t", &["*"]));
@@ -197,7 +197,7 @@ fn secrets(product: &mut Product) -> Vec<Value> {
 }
 
 #[test]
-fn a_secret_is_rotated_over_http_and_both_are_listed() {
+fn http_rotation_lists_both_secrets() {
     let mut product = Product::with(&[]);
     product.query("a", "CREATE DATABASE a");
     let old = new_token(&mut product, "t", &["a"], &["write"], None);
@@ -245,7 +245,7 @@ fn a_secret_is_rotated_over_http_and_both_are_listed() {
 }
 
 #[test]
-fn what_cannot_be_rotated_is_said() {
+fn invalid_rotation_is_rejected() {
     let mut product = Product::with(&[]);
     product.query("a", "CREATE DATABASE a");
     let secret = new_token(&mut product, "t", &["a"], &["write"], None);

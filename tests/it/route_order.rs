@@ -185,7 +185,7 @@ fn shard_requests(product: &Product) -> u64 {
 }
 
 #[test]
-fn credentials_permission_length_and_database_are_checked_before_other_work() {
+fn request_checks_precede_other_work() {
     let mut product =
         Product::with(&[("SQL", "true"), ("BACKUPS", "true"), ("AUTO_CREATE_DATABASES", "false")]);
     product.query("", "CREATE DATABASE db; CREATE DATABASE other");

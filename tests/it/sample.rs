@@ -44,7 +44,7 @@ fn rows(product: &mut Product, query: &str, columns: usize) -> Vec<String> {
 }
 
 #[test]
-fn any_number_of_shards_draws_the_same_points() {
+fn sample_ignores_shard_count() {
     let queries = [
         "SELECT sample(f, 7), host, dc FROM m",
         "SELECT sample(f, 2), host, dc FROM m WHERE time >= 0 AND time < 20 GROUP BY time(5ns)",
@@ -66,7 +66,7 @@ fn any_number_of_shards_draws_the_same_points() {
 }
 
 #[test]
-fn neither_other_columns_nor_values_change_the_draw() {
+fn sample_ignores_columns_and_values() {
     // A value encodes its series and time.
     let mut product_one = product("2", |series, time| series * TIMES + time);
     let plain = rows(&mut product_one, "SELECT sample(f, 9) FROM m", 2);

@@ -98,17 +98,17 @@ fn core_on_eight_shards() {
 }
 
 #[test]
-fn core_while_groups_split_every_few_points() {
+fn core_with_frequent_group_splits() {
     core("1", "300");
 }
 
 #[test]
-fn core_while_groups_of_three_shards_split_every_few_hundred_points() {
+fn core_with_splits_on_three_shards() {
     core("3", "4000");
 }
 
 #[test]
-fn full_as_far_as_it_goes() {
+fn full_scripts_fail_only_as_known() {
     let summary = run_dir(&mut Scripted::new("1", NEVER), &scripts()).unwrap();
     let of_full: Vec<_> = summary.failures.iter().filter(|f| f.file.starts_with("full/")).collect();
     println!("{} steps passed, {} of full/ fail", summary.passed, of_full.len());

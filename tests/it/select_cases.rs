@@ -46,7 +46,7 @@ fn verdict(query: &str) -> String {
 }
 
 #[test]
-fn statements_are_refused_in_the_words_of_1x() {
+fn compile_errors_match_influxdb_1() {
     let mut wrong = Vec::new();
     for case in cases("compile_cases.jsonl") {
         let query = case["query"].as_str().unwrap();
@@ -91,7 +91,7 @@ fn near(left: &Value, right: &Value) -> bool {
 }
 
 #[test]
-fn selects_over_given_points_have_the_rows_of_1x() {
+fn select_cases_match_influxdb_1() {
     let (mut agree, mut different) = (0, Vec::new());
     for case in cases("select_cases.jsonl") {
         let (Some(lines), Some(query)) = (case["lp"].as_str(), case["query"].as_str()) else {

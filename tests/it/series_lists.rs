@@ -103,7 +103,7 @@ impl Model {
 }
 
 #[test]
-fn lists_over_many_blocks_and_pages_are_whole_and_in_order() {
+fn series_lists_are_complete_and_ordered() {
     for (shards, first_tag) in [("1", "a"), ("1", "b"), ("3", "a")] {
         let mut model = Model::new(shards, first_tag);
         model.write(0..200, false);
@@ -122,7 +122,7 @@ fn lists_over_many_blocks_and_pages_are_whole_and_in_order() {
 }
 
 #[test]
-fn a_page_whose_blocks_hold_dead_series_ends_before_the_blocks_that_were_left_out() {
+fn series_pages_skip_dead_blocks() {
     const DAY_S: i64 = 86_400;
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION 8d SHARD DURATION 7d");

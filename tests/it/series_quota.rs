@@ -55,7 +55,7 @@ fn assert_about(found: u64, expected: u64) {
 }
 
 #[test]
-fn series_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
+fn series_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         for (allowed, batch) in [(300, 1), (300, 50), (2_000, 500), (20_000, 5_000)] {
             let mut product = product(shards);
@@ -85,7 +85,7 @@ fn series_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
 }
 
 #[test]
-fn what_is_there_goes_on_and_what_is_new_is_rejected_line_by_line() {
+fn series_quota_rejects_only_new_series() {
     for shards in [1, 8] {
         let mut product = product(shards);
         assert_eq!(write(&mut product, &points(0..1_000, 1)).0, 204);
@@ -121,7 +121,7 @@ fn what_is_there_goes_on_and_what_is_new_is_rejected_line_by_line() {
 }
 
 #[test]
-fn a_new_tag_or_measurement_is_a_new_series_and_another_field_is_none() {
+fn new_fields_add_no_series() {
     let mut product = product(1);
     assert_eq!(write(&mut product, "m,host=a v=1 1\nm,host=b v=1 1\nbare v=1 1").0, 204);
     product.rest();
@@ -138,7 +138,7 @@ fn a_new_tag_or_measurement_is_a_new_series_and_another_field_is_none() {
 
 /// The rows of an evicted shard are only in its log. They count as well.
 #[test]
-fn series_of_objects_that_were_evicted_are_counted() {
+fn series_quota_counts_evicted_shards() {
     let mut product = product(1);
     set(&mut product, &json!({"db": "d", "series": 900}));
     let week_s = 604_800;
@@ -151,7 +151,7 @@ fn series_of_objects_that_were_evicted_are_counted() {
 }
 
 #[test]
-fn series_that_go_make_room() {
+fn dropped_series_free_series_quota() {
     let mut product = product(2);
     set(&mut product, &json!({"db": "d", "series": 1_000}));
     write(&mut product, &points(0..3_000, 1));
@@ -167,7 +167,7 @@ fn series_that_go_make_room() {
 }
 
 #[test]
-fn series_whose_retention_has_ended_make_room() {
+fn expired_series_free_series_quota() {
     let mut product = product(1);
     product.query("", "ALTER RETENTION POLICY autogen ON d DURATION 2d SHARD DURATION 1d");
     set(&mut product, &json!({"db": "d", "series": 200}));
@@ -187,7 +187,7 @@ fn series_whose_retention_has_ended_make_room() {
 }
 
 #[test]
-fn over_the_limit_a_write_is_one_call_and_one_row_as_below_it() {
+fn series_quota_adds_no_calls() {
     let mut product = product(1);
     set(&mut product, &json!({"db": "d", "series": 100}));
     write(&mut product, &points(0..1_000, 1));
@@ -212,7 +212,7 @@ fn over_the_limit_a_write_is_one_call_and_one_row_as_below_it() {
 }
 
 #[test]
-fn without_a_limit_nothing_of_it_is_noticed() {
+fn removed_series_quota_has_no_effect() {
     let mut product = product(1);
     set(&mut product, &json!({"db": "d", "series": 10}));
     write(&mut product, &points(0..100, 1));

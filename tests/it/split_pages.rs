@@ -54,7 +54,7 @@ impl ShardObject for Paging {
 }
 
 #[test]
-fn a_split_copies_the_measurements_of_every_page() {
+fn split_copies_every_measurement_page() {
     let mut world = World::new(5, make);
     world.split_bytes = 1_500;
     let edge = Edge::default();

@@ -136,7 +136,7 @@ fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed:
 }
 
 #[test]
-fn splits_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
+fn splits_stay_exact_under_random_faults() {
     let only: Option<u64> = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
     let (mut must, mut answered, mut shards, mut refused) = (0, 0, 0, 0);
     for seed in (0..SEEDS).filter(|seed| only.is_none_or(|only| only == *seed)) {
@@ -225,7 +225,7 @@ fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
 
 /// A page has the requested columns, independent of later columns.
 #[test]
-fn a_column_that_comes_while_a_split_copies_is_not_made_up() {
+fn split_handles_columns_added_meanwhile() {
     let mut split = 0;
     for messages in 0..60 {
         let mut world = World::new(messages, real_shard::make);

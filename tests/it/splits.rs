@@ -63,7 +63,7 @@ fn answers(product: &mut Product) -> Vec<Value> {
 
 /// The old group's fence does not delay points after its new end.
 #[test]
-fn rows_of_every_group_can_be_deleted_after_a_split() {
+fn delete_after_split_covers_every_group() {
     let mut rng = Rng::with_seed(8);
     let mut product = Product::with(&[("SHARD_SPLIT_BYTES", CAP)]);
     product.query("", "CREATE DATABASE d");
@@ -82,7 +82,7 @@ fn rows_of_every_group_can_be_deleted_after_a_split() {
 }
 
 #[test]
-fn an_import_in_any_order_of_several_times_a_groups_cap_is_complete() {
+fn large_import_splits_without_loss() {
     let mut rng = Rng::with_seed(7);
     let mut ascending = lines(&mut rng);
     ascending.sort_by_key(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap());
@@ -124,7 +124,7 @@ fn an_import_in_any_order_of_several_times_a_groups_cap_is_complete() {
 }
 
 #[test]
-fn groups_past_their_retention_are_dropped_and_their_storage_is_gone() {
+fn expired_groups_free_their_storage() {
     let mut product = Product::with(&[("SHARD_SPLIT_BYTES", CAP)]);
     let (status, text) =
         product.configure("POST", "{\"db\":\"d\",\"retention_period\":\"2d\",\"shards\":2}");
@@ -159,7 +159,7 @@ fn groups_past_their_retention_are_dropped_and_their_storage_is_gone() {
 }
 
 #[test]
-fn the_operator_gives_the_next_group_more_shards() {
+fn changed_shard_count_applies_to_next() {
     let mut product = Product::with(&[]);
     product.query("", "CREATE DATABASE d");
     let now_s = product.now_s();

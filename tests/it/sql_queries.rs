@@ -55,7 +55,7 @@ fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
 }
 
 #[test]
-fn a_statement_of_many_pages_is_listed_until_its_end() {
+fn long_sql_statement_is_listed() {
     let mut world = world();
     let query = start(&mut world, &Edge::default(), "pages long");
     let mut seen = Vec::new();
@@ -69,7 +69,7 @@ fn a_statement_of_many_pages_is_listed_until_its_end() {
 }
 
 #[test]
-fn a_killed_statement_is_interrupted_on_whatever_isolate_it_runs() {
+fn killed_sql_statement_is_interrupted() {
     let mut world = world();
     let query = start(&mut world, &Edge::default(), "pages long");
     while world.live_queries().is_empty() {
@@ -87,7 +87,7 @@ fn a_killed_statement_is_interrupted_on_whatever_isolate_it_runs() {
 /// Later columns do not affect a running statement, but shards require requests with the newer
 /// schema.
 #[test]
-fn a_statement_that_is_half_answered_goes_on_when_columns_are_added() {
+fn running_sql_survives_added_columns() {
     let mut world = world();
     let query = start(&mut world, &Edge::default(), "pages long");
     while query.borrow().is_empty() {
@@ -109,7 +109,7 @@ fn a_statement_that_is_half_answered_goes_on_when_columns_are_added() {
 
 /// A statement finds a table that is missing in the cache.
 #[test]
-fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
+fn sql_retries_after_stale_cache() {
     let mut world = world();
     let old = Edge::default();
     let query = start(&mut world, &old, "count short");
@@ -126,7 +126,7 @@ fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
 
 /// A statement that has not sent rows yet waits for memory that other statements hold.
 #[test]
-fn a_statement_that_needs_more_memory_begins_anew_when_there_is_as_much() {
+fn sql_restarts_when_memory_frees() {
     let (mut world, edge) = (world(), Edge::default());
     let others = edge.queries.enter("others");
     assert!(others.start(0));

@@ -104,7 +104,7 @@ fn rounded(text: &str) -> String {
 }
 
 #[test]
-fn batches_of_any_size_answer_as_a_subquery_held_whole() {
+fn batch_size_does_not_change_subqueries() {
     let form = || Options {
         format: Format::negotiate(None),
         epoch: Some(Precision::Second),
@@ -143,7 +143,7 @@ fn batches_of_any_size_answer_as_a_subquery_held_whole() {
 const BYTES_MAX: isize = 24_000_000;
 
 #[test]
-fn a_subquery_of_any_size_is_read_in_bounded_memory() {
+fn large_subquery_needs_bounded_memory() {
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
     // Rows of 500 bytes: in total twice the memory limit, or 24 times.
     let (writes, rows) = (if long { 240 } else { 24 }, 4_000);

@@ -172,7 +172,7 @@ fn large(settings: &[(&str, &str)]) -> Product {
 }
 
 #[test]
-fn no_route_needs_more_calls_than_the_free_plan_allows_and_the_page_has_their_counts() {
+fn routes_stay_within_free_plan_calls() {
     let (mut small, mut large) = (small(), large(&[("CALLS_PER_REQUEST_MAX", "1000")]));
     let mut rows = Vec::new();
     for &(method, target, sent) in REQUESTS {
@@ -201,7 +201,7 @@ fn no_route_needs_more_calls_than_the_free_plan_allows_and_the_page_has_their_co
 }
 
 #[test]
-fn every_route_has_its_calls_counted_or_a_reason() {
+fn every_route_counts_calls_or_explains() {
     let path = |target: &'static str| target.split('?').next().unwrap();
     let counted: BTreeSet<&str> = REQUESTS.iter().map(|(_, target, _)| path(target)).collect();
     for route in ROUTES {
@@ -235,7 +235,7 @@ fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
 }
 
 #[test]
-fn an_export_continues_in_further_requests_without_loss_or_repetition() {
+fn export_resumes_across_requests_exactly() {
     let mut product = large(&[]);
     let (whole, requests) = export(&mut product, 10_000);
     assert_eq!((requests, whole.lines().count()), (1, WEEKS * 2_000));
@@ -253,7 +253,7 @@ fn an_export_continues_in_further_requests_without_loss_or_repetition() {
 }
 
 #[test]
-fn an_export_continues_inside_of_a_measurement_and_its_series() {
+fn export_resumes_inside_a_measurement() {
     let settings = [("AUTO_CREATE_RETENTION", "none"), ("CALLS_PER_REQUEST_MAX", "90")];
     let mut product = Product::with(&settings);
     for round in 0..30 {
@@ -275,7 +275,7 @@ fn an_export_continues_inside_of_a_measurement_and_its_series() {
 }
 
 #[test]
-fn a_delete_that_needs_too_many_calls_deletes_nothing() {
+fn delete_exceeding_call_limit_deletes_nothing() {
     let count = |product: &mut Product| {
         let answer = product.query("d", "SELECT count(v) FROM m1");
         answer["results"][0]["series"][0]["values"][0][1].as_u64()
@@ -289,7 +289,7 @@ fn a_delete_that_needs_too_many_calls_deletes_nothing() {
 }
 
 #[test]
-fn deletes_over_more_shards_than_calls_are_complete_and_within_the_calls() {
+fn deletes_of_many_shards_respect_limit() {
     for calls_max in [150, 200, 400] {
         let most = calls_max.to_string();
         let shards = SHARDS_PER_GROUP_MAX.to_string();
@@ -320,7 +320,7 @@ fn deletes_over_more_shards_than_calls_are_complete_and_within_the_calls() {
 }
 
 #[test]
-fn statistics_of_more_objects_than_calls_name_the_databases_that_they_skip() {
+fn statistics_name_skipped_databases() {
     let mut product = large(&[("CALLS_PER_REQUEST_MAX", "200")]);
     for statement in ["SHOW STATS", "SHOW DIAGNOSTICS"] {
         let target = format!("/query?q={}", statement.replace(' ', "+"));

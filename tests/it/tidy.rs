@@ -8,7 +8,7 @@ const BANNED_FILES: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types"];
 
 #[test]
-fn names_say_something() {
+fn file_names_are_specific() {
     for (path, _) in sources().into_iter().chain(files("sql")) {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         assert!(!BANNED_FILES.contains(&stem), "{}", path.display());
@@ -17,7 +17,7 @@ fn names_say_something() {
 
 /// A limit that is defined in two files could have two values.
 #[test]
-fn a_limit_of_the_service_is_defined_once() {
+fn limits_are_defined_once() {
     let home = |path: &Path| path.ends_with("crates/model/src/limits.rs");
     let sources = sources();
     let (_, limits) = sources.iter().find(|(path, _)| home(path)).unwrap();
@@ -34,7 +34,7 @@ fn a_limit_of_the_service_is_defined_once() {
 
 /// `coordinator` and `api` await `Io` and nothing else. Shards and the engine are synchronous.
 #[test]
-fn only_the_edge_reads_the_world_and_only_requests_are_async() {
+fn only_edge_uses_clock_and_platform() {
     let world = ["SystemTime", "Instant::now", "worker::"];
     let waits = ["async fn", "async move", ".await"];
     let mut faults = Vec::new();
@@ -61,7 +61,7 @@ fn only_the_edge_reads_the_world_and_only_requests_are_async() {
 /// threats.md threat 22: a client's request never causes a request to another host, except for the
 /// keys of the team and for the folder of backups. The operator sets both addresses.
 #[test]
-fn only_objects_are_fetched_from() {
+fn server_fetches_only_from_objects() {
     let mut found = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let glue = ["past.js", "runtime.js", "worker.js"].map(|name| root.join("src/edge").join(name));
@@ -92,7 +92,7 @@ fn only_objects_are_fetched_from() {
 }
 
 #[test]
-fn nothing_pretends() {
+fn source_contains_no_empty_checks() {
     let mut faults = Vec::new();
     let folders = files("tests/it").into_iter().chain(files("sql"));
     for (path, text) in sources().into_iter().chain(folders) {
@@ -114,7 +114,7 @@ fn nothing_pretends() {
 }
 
 #[test]
-fn the_compatibility_table_names_tests_that_exist() {
+fn compatibility_table_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let table = fs::read_to_string(root.join("docs/COMPATIBILITY.md")).unwrap();
     let folders =
@@ -183,7 +183,7 @@ fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The declared compiler version is the version that all tests use.
 #[test]
-fn the_declared_compiler_is_the_one_that_compiles() {
+fn declared_compiler_matches_toolchain() {
     let value = |file: &str, key: &str| {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(key));

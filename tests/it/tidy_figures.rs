@@ -49,7 +49,7 @@ fn least_and_most(values: &[f64]) -> (f64, f64) {
 }
 
 #[test]
-fn the_readme_has_the_measured_times_of_queries() {
+fn readme_has_measured_query_times() {
     let (results, readme) = (text("benches/RESULTS.md"), text("README.md"));
     let table = table(&results, "Queries");
     let is_type = |(name, _): &&(String, f64)| name != "empty request";
@@ -68,7 +68,7 @@ fn the_readme_has_the_measured_times_of_queries() {
 }
 
 #[test]
-fn the_readme_has_the_measured_rates_of_writes() {
+fn readme_has_measured_write_rates() {
     let (results, readme) = (text("benches/RESULTS.md"), text("README.md"));
     let table = table(&results, "Ingest");
     let served = |name: &str, wanted: fn(&str) -> bool| -> Vec<f64> {
@@ -103,7 +103,7 @@ const SHAPES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn the_page_of_costs_says_what_was_measured_at_rest() {
+fn costs_page_has_measured_storage() {
     let (results, costs) = (text("benches/RESULTS.md"), text("docs/COSTS.md"));
     let table = table(&results, "At rest");
     let rows = column(&table, "rows written per million");
@@ -169,7 +169,7 @@ fn has_value(page: &str, name: &str, value: &str) -> bool {
 
 /// The limits in README and the pages, by limit.
 #[test]
-fn limits_in_sentences_are_the_limits() {
+fn documented_limits_match_code() {
     let readme = text("README.md");
     let megabytes = |bytes: usize| bytes / 1_000_000;
     for (row, value) in [
@@ -208,7 +208,7 @@ fn limits_in_sentences_are_the_limits() {
 
 /// Every setting of the code has a row, and `npm start` passes it to the Worker.
 #[test]
-fn every_setting_is_in_the_page_and_reaches_the_worker() {
+fn every_setting_is_documented_and_passed() {
     let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));
     let code = code.split("#[cfg(test)]").next().unwrap();
     let is_setting =
@@ -226,7 +226,7 @@ fn every_setting_is_in_the_page_and_reaches_the_worker() {
 
 /// Setting a documented default value changes nothing.
 #[test]
-fn defaults_of_the_settings_page_are_those_of_the_code() {
+fn settings_page_defaults_match_code() {
     let page = text("docs/SETTINGS.md");
     let rows = table(&page.replacen("| setting |", "## S\n| setting |", 1), "S");
     let mut compared = 0;
@@ -244,7 +244,7 @@ fn defaults_of_the_settings_page_are_those_of_the_code() {
 
 /// Compares the table of fixed limits in the settings page row by row.
 #[test]
-fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
+fn settings_page_limits_match_code() {
     let page = text("docs/SETTINGS.md");
     let under = page.split("### Fixed limits").nth(1).unwrap();
     let rows: Vec<&str> = under.lines().filter(|line| line.starts_with("| `")).collect();
@@ -316,7 +316,7 @@ fn constant(path: &str, name: &str) -> u64 {
 }
 
 #[test]
-fn the_page_of_operating_says_how_much_one_check_reads() {
+fn operating_page_states_verified_bytes() {
     let steps = constant("src/coordinator/verify.rs", "STEPS_PER_REQUEST");
     let bytes = steps * constant("crates/engine/src/shard/verify.rs", "BYTES_PER_STEP");
     let said = format!("about {} MB from", (bytes as f64 / 1e7).round() * 10.0);
@@ -325,7 +325,7 @@ fn the_page_of_operating_says_how_much_one_check_reads() {
 }
 
 #[test]
-fn the_page_of_the_browser_says_what_is_set_there() {
+fn browser_page_lists_its_settings() {
     let (code, page) = (text("src/browser/page.rs"), text("docs/BROWSER.md"));
     for (set, said) in [
         (
@@ -340,7 +340,7 @@ fn the_page_of_the_browser_says_what_is_set_there() {
 }
 
 #[test]
-fn the_page_of_the_console_says_how_much_is_drawn() {
+fn console_page_states_drawing_limits() {
     let (code, page) = (text("www/results/lines.js"), sentences(&text("docs/CONSOLE.md")));
     let constant = |name: &str| {
         let value = code.split(&format!("export const {name} = ")).nth(1).unwrap();
@@ -365,7 +365,7 @@ fn grouped(number: u64) -> String {
 }
 
 #[test]
-fn the_readers_of_tables_can_fail() {
+fn figure_checks_detect_faults() {
     let page = "## A\n\ntext\n\n| x | y |\n|---|--:|\n| a | 1.5 |\n| b |  |\n\n## B\n";
     assert_eq!(column(&table(page, "A"), "y"), [("a".to_owned(), 1.5)]);
     assert_eq!([grouped(7), grouped(1_000), grouped(12_345_678)], ["7", "1,000", "12,345,678"]);

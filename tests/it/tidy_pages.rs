@@ -38,7 +38,7 @@ struct File {
 }
 
 #[test]
-fn every_link_of_a_page_leads_somewhere() {
+fn page_links_have_targets() {
     let mut faults = Vec::new();
     let mut followed = 0;
     for page in files().iter().filter(|file| file.path.ends_with(".md")) {
@@ -61,7 +61,7 @@ fn every_link_of_a_page_leads_somewhere() {
 }
 
 #[test]
-fn every_file_that_a_page_or_comment_names_exists() {
+fn files_named_in_text_exist() {
     let known = every_path();
     let mut faults = Vec::new();
     let mut named = 0;
@@ -80,7 +80,7 @@ fn every_file_that_a_page_or_comment_names_exists() {
 }
 
 #[test]
-fn every_test_that_a_page_names_exists() {
+fn tests_named_on_pages_exist() {
     let files = files();
     let tests = tests(&files);
     let mut faults = Vec::new();
@@ -99,7 +99,7 @@ fn every_test_that_a_page_names_exists() {
 
 /// A row names native tests, or a file and a text in it: the title of a test, or a comment.
 #[test]
-fn every_threat_names_the_test_of_its_defence() {
+fn every_threat_names_a_test() {
     let files = files();
     let tests = tests(&files);
     let page = read("docs/design/threats.md");
@@ -126,7 +126,7 @@ fn every_threat_names_the_test_of_its_defence() {
 }
 
 #[test]
-fn every_rule_of_the_protocol_has_a_name_and_a_test() {
+fn every_protocol_rule_names_a_test() {
     let files = files();
     let tests = tests(&files);
     let page = read("crates/engine/src/protocol/PROTOCOL.md");
@@ -152,7 +152,7 @@ fn every_rule_of_the_protocol_has_a_name_and_a_test() {
 }
 
 #[test]
-fn pages_of_the_design_are_short_and_listed() {
+fn design_pages_are_short_and_listed() {
     let index = links(&read("docs/design/README.md"));
     for page in files().iter().filter(|file| file.path.starts_with("docs/design/")) {
         let lines = page.text.lines().count();
@@ -164,7 +164,7 @@ fn pages_of_the_design_are_short_and_listed() {
 }
 
 #[test]
-fn the_checks_of_pages_can_fail() {
+fn page_checks_detect_faults() {
     let page = "[`a`](b.md) [c](https://d) ![e](f.png#x) `[x](y)`\n```\n[z](z)\n```\n## The x\n";
     assert_eq!(links(page), ["b.md", "f.png#x"]);
     assert!(has_heading(page, "the-x") && !has_heading(page, "x"));

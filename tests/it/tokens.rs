@@ -97,7 +97,7 @@ fn two_databases() -> Product {
 }
 
 #[test]
-fn the_matrix_of_scheme_route_and_right_holds() {
+fn access_matrix_of_schemes_and_routes() {
     let mut product = two_databases();
     let all = [
         ("read a", token(&mut product, "read a", &["a"], &["read"], None)),
@@ -191,7 +191,7 @@ fn the_matrix_of_scheme_route_and_right_holds() {
 }
 
 #[test]
-fn a_refusal_does_not_tell_whether_the_database_exists() {
+fn forbidden_response_hides_database_existence() {
     let mut product = two_databases();
     let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
     for (there, absent) in [
@@ -220,7 +220,7 @@ fn a_refusal_does_not_tell_whether_the_database_exists() {
 }
 
 #[test]
-fn who_may_write_to_all_of_a_database_creates_it_by_writing() {
+fn write_permission_allows_database_creation() {
     let mut product = two_databases();
     let everywhere = token(&mut product, "everywhere", &["*"], &["write"], None);
     let named = token(&mut product, "named", &["later", "later2"], &["write"], None);
@@ -247,7 +247,7 @@ fn who_may_write_to_all_of_a_database_creates_it_by_writing() {
 }
 
 #[test]
-fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
+fn token_secret_is_shown_once() {
     let mut product = two_databases();
     let secret = token(&mut product, "t", &["a", "b/p", "*"], &["read"], Some(3_600));
     assert!(secret.starts_with("apiv3_") && secret.len() == 6 + 64, "{secret}");
@@ -277,7 +277,7 @@ fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
 }
 
 #[test]
-fn bad_bodies_are_named() {
+fn invalid_token_requests_are_reported() {
     let mut product = two_databases();
     let permission = |resource_type: &str, resource: &str, action: &str| {
         json!({"token_name": "t", "permissions": [{
@@ -306,7 +306,7 @@ fn bad_bodies_are_named() {
 }
 
 #[test]
-fn a_token_ends_with_its_expiry_or_its_revocation() {
+fn expired_or_revoked_token_is_rejected() {
     let mut product = two_databases();
     let short = token(&mut product, "short", &["a"], &["write"], Some(30));
     let write = ("POST", "/write?db=a");
@@ -324,7 +324,7 @@ fn a_token_ends_with_its_expiry_or_its_revocation() {
 /// Every route to data rejects the caller after the revocation, although this isolate has cached
 /// the caller.
 #[test]
-fn a_revoked_token_and_a_changed_password_are_refused_on_every_route() {
+fn revoked_credentials_fail_on_every_route() {
     let mut product = two_databases();
     for q in ["CREATE USER ann WITH PASSWORD 'old'", "GRANT ALL ON a TO ann"] {
         admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
@@ -383,7 +383,7 @@ fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) 
 
 /// A client guesses passwords while others use the same address. Each request takes one second.
 #[test]
-fn guessing_is_slowed_and_nobody_else_notices() {
+fn password_guessing_is_slowed() {
     let mut product = two_databases();
     let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
     for q in [
@@ -429,7 +429,7 @@ fn guessing_is_slowed_and_nobody_else_notices() {
 /// A client can also guess names. While it does, users who were not recently verified from the
 /// client's address must wait.
 #[test]
-fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
+fn address_guessing_many_names_is_slowed() {
     let mut product = two_databases();
     for q in ["CREATE USER ann WITH PASSWORD 'right'", "CREATE USER bob WITH PASSWORD 'good'"] {
         admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
@@ -454,7 +454,7 @@ fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
 }
 
 #[test]
-fn continuous_queries_neither_show_nor_reach_what_is_not_the_callers() {
+fn continuous_queries_respect_permissions() {
     let mut product = two_databases();
     for db in ["a", "b"] {
         let cq = format!(
@@ -478,7 +478,7 @@ fn continuous_queries_neither_show_nor_reach_what_is_not_the_callers() {
 }
 
 #[test]
-fn a_token_of_one_policy_sees_that_policy_only() {
+fn policy_token_sees_only_its_policy() {
     let mut product = two_databases();
     admin(&mut product, ("POST", "/write?db=a"), "in_autogen,t=x v=1 1", 204);
     admin(&mut product, ("POST", "/write?db=a&rp=p"), "in_p,t=x v=1 1", 204);
@@ -524,7 +524,7 @@ fn a_token_of_one_policy_sees_that_policy_only() {
 }
 
 #[test]
-fn both_admin_tokens_are_accepted_while_rotating() {
+fn both_admin_tokens_work_during_rotation() {
     let mut product = Product::with(&[("ADMIN_TOKEN_NEXT", "the next token to be")]);
     let list = ("GET", "/api/v3/configure/token");
     for (secret, status) in [(TOKEN, 200), ("the next token to be", 200), ("the last one", 401)] {

@@ -29,7 +29,7 @@ fn with_user() -> Product {
 }
 
 #[test]
-fn a_user_is_let_in_by_name_and_password_only() {
+fn user_needs_name_and_password() {
     let mut product = with_user();
     let get = ("GET", "/query?q=SHOW+DATABASES");
     let listed = "{\"results\":[{\"statement_id\":0,\"series\":[{\"name\":\"databases\",\
@@ -68,7 +68,7 @@ fn a_user_is_let_in_by_name_and_password_only() {
 }
 
 #[test]
-fn what_a_user_may_not_is_said_in_the_words_of_1x() {
+fn permission_errors_match_influxdb_1() {
     let mut product = with_user();
     let user = ("Token", "u:x");
     for (db, q, requires) in [
@@ -114,7 +114,7 @@ fn what_a_user_may_not_is_said_in_the_words_of_1x() {
 }
 
 #[test]
-fn rights_and_passwords_change_at_once() {
+fn permissions_and_passwords_change_at_once() {
     let mut product = with_user();
     let write = ("POST", "/write?db=d");
     assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 403);
@@ -136,7 +136,7 @@ fn rights_and_passwords_change_at_once() {
 }
 
 #[test]
-fn a_user_survives_sleep() {
+fn users_survive_eviction() {
     let mut product = with_user();
     product.sleep();
     let get = ("GET", "/query?q=SHOW+DATABASES");
@@ -144,7 +144,7 @@ fn a_user_survives_sleep() {
 }
 
 #[test]
-fn no_reply_to_a_get_repeats_a_password() {
+fn get_responses_hide_passwords() {
     let mut product = with_user();
     let target = format!("/query?q={}", encoded("CREATE USER v WITH PASSWORD 'canary'"));
     let refused = admin(&mut product, ("GET", &format!("{target}&read_only=true")), "", 405);
@@ -156,7 +156,7 @@ fn no_reply_to_a_get_repeats_a_password() {
 }
 
 #[test]
-fn guessing_tells_nothing_of_who_exists() {
+fn failed_logins_hide_user_existence() {
     let mut product = with_user();
     let get = ("GET", "/query?q=SHOW+DATABASES");
     assert_eq!(send(&mut product, ("Token", "u:x"), get, "").status, 200);
@@ -176,7 +176,7 @@ fn guessing_tells_nothing_of_who_exists() {
 
 /// The response waits until 128 databases are informed; this test has two more.
 #[test]
-fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
+fn incomplete_revocation_returns_warning() {
     let mut product = Product::with(&[]);
     for n in 0..130 {
         product.query("", &format!("CREATE DATABASE d{n}"));

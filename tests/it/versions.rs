@@ -58,7 +58,7 @@ fn world() -> World {
 }
 
 #[test]
-fn an_edge_of_the_version_before_is_served_in_its_own_version() {
+fn older_edge_receives_its_protocol_version() {
     let mut calls = 0;
     story(&mut world(), &mut |world, call| {
         let mut message = call.message.clone();
@@ -72,7 +72,7 @@ fn an_edge_of_the_version_before_is_served_in_its_own_version() {
 }
 
 #[test]
-fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
+fn newer_protocol_version_returns_503() {
     let mut world = world();
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
@@ -104,7 +104,7 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
 
 /// While a deployment runs two releases, its operator sees the progress.
 #[test]
-fn objects_of_another_release_are_named_by_show_diagnostics() {
+fn diagnostics_list_objects_of_other_releases() {
     let mut world = world();
     world.run(&Edge::default(), create("db", 2, None)).unwrap();
     let statement = || Statement::ShowDiagnostics { module: Some("releases".to_owned()) };
@@ -164,7 +164,7 @@ fn said<M: Wire>(message: &[u8], change: impl FnOnce(&mut M)) -> Vec<u8> {
 
 /// SQL is a separate Worker with separate deployments, so either Worker may be older.
 #[test]
-fn sql_of_another_version_is_understood_or_refused_by_name() {
+fn sql_versions_interoperate_or_fail_clearly() {
     for (version, is_read) in [(VERSION_MIN, true), (VERSION_MAX, true), (VERSION_MAX + 1, false)] {
         for is_asked in [true, false] {
             let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
@@ -226,7 +226,7 @@ fn kind(message: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn messages_recorded_from_version_1_are_read() {
+fn version_1_messages_decode() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format");
     let file = folder.join("messages_v1.txt");
     if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {

@@ -48,7 +48,7 @@ fn line(chunk: &SeriesChunk, row: usize) -> String {
 }
 
 #[test]
-fn what_was_written_is_read_back_over_crashes_with_one_shard_and_with_four() {
+fn written_points_survive_crashes() {
     for shards in [1, 4] {
         let mut world = World::new(1, real_shard::make);
         let (a, b) = (Edge::default(), Edge::default());
@@ -76,7 +76,7 @@ fn what_was_written_is_read_back_over_crashes_with_one_shard_and_with_four() {
 }
 
 #[test]
-fn an_edge_with_an_old_schema_sees_every_acknowledged_write() {
+fn stale_schema_sees_acknowledged_writes() {
     let mut world = World::new(2, real_shard::make);
     let (a, b) = (Edge::default(), Edge::default());
     world.run(&a, create("db", 4, None)).unwrap();
@@ -93,7 +93,7 @@ fn an_edge_with_an_old_schema_sees_every_acknowledged_write() {
 }
 
 #[test]
-fn nothing_of_a_dropped_database_is_seen_in_its_successor() {
+fn recreated_database_starts_empty() {
     let mut world = World::new(3, real_shard::make);
     let (a, b) = (Edge::default(), Edge::default());
     world.run(&a, create("db", 2, None)).unwrap();

@@ -50,7 +50,7 @@ fn line_limit(at_limit: &str, past: &str, expected: &str) {
 }
 
 #[test]
-fn a_plain_body() {
+fn plain_body_size_is_limited() {
     let mut product = product();
     assert_eq!(post(&mut product, comments(BODY_BYTES_MAX), &[]), (204, String::new()));
     let (status, text) = post(&mut product, comments(BODY_BYTES_MAX + 1), &[]);
@@ -60,7 +60,7 @@ fn a_plain_body() {
 }
 
 #[test]
-fn an_inflated_body() {
+fn decompressed_body_size_is_limited() {
     let mut product = product();
     let coded = [("content-encoding", "gzip")];
     let fits = gzip(&comments(BODY_BYTES_MAX));
@@ -75,7 +75,7 @@ fn an_inflated_body() {
 }
 
 #[test]
-fn a_compressed_body() {
+fn compressed_body_size_is_limited() {
     let mut product = product();
     let coded = [("content-encoding", "gzip")];
     // The header has a long file name.
@@ -94,7 +94,7 @@ fn a_compressed_body() {
 }
 
 #[test]
-fn members_of_a_gzip_body() {
+fn gzip_member_count_is_limited() {
     let mut product = product();
     let coded = [("content-encoding", "gzip")];
     let body = gzip(b"").repeat(GZIP_MEMBERS_MAX);
@@ -170,7 +170,7 @@ fn every_limit_is_a_setting() {
 
 /// The error has 1.x's text and the setting's name.
 #[test]
-fn buckets_of_a_query() {
+fn query_window_count_is_limited() {
     let mut product = Product::with(&[("BUCKETS_PER_QUERY_MAX", "10")]);
     assert_eq!(product.post("/write?db=db&precision=s", "m v=1 1700000000").status, 204);
     let q = |seconds: u64| {
@@ -189,7 +189,7 @@ fn buckets_of_a_query() {
 
 /// Several limits apply: series are counted before any line is read, points while lines are read.
 #[test]
-fn series_and_points_of_a_query() {
+fn query_series_and_points_are_limited() {
     let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
     let ask = |setting: (&str, &str), q: &str| {
         let mut product = Product::with(&[setting, ("DEFAULT_SHARDS", "2")]);
@@ -238,7 +238,7 @@ fn the_settings_page_lists_every_limit() {
 }
 
 #[test]
-fn a_line() {
+fn line_length_is_limited() {
     let line = |bytes: usize| format!("m{}v=1", " ".repeat(bytes - 4));
     line_limit(
         &line(LINE_BYTES_MAX),
@@ -248,7 +248,7 @@ fn a_line() {
 }
 
 #[test]
-fn a_series_key() {
+fn series_key_length_is_limited() {
     let line = |bytes: usize| format!("m,t={} v=1", "k".repeat(bytes - 4));
     line_limit(
         &line(SERIES_KEY_BYTES_MAX),
@@ -258,7 +258,7 @@ fn a_series_key() {
 }
 
 #[test]
-fn a_string() {
+fn string_length_is_limited() {
     let line = |bytes: usize| format!("m v=\"{}\"", "s".repeat(bytes));
     line_limit(
         &line(STRING_BYTES_MAX),
@@ -268,7 +268,7 @@ fn a_string() {
 }
 
 #[test]
-fn tags_of_a_point() {
+fn tags_per_point_are_limited() {
     let line =
         |tags: usize| (0..tags).fold("m".to_owned(), |line, n| format!("{line},t{n}=x")) + " v=1";
     line_limit(
@@ -279,7 +279,7 @@ fn tags_of_a_point() {
 }
 
 #[test]
-fn fields_of_a_measurement() {
+fn fields_per_measurement_are_limited() {
     let line = |from: usize, to: usize| {
         let fields: Vec<String> = (from..to).map(|n| format!("f{n}=1")).collect();
         format!("m {}", fields.join(","))
@@ -303,7 +303,7 @@ fn fields_of_a_measurement() {
 }
 
 #[test]
-fn measurements_of_a_policy() {
+fn measurements_per_policy_are_limited() {
     let mut product = product();
     let lines: String = (0..MEASUREMENTS_PER_POLICY_MAX).map(|n| format!("m{n} v=1\n")).collect();
     assert_eq!(post(&mut product, lines.clone().into_bytes(), &[]).0, 204);
@@ -324,7 +324,7 @@ fn measurements_of_a_policy() {
 }
 
 #[test]
-fn databases() {
+fn databases_per_deployment_are_limited() {
     let mut product = Product::with(&[("DATABASES_MAX", "100")]);
     for n in 0..100 {
         assert_eq!(product.post(&format!("/write?db=db{n}"), "m v=1").status, 204, "{n}");
@@ -337,7 +337,7 @@ fn databases() {
 }
 
 #[test]
-fn errors_that_a_reply_names() {
+fn reported_line_errors_are_limited() {
     let mut product = product();
     for (bad, more) in
         [(REJECTED_LINES_NAMED_MAX, ""), (REJECTED_LINES_NAMED_MAX + 1, "\nand 1 more")]
@@ -351,7 +351,7 @@ fn errors_that_a_reply_names() {
 
 /// The frame then has several tables, which are one write in the order of their lines.
 #[test]
-fn later_lines_win_in_a_write_of_many_rows() {
+fn later_lines_win_in_large_write() {
     let mut product = product();
     let lines: String = (0..70_000).map(|n| format!("m v={n}i {}\n", n % 69_990)).collect();
     assert_eq!(post(&mut product, lines.into_bytes(), &[]), (204, String::new()));
@@ -376,7 +376,7 @@ fn tag_values_are_not_limited() {
 
 /// The header of a frame may have any length and is independent of the log's row size.
 #[test]
-fn columns_of_one_write_are_not_limited() {
+fn write_columns_are_not_limited() {
     let mut product = product();
     let fields: Vec<String> = (0..600).map(|n| format!("f{n}=1i")).collect();
     let fields = fields.join(",");

@@ -61,7 +61,7 @@ fn is_retried(action: &Action) -> bool {
 
 /// Neither announced bytes nor a stalled body prevents another database from writing.
 #[test]
-fn stalled_uploads_of_one_database_stop_no_other() {
+fn stalled_uploads_block_no_other_database() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     // An announcement alone reserves no memory.
     let idle: Vec<Exchange> = (0..100).map(|_| begin(&mut service, &platform, "a")).collect();
@@ -101,7 +101,7 @@ fn stalled_uploads_of_one_database_stop_no_other() {
 
 /// A stalled request receives an error in its route's format and releases its memory.
 #[test]
-fn a_stalled_body_costs_nothing_lasting() {
+fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1\nm v";
@@ -125,7 +125,7 @@ fn a_stalled_body_costs_nothing_lasting() {
 /// A body without an announced size extends its reservation. Above the limit its columns are
 /// rejected.
 #[test]
-fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
+fn growing_body_exceeding_memory_is_rejected() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let mut held = service.admission.enter("db");
     held.grow_to(25_000_000).unwrap();
@@ -145,7 +145,7 @@ fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
 /// A body that would not fit even alone gets a 413 instead of a retry. Telegraf then splits its
 /// batch.
 #[test]
-fn a_body_that_never_fits_is_too_large() {
+fn oversized_body_returns_413() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let (mut exchange, _) = Exchange::start(&mut service, &platform, head("/write?db=db", &[]));
     let piece = b"m v=1 1\n".repeat(125_000);
@@ -212,7 +212,7 @@ fn write(world: &mut World, target: &str, fails: fn(&Address) -> Option<CallFail
 }
 
 #[test]
-fn refusals_of_the_platform_are_503_with_a_small_retry_after_on_every_route() {
+fn overload_returns_503_with_retry_after() {
     type Fails = fn(&Address) -> Option<CallFailure>;
     let overloaded: [Fails; 3] = [
         |to| matches!(to, Address::Catalog).then_some(CallFailure::Overloaded),
@@ -247,7 +247,7 @@ fn refusals_of_the_platform_are_503_with_a_small_retry_after_on_every_route() {
 }
 
 #[test]
-fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
+fn unverifiable_tokens_return_503() {
     let mut world = world(8);
     assert_eq!(write(&mut world, "/write?db=db", |_| None).status, 204);
     for route in ["/write?db=db", "/api/v2/write?bucket=db", "/query?q=SHOW+DATABASES"] {
@@ -270,7 +270,7 @@ fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
 
 /// Queries whose readers stall keep their memory until other queries need it.
 #[test]
-fn slow_readers_of_one_database_stop_no_other() {
+fn slow_readers_block_no_other_database() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let reader = |database: &str, service: &mut Service| {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);

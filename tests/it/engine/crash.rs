@@ -79,7 +79,7 @@ fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
 }
 
 #[test]
-fn no_failed_operation_loses_or_doubles_anything() {
+fn failed_storage_operation_keeps_data_exact() {
     for seed in SEEDS {
         let (mut life, operations) = live(seed, 0, false, After::Sound);
         let counters = life.shard.stats().unwrap().counters;

@@ -124,7 +124,7 @@ fn expected(rows: &Rows, request: &ScanRequest) -> BTreeMap<(String, i64), i64> 
 }
 
 #[test]
-fn a_delete_costs_a_reading_of_its_neighbours_only() {
+fn delete_invalidates_only_nearby_cached_results() {
     for (group_by, window_ns) in [None, Some(HOST), Some(SITE)]
         .into_iter()
         .flat_map(|group_by| [(group_by, None), (group_by, Some(10))])
@@ -155,7 +155,7 @@ fn a_delete_costs_a_reading_of_its_neighbours_only() {
 }
 
 #[test]
-fn what_is_kept_is_what_deletes_have_left() {
+fn cached_results_reflect_deletes() {
     for seed in 0..20 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (mut shard, mut rows) = at_rest();
@@ -183,7 +183,7 @@ fn what_is_kept_is_what_deletes_have_left() {
 }
 
 #[test]
-fn what_takes_several_events_is_read_again_where_a_delete_was() {
+fn long_scans_reread_only_deleted_ranges() {
     const SERIES: usize = 16;
     const ROWS_EACH: i64 = 80;
     let tile = TileLimits { piece_cells: 100, ..TileLimits::LEAST };

@@ -20,7 +20,7 @@ fn points(measurement: u32) -> Vec<Point> {
 }
 
 #[test]
-fn directories_of_many_measurements_are_read_once() {
+fn directories_are_cached_after_first_read() {
     let store = MemoryStore::new();
     let mut shard = reopen(store.clone());
     shard.open(&ShardSettings { window_ns: i64::MAX, ..settings() }).unwrap();

@@ -86,7 +86,7 @@ fn flushes(object: &mut Driven) -> u64 {
 }
 
 #[test]
-fn what_a_write_makes_due_is_done_behind_its_reply() {
+fn due_work_runs_after_reply() {
     let mut object = opened();
     let mut number = 0;
     let mut walk = [50; 10];
@@ -106,7 +106,7 @@ fn what_a_write_makes_due_is_done_behind_its_reply() {
 }
 
 #[test]
-fn what_nobody_went_on_with_behind_a_reply_is_done_by_the_alarm() {
+fn alarm_runs_unfinished_due_work() {
     let mut object = opened();
     let mut walk = [50; 10];
     // Simulates callers that disconnect together with the work after their reply.

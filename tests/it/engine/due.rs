@@ -56,7 +56,7 @@ fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
 }
 
 #[test]
-fn an_object_that_is_loaded_again_knows_which_slots_are_quiet() {
+fn reloaded_shard_remembers_quiet_slots() {
     let (store, mut shard) = opened();
     let mut now_ns = NOW_NS;
     for _ in 0..2 {
@@ -79,7 +79,7 @@ fn an_object_that_is_loaded_again_knows_which_slots_are_quiet() {
 }
 
 #[test]
-fn slots_stay_known_when_they_get_wider() {
+fn quiet_slots_survive_wider_windows() {
     let (_, mut shard) = opened();
     let write = |shard: &mut Shard<MemoryStore>, time_ns: i64, generation: u64, now_ns: i64| {
         let tags = vec![(1, "a".to_owned())];
@@ -110,7 +110,7 @@ fn frames_of_a_flush(series: impl Fn(usize) -> std::ops::Range<usize>) -> usize 
 }
 
 #[test]
-fn a_flush_of_many_series_comes_earlier() {
+fn new_series_flush_earlier() {
     let new = frames_of_a_flush(|frame| frame * 5_000..(frame + 1) * 5_000);
     let known = frames_of_a_flush(|_| 0..5_000);
     assert!(new * 5_000 <= 90_000, "{new} frames");
@@ -118,7 +118,7 @@ fn a_flush_of_many_series_comes_earlier() {
 }
 
 #[test]
-fn a_step_of_a_merge_of_many_series_is_short() {
+fn merge_steps_limit_series() {
     const SERIES: usize = 80_000;
     let (_, mut shard) = opened();
     for flush in 0..2 {
@@ -150,7 +150,7 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
 
 /// If every alarm is late, appends flush.
 #[test]
-fn a_flush_has_4_mb_and_2_million_cells_at_most() {
+fn flush_size_is_limited() {
     let booleans =
         |rng: &mut fastrand::Rng| Values::Boolean((0..ROWS).map(|_| rng.bool()).collect());
     let floats = |rng: &mut fastrand::Rng| Values::Float((0..ROWS).map(|_| rng.f64()).collect());

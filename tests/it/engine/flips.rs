@@ -46,7 +46,7 @@ fn ask(life: &mut Life, what: &str) -> (usize, usize) {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_is_named_and_never_a_wrong_answer() {
+fn flipped_bits_never_yield_wrong_results() {
     let life = lived();
     let mut rng = fastrand::Rng::with_seed(8);
     for table in TABLES {

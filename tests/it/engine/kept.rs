@@ -186,7 +186,7 @@ fn point(time_ns: i64, value: i64) -> Point {
 }
 
 #[test]
-fn a_refresh_reads_what_is_new() {
+fn repeated_query_reads_only_new_rows() {
     let mut shard = second_by_second();
     let of = |start, end| Question {
         time: TimeRange::new(start, end),
@@ -216,7 +216,7 @@ fn a_refresh_reads_what_is_new() {
 }
 
 #[test]
-fn an_answer_outlives_the_object() {
+fn cached_result_survives_restart() {
     let limits = Limits { answer_cells: 1_000, ..Limits::default() };
     let store = tidemark::store::memory::MemoryStore::new();
     let life = || reopen(store.clone()).with_limits(limits);
@@ -258,7 +258,7 @@ fn an_answer_outlives_the_object() {
 }
 
 #[test]
-fn an_answer_is_the_same_to_its_last_digit_when_it_is_asked_again() {
+fn repeated_query_returns_identical_digits() {
     let tile = TileLimits { piece_cells: 2_000, ..TileLimits::DEFAULT };
     let limits = Limits { tile, ..Limits::default() };
     let mut shard = reopen(tidemark::store::memory::MemoryStore::new()).with_limits(limits);
@@ -323,7 +323,7 @@ fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u6
 }
 
 #[test]
-fn what_is_asked_again_is_kept_whole_however_many_pieces_it_has() {
+fn multi_page_results_are_cached_whole() {
     let mut shard = many_series();
     let time = TimeRange::new(0, 2_000);
     let question = Question { time, window_ns: Some(100), by_tag: true, descending: false };

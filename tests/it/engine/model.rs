@@ -125,7 +125,7 @@ fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
-fn every_life_ends_as_the_grid_says() {
+fn random_shard_lives_match_model() {
     let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let only = given("SEED");
     let (first, end) = only.map_or((0, given("SEEDS").unwrap_or(SEEDS)), |seed| (seed, seed + 1));

@@ -80,7 +80,7 @@ fn write() -> ToShard {
 }
 
 #[test]
-fn writes_and_kills_pass_by_the_pages_that_wait() {
+fn writes_and_kills_bypass_waiting_pages() {
     let mut object = Object::busy();
     assert!(matches!(object.ask(&write()), Ok(FromShard::Appended { .. })));
     let tickets: Vec<EventId> =
@@ -102,7 +102,7 @@ fn writes_and_kills_pass_by_the_pages_that_wait() {
 }
 
 #[test]
-fn pages_past_the_limit_are_refused_and_writes_are_not() {
+fn page_limit_does_not_block_writes() {
     let mut object = Object::busy();
     for query in 1..=PAGES_WAITING_MAX as u64 {
         assert!(object.ask(&page(query, false)).is_err());

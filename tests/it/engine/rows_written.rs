@@ -68,7 +68,7 @@ fn batch_every(number: usize, walk: &mut [i64; 10], step_ns: i64) -> Vec<u8> {
 }
 
 #[test]
-fn a_million_points_stay_within_the_budget_of_rows() {
+fn million_points_write_few_rows() {
     let store = MemoryStore::new();
     let mut shard = reopen(store.clone());
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
@@ -124,7 +124,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
 }
 
 #[test]
-fn an_hour_of_one_series_reads_few_rows_of_a_month() {
+fn hour_query_of_month_reads_few() {
     let store = MemoryStore::new();
     let mut shard = reopen(store.clone());
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };

@@ -47,7 +47,7 @@ fn rows(store: &MemoryStore, table: Table) -> usize {
 }
 
 #[test]
-fn what_is_not_open_is_stale_and_stays_untouched() {
+fn unopened_shard_is_stale() {
     let store = MemoryStore::new();
     let mut shard = reopen(store.clone());
     let newer = ShardSettings { generation: 5, ..settings() };
@@ -67,7 +67,7 @@ fn what_is_not_open_is_stale_and_stays_untouched() {
 }
 
 #[test]
-fn a_closed_shard_only_goes_away() {
+fn closed_shard_accepts_only_wipe() {
     let (store, mut shard) = opened();
     append(&mut shard, &[integer(1, 1, 1)]).unwrap();
     shard.close(2).unwrap();
@@ -85,7 +85,7 @@ fn a_closed_shard_only_goes_away() {
 }
 
 #[test]
-fn senders_that_know_less_are_stale() {
+fn older_generation_is_stale() {
     let (store, mut shard) = opened();
     let newer = ShardSettings { generation: 3, range: TimeRange::new(0, 100), ..settings() };
     shard.configure(&newer).unwrap();
@@ -110,7 +110,7 @@ fn senders_that_know_less_are_stale() {
 }
 
 #[test]
-fn the_highest_schema_version_is_remembered_through_everything() {
+fn shard_remembers_highest_schema_version() {
     let (store, mut shard) = opened();
     let stamped = |schema_version| Stamp { schema_version, ..stamp() };
     shard.append(&encode(&[integer(1, 1, 1)]), &stamped(7), NOW_NS).unwrap();
@@ -135,7 +135,7 @@ fn the_highest_schema_version_is_remembered_through_everything() {
 }
 
 #[test]
-fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
+fn wrong_types_and_dropped_measurements_rejected() {
     let (store, mut shard) = opened();
     let wrong = |field, value| [point(1, 5, field, value)];
     append(&mut shard, &[integer(1, 1, 1)]).unwrap();
@@ -174,7 +174,7 @@ fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
 }
 
 #[test]
-fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
+fn dropped_measurement_stays_dropped() {
     let (store, mut shard) = opened();
     append(&mut shard, &[1, 2, 3, 4].map(|of| integer(of, 1, 1))).unwrap();
     let settings_of = |generation, retired: &[u32]| ShardSettings {
@@ -230,7 +230,7 @@ fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_full_object_refuses_writes_and_serves_reads() {
+fn full_object_rejects_writes_serves_reads() {
     let store = MemoryStore::new();
     let mut shard = Shard::new(store.clone(), budget(), 500);
     shard.open(&settings()).unwrap();
@@ -256,7 +256,7 @@ fn a_full_object_refuses_writes_and_serves_reads() {
 }
 
 #[test]
-fn a_cold_object_writes_one_row_and_replays_nothing() {
+fn cold_append_writes_one_row() {
     let (store, mut shard) = opened();
     for time in 0..20 {
         append(&mut shard, &[integer(1, time, time)]).unwrap();
@@ -273,7 +273,7 @@ fn a_cold_object_writes_one_row_and_replays_nothing() {
 }
 
 #[test]
-fn memory_taken_away_comes_back_from_the_log() {
+fn evicted_memtable_reloads_from_log() {
     let budget = Budget::new(100_000, 1);
     let store = [MemoryStore::new(), MemoryStore::new()];
     let mut shards =
@@ -295,7 +295,7 @@ fn memory_taken_away_comes_back_from_the_log() {
 }
 
 #[test]
-fn expired_parts_are_dropped_and_their_storage_is_gone() {
+fn expired_parts_free_their_storage() {
     let (store, mut shard) = opened();
     let kept = ShardSettings { generation: 2, duration_ns: 10 * WINDOW_NS, ..settings() };
     shard.configure(&kept).unwrap();
@@ -319,7 +319,7 @@ fn expired_parts_are_dropped_and_their_storage_is_gone() {
 }
 
 #[test]
-fn damage_hurts_only_who_needs_it_and_verification_finds_it() {
+fn damage_fails_only_affected_reads() {
     let (store, mut shard) = opened();
     append(&mut shard, &[integer(1, 1, 1), integer(2, 1, 1)]).unwrap();
     append(&mut shard, &[integer(2, 5_000, 1)]).unwrap();
@@ -353,7 +353,7 @@ fn damage_hurts_only_who_needs_it_and_verification_finds_it() {
 }
 
 #[test]
-fn rule_12_a_job_that_keeps_failing_is_set_aside_named_and_tried_once_an_hour() {
+fn rule_12_failing_shard_job_retries_hourly() {
     // The first size has space for the job's row; the second has not even that.
     for room in [150, 0] {
         let (store, mut shard) = opened();
@@ -382,7 +382,7 @@ fn rule_12_a_job_that_keeps_failing_is_set_aside_named_and_tried_once_an_hour() 
 }
 
 #[test]
-fn messages_become_calls() {
+fn shard_messages_dispatch_to_methods() {
     let mut shard = reopen(MemoryStore::new());
     let message = ToShard::Append { stamp: stamp(), frame: encode(&[integer(1, 1, 1)]) };
     assert_eq!(shard.handle(&message, NOW_NS), FromShard::Stale);
@@ -394,7 +394,7 @@ fn messages_become_calls() {
 }
 
 #[test]
-fn a_bug_is_an_error_and_stores_nothing() {
+fn reported_bug_stores_nothing() {
     let store = FaultStore::new(MemoryStore::new());
     let mut shard = reopen(store.clone());
     let append =
@@ -458,7 +458,7 @@ fn values(shard: &mut Shard<MemoryStore>, generation: u64) -> Vec<FieldValue> {
 }
 
 #[test]
-fn what_was_overwritten_under_another_window_width_never_comes_back_in_a_merge() {
+fn merge_keeps_overwrites_across_window_widths() {
     for widths_ns in WIDTHS_NS {
         let (_, mut shard) = overwritten(widths_ns, 0);
         for later in 1..=3 {
@@ -476,7 +476,7 @@ fn what_was_overwritten_under_another_window_width_never_comes_back_in_a_merge()
 }
 
 #[test]
-fn what_was_overwritten_under_another_window_width_never_comes_back_by_retention() {
+fn retention_keeps_overwrites_across_window_widths() {
     for widths_ns in WIDTHS_NS {
         // The first ten times have expired.
         let (_, mut shard) = overwritten(widths_ns, LATER_NS - FIRST_NS - 1_000);
@@ -513,7 +513,7 @@ fn of_everything(measurements: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_frame_of_very_many_measurements_is_counted_deleted_cut_and_replayed_as_any_other() {
+fn frame_with_many_measurements_works() {
     const MEASUREMENTS: u32 = 6_000;
     let (store, mut shard) = opened();
     shard.append(&of_everything(MEASUREMENTS), &stamp(), NOW_NS).unwrap();
@@ -546,7 +546,7 @@ fn a_frame_of_very_many_measurements_is_counted_deleted_cut_and_replayed_as_any_
 }
 
 #[test]
-fn a_column_is_stored_with_the_frame_that_brings_it_and_with_no_other() {
+fn column_is_stored_with_first_frame() {
     let (store, mut shard) = opened();
     let written = |frames: &[Point], shard: &mut Shard<MemoryStore>| {
         let before = store.row_counts();
@@ -562,7 +562,7 @@ fn a_column_is_stored_with_the_frame_that_brings_it_and_with_no_other() {
 }
 
 #[test]
-fn what_one_life_wrote_the_next_one_counts_whatever_rows_it_took() {
+fn row_counters_survive_restart() {
     let (store, mut shard) = opened();
     append(&mut shard, &[integer(1, 1, 1), integer(2, 1, 1)]).unwrap();
     append(&mut shard, &[integer(1, 2, 1)]).unwrap();
@@ -582,7 +582,7 @@ fn what_one_life_wrote_the_next_one_counts_whatever_rows_it_took() {
 }
 
 #[test]
-fn a_frame_whose_tables_disagree_about_a_new_column_leaves_nothing_behind() {
+fn contradictory_frame_is_rejected_whole() {
     let (store, mut shard) = opened();
     let unsigned = point(1, 2, 12, FieldValue::Unsigned(1));
     let both = renamed(apart(&[integer(1, 1, 1), unsigned.clone()]));

@@ -333,7 +333,7 @@ fn takes(predicate: Option<&Predicate>, tags: &Tags) -> bool {
 }
 
 #[test]
-fn what_exists_is_listed_whatever_was_merged_deleted_and_asked() {
+fn show_matches_model_after_random_changes() {
     let huge = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 200_000 };
     for seed in 0..300 {
         let mut story = Story::new(seed);

@@ -172,7 +172,7 @@ fn record() {
 }
 
 #[test]
-fn messages_of_each_release_are_read_as_they_were_meant() {
+fn messages_of_every_release_decode() {
     record();
     for release in releases() {
         let text = read(&release, "messages.txt");
@@ -192,7 +192,7 @@ fn messages_of_each_release_are_read_as_they_were_meant() {
 
 /// This test detects a new message before it is sent to a release that cannot read it.
 #[test]
-fn every_variant_of_this_version_is_recorded_once_it_is_released() {
+fn released_message_variants_are_recorded() {
     record();
     if !releases().iter().any(|release| release == OWN) {
         return;
@@ -214,7 +214,7 @@ fn every_variant_of_this_version_is_recorded_once_it_is_released() {
 }
 
 #[test]
-fn a_value_that_lost_or_changed_something_is_told_from_one_that_has_more() {
+fn covers_allows_only_added_values() {
     let then = serde_json::json!({ "Kind": { "a": 1, "b": [{ "c": 2 }] } });
     let more = serde_json::json!({ "Kind": { "a": 1, "b": [{ "c": 2, "d": 3 }], "e": null } });
     assert!(covers(&more, &then) && !covers(&then, &more));

@@ -131,7 +131,7 @@ fn compare(found: &[Value], expected: &[Value], what: &str) {
 }
 
 #[test]
-fn what_each_release_stored_is_opened_goes_on_and_answers_as_it_did() {
+fn stored_data_of_releases_opens() {
     record();
     for release in releases() {
         let expected = expected(&release);
@@ -156,7 +156,7 @@ fn what_each_release_stored_is_opened_goes_on_and_answers_as_it_did() {
 }
 
 #[test]
-fn a_backup_of_each_release_is_checked_and_restored() {
+fn backups_of_every_release_restore() {
     record();
     for release in releases() {
         let (mut product, place) = (Product::with(SETTINGS), MemoryPlace::default());
@@ -184,7 +184,7 @@ fn a_backup_of_each_release_is_checked_and_restored() {
 }
 
 #[test]
-fn what_a_page_of_each_release_kept_is_opened() {
+fn browser_images_of_releases_open() {
     record();
     for release in releases() {
         let text = read(&release, "image.txt");

@@ -79,7 +79,7 @@ fn known_difference(
 }
 
 #[test]
-fn strings_are_read_as_influxdb_1_reads_them() {
+fn line_strings_parse_like_influxdb_1() {
     let path = std::env::var_os("STRINGS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/line_protocol/strings.jsonl"),
         PathBuf::from,

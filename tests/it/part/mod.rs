@@ -21,7 +21,7 @@ fn recorded() -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn no_bytes_of_a_part_are_a_danger() {
+fn random_part_bytes_never_panic() {
     let values = recorded();
     let mut rng = fastrand::Rng::with_seed(1);
     let (mut refused, mut read) = (0, 0);

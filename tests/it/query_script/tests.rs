@@ -41,7 +41,7 @@ fn play(script: &str, status: u16, body: &'static str) -> (Summary, Vec<String>)
 }
 
 #[test]
-fn steps_reach_the_server_with_their_options() {
+fn script_steps_send_their_options() {
     let script = "# why\nwrite db0 rp=r precision=s\n  m v=1 0\n  m v=2 1\n\ndrain\n\
         query - get epoch=ms params={\"a\":1} SELECT a = 'x y'\n  http 204 {}\n\
         query db chunked=2 accept=text/csv SHOW x\n  http 204 {}\n";
@@ -61,7 +61,7 @@ fn steps_reach_the_server_with_their_options() {
 }
 
 #[test]
-fn a_write_must_have_the_status_of_the_script() {
+fn script_write_checks_status() {
     let (summary, _) = play("write db0\n  m v=1 0\n", 400, "no");
     assert_eq!(summary.failures[0].difference, "the write was answered 400 no, not 204");
     let (summary, log) = play("write db0\n  m v=1 0\n  bad\n  => http 400\n", 400, "no");
@@ -69,7 +69,7 @@ fn a_write_must_have_the_status_of_the_script() {
 }
 
 #[test]
-fn scripts_that_are_none_are_refused_with_their_line() {
+fn invalid_script_error_names_line() {
     let error = |text| Script::parse(text).unwrap_err();
     assert_eq!(
         error("# a\nread db0\n"),
@@ -117,7 +117,7 @@ fn recorded() -> Answer {
 }
 
 #[test]
-fn a_script_and_a_body_read_the_same() {
+fn script_and_http_results_parse_equally() {
     assert_eq!(Answer::from_http(false, 200, HTTP).unwrap(), recorded());
 }
 
@@ -131,7 +131,7 @@ fn difference(change: impl Fn(&str) -> String, unordered: bool) -> String {
 }
 
 #[test]
-fn every_kind_of_difference_is_seen() {
+fn script_comparison_detects_every_difference() {
     let swap_rows = |body: &str| {
         let rows = [r#"["1970-01-01T00:00:00Z",1.5,"1"]"#, r#"["1970-01-01T00:00:00Z",-2,null]"#];
         body.replace(&rows.join(","), &[rows[1], rows[0]].join(","))
@@ -182,7 +182,7 @@ fn cell_passes(expected: &str, actual: &str) -> bool {
 }
 
 #[test]
-fn numbers_have_a_tolerance_and_one_spelling() {
+fn script_numbers_compare_with_tolerance() {
     for (expected, actual, passes) in [
         ("1.5", "1.5000000001", true),
         ("1.5", "1.50000001", false),
@@ -205,7 +205,7 @@ fn numbers_have_a_tolerance_and_one_spelling() {
 }
 
 #[test]
-fn failed_requests_and_texts_are_compared_whole() {
+fn script_errors_and_texts_match_whole() {
     let (summary, _) =
         play("query - x\n  http 400 {\"error\":\"a\"}\n", 400, "{\"error\":\"a\"}\n");
     assert_eq!(summary.passed, 1, "{summary}");
@@ -224,7 +224,7 @@ fn failed_requests_and_texts_are_compared_whole() {
 }
 
 #[test]
-fn the_list_of_known_failures_only_shrinks() {
+fn known_failures_list_only_shrinks() {
     let (summary, _) = play("query - a\n  error: x\nquery - b\n  error: x\n", 200, "");
     let listed = "# why\na.test: query - a\na.test: query - c\nb.test\n";
     let (unlisted, passing) = known::against(&summary, listed);
@@ -246,7 +246,7 @@ fn every_checked_in_script_parses() {
 }
 
 #[test]
-fn every_known_failure_is_a_step_of_a_script() {
+fn known_failures_name_script_steps() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query");
     let listed = std::fs::read_to_string(dir.join("KNOWN_FAILING")).unwrap();
     for entry in listed.lines().filter(|line| !line.starts_with('#')) {
@@ -258,7 +258,7 @@ fn every_known_failure_is_a_step_of_a_script() {
 }
 
 #[test]
-fn queries_keep_their_order_and_their_flags() {
+fn script_parser_keeps_query_flags() {
     let script =
         Script::parse("query-unordered d text SELECT 1\n  |x\nwrite d\n  m v=1\n").unwrap();
     let [(1, _, Step::Query(query)), (3, _, Step::Write(write))] = script.steps.as_slice() else {
