@@ -1,5 +1,5 @@
-// The part of the address after #: database, language, query, range and view. A link may also set
-// the token, which is then removed from the address.
+// Reads and writes the part of the address after #: database, language, query, range and view. A
+// link may also contain a token. The page then stores the token and removes it from the address.
 
 import { takeLinkedToken } from './api/token.js';
 import { namesPassword } from './influxql/statements.js';
@@ -7,12 +7,12 @@ import { change, current, languageNames, onChange, views } from './state.js';
 
 const keys = { view: 'view', db: 'db', language: 'language', range: 'range', query: 'q' };
 
-/** The values of parameters that are missing in a link. */
+/** The values of the parameters that a link does not contain. */
 const unsaid = { view: 'chart', db: '', language: languageNames[0], range: 'all', query: '' };
 
 /**
- * The delay of address updates while the user types. Some browsers limit the rate of address
- * changes.
+ * The delay of address updates while the user types, in milliseconds. Some browsers limit how often
+ * a page may change the address.
  */
 const pause_ms = 300;
 
@@ -40,8 +40,8 @@ export function stateOf(hash) {
 }
 
 /**
- * Synchronises the state and the address. `moved()` is called after back or forward navigation and
- * after a link.
+ * Keeps the state and the address synchronised. Calls `moved()` after a navigation back or forward
+ * and after a click on a link.
  */
 export function followAddress(moved) {
   let timer = null;
@@ -59,8 +59,8 @@ export function followAddress(moved) {
   addEventListener('popstate', read);
   onChange((now, before) => {
     if (hashOf(now) === hashOf(before)) return;
-    // Typing replaces the history entry. A change of view, language, range or database adds an
-    // entry.
+    // While the user types, the history entry is replaced. A change of the view, language, range or
+    // database adds an entry.
     const isStep = ['view', 'db', 'language', 'range'].some((key) => now[key] !== before[key]);
     if (isStep) return write('pushState');
     clearTimeout(timer);

@@ -1,9 +1,9 @@
-// Creates elements from plain data. Text from a server never becomes markup.
+// Creates elements from plain data. Text from a server is never parsed as markup.
 
 /**
- * Returns an element with properties and children. `on` contains listeners and `class` the classes.
- * The properties `role` and `for`, and those with a hyphen (`aria-…`, `data-…`), become attributes.
- * Null and false are omitted.
+ * Creates an element with properties and children. `on` contains listeners, and `class` contains
+ * the classes. The properties `role` and `for`, and properties with a hyphen such as `aria-…` and
+ * `data-…`, become attributes. Null and false are omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -39,7 +39,7 @@ const outlines = {
   pulse: 'M1.5 8h3l2-5 3 10 2-5h3',
 };
 
-/** Returns an icon, which screen readers ignore. */
+/** Creates an icon, which screen readers ignore. */
 export function icon(name) {
   const space = 'http://www.w3.org/2000/svg';
   const picture = document.createElementNS(space, 'svg');
@@ -53,7 +53,8 @@ export function icon(name) {
 }
 
 /**
- * Returns a button. `label` is its text, or its name for screen readers if the icon is `alone`.
+ * Creates a button. `label` is its text. If the icon is `alone`, `label` is the button's name for
+ * screen readers.
  *
  * @param {string} label
  * @param {(event: MouseEvent) => void} click
@@ -75,7 +76,7 @@ export function say(text) {
   document.getElementById('said').textContent = text;
 }
 
-/** Copies `text` and confirms it on the button for a moment. */
+/** Copies `text`. The button displays a confirmation for a moment. */
 export async function copyFrom(source, text) {
   const before = source.lastChild.textContent;
   try {

@@ -1,4 +1,4 @@
-// The console: creates the parts of the page and connects them.
+// The console. Creates the parts of the page and connects them.
 
 import { followAddress } from './address.js';
 import { databases } from './api/schema.js';
@@ -19,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 
 followAddress(() => query.runLinked({ isLink: true }));
 
-/** Reads the schema again, and runs the query again unless `keep` is set. */
+/** Reads the schema again. Then runs the query again, unless `keep` is set. */
 async function reload({ keep = false, isLink = false } = {}) {
   corner();
   await names.fill();

@@ -1,9 +1,12 @@
-// Loads all lazy parts in advance, so that a page without a server keeps working offline.
+// Loads all parts of the page that are normally loaded on demand, so that a page without a server
+// keeps working offline.
 
 import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';
 
-/** Imports every lazy part. A part that fails to load is requested again when it is needed. */
+/**
+ * Imports every such part. If a part fails to load, the page requests it again when it is needed.
+ */
 export function preload() {
   started();
   return Promise.allSettled([

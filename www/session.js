@@ -1,4 +1,4 @@
-// The top right corner: the place of the data, and the token.
+// The top right corner of the page, which shows the place of the data and the token.
 
 import { isTokenUnkept, setToken, token } from './api/token.js';
 import {
@@ -28,7 +28,7 @@ const unstoredNotice =
 const accessNotice =
   'Cloudflare Access has authenticated you as an administrator. If you set a token, the console uses the token instead.';
 
-/** Fills `host`. `reload()` reads all data again. Returns a function that updates the display. */
+/** Fills `host`. `reload()` reads all data again. Returns a function that updates the corner. */
 export function sessionCorner(host, reload) {
   const placeButton = button('', null, { class: 'quiet place' });
   const tokenButton = button('', null, { icon: 'key', class: 'quiet' });
@@ -75,7 +75,7 @@ export function sessionCorner(host, reload) {
   return show;
 }
 
-/** Returns a text about the lifetime and sharing of the data in this browser. */
+/** Returns a text that describes how long this browser keeps the data, and which tabs share it. */
 export function storageText() {
   if (isKept()) {
     return isShared()
@@ -93,7 +93,7 @@ function fillPlaces(panel, done) {
     wrong.textContent = '';
     try {
       await moveTo(place);
-      // The other place has different databases.
+      // The other place has other databases.
       change({ db: '' });
       say(place === 'server' ? 'The console now uses the server' : 'The console now uses the database in this browser');
       done();

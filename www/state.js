@@ -1,6 +1,6 @@
-// The state of the console: a small record with listeners.
+// The state of the console. It is a small record with listeners.
 
-/** The views. The first four show a query's result. */
+/** The views that display a query's result. */
 export const resultViews = ['chart', 'table', 'raw', 'tail'];
 export const views = [...resultViews, 'write', 'connect'];
 
@@ -13,7 +13,7 @@ const listeners = [];
 /** Returns the record. Callers must not change it. */
 export const current = () => state;
 
-/** Applies changes, and notifies the listeners if a value differs. */
+/** Applies changes. If a value differs, notifies the listeners. */
 export function change(changes) {
   const before = { ...state };
   Object.assign(state, changes);

@@ -1,5 +1,5 @@
-// The browser's storage for the page. If the browser denies storage, the values are stored in
-// memory while the page is open.
+// The browser's storage for the page. If the browser denies storage, the page keeps the values in
+// memory while it is open.
 
 class Storage {
   constructor(name) {
@@ -18,8 +18,8 @@ class Storage {
   }
 
   /**
-   * Stores `text` for `key`, or deletes it if `text` is null. Returns whether the value survives
-   * the page.
+   * Stores `text` for `key`. Null deletes the value. Returns whether the value remains after the
+   * page is closed.
    */
   set(key, text) {
     try {
@@ -33,7 +33,7 @@ class Storage {
     }
   }
 
-  /** Returns whether the value for `key` is lost with the page. */
+  /** Returns whether the value for `key` is lost when the page is closed. */
   isUnkept(key) {
     return this.unkept.has(key);
   }

@@ -1,10 +1,11 @@
-// A row of tabs with arrow key navigation.
+// A row of tabs. The arrow keys select a tab.
 
 import { el } from './dom.js';
 
 /**
- * Returns `{ element, mark }`. `names` are the tabs' texts, and `controls` is the id of the tab
- * panel. `picked(index)` is called for the selected tab. `mark(index)` displays a tab as selected.
+ * Returns `{ element, mark }`. `names` are the texts of the tabs, and `controls` is the id of the
+ * tab panel. Calls `picked(index)` when the user selects a tab. `mark(index)` displays a tab as
+ * selected.
  */
 export function tabList(label, names, { controls, picked }) {
   const keyed = ({ key }, index) => {

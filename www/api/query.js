@@ -1,9 +1,10 @@
-// Sends queries: small queries whose rows are used directly, and queries for the result worker.
+// Sends queries: small queries whose rows the page uses directly, and queries for the result
+// worker.
 
 import { parseExact } from './exact.js';
 import { request } from './transport.js';
 
-/** A failed request. `status` is the response's status, or 0 without a response. */
+/** A failed request. `status` is the status of the response, or 0 without a response. */
 export class RequestError extends Error {
   constructor(message, status) {
     super(message);
@@ -11,7 +12,10 @@ export class RequestError extends Error {
   }
 }
 
-/** Returns the error in a response's text, or a sentence with the status. */
+/**
+ * Returns the error message in a response. If the text contains no message, returns a sentence with
+ * the status.
+ */
 export function errorIn(text, status) {
   try {
     const reply = JSON.parse(text);
@@ -23,21 +27,22 @@ export function errorIn(text, status) {
   return `The server returned ${status}: ${text.slice(0, 500)}`;
 }
 
-/** The maximum length of an address in bytes that common proxies accept. */
+/** The maximum length of an address that common proxies accept, in bytes. */
 const addressBytesMax = 12_000;
 
 const parametersOf = (q, { db, epoch }) =>
   String(new URLSearchParams({ q, ...(db ? { db } : {}), ...(epoch ? { epoch } : {}) }));
 
 /**
- * The query's database, the unit of its times, and the signal that cancels it.
+ * The database of the query, the unit of its timestamps, and the signal that cancels it.
  *
  * @typedef {{ db?: string, epoch?: string, signal?: AbortSignal }} Options
  */
 
 /**
- * Sends GET /query, for all queries without the user's action. `read_only` makes the server reject
- * statements that write. Resolves with the response. Throws [RequestError] without a response.
+ * Sends GET /query, which is used for all queries that the user has not started. The parameter
+ * `read_only` makes the server reject statements that write. Resolves to the response. Throws
+ * [RequestError] without a response.
  *
  * @param {string} q
  * @param {Options} [options]
@@ -51,7 +56,7 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * Sends POST /query, which may write, for an explicit action of the user. Otherwise like [get].
+ * Sends POST /query, which may write, after an explicit action of the user. Otherwise like [get].
  *
  * @param {string} q
  * @param {Options} [options]
@@ -62,7 +67,7 @@ export async function post(q, { db, epoch, signal } = {}) {
   return answered('/query', { method: 'POST', headers, body, signal });
 }
 
-/** Returns the response of `path`. Throws [RequestError] without a response. */
+/** Requests `path` and returns the response. Throws [RequestError] without a response. */
 export async function answered(path, init) {
   try {
     return await request(path, init);
@@ -74,8 +79,9 @@ export async function answered(path, init) {
 }
 
 /**
- * Returns the series of each statement in `q`, which must only read. Throws the error of a
- * statement. With `tolerant`, a failed statement has an empty list instead.
+ * Returns the series of each statement in `q`. The statements must only read. Throws the error of
+ * the first statement that fails. With `tolerant`, a failed statement returns an empty list
+ * instead.
  *
  * @param {string} q
  * @param {Options & { tolerant?: boolean }} [options]
@@ -90,7 +96,7 @@ export async function querySeries(q, { db, epoch, tolerant = false } = {}) {
   });
 }
 
-/** Returns the rows of a single statement's first series, as arrays. */
+/** Returns the rows in the first series of a single statement, as arrays. */
 export async function rowsOf(q, options) {
   const [series] = await querySeries(q, options);
   return series[0]?.values ?? [];

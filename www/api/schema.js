@@ -5,15 +5,15 @@ import { querySeries, rowsOf } from './query.js';
 import { onPlace } from './transport.js';
 import { onToken } from './token.js';
 
-/** The lifetime of a cached response. */
+/** The maximum age of a cached response, in milliseconds. */
 const fresh_ms = 30_000;
 
-/** The maximum number of tag values in the completion and explorer. */
+/** The maximum number of tag values in the completion and in the explorer. */
 export const valuesMax = 200;
 
 const answers = new Map();
 
-/** Clears the cache, after writes and for the explorer's button. */
+/** Clears the cache. It is called after writes and by a button of the explorer. */
 export const forgetSchema = () => answers.clear();
 
 onToken(forgetSchema);
@@ -31,7 +31,7 @@ function kept(key, get) {
 const rowsKept = (q) => kept(q, () => rowsOf(q));
 const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
-/** Returns `"rp"."m"`, or the name that is given. */
+/** Returns `"rp"."m"`, or only the given name. */
 const source = (policy, measurement) =>
   [policy, measurement]
     .filter((name) => name)
@@ -52,7 +52,10 @@ export const policies = async (db) =>
 
 export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
 
-/** Returns a measurement's tag keys, or the tag keys of all measurements if none is given. */
+/**
+ * Returns the tag keys of a measurement. Without a measurement, returns the tag keys of all
+ * measurements.
+ */
 export const tags = async (db, measurement, policy) => {
   const q = `SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => querySeries(q));
@@ -74,7 +77,7 @@ const valuesOf = (db, measurement, tag, policy, how = '') => {
   return `SHOW TAG VALUES ${how}${place} WITH KEY = ${quoted(tag)}`;
 };
 
-/** Returns the first values of a tag. */
+/** Returns the first values of a tag. [valuesMax] limits their number. */
 export const values = async (db, measurement, tag, policy) =>
   distinct(
     (await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`)).map(
@@ -95,7 +98,7 @@ export const seriesCount = async (db, measurement, policy) => {
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 };
 
-/** Returns the functions by which the completion reads the names in a database. */
+/** Returns the functions with which the completion reads the names in a database. */
 export const schemaOf = (db) => ({
   databases,
   measurements: () => (db ? measurements(db) : Promise.resolve([])),

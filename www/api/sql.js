@@ -1,4 +1,4 @@
-// Sends SQL statements, which only read.
+// Sends SQL statements. All SQL statements only read.
 
 import { answered, errorIn, RequestError } from './query.js';
 import { parseExact } from './exact.js';
@@ -12,7 +12,7 @@ const unbuilt = isStatic
   ? 'The database in this page has no SQL: build the page again with `npm run sql` and `npm run build -- --static`.'
   : 'The database in this page has no SQL: run `npm run sql`, or choose the server at the top right.';
 
-/** Returns why the current place has no SQL, or null if the page knows no reason. */
+/** Returns why SQL is not available at the current place, or null if the page knows no reason. */
 export function sqlUnavailableReason() {
   if (currentPlace() !== 'browser' || sqlState().isReady) return null;
   return sqlAsset ? unloaded : unbuilt;
@@ -49,8 +49,8 @@ onEngineState(() => {
 });
 
 /**
- * Returns `{ name, parameters, explained }` for each function of the server, or an empty list
- * without SQL.
+ * Returns `{ name, parameters, explained }` for each SQL function of the server. Returns an empty
+ * list without SQL.
  */
 export function sqlFunctions(db) {
   if (!db) return Promise.resolve([]);
@@ -66,7 +66,7 @@ async function functionsOf(db) {
   return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
     name,
     parameters: /\((.*)\)/s.exec(syntax)?.[1] ?? '',
-    // Only the first sentence is shown, because some descriptions are a page long.
+    // Some descriptions are a page long, so only the first sentence is displayed.
     explained: explained.trim().split(/(?<=\.)\s|\n/)[0],
   }));
 }

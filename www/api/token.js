@@ -1,4 +1,4 @@
-// Stores the token in the tab's session storage only.
+// Stores the token, but only in the session storage of the tab.
 
 import { ofTab } from '../storage.js';
 
@@ -8,16 +8,16 @@ const listeners = [];
 /** Returns the token, or the empty string. */
 export const token = () => ofTab.get(key) ?? '';
 
-/** Stores a new token. The empty string deletes it. */
+/** Stores a new token. An empty string deletes the stored token. */
 export function setToken(text) {
   ofTab.set(key, text || null);
   listeners.forEach((listener) => listener());
 }
 
 /**
- * Stores the token of a link such as `/#token=secret`, which a starting server prints, and removes
- * it from the address. A foreign link could make the user write into another database, so the
- * user confirms the replacement of a token.
+ * Stores the token in a link such as `/#token=secret`, and removes the token from the address. A
+ * starting server prints such a link. A link from elsewhere could make the user write into another
+ * database, so the user must confirm that a token is replaced.
  */
 export function takeLinkedToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));
@@ -30,7 +30,7 @@ export function takeLinkedToken() {
   if (!token() || confirm(question)) setToken(linked);
 }
 
-/** Returns whether a reload loses the token, because the browser has no session storage. */
+/** Returns whether a reload deletes the token, because the browser has no session storage. */
 export const isTokenUnkept = () => ofTab.isUnkept(key);
 
 /** Calls `listener()` after each change of the token. */

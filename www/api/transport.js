@@ -1,4 +1,5 @@
-// Sends every request of the page: to the page's server, or to the engine inside the browser.
+// Sends all requests of the page, either to the page's server or to the database engine inside the
+// browser.
 
 import { ofBrowser } from '../storage.js';
 import { setToken, token } from './token.js';
@@ -8,7 +9,7 @@ const keeping = 'tidemark.persist';
 const listeners = [];
 const stateListeners = [];
 
-/** Whether the page was built for use without a server: `npm run build -- --static`. */
+/** Whether the page was built for use without a server (`npm run build -- --static`). */
 export const isStatic = document.documentElement.dataset.place === 'browser';
 
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
@@ -19,7 +20,7 @@ let starting = null;
 let running = null;
 let checking = null;
 let trouble = null;
-/** Whether this page ignores the stored data. */
+/** Whether this page ignores the data that the browser has stored. */
 let isTemporary = false;
 
 /** Returns `server`, or `browser` for the engine in this page. */
@@ -28,12 +29,12 @@ export const currentPlace = () => place;
 /** Returns why the server is unavailable, or null. */
 export const currentOutage = () => (place === 'server' ? outage : null);
 
-/** Returns whether the server admits the user without a token. */
+/** Returns whether the server accepts the user without a token. */
 export const isLetIn = () => place === 'server' && isAdmitted;
 
 /**
- * Returns whether the page can send queries: the place is available, and a token exists if it needs
- * a token.
+ * Returns whether the page can send queries. The place must be available, and a token must exist if
+ * the place needs one.
  */
 export const canQuery = () =>
   place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
@@ -41,7 +42,7 @@ export const canQuery = () =>
 const announce = () => listeners.forEach((listener) => listener(place));
 
 /**
- * Returns whether the engine's data is stored in the browser, or will be once the engine has
+ * Returns whether the browser stores the engine's data, or will store it when the engine has
  * started.
  */
 export const isKept = () =>
@@ -54,8 +55,8 @@ export const currentUnstored = () => running?.state.unstored ?? null;
 export const storeNow = async () => (await engine()).store();
 
 /**
- * Returns whether leaving the page loses data: the data is in this browser, is not stored, and no
- * other tab has it.
+ * Returns whether leaving the page deletes data. This is the case if the data is in this browser,
+ * is not stored, and no other tab uses it.
  */
 export const isForgetful = () => {
   if (place !== 'browser' || !running) return false;
@@ -67,8 +68,8 @@ export const isForgetful = () => {
 export const isShared = () => running?.isShared === true;
 
 /**
- * Returns whether the page's database has SQL, and the number of bytes loaded so far, or null if
- * SQL is not loading.
+ * Returns whether the page's database supports SQL, and the number of bytes of SQL that are loaded
+ * so far. The number is null if SQL is not loading.
  */
 export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
 
@@ -78,7 +79,7 @@ export const loadSql = async () => (await engine()).loadSql();
 /** Returns the error of the engine's start, with a `code` from `engine.js`, or null. */
 export const engineTrouble = () => trouble;
 
-/** Calls `listener(place)` after each change of place. */
+/** Calls `listener(place)` after each change of the place. */
 export const onPlace = (listener) => listeners.push(listener);
 
 /** Calls `listener()` after each change of the engine's state. */
@@ -87,7 +88,7 @@ export const onEngineState = (listener) => stateListeners.push(listener);
 const tellState = () => stateListeners.forEach((listener) => listener());
 
 /**
- * Every tab remembers whether the data is stored, because the tab that requested it may be closed.
+ * Every tab records whether the data is stored, because the tab that requested it may be closed.
  */
 function stateChanged() {
   if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
@@ -97,7 +98,7 @@ function stateChanged() {
 const load = (settings) =>
   import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
 
-/** Returns the page's engine, which is loaded on demand. */
+/** Returns the page's engine. Loads the engine on demand. */
 export function engine() {
   const settings = { persist: isKept(), shared: !isTemporary, changed: stateChanged };
   starting ??= load(settings).then(
@@ -117,8 +118,8 @@ export function engine() {
 }
 
 /**
- * Returns an engine that parses lines. If the server has the data, the separate engine opens no
- * database.
+ * Returns an engine that parses lines. If the data is on the server, the page uses a separate
+ * engine that opens no database.
  */
 export function checker() {
   if (place === 'browser') return engine();
@@ -129,7 +130,7 @@ export function checker() {
   return checking;
 }
 
-/** Changes the place. Rejects without a change if the engine does not start. */
+/** Changes the place. If the engine does not start, rejects and changes nothing. */
 export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
   else outage = await outageNow();
@@ -138,7 +139,7 @@ export async function moveTo(next, { remember = true } = {}) {
   announce();
 }
 
-/** Starts to store the engine's data, or deletes the stored data. */
+/** Starts to store the engine's data in the browser, or deletes the stored data. */
 export async function setKept(isWanted) {
   const started = await engine();
   await started.keep(isWanted);
@@ -159,7 +160,7 @@ export async function forget() {
   announce();
 }
 
-/** Starts an empty engine. The stored data remains unchanged. */
+/** Starts an empty engine. Does not change the stored data. */
 export async function startTemporaryDatabase() {
   isTemporary = true;
   await engine();
@@ -167,8 +168,8 @@ export async function startTemporaryDatabase() {
 }
 
 /**
- * Returns null if the page's host is a running Tidemark server, otherwise a sentence about the
- * problem.
+ * Returns null if the page's host is a running Tidemark server. Otherwise returns a sentence about
+ * the problem.
  */
 async function outageNow() {
   try {
@@ -181,19 +182,19 @@ async function outageNow() {
 }
 
 /**
- * Checks whether the current place responds. An unavailable server remains selected, because writes
- * into the page instead would be lost.
+ * Checks whether the current place responds. If the server is unavailable, it remains selected,
+ * because a write into the page's own database would be lost.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
-  // The caller of the engine receives the error.
+  // The error is handled where the engine is used.
   else await engine().catch(() => {});
   announce();
 }
 
 /**
- * Sends a request with the token to `path` of the API. A 401 response does not delete the token:
- * the page prompts for a new token.
+ * Sends a request with the token to `path` of the API. A response with status 401 does not delete
+ * the token. Instead the page prompts for a new token.
  */
 export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);

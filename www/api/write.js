@@ -37,8 +37,8 @@ export async function write(lines, { db, precision }) {
 }
 
 /**
- * Returns whether the database in `db` or `db/policy` is missing. Throws [RequestError] if the request
- * fails.
+ * Returns whether the database in `db` or `db/policy` does not exist. Throws [RequestError] if the
+ * request fails.
  */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
 
@@ -46,10 +46,11 @@ export const isAbsent = async (db) => !(await databases()).includes(db.split('/'
 export const passes = (status) => status === 0 || status === 429 || status >= 500;
 
 /**
- * Creates the database in `db` or `db/policy`, and the policy, if the database is missing.
- * Otherwise the write would create a database that keeps points for three days only. Resolves with
- * a sentence about the creation, or with an empty string. A missing permission is not an error
- * here, because the write's response reports it. Throws [RequestError] if a retry may succeed.
+ * Creates the database in `db` or `db/policy`, and the policy, if the database does not exist.
+ * Otherwise the write would create a database that keeps points for only three days.
+ * Resolves to a sentence about the creation, or to an empty string. A missing permission is not an
+ * error here, because the response to the write reports it. Throws [RequestError] if a retry may
+ * succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');
@@ -73,7 +74,7 @@ export async function ensureDatabase(db) {
   return `The database ${name} was created. It keeps points permanently.`;
 }
 
-/** Returns the message of a response, line by line. */
+/** Returns the message of a response, one line per error. */
 export function answerText({ status, text }) {
   if (status === 204) return '204 No Content: every line was written.';
   try {

@@ -1,4 +1,4 @@
-// The form that creates a token for one database and shows the token once.
+// The form that creates a token for one database and displays the token once.
 
 import { errorIn } from '../api/query.js';
 import { request } from '../api/transport.js';
@@ -23,8 +23,8 @@ export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
 }
 
 /**
- * Returns the form and the new token. `shown(token, resource)` is called when a token is displayed,
- * and with empty strings when it is hidden.
+ * Returns the form and the new token. Calls `shown(token, resource)` when a token is displayed, and
+ * with empty strings when the token is hidden.
  */
 export function newToken(shown) {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });
@@ -92,7 +92,7 @@ export function newToken(shown) {
   );
 }
 
-/** Resolves with the token, or with undefined after a failure. */
+/** Creates a token. Resolves to the token, or to undefined after a failure. */
 async function make(asked, answer) {
   const init = {
     method: 'POST',

@@ -13,7 +13,7 @@ import { tokenList } from './token_list.js';
 /** Returns the view. */
 export function connectPanel() {
   let chosen = 0;
-  /** The token that the form displays and its resource, or empty strings. */
+  /** The displayed token and its resource, or empty strings. */
   let made = { token: '', resource: '' };
   const code = el('pre', { class: 'snippet', id: 'snippet', role: 'tabpanel', tabIndex: 0 });
   const copy = button('Copy', () => copyFrom(copy, code.textContent), { icon: 'copy' });
@@ -26,7 +26,7 @@ export function connectPanel() {
     },
   );
   const show = () => {
-    // If the token is for a single database, the snippets use that database.
+    // If the token is for one database only, the settings contain that database.
     const own = /[*/]/.test(made.resource) ? '' : made.resource;
     const db = own || current().db || 'mydb';
     code.textContent = clients[chosen][2](location.origin, db, made.token);

@@ -1,4 +1,4 @@
-// Shows the selected database's quotas. An administrator can change them.
+// Displays the quotas of the selected database. An administrator can change the quotas.
 
 import { errorIn } from '../api/query.js';
 import { databases } from '../api/schema.js';
@@ -26,7 +26,7 @@ export function quotaRequest(db, texts) {
 }
 
 /**
- * Returns the quotas of a database, after applying `change` if it is given. Throws the server's
+ * Returns the quotas of a database. Applies `change` first if it is given. Throws the server's
  * error.
  */
 async function ask(db, change) {
@@ -53,7 +53,7 @@ export function quotaForm() {
   const heading = el('h2');
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
   let shown = '';
-  // A late response must not overwrite the user's input.
+  // A response that arrives late must not overwrite the user's input.
   let isEdited = false;
   const fill = (quota) => {
     for (const { name, input } of fields) input.value = String(quota[name] ?? '');
@@ -87,7 +87,7 @@ export function quotaForm() {
     heading.textContent = `Limits of ${db}`;
     fill({});
     said.textContent = '';
-    // A link may name a missing database.
+    // A link may contain a database that does not exist.
     panel.hidden = !(await databases().catch(() => [])).includes(db);
     if (panel.hidden) return;
     try {

@@ -1,12 +1,12 @@
-// Settings for clients, ready to copy. They contain the token that was just created, or a
-// placeholder, but never the page's token.
+// Settings for clients, which the user can copy. They contain the token that the user has just
+// created, or a placeholder, but never the page's token.
 
 import { createDatabase } from '../influxql/statements.js';
 
-/** Quotes a text for a shell with single quotes. */
+/** Quotes a text with single quotes for a shell. */
 const shell = (text) => `'${text.replace(/'/g, "'\\''")}'`;
 
-/** Quotes a text for TOML, YAML, JavaScript or Python with double quotes. */
+/** Quotes a text with double quotes for TOML, YAML, JavaScript or Python. */
 const literal = (text) => JSON.stringify(text);
 
 /** The placeholder for a token. */

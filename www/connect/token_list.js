@@ -1,4 +1,4 @@
-// The list of tokens with their last use, and a button to revoke each token.
+// The list of tokens, with the day of the last use and a button that revokes the token.
 
 import { errorIn } from '../api/query.js';
 import { onToken } from '../api/token.js';
@@ -7,13 +7,13 @@ import { button, el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
 const path = '/api/v3/configure/token';
-/** The maximum number of tokens in a page. */
+/** The maximum number of tokens on a page of the list. */
 const pageRows = 50;
 
-/** Returns the date of a time such as `2026-11-22T…`. */
+/** Returns the date in a timestamp such as `2026-11-22T…`. */
 const day = (time) => time?.slice(0, 10);
 
-/** Returns a text with a token's permissions. */
+/** Returns the permissions of a token as a text. */
 export const mayOf = ({ permissions }) =>
   permissions
     .map(({ actions, resource_identifier: [resource] }) => `${actions.join(' and ')} ${resource}`)
@@ -40,7 +40,10 @@ export function tokenList() {
     el('div', { class: 'scrolled' }, table),
     more,
   );
-  /** Loads the page after the token with this number, or the first page for null. */
+  /**
+   * Loads the page of tokens that follows the token with this number. Loads the first page for
+   * null.
+   */
   async function load(from) {
     try {
       const response = await request(`${path}?limit=${pageRows}&after=${from ?? 0}`, {
@@ -72,12 +75,12 @@ export function tokenList() {
   return { panel, reload };
 }
 
-/** Returns the row of a token. `said` displays the result of revoking it. */
+/** Returns the row of a token. `said` displays whether the token was revoked. */
 function row(token, said) {
   const { name, created_at: made, expiry, last_used: used, secrets = [] } = token;
   let asked = false;
   const revokeButton = button('Revoke', async () => {
-    // The second click confirms.
+    // A second click confirms the revocation.
     if (!asked) {
       asked = true;
       revokeButton.lastChild.textContent = 'Revoke permanently';
@@ -106,7 +109,7 @@ function row(token, said) {
   return line;
 }
 
-/** Revokes a token and resolves with a message. `gone` is called on success. */
+/** Revokes a token. Resolves to a message. Calls `gone` on success. */
 async function revoke(name, gone) {
   try {
     const response = await request(`${path}?${new URLSearchParams({ token_name: name })}`, {

@@ -1,7 +1,7 @@
-// The editor in a separate chunk: CodeMirror with the extensions that all editors share.
+// The editor, which is a separate chunk: CodeMirror with the extensions that all editors use.
 //
-// The editor is in a shadow root, which can contain its styles without a <style> element. The
-// page's content security policy forbids such elements.
+// The editor is in a shadow root, because a shadow root can have styles without a <style> element.
+// The page's content security policy forbids such elements.
 
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { EditorState, StateEffect, StateField } from '@codemirror/state';
@@ -37,15 +37,15 @@ const marks = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
-/** Returns an editor's name for screen readers, and its placeholder. */
+/** Returns extensions that set an editor's name for screen readers and its placeholder. */
 export const labelled = (label, hint) => [
   EditorView.contentAttributes.of({ 'aria-label': label }),
   placeholder(hint),
 ];
 
 /**
- * Creates an editor in `host` and replaces the host's contents. `changed(text)` is called after
- * each change of the text. `extensions` precede the shared extensions.
+ * Creates an editor in `host` and replaces the contents of `host`. Calls `changed(text)` after each
+ * change of the text. `extensions` precede the extensions that all editors use.
  */
 export function makeEditor({ host, text, changed, extensions = [] }) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
@@ -74,7 +74,7 @@ export function makeEditor({ host, text, changed, extensions = [] }) {
   return handle(view);
 }
 
-/** Returns the functions by which the page controls an editor. */
+/** Returns the functions with which the page controls an editor. */
 function handle(view) {
   return {
     text: () => view.state.doc.toString(),

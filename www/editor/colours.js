@@ -10,9 +10,9 @@ const marks = new Map(
 );
 
 /**
- * Returns an extension that colours a text. `wordsOf(text)` tokenizes the text and returns no words
- * until `ready` resolves. `keywords` contains upper-case words. `isFunction(name)` is called for
- * names before brackets.
+ * Returns an extension that colours a text. `wordsOf(text)` tokenizes the text. It returns no words
+ * until `ready` resolves. `keywords` contains upper-case words. The extension calls
+ * `isFunction(name)` for names before an opening bracket.
  */
 export function colours({ wordsOf, keywords, isFunction, ready = Promise.resolve() }) {
   const markOf = ({ kind, text, upper }, next) => {

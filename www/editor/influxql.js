@@ -17,7 +17,7 @@ export const language = (schema) => [
   labelled('InfluxQL query', 'SELECT … FROM …'),
   colours({ wordsOf: tokenize, keywords, isFunction: (name) => names.has(name), ready: startLexer() }),
   completing(async (before, whole) => {
-    // Completion waits until the parser is loaded.
+    // Waits until the parser is loaded.
     await startLexer().catch(() => {});
     return choices(before, whole, schema());
   }),

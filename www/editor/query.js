@@ -1,4 +1,4 @@
-// The query editor: the parts that all languages share.
+// The parts of the query editor that all languages use.
 
 import {
   acceptCompletion,
@@ -13,9 +13,9 @@ import { keymap } from '@codemirror/view';
 import { makeEditor } from './codemirror.js';
 
 /**
- * Creates a query editor in `host`. `language` is the result of `language(schema)` of a language's
- * module, and `setLanguage` of the editor switches to another language. Ctrl-Enter and Cmd-Enter call
- * `run()`.
+ * Creates a query editor in `host`. `language` is the result of the function `language(schema)` in
+ * the module of a language. The editor's function `setLanguage` selects another language. Ctrl-Enter and
+ * Cmd-Enter call `run()`.
  */
 export function makeQueryEditor({ host, text, language, changed, run }) {
   const place = new Compartment();
@@ -39,7 +39,7 @@ export function makeQueryEditor({ host, text, language, changed, run }) {
 
 /**
  * Returns the completion extension. `choices(before, whole)` returns a promise in CodeMirror's
- * format. A rejected promise counts as an empty list.
+ * format. A rejected promise has the same effect as an empty list.
  */
 export function completing(choices) {
   const source = async (context) => {
@@ -47,9 +47,9 @@ export function completing(choices) {
     const before = whole.slice(0, context.pos);
     if (!context.explicit && !/[\w"'(,= ]$/.test(before)) return null;
     const { from, options } = await choices(before, whole).catch(() => ({ from: context.pos, options: [] }));
-    // Without focus, the list could cover a menu that the user has opened.
+    // If the editor does not have the focus, the list could cover a menu that the user has opened.
     if (!context.view?.hasFocus) return null;
-    // After a space, a list is useful only for names and values.
+    // After a space, the list opens only for names and values.
     const isWord = from < context.pos;
     const isShort = options.some(({ type }) => ['class', 'namespace', 'text'].includes(type));
     if (!context.explicit && !isWord && !isShort) return null;

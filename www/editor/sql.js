@@ -9,7 +9,7 @@ import { completing } from './query.js';
 /** Returns the editor's extensions for SQL. `schema()` returns the names for the completion. */
 export const language = (schema) => [
   labelled('SQL query', 'SELECT … FROM …'),
-  // Only the server knows the list of functions.
+  // Every name may be a function, because only the server has the list of functions.
   colours({ wordsOf, keywords, isFunction: () => true }),
   completing((before, whole) => choices(before, whole, schema())),
 ];

@@ -1,5 +1,5 @@
-// The whole database in this browser with the server's API. It runs in a dedicated worker of this
-// page or in a worker that all tabs share.
+// Runs the whole database in this browser, with the same API as the server. The database runs in a
+// worker of this page, or in a worker that all tabs share.
 
 import { sqlAsset } from './sql_asset.js';
 
@@ -26,12 +26,12 @@ export class EngineError extends Error {
   }
 }
 
-/** Returns the address of a file in this module's folder. */
+/** Returns the address of a file in the folder of this module. */
 const beside = (name) => new URL(name, import.meta.url).href;
 
 /**
- * The name of the shared worker. It must change with the messages between page and worker, so that
- * only compatible tabs share a worker.
+ * The name of the shared worker. Change the name whenever the messages between page and worker
+ * change, so that only compatible tabs share a worker.
  */
 const sharedName = 'tidemark 2';
 
@@ -63,8 +63,9 @@ class Channel {
   }
 
   /**
-   * Starts the database or joins a running database. The tab holds a lock, which the browser
-   * releases when the tab closes or crashes. The shared worker waits for the lock to detect this.
+   * Starts the database, or joins a database that is already running. The tab holds a lock, which
+   * the browser releases when the tab closes or crashes. The shared worker waits for this lock to
+   * detect that the tab is gone.
    */
   async start(given) {
     const isSeen = this.port !== this.worker && navigator.locks;
@@ -108,13 +109,14 @@ class Channel {
 }
 
 /**
- * Starts the database. With `persist` the database loads the data stored in this browser and stores
- * all changes. Without `persist` it is empty and is lost with the page.
+ * Starts the database. With `persist`, the database loads the data that this browser has stored,
+ * and stores all changes. Without `persist`, the database is empty, and its data is lost when the
+ * page closes.
  *
- * All tabs of the site that set `shared` use the same database while at least one of them is open.
- * `shared` defaults to `persist`, and is false if the browser has no shared workers
- * (`engine.isShared`). `changed(state)` is called after each change of `engine.state`. Rejects with
- * an [EngineError].
+ * All tabs of the site that set `shared` use the same database while at least one of these tabs is
+ * open. `shared` defaults to `persist`. It has no effect if the browser does not support shared
+ * workers; `engine.isShared` is then false. Calls `changed(state)` after each change of
+ * `engine.state`. Rejects with an [EngineError].
  */
 export async function startEngine({ persist = false, shared = persist, changed = () => {} } = {}) {
   const engine = new Engine(persist, shared && hasSharing, changed);
@@ -141,7 +143,7 @@ class Engine {
     this.changed = changed;
   }
 
-  /** Returns the connection to the worker. After a crash it starts a new worker. */
+  /** Returns the connection to the worker. After a crash, starts a new worker. */
   channel() {
     if (this.started === undefined) {
       const channel = new Channel(this.isShared, (state) => this.take(state));
@@ -167,7 +169,7 @@ class Engine {
   async ask(what, given, transfer) {
     let channel = await this.channel();
     if (channel.ended) {
-      // The worker crashed during another tab's call. This call uses a new worker.
+      // The worker crashed during a call of another tab. This call uses a new worker.
       this.started = undefined;
       channel = await this.channel();
     }
@@ -180,8 +182,8 @@ class Engine {
   }
 
   /**
-   * Sends a request like `window.fetch`, to a path of the API and with any host. A request without
-   * `Authorization` has every permission.
+   * Sends a request like `window.fetch` to a path of the API. The host may be any name. A request
+   * without `Authorization` has every permission.
    */
   async fetch(input, init) {
     const isRequest = input instanceof Request;
@@ -207,18 +209,18 @@ class Engine {
   }
 
   /**
-   * Parses line protocol like a write. `precision` is the write's precision; the default is
-   * nanoseconds. Returns `{ good, bad, errors: [{ line, column, reason }], mistaken }` with the
-   * first 100 errors. `mistaken` is null, or `{ unit, lines }` if that number of times look like a
-   * different unit.
+   * Parses line protocol in the same way as a write. `precision` is the precision of the write; the
+   * default is nanoseconds. Returns `{ good, bad, errors: [{ line, column, reason }], mistaken }`.
+   * `errors` contains the first 100 errors. `mistaken` is null, or `{ unit, lines }` if the
+   * timestamps of this number of lines look like a different unit.
    */
   async validate(text, precision = '') {
     return this.ask('validate', { text, precision });
   }
 
   /**
-   * With `persist`, stores the current data and all later changes, replacing previously stored
-   * data. Otherwise deletes the stored data and stops storing.
+   * With `persist`, stores the current data and all later changes. This replaces the data that was
+   * stored before. Without `persist`, deletes the stored data and stops storing.
    */
   async keep(persist) {
     await this.ask('keep', { persist });
@@ -229,29 +231,31 @@ class Engine {
     await this.ask('store', {});
   }
 
-  /** Empties the database and deletes the stored data. If it rejects, both remain unchanged. */
+  /** Empties the database and deletes the stored data. If it rejects, both are unchanged. */
   async forget() {
     await this.ask('forget', {});
   }
 
   /**
-   * Loads SQL for all users of this database. Before that, `/api/v3/query_sql` returns status 501.
-   * The next page loads SQL again from the browser's cache. Rejects if the page was built without
-   * SQL.
+   * Loads SQL for all users of this database. Until then, `/api/v3/query_sql` returns status 501.
+   * Other pages load SQL from the browser's cache. Rejects if the page was built without SQL.
    */
   async loadSql() {
     if (!sqlAsset) throw new EngineError({ code: codes.load, message: unbuilt });
     await this.ask('loadSql', { url: beside(`../chunks/${sqlAsset.name}`) });
   }
 
-  /** Disconnects this page. The worker ends with its last page. The stored data remains. */
+  /**
+   * Disconnects this page. The worker ends when its last page has disconnected. The stored data
+   * remains.
+   */
   async close() {
     const channel = await this.started?.catch(() => undefined);
     channel?.end({ code: codes.load, message: 'The in-browser database was closed.' });
   }
 }
 
-/** Returns the result of `work`, or rejects with the signal's reason when it is aborted. */
+/** Returns the result of `work`. Rejects with the signal's reason when the signal aborts. */
 function abortable(signal, work) {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });

@@ -1,10 +1,10 @@
-// The parts of `#engine` (package.json) that the console uses. `npm run build` generates
-// the module from the crate.
+// Declares the parts of the module `#engine` (package.json) that the console uses. `npm run build`
+// generates the module from the crate.
 
 /** The global scope class of shared workers, which TypeScript's DOM library does not declare. */
 declare const SharedWorkerGlobalScope: unknown;
 
-/** Defined by scripts/console.mjs for sql_asset.js. */
+/** scripts/console.mjs defines this constant for sql_asset.js. */
 declare const SQL_ASSET: { name: string; bytes: number } | null;
 
 /** The SQL module, which `npm run sql` generates from the crate in `sql/`. */
@@ -38,14 +38,20 @@ declare module '#engine' {
     ): [number, string[], Uint8Array<ArrayBuffer>];
     restore(key: string, value: Uint8Array): void;
     restored(): void;
-    /** Sets the function that processes SQL messages, starting with the next request. */
+    /** Sets the function that processes SQL messages. It is used from the next request. */
     set_sql(turn: (message: Uint8Array) => Uint8Array): void;
     wake(now_ns: bigint): void;
   }
   export function __wbg_reset_state(): void;
-  /** Tokenizes and classifies an InfluxQL text. Modules of older releases do not export it. */
+  /**
+   * Tokenizes an InfluxQL text and determines its effect. The modules of older releases do not
+   * export this function.
+   */
   export const outline: ((text: string) => any[]) | undefined;
-  /** Returns `[good, bad, unit, lines, …]`, followed by line, column and reason of each error. */
+  /**
+   * Returns `[good, bad, unit, lines, …]`. The line, the column and the reason of each error
+   * follow.
+   */
   export function validate(text: Uint8Array, precision: string, now_ns: bigint): any[];
   export default function load(options: { module_or_path: unknown }): Promise<unknown>;
 }

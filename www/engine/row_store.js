@@ -1,14 +1,15 @@
-// Stores the database in the browser: rows in IndexedDB with a text key and bytes, which the engine
-// encodes and checks. Only one worker at a time opens the rows, but tabs may share that worker.
+// Stores the database in the browser. Each row in IndexedDB has a text key and bytes, which the
+// engine encodes and checks. Only one worker at a time can open the rows, but tabs may share that
+// worker.
 
 const databaseName = 'tidemark';
 const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * The maximum time to wait for the lock. A page that was just closed may still hold the lock. With
- * a shared worker this is almost certainly the reason, and the release takes longer on a busy
- * machine.
+ * The maximum time to wait for the lock, in milliseconds. A page that was just closed may still
+ * hold the lock. A shared worker almost always waits for this reason, and on a busy machine the
+ * browser needs longer to release the lock.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
@@ -45,9 +46,9 @@ async function opened() {
 }
 
 /**
- * Acquires the lock against other tabs and returns its release function. Browsers offer locks in
- * secure contexts only. Without locks the last tab to write wins, and the engine detects the
- * conflict.
+ * Acquires the lock that excludes other tabs. Resolves to the function that releases the lock.
+ * Browsers support locks only in secure contexts. Without locks, the tab that writes last
+ * overwrites the rows, and the engine detects the conflict.
  */
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});
@@ -101,7 +102,7 @@ export class Kept {
   constructor(database, release) {
     this.database = database;
     this.release = release;
-    /** The changes that are not stored. After a failure they remain here. */
+    /** The changes that are not stored yet. Changes remain here after a failure. */
     this.pending = new Map();
     /** Whether the next write first deletes all stored rows. */
     this.anew = false;
@@ -131,12 +132,13 @@ export class Kept {
   }
 
   /**
-   * Stores changes, `[key, bytes | undefined, …]`, atomically. Resolves when these and all earlier
-   * changes are stored. Failed changes are stored with the next changes.
+   * Stores changes, `[key, bytes | undefined, …]`, atomically. Resolves when these changes and all
+   * earlier changes are stored. If storing fails, the changes are stored together with the next
+   * changes.
    */
   write(changes) {
     this.hold(changes);
-    // Writes run sequentially, so that no write overtakes a failed write.
+    // Writes run one after another, so that no write overtakes a failed write.
     this.last = this.last.catch(() => {}).then(() => this.flush());
     return this.last;
   }
@@ -165,7 +167,7 @@ export class Kept {
       }
     });
     if (anew) this.anew = false;
-    // A row that changed during the write remains pending.
+    // A row that has changed during the write remains pending.
     for (const [key, value] of rows) {
       if (this.pending.get(key) === value) this.pending.delete(key);
     }
@@ -177,7 +179,7 @@ export class Kept {
       const fail = (error) => reject(refused('written', error));
       let transaction;
       try {
-        // This call throws if the user has deleted the site's data.
+        // This call throws if the user has deleted the data of the site.
         transaction = this.database.transaction(storeName, 'readwrite');
         transaction.oncomplete = resolve;
         transaction.onabort = () => fail(transaction.error);

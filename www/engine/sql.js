@@ -1,11 +1,12 @@
-// SQL in the database's thread. It is the module of the SQL Worker, loaded on demand. The module
-// processes messages and has no other access (crates/engine/src/protocol/sql.rs).
+// Runs SQL in the database's thread. The module is the same as in the SQL Worker, and is loaded on
+// demand. The module processes messages and has no other access
+// (crates/engine/src/protocol/sql.rs).
 
 import { Failure } from './row_store.js';
 
 /**
- * The maximum memory of an idle module, in bytes. A larger module is replaced after a statement,
- * because WebAssembly memory never shrinks.
+ * The maximum size of an idle module's memory, in bytes. A module with more memory is replaced
+ * after a statement, because WebAssembly memory never shrinks.
  */
 const keptBytesMax = 64 * 1024 * 1024;
 /** The session number of all statements, which run one at a time. */
@@ -17,12 +18,15 @@ const cure = 'Try again, or reload the page. If SQL is not built, run `npm run s
 
 const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${cure}.`);
 
-/** Whether the last load failed. The next load bypasses the browser's cache. */
+/**
+ * Whether the last attempt to load the module failed. The next attempt bypasses the browser's
+ * cache.
+ */
 let isDoubted = false;
 
 /**
- * Returns the uncompressed bytes of a module. If the host sends a Content-Encoding header, the
- * browser has already decompressed them.
+ * Returns a stream of the uncompressed module. If the host sends a Content-Encoding header, the
+ * browser has already decompressed the bytes.
  */
 async function unpacked(body, told) {
   const reader = body.getReader();
@@ -45,11 +49,11 @@ async function unpacked(body, told) {
   return isGzip ? stream.pipeThrough(new DecompressionStream('gzip')) : stream;
 }
 
-/** The sessions of a module. */
+/** The sessions of one module. */
 export class Sql {
   /**
-   * Loads the compressed module from `url`, whose name contains a content hash. `told(bytes)`
-   * receives the number of bytes loaded so far. Rejects with a [Failure].
+   * Loads the compressed module from `url`. The file name contains a hash of the content.
+   * `told(bytes)` receives the number of bytes that are loaded so far. Rejects with a [Failure].
    */
   static async load(url, told) {
     try {
@@ -76,8 +80,8 @@ export class Sql {
   }
 
   /**
-   * Returns the reply to a message. The module reports errors in replies, so an exception is always
-   * a trap.
+   * Sends a message to the module and returns the reply. The module reports errors in its replies,
+   * so an exception always means a trap.
    */
   turn = (message) => {
     try {
@@ -88,7 +92,7 @@ export class Sql {
     }
   };
 
-  /** Ends the last statement. Replaces the module if it trapped or its memory is too large. */
+  /** Ends the last statement. Replaces the module after a trap, or if its memory is too large. */
   settle() {
     try {
       if (!this.isSpent) this.module.end(session);

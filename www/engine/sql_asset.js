@@ -1,10 +1,10 @@
-// The SQL module for the page, built by `npm run sql`. scripts/console.mjs inserts its name and
-// size here.
+// The file of the SQL module for the page. `npm run sql` builds the module, and scripts/console.mjs
+// inserts its name and size here.
 
 /* global SQL_ASSET */
 
 /**
- * `{ name, bytes }` of the compressed module among the chunks, or null if the page was built
- * without SQL.
+ * The name and size of the compressed module, as `{ name, bytes }`. The module is in the folder of
+ * the chunks. The value is null if the page was built without SQL.
  */
 export const sqlAsset = SQL_ASSET;

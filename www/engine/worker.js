@@ -1,20 +1,23 @@
-// The database's thread, for one page or shared by all tabs. It processes requests one at a time
-// and runs alarms. It stores changes before it responds, so that acknowledged writes survive a
-// reload.
+// The thread of the database, for one page or shared by all tabs. It processes one request at a
+// time and runs alarms. It stores changes before it responds, so that acknowledged writes remain
+// after a reload.
 
 import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
 import { Failure, isStored, Kept } from './row_store.js';
 import { Sql } from './sql.js';
 
-/** The minimum time between late alarms, so that requests are processed between them. */
+/**
+ * The minimum time between overdue alarms, so that requests can run between them, in milliseconds.
+ */
 const alarmPauseMs = 20;
 /**
- * The maximum delay of an alarm's timer. Timers are limited to 24 days, and after a suspended
- * machine wakes up, late alarms should run soon.
+ * The maximum time of an alarm's timer, in milliseconds. Browsers limit timers to 24 days. After a
+ * suspended machine wakes up, overdue alarms should run soon.
  */
 const alarmWaitMsMax = 60_000;
 /**
- * The delay of alarms after the start, so that the page's first requests run before late alarms.
+ * The delay of alarms after the start, in milliseconds. The page's first requests run before
+ * overdue alarms.
  */
 const wakeAfterMs = 500;
 
@@ -23,17 +26,17 @@ let database;
 /** @type {Kept | undefined} */
 let kept;
 /**
- * The SQL module, which survives a restart of the database.
+ * The SQL module. It is kept when the database restarts.
  * @type {Sql | undefined}
  */
 let sql;
 /**
- * The number of bytes loaded so far, or null if SQL is not loading.
+ * The number of bytes of SQL that are loaded so far, or null if SQL is not loading.
  * @type {number | null}
  */
 let sqlBytes = null;
 /**
- * The current load, which all requesters share.
+ * The running load of SQL. All callers wait for the same load.
  * @type {Promise<void> | undefined}
  */
 let sqlComes;
@@ -42,7 +45,10 @@ let timer;
 const clients = new Set();
 /** The last state that was sent to the clients. */
 let told = '';
-/** Opening and closing the stored rows is serialised across all tabs. */
+/**
+ * The last task that opens or closes the stored rows. These tasks run one after another for all
+ * tabs.
+ */
 let lastTurn = Promise.resolve();
 
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
@@ -57,10 +63,10 @@ function fresh() {
 /** Why changes could not be stored, or null. */
 let unstored = null;
 
-/** Returns the changes since the last call that must be stored. */
+/** Returns the changes since the last call, if they must be stored. */
 const changed = () => (kept ? database.changes() : []);
 
-/** Stores changes. Resolves when all earlier changes are stored as well. */
+/** Stores changes. Resolves when all earlier changes are also stored. */
 async function store(changes = changed()) {
   try {
     await kept?.write(changes);
@@ -85,7 +91,7 @@ function armAlarm() {
 function onTime(work) {
   try {
     work(nowNs());
-    // A failed store is retried later. The next write reports a repeated failure.
+    // If storing fails, it is repeated later. The next write reports a repeated failure.
     store().catch(() => {});
     armAlarm();
   } catch (error) {
@@ -110,7 +116,10 @@ function tell() {
   told = text;
 }
 
-/** Resets the worker after a crash of the engine. The next start reads the stored rows. */
+/**
+ * Resets the worker after a crash of the engine. At the next start, the engine reads the stored
+ * rows.
+ */
 function breakOff(error) {
   clearTimeout(timer);
   kept?.close();
@@ -143,7 +152,7 @@ async function beginKeeping() {
     database.keep_anew();
     await opening.replace(database.changes());
     kept = opening;
-    // Stores the changes since the snapshot.
+    // Stores the changes that were made after the snapshot.
     await opening.write(changed());
   } catch (error) {
     kept = undefined;
@@ -153,12 +162,12 @@ async function beginKeeping() {
 }
 
 /**
- * Deletes the stored rows and then runs `work()`. If the deletion fails, the database remains
- * unchanged and is stored again with the next change.
+ * Deletes the stored rows and then runs `work()`. If the deletion fails, the database does not
+ * change, and the next change stores the database again.
  */
 async function emptied(work) {
   const emptying = kept;
-  // Changes during the deletion are not stored.
+  // Changes during the deletion must not be stored.
   kept = undefined;
   try {
     await emptying?.replace([]);
@@ -187,7 +196,10 @@ function inTurn(work) {
   return lastTurn;
 }
 
-/** Uses the running database, or loads the stored database, or creates an empty database. */
+/**
+ * Uses the database that is already running, loads the stored database, or creates an empty
+ * database.
+ */
 async function begin({ wasm, persist }) {
   try {
     await load({ module_or_path: wasm });
@@ -229,7 +241,7 @@ async function loadSql(url) {
   try {
     hasCome(0);
     sql = await Sql.load(url, hasCome);
-    // If the database crashed during the load, the next database receives SQL.
+    // If the database has crashed while SQL was loading, the next database gets SQL when it starts.
     database?.set_sql(sql.turn);
   } finally {
     sqlBytes = null;
@@ -258,7 +270,7 @@ const handlers = {
     try {
       await store(changes);
     } catch (error) {
-      // A query's response is complete even if earlier changes could not be stored.
+      // The response to a query is complete even if earlier changes could not be stored.
       if (changes.length > 0) return notStored(error);
     }
     return answer;
@@ -286,7 +298,7 @@ const handlers = {
 /** Returns the response to a request that succeeded but could not be stored. */
 function notStored({ message }) {
   const why = `${message.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`;
-  // In the error formats of v1 and v2.
+  // The body contains the members of the error formats of v1 and v2.
   const reply = { error: why, code: 'unavailable', message: why };
   const body = new TextEncoder().encode(`${JSON.stringify(reply)}\n`);
   return [503, ['Content-Type', 'application/json', 'X-Influxdb-Error', why], body];

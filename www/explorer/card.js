@@ -1,4 +1,4 @@
-// A card about the selected database, with its size and its costs so far.
+// The card of the selected database, with its size and its costs so far.
 
 import { querySeries } from '../api/query.js';
 import { policies } from '../api/schema.js';
@@ -8,8 +8,8 @@ import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
 
 /**
- * Cloudflare's prices in dollars, as in docs/costs.json. A write request costs one request to the
- * Worker and one request to an object for each shard.
+ * Cloudflare's prices in dollars, as in docs/costs.json. A write costs one request to the Worker,
+ * and one request to an object for each shard.
  */
 const prices = {
   writeRequest: 0.45e-6,
@@ -37,7 +37,7 @@ const whole = (number) => number.toLocaleString('en');
 const line = (label, value, title = '') =>
   el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
-/** The displayed names of limits and the format of their numbers. */
+/** The displayed name of each limit, and the format of its numbers. */
 const limits = {
   points_per_minute: ['Points per minute', whole],
   requests_per_minute: ['Requests per minute', whole],
@@ -46,7 +46,10 @@ const limits = {
   series: ['Series (estimated)', whole],
 };
 
-/** Returns a line with usage and maximum for each limit, including limits of a token or user. */
+/**
+ * Returns one line with the usage and the maximum of each limit. Includes the limits of tokens and
+ * users.
+ */
 function quotaLines(tags, rows) {
   const [whose] = ['token', 'user'].filter((key) => tags[key]).map((key) => `${key} ${tags[key]}`);
   return rows.map(([limit, allowed, used]) => {
@@ -58,8 +61,8 @@ function quotaLines(tags, rows) {
 }
 
 /**
- * Returns the sums of `SHOW STATS` over a database's objects, and lines for its quotas. Throws if
- * the token cannot read the whole database.
+ * Returns the sums of `SHOW STATS` over all objects of a database, and lines about its quotas.
+ * Throws if the token cannot read the whole database.
  */
 async function stats(db) {
   const [series] = await querySeries(`SHOW STATS ON ${quoted(db)}`);
@@ -108,13 +111,13 @@ function dayLines(days) {
   });
 }
 
-/** Returns a source with all measurements of all policies of a database. */
+/** Returns a FROM clause that contains all measurements in all policies of a database. */
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 
 /**
- * Returns the number of series. Every shard lists its series, so the page queries this number only
- * on a click.
+ * Returns the number of series. The page queries this number only after a click, because every
+ * shard must list its series.
  */
 async function seriesCount(db) {
   const [series] = await querySeries(
@@ -123,7 +126,7 @@ async function seriesCount(db) {
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 }
 
-/** Returns the oldest and the newest time. */
+/** Returns the oldest and the newest timestamp in the database. */
 async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
@@ -138,7 +141,7 @@ async function ends(db) {
 const timeText = (time) =>
   time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
 
-/** Returns `{ element, fill }`. `fill(db)` queries the figures when the card becomes visible. */
+/** Returns `{ element, fill }`. `fill(db)` loads the numbers when the card becomes visible. */
 export function card() {
   const element = el('section', {
     class: 'card',
@@ -168,7 +171,7 @@ export function card() {
   };
 }
 
-/** Returns the line that counts the series on demand. */
+/** Returns the line with a button that counts the series. */
 function seriesLine(db) {
   const place = el('dd');
   const count = async () => {
@@ -194,7 +197,7 @@ function show(element, db, counted, found) {
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
     lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
     lines.push(line('Points written', whole(counted.writePointsOk)), ...counted.quotas);
-    // The browser's engine does not count rows and costs nothing.
+    // The engine in the browser counts no rows and costs nothing.
     if (currentPlace() === 'server') {
       lines.push(
         line(

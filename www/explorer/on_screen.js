@@ -1,4 +1,4 @@
-// Runs queries for elements that become visible.
+// Runs queries for elements when they become visible.
 
 /** The maximum number of concurrent queries. */
 const queriesMax = 4;
@@ -12,7 +12,7 @@ async function next() {
   try {
     await waiting.shift()();
   } catch {
-    // A failed query shows no value.
+    // An element whose query fails displays no value.
   } finally {
     underWay -= 1;
     next();
@@ -30,7 +30,7 @@ const observer = new IntersectionObserver((entries) => {
   }
 });
 
-/** Calls `work()` once, when `element` becomes visible. Limits the concurrent calls. */
+/** Calls `work()` once, when `element` becomes visible. Limits the number of concurrent calls. */
 export function onScreen(element, work) {
   asked.set(element, work);
   observer.observe(element);

@@ -7,8 +7,7 @@ import { card } from './card.js';
 import { tree } from './tree.js';
 
 /**
- * Returns `{ fill, close }` for the explorer in `host`. `filled()` reads the names of the
- * databases.
+ * Returns `{ fill, close }` for the explorer in `host`. `fill()` reads the names of the databases.
  */
 export function explorer(host, { put, names }) {
   const figures = card();

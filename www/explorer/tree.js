@@ -8,21 +8,26 @@ import { onScreen } from './on_screen.js';
 
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
-/** The maximum time that a new tree waits for its open branches before it replaces the old tree. */
+/**
+ * The maximum time for which a new tree waits for its open branches before it replaces the old
+ * tree, in milliseconds.
+ */
 const patience_ms = 3000;
 
 /** The branches that the user has opened or closed, by path. */
 const opened = new Map();
 
 /**
- * A line of the tree. `path` identifies it. `detail` is a text next to it, or a function that loads
- * the text when the line becomes visible. `chosen()` is called for a click on the name. `open()`
- * returns the lines beneath, or a promise. The line's `ready` resolves when these lines are loaded.
+ * A line of the tree. `path` identifies the line. `detail` is a text next to the name, or a
+ * function that loads the text when the line becomes visible. `chosen()` is called after a click on
+ * the name. `open()` returns the lines below this line, or a promise. The property `ready` resolves
+ * when these lines are loaded.
  *
  * @typedef {HTMLLIElement & { ready?: Promise<void> }} Line
  * @param {{
  *   path: (string | null)[], name: string, kind: string, title?: string, isOpen?: boolean,
- *   detail?: string | (() => Promise<string>), chosen: () => void, open?: () => Line[] | Promise<Line[]>,
+ *   detail?: string | (() => Promise<string>), chosen: () => void, open?: () => Line[] |
+ * Promise<Line[]>,
  * }} parts
  */
 function branch({ path, name, kind, detail, chosen, open, isOpen = false, title }) {
@@ -71,7 +76,7 @@ export function tree(put) {
   let filling = 0;
   onChange((now, before) => now.db !== before.db && markChosen());
 
-  /** Returns the click handler of a name in a database. */
+  /** Returns the click handler for a name in a database. */
   const putting = (db, item) => () => {
     if (db !== current().db) change({ db });
     put(item);
@@ -164,7 +169,7 @@ export function tree(put) {
   return {
     element,
     /**
-     * Lists the databases again. Open branches stay open, and the old tree stays visible until the
+     * Lists the databases again. Open branches remain open. The old tree remains visible until the
      * new tree is complete.
      */
     async fill(names) {

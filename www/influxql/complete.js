@@ -1,10 +1,10 @@
-// Completion of InfluxQL: keywords, functions, and the database's names.
+// Completes InfluxQL with keywords, functions, and the names in the database.
 
 import { functions } from './functions.js';
 import { meaningful, tokenize } from './tokenize.js';
 import { keywords, quoted, quotedText } from './statements.js';
 
-/** The keywords that determine the kind of the following words. */
+/** The keywords that determine which kind of word follows. */
 const places = {
   SELECT: 'columns',
   BY: 'dimensions',
@@ -23,8 +23,8 @@ export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
 /**
- * Returns the position at the end of the statement `text`: `{ place, measurement, tag, from }`.
- * `from` is the start of the current word. `tag` is the key whose value is expected.
+ * Returns what the end of the statement `text` expects: `{ place, measurement, tag, from }`. `from`
+ * is the start of the current word. `tag` is the key whose value is expected.
  */
 export function placeIn(text, whole = text) {
   const all = tokenize(text);
@@ -43,7 +43,7 @@ export function placeIn(text, whole = text) {
   return { place, measurement, from };
 }
 
-/** Returns the first measurement after FROM in the statement at the offset. */
+/** Returns the first measurement after FROM in the statement that contains the offset. */
 function measurementIn(tokens, offset) {
   const end = tokens.findIndex(({ text, from }) => text === ';' && from >= offset);
   const upTo = end < 0 ? tokens : tokens.slice(0, end);

@@ -1,7 +1,7 @@
-// The functions of InfluxQL, for completion. Written from src/query/functions/ by
-// `UPDATE=1 cargo test --test it functions`.
+// The functions of InfluxQL, for completion. The test generates this list from src/query/functions/
+// with `UPDATE=1 cargo test --test it functions`.
 
-/** `{ name, parameters, explained }` of each function. */
+/** The functions, each as `{ name, parameters, explained }`. */
 export const functions = [
   {
     name: 'count',

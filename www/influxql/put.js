@@ -1,15 +1,15 @@
-// Inserts a name from the explorer into a query. A correct query remains correct.
+// Inserts a name from the explorer into a query. A valid query remains valid.
 
 import { nameOf } from './complete.js';
 import { quoted, quotedText } from './statements.js';
 import { meaningful, tokenize } from './tokenize.js';
 
-/** The keywords that start a part of a SELECT or SHOW statement. */
+/** The keywords with which a clause of a SELECT or SHOW statement begins. */
 const beginnings = new Set(
   'SELECT INTO FROM WITH WHERE GROUP ORDER LIMIT OFFSET SLIMIT SOFFSET'.split(' '),
 );
 
-/** Parts with the syntax of a function call. */
+/** The clauses that have the syntax of a function call. */
 const calls = new Set(['FILL', 'TZ']);
 
 const operators = new Set(['=', '!=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%']);
@@ -21,7 +21,7 @@ const isKeyword = ({ kind, upper }) =>
 /** Returns `m`, or `policy.m` for a policy other than the default. */
 const sourceOf = ({ policy, measurement }) => [policy, measurement].filter(Boolean).map(quoted).join('.');
 
-/** Returns a query for a single item, with each series separate. */
+/** Returns a query for one item, with a separate result for each series. */
 function query(item) {
   const source = `FROM ${sourceOf(item)}`;
   if (item.kind === 'field') return `SELECT ${quoted(item.name)} ${source} GROUP BY *`;
@@ -33,20 +33,20 @@ function query(item) {
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
 /**
- * Inserts `item` into `text` and returns the new text and cursor: `{ text, cursor }`. `selection`
- * is `{ from, to }`. An item is `{ kind, name, measurement, policy, tag }`. `policy` is null for
- * the default policy. `kind` is one of:
+ * Inserts `item` into `text`. Returns the new text and the new cursor position as `{ text, cursor
+ * }`. `selection` is `{ from, to }`. An item is `{ kind, name, measurement, policy, tag }`.
+ * `policy` is null for the default policy. `kind` is one of:
  *
  * - `policy`, whose name becomes a prefix.
  * - `measurement`, `field` or `tag`.
  * - `value`, a value of `tag`.
  *
- * The item is inserted at the cursor if the result is or can become correct, otherwise at another
- * correct position. If no position is correct, or the parser is not loaded, the item gets a
- * separate statement.
+ * The item is inserted at the cursor if the result is valid or can become valid. Otherwise it is
+ * inserted at another valid position. If no position is valid, or if the parser is not loaded, a
+ * separate statement is added for the item.
  */
 export function put(text, { from, to }, item) {
-  // Without the parser, only a separate statement is certainly correct.
+  // Without the parser, only a separate statement is known to be valid.
   if (text.trim() && tokenize(text).length === 0) return fresh(`${text.trimEnd()}\n;\n`, item);
   const direct = at(text.slice(0, from) + text.slice(to), from, item);
   if (direct) return direct;
@@ -57,7 +57,7 @@ export function put(text, { from, to }, item) {
   return inside(text, own, item) ?? appended(text, item);
 }
 
-/** Returns the tokens of the statement at an offset. */
+/** Returns the tokens of the statement that contains the offset. */
 function statementAround(tokens, offset) {
   const end = tokens.findIndex(({ text, to }) => text === ';' && to > offset);
   const upTo = end < 0 ? tokens : tokens.slice(0, end);
@@ -65,8 +65,8 @@ function statementAround(tokens, offset) {
 }
 
 /**
- * Returns the top-level parts of a statement: `{ word, tokens, from, to }`. `to` is the end of the
- * last token.
+ * Returns the top-level clauses of a statement as `{ word, tokens, from, to }`. `to` is the end of
+ * the last token.
  */
 function partsOf(tokens) {
   const parts = [];
@@ -95,8 +95,8 @@ const replaced = (text, from, to, words, cursor = from + words.length) => ({
 });
 
 /**
- * Adds a query for the item after `head`. The cursor is after the source, where a condition can
- * follow.
+ * Adds a query for the item after `head`. Places the cursor after the source, where the user can
+ * type a condition.
  */
 function fresh(head, item) {
   const made = query(item);
@@ -108,13 +108,13 @@ function fresh(head, item) {
 function appended(text, item) {
   const all = tokenize(text);
   const last = meaningful(all).at(-1);
-  // A comment extends to the end of its line.
+  // A comment ends at the end of its line, so the statement must begin on a new line.
   const isNoted = all.some(({ kind, from }) => kind === 'comment' && from >= last.to);
   const joint = last.text === ';' ? '\n' : isNoted ? '\n;\n' : ';\n';
   return fresh(text.trimEnd() + joint, item);
 }
 
-/** Inserts the item at the cursor, or returns null if the item is not valid there. */
+/** Inserts the item at the cursor. Returns null if the item is not valid at this position. */
 function at(text, offset, item) {
   const all = tokenize(text);
   const isWithin = ({ from, to, kind, text: mark }) =>
@@ -133,7 +133,7 @@ function at(text, offset, item) {
   return replaced(text, offset, offset, lead + word + trail, offset + lead.length + word.length);
 }
 
-/** Returns the text of an item between two parts of a statement's token list, or null. */
+/** Returns the text for an item between two lists of tokens of a statement, or null. */
 function directly(before, after, item) {
   const [previous, next] = [before.at(-1), after[0]];
   if (!previous) return null;
@@ -168,8 +168,8 @@ function inCondition(before, next, isOpen, item) {
 }
 
 /**
- * Returns whether a condition may follow: after a keyword for conditions, or after a bracket that
- * is not a function call.
+ * Returns whether a condition may follow. This is the case after a keyword for conditions, or after
+ * an opening bracket that does not belong to a function call.
  */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
@@ -178,8 +178,8 @@ function beginsCondition(tokens) {
 }
 
 /**
- * Returns the keyword of the part that contains the end of a token list, at the nesting depth of
- * the last token.
+ * Returns the keyword of the clause that contains the last token, at the nesting depth of this
+ * token.
  */
 function partOf(tokens) {
   let depth = 0;
@@ -187,8 +187,8 @@ function partOf(tokens) {
     const { text, kind, upper } = tokens[index];
     if (text === ')') depth += 1;
     if (text === '(') depth -= 1;
-    // A bracket is still open. The part is the enclosing part, unless a subquery starts inside the
-    // bracket.
+    // A bracket is still open. The clause is the one that contains the bracket, unless a subquery
+    // begins inside the bracket.
     if (depth < 0) depth = 0;
     if (depth === 0 && kind === 'word' && beginnings.has(upper)) return upper;
     if (depth === 0 && calls.has(upper) && tokens[index + 1]?.text === '(') return upper;
@@ -197,7 +197,8 @@ function partOf(tokens) {
 }
 
 /**
- * Inserts the item anywhere in a statement, or returns null if no position is certainly correct.
+ * Inserts the item at any position in a statement. Returns null if no position is known to be
+ * valid.
  */
 function inside(text, own, item) {
   const parts = partsOf(own);
@@ -210,7 +211,7 @@ function inside(text, own, item) {
   return { field: asColumn, tag: asGroup, value: asCondition }[item.kind](text, { first, source, part }, item);
 }
 
-/** Replaces the measurement of a query, or adds a FROM if the query has none. */
+/** Replaces the measurement of a query. If the query has no FROM clause, adds one. */
 function swapped(text, { first, source, last }, item) {
   if (!source) {
     const isOpen = first?.word === 'SELECT' && first.tokens.length > 0 && last.to === first.to;
@@ -221,7 +222,7 @@ function swapped(text, { first, source, last }, item) {
   return replaced(text, source.tokens[0].from, source.to, sourceOf(item));
 }
 
-/** Returns whether a FROM contains only the item's measurement. */
+/** Returns whether a FROM clause contains only the item's measurement. */
 const asks = ({ tokens }, item) => {
   const isName = ({ kind }) => kind === 'word' || kind === 'name';
   const plain = (token) => (isName(token) ? quoted(nameOf(token)) : token.text);

@@ -2,7 +2,7 @@
 
 import { statements } from './statements.js';
 
-/** The lengths of the range picker, in milliseconds. */
+/** The lengths of time in the range picker, in milliseconds. */
 export const lengths = {
   '5m': 3e5,
   '15m': 9e5,
@@ -16,8 +16,9 @@ export const lengths = {
 };
 
 /**
- * Returns the bounds of a range in milliseconds, with an exclusive end. `all` has no bounds (null).
- * A range that is a length ends at `now_ms`. A range of two times has the form `FROM..TO`.
+ * Returns the start and the end of a range in milliseconds. The end is exclusive. The range `all`
+ * has no bounds, so the result is null. If the range is a length of time, it ends at `now_ms`. A
+ * range between two times has the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
@@ -29,13 +30,14 @@ export function bounds(range, now_ms) {
 export const between = (from_ms, to_ms) =>
   [Math.floor(from_ms), Math.ceil(to_ms)].map((ms) => new Date(ms).toISOString()).join('..');
 
-/** The keywords that follow the conditions of a statement. */
+/** The keywords that may follow the conditions of a statement. */
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * Restricts every SELECT in `text` to `limits`. The condition replaces `$timeFilter`, or joins the
- * outermost WHERE. `$interval` becomes a 200th of the range. Without limits, `$timeFilter` and its
- * connecting keyword are removed. Other statements remain unchanged.
+ * Restricts every SELECT in `text` to the time range `limits`. The condition replaces
+ * `$timeFilter`, or is added to the outermost WHERE. `$interval` becomes a 200th of the range.
+ * Without limits, removes `$timeFilter` and the keyword that connects it. Does not change other
+ * statements.
  */
 export function withRange(text, limits) {
   if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');
@@ -98,7 +100,7 @@ function narrowed(text, { tokens, to }, condition) {
   const rest = text.slice(end);
   const gap = rest && !/^\s/.test(rest) && end !== to ? ' ' : '';
   const head = text.slice(0, end).trimEnd();
-  // A comment extends to the end of its line.
+  // A comment ends at the end of its line, so the condition must begin on a new line.
   const joint = head.includes('--') ? '\n' : ' ';
   if (!where) return `${head}${joint}WHERE ${condition}${gap}${rest}`;
   const written = text.slice(where.to, end).trim();

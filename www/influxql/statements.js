@@ -3,8 +3,8 @@
 import { readText } from './tokenize.js';
 
 /**
- * Returns the statements of `text` as `{ does, tokens, from, to }`, or an empty list if the parser
- * is not loaded.
+ * Returns the statements in `text` as `{ does, tokens, from, to }`. Returns an empty list if the
+ * parser is not loaded.
  */
 export const statements = (text) => readText(text)?.statements ?? [];
 
@@ -12,8 +12,8 @@ export const statements = (text) => readText(text)?.statements ?? [];
 export const effectOf = (text) => readText(text)?.does ?? null;
 
 /**
- * Returns whether `text` contains a password. Such a text is not stored in the address or history.
- * A text that cannot be parsed counts if it contains the word.
+ * Returns whether `text` contains a password. The page does not store such a text in the address or
+ * in the history. If the text cannot be parsed, returns whether it contains the word "password".
  */
 export function namesPassword(text) {
   if (!/password/i.test(text)) return false;
@@ -21,7 +21,9 @@ export function namesPassword(text) {
   return effectOf(text) === null || readText(text).words.some(isKeyword);
 }
 
-/** Returns a name in InfluxQL, quoted unless it is a plain word and no keyword. */
+/**
+ * Returns a name for InfluxQL. The name is quoted if it is not a plain word or if it is a keyword.
+ */
 export function quoted(name) {
   const plain = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase());
   return plain

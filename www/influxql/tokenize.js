@@ -1,9 +1,12 @@
 // Tokenizes InfluxQL with the engine's parser, which runs in this page.
 //
-// The parser loads after the page. Before that, the effect of a text is unknown, so the page sends
-// queries by GET, and the server rejects statements that write.
+// The parser is loaded after the page. Until then, the effect of a text is unknown. Therefore the
+// page sends queries with GET, and the server rejects statements that write.
 
-/** Returns the module's address, relative to the page like all files of the engine. */
+/**
+ * Returns the address of the parser's module. The address is relative to the page, like all files
+ * of the engine.
+ */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
 
 /** The token kinds, by their numbers in src/browser/influxql_outline.rs. */
@@ -26,7 +29,8 @@ let outline = null;
 let starting = null;
 
 /**
- * Loads the parser once. `source` is its module or address. Rejects if the module is unavailable.
+ * Loads the parser once. `source` is the parser's module or its address. Rejects if the module is
+ * unavailable.
  */
 export function startLexer(source = moduleAddress()) {
   starting ??= load(source).catch((error) => {
@@ -49,13 +53,14 @@ export function lexerTried(patience_ms) {
   return Promise.race([startLexer().catch(() => {}), late]);
 }
 
-/** The last parsed text, because most texts are parsed several times. */
+/** The last parsed text. It is cached because the page parses most texts several times. */
 let last = { text: null, read: null };
 
 /**
- * Returns `{ does, words, statements }` of a text, or null if the parser is not loaded. `does` is `selects`, `reads` or
- * `writes`, or null for a syntax error. A word is `{ kind, text, from, to, upper }`; words include spaces and comments.
- * A statement is `{ does, tokens, from, to }`, and its tokens are all words except spaces and comments.
+ * Parses a text. Returns `{ does, words, statements }`, or null if the parser is not loaded. `does`
+ * is `selects`, `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to,
+ * upper }`. The words include spaces and comments. A statement is `{ does, tokens, from, to }`. Its
+ * tokens are all words except spaces and comments.
  */
 export function readText(text) {
   if (!outline) return null;

@@ -1,4 +1,4 @@
-// The query editor: a plain text area at first, replaced by CodeMirror when it is loaded.
+// The query editor. It is a plain text area until CodeMirror is loaded.
 
 import { schemaOf } from '../api/schema.js';
 import { sqlFunctions } from '../api/sql.js';
@@ -6,11 +6,11 @@ import { el } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { languages, currentLanguage } from './languages.js';
 
-/** The maximum time that a click waits for the parser. */
+/** The maximum time for which a click waits for the parser, in milliseconds. */
 const patience_ms = 2000;
 
 /**
- * Returns `{ element, … }` with the functions that both kinds of editor support. Ctrl-Enter calls
+ * Returns `{ element, … }` with the functions that both kinds of editor have. Ctrl-Enter calls
  * `run()`.
  */
 export function queryEditor(run) {
@@ -57,7 +57,7 @@ export function queryEditor(run) {
   };
 }
 
-/** The editor's modules for each language, with colours and completion. */
+/** The editor modules of each language, which contain colours and completion. */
 const parts = {
   influxql: () => import('../editor/influxql.js'),
   sql: () => import('../editor/sql.js'),
@@ -82,7 +82,7 @@ async function load(element, area, run) {
   });
   const setLanguage = async (name) => {
     const part = await parts[name]();
-    // The user may have switched back during the load.
+    // The user may have selected another language while the module was loading.
     if (name === current().language) made.setLanguage(part.language(schema));
   };
   if (current().language !== language) setLanguage(current().language);

@@ -1,4 +1,4 @@
-// The query history, stored in this browser only.
+// The query history, which is stored only in this browser.
 
 import { button, el } from '../dom.js';
 import { namesPassword } from '../influxql/statements.js';
@@ -20,7 +20,10 @@ function entries() {
   }
 }
 
-/** Entries of versions with a single language contain no language. */
+/**
+ * Returns the language of an entry. Entries of old versions, which had only one language, contain
+ * no language.
+ */
 const languageOf = ({ language }) => (languageNames.includes(language) ? language : languageNames[0]);
 
 const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: languageOf(entry) });
@@ -35,7 +38,7 @@ export function remember({ text, db, language, outcome }) {
 }
 
 /**
- * Returns the button with the list. `chosen({ query, db, language })` is called with the selected
+ * Returns the button that opens the list. Calls `chosen({ query, db, language })` with the selected
  * entry.
  */
 export function historyMenu(chosen) {

@@ -12,18 +12,18 @@ import * as sqlRange from '../sql/range.js';
 import { meaningful, wordsOf } from '../sql/words.js';
 import { change, current, languageNames, onChange } from '../state.js';
 
-/** The first words of SQL statements whose rows may be drawn. */
+/** The first words of SQL statements whose rows a chart can display. */
 const drawn = new Set(['SELECT', 'WITH', 'VALUES', '(']);
 
 /**
- * The functions of each language:
+ * The functions for each language:
  *
- * - `effectOf`: the effect of a text, as in `influxql/statements.js`.
- * - `isDrawn`: whether the rows may be drawn.
+ * - `effectOf`: returns the effect of a text (`influxql/statements.js`).
+ * - `isDrawn`: returns whether a chart can display the rows.
  * - `withRange`: restricts the text to a time range.
- * - `put`: inserts a name.
+ * - `put`: inserts a name from the explorer.
  * - `tried`: waits for the language's parser.
- * - `path`: the API path of queries.
+ * - `path`: the API path for queries.
  */
 export const languages = {
   influxql: {
@@ -38,7 +38,7 @@ export const languages = {
   sql: {
     label: 'SQL',
     path: '/api/v3/query_sql',
-    // The server supports no SQL statements that write.
+    // The server supports no SQL statement that writes.
     effectOf: () => 'selects',
     isDrawn: (text) => drawn.has(meaningful(wordsOf(text))[0]?.upper),
     withRange: sqlRange.withRange,
@@ -47,7 +47,7 @@ export const languages = {
   },
 };
 
-/** Returns the current language. */
+/** Returns the functions for the current language. */
 export const currentLanguage = () => languages[current().language];
 
 /** Returns the switch between the languages. */
@@ -67,7 +67,7 @@ export function languageSwitch() {
 /** Returns a hint if the selected time range does not apply to the text, or an empty string. */
 function hint() {
   const { language, query, range } = current();
-  // If SQL is unavailable, another message reports it.
+  // If SQL is not available, another message reports this.
   if (language !== 'sql' || sqlUnavailableReason()) return '';
   if (range === 'all' || !query.trim() || sqlRange.takesRange(query)) return '';
   return 'The query has no $timeFilter, so the time range does not apply: add WHERE $timeFilter.';

@@ -1,10 +1,10 @@
-// A button that opens a small panel beneath it.
+// A button that opens a small panel below it.
 
 import { el } from '../dom.js';
 
 /**
- * Returns `{ element, close }`. `opener` is the button. `fill(panel, close)` adds the contents each
- * time the panel opens. Escape and a click outside close the panel.
+ * Returns `{ element, close }`. `opener` is the button. `fill(panel, close)` adds the contents
+ * whenever the panel opens. Escape and a click outside of the panel close it.
  */
 export function menu(opener, label, fill) {
   const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });

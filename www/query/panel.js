@@ -1,4 +1,4 @@
-// The query view: the query, its settings, and its execution.
+// The query view. It contains the query and its settings, and runs the query.
 
 import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
@@ -16,21 +16,24 @@ import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
-/** The maximum time that a run waits for the parser, if the server can run the text without it. */
+/**
+ * The maximum time for which a run waits for the parser if the server can run the text without the
+ * parser, in milliseconds.
+ */
 const patience_ms = 1500;
 
-/** The message for a text that is not run automatically. */
+/** The message for a text that the page does not run automatically. */
 const writesNotice = 'This statement changes data: press Run to run it.';
 
-/** Returns the effect of a text, if it is known (`languages`). */
+/** Returns the effect of a text, or null if the effect is unknown (`languages`). */
 const effectOf = ({ text, language }) => languages[language].effectOf(text);
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * Returns `{ element, ask, editor, results, runLinked, fillDatabases }`. `changed()` is called when
- * a statement may have changed the schema. `refused()` is called when the token was rejected.
- * `start(host, api)` fills an empty result.
+ * Returns `{ element, ask, editor, results, runLinked, fillDatabases }`. Calls `changed()` if a
+ * statement may have changed the schema, and `refused()` if the server rejected the token.
+ * `start(host, api)` fills the panel before the first result.
  */
 export function queryPanel({ changed, refused, start }) {
   const editor = queryEditor(() => run());
@@ -50,15 +53,19 @@ export function queryPanel({ changed, refused, start }) {
     failed,
     start: (host) => start(host, api),
   });
-  /** The last query with its text and its offset in the editor. */
+  /** The last query, with its text and the text's offset in the editor. */
   let last = null;
-  /** The text that the user ran or a link contained. */
+  /** The last text that the user ran or that a link contained. */
   let known = null;
-  /** The newest query that waits for the parser. No other query replaces a waiting Run. */
+  /**
+   * The newest query that waits for the parser. If the user started this query with Run, no other
+   * query replaces it.
+   */
   let waiting = null;
 
   /**
-   * Runs the selection or the whole text. Only this function may write. Resolves with the result.
+   * Runs the selected text or the whole text. Only this function may send a statement that writes.
+   * Resolves to the result.
    */
   async function run() {
     const { from, text } = editor.selected();
@@ -66,7 +73,7 @@ export function queryPanel({ changed, refused, start }) {
     const { view, language, query } = current();
     const what = isPart ? { text, language, offset: from } : { text: query, language, offset: 0 };
     known = query;
-    // The tail view sends its own query.
+    // The tail view creates its own query from the text.
     if (view === 'tail' && effectOf(what) !== 'selects') change({ view: 'table' });
     const done = await runQuery(what, { mayWrite: true });
     if (!done) return;
@@ -79,14 +86,14 @@ export function queryPanel({ changed, refused, start }) {
     remember({ text, language, db, outcome });
   }
 
-  /** Runs the last query again, now or with a new range. Never runs a text that writes. */
+  /** Runs the last query again, possibly with another time range. Never runs a text that writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
     if (effectOf(last) !== 'writes') await runQuery(last);
     else if (!quiet) showNotices([writesNotice]);
   }
 
-  /** Runs a text from the page or a link, unless the text writes. */
+  /** Runs a text from the page or from a link, unless the text writes. */
   async function runReadOnly(text) {
     known = text;
     const what = { text, language: current().language, offset: 0 };
@@ -100,7 +107,7 @@ export function queryPanel({ changed, refused, start }) {
     if (done) keepInHistory(done);
   }
 
-  /** Resolves with `{ made, started }` of a query, or null if it was not run. */
+  /** Runs a query. Resolves to `{ made, started }`, or to null if the query was not run. */
   async function runQuery(what, { mayWrite = false } = {}) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
@@ -115,14 +122,14 @@ export function queryPanel({ changed, refused, start }) {
     const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
-    // If no result view is open, the query was not sent. In that case another view must not send it
-    // later.
+    // If no result view is open, the page has not sent the query. Another view must not send the
+    // query later.
     started.mayWrite = false;
     if (currentRun() === started) setBusy(false);
     return { made, started };
   }
 
-  /** Waits for the parser. If a time range must be inserted, the wait has no timeout. */
+  /** Waits for the parser. If a time range must be inserted, waits without a timeout. */
   async function canBeRead({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);
@@ -145,12 +152,12 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   function failed(errors, status) {
-    // Status 405 means that the server rejected a text that writes in a GET request.
+    // Status 405 means that the server rejected a GET request because its text writes.
     showNotices(status === 405 ? [...errors, writesNotice] : errors);
     if (status === 401) refused();
   }
 
-  /** Shows the errors, and marks their positions in the text. */
+  /** Displays the errors, and marks their positions in the text. */
   function showNotices(errors) {
     problem.hidden = errors.length === 0;
     problem.replaceChildren(...errors.map((text) => el('p', {}, text)));
@@ -188,7 +195,7 @@ export function queryPanel({ changed, refused, start }) {
     ),
     editor.element,
     languageHint(),
-    // Loading SQL clears the error and runs the query.
+    // After SQL has been loaded, the page clears the error and runs the query.
     sqlOffer(() => (showNotices([]), api.runLinked())),
     problem,
     results.element,
@@ -200,8 +207,8 @@ export function queryPanel({ changed, refused, start }) {
     results,
     fillDatabases: database.fill,
     /**
-     * Runs the query of a link, or the query that was run before, but not a text that was only
-     * typed.
+     * Runs the query of a link, or the query that was run before. Never runs a text that the user
+     * has only typed.
      */
     runLinked({ isLink = false } = {}) {
       const { query } = current();
@@ -213,7 +220,7 @@ export function queryPanel({ changed, refused, start }) {
   return api;
 }
 
-/** Returns the list of the databases that the token may see. */
+/** Returns a selection list of the databases that the token may read. */
 function databaseList() {
   const list = el('select', {
     'aria-label': 'Database',

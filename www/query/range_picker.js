@@ -1,4 +1,5 @@
-// The time range picker: a length before now, two times, or no range.
+// The time range picker. A range is a length of time before now, the time between two times, or all
+// times.
 
 import { button, el } from '../dom.js';
 import { bounds, lengths } from '../influxql/range.js';
@@ -17,14 +18,14 @@ const words = {
   '1y': 'year',
 };
 
-/** Formats a time without trailing zeros. */
+/** Formats a time without a zero time of day, zero seconds and zero milliseconds. */
 const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T', ' ');
 
 function labelOf(range) {
   if (lengths[range]) return `Last ${words[range]}`;
   if (!bounds(range, 0)) return 'Any time';
   const [from, to] = range.split('..').map(short);
-  // For a single day, the date is shown once.
+  // If both times are on the same day, displays the date only once.
   const isOneDay = to.length > 10 && from.slice(0, 11) === to.slice(0, 11);
   return `${from} – ${isOneDay ? to.slice(11) : to}`;
 }

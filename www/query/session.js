@@ -1,4 +1,5 @@
-// A run of a query and its result forms. A form is requested once, when a view needs it.
+// A run of a query, and the forms of its result. The page requests each form once, when a view
+// needs it.
 
 import { errorIn, get, post, RequestError } from '../api/query.js';
 import { parseExact } from '../api/exact.js';
@@ -12,15 +13,15 @@ import { languages } from './languages.js';
 let run = null;
 let inFlight = 0;
 
-/** Returns the current run `{ text, language, sent, db, range, isChartable }`, or null. */
+/** Returns the current run as `{ text, language, sent, db, range, isChartable }`, or null. */
 export const currentRun = () => run;
 
-/** Returns whether a request of a run is in progress. */
+/** Returns whether a request of the current run is in progress. */
 export const isBusy = () => inFlight > 0;
 
 /**
- * Starts a run and cancels the previous run. Sends no request yet. With `mayWrite`, for a click on
- * Run, the run sends one request that may write.
+ * Starts a run and cancels the previous run. Sends no request yet. `mayWrite` means that the user
+ * clicked Run. The run may then send one request that writes.
  */
 export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();
@@ -74,7 +75,9 @@ async function timed(work_) {
   return { ...answer, took_ms: performance.now() - from_ms };
 }
 
-/** Returns the response that both forms of a SQL run share. The result worker receives a copy. */
+/**
+ * Returns the response that both result forms of a SQL run use. The result worker receives a copy.
+ */
 async function rowsOf(one) {
   one.reply ??= sqlBytesOf(one.sent, one);
   return (await one.reply).slice(0);
@@ -122,8 +125,8 @@ export function form(one, name) {
 }
 
 /**
- * Returns the offset of an error in the typed text, or null. The position in `message` refers to
- * the sent text, which contains a time range.
+ * Returns the offset of an error in the text that the user typed, or null. The position in
+ * `message` refers to the text that was sent, which also contains a time range.
  */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);

@@ -1,4 +1,4 @@
-// The chart: uPlot with the lines from the result worker.
+// Draws a chart with uPlot. The result worker computes the lines of the chart.
 
 import uPlot from 'uplot';
 
@@ -7,11 +7,14 @@ import { legend } from './legend.js';
 
 const heightMin = 200;
 
-/** The number of distinct colours in light and dark mode. Further lines reuse them. */
+/**
+ * The number of different colours in light and dark mode. If a chart has more lines, the colours
+ * repeat.
+ */
 const hues = 10;
 const colourOf = (index) => colour(`--line-${index % hues}`);
 
-/** Returns a colour of the style sheet for the canvas, in the current colour scheme. */
+/** Returns a colour of the style sheet in the current colour scheme, for use in the canvas. */
 function colour(name) {
   const probe = el('i', { hidden: true });
   probe.style.color = `var(${name})`;
@@ -21,7 +24,7 @@ function colour(name) {
   return color;
 }
 
-/** uPlot's formats of the time axis, by the distance of its marks in seconds. */
+/** uPlot's formats for the time axis, by the distance between two marks in seconds. */
 const [minute, hour, day] = [60, 3600, 86_400];
 const timeForms = [
   [day * 365, '{YYYY}', null, null, null, null, null, null, 1],
@@ -62,7 +65,10 @@ function axes() {
   ];
 }
 
-/** The maximum number of lines with visible points. More points would cover the lines. */
+/**
+ * The maximum number of lines whose points are visible. With more lines, the points would cover the
+ * lines.
+ */
 const linesWithPoints = 10;
 
 function seriesOf({ labels }) {
@@ -76,9 +82,9 @@ function seriesOf({ labels }) {
 }
 
 /**
- * Draws `chart` in `host` and returns a function that removes it. `zoomed(from_ms, to_ms)` is
- * called when the user selects a time range. `hidden` contains the labels of hidden lines and is
- * reused for the next chart.
+ * Draws `chart` in `host`. Returns a function that removes the chart. Calls `zoomed(from_ms,
+ * to_ms)` when the user selects a time range. `hidden` contains the labels of hidden lines, which
+ * also apply to the next chart.
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });

@@ -4,7 +4,7 @@ let worker = null;
 let last = 0;
 const waiting = new Map();
 
-/** Returns the worker, which is started on demand. */
+/** Returns the worker. Starts it on demand. */
 export function started() {
   if (worker) return worker;
   worker = new Worker(new URL('results/worker.js', document.baseURI), {
@@ -20,7 +20,10 @@ export function started() {
   return worker;
 }
 
-/** Returns the worker's result of `name`. Bytes are transferred, not copied. */
+/**
+ * Calls the function `name` of the worker and returns its result. Bytes are transferred, not
+ * copied.
+ */
 export function work(name, input) {
   last += 1;
   const id = last;

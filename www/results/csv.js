@@ -1,8 +1,8 @@
-// Exports a table as CSV (RFC 4180) without formulas.
+// Exports a table as CSV (RFC 4180). No cell can be a formula.
 
 import { cellText } from './tables.js';
 
-/** Matches texts that a spreadsheet interprets as formulas. */
+/** Matches texts that a spreadsheet would interpret as formulas. */
 const formula = /^[=+\-@\t\r]/;
 
 /** Matches numbers, which may start with a sign. */

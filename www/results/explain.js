@@ -1,4 +1,5 @@
-// Shows EXPLAIN ANALYZE next to the result: the data that was read and skipped, and the shards.
+// Displays the result of EXPLAIN ANALYZE next to the query's result: the data that was read, the
+// data that was skipped, and the shards.
 
 import { el } from '../dom.js';
 
@@ -39,7 +40,7 @@ export function showPlans(host, plans) {
 
 function planOf(plan) {
   const found = totals(plan);
-  // A SQL plan contains its own figures for each scan.
+  // A SQL plan contains numbers for each scan, so it is displayed as text.
   if (found.shards === 0) return [el('pre', { tabIndex: 0 }, plan.trim())];
   const figure = (value, label) =>
     el(

@@ -1,8 +1,8 @@
-// Shows a result with a single time as figures instead of a chart.
+// Displays a result that has only one time as numbers, without a chart.
 
 import { el } from '../dom.js';
 
-/** Shows each line's only value in `host`. */
+/** Displays the only value of each line in `host`. */
 export function showFigures(host, { labels, times_ms, columns }) {
   const [time] = times_ms;
   // An aggregate over all times has time 0, which is not displayed.

@@ -1,11 +1,11 @@
-// The legend of a chart, with a switch for each line.
+// The legend of a chart. Each line has a switch.
 
 import { button, el } from '../dom.js';
 
 /**
- * Returns `{ element, time, values }`. `time` displays the time of the values. `switched(index,
- * isShown)` is called when a line is switched. `hidden` is the set of hidden labels, which the
- * legend updates.
+ * Returns `{ element, time, values }`. `time` displays the time of the displayed values. Calls
+ * `switched(index, isShown)` when the user switches a line. `hidden` is the set of hidden labels,
+ * which the legend updates.
  */
 export function legend(labels, hidden, switched) {
   const time = el('span', { class: 'legend-time' }, '');

@@ -1,12 +1,16 @@
-// Converts a response with `epoch=ms` to lines of a chart, one for each tag set and numeric column.
+// Converts a response with `epoch=ms` to the lines of a chart. Each combination of a tag set and a
+// numeric column becomes a line.
 
 /** The maximum number of lines in a chart. */
 export const linesMax = 100;
 
-/** The maximum number of points in a line. Lines with more points are reduced. */
+/** The maximum number of points in a line. A line with more points is thinned. */
 export const pointsMax = 2000;
 
-/** The maximum number of cells in a chart: one cell per line for each time in any line. */
+/**
+ * The maximum number of cells in a chart. Each line has one cell for each time that occurs in any
+ * line.
+ */
 export const cellsMax = 500_000;
 
 const isNumber = (value) =>
@@ -45,10 +49,11 @@ function ascending(line) {
 
 /**
  * Returns the data of a chart: `{ labels, times_ms, columns, total, rows, thinned, points,
- * pointsDrawn }`. `columns` has a list for each line, parallel to `times_ms`. Null is a gap, and
- * undefined means that the line has no point at this time. The chart has at most [linesMax] lines.
- * A line with more than [pointsMax] points keeps the minimum and maximum of each time slice. All
- * lines are reduced if the chart would exceed [cellsMax].
+ * pointsDrawn }`. `columns` contains a list of values for each line, parallel to `times_ms`. Null
+ * is a gap. Undefined means that the line has no point at this time.
+ * The chart has at most [linesMax] lines. If a line has more than [pointsMax] points, only the
+ * minimum and the maximum of each time slice remain. If the chart would exceed [cellsMax], all
+ * lines are thinned in this way.
  */
 export function chartOf(reply) {
   const all = linesOf(reply);
@@ -85,8 +90,8 @@ const rowsOf = ({ results = [] }) =>
     .reduce((sum, { values = [] }) => sum + values.length, 0);
 
 /**
- * Returns the time slices for reduced lines. They are the same for all lines, with two points per
- * slice.
+ * Returns the time slices for thinned lines. The slices are the same for all lines. Each slice has
+ * two points.
  */
 function gridOf(lines) {
   let [from, to] = [Infinity, -Infinity];

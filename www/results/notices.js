@@ -1,4 +1,4 @@
-// Notices above a chart about data that it does not show.
+// Notices above a chart about data that the chart does not show.
 
 import { el } from '../dom.js';
 import { linesMax } from './lines.js';

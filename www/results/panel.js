@@ -1,4 +1,4 @@
-// The result with its views, statistics and actions.
+// The result, with its views, statistics and actions.
 
 import { button, el } from '../dom.js';
 import { between, bounds } from '../influxql/range.js';
@@ -65,7 +65,9 @@ export function resultPanel({ again, failed, start }) {
     el('div', { class: 'result-split' }, body, aside),
   );
 
-  /** Returns the visible view. A statement whose rows cannot be drawn is shown as a table. */
+  /**
+   * Returns the visible view. If the rows cannot be displayed as a chart, the view is the table.
+   */
   const shownView = () => {
     const run = currentRun();
     const { view } = current();
@@ -156,7 +158,7 @@ export function resultPanel({ again, failed, start }) {
   const told = (errors) => errors.length > 0 && failed(errors);
   const nothing = (words) => body.replaceChildren(el('p', { class: 'empty' }, words));
 
-  /** Shows the current run in the current view. Resolves with its form, or null. */
+  /** Displays the current run in the current view. Resolves to the displayed form, or to null. */
   async function show() {
     const { view, db, language, query } = current();
     if (!resultViews.includes(view)) return null;
@@ -173,7 +175,7 @@ export function resultPanel({ again, failed, start }) {
     if (!run) return showStart();
     body.setAttribute('aria-busy', 'true');
     try {
-      // The old result stays visible until the new result is ready.
+      // The old result remains visible until the new result is ready.
       const isWanted = () => isCurrent() && (clear(), true);
       const made = await views[shownView()](run, isWanted);
       await showPlan();
@@ -200,7 +202,8 @@ export function resultPanel({ again, failed, start }) {
 
   async function showStart() {
     clear();
-    // The start page has its own element, because a result may arrive before the page is complete.
+    // The start page has a separate element, because a result may arrive before the start page is
+    // complete.
     const place = el('div', { class: 'start' });
     body.replaceChildren(place);
     await start(place);

@@ -1,13 +1,13 @@
-// Converts a SQL response, a list of row objects, to the table and lines of an InfluxQL response. A
-// row omits columns whose value is NULL.
+// Converts a SQL response, which is a list of row objects, to the table and the lines of an
+// InfluxQL response. A row object omits columns whose value is NULL.
 
-/** Matches the server's format of times. Without a zone, times are in UTC. */
+/** Matches the server's format for timestamps. A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 
 /** Matches an integer that was parsed as a string. */
 const longInteger = /^-?\d{16,20}$/;
 
-/** Returns the names of all columns, in an order that is consistent with every row. */
+/** Returns the names of all columns, in an order that agrees with the order in every row. */
 function columnsOf(rows) {
   const columns = [];
   const known = new Set();
@@ -25,8 +25,8 @@ function columnsOf(rows) {
 }
 
 /**
- * Returns `time`, `number`, `text`, or `other` for values that are neither drawn nor used as
- * labels.
+ * Returns the kind of a value: `time`, `number` or `text`. Returns `other` for values that a chart
+ * neither draws nor uses as labels.
  */
 function kindOfValue(value) {
   if (typeof value === 'number') return 'number';
@@ -67,16 +67,16 @@ function msOf(text) {
 }
 
 /**
- * Returns the rows as a response of `/query` with `epoch=ms`, for charts. The times come from the
- * column `time`, or from the first column of times. Each combination of text values becomes a
- * series, in order of time.
+ * Returns the rows in the format of a response to `/query` with `epoch=ms`, for charts. The times
+ * come from the column `time`, or from the first column that contains timestamps. Each combination
+ * of text values becomes a series, in the order of time.
  */
 export function seriesOfRows(rows) {
   const kinds = new Map(columnsOf(rows).map((name) => [name, kindOf(rows, name)]));
   const of = (wanted) => [...kinds].filter(([, kind]) => kind === wanted).map(([name]) => name);
   const times = of('time');
   const time = times.includes('time') ? 'time' : times[0];
-  // For rows without times, only the number of rows is used.
+  // Without timestamps, a chart only displays the number of rows.
   if (time === undefined) return { results: [{ series: [{ columns: [], values: rows }] }] };
   const [texts, numbers] = [of('text'), of('number')];
   const series = new Map();

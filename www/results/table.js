@@ -1,21 +1,21 @@
-// Shows a result as a table with pages, sorted by a column.
+// Displays a result as a table with pages. The user can sort it by a column.
 
 import { button, el } from '../dom.js';
 import { work } from './client.js';
 
-/** The number of rows in a page. */
+/** The number of rows on each page. */
 export const pageRows = 100;
 
 /**
- * Shows the tables of `loaded` in `host`. Resolves when the first page is visible. A repeated query
- * with the same `key` keeps the selected table, order, page and scroll position.
+ * Displays the tables of `loaded` in `host`. Resolves when the first page is visible. If a repeated
+ * query has the same `key`, the selected table, sort order, page and scroll position remain.
  */
 export async function showTables(host, loaded, key) {
   const { tables } = loaded;
   const isSame = shownTable.key === key && shownTable.table < tables.length;
   Object.assign(shownTable, isSame ? {} : fresh(), { loaded, key });
   const body = el('div', { class: 'table-body' });
-  // The old table stays visible until the new table is ready.
+  // The old table remains visible until the new table is ready.
   if (tables.length > 0) await showTable(body, tables, shownTable.table);
   const picked = ({ target }) => {
     Object.assign(shownTable, fresh(), { loaded, key, table: Number(target.value) });

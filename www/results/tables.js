@@ -1,9 +1,9 @@
-// Converts a response of /query to tables, one for each statement and set of columns. Tags become
-// columns.
+// Converts a response to /query to tables. Each statement has one table for each set of columns.
+// Tags become columns.
 
 /**
- * Returns `{ tables, errors }` of a parsed response. A table is `{ title, columns, kinds, rows }`.
- * A kind is `time`, `tag`, `number` or `text`. A cell contains the parsed JSON value.
+ * Returns the `{ tables, errors }` of a parsed response. A table is `{ title, columns, kinds, rows
+ * }`. A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value.
  */
 export function tablesOf(reply) {
   const tables = new Map();
@@ -85,7 +85,10 @@ function compareNumbers(a, b) {
   return BigInt(a) < BigInt(b) ? -1 : Number(BigInt(a) > BigInt(b));
 }
 
-/** Without the final Z, times with different numbers of decimals sort correctly as text. */
+/**
+ * Compares times without the final Z. Times with different numbers of decimals are then in the
+ * correct order as texts.
+ */
 const compareTimes = (a, b) => compareTexts(String(a).replace('Z', ''), String(b).replace('Z', ''));
 
 function compareTexts(a, b) {
@@ -100,7 +103,9 @@ const comparisons = {
   text: compareTexts,
 };
 
-/** Returns the order of a table's rows by one column. Rows with null come last. */
+/**
+ * Returns the order of a table's rows when they are sorted by one column. Rows with null are last.
+ */
 export function orderBy({ rows, kinds }, column, isDescending) {
   const compare = comparisons[kinds[column]];
   const sign = isDescending ? -1 : 1;

@@ -1,4 +1,4 @@
-// Shows the newest points of a measurement as they arrive.
+// Displays the newest points of a measurement when they arrive.
 
 import { errorIn, get } from '../api/query.js';
 import { parseExact } from '../api/exact.js';
@@ -16,15 +16,18 @@ const pointsShown = 50;
 const newestOf = (source) => `SELECT * FROM ${source} ORDER BY time DESC LIMIT ${pointsShown}`;
 
 /**
- * Returns the InfluxQL query for the tail of a SQL statement: all columns of the first table in the
- * text.
+ * Returns the InfluxQL query for the tail of a SQL statement. It selects all columns of the first
+ * table in the text.
  */
 function tailOfSql(text) {
   const [table] = tablesIn(text);
   return table === undefined ? null : newestOf(quoted(table));
 }
 
-/** Returns the query for the tail of an InfluxQL query: all columns of its source, newest first. */
+/**
+ * Returns the query for the tail of an InfluxQL query. It selects all columns of the same source,
+ * newest first.
+ */
 export function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
@@ -41,10 +44,10 @@ export function tailQuery(text) {
   return source.length ? newestOf(source.join('')) : null;
 }
 
-/** The maximum time that the tail waits for the parser. */
+/** The maximum time for which the tail waits for the parser, in milliseconds. */
 const patience_ms = 10_000;
 
-/** Shows the newest points in `host` until the returned function is called. */
+/** Displays the newest points in `host`, until the returned function is called. */
 export function follow(host, { text, language, db }) {
   const state = { isOver: false, timer: null, known: null };
   const q = () => (language === 'sql' ? tailOfSql(text) : tailQuery(text));

@@ -1,4 +1,4 @@
-// Exports of a result: files, and the query as a command.
+// Exports a result as a file, or its query as a command.
 
 import { button, copyFrom } from '../dom.js';
 import { curlOf } from '../connect/snippets.js';
@@ -10,8 +10,8 @@ import { saveAs } from './save.js';
 import { shownTable } from './table.js';
 
 /**
- * Returns `{ elements, mark }`: the buttons, and a function that shows the buttons for the current
- * run.
+ * Returns `{ elements, mark }`. `elements` are the buttons. `mark` is a function that displays the
+ * buttons for the current run.
  */
 export function takeAway(failed) {
   const csv = button('CSV', () => saveCsv(failed), {

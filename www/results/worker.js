@@ -1,4 +1,4 @@
-// The result worker: stores a response and processes it outside of the page's thread.
+// The result worker. It stores a response and processes it outside of the page's thread.
 
 import { parseExact } from '../api/exact.js';
 import { csvOf } from './csv.js';
@@ -7,7 +7,7 @@ import { seriesOfRows, tableOfRows } from './rows.js';
 import { summaryOf } from './summary.js';
 import { cellText, orderBy, tablesOf } from './tables.js';
 
-/** The maximum number of characters in the raw view. */
+/** The maximum number of characters that the raw view displays. */
 const rawLettersMax = 200_000;
 
 const held = { text: '', reply: null, tables: null, orders: new Map() };
@@ -32,8 +32,8 @@ const work = {
   },
 
   /**
-   * Returns the chart of a response, which is not stored. Times are in milliseconds, except in SQL
-   * responses.
+   * Returns the chart of a response. Does not store the response. Timestamps are in milliseconds,
+   * except in SQL responses.
    */
   chart(bytes) {
     const parsed = parseExact(new TextDecoder().decode(bytes));
@@ -43,8 +43,8 @@ const work = {
   },
 
   /**
-   * Returns `count` rows as text, starting at `from`, sorted if `sort` is `{ column, isDescending
-   * }`.
+   * Returns `count` rows as text, starting with row `from`. With `sort`, which is `{ column,
+   * isDescending }`, the rows are sorted.
    */
   page({ table, from, count, sort }) {
     const { rows } = held.tables[table];
@@ -78,10 +78,10 @@ function orderOf(table, sort) {
   return held.orders.get(key);
 }
 
-/** Returns the response with a line for each row and unchanged digits. */
+/** Returns the response with one line for each row. All digits are unchanged. */
 function pretty() {
   let depth = 0;
-  // Strings remain unchanged. Brackets inside a row stay on the row's line.
+  // Does not change strings. A bracket inside a row does not begin a new line.
   return held.text.trim().replace(/"(?:[^"\\]|\\.)*"|[[\]{},:]/g, (part) => {
     if (part === ':') return ': ';
     if (part === ',') return depth > 6 ? ', ' : `,\n${'  '.repeat(depth)}`;

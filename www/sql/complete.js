@@ -1,10 +1,10 @@
-// Completion of SQL: keywords, the server's functions, and the database's names.
+// Completes SQL with keywords, the server's functions, and the names in the database.
 
 import { keywords, meaningful, nameOf, quoted, quotedText, tablesIn, wordsOf } from './words.js';
 
-/** The keywords before a table. */
+/** The keywords that precede a table. */
 const beforeTables = new Set(['FROM', 'JOIN', 'DESCRIBE']);
-/** The keywords before a column. */
+/** The keywords that precede a column. */
 const beforeColumns = new Set(
   'SELECT DISTINCT WHERE AND OR NOT ON BY HAVING CASE WHEN THEN ELSE BETWEEN USING'.split(' '),
 );
@@ -12,7 +12,7 @@ const comparisons = ['=', '!=', '<>'];
 const none = async () => [];
 
 /**
- * Returns the position at the end of the text: `{ place, tag, from }`. `from` is the start of the
+ * Returns what the end of the text expects: `{ place, tag, from }`. `from` is the start of the
  * current word. `tag` is the column whose value is expected.
  */
 export function placeIn(text) {
@@ -68,7 +68,10 @@ async function valuesOf(tables, tag, schema) {
   }));
 }
 
-/** Returns the distinct columns of the tables, or of all tables if the text contains none. */
+/**
+ * Returns the distinct columns of the tables. If the text contains no table, returns the columns of
+ * all tables.
+ */
 async function columnsOf(tables, schema) {
   const of = tables.length > 0 ? tables : [undefined];
   const lists = await Promise.all(

@@ -1,4 +1,4 @@
-// The offer to load SQL into the page's database. SQL is several megabytes, so the page loads it
+// Offers to load SQL into the page's database. SQL is several megabytes large, so the page loads it
 // only on request.
 
 import { sqlUnavailableReason } from '../api/sql.js';
@@ -13,15 +13,15 @@ const asking = (bytes) =>
   `SQL is a file of ${inMb(bytes)} MB. The page downloads the file once, and later visits use the browser's cache.`;
 
 /**
- * Returns the progress text. If the host decompresses the file, the number of bytes exceeds the
- * file's size.
+ * Returns the text about the progress. If the host decompresses the file, the number of bytes may
+ * exceed the size of the file.
  */
 const coming = (bytes, all) =>
   bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
 
 /**
- * Returns the offer. It is visible while the language is SQL and the page's database has no SQL.
- * `loaded()` is called after the load.
+ * Returns the offer. The offer is visible while the language is SQL and the page's database has no
+ * SQL. Calls `loaded()` after SQL has been loaded.
  */
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;

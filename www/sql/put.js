@@ -1,11 +1,11 @@
-// Inserts a name from the explorer into SQL text: at the cursor, or as a new statement if the text
-// is empty.
+// Inserts a name from the explorer into SQL text. The name is inserted at the cursor. If the text
+// is empty, a new statement is inserted.
 
 import { meaningful, quoted, quotedText, wordsOf } from './words.js';
 
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
-/** Returns a query for a single item. */
+/** Returns a query for one item. */
 function query(item) {
   const from = `FROM ${quoted(item.measurement ?? item.name)}`;
   if (item.kind === 'field') return `SELECT time, ${quoted(item.name)} ${from} WHERE $timeFilter ORDER BY time`;
@@ -18,8 +18,8 @@ function query(item) {
 }
 
 /**
- * Inserts an item like `put` in `influxql/put.js`. SQL has no names for policies, so a policy, and
- * an item of a policy other than the default, leave the text unchanged.
+ * Inserts an item, like `put` in `influxql/put.js`. SQL has no names for retention policies.
+ * Therefore a policy, or an item in a policy other than the default, does not change the text.
  */
 export function put(text, { from, to }, item) {
   if (item.kind === 'policy' || item.policy) return { text, cursor: to };

@@ -1,5 +1,5 @@
-// A time range in SQL, inserted only for $timeFilter. The page has no SQL parser, so it cannot find
-// another position for the condition.
+// Inserts a time range into SQL in place of $timeFilter. The page has no SQL parser, so it cannot
+// find another position for the condition.
 
 import { wordsOf } from './words.js';
 
@@ -12,7 +12,7 @@ const time = (ms) => `'${new Date(ms).toISOString()}'`;
 export const takesRange = (text) => wordsOf(text).some(isFilter);
 
 /**
- * Replaces `$timeFilter` with a condition, and `$interval` with an INTERVAL of a 200th of the
+ * Replaces `$timeFilter` with a condition, and `$interval` with an INTERVAL that is a 200th of the
  * range. Without limits, the replacements are `true` and one day.
  */
 export function withRange(text, limits) {

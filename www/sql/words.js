@@ -1,7 +1,9 @@
-// Tokenizes SQL into names, strings, comments and other words. Only the server parses the
+// Tokenizes SQL into names, strings, comments and other words. Only the server can parse a
 // statement.
 
-/** Strings, quoted names and comments match first, so that their contents are not tokenized. */
+/**
+ * Strings, quoted names and comments must match first, so that their contents are not tokenized.
+ */
 const word =
   /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
 
@@ -30,7 +32,10 @@ export const keywords = new Set(
     .split(/\s+/),
 );
 
-/** Returns a name in SQL, quoted unless it is a plain lower-case word and no keyword. */
+/**
+ * Returns a name for SQL. The name is quoted if it is not a plain lower-case word or if it is a
+ * keyword.
+ */
 export const quoted = (name) =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase())
     ? name
@@ -39,13 +44,13 @@ export const quoted = (name) =>
 /** Returns a string literal of SQL. */
 export const quotedText = (text) => `'${text.replace(/'/g, "''")}'`;
 
-/** Returns a word's name. Unquoted names become lower case. */
+/** Returns the name in a word. Unquoted names are converted to lower case. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/""/g, '"') : text.toLowerCase();
 
 const isName = (one) => one !== undefined && (one.kind === 'name' || (one.kind === 'word' && !keywords.has(one.upper)));
 
-/** Returns the distinct tables after FROM and JOIN, without schema names. */
+/** Returns the distinct tables that follow FROM and JOIN, without schema names. */
 export function tablesIn(text) {
   const words = meaningful(wordsOf(text));
   const found = new Set();

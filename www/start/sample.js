@@ -3,7 +3,7 @@
 import { post, errorIn } from '../api/query.js';
 import { request } from '../api/transport.js';
 
-/** The database of the sample data, with unlimited retention. */
+/** The database for the sample data. It has unlimited retention. */
 export const sampleDatabase = 'sample';
 
 const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
@@ -45,7 +45,7 @@ export function bytesOfSample() {
 }
 
 async function loadBytes() {
-  // A relative address, because the page may be in a subfolder of its host.
+  // The address is relative, because the page may be in a subfolder of its host.
   const response = await fetch('sample/weather.lp.gz');
   if (!response.ok) throw new Error(`The sample data could not be loaded: ${response.status}.`);
   return response.arrayBuffer();

@@ -1,4 +1,4 @@
-// The form for the token. The field is cleared when the token was accepted.
+// The form for the token. The form clears the field after the server has accepted the token.
 
 import { signIn } from '../api/transport.js';
 import { el } from '../dom.js';
@@ -9,7 +9,7 @@ const refusals = {
   503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now. See the log of the server.',
 };
 
-/** Returns the form. `done()` is called when the server has accepted the token. */
+/** Returns the form. Calls `done()` after the server has accepted the token. */
 export function signInForm(done) {
   const field = el('input', {
     type: 'password',

@@ -1,9 +1,9 @@
-// The page while the database is unavailable, on the server or in the browser.
+// The page that is displayed while the database is unavailable, on the server or in the browser.
 
 import { forget, startTemporaryDatabase, settlePlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 
-/** Shows the server's problem in `host`. The typed text remains. */
+/** Displays the server's problem in `host`. Does not clear the text that the user has typed. */
 export function serverAway(host, outage, reload) {
   const retry = async () => {
     again.disabled = true;
@@ -23,7 +23,7 @@ export function serverAway(host, outage, reload) {
   );
 }
 
-/** Shows the engine's problem in `host`, with possible solutions. */
+/** Displays the engine's problem in `host`, with possible solutions. */
 export function troubled(host, { code, message }, reload) {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const attempt = (work) => async () => {

@@ -1,4 +1,4 @@
-// The page before the first result.
+// The page that is displayed before the first result.
 
 import { forgetSchema, measurements } from '../api/schema.js';
 import {
@@ -25,7 +25,7 @@ const origin = el(
   'NOAA Climate Data Online, public domain, as collected by vega-datasets.',
 );
 
-/** Fills `host` depending on the state: no token, no data, or data without a query. */
+/** Fills `host` according to the state: no token, no data, or data without a query. */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return serverAway(host, currentOutage(), reload);
   if (!canQuery()) return signInFirst(host, reload);
@@ -96,7 +96,7 @@ function nothingYet(host, context) {
   );
 }
 
-/** Warns before a write that the data will be lost, and offers to store it. */
+/** Returns a warning that written data will be lost, and an offer to store the data. */
 function notKept() {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const keep = async () => {
@@ -125,7 +125,7 @@ function sampleButton(context, host, kind = '') {
     try {
       await loadSample();
       forgetSchema();
-      // The change of database also updates the start page.
+      // This change also updates the start page.
       change({ db: sampleDatabase });
       await welcome(host, context);
       /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();
@@ -163,7 +163,7 @@ const list = (questions, ask) =>
     }),
   );
 
-/** Returns queries that work for any database, in the current language. */
+/** Returns queries that work with any database, in the current language. */
 async function generic(ask) {
   const { db, language } = current();
   const isSql = language === 'sql';

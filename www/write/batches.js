@@ -1,15 +1,15 @@
-// Splits a stream of bytes into batches of whole lines of line protocol.
+// Splits a stream of bytes into batches that contain whole lines of line protocol.
 
 const [newline, space, quote, backslash] = [10, 32, 34, 92];
 
-/** The maximum size of a batch. */
+/** The maximum size of a batch, in bytes. */
 export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines, first }`. `first` is the line number of the batch's first line in the
- * file. `taken(bytes)` receives the number of bytes read from the stream. A line break inside a
- * quoted string is data, so a batch never ends within a string.
+ * Yields `{ bytes, lines, first }`. `first` is the line number in the file at which the batch
+ * begins. `taken(bytes)` receives the number of bytes that were read from the stream. A line break
+ * inside a quoted string is data, so a batch never ends inside a string.
  */
 export async function* batches(stream, taken) {
   const reader = stream.getReader();
@@ -44,7 +44,7 @@ function joined(before, after) {
   return all;
 }
 
-/** Scans until a batch is full or the bytes end. Returns whether the batch is full. */
+/** Scans until the batch is full or the bytes end. Returns whether the batch is full. */
 function scan(bytes, at) {
   for (; at.position < bytes.length; at.position += 1) {
     const byte = bytes[at.position];
@@ -69,10 +69,13 @@ function scan(bytes, at) {
   return false;
 }
 
-/** The size of reads from a file: a small fraction of the file, so that the progress bar moves. */
+/**
+ * The size of each read from a file. Each read is a small fraction of the file, so that the
+ * progress bar moves.
+ */
 const [pieceBytesMin, pieceBytesMax, pieces] = [4096, 262_144, 200];
 
-/** Returns the bytes of a file, decompressed if it is gzip. `read(bytes)` receives the progress. */
+/** Returns the bytes of a file. Decompresses a gzip file. `read(bytes)` receives the progress. */
 export async function contentsOf(file, read) {
   const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
   const pieceBytes = Math.min(

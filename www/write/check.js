@@ -1,9 +1,9 @@
-// Checks line protocol in this page with the Worker's parser.
+// Checks line protocol in this page, with the same parser as in the Worker.
 
 import { checker } from '../api/transport.js';
 import { unitName } from '../api/write.js';
 
-/** The maximum length of a text that is checked while the user types. */
+/** The maximum length of a text that the page checks while the user types, in characters. */
 export const checkedLettersMax = 2_000_000;
 
 /**
@@ -12,7 +12,7 @@ export const checkedLettersMax = 2_000_000;
  */
 export const check = async (text, precision) => (await checker()).validate(text, precision);
 
-/** Returns a text about times that look like a unit other than `precision`. */
+/** Returns a text about timestamps that look like a unit other than `precision`. */
 export const mistakeText = ({ unit, lines }, precision) =>
   `The times look like ${unitName(unit)} (precision=${unit}). If they are read as ${unitName(precision)}, ` +
   `the ${lines === 1 ? 'time of this line is' : `times of ${lines.toLocaleString('en')} lines are`} in 1970.`;

@@ -1,4 +1,4 @@
-// The write view: line protocol to type, check and send, and files to upload in batches.
+// The write view. The user can type, check and send lines, and upload files in batches.
 
 import { forgetSchema } from '../api/schema.js';
 import {
@@ -14,10 +14,10 @@ import { change, current, onChange } from '../state.js';
 import { check, checkedLettersMax, mistakeText } from './check.js';
 import { upload } from './upload.js';
 
-/** The time after the last key press until the lines are checked. */
+/** The time between the last key press and the check of the lines, in milliseconds. */
 const pause_ms = 150;
 
-/** The maximum number of invalid lines in the list. */
+/** The maximum number of invalid lines that the list displays. */
 const problemsMax = 100;
 
 /** Returns the view. `changed()` is called after writes. */
@@ -51,7 +51,7 @@ export function writePanel({ changed }) {
   let editor = plain(area);
   let timer = null;
   let absentTimer = null;
-  /** The number of valid lines in the last check, or null if it is unknown. */
+  /** The number of valid lines in the last check, or null if the number is unknown. */
   let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
@@ -70,7 +70,7 @@ export function writePanel({ changed }) {
     absentTimer = setTimeout(showAbsent, pause_ms);
   }
 
-  /** Announces that a write will create its database. */
+  /** Displays that a write will create the database. */
   async function showAbsent() {
     const { db } = target();
     const isNew = db !== '' && (await isAbsent(db).catch(() => false));
@@ -129,7 +129,7 @@ export function writePanel({ changed }) {
     );
   }
 
-  /** Warns that the times look like another unit, with a button that selects this unit. */
+  /** Warns that the timestamps look like another unit. Adds a button that selects this unit. */
   function showMistake(mistaken) {
     mistake.hidden = mistaken === null;
     if (mistaken === null) return;
@@ -142,7 +142,7 @@ export function writePanel({ changed }) {
 
   async function submit() {
     send.disabled = true;
-    // Hides the response to an earlier write.
+    // Hides the response to the previous write.
     answer.hidden = true;
     const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
@@ -248,8 +248,8 @@ export function writePanel({ changed }) {
 }
 
 /**
- * Writes the lines. Creates the database first, if `mayMake` is set. Returns `{ made, reply }`,
- * with a text about the creation.
+ * Writes the lines. With `mayMake`, creates the database first. Returns `{ made, reply }`. `made`
+ * is a text about the creation.
  */
 async function sent(lines, target, mayMake) {
   try {

@@ -1,5 +1,5 @@
-// Uploads a file in batches. The user can pause the upload, and a failed upload continues at the
-// failed batch.
+// Uploads a file in batches. The user can pause the upload. After a failure, the upload continues
+// with the failed batch.
 
 import { answerText, ensureDatabase, passes, unitName, write } from '../api/write.js';
 import { button, el } from '../dom.js';
@@ -9,13 +9,13 @@ import { check, mistakeText } from './check.js';
 /** The number of automatic attempts for a batch. */
 const triesMax = 4;
 
-/** The maximum number of server messages in the list. */
+/** The maximum number of server messages that the list displays. */
 const answersMax = 100;
 
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const number = (value) => value.toLocaleString('en');
 
-/** Uploads `file` to `target` and shows the progress. `done()` is called at the end. */
+/** Uploads `file` to `target` and displays the progress. Calls `done()` at the end. */
 export function upload(file, target, done) {
   const counts = { read: 0, unpacked: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
   const bar = el('progress', {
@@ -51,7 +51,7 @@ export function upload(file, target, done) {
     answers,
   );
   const show = () => {
-    // The position in the file, which may be compressed.
+    // The position in the file. The file may be compressed.
     bar.value = (counts.read * counts.sent) / counts.unpacked;
     const several = counts.batches === 1 ? 'response' : 'responses';
     const answered = `${number(counts.batches)} ${several} received`;
@@ -69,7 +69,7 @@ export function upload(file, target, done) {
   };
 
   let isReady = false;
-  /** Sends a batch once. The first attempt creates a missing database. */
+  /** Sends a batch once. The first batch creates the database if it does not exist. */
   async function attempt(bytes) {
     try {
       if (!isReady) made.textContent = await ensureDatabase(target.db);
@@ -80,7 +80,7 @@ export function upload(file, target, done) {
     return write(bytes, target);
   }
 
-  /** Sends a batch until the server accepts or rejects it. */
+  /** Sends a batch until the server accepts it or rejects it. */
   async function send(bytes, first) {
     for (let tries = 1; ; tries += 1) {
       while (hold) await hold;
@@ -96,7 +96,7 @@ export function upload(file, target, done) {
     }
   }
 
-  /** Prompts for the unit if the times of the first batch look like another unit. */
+  /** Asks the user for the unit if the timestamps in the first batch look like another unit. */
   async function settlePrecision(bytes) {
     const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
     if (mistaken === null) return;

@@ -1,4 +1,4 @@
-// The client `tidemark/client`, for Workers that bind the database and for any program with
+// The client `tidemark/client`, for Workers that are bound to the database and for any program with
 // `fetch`.
 
 import { lineOf } from './lines.js';
@@ -9,13 +9,15 @@ import { lineOf } from './lines.js';
  * @typedef {object} Options
  * @property {{ fetch: typeof fetch }} [binding] the service binding; without a binding, the client
  *   sends requests to `url`
- * @property {string} [url] the database's address; over a binding only path and parameters matter
+ * @property {string} [url] the database's address; with a binding, only the path and the parameters
+ *   matter
  * @property {string} token a token with permission to write to `database`, to read it, or both
  * @property {string} database
- * @property {number} [gatherMs] the maximum time that points wait for others before they are sent
- * @property {number} [batchPoints] the number of points that trigger sending a batch
- * @property {(error: Error) => void} [onError] receives errors of points that were not written; by
- *   default they are logged
+ * @property {number} [gatherMs] the maximum time for which the client collects points before it
+ *   sends them
+ * @property {number} [batchPoints] the number of points at which the client sends a batch
+ * @property {(error: Error) => void} [onError] receives the errors of points that were not written;
+ *   by default, the client logs them
  */
 
 /**
@@ -29,20 +31,20 @@ import { lineOf } from './lines.js';
  */
 
 /**
- * The maximum number of characters in a write request: well below the server's limit, and some
- * milliseconds of CPU time.
+ * The maximum number of characters in a write request. The value is far below the server's limit
+ * and costs a few milliseconds of CPU time.
  */
 const batchCharactersMax = 1_000_000;
 
 /**
- * The maximum number of characters of unconfirmed points, which bounds the memory. The client
- * rejects more points.
+ * The maximum number of characters in all unconfirmed points, which limits the memory. The client
+ * rejects points above this limit.
  */
 const heldCharactersMax = 8_000_000;
 
 /**
- * The timeouts of a single attempt and of all attempts. The platform ends work in `waitUntil` after
- * 30 s.
+ * The timeouts of one attempt and of all attempts, in milliseconds. The platform ends work in
+ * `waitUntil` after 30 s.
  */
 const writeMs = 10_000;
 const queryMs = 25_000;
@@ -67,23 +69,25 @@ export class TidemarkError extends Error {
     /** The response's status, or undefined if there was no response. */
     this.status = status;
     /**
-     * The beginnings of lines that the server permanently rejected, with the reasons. The server
-     * stored the request's other lines.
+     * The first characters of each line that the server rejected permanently, with the reason. The
+     * server stored the other lines of the request.
      */
     this.rejected = rejected;
   }
 }
 
-/** Returns whether a retry may succeed: the result is unknown, or the server was overloaded. */
+/**
+ * Returns whether a retry may succeed, because the result is unknown or the server was overloaded.
+ */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
-/** Returns the error of a response without success. */
+/** Returns the error for a response without success. */
 function failure(status, text) {
   let said = {};
   try {
     said = JSON.parse(text);
   } catch {
-    // A body that is not JSON becomes the message.
+    // If the body is not JSON, it becomes the message.
   }
   const rejected = [said.data ?? []].flat().map((one) => ({ line: one.original_line, reason: one.error_message }));
   const message = `Tidemark returned ${status}: ${said.message ?? said.error ?? text}`;
@@ -91,8 +95,8 @@ function failure(status, text) {
 }
 
 /**
- * Returns the time before the next attempt: from the response's `Retry-After`, otherwise with
- * exponential growth.
+ * Returns the pause before the next attempt. Uses the `Retry-After` of the response if it exists.
+ * Otherwise the pause grows exponentially.
  */
 function pauseMs(tried, retryAfter) {
   const asked = Number(retryAfter) * 1_000;
@@ -120,7 +124,7 @@ export class Tidemark {
   #characters = 0;
   /** The number of characters of all unconfirmed lines, including lines in a running request. */
   #held = 0;
-  /** The time at which a request has promised to send the waiting lines. */
+  /** The time at which a request will send the waiting lines. */
   #dueMs = -Infinity;
   /** The last time that was assigned to a point without a time. */
   #lastNs = 0n;
@@ -133,12 +137,13 @@ export class Tidemark {
   }
 
   /**
-   * Queues points, which are sent in batches: after `batchPoints` points, or after `gatherMs`.
-   * `context` comes from the current request, and its `waitUntil` keeps the request running until
-   * then. Throws for a point that line protocol cannot represent, and if too many points are
-   * unconfirmed. In both cases the client queues none of `points`.
+   * Queues points. The client sends them in batches, at the latest after `gatherMs` or at
+   * `batchPoints` points. `context` comes from the current request. Its `waitUntil` keeps the
+   * request running until the points are sent.
+   * Throws if line protocol cannot represent a point, or if too many points are unconfirmed. In
+   * both cases the client queues none of `points`.
    *
-   * Without `context`, the points wait for [flush].
+   * Without `context`, the points wait until [flush] is called.
    *
    * @param {Point | Point[]} points
    * @param {Context} [context]
@@ -153,22 +158,22 @@ export class Tidemark {
     this.#put(lines);
     if (!context) return;
     if (this.#isFull()) return context.waitUntil(this.#flushed());
-    // The platform may have ended the request that promised to send them. In that case this request
-    // sends them.
+    // The platform may have ended the request that was going to send the points. In that case this
+    // request sends them.
     if (this.#dueMs + this.#options.gatherMs > Date.now()) return;
     this.#dueMs = Date.now() + this.#options.gatherMs;
     context.waitUntil(sleep(this.#options.gatherMs).then(() => this.#flushed()));
   }
 
   /**
-   * Sends the waiting points. Rejects with a [TidemarkError] if points were rejected or not
-   * confirmed. Unconfirmed points are sent again later. A repeated point replaces itself, because
-   * its time is the same.
+   * Sends the waiting points. Rejects with a [TidemarkError] if the server rejected points or did
+   * not confirm them. The client sends unconfirmed points again later. A repeated point has the
+   * same time, so it replaces itself.
    */
   async flush() {
     this.#dueMs = -Infinity;
     const errors = [];
-    // Failed lines return to the queue, but this loop does not retry them.
+    // Failed lines return to the queue, but this loop sends each line only once.
     for (let left = this.#waiting.length; left > 0 && this.#waiting.length > 0; ) {
       const lines = this.#batch(left);
       left -= lines.length;
@@ -202,8 +207,8 @@ export class Tidemark {
   }
 
   /**
-   * Returns a time that is unique in this isolate. A Worker's clock does not advance while it
-   * computes.
+   * Returns a timestamp that is unique in this isolate. A Worker's clock does not advance during a
+   * computation.
    */
   #now() {
     const within = BigInt(Math.floor(Math.random() * 1_000_000));
@@ -213,7 +218,7 @@ export class Tidemark {
   }
 
   #put(lines) {
-    // This is a loop, because spreading the lines over a call's arguments could overflow the stack.
+    // Uses a loop, because a call with one argument per line could overflow the stack.
     for (const line of lines) this.#waiting.push(line);
     this.#characters += charactersOf(lines);
   }
@@ -250,8 +255,8 @@ export class Tidemark {
   }
 
   /**
-   * Sends a request, with retries while they may help. Returns `{ text, error }`, with the last
-   * error or null.
+   * Sends a request and repeats it while a retry may succeed. Resolves to `{ text, error }`.
+   * `error` is the last error or null.
    */
   async #asked(path, body, answerMs) {
     const until = Date.now() + patienceMs;

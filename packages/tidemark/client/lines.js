@@ -1,9 +1,9 @@
 // Converts points to line protocol.
 
 /**
- * A point. A `number` in `fields` becomes a float and a `bigint` an integer, even if the number is
- * whole. The line omits fields that are null or undefined and tags with empty text. `time` is a
- * `Date`, or nanoseconds as a `bigint`. The default is the time of the call.
+ * A point. In `fields`, a `number` becomes a float, even if it is whole, and a `bigint` becomes an
+ * integer. The line omits fields that are null or undefined, and tags with an empty text. `time` is
+ * a `Date`, or nanoseconds as a `bigint`. The default is the time of the call.
  *
  * @typedef {object} Point
  * @property {string} measurement
@@ -12,7 +12,7 @@
  * @property {Date | bigint} [time]
  */
 
-/** The characters to escape in a measurement's name, and in tags and field names. */
+/** The characters that must be escaped in a measurement's name, and in tags and field names. */
 const [inMeasurement, inKey] = [/[, ]/g, /[, =]/g];
 
 /** Returns an escaped name or tag value. Throws if line protocol cannot represent the text. */
@@ -25,7 +25,7 @@ function name(text, special, what) {
 
 const integerMax = 2n ** 63n - 1n;
 
-/** Returns a field's value in the syntax of its type. */
+/** Returns a field's value in the syntax of line protocol for its type. */
 function value(key, given) {
   if (typeof given === 'number' && Number.isFinite(given)) return String(given);
   if (typeof given === 'bigint' && given >= -integerMax - 1n && given <= integerMax) return `${given}i`;

@@ -1,4 +1,5 @@
-// tidemark costs: shows a deployment's usage from its own counters and the platform's counters.
+// tidemark costs: shows the usage of a deployment. The numbers come from the deployment's own
+// counters and from the platform's counters.
 
 import { aboutCosts } from '../lib/built.mjs';
 import { UserError } from '../lib/command.mjs';
@@ -15,7 +16,7 @@ function wholeDays(text) {
   throw new UserError(`"${text}" is not a number of days: set --days to a number from 1 to ${daysMax}.`);
 }
 
-/** The usage that a deployment counts by itself, by its names in the price table. */
+/** The quantities that a deployment counts itself, by their names in the price table. */
 const ownBilled = ['object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
 
 /** Prints the deployment's counters by database and by day. */
@@ -39,7 +40,7 @@ async function printOwn(connection, { prices, object_gb: objectGb }) {
   if (skipped.length > 0) console.log(`\nThe counts leave out some objects of ${skipped.join(', ')}, because the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
 }
 
-/** Prints the platform's counters of the last days. */
+/** Prints the platform's counters for the last days. */
 async function printPlatform(from, count, { prices }) {
   const days = await platformDays(from, lastDates(count, Date.now()));
   const rows = [...days].map(([date, day]) => [date, ...billed.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);

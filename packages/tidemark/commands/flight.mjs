@@ -1,4 +1,4 @@
-// tidemark flight: a gRPC proxy for a server that supports gRPC-Web.
+// tidemark flight: runs a gRPC proxy for a server that supports gRPC-Web.
 
 import { readFileSync } from 'node:fs';
 

@@ -9,10 +9,10 @@ import { prefix, probe, removeAll } from '../lib/probe.mjs';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-/** Progress goes to standard error, so that standard output contains only the table. */
+/** Writes progress to standard error, so that standard output contains only the table. */
 const say = (line) => console.error(line);
 
-/** Returns a Markdown table, for an issue. */
+/** Returns the measurements as a Markdown table that a user can paste into an issue. */
 function report(rows) {
   const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');
   const lines = rows.map((row) => `| ${row.map(cell).join(' | ')} |`);

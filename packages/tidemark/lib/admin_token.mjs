@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { UserError } from './command.mjs';
 
 /**
- * The minimum length. The Worker serves no requests with a shorter token
+ * The minimum length of a token. The Worker serves no requests if the token is shorter
  * (ADMIN_TOKEN_CHARACTERS_MIN).
  */
 const charactersMin = 16;
@@ -13,8 +13,8 @@ const charactersMin = 16;
 export const newToken = () => randomBytes(16).toString('hex');
 
 /**
- * Returns the secret unchanged, or throws a sentence if the secret is easy to guess. `more` is
- * appended to the message.
+ * Returns the secret unchanged. Throws a [UserError] with `more` appended if the secret is easy to
+ * guess.
  */
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];

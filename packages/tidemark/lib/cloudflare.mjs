@@ -2,11 +2,12 @@
 
 import { UserError } from './command.mjs';
 
-/** The timeout of a call: an upload may have 30 MB over a slow connection. */
+/** The timeout of a call in milliseconds. It permits an upload of 30 MB over a slow connection. */
 const callMs = 300_000;
 
 /**
- * The maximum number of attempts to remove a script. A script that remains costs its owner money.
+ * The maximum number of attempts to remove a script. A script that is not removed costs its owner
+ * money.
  */
 const removalsMax = 4;
 const removalPauseMs = 1_000;
@@ -16,10 +17,10 @@ const notFound = 10_007;
 
 const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 
-/** Returns the base address. wrangler reads the same variable. */
+/** Returns the base URL of the API. wrangler reads the same environment variable. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
-/** One account, accessed with a token that may edit Workers, or with a global key. */
+/** Provides access to one account, with a token that may edit Workers or with a global key. */
 export class Account {
   /** @param {{ token?: string, key?: string, email?: string, id?: string }} given */
   constructor({ token, key, email, id }) {
@@ -61,8 +62,8 @@ export class Account {
   }
 
   /**
-   * Sets the account: the given account, or the only account that the token may use. If the token
-   * may use several accounts, `ask` chooses an account; without `ask` the call fails.
+   * Selects the account: the given account, or the only account that the token may use. If the
+   * token may use several accounts, `ask` chooses one. Without `ask`, the call fails.
    *
    * @param {((accounts: { id: string, name: string }[]) => Promise<string>) | null} ask
    */
@@ -81,7 +82,7 @@ export class Account {
     this.id = accounts[0].id;
   }
 
-  /** Sets the account, and requests its workers.dev subdomain. */
+  /** Selects the account, and requests its workers.dev subdomain. */
   async open(signal) {
     await this.choose(null, signal);
     const { subdomain } = await this.call('GET', `/accounts/${this.id}/workers/subdomain`, { signal });
@@ -101,8 +102,8 @@ export class Account {
   }
 
   /**
-   * Uploads a script to its workers.dev address and returns `{ url, startUpMs }`. `modules`
-   * contains bytes by file name, with the main module first.
+   * Uploads a script to its workers.dev address. Resolves to `{ url, startUpMs }`. `modules` maps
+   * file names to bytes, with the main module first.
    */
   async put(name, { modules, metadata }, signal) {
     const form = new FormData();
@@ -117,8 +118,8 @@ export class Account {
   }
 
   /**
-   * Sets the custom domains of a script. The API rejects domains and DNS records that already
-   * exist.
+   * Sets the custom domains of a script. The API rejects a domain or DNS record that already
+   * exists.
    */
   async setDomains(name, hostnames, signal = undefined) {
     const keeps = { override_existing_origin: false, override_existing_dns_record: false };
@@ -126,7 +127,7 @@ export class Account {
     await this.call('PUT', `${this.scripts()}/${name}/domains/records`, { body, signal });
   }
 
-  /** Removes a script and its objects. A script that does not exist counts as removed. */
+  /** Removes a script and its objects. Succeeds if the script does not exist. */
   async remove(name) {
     for (let left = removalsMax - 1; ; left -= 1) {
       try {

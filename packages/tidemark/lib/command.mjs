@@ -1,4 +1,4 @@
-// The definition of a command, and the parsing and help of its options.
+// Defines commands, parses their options, and prints their help.
 
 import { parseArgs } from 'node:util';
 
@@ -17,23 +17,23 @@ import { parseArgs } from 'node:util';
 /**
  * @typedef {object} Command
  * @property {string} summary one line
- * @property {string} usage the words after the command's name
+ * @property {string} usage the arguments after the command's name
  * @property {string} about the description, in paragraphs
- * @property {Record<string, Option>} options options by their long names
- * @property {[string, string][]} examples a command line, and its description
+ * @property {Record<string, Option>} options the options by their long names
+ * @property {[string, string][]} examples command lines with descriptions
  * @property {(options: Record<string, any>, words: string[]) => Promise<number | void>} run
  *   resolves to the exit code
  */
 
-/** An error that the user can act on. It is printed without a stack trace. */
+/** An error that the user can resolve. The program prints it without a stack trace. */
 export class UserError extends Error {}
 
 /** @type {Option} */
 const help = { help: 'prints this help' };
 
 /**
- * Returns the options and the other words of a command line. Missing options are read from the
- * environment.
+ * Returns the options and the other arguments of a command line. Options that are not given are
+ * read from the environment.
  */
 export function optionsOf(name, command, line) {
   const known = { ...command.options, help };
@@ -55,7 +55,7 @@ export function optionsOf(name, command, line) {
   return { options, positionals: read.positionals };
 }
 
-/** Formats rows such as `--port N` and its description in two columns. */
+/** Formats rows, such as `--port N` with its description, in two columns. */
 function table(rows) {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows

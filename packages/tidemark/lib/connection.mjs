@@ -1,4 +1,4 @@
-// The connection to a server, used by every command except `serve`.
+// The connection to a server. Every command except `serve` uses it.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { UserError } from './command.mjs';
 /** The default data folder of `serve`. */
 export const defaultFolder = 'tidemark-data';
 
-/** Returns the file with the token that `serve` created for its folder. */
+/** Returns the path of the file in which `serve` stored the token for its data folder. */
 export const tokenFile = (folder) => join(folder, 'token');
 
 /**
@@ -25,15 +25,16 @@ export const connectionOptions = {
   },
 };
 
-/** The paragraph about the token in the commands' help. */
+/** The paragraph about the token in the help of each command. */
 export const connectionHelp = `TIDEMARK_TOKEN must contain the token. You can leave it unset for a server that \`tidemark serve\` runs
 in this folder.`;
 
-/** The maximum time until the server starts its response. */
+/** The maximum time until the server starts to send its response, in milliseconds. */
 const answerMs = 300_000;
 
 /**
- * Returns whether the address is on this machine. The folder's token is sent only to this machine.
+ * Returns whether the address is on this machine. The token in the data folder is only sent to this
+ * machine.
  */
 const isHere = (url) => ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname);
 
@@ -46,14 +47,14 @@ function tokenFor(url, folder) {
   );
 }
 
-/** Returns the address in `option`. Throws a sentence if the text is not an address. */
+/** Parses the address in `option`. Throws a [UserError] if the text is not an address. */
 export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
   throw new UserError(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
 }
 
-/** A server's address and token. */
+/** The address and the token of a server. */
 export class Connection {
   /**
    * @param {Record<string, any>} options options of the command: `url` and `data` from
@@ -65,10 +66,10 @@ export class Connection {
     this.token = tokenFor(parsed, data);
   }
 
-  /** Sends a request with the token. Throws a sentence if the server does not respond. */
+  /** Sends a request with the token. Throws a [UserError] if the server does not respond. */
   async fetch(path, init = {}) {
     const headers = { Authorization: `Token ${this.token}`, ...init.headers };
-    // Only the beginning of the response has a time limit: an export may take hours.
+    // Only the start of the response has a timeout, because an export may take hours.
     const start = new AbortController();
     const timer = setTimeout(() => start.abort(new Error(`no response for ${answerMs / 1000} s`)), answerMs);
     try {
@@ -82,7 +83,7 @@ export class Connection {
     }
   }
 
-  /** Sends a request and throws a sentence unless the response is a success. */
+  /** Sends a request. Throws a [UserError] if the status is an error. */
   async must(path, init) {
     const response = await this.fetch(path, init);
     if (response.ok) return response;
@@ -96,7 +97,10 @@ export class Connection {
   }
 }
 
-/** Returns the message of an error response, from either JSON format, or else the whole text. */
+/**
+ * Returns the message in an error response, which may have one of two JSON formats. For any other
+ * response, returns the whole text.
+ */
 export function messageIn(body) {
   const text = body.trim();
   try {
@@ -107,7 +111,7 @@ export function messageIn(body) {
   }
 }
 
-/** Returns an error response as one line with its status and message. */
+/** Formats an error response as one line with its status and message. */
 export async function errorLine(response) {
   return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }

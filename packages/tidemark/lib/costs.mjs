@@ -1,9 +1,9 @@
-// Calculates a deployment's costs from prices, the platform's daily counters, and the deployment's
-// own counters.
+// Calculates the costs of a deployment from the prices, the platform's daily counters, and the
+// deployment's own counters.
 
 import { UserError } from './command.mjs';
 
-/** The counters of a day, by their names in the price table. */
+/** The counters for one day, by their names in the price table. */
 export const billed = ['worker_requests', 'worker_cpu_ms', 'object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
 
 const dayMs = 86_400_000;
@@ -17,15 +17,15 @@ const callMs = 60_000;
 
 const empty = () => Object.fromEntries(billed.map((name) => [name, 0]));
 
-/** Returns the price of a quantity in dollars, without included amounts. */
+/** Returns the price of a quantity in dollars. Ignores the amounts that the plan includes. */
 export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / per;
 
 /** Returns the price of a day's counters in dollars. */
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
 /**
- * Returns the price of a month with the mean usage of `days`, including the plan and its included
- * amounts.
+ * Returns the price of a month in dollars, with the mean usage of `days`. The price contains the
+ * plan's base price. The amounts that the plan includes are free.
  */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
@@ -33,13 +33,16 @@ export function priceOfMonth(prices, days) {
   return billed.reduce((sum, name) => sum + beyond(name), prices.plan_dollars_per_month);
 }
 
-/** Returns the dates of the last `count` whole days before `now` (UTC), in ascending order. */
+/** Returns the dates of the last `count` complete days before `now` (UTC), in ascending order. */
 export function lastDates(count, now) {
   const date = (ago) => new Date(now - ago * dayMs).toISOString().slice(0, 10);
   return Array.from({ length: count }, (_, n) => date(count - n));
 }
 
-/** Filters periodic counters by namespace, because they do not contain the script's name. */
+/**
+ * Selects the objects' counters by namespace, because these counters do not contain the script's
+ * name.
+ */
 const query = `query Costs($account: string!, $script: string!, $from: Date!, $to: Date!) {
   viewer { accounts(filter: { accountTag: $account }) {
     workers: workersInvocationsAdaptive(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {
@@ -72,8 +75,8 @@ async function asked({ url, token, account, script }, [from, to]) {
 }
 
 /**
- * Returns the platform's counters of a Worker and its objects, by date. `from` selects the account,
- * script and token.
+ * Returns the platform's counters for a Worker and its objects, by date. `from` selects the
+ * account, the script and the token.
  *
  * @param {{ url: string, token: string, account: string, script: string }} from
  * @param {string[]} dates
@@ -101,7 +104,7 @@ export async function platformDays(from, dates) {
   return days;
 }
 
-/** Returns the series of SHOW STATS. */
+/** Returns the series that SHOW STATS returns. */
 export async function ownSeries(connection) {
   const { results } = await (await connection.query('SHOW STATS')).json();
   const [{ series = [], error }] = results;
@@ -110,7 +113,8 @@ export async function ownSeries(connection) {
 }
 
 /**
- * Returns the sums of the object counters since the objects were created, by database.
+ * Returns the sums of the objects' counters by database. The counters begin when an object is
+ * created.
  */
 export function ownCounters(series) {
   const databases = new Map();
@@ -131,11 +135,11 @@ export function ownCounters(series) {
 }
 
 /**
- * Returns the usage of all databases by date, in ascending order, in the units of the price table. The object time is an
- * estimate of the server.
+ * Returns the usage of all databases by date, in ascending order. The units are those of the price
+ * table. The object time is the server's estimate.
  *
  * @param {{ name: string, columns: string[], values: any[][] }[]} series
- * @param {number} objectGb the memory that the platform bills for an object
+ * @param {number} objectGb the memory that the platform bills for each object, in GB
  */
 export function ownDays(series, objectGb) {
   const days = new Map();
@@ -153,5 +157,5 @@ export function ownDays(series, objectGb) {
   return new Map([...days].sort(([one], [other]) => one.localeCompare(other)));
 }
 
-/** Returns the databases with objects that SHOW STATS has not called. */
+/** Returns the databases that have objects from which SHOW STATS has no counters. */
 export const ownSkipped = (series) => series.filter(({ name }) => name === 'skipped').flatMap(({ values }) => values.map(([database]) => database));

@@ -1,5 +1,5 @@
-// Deploys to a Cloudflare account: checks, configuration, upload with wrangler, gradual upgrade and
-// rollback.
+// Deploys to a Cloudflare account: checks the account, generates the configuration, uploads with
+// wrangler, and runs gradual upgrades and rollbacks.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,18 +13,20 @@ import { databaseConfiguration, sqlConfiguration } from './wrangler_configuratio
 import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } from './wrangler.mjs';
 
 /**
- * The source of a deployment's code.
+ * The origin of a deployment's code.
  *
  * @typedef {object} Source
  * @property {Record<string, any>} base the committed configuration of wrangler, with absolute paths
- * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first arguments
- * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's main module, or null
+ * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first
+ *   arguments
+ * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's
+ *   main module, or null
  * @property {string} hint the command with which users run `wrangler`, for messages
  */
 
 const nothingRemote = { isThere: false, hasToken: false, isWorkersDev: undefined, bindings: [] };
 
-/** Returns the credentials of the environment, or null. */
+/** Returns the credentials in the environment, or null. */
 function environmentCredentials() {
   const { CLOUDFLARE_API_TOKEN: token, CLOUDFLARE_API_KEY: key, CLOUDFLARE_EMAIL: email } = process.env;
   if (token) return { token };
@@ -49,7 +51,9 @@ async function credentials(source) {
   return made;
 }
 
-/** Throws if there are no credentials and no terminal to ask for them. */
+/**
+ * Throws if no credentials exist and the program cannot ask for them, because it has no terminal.
+ */
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
   throw new UserError(
@@ -88,8 +92,8 @@ async function remoteOf(account, name) {
 }
 
 /**
- * Throws if the jurisdiction would change. The Catalog's name is another object in another jurisdiction, so the deployment
- * would have neither databases nor tokens.
+ * Throws if the jurisdiction would change. In another jurisdiction, the Catalog's name leads to
+ * another object, so the deployment would have neither databases nor tokens.
  */
 function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
@@ -97,10 +101,13 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   throw new UserError(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
 }
 
-/** The location hints inside of each jurisdiction. */
+/** The location hints that are inside each jurisdiction. */
 export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
 
-/** Throws if the location is outside of the jurisdiction, because the server refuses such settings. */
+/**
+ * Throws if the location is outside of the jurisdiction, because the server would then reject every
+ * request.
+ */
 function mustBeInside({ bindings }, vars) {
   const [location, jurisdiction] = ['DEFAULT_LOCATION', 'JURISDICTION'].map((key) => vars[key] ?? bindings.find(({ name }) => name === key)?.text);
   const inside = locationsIn[jurisdiction] ?? [location];
@@ -114,7 +121,10 @@ async function mustHaveSubdomain(account, wanted) {
   if (!subdomain) throw new UserError(subdomainStep);
 }
 
-/** Returns the secret of the first version: ADMIN_TOKEN of the environment, or a new token if a terminal shows it. */
+/**
+ * Returns the admin token for the first version: ADMIN_TOKEN from the environment, or a new token
+ * if a terminal can display it.
+ */
 function firstToken(remote) {
   if (remote.hasToken) return null;
   const { ADMIN_TOKEN: given } = process.env;
@@ -123,7 +133,7 @@ function firstToken(remote) {
   throw new UserError('ADMIN_TOKEN is not set, and a generated token would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
 }
 
-/** A deployment in progress, with its files and its wrangler command. */
+/** A running deployment, with its files and its wrangler command. */
 class Deployment {
   constructor({ source, options, wanted, account, remote, folder, program }) {
     this.source = source;
@@ -148,7 +158,7 @@ class Deployment {
     return runWrangler(this.program, words, { env });
   }
 
-  /** Throws the suggested next step if a run failed. */
+  /** If a run of wrangler failed, throws the suggested next step. */
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);
@@ -183,8 +193,8 @@ class Deployment {
   }
 
   /**
-   * Runs `words` with the generated configuration, and a second time for the free plan if the plan
-   * rejects limits.
+   * Runs wrangler with the arguments `words` and the generated configuration. If the plan rejects
+   * limits, runs it again with the configuration for the free plan.
    */
   async upload(words, sqlName) {
     const attempt = (isPaid) => this.run([...words, '--config', this.configuration(sqlName, isPaid), ...this.dry]);
@@ -226,7 +236,8 @@ async function servingVersions({ account, name }) {
 }
 
 /**
- * Routes `share` percent of requests to the first version and the rest to the second.
+ * Routes `share` percent of the requests to the first version, and the other requests to the second
+ * version.
  *
  * @param {Deployment} deployment
  * @param {string[]} versions
@@ -264,7 +275,7 @@ async function rollback(deployment) {
   return split(deployment, [before.versions[0].version_id], 100);
 }
 
-/** Returns the percentage of `--gradual`, or null. */
+/** Returns the percentage in the option `--gradual`, or null. */
 function shareOf(text) {
   if (text === undefined) return null;
   const share = Number(text);
@@ -277,7 +288,7 @@ function mustFit(options) {
   if (ways.length > 1) throw new UserError(`Use only one of --${ways[0]} and --${ways[1]}.`);
 }
 
-/** Checks the account before the build. A dry run needs no account. */
+/** Checks the account before the build. A dry run does not need an account. */
 async function prepared(source, options, wanted) {
   if (options['dry-run']) return { account: null, remote: nothingRemote, token: null };
   mustHaveCredentials();
@@ -292,7 +303,7 @@ async function prepared(source, options, wanted) {
 }
 
 /**
- * Deploys. All checks that need no upload run before `source.build`.
+ * Deploys. Runs all checks that need no upload before `source.build`.
  *
  * @param {Source} source
  * @param {Record<string, any>} options the options of the command

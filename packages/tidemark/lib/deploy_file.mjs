@@ -1,4 +1,5 @@
-// The user's part of a deployment's configuration: a file, and options that override it.
+// Reads the user's part of a deployment's configuration: a file, and options that override the
+// file.
 
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -6,7 +7,7 @@ import { UserError } from './command.mjs';
 
 const schema = JSON.parse(readFileSync(new URL('../deploy.schema.json', import.meta.url), 'utf8'));
 
-/** The default name of the user's file, in the current folder. */
+/** The default name of the user's file in the current folder. */
 export const defaultFile = 'tidemark.deploy.json';
 
 const typeOf = (value) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value);
@@ -14,7 +15,7 @@ const typeOf = (value) => (Array.isArray(value) ? 'array' : value === null ? 'nu
 /** Whether `value` is an object with keys. */
 const isObject = (value) => typeOf(value) === 'object';
 
-/** Returns a message for the first rule of the schema that `value` breaks, or null. */
+/** Returns a message about the first rule of the schema that `value` violates, or null. */
 function broken(value, rules, path) {
   if (rules.$ref) return broken(value, schema, path);
   if (rules.type && ![rules.type].flat().includes(typeOf(value))) return `${path} is ${typeOf(value)}: it has to be ${[rules.type].flat().join(' or ')}`;
@@ -29,7 +30,7 @@ function broken(value, rules, path) {
   return null;
 }
 
-/** Merges objects by key. Other values in `over` replace the values in `under`. */
+/** Merges objects by key. Any other value in `over` replaces the value in `under`. */
 export function merged(under, over) {
   const all = { ...under };
   for (const [key, value] of Object.entries(over)) all[key] = isObject(value) && isObject(all[key]) ? merged(all[key], value) : value;
@@ -57,7 +58,7 @@ function readJson(file) {
   }
 }
 
-/** Returns the values of all `--var NAME=VALUE`, by name. */
+/** Returns the values of all options `--var NAME=VALUE`, by name. */
 function variables(words) {
   return Object.fromEntries(words.map((word) => {
     const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(word) ?? [];
@@ -67,8 +68,9 @@ function variables(words) {
 }
 
 /**
- * Returns the user's values for one deployment. The options override the environment, and the environment overrides the
- * rest of the file. `settings` lists the names that are valid in `vars`.
+ * Returns the user's values for one deployment. Options override the file's values for the
+ * environment, which override the other values in the file. `settings` lists the names that are
+ * valid in `vars`.
  *
  * @param {Record<string, any>} options the options of the command
  * @param {string[]} settings

@@ -1,4 +1,4 @@
-// A server's folder with its data, token and lock.
+// Manages the folder of a server, which contains its data, its token and its lock.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
@@ -7,7 +7,7 @@ import { checked, newToken } from './admin_token.mjs';
 import { UserError } from './command.mjs';
 import { tokenFile } from './connection.mjs';
 
-/** Creates `path` with access for its owner only. */
+/** Creates the folder `path`. Only its owner has access to it. */
 export function makeFolder(path) {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -17,8 +17,8 @@ export function makeFolder(path) {
 }
 
 /**
- * Returns the admin token from the environment or from the folder. Creates a token if both are
- * missing.
+ * Returns the admin token from the environment or from the folder. If neither contains a token,
+ * creates one.
  */
 export function adminToken(folder) {
   const given = process.env.ADMIN_TOKEN;
@@ -40,10 +40,10 @@ function isListening(path) {
 }
 
 /**
- * Locks `folder`, so that no second server writes to the same files. The lock is a listening
- * socket, which disappears when the last process with the socket ends. workerd inherits the socket,
- * so the lock remains if only workerd survives. Changes the working directory to the folder,
- * because a socket's path must be short.
+ * Locks `folder`, so that no second server writes to the same files.
+ * The lock is a listening socket. It disappears when the last process that has the socket ends.
+ * workerd inherits the socket, so the lock remains if only workerd is still running. Changes the
+ * working directory to the folder, because the path of a socket must be short.
  *
  * @returns {Promise<import('node:net').Server>}
  */
@@ -60,7 +60,7 @@ export async function occupy(folder) {
   const mark = createServer((asked) => asked.destroy());
   return new Promise((resolve, reject) => {
     mark.once('error', (error) => reject(new UserError(`${folder} cannot be written to: ${error.message}`)));
-    // The socket does not keep the process alive.
+    // The socket must not keep the process running.
     mark.listen(path, () => resolve(mark.unref()));
   });
 }

@@ -1,8 +1,8 @@
 // Detects an HTTP/2 connection whose peer has disappeared.
 
 /**
- * Sends a PING every `pingMs` while `isWanted()` is true, and destroys `session` if the reply takes
- * longer than `pingAnswerMs`. Stops when the session closes.
+ * Sends a PING every `pingMs` while `isWanted()` returns true. Destroys `session` if the peer takes
+ * longer than `pingAnswerMs` to reply. Stops when the session closes.
  *
  * @param {import('node:http2').Http2Session} session
  */
@@ -17,8 +17,8 @@ export function keepAlive(session, { pingMs, pingAnswerMs, isWanted = () => true
       clearTimeout(late);
     };
     session.once('close', answered);
-    // `ping` returns false before the peer has sent its settings. The timeout applies in this case
-    // too.
+    // `ping` returns false until the peer has sent its settings. The timeout also applies in this
+    // case.
     session.ping(() => {
       session.off('close', answered);
       answered();

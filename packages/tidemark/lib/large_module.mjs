@@ -1,5 +1,5 @@
-// Generates a WebAssembly module of a given size with many computing functions, like the code of a
-// large program.
+// Generates a WebAssembly module of a given size. Like the code of a large program, it contains
+// many functions that compute.
 
 /** Encodes an unsigned number as LEB128. */
 function number(value) {
@@ -13,13 +13,13 @@ function number(value) {
 const section = (id, length, parts) => Buffer.concat([Buffer.from([id, ...number(length)]), ...parts]);
 
 /**
- * The number of steps in a function. Each step is `x = x * k + i` with different constants, so that
- * all functions differ.
+ * The number of steps in each function. Each step is `x = x * k + i` with different constants, so
+ * that all functions differ.
  */
 const stepsOfFunction = 120;
 
 function body(seed) {
-  const code = [0]; // No local variables except the argument.
+  const code = [0]; // The function has no local variables except its argument.
   for (let step = 0; step < stepsOfFunction; step += 1) {
     // local.get 0, i32.const, i32.mul, i32.const, i32.add, local.set 0
     code.push(0x20, 0, 0x41, ((seed + step) % 30) * 2 + 3, 0x6c, 0x41, (seed >> 3) % 61, 0x6a, 0x21, 0);
@@ -28,7 +28,7 @@ function body(seed) {
   return Buffer.from([...number(code.length), ...code]);
 }
 
-/** Returns a module of about `bytes` bytes. Its function `first` maps a number to a number. */
+/** Returns a module of about `bytes` bytes. Its function `first` converts a number to a number. */
 export function largeModule(bytes) {
   const one = body(0);
   const count = Math.ceil(bytes / (one.length + 1));

@@ -1,4 +1,4 @@
-// Listening addresses of commands: ports, certificates, and a check for free ports.
+// Parses and checks the addresses on which commands listen, and their certificates.
 
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 
 import { UserError } from './command.mjs';
 
-/** Returns the port in an option. Throws a sentence if the text is not a port. */
+/** Returns the port in an option. Throws a [UserError] if the text is not a port. */
 export function portOf(option, text) {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
@@ -14,8 +14,8 @@ export function portOf(option, text) {
 }
 
 /**
- * Parses `HOST:PORT`, with an IPv6 address in brackets, as `{ host, port }`. Throws a sentence if
- * the text is invalid.
+ * Parses `HOST:PORT`, with an IPv6 address in brackets. Returns `{ host, port }`. Throws a
+ * [UserError] if the text is invalid.
  */
 export function placeOf(option, text) {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d+)$/i.exec(text);
@@ -27,14 +27,14 @@ export function placeOf(option, text) {
 export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 /**
- * Returns the address by which a server reaches itself. A server that listens on all addresses also
- * listens on the loopback address.
+ * Returns the address at which a server can call itself. A server that listens on all addresses
+ * also listens on the loopback address.
  */
 export const ownHost = (host) => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
 
 /**
- * Throws a sentence unless this machine can listen on the address. `option` names the option for
- * another port.
+ * Throws a [UserError] if this machine cannot listen on the address. The message suggests another
+ * port with the option `option`.
  */
 export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
@@ -47,13 +47,13 @@ export function mustBeFree({ host, port }, option) {
   });
 }
 
-/** The options of commands that support TLS. */
+/** The options of commands that can use TLS. */
 export const tlsOptions = {
   'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the certificate chain (PEM); enables TLS' },
   'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'the private key of the certificate (PEM)' },
 };
 
-/** Returns the files of a certificate, or null. Throws if only one file is given. */
+/** Returns the certificate and the key, or null. Throws if only one of the two files is given. */
 export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
   if (!cert && !key) return null;
   if (!cert || !key) throw new UserError('--tls-cert and --tls-key belong together: use both.');

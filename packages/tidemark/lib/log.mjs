@@ -1,14 +1,15 @@
-// Writes log lines of long-running commands as JSON.
+// Writes the log lines of long-running commands as JSON.
 
 import { UserError } from './command.mjs';
 
-/** Logs an event as a JSON line, like the lines of requests. */
+/** Logs an event as one line of JSON. Requests are logged in the same format. */
 export const logEvent = (event, more) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
 
 const chosen = { all: () => true, errors: ({ grpc_status: status }) => status !== 0, none: () => false };
 
 /**
- * Returns a [logEvent] for the calls that LOG_REQUESTS selects. Throws a sentence for an unknown value.
+ * Returns a function like [logEvent] that logs only the calls that LOG_REQUESTS selects. Throws a
+ * [UserError] if the value is unknown.
  */
 export function requestLogger() {
   const text = process.env.LOG_REQUESTS || 'all';

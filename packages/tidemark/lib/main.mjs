@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 
 import { helpOf, optionsOf, UserError } from './command.mjs';
 
-/** The commands in the order in which new users need them. Each is imported on demand. */
+/**
+ * The commands in the order in which a new user needs them. Each command is imported when it is
+ * used.
+ */
 export const commands = {
   serve: () => import('../commands/serve.mjs'),
   flight: () => import('../commands/flight.mjs'),
@@ -56,7 +59,7 @@ async function chosen(words) {
   return command.run(options, positionals);
 }
 
-/** Runs the command in `words` and resolves to the exit code. */
+/** Runs the command that the arguments `words` select. Resolves to the exit code. */
 export async function main(words) {
   try {
     return (await chosen(words)) ?? 0;

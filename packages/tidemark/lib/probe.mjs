@@ -1,4 +1,4 @@
-// The measurements of `tidemark probe`. It removes everything that it deploys.
+// The measurements of `tidemark probe`. The program removes everything that it deploys.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -9,15 +9,15 @@ import { UserError } from './command.mjs';
 import { grpcAnswer } from './grpc.mjs';
 import { largeModule } from './large_module.mjs';
 
-/** The prefix of script names. The probe removes only scripts with this prefix. */
+/** The prefix of the scripts' names. The program removes only scripts with this prefix. */
 export const prefix = 'tidemark-probe-';
 
-/** The maximum time until a new address is reachable everywhere. */
+/** The maximum time until a new address is reachable from everywhere, in milliseconds. */
 const knownMs = 120_000;
 const pollMs = 1_000;
 const answerMs = 60_000;
 
-/** The platform's location hints for objects. */
+/** The platform's location hints for Durable Objects. */
 const regions = ['wnam', 'enam', 'sam', 'weur', 'eeur', 'apac', 'oc', 'afr', 'me'];
 const commits = 20;
 
@@ -28,13 +28,13 @@ const memoryMegabytes = [32, 64, 96, 104, 112, 116, 120, 124, 128, 136, 160, 192
 const callsMax = 10_500;
 const callsTogether = 25;
 
-/** For `substr`: the size of the value, and the number of reads in one request. */
+/** The size of the stored value for `substr`, in bytes, and the number of reads in one request. */
 const storedBytes = 1_900_000;
 const reads = 200;
 
 /**
- * The sizes of the database's module and of the SQL Worker's module, in MB. If the package contains
- * the modules, their sizes are used.
+ * The sizes of the database's module and of the SQL Worker's module, in MB. Uses the sizes of the
+ * real modules if the package contains them.
  */
 const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([file, usual]) => {
   const path = join(built, String(file));
@@ -44,7 +44,7 @@ const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const code = (name) => readFileSync(new URL(`../probe/${name}`, import.meta.url));
 
-/** A deployed scratch Worker and its requests. */
+/** A deployed temporary Worker and the requests to it. */
 class Scratch {
   constructor({ url, token, startUpMs, signal }) {
     this.url = url;
@@ -105,8 +105,8 @@ async function largestValue(scratch) {
 }
 
 /**
- * Returns the duration of a `substr` call in microseconds: a request with many calls, minus a
- * request without calls.
+ * Returns the duration of a `substr` call in microseconds. The duration is the difference between a
+ * request with many calls and a request without calls.
  */
 async function substrTimes(scratch) {
   await scratch.ask('put', { bytes: storedBytes });
@@ -133,7 +133,7 @@ async function commitTimes(scratch) {
   return rows;
 }
 
-/** Finds the memory limit with separate requests for increasing amounts. */
+/** Finds the memory limit with a series of requests, each for more memory. */
 async function memoryEnd(scratch) {
   let last = 0;
   for (const megabytes of memoryMegabytes) {
@@ -176,7 +176,10 @@ async function* measurements({ deploy, onDomain, say, signal }) {
   }
 }
 
-/** Runs one measurement. A failure becomes a row, so that the other results are still reported. */
+/**
+ * Runs one measurement. A failed measurement becomes a row, so that the other results are still
+ * reported.
+ */
 async function part(title, measure, say, signal) {
   say(`- ${title} …`);
   try {
@@ -203,10 +206,11 @@ async function startOf(megabytes, deploy) {
 }
 
 /**
- * Runs the measurements in `account` and returns rows of names and values. `say` receives progress
- * messages. Removes every script, including after a failure or when `signal` aborts. `domain` is a
- * host name in a zone of the account that has no DNS record. With a `domain`, the probe also tests
- * gRPC there and releases the name afterwards. `addressOf(domain)` returns its address.
+ * Runs the measurements in `account`. Returns rows of names and values. `say` receives progress
+ * messages. Removes every script, even after a failure or when `signal` aborts.
+ * `domain` is a host name without a DNS record in a zone of the account. With `domain`, the program
+ * also tests gRPC at this domain and then removes the domain. `addressOf(domain)` returns the
+ * domain's address.
  *
  * @param {Record<string, any>} options
  */
@@ -217,7 +221,7 @@ export async function probe({ account, day, say, signal, domain = null, addressO
   const names = [];
   const deploy = async (suffix, { modules, bindings = [], ...more }) => {
     const name = `${prefix}${run}-${suffix}`;
-    // The name is recorded before the upload, so that a failed upload is also removed.
+    // Records the name before the upload, so that the script of a failed upload is also removed.
     names.push(name);
     const secret = { type: 'secret_text', name: 'PROBE_TOKEN', text: token };
     const metadata = { compatibility_date: day, bindings: [...bindings, secret], ...more };
@@ -237,13 +241,13 @@ export async function probe({ account, day, say, signal, domain = null, addressO
     for await (const row of measurements({ deploy, onDomain: domain && onDomain, say, signal })) rows.push(row);
     return rows;
   } finally {
-    // Otherwise the name would stay bound to a removed Worker.
+    // Without this call, the domain would remain bound to a Worker that no longer exists.
     if (hasDomain) await account.setDomains(names[0], []).catch((error) => say(`- the custom domain was not released: ${error.message}`));
     await removeAll(account, names, say);
   }
 }
 
-/** Removes scripts. Throws a sentence with the names of scripts that could not be removed. */
+/** Removes scripts. Throws a [UserError] with the names of the scripts that could not be removed. */
 export async function removeAll(account, names, say) {
   const stayed = [];
   for (const name of names) {

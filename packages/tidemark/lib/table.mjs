@@ -1,6 +1,9 @@
 // Formats rows as a text table.
 
-/** Characters that would move the cursor or the columns. They are printed as JSON escapes. */
+/**
+ * Characters that would move the cursor or shift the columns. The table contains their JSON escapes
+ * instead.
+ */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
 const shown = (value) => {

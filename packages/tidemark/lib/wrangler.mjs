@@ -1,5 +1,5 @@
-// Runs wrangler for a deployment, and suggests the next step for each of its errors. Used by a
-// clone and by the package.
+// Runs wrangler for a deployment, and suggests the next step for each of its errors. Both a clone
+// of the repository and the npm package use this file.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,8 +19,8 @@ export function isNewNode() {
 }
 
 /**
- * Returns whether wrangler prompts for input: standard input and output are a terminal, outside of
- * CI.
+ * Returns whether wrangler may prompt for input: standard input and standard output are a terminal,
+ * and the program does not run in CI.
  */
 export function isInteractive() {
   const isCi = process.env.CI && process.env.CI !== 'false';
@@ -28,7 +28,7 @@ export function isInteractive() {
 }
 
 /**
- * Returns the lines in the file that `WRANGLER_OUTPUT_FILE_PATH` names.
+ * Returns the lines of wrangler's output file, whose path is in `WRANGLER_OUTPUT_FILE_PATH`.
  *
  * @param {string} file
  */
@@ -38,9 +38,9 @@ function entriesIn(file) {
 }
 
 /**
- * Runs wrangler with this process's terminal and returns `{ code, entries, output }`. `entries` are
- * the lines of its output file. `quiet` collects the standard output into `output`, so that
- * wrangler does not prompt.
+ * Runs wrangler with this process's terminal. Resolves to `{ code, entries, output }`. `entries`
+ * are the lines of wrangler's output file. With `quiet`, collects the standard output in `output`,
+ * so that wrangler does not prompt.
  *
  * @param {string[]} program the command and its first arguments
  * @param {string[]} words
@@ -65,16 +65,16 @@ export async function runWrangler([command, ...first], words, { env = {}, quiet 
   }
 }
 
-/** The entry of a run's failure: `{ code, message }`. */
+/** Returns the output file's entry about the failure of a run, as `{ code, message }`. */
 const failureOf = ({ entries }) => entries.find(({ type }) => type === 'command-failed') ?? {};
 
-/** Whether a run failed because the account's plan allows no CPU limit. */
+/** Whether a run failed because the account's plan does not permit a CPU limit. */
 export const refusesLimits = (run) => run.code !== 0 && failureOf(run).code === 100_328;
 
 export const subdomainStep =
   'This account has no workers.dev subdomain (10007): run the command at a terminal, which registers one, or deploy to your own domain with --domain.';
 
-/** The next step by the platform's error code, for the Worker `name`. */
+/** Returns the next step for the Worker `name`, by the platform's error code. */
 const steps = {
   10_007: () => subdomainStep,
   10_063: () => subdomainStep,
@@ -86,7 +86,7 @@ const steps = {
     `The account's free plan does not support the setting \`limits\` (100328): remove \`limits\` from the \`wrangler\` section of your file, or use a paid plan.`,
 };
 
-/** The next step for messages without a code: wrangler's own errors. */
+/** The next steps for wrangler's own errors, which have no code. */
 const worded = [
   { pattern: /workers\.dev subdomain/i, step: () => subdomainStep },
   {
@@ -99,7 +99,7 @@ const worded = [
   },
 ];
 
-/** Returns a sentence with the next step after a failed run, or null for an unknown error. */
+/** Returns a sentence with the next step after a failed run. Returns null for an unknown error. */
 export function nextStep(run, name) {
   const { code, message = '' } = failureOf(run);
   const byText = worded.find(({ pattern }) => pattern.test(message));

@@ -3,23 +3,30 @@
 import { merged } from './deploy_file.mjs';
 
 /**
- * The settings that depend on the plan: the bytes at which a shard's group splits and at which a shard refuses writes, and
- * the calls of one request. An object holds 10 GB on the paid plan and 1 GB on the free plan. A merge writes up to 512 MB
- * next to the parts that it replaces.
+ * The settings that depend on the plan: the size at which a shard splits, the size at which a shard
+ * rejects writes, and the maximum number of calls in one request.
+ * An object can store 10 GB on the paid plan and 1 GB on the free plan. A merge writes up to 512 MB
+ * while the parts that it replaces still exist.
  */
 export const planSettings = {
   paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000', CALLS_PER_REQUEST_MAX: '10000' },
   free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000', CALLS_PER_REQUEST_MAX: '1000' },
 };
 
-/** Returns the settings of a plan. Omits a setting with another value in the dashboard, so that wrangler keeps it. */
+/**
+ * Returns the settings for a plan. Omits each setting whose value was changed in the dashboard, so
+ * that wrangler keeps that value.
+ */
 function settingsOf(plan, bindings) {
   const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
   const isKept = (name) => bindings.some((one) => one.name === name && one.text && !isGenerated(one));
   return Object.fromEntries(Object.entries(planSettings[plan]).filter(([name]) => !isKept(name)));
 }
 
-/** Adds the buckets and services that were bound in the dashboard. Wrangler itself keeps only variables and secrets. */
+/**
+ * Adds the buckets and services that were bound in the dashboard. wrangler itself keeps only
+ * variables and secrets.
+ */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
   const kept = (type) => bindings.filter((one) => one.type === type && isNew(one));
@@ -39,9 +46,10 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 }
 
 /**
- * Returns the database's configuration. `base` is the committed configuration with absolute paths, `wanted` has the
- * user's values, and `remote` is the state of the account. `sqlName` names the SQL Worker, or is null. Without `isPaid`
- * the configuration fits the free plan, which does not support `limits`.
+ * Returns the database's configuration. `base` is the committed configuration with absolute paths,
+ * `wanted` contains the user's values, and `remote` is the state of the account. `sqlName` is the
+ * name of the SQL Worker, or null. Without `isPaid`, the configuration is for the free plan, which
+ * does not support `limits`.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;
@@ -66,7 +74,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
   return merged(generated, wrangler);
 }
 
-/** Returns the SQL Worker's configuration, without an address. */
+/** Returns the configuration of the SQL Worker, which has no address. */
 export function sqlConfiguration({ base, main, name, accountId }) {
   const { compatibility_date, limits } = base;
   const account = accountId ? { account_id: accountId } : {};

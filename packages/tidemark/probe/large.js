@@ -1,4 +1,5 @@
-// A Worker with a large module, to measure its start time and the memory that remains.
+// A Worker with a large module. It measures the start time, and the memory that the module leaves
+// free.
 
 import module from './large.wasm';
 import { held } from './memory.js';

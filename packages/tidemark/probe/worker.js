@@ -1,12 +1,12 @@
 // The temporary Worker of `tidemark probe`. Each path performs one measurement that needs the real
-// platform. A Worker's clock does not advance while it computes, so the client measures computing
-// time.
+// platform. The clock of a Worker does not advance during a computation, so the client measures the
+// computing time.
 
 import { DurableObject } from 'cloudflare:workers';
 
 import { held } from './memory.js';
 
-/** An object for tests of rows and values. */
+/** An object that measures rows and values. */
 export class Probe extends DurableObject {
   constructor(state, env) {
     super(state, env);
@@ -14,7 +14,7 @@ export class Probe extends DurableObject {
     this.sql.exec('CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, v BLOB)');
   }
 
-  /** Returns null if SQLite accepts a value of `bytes` bytes, otherwise the error. */
+  /** Returns null if SQLite accepts a value of `bytes` bytes. Otherwise returns the error. */
   put(bytes) {
     try {
       this.sql.exec('INSERT OR REPLACE INTO kept VALUES (1, ?)', new Uint8Array(bytes).fill(7).buffer);
@@ -24,7 +24,7 @@ export class Probe extends DurableObject {
     }
   }
 
-  /** Reads a part of the last stored value, `times` times. */
+  /** Reads a part of the last stored value `times` times. */
   substr(from, bytes, times) {
     let read = 0;
     for (let n = 0; n < times; n += 1) {
@@ -34,7 +34,7 @@ export class Probe extends DurableObject {
     return read;
   }
 
-  /** Writes one row; the response waits for the commit. */
+  /** Writes one row. The response is sent after the commit. */
   commit(n) {
     this.sql.exec('INSERT OR REPLACE INTO kept VALUES (2, ?)', String(n));
   }
@@ -43,7 +43,8 @@ export class Probe extends DurableObject {
 }
 
 /**
- * Returns the duration of each of `times` calls in milliseconds. The clock advances with each call.
+ * Returns the duration of each of `times` calls in milliseconds. The clock advances during each
+ * call.
  */
 async function timed(times, call) {
   const all = [];
@@ -55,7 +56,10 @@ async function timed(times, call) {
   return all;
 }
 
-/** Calls an object repeatedly, several calls in parallel, until the platform's limit. */
+/**
+ * Calls an object repeatedly, with several calls in parallel, until the platform's limit is
+ * reached.
+ */
 async function calls(object, max, together) {
   let done = 0;
   try {
@@ -69,9 +73,9 @@ async function calls(object, max, together) {
 }
 
 /**
- * Returns a gRPC-Web message with its trailers in the body, because a Worker sends no trailers. The
- * platform converts the message only if it is a stream without Content-Length and its trailers
- * contain no space.
+ * Returns a gRPC-Web message with its trailers in the body, because a Worker cannot send trailers.
+ * The platform converts the message only if the response is a stream without Content-Length, and if
+ * the trailers contain no space.
  */
 function grpc(request) {
   const trailers = new TextEncoder().encode('grpc-status:0\r\n');
