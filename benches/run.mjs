@@ -15,7 +15,7 @@
 
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
-import { finishWith, Sentence } from '../scripts/project.mjs';
+import { finishWith, UserError } from '../scripts/project.mjs';
 import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
@@ -60,7 +60,7 @@ async function requests(targets) {
 function numberOf(option, usual, what) {
   const at = process.argv.indexOf(option);
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
-  if (!(number > 0)) throw new Sentence(`${option} is a number of ${what}.`);
+  if (!(number > 0)) throw new UserError(`${option} is a number of ${what}.`);
   return number;
 }
 
@@ -133,7 +133,7 @@ async function allQueries(node) {
 endAllOnSignals();
 await finishWith(async () => {
   if (given.length > 0 && asked.length === 0) {
-    throw new Sentence(`There is no such part: say one of ${parts.join(', ')}.`);
+    throw new UserError(`There is no such part: say one of ${parts.join(', ')}.`);
   }
   let whole = true;
   if (wanted('parsers')) {

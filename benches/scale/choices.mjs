@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 
-import { Sentence } from '../../scripts/project.mjs';
+import { UserError } from '../../scripts/project.mjs';
 
 export const sizes = ['small', 'full'];
 
@@ -11,7 +11,7 @@ function pair(text) {
   const [name, value, ...more] = text.split('=');
   const number = Number(value);
   if (!name || !value || more.length > 0 || !(number >= 0)) {
-    throw new Sentence(`--with ${text}: it has to be a name, = and a number, such as larger=3e6.`);
+    throw new UserError(`--with ${text}: it has to be a name, = and a number, such as larger=3e6.`);
   }
   return /** @type {[string, number]} */ ([name, number]);
 }
@@ -30,7 +30,7 @@ export function choices(args) {
   });
   const { values } = parseArgs({ args, options, allowPositionals: true });
   if (!sizes.includes(values.size)) {
-    throw new Sentence(`--size ${values.size}: it has to be one of ${sizes.join(', ')}.`);
+    throw new UserError(`--size ${values.size}: it has to be one of ${sizes.join(', ')}.`);
   }
   const changes = Object.fromEntries(values.with.map(pair));
   return { size: values.size, only: values.only, changes };
@@ -40,11 +40,11 @@ export function choices(args) {
 export function chosen(scenarios, { size, only, changes }) {
   const names = scenarios.map(({ name }) => name);
   const unknown = only.find((name) => !names.includes(name));
-  if (unknown) throw new Sentence(`There is no scenario ${unknown}: say one of ${names.join(', ')}.`);
+  if (unknown) throw new UserError(`There is no scenario ${unknown}: say one of ${names.join(', ')}.`);
   const wanted = scenarios.filter(({ name }) => only.length === 0 || only.includes(name));
   const taken = new Set(wanted.flatMap((scenario) => Object.keys(scenario.sizes[size])));
   const idle = Object.keys(changes).find((name) => !taken.has(name));
-  if (idle) throw new Sentence(`No scenario takes ${idle}: there are ${[...taken].join(', ')}.`);
+  if (idle) throw new UserError(`No scenario takes ${idle}: there are ${[...taken].join(', ')}.`);
   return wanted;
 }
 
