@@ -10,7 +10,7 @@ import { nativeProgram } from './native.mjs';
 import { packFlags } from './prebuilt.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
-import { everything } from './setup.mjs';
+import { prepareAll } from './setup.mjs';
 
 /**
  * The targets of a release. Each target is built on a machine of its architecture
@@ -54,7 +54,7 @@ async function make(target, edition = 'tidemark') {
     throw new UserError(`usage: npm run archive -- ${targets.join('|')} [${Object.keys(editions).join('|')}]`);
   }
   // Builds the console, because the program embeds it.
-  await everything();
+  await prepareAll();
   const env = { [`CC_${target.replaceAll('-', '_')}`]: 'musl-gcc' };
   const args = ['build', '--manifest-path', at('native', 'Cargo.toml'), '--release', '--locked', '--target', target];
   await must('Building the native program', 'cargo', [...args, ...editions[edition]], { env });

@@ -4,12 +4,12 @@
 import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';
-import { everything } from './setup.mjs';
+import { prepareAll } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {
-  await everything();
+  await prepareAll();
   if (!process.argv.includes('--static')) return;
   await documentationSite();
   await staticPage();

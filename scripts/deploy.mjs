@@ -11,7 +11,7 @@ import { servedFolder, servedPage } from './console.mjs';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, newNode, UserError, wrangler } from './project.mjs';
-import { everything, hasSql, packages, sql, sqlFolder } from './setup.mjs';
+import { prepareAll, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
 /**
  * Returns wrangler.toml with absolute paths, because the generated configuration is in another
@@ -27,7 +27,7 @@ async function base() {
  * Builds everything. Resolves to the main module of the SQL Worker, or null if SQL was never built.
  */
 async function build() {
-  await everything();
+  await prepareAll();
   servedPage();
   // The platform's Workers Builds deploys only one Worker for each repository.
   if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;

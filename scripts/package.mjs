@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, newNode, npm } from './project.mjs';
-import { everything, hasSql, sql, sqlFolder } from './setup.mjs';
+import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
@@ -59,7 +59,7 @@ export async function packPackage(folder) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {
-    await everything();
+    await prepareAll();
     if (hasSql()) await sql();
     else console.log('- Without SQL: `npm run sql` builds SQL');
     console.log(`- ${await packPackage(at('.cache'))}`);

@@ -16,7 +16,7 @@ import { packPackage } from './package.mjs';
 import { pack } from './prebuilt.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
-import { everything, hasReleasedSql } from './setup.mjs';
+import { prepareAll, hasReleasedSql } from './setup.mjs';
 
 /**
  * Returns the file name of the archive with the built modules. Deployments without Rust download
@@ -158,7 +158,7 @@ async function make(folder = at('.cache', 'release'), tag = undefined) {
   needsOneVersion();
   needsFixtures();
   await needsSql();
-  await everything();
+  await prepareAll();
   if (tag === undefined && !isReleased()) recordModules();
   if (!existsSync(recordedRelease(version(), 'index_bg.wasm.gz'))) {
     throw new UserError('The modules of this version are not recorded: run `npm run release` before you set the tag.');

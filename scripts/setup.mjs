@@ -227,7 +227,7 @@ export async function hasCargo() {
 }
 
 /** Prepares everything and returns a Node that wrangler accepts. */
-export async function everything() {
+export async function prepareAll() {
   await packages();
   const node = newNode();
   if (await hasCargo()) {
@@ -244,7 +244,7 @@ export async function everything() {
  * accepts. `rest` is a function that builds the browser's module if necessary. Until then, the
  * console works without the database in the browser.
  */
-export async function mostOfIt() {
+export async function prepareServer() {
   const isBuiltHere = await hasCargo();
   const installed = packages();
   // The caller that awaits the promise handles its error.

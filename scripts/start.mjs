@@ -14,7 +14,7 @@ import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals, endGroup, startGroup } from './processes.mjs';
 import { at, finishWith, root, UserError } from './project.mjs';
-import { hasCargo, hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
+import { hasCargo, hasSql, isSqlOld, prepareServer, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
 /** Returns the gRPC address on this machine, or null if FLIGHT_PORT is not set. */
@@ -101,7 +101,7 @@ await finishWith(async () => {
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
   if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);
-  const { node, rest } = await mostOfIt();
+  const { node, rest } = await prepareServer();
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );

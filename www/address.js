@@ -2,7 +2,7 @@
 // link may also contain a token. The page then stores the token and removes it from the address.
 
 import { takeLinkedToken } from './api/token.js';
-import { namesPassword } from './influxql/statements.js';
+import { containsPassword } from './influxql/statements.js';
 import { change, current, languageNames, onChange, views } from './state.js';
 
 const keys = { view: 'view', db: 'db', language: 'language', range: 'range', query: 'q' };
@@ -20,7 +20,7 @@ const pause_ms = 300;
 export function hashOf(state) {
   const parameters = new URLSearchParams();
   for (const [key, name] of Object.entries(keys)) {
-    if (key === 'query' && namesPassword(state.query)) continue;
+    if (key === 'query' && containsPassword(state.query)) continue;
     if (key === 'language' && state.language === unsaid.language) continue;
     if (state[key]) parameters.set(name, state[key]);
   }

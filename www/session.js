@@ -107,12 +107,12 @@ function fillPlaces(panel, done) {
       'aria-pressed': String(currentPlace() === place),
     });
   const keep = el('input', { type: 'checkbox', checked: isKept(), on: { change: keepOrNot } });
-  const fate = el('p', { class: 'faint' }, storageText());
+  const storageNote = el('p', { class: 'faint' }, storageText());
   async function keepOrNot() {
     wrong.textContent = '';
     try {
       await setKept(keep.checked);
-      fate.textContent = storageText();
+      storageNote.textContent = storageText();
     } catch (error) {
       keep.checked = isKept();
       wrong.textContent = error.message;
@@ -146,7 +146,7 @@ function fillPlaces(panel, done) {
       ? [
           ...(notStored ?? []),
           el('label', { class: 'check' }, keep, 'Keep the data in this browser'),
-          fate,
+          storageNote,
           button('Delete the data', attempt(forget)),
         ]
       : [

@@ -8,7 +8,7 @@ import { at } from '../../scripts/project.mjs';
 import { parseExact } from '../../www/api/exact.js';
 import { placeIn } from '../../www/influxql/complete.js';
 import { between, bounds, withRange } from '../../www/influxql/range.js';
-import { effectOf, namesPassword, quoted, statements } from '../../www/influxql/statements.js';
+import { effectOf, containsPassword, quoted, statements } from '../../www/influxql/statements.js';
 import { startLexer } from '../../www/influxql/tokenize.js';
 import { csvOf } from '../../www/results/csv.js';
 import { cellsMax, chartOf, pointsMax } from '../../www/results/lines.js';
@@ -16,7 +16,7 @@ import { orderBy, tablesOf } from '../../www/results/tables.js';
 
 // The effect of a text is unknown until the parser is loaded.
 assert.equal(effectOf('SELECT x FROM m'), null);
-assert.ok(namesPassword('SELECT "password" FROM m'));
+assert.ok(containsPassword('SELECT "password" FROM m'));
 before(() => startLexer(readFileSync(at('.cache', 'engine', 'tidemark_bg.wasm'))));
 
 const limits = { from_ms: 1000, to_ms: 400_001_000 };
@@ -108,8 +108,8 @@ test('a text is split into statements, and each is classified as reading or writ
   ])
     for (const text of texts) assert.equal(effectOf(text), does, text);
   assert.ok(
-    namesPassword("create user a with password 'b'") &&
-      !namesPassword('SELECT \'password\' FROM "password"'),
+    containsPassword("create user a with password 'b'") &&
+      !containsPassword('SELECT \'password\' FROM "password"'),
   );
   assert.deepEqual(['a_1', 'select', 'a b', 'a"\\', 'ü'].map(quoted), [
     'a_1',

@@ -52,7 +52,7 @@ export async function get(q, { db, epoch, signal } = {}) {
   if (address.length > addressBytesMax) {
     throw new RequestError('This query is too long to be repeated automatically: press Run.', 0);
   }
-  return answered(address, { signal, cache: 'no-store' });
+  return fetchOrFail(address, { signal, cache: 'no-store' });
 }
 
 /**
@@ -64,11 +64,11 @@ export async function get(q, { db, epoch, signal } = {}) {
 export async function post(q, { db, epoch, signal } = {}) {
   const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
   const body = parametersOf(q, { db, epoch });
-  return answered('/query', { method: 'POST', headers, body, signal });
+  return fetchOrFail('/query', { method: 'POST', headers, body, signal });
 }
 
 /** Requests `path` and returns the response. Throws [RequestError] without a response. */
-export async function answered(path, init) {
+export async function fetchOrFail(path, init) {
   try {
     return await request(path, init);
   } catch (error) {

@@ -1,6 +1,6 @@
 // Sends SQL statements. All SQL statements only read.
 
-import { answered, errorIn, RequestError } from './query.js';
+import { fetchOrFail, errorIn, RequestError } from './query.js';
 import { parseExact } from './exact.js';
 import { onToken } from './token.js';
 import { sqlAsset } from '../engine/sql_asset.js';
@@ -30,7 +30,7 @@ export async function querySql(q, { db, format = 'json', signal }) {
   if (!db) throw new RequestError('Choose a database for the SQL statement.', 0);
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ db, q, format });
-  return answered('/api/v3/query_sql', { method: 'POST', headers, body, signal });
+  return fetchOrFail('/api/v3/query_sql', { method: 'POST', headers, body, signal });
 }
 
 const routines = `SELECT DISTINCT routine_name AS name, description AS explained, syntax_example AS syntax

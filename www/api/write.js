@@ -75,7 +75,7 @@ export async function ensureDatabase(db) {
 }
 
 /** Returns the message of a response, one line per error. */
-export function answerText({ status, text }) {
+export function resultText({ status, text }) {
   if (status === 204) return '204 No Content: every line was written.';
   try {
     return `${status}: ${JSON.parse(text).message ?? text}`;

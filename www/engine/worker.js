@@ -146,7 +146,7 @@ async function open() {
   timer = setTimeout(() => onTime((now) => database.wake(now)), wakeAfterMs);
 }
 
-async function beginKeeping() {
+async function startStoring() {
   const opening = await Kept.open();
   try {
     database.keep_anew();
@@ -218,7 +218,7 @@ async function begin({ wasm, persist }) {
 /** Starts to store the database, or deletes the stored rows. */
 async function keep(persist) {
   if (persist === (kept !== undefined)) return;
-  if (persist) await beginKeeping();
+  if (persist) await startStoring();
   else await emptied(() => kept.close());
   if (!persist) kept = undefined;
   unstored = null;

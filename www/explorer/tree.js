@@ -37,7 +37,7 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
   }
   const label = button(name, chosen, { class: `name ${kind}`, title: title ?? '' });
   const beneath = el('ul', { hidden: true });
-  const twist = el(
+  const expander = el(
     'button',
     { type: 'button', class: 'twist', 'aria-label': `Open ${name}`, 'aria-expanded': 'false' },
     icon('chevron'),
@@ -45,7 +45,7 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
   const key = JSON.stringify(path);
   const show = async (isShown) => {
     opened.set(key, isShown);
-    twist.setAttribute('aria-expanded', String(isShown));
+    expander.setAttribute('aria-expanded', String(isShown));
     beneath.hidden = !isShown;
     if (!isShown) return;
     beneath.replaceChildren(note('Loading …'));
@@ -57,11 +57,11 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
       beneath.replaceChildren(note(error.message));
     }
   };
-  twist.addEventListener('click', () => show(beneath.hidden));
+  expander.addEventListener('click', () => show(beneath.hidden));
   const item = el(
     'li',
     {},
-    el('div', { class: 'line' }, open ? twist : el('i', { class: 'twist' }), label, side),
+    el('div', { class: 'line' }, open ? expander : el('i', { class: 'twist' }), label, side),
     open ? beneath : null,
   );
   if (open && (opened.get(key) ?? isOpen)) item.ready = show(true);

@@ -15,7 +15,7 @@ export const effectOf = (text) => readText(text)?.does ?? null;
  * Returns whether `text` contains a password. The page does not store such a text in the address or
  * in the history. If the text cannot be parsed, returns whether it contains the word "password".
  */
-export function namesPassword(text) {
+export function containsPassword(text) {
   if (!/password/i.test(text)) return false;
   const isKeyword = ({ kind, upper }) => kind === 'word' && upper === 'PASSWORD';
   return effectOf(text) === null || readText(text).words.some(isKeyword);

@@ -48,7 +48,7 @@ async function load(source) {
 }
 
 /** Resolves when the parser is loaded or unavailable, or after `patience_ms`. */
-export function lexerTried(patience_ms) {
+export function waitForLexer(patience_ms) {
   const late = new Promise((resolve) => setTimeout(resolve, patience_ms));
   return Promise.race([startLexer().catch(() => {}), late]);
 }

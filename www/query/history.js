@@ -1,7 +1,7 @@
 // The query history, which is stored only in this browser.
 
 import { button, el } from '../dom.js';
-import { namesPassword } from '../influxql/statements.js';
+import { containsPassword } from '../influxql/statements.js';
 import { languageNames } from '../state.js';
 import { ofBrowser } from '../storage.js';
 import { languages } from './languages.js';
@@ -30,7 +30,7 @@ const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: l
 
 /** Stores a query, unless it contains a password. An existing entry moves to the top. */
 export function remember({ text, db, language, outcome }) {
-  if (!text.trim() || namesPassword(text)) return;
+  if (!text.trim() || containsPassword(text)) return;
   const isSame = (entry) => entry.text === text && entry.db === db && languageOf(entry) === language;
   const others = entries().filter((entry) => !isSame(entry));
   const all = [{ text, db, language, outcome, at: new Date().toISOString() }, ...others];

@@ -6,7 +6,7 @@ import { button, el } from '../dom.js';
 import { put as putInfluxql } from '../influxql/put.js';
 import * as influxqlRange from '../influxql/range.js';
 import * as influxql from '../influxql/statements.js';
-import { lexerTried } from '../influxql/tokenize.js';
+import { waitForLexer } from '../influxql/tokenize.js';
 import { put as putSql } from '../sql/put.js';
 import * as sqlRange from '../sql/range.js';
 import { meaningful, wordsOf } from '../sql/words.js';
@@ -33,7 +33,7 @@ export const languages = {
     isDrawn: (text) => influxql.effectOf(text) === 'selects',
     withRange: influxqlRange.withRange,
     put: putInfluxql,
-    tried: lexerTried,
+    tried: waitForLexer,
   },
   sql: {
     label: 'SQL',

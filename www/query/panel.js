@@ -112,7 +112,7 @@ export function queryPanel({ changed, refused, start }) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
     waiting = mine;
-    const isReady = await canBeRead(what);
+    const isReady = await waitForParser(what);
     if (waiting !== mine) return null;
     waiting = null;
     if (!isReady) return null;
@@ -130,7 +130,7 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   /** Waits for the parser. If a time range must be inserted, waits without a timeout. */
-  async function canBeRead({ text, language }) {
+  async function waitForParser({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);
       return true;

@@ -11,8 +11,8 @@ const heightMin = 200;
  * The number of different colours in light and dark mode. If a chart has more lines, the colours
  * repeat.
  */
-const hues = 10;
-const colourOf = (index) => colour(`--line-${index % hues}`);
+const colourCount = 10;
+const colourOf = (index) => colour(`--line-${index % colourCount}`);
 
 /** Returns a colour of the style sheet in the current colour scheme, for use in the canvas. */
 function colour(name) {

@@ -10,7 +10,7 @@ import { showFigures } from './figures.js';
 import { chartNotices } from './notices.js';
 import { showRaw } from './raw.js';
 import { showTables } from './table.js';
-import { takeAway } from './take_away.js';
+import { exportButtons } from './export_buttons.js';
 import { follow } from './tail.js';
 
 const titles = { chart: 'Chart', table: 'Table', raw: 'Raw', tail: 'Live tail' };
@@ -50,7 +50,7 @@ export function resultPanel({ again, failed, start }) {
     class: 'quiet',
     hidden: true,
   });
-  const taking = takeAway(failed);
+  const taking = exportButtons(failed);
   const element = el(
     'section',
     { class: 'result', 'aria-label': 'Result' },

@@ -4,7 +4,7 @@ import { forget, startTemporaryDatabase, settlePlace } from '../api/transport.js
 import { button, el } from '../dom.js';
 
 /** Displays the server's problem in `host`. Does not clear the text that the user has typed. */
-export function serverAway(host, outage, reload) {
+export function showOutage(host, outage, reload) {
   const retry = async () => {
     again.disabled = true;
     await settlePlace();
@@ -24,7 +24,7 @@ export function serverAway(host, outage, reload) {
 }
 
 /** Displays the engine's problem in `host`, with possible solutions. */
-export function troubled(host, { code, message }, reload) {
+export function showEngineTrouble(host, { code, message }, reload) {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const attempt = (work) => async () => {
     wrong.textContent = '';

@@ -16,7 +16,7 @@ import { change, current } from '../state.js';
 import { loadSample, sampleDatabase, suggestions } from './sample.js';
 import { storageText } from '../session.js';
 import { signInForm } from './sign_in.js';
-import { serverAway, troubled } from './trouble.js';
+import { showOutage, showEngineTrouble } from './trouble.js';
 
 const origin = el(
   'p',
@@ -27,13 +27,13 @@ const origin = el(
 
 /** Fills `host` according to the state: no token, no data, or data without a query. */
 export async function welcome(host, { names, ask, reload }) {
-  if (currentOutage()) return serverAway(host, currentOutage(), reload);
+  if (currentOutage()) return showOutage(host, currentOutage(), reload);
   if (!canQuery()) return signInFirst(host, reload);
   if (currentPlace() === 'browser' && engineTrouble())
-    return troubled(host, engineTrouble(), reload);
+    return showEngineTrouble(host, engineTrouble(), reload);
   const all = await names();
-  if (all.length === 0) return nothingYet(host, { names, ask, reload });
-  if (current().db === sampleDatabase) return sampleThere(host, ask);
+  if (all.length === 0) return showEmptyStart(host, { names, ask, reload });
+  if (current().db === sampleDatabase) return showSampleStart(host, ask);
   host.replaceChildren(
     el(
       'div',
@@ -45,7 +45,7 @@ export async function welcome(host, { names, ask, reload }) {
   );
 }
 
-function sampleThere(host, ask) {
+function showSampleStart(host, ask) {
   host.replaceChildren(
     el(
       'div',
@@ -76,7 +76,7 @@ function signInFirst(host, reload) {
   );
 }
 
-function nothingYet(host, context) {
+function showEmptyStart(host, context) {
   host.replaceChildren(
     el(
       'div',

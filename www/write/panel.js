@@ -2,7 +2,7 @@
 
 import { forgetSchema } from '../api/schema.js';
 import {
-  answerText,
+  resultText,
   ensureDatabase,
   isAbsent,
   precisions,
@@ -39,11 +39,11 @@ export function writePanel({ changed }) {
     value: current().db,
     autocomplete: 'off',
     placeholder: 'database or db/policy',
-    on: { input: () => (ready(), laterAbsent()) },
+    on: { input: () => (ready(), scheduleAbsentCheck()) },
   });
   const precision = el(
     'select',
-    { on: { change: () => later() } },
+    { on: { change: () => scheduleValidation() } },
     precisions.map(([value, label]) => el('option', { value }, label)),
   );
   const send = button('Write', submit, { class: 'primary', icon: 'upload' });
@@ -59,13 +59,13 @@ export function writePanel({ changed }) {
     send.disabled = database.value.trim() === '' || editor.text().trim() === '';
   }
 
-  function later() {
+  function scheduleValidation() {
     ready();
     clearTimeout(timer);
     timer = setTimeout(validate, pause_ms);
   }
 
-  function laterAbsent() {
+  function scheduleAbsentCheck() {
     clearTimeout(absentTimer);
     absentTimer = setTimeout(showAbsent, pause_ms);
   }
@@ -133,7 +133,7 @@ export function writePanel({ changed }) {
   function showMistake(mistaken) {
     mistake.hidden = mistaken === null;
     if (mistaken === null) return;
-    const take = () => ((precision.value = mistaken.unit), later());
+    const take = () => ((precision.value = mistaken.unit), scheduleValidation());
     mistake.replaceChildren(
       el('span', {}, mistakeText(mistaken, precision.value)),
       button(`Read them as ${unitName(mistaken.unit)}`, take),
@@ -147,7 +147,7 @@ export function writePanel({ changed }) {
     const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
     answer.className = reply.status === 204 ? 'answer good' : 'answer bad';
-    answer.textContent = [made, answerText(reply)].filter((words) => words).join('\n');
+    answer.textContent = [made, resultText(reply)].filter((words) => words).join('\n');
     wrote();
     ready();
   }
@@ -194,7 +194,7 @@ export function writePanel({ changed }) {
     if (now.db !== before.db && database.value === before.db) database.value = now.db;
     ready();
     if (now.view === 'write' && before.view !== 'write') open();
-    if (now.view === 'write') laterAbsent();
+    if (now.view === 'write') scheduleAbsentCheck();
   });
 
   let isOpen = false;
@@ -203,14 +203,14 @@ export function writePanel({ changed }) {
     isOpen = true;
     const { makeLineEditor } = await import('../editor/lines.js');
     const host = el('div', { class: 'editor-host' });
-    editor = makeLineEditor({ host, text: area.value, changed: later });
+    editor = makeLineEditor({ host, text: area.value, changed: scheduleValidation });
     area.replaceWith(host);
     validate();
   }
-  area.addEventListener('input', later);
+  area.addEventListener('input', scheduleValidation);
   if (current().view === 'write') {
     open();
-    laterAbsent();
+    scheduleAbsentCheck();
   }
   ready();
 

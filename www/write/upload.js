@@ -1,7 +1,7 @@
 // Uploads a file in batches. The user can pause the upload. After a failure, the upload continues
 // with the failed batch.
 
-import { answerText, ensureDatabase, passes, unitName, write } from '../api/write.js';
+import { resultText, ensureDatabase, passes, unitName, write } from '../api/write.js';
 import { button, el } from '../dom.js';
 import { batches, contentsOf } from './batches.js';
 import { check, mistakeText } from './check.js';
@@ -64,7 +64,7 @@ export function upload(file, target, done) {
     if (answers.children.length >= answersMax) return;
     const which = `Response to the batch from line ${number(first)}:`;
     answers.append(
-      el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, answerText(reply))),
+      el('li', {}, el('p', { class: 'faint' }, which), el('pre', {}, resultText(reply))),
     );
   };
 
@@ -90,7 +90,7 @@ export function upload(file, target, done) {
         tell(reply, first);
         stop('Failed');
       } else {
-        status.textContent = `${answerText(reply)} Trying again …`;
+        status.textContent = `${resultText(reply)} Trying again …`;
         await after(Math.max(reply.retryAfter_s * 1000, 250 * 2 ** tries));
       }
     }

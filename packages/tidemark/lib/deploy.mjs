@@ -216,7 +216,7 @@ async function printToken(deployment, token) {
   console.log(`To change it: ${source.hint} secret put ADMIN_TOKEN --name ${name}`);
 }
 
-async function whole(deployment, sqlName, token) {
+async function deployAll(deployment, sqlName, token) {
   const secrets = token ? ['--secrets-file', deployment.write('secrets.json', { ADMIN_TOKEN: token.value })] : [];
   const run = await deployment.upload(['deploy', ...secrets], sqlName);
   if (deployment.account) await printToken(deployment, token);
@@ -249,7 +249,7 @@ async function split(deployment, [newer, older], share) {
   deployment.must(await deployment.run(['versions', 'deploy', ...versions, '--yes', '--config', file]), deployment.name);
 }
 
-async function gradual(deployment, share, sqlOf) {
+async function deployGradually(deployment, share, sqlOf) {
   const { name, options } = deployment;
   const { serving } = await servingVersions(deployment);
   if (serving.length === 0) throw new UserError(`${name} is not deployed yet: deploy it without --gradual first.`);
@@ -319,8 +319,8 @@ export async function deploy(source, options, wanted) {
     const program = await source.wrangler();
     const deployment = new Deployment({ source, options, wanted, account, remote, folder, program });
     if (options.rollback) await rollback(deployment);
-    else if (share !== null) await gradual(deployment, share, () => deployment.sql(main));
-    else await whole(deployment, await deployment.sql(main), token);
+    else if (share !== null) await deployGradually(deployment, share, () => deployment.sql(main));
+    else await deployAll(deployment, await deployment.sql(main), token);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -13,7 +13,7 @@ import { shownTable } from './table.js';
  * Returns `{ elements, mark }`. `elements` are the buttons. `mark` is a function that displays the
  * buttons for the current run.
  */
-export function takeAway(failed) {
+export function exportButtons(failed) {
   const csv = button('CSV', () => saveCsv(failed), {
     icon: 'download',
     class: 'quiet',
