@@ -43,7 +43,7 @@ enum Demand {
     /// The scan waits, and `wanted` has not reported it yet.
     New,
     /// The scan waits, and `wanted` has reported it.
-    Told,
+    Sent,
 }
 
 /// The handle of a scan. Dropping the handle ends the scan.
@@ -95,7 +95,7 @@ impl PageExchange {
         let mut state = self.lock();
         let new = state.scans.iter_mut().filter(|(_, scan)| scan.demand == Demand::New);
         new.map(|(&number, scan)| {
-            scan.demand = Demand::Told;
+            scan.demand = Demand::Sent;
             scan.request.take().map_or(SessionRequest::Page(number), SessionRequest::Scan)
         })
         .collect()

@@ -21,7 +21,7 @@ pub fn query_parameters(
         return Ok((url, None));
     }
     if let Some(form) = form_fields(head, body)? {
-        return Ok((url.behind(form), None));
+        return Ok((url.prepend(form), None));
     }
     match content_type(head).1.as_str() {
         "" | "application/vnd.influxql" => Ok((url, Some(text(body)?))),

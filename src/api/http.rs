@@ -81,7 +81,7 @@ impl Parameters {
 
     /// Puts the parameters of `first` in front, so that they take precedence.
     #[must_use]
-    pub fn behind(mut self, mut first: Self) -> Self {
+    pub fn prepend(mut self, mut first: Self) -> Self {
         first.0.append(&mut self.0);
         first
     }
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(parameters.get("db"), Some("a b c"));
         assert_eq!((parameters.get("rp"), parameters.filled("rp")), (Some(""), None));
         assert_eq!(parameters.get("p"), Some("+"));
-        let both = Parameters::parse(b"q=url&db=d").behind(Parameters::parse(b"q=form"));
+        let both = Parameters::parse(b"q=url&db=d").prepend(Parameters::parse(b"q=form"));
         assert_eq!((both.get("q"), both.get("db")), (Some("form"), Some("d")));
     }
 

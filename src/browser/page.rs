@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use super::image::{Image, Restored};
 use super::in_process::InProcess;
 use super::influxql_outline::PageOutline;
-use super::validate::{LineError, Mistaken, Verdict};
+use super::validate::{LineError, SuspectUnit, Verdict};
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
@@ -172,7 +172,7 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
     let Verdict { good, bad, errors, mistaken } = Verdict::new(text, precision, now_ns)?;
-    let Mistaken { unit, lines } = mistaken.unwrap_or(Mistaken { unit: "", lines: 0 });
+    let SuspectUnit { unit, lines } = mistaken.unwrap_or(SuspectUnit { unit: "", lines: 0 });
     let verdict = Array::of4(&good.into(), &bad.into(), &unit.into(), &lines.into());
     for LineError { line, column, reason } in errors {
         verdict.push(&line.into());

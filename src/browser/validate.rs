@@ -25,12 +25,12 @@ pub struct Verdict {
     /// The first `REJECTED_LINES_NAMED_MAX` rejected lines, ascending.
     pub errors: Vec<LineError>,
     /// The accepted lines with times in 1970, if another unit was probably meant.
-    pub mistaken: Option<Mistaken>,
+    pub mistaken: Option<SuspectUnit>,
 }
 
 /// The times that are probably counts of a coarser unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mistaken {
+pub struct SuspectUnit {
     /// The probable unit.
     pub unit: &'static str,
     /// The number of lines with such a time.
@@ -85,14 +85,14 @@ impl Verdict {
         let (good, bad) = (number(rows as u64), number(rejected.count));
         let times_ns = batch.measurements.iter().flat_map(|of| of.block.times_ns.iter().copied());
         let mistaken = match unit {
-            TimestampUnit::Fixed(precision) => Mistaken::among(times_ns, precision),
+            TimestampUnit::Fixed(precision) => SuspectUnit::among(times_ns, precision),
             TimestampUnit::Auto => None,
         };
         Ok(Self { good, bad, errors: errors.collect(), mistaken })
     }
 }
 
-impl Mistaken {
+impl SuspectUnit {
     /// Returns the times that are probably counts of a coarser unit than `precision`, the unit in
     /// which they were read. The first such time determines the unit.
     fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
@@ -139,7 +139,7 @@ mod tests {
     fn coarser_timestamp_unit_is_reported() {
         let of = |text: &str, precision: &str| {
             let mistaken = Verdict::new(text.as_bytes(), precision, 0).unwrap().mistaken;
-            mistaken.map(|Mistaken { unit, lines }| (unit, lines))
+            mistaken.map(|SuspectUnit { unit, lines }| (unit, lines))
         };
         let seconds = "m v=1 1700000000\nm v=2 1700000001\nm v=3\nm v=4 1700000000000000000";
         assert_eq!(of(seconds, ""), Some(("s", 2)));

@@ -52,8 +52,8 @@ pub(super) struct CreationProgress {
     pub(super) initialised: bool,
     /// The version of all tokens and users, and the last id that the Database received at this
     /// version.
-    told: Option<(u64, u64)>,
-    /// The value of `told` after the reply to the current page.
+    notified: Option<(u64, u64)>,
+    /// The value of `notified` after the reply to the current page.
     sent: Option<(u64, u64)>,
 }
 
@@ -93,12 +93,12 @@ impl<S: Store> Catalog<S> {
         &mut self,
         user: bool,
         name: &str,
-        told: Notified,
+        notified: Notified,
     ) -> Result<Started, Failure> {
         self.entries()?;
         let newest = self.notifications.about(user, name).next_back();
-        Ok(match (newest, told) {
-            (Some((number, _)), _) => Started::Task(CatalogTask::Tell { number, told }),
+        Ok(match (newest, notified) {
+            (Some((number, _)), _) => Started::Task(CatalogTask::Notify { number, notified }),
             (None, Notified::Granted(id)) => {
                 Started::Reply(FromCatalog::Granted { id, remaining: 0 })
             }
@@ -111,7 +111,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         change: GranteeChange,
-        told: Notified,
+        notified: Notified,
     ) -> Result<Started, Failure> {
         let mut notification = notification(self.entries()?, &change, platform.now_ns());
         if let Some(notification) = &mut notification {
@@ -125,9 +125,9 @@ impl<S: Store> Catalog<S> {
             Some(notification) => store.put(Table::Job, number, &row::encode(notification)?, &[]),
             None => Ok(()),
         })?;
-        let Some(notification) = notification else { return Ok(Started::Reply(told.reply(0))) };
+        let Some(notification) = notification else { return Ok(Started::Reply(notified.reply(0))) };
         self.notifications.stored(number, notification);
-        Ok(Started::Task(CatalogTask::Tell { number, told }))
+        Ok(Started::Task(CatalogTask::Notify { number, notified }))
     }
 
     /// Returns the next calls that notify databases, or the reply.
@@ -135,7 +135,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         work: &mut CatalogWork,
-        (number, told): (u64, Notified),
+        (number, notified): (u64, Notified),
     ) -> Turn {
         self.entries()?;
         self.grantees()?;
@@ -143,10 +143,10 @@ impl<S: Store> Catalog<S> {
             return Err(Unavailable::Changing.into());
         };
         let Some(notification) = self.notifications.get_mut(number) else {
-            return Ok(Next::Reply(told.reply(0)));
+            return Ok(Next::Reply(notified.reply(0)));
         };
         let [request_max, alarm_max] = NOTIFICATION_ROUNDS_MAX;
-        let rounds_max = if matches!(told, Notified::Alarm) { alarm_max } else { request_max };
+        let rounds_max = if matches!(notified, Notified::Alarm) { alarm_max } else { request_max };
         let progress = &mut work.notification;
         let stopped = progress.rounds >= rounds_max;
         if !stopped {
@@ -159,7 +159,7 @@ impl<S: Store> Catalog<S> {
                 notification.count_attempt(platform.now_ns(), stopped);
             }
             self.notifications.save(&self.store, number)?;
-            return Ok(Next::Reply(told.reply(remaining)));
+            return Ok(Next::Reply(notified.reply(remaining)));
         }
         progress.rounds += 1;
         let mut rows = Vec::new();
@@ -230,16 +230,16 @@ impl<S: Store> Catalog<S> {
     ) -> Result<Option<ToDatabase>, Failure> {
         let (grantees, store) = self.grantees()?;
         let sequence = grantees.version();
-        let told = work.birth.told.filter(|(version, _)| *version == sequence);
-        let after = told.map_or(0, |(_, after)| after);
+        let notified = work.creation.notified.filter(|(version, _)| *version == sequence);
+        let after = notified.map_or(0, |(_, after)| after);
         let put = grantees.concerning(store, name, after)?;
         // A Catalog that never had a token or user has no old entries that the Database must
         // forget.
-        if sequence == 0 || told.is_some() && put.is_empty() {
+        if sequence == 0 || notified.is_some() && put.is_empty() {
             return Ok(None);
         }
-        work.birth.sent = Some((sequence, put.last().map_or(after, |last| last.id)));
-        let push = GrantsPush { sequence, put, anew: told.is_none(), ..GrantsPush::default() };
+        work.creation.sent = Some((sequence, put.last().map_or(after, |last| last.id)));
+        let push = GrantsPush { sequence, put, anew: notified.is_none(), ..GrantsPush::default() };
         Ok(Some(ToDatabase::Grants(Box::new(push))))
     }
 }
@@ -248,7 +248,7 @@ impl CreationProgress {
     /// Records that the Database has received the last page.
     pub(super) fn answered(&mut self) {
         self.initialised = true;
-        self.told = self.sent.take().or(self.told);
+        self.notified = self.sent.take().or(self.notified);
     }
 }
 

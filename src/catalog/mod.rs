@@ -67,16 +67,17 @@ struct CatalogWork {
     entry: u64,
     /// Whether the Database received exactly the settings of this event's own CREATE.
     own_settings: bool,
-    birth: CreationProgress,
+    creation: CreationProgress,
     notification: NotificationProgress,
     recovery: RecoveryProgress,
 }
 
 impl CatalogWork {
     fn new(task: CatalogTask) -> Self {
-        let (birth, notification) = (CreationProgress::default(), NotificationProgress::default());
+        let (creation, notification) =
+            (CreationProgress::default(), NotificationProgress::default());
         let recovery = RecoveryProgress::default();
-        Self { task, entry: 0, own_settings: false, birth, notification, recovery }
+        Self { task, entry: 0, own_settings: false, creation, notification, recovery }
     }
 }
 
@@ -91,9 +92,9 @@ enum CatalogTask {
         existed: bool,
     },
     /// Notifies databases that a token or user has changed.
-    Tell {
+    Notify {
         number: u64,
-        told: Notified,
+        notified: Notified,
     },
     /// Checks whether a database can be recovered to the time, then stores the recovery.
     LookBack(RecoveryRequest),
@@ -296,8 +297,8 @@ impl<S: Store> Catalog<S> {
                 }
                 self.drive(work, number)
             }
-            CatalogTask::Tell { number, told } => {
-                let job = (*number, *told);
+            CatalogTask::Notify { number, notified } => {
+                let job = (*number, *notified);
                 self.notify(platform, work, job)
             }
             CatalogTask::LookBack(request) => {
@@ -393,7 +394,7 @@ impl<S: Store> Catalog<S> {
         work: &mut CatalogWork,
         replies: Replies,
     ) -> Turn {
-        if let CatalogTask::Tell { number, .. } = work.task {
+        if let CatalogTask::Notify { number, .. } = work.task {
             self.on_notified(work, number, replies)?;
             return self.next_calls(platform, work);
         }
@@ -419,7 +420,7 @@ impl<S: Store> Catalog<S> {
         }
         learnt?;
         match work.task {
-            CatalogTask::Alarm if work.birth.initialised && !self.is_ready(work.entry) => {
+            CatalogTask::Alarm if work.creation.initialised && !self.is_ready(work.entry) => {
                 self.next_calls(platform, work)
             }
             CatalogTask::Alarm => {
@@ -437,7 +438,7 @@ impl<S: Store> Catalog<S> {
             return self.retry_recovery(platform, work, number);
         }
         if let Some((_, number)) = self.notifications.due(platform.now_ns()) {
-            work.task = CatalogTask::Tell { number, told: Notified::Alarm };
+            work.task = CatalogTask::Notify { number, notified: Notified::Alarm };
             if let Some(notification) = self.notifications.get_mut(number) {
                 notification.count_attempt(platform.now_ns(), false);
             }

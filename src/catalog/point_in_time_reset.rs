@@ -23,7 +23,7 @@ enum Step {
     Look,
     Arm,
     Restart,
-    LookAgain,
+    CheckAgain,
 }
 
 impl PointInTimeReset {
@@ -40,7 +40,7 @@ impl PointInTimeReset {
     pub(super) fn requests(&self, time_ns: i64) -> Vec<Request> {
         let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
         let message = |life: u64| match self.step {
-            Step::Look | Step::LookAgain => ToStorage::Look { time_ns },
+            Step::Look | Step::CheckAgain => ToStorage::Look { time_ns },
             Step::Arm => ToStorage::Arm { life, time_ns },
             Step::Restart => ToStorage::Restart { life },
         };
@@ -60,7 +60,7 @@ impl PointInTimeReset {
                 continue;
             }
             match (reply.map_err(Unavailable::from)?, self.step) {
-                (FromStorage::Looked { life }, Step::Look | Step::LookAgain) => lives.push(life),
+                (FromStorage::Looked { life }, Step::Look | Step::CheckAgain) => lives.push(life),
                 (FromStorage::Armed, Step::Arm) => {}
                 (
                     FromStorage::Unsupported(reason)
@@ -77,8 +77,8 @@ impl PointInTimeReset {
                 Step::Arm
             }
             Step::Arm => Step::Restart,
-            Step::Restart => Step::LookAgain,
-            Step::LookAgain => {
+            Step::Restart => Step::CheckAgain,
+            Step::CheckAgain => {
                 let same = self.lives.iter().zip(&lives).any(|(before, now)| before == now);
                 return match same {
                     true => Err(Unavailable::Changing),

@@ -328,7 +328,7 @@ fn on_stage_replies(
                 row.on_missing_database(now_ns);
             }
             (RecoveryStage::Access, FromDatabase::Done) => {
-                work.birth.answered();
+                work.creation.answered();
                 return Ok(());
             }
             (RecoveryStage::Opening, FromDatabase::Done) => {

@@ -17,7 +17,7 @@ impl<S: Store> Catalog<S> {
             return Err(Unavailable::Changing.into());
         };
         let message = match entry.stage {
-            EntryStage::Creating if work.birth.initialised => {
+            EntryStage::Creating if work.creation.initialised => {
                 let page = self.creation_page(work, &entry.create.name)?;
                 page.ok_or(Unavailable::Changing)?
             }
@@ -47,7 +47,7 @@ impl<S: Store> Catalog<S> {
         let stage = entry.map(|entry| entry.stage);
         let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
         if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
-            work.birth.answered();
+            work.creation.answered();
             // The Database must receive its tokens and users before any client may use it.
             if self.creation_page(work, &name)?.is_some() {
                 return Ok(());

@@ -55,7 +55,7 @@ struct QueryRun {
 enum StepResult {
     Calls(Vec<Call>),
     /// The run continues without a reply.
-    Again,
+    NextRun,
     QueryEnded(ContinuousQuery, RunEnd),
     BackupEnded(Result<PassDone, String>),
 }
@@ -71,7 +71,7 @@ impl Running {
                     run.calls += counted(&calls);
                     StepResult::Calls(calls)
                 }
-                Step::Done(Ok(Some(_))) => StepResult::Again,
+                Step::Done(Ok(Some(_))) => StepResult::NextRun,
                 Step::Done(Ok(None)) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
                 Step::Done(Err(Error::Query(reason))) if reason.is_too_large() => {
                     run.ended(run.too_large(RunEnd::Ran(run.run.last_run_ns)))
@@ -178,7 +178,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
                         }
                     }
                 }
-                StepResult::Again => replies.push(None),
+                StepResult::NextRun => replies.push(None),
                 StepResult::QueryEnded(query, end) => {
                     self.host.ended(platform, &query, end);
                     return Step::Done(Vec::new());

@@ -32,7 +32,7 @@ pub struct Database<S: Store> {
     /// The size at which each group was last checked without a split, by group, in bytes.
     pub(super) weighed: BTreeMap<u64, u64>,
     /// The access number, and the shards that have received it. A shard stores the number.
-    pub(super) told: (u64, BTreeSet<ObjectId>),
+    pub(super) notified_shards: (u64, BTreeSet<ObjectId>),
     /// The time at which the last request or alarm began, in nanoseconds.
     pub(super) event_ns: i64,
 }
@@ -106,7 +106,7 @@ impl<S: Store> Database<S> {
             look_again_ns: None,
             split_bytes: 0,
             weighed: BTreeMap::new(),
-            told: (0, BTreeSet::new()),
+            notified_shards: (0, BTreeSet::new()),
             event_ns: 0,
         }
     }

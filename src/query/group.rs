@@ -291,7 +291,7 @@ impl GroupExecutor {
         if node.feeds.len() == 1 && streaming {
             return Ok(match node.calls.len() {
                 1 => self.joined(node),
-                _ => self.joined_but(node, batch.times_ns.last().copied()),
+                _ => self.join_except(node, batch.times_ns.last().copied()),
             });
         }
         let held = self.calls.iter().filter_map(|call| call.series.as_ref());
@@ -372,7 +372,7 @@ impl GroupExecutor {
 
     /// Joins the calls' values except the points at `last_ns`. The next rows may contain more
     /// points of that time, and the join pairs points of equal time in order.
-    fn joined_but(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
+    fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
         for call in &mut self.calls {

@@ -8,7 +8,7 @@ use tidemark::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, Series
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{ReadStats, Reader, Rows, Survey, rows_of_one};
+use tidemark::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -44,13 +44,13 @@ impl Reader for MemoryRows<'_> {
         rows_of_one(cursor, direction, from)
     }
 
-    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+    fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
         let table = self.memtable.tables().find(|(id, _)| *id == measurement);
         let Some((_, table)) = table.filter(|(_, table)| table.time().overlaps(&time)) else {
-            return Ok(Survey::NOTHING);
+            return Ok(Estimate::NOTHING);
         };
         let (rows, series) = (table.times_ns().len() as u64, u64::from(table.series().len));
-        Ok(Survey { time: table.time(), rows, series })
+        Ok(Estimate { time: table.time(), rows, series })
     }
 
     /// Each row that is read counts as a byte.

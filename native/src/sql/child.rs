@@ -83,7 +83,7 @@ fn compute(frames: &Receiver<Frame>) {
         if is_over {
             sessions.remove(&session);
         }
-        let kind = if is_over { Kind::Over } else { Kind::GoesOn };
+        let kind = if is_over { Kind::Over } else { Kind::Continues };
         let Some(head) = Head::of(session, kind, &reply) else { return };
         let mut output = stdout().lock();
         let written = output.write_all(&head.to_bytes()).and_then(|()| output.write_all(&reply));

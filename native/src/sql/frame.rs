@@ -13,7 +13,7 @@ pub enum Kind {
     /// Ends a session. The reply is [`Kind::Over`].
     End = 1,
     /// A reply of a session that continues.
-    GoesOn = 2,
+    Continues = 2,
     /// The last reply of a session.
     Over = 3,
 }
@@ -54,7 +54,7 @@ impl Head {
         let kind = match kind {
             0 => Kind::Turn,
             1 => Kind::End,
-            2 => Kind::GoesOn,
+            2 => Kind::Continues,
             3 => Kind::Over,
             _ => return None,
         };
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn sql_frame_head_round_trips() {
-        for kind in [Kind::Turn, Kind::End, Kind::GoesOn, Kind::Over] {
+        for kind in [Kind::Turn, Kind::End, Kind::Continues, Kind::Over] {
             let head = Head { session: u64::MAX - 7, kind, length: SQL_MESSAGE_BYTES_MAX };
             assert_eq!(Head::parse(head.to_bytes()), Some(head));
         }

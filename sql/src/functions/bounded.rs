@@ -110,12 +110,12 @@ impl Bounded {
             }
             Cost::Product => Ok(()),
             Cost::Pattern => patterns::check(self.name(), args),
-            _ if self.bytes(args)? > MADE_BYTES_MAX => self.makes_too_much(),
+            _ if self.bytes(args)? > MADE_BYTES_MAX => self.too_large(),
             _ => Ok(()),
         }
     }
 
-    fn makes_too_much<T>(&self) -> Result<T> {
+    fn too_large<T>(&self) -> Result<T> {
         let message = format!(
             "{} would produce more than {MADE_BYTES_MAX} bytes in one batch of rows; use shorter \
              strings or lists, smaller counts or fewer rows",
@@ -312,7 +312,7 @@ impl ScalarUDFImpl for Bounded {
             }
         }
         if self.cost == Cost::Sum && self.constant_bytes(&args) > MADE_BYTES_MAX {
-            return self.makes_too_much();
+            return self.too_large();
         }
         Ok(match self.stock.simplify(args, info)? {
             // If DataFusion simplifies the call to another call of the same function, the new

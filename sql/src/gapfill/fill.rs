@@ -235,7 +235,7 @@ fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
 enum Point {
     Nothing,
     /// The value of an input row.
-    Came(usize),
+    Original(usize),
     /// A value between two input rows. The numbers are the distance from the first row and the
     /// distance of both rows, in nanoseconds.
     Between(usize, usize, f64, f64),
@@ -270,7 +270,7 @@ fn linear(
 fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Point {
     let Some(from) = memory.see(rows, row, values) else { return Point::Nothing };
     if memory.last == Some(row) {
-        return Point::Came(from);
+        return Point::Original(from);
     }
     let Some(next) = memory.look_ahead(rows, row, values) else { return Point::Nothing };
     let times = (memory.last.and_then(|last| rows.time_ns(last)), rows.time_ns(row));
@@ -313,7 +313,7 @@ fn at_points<T: ArrowPrimitiveType>(
     let values = values.as_primitive::<T>();
     let at = |point: &Point| match *point {
         Point::Nothing => None,
-        Point::Came(row) => Some(values.value(row)),
+        Point::Original(row) => Some(values.value(row)),
         Point::Between(from, to, gone, length) => {
             Some(between(values.value(from), values.value(to), gone, length))
         }

@@ -252,7 +252,7 @@ impl<'a> RequestBuilder<'a> {
         let start = self.call(function, Some(self.field(value)?.0), false);
         let value_and_time = [start, start + 1].map(Source::Field);
         self.sources.extend(value_and_time);
-        self.sources.push(Source::IsThere(start));
+        self.sources.push(Source::IsPresent(start));
         Some(())
     }
 
@@ -285,7 +285,7 @@ impl<'a> RequestBuilder<'a> {
                 None => self.time_of_row(is_first)?,
             }
         }
-        self.push_of_row(is_first, ROW_TIME, Source::IsThere);
+        self.push_of_row(is_first, ROW_TIME, Source::IsPresent);
         Some(())
     }
 
@@ -312,7 +312,7 @@ impl<'a> RequestBuilder<'a> {
             let call = AggregateCall { function, field: None, as_float: false, aux };
             let start = self.place(call, columns);
             for (at, _, _) in of_row {
-                if let Some(Source::Field(column) | Source::IsThere(column)) =
+                if let Some(Source::Field(column) | Source::IsPresent(column)) =
                     self.sources.get_mut(at)
                 {
                     *column += start;

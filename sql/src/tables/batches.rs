@@ -31,7 +31,7 @@ pub(super) enum Source {
     Field(usize),
     /// The field at this position, with 0 instead of NULL.
     Count(usize),
-    IsThere(usize),
+    IsPresent(usize),
 }
 
 /// Returns the rows of a page in batches of at most [`BATCH_ROWS`] rows, with the columns of
@@ -58,7 +58,7 @@ pub(super) fn batches(
                     Source::Tag(at) => tag(tags.get(at)?, &rows),
                     Source::Field(at) => field(fields.get(at)?, &rows),
                     Source::Count(at) => count(fields.get(at)?, &rows),
-                    Source::IsThere(at) => is_there(fields.get(at)?, &rows),
+                    Source::IsPresent(at) => is_present(fields.get(at)?, &rows),
                 };
                 cast_to_plan(column, wanted.data_type())
             };
@@ -154,7 +154,7 @@ fn count(column: &Column, rows: &Range<usize>) -> ArrayRef {
     Arc::new(counts.collect::<Int64Array>())
 }
 
-fn is_there(column: &Column, rows: &Range<usize>) -> ArrayRef {
+fn is_present(column: &Column, rows: &Range<usize>) -> ArrayRef {
     let are_there = rows.clone().map(|row| Some(column.validity.is_valid(row)));
     Arc::new(are_there.collect::<BooleanArray>())
 }

@@ -69,13 +69,13 @@ fn with_input(
 }
 
 /// The number of rows that each group needs.
-struct Wanted {
+struct NeededRows {
     tags: Vec<String>,
     order: TimeOrder,
     rows: u64,
 }
 
-impl Wanted {
+impl NeededRows {
     /// Returns `node` with a limited scan.
     fn limit(
         self,
@@ -113,7 +113,7 @@ fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPla
     let mut orders = aggregate.aggr_expr().iter().map(|call| order_of(&input, &tags, call));
     let Some(Some(order)) = orders.next() else { return Ok(None) };
     match orders.all(|other| other == Some(order)) {
-        true => Wanted { tags, order, rows: 1 }.limit(&input, node),
+        true => NeededRows { tags, order, rows: 1 }.limit(&input, node),
         false => Ok(None),
     }
 }
@@ -173,7 +173,7 @@ fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if sort.fetch().is_some() {
         return Ok(None);
     }
-    Wanted { tags, order, rows }.limit(&input, filter.input())
+    NeededRows { tags, order, rows }.limit(&input, filter.input())
 }
 
 /// Returns the tags and the time order by which the only window function numbers rows.

@@ -61,7 +61,7 @@ impl Scan {
                     self.properties.eq_properties.schema().fields().get(at)?.data_type();
                 Scanned::Field(self.request.fields.get(field)?, data_type)
             }
-            Source::Count(_) | Source::IsThere(_) => return None,
+            Source::Count(_) | Source::IsPresent(_) => return None,
         })
     }
 

@@ -11,7 +11,7 @@
 //!
 //! A query that needs more than the first pages of its shards is *long*. Each database can run a
 //! few long queries at a time, and further long queries wait in the same way
-//! ([`QueryReservation::goes_on`]).
+//! ([`QueryReservation::become_long`]).
 
 mod held;
 mod slow_reader;
@@ -235,7 +235,7 @@ impl QueryReservation {
     ///
     /// # Errors
     /// [`OutOfMemory::Now`] if too many queries of the database are long or wait to become long.
-    pub fn goes_on(&self) -> Result<(), OutOfMemory> {
+    pub fn become_long(&self) -> Result<(), OutOfMemory> {
         let reservation = &self.0;
         if reservation.kind() != Kind::Small || reservation.restarts.get() == RESTARTS_MAX {
             return Ok(());
@@ -274,13 +274,13 @@ impl QueryReservation {
         true
     }
 
-    /// Returns the page size for requests to `shards` shards. If the result `goes_on` after the
+    /// Returns the page size for requests to `shards` shards. If the result continues after the
     /// first pages, larger pages are requested if bytes are free.
-    pub fn piece_bytes(&self, shards: usize, goes_on: bool) -> u32 {
+    pub fn piece_bytes(&self, shards: usize, continues: bool) -> u32 {
         let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
         let wish = (PAGE_BYTES_MAX * shards).min(PIECES_BYTES_MAX);
-        if goes_on
+        if continues
             && reservation.pieces_bytes.get() < wish
             && !reservation.shared.has_waiting_query()
         {

@@ -183,7 +183,7 @@ fn long_queries_leave_room_for_small() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> =
         (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let go_on = |reservation: &QueryReservation| reservation.goes_on().is_ok();
+    let go_on = |reservation: &QueryReservation| reservation.become_long().is_ok();
     let went_on: Vec<bool> = reservations.iter().map(go_on).collect();
     assert_eq!(went_on.iter().filter(|&&goes_on| goes_on).count(), LONG_QUERIES_MAX);
     assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&reservations[0]), "once is enough");

@@ -14,7 +14,7 @@ use crate::coordinator::cloudflare_access::{self as access, AccessLogin};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::{AuthSource, Identify, Verdict};
-use crate::coordinator::logins::{By, Closed};
+use crate::coordinator::logins::{Closed, FullCounter};
 use crate::model::name;
 use crate::protocol::call::{Reply, Step};
 
@@ -163,9 +163,9 @@ impl Exchange {
     fn rejected_login(&self, closed: Closed) -> AuthError {
         let Closed { by, retry_after_s } = closed;
         match by {
-            By::Name if self.errors == ErrorShape::WriteV1 => AuthError::Unauthorized,
-            By::Name => AuthError::TooManyFailures { retry_after_s },
-            By::Address | By::Table => AuthError::LoginsWait { retry_after_s },
+            FullCounter::Name if self.errors == ErrorShape::WriteV1 => AuthError::Unauthorized,
+            FullCounter::Name => AuthError::TooManyFailures { retry_after_s },
+            FullCounter::Address | FullCounter::Table => AuthError::LoginsWait { retry_after_s },
         }
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use subtle::ConstantTimeEq;
 
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
-use super::logins::{By, Closed, Gate, customer};
+use super::logins::{Closed, FullCounter, LoginDecision, customer};
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
@@ -317,19 +317,19 @@ impl Identify {
         let name = self.credentials.user.as_deref().unwrap_or_default();
         let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
         let (waiting, request) = match context.cache.logins.begin(&self.address, name, now_ns) {
-            Gate::Open => {
+            LoginDecision::Open => {
                 let password = &self.credentials.password;
                 let derivation = Derivation { iterations: rounds, salt: &salt, password };
                 (AwaitedReply::Key { salt: salt.clone() }, derivation.request())
             }
-            Gate::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
+            LoginDecision::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
                 (AwaitedReply::Turn, Request::pause(TURN_MS))
             }
-            Gate::Busy => {
-                let closed = Closed { by: By::Address, retry_after_s: 1 };
+            LoginDecision::Busy => {
+                let closed = Closed { by: FullCounter::Address, retry_after_s: 1 };
                 return Ok(Next::Reply(Verdict::Closed(closed)));
             }
-            Gate::Closed(closed) => return Ok(Next::Reply(Verdict::Closed(closed))),
+            LoginDecision::Closed(closed) => return Ok(Next::Reply(Verdict::Closed(closed))),
         };
         self.waiting = waiting;
         Ok(Next::Calls(vec![request]))

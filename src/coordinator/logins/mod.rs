@@ -25,7 +25,7 @@ const SWEEP_EVERY_NS: i64 = S_NS;
 
 /// The decision about a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum LoginDecision {
     /// Derive the key, then call [`Logins::derived`].
     Open,
     /// Another derivation of the address is running.
@@ -38,14 +38,14 @@ pub enum Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// The counter that is full.
-    pub by: By,
+    pub by: FullCounter,
     /// The number of seconds until a further try can succeed.
     pub retry_after_s: u32,
 }
 
 /// The counter that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum FullCounter {
     /// The failures of this name from this address.
     Name,
     /// The failures of all names from this address. The name was not recently verified here.
@@ -132,39 +132,39 @@ impl Logins {
         if let Some(retry_after_s) =
             known.and_then(|name| name.failures.wait_s(FAILURES_MAX, now_ns))
         {
-            return Some(Closed { by: By::Name, retry_after_s });
+            return Some(Closed { by: FullCounter::Name, retry_after_s });
         }
         if known.is_some_and(|name| name.is_verified(now_ns)) {
             return None;
         }
         let retry_after_s = here.failures.wait_s(ADDRESS_FAILURES_MAX, now_ns)?;
-        Some(Closed { by: By::Address, retry_after_s })
+        Some(Closed { by: FullCounter::Address, retry_after_s })
     }
 
     /// Requests a derivation of a key from a password of `name` from `address`. Counts a try if the
     /// derivation may start.
-    pub fn begin(&mut self, address: &str, name: &str, now_ns: i64) -> Gate {
+    pub fn begin(&mut self, address: &str, name: &str, now_ns: i64) -> LoginDecision {
         let hash = hash_of(&[name]);
         let here = self.addresses.get(address);
         if let Some(here) = here {
             if let Some(closed) = self.closed_by(here, &hash, now_ns) {
-                return Gate::Closed(closed);
+                return LoginDecision::Closed(closed);
             }
             let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < DERIVATION_NS_MAX;
             if here.deriving_ns.is_some_and(recent) {
-                return Gate::Busy;
+                return LoginDecision::Busy;
             }
         }
         let known = here.and_then(|here| here.names.get(&hash));
         if known.is_none() && !self.has_room(now_ns) {
-            return Gate::Closed(Closed { by: By::Table, retry_after_s: 1 });
+            return LoginDecision::Closed(Closed { by: FullCounter::Table, retry_after_s: 1 });
         }
         let here = self.addresses.entry(address.to_owned()).or_default();
         here.deriving_ns = Some(now_ns);
         here.failures.add(now_ns);
         self.names += usize::from(!here.names.contains_key(&hash));
         here.names.entry(hash).or_default().failures.add(now_ns);
-        Gate::Open
+        LoginDecision::Open
     }
 
     /// Ends the derivation of `address`, successful or not.

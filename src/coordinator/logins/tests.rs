@@ -1,94 +1,94 @@
 use super::*;
 
 /// Makes a try that fails. Returns the decision about the try.
-fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> Gate {
+fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> LoginDecision {
     let gate = logins.begin(address, name, now_ns);
-    if gate == Gate::Open {
+    if gate == LoginDecision::Open {
         logins.derived(address);
     }
     gate
 }
 
-fn succeed(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> Gate {
+fn succeed(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> LoginDecision {
     let gate = fail(logins, address, name, now_ns);
-    if gate == Gate::Open {
+    if gate == LoginDecision::Open {
         logins.take_back(address, name);
         logins.verified(address, name, now_ns);
     }
     gate
 }
 
-fn closed(by: By, retry_after_s: u32) -> Gate {
-    Gate::Closed(Closed { by, retry_after_s })
+fn closed(by: FullCounter, retry_after_s: u32) -> LoginDecision {
+    LoginDecision::Closed(Closed { by, retry_after_s })
 }
 
 #[test]
 fn failed_logins_block_one_name() {
     let mut logins = Logins::default();
     for n in 0..FAILURES_MAX {
-        assert_eq!(fail(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
+        assert_eq!(fail(&mut logins, "a", "ann", i64::from(n)), LoginDecision::Open, "{n}");
     }
-    assert_eq!(fail(&mut logins, "a", "ann", 0), closed(By::Name, 30));
-    assert_eq!(succeed(&mut logins, "a", "bob", 0), Gate::Open);
-    assert_eq!(succeed(&mut logins, "b", "ann", 0), Gate::Open);
+    assert_eq!(fail(&mut logins, "a", "ann", 0), closed(FullCounter::Name, 30));
+    assert_eq!(succeed(&mut logins, "a", "bob", 0), LoginDecision::Open);
+    assert_eq!(succeed(&mut logins, "b", "ann", 0), LoginDecision::Open);
     let late_ns = FAILURE_WINDOW_NS - 5 * S_NS;
-    assert_eq!(fail(&mut logins, "a", "ann", late_ns), closed(By::Name, 5));
-    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS - 1), closed(By::Name, 1));
-    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS), Gate::Open);
+    assert_eq!(fail(&mut logins, "a", "ann", late_ns), closed(FullCounter::Name, 5));
+    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS - 1), closed(FullCounter::Name, 1));
+    assert_eq!(fail(&mut logins, "a", "ann", FAILURE_WINDOW_NS), LoginDecision::Open);
 }
 
 #[test]
 fn successful_logins_count_no_failures() {
     let mut logins = Logins::default();
     for n in 0..3 * ADDRESS_FAILURES_MAX {
-        assert_eq!(succeed(&mut logins, "a", "ann", i64::from(n)), Gate::Open, "{n}");
+        assert_eq!(succeed(&mut logins, "a", "ann", i64::from(n)), LoginDecision::Open, "{n}");
     }
 }
 
 #[test]
 fn blocked_address_keeps_verified_names() {
     let mut logins = Logins::default();
-    assert_eq!(succeed(&mut logins, "a", "ann", 0), Gate::Open);
+    assert_eq!(succeed(&mut logins, "a", "ann", 0), LoginDecision::Open);
     let now_ns = LOGIN_REMEMBERED_NS - S_NS;
     for n in 0..ADDRESS_FAILURES_MAX {
-        assert_eq!(fail(&mut logins, "a", &n.to_string(), now_ns), Gate::Open, "{n}");
+        assert_eq!(fail(&mut logins, "a", &n.to_string(), now_ns), LoginDecision::Open, "{n}");
     }
-    assert_eq!(fail(&mut logins, "a", "new", now_ns), closed(By::Address, 30));
-    assert_eq!(fail(&mut logins, "a", "5", now_ns), closed(By::Address, 30));
-    assert_eq!(succeed(&mut logins, "a", "ann", now_ns), Gate::Open);
-    assert_eq!(succeed(&mut logins, "b", "new", now_ns), Gate::Open);
-    assert_eq!(fail(&mut logins, "a", "new", now_ns + FAILURE_WINDOW_NS), Gate::Open);
+    assert_eq!(fail(&mut logins, "a", "new", now_ns), closed(FullCounter::Address, 30));
+    assert_eq!(fail(&mut logins, "a", "5", now_ns), closed(FullCounter::Address, 30));
+    assert_eq!(succeed(&mut logins, "a", "ann", now_ns), LoginDecision::Open);
+    assert_eq!(succeed(&mut logins, "b", "new", now_ns), LoginDecision::Open);
+    assert_eq!(fail(&mut logins, "a", "new", now_ns + FAILURE_WINDOW_NS), LoginDecision::Open);
 }
 
 #[test]
 fn one_derivation_per_address_runs() {
     let mut logins = Logins::default();
-    assert_eq!(logins.begin("a", "ann", 0), Gate::Open);
-    assert_eq!(logins.begin("a", "bob", 0), Gate::Busy);
-    assert_eq!(logins.begin("b", "bob", 0), Gate::Open);
+    assert_eq!(logins.begin("a", "ann", 0), LoginDecision::Open);
+    assert_eq!(logins.begin("a", "bob", 0), LoginDecision::Busy);
+    assert_eq!(logins.begin("b", "bob", 0), LoginDecision::Open);
     logins.derived("a");
-    assert_eq!(logins.begin("a", "bob", 0), Gate::Open);
+    assert_eq!(logins.begin("a", "bob", 0), LoginDecision::Open);
     // The request is gone, and its try stays counted.
-    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX - 1), Gate::Busy);
-    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX), Gate::Open);
+    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX - 1), LoginDecision::Busy);
+    assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX), LoginDecision::Open);
     assert_eq!(logins.addresses["a"].failures.count, 3);
 }
 
 #[test]
 fn full_login_table_rejects_new_names() {
     let mut logins = Logins::default();
-    assert_eq!(succeed(&mut logins, "home", "ann", 0), Gate::Open);
+    assert_eq!(succeed(&mut logins, "home", "ann", 0), LoginDecision::Open);
     for n in 1..LOGINS_MAX {
         let address = (n / 50).to_string();
-        assert_eq!(fail(&mut logins, &address, &n.to_string(), 0), Gate::Open, "{n}");
+        assert_eq!(fail(&mut logins, &address, &n.to_string(), 0), LoginDecision::Open, "{n}");
     }
-    assert_eq!(fail(&mut logins, "new", "new", S_NS), closed(By::Table, 1));
+    assert_eq!(fail(&mut logins, "new", "new", S_NS), closed(FullCounter::Table, 1));
     logins.verified("new", "new", S_NS);
     assert_eq!(logins.names, LOGINS_MAX);
-    assert_eq!(succeed(&mut logins, "home", "ann", S_NS), Gate::Open);
-    assert_eq!(fail(&mut logins, "7", "355", S_NS), Gate::Open);
+    assert_eq!(succeed(&mut logins, "home", "ann", S_NS), LoginDecision::Open);
+    assert_eq!(fail(&mut logins, "7", "355", S_NS), LoginDecision::Open);
     // The failures have expired; the verified name is remembered.
-    assert_eq!(fail(&mut logins, "new", "new", FAILURE_WINDOW_NS), Gate::Open);
+    assert_eq!(fail(&mut logins, "new", "new", FAILURE_WINDOW_NS), LoginDecision::Open);
     assert_eq!(logins.names, 2);
     assert!(logins.addresses.contains_key("home"));
 }

@@ -247,7 +247,7 @@ impl Query {
             ReadStatement::Select(select) => {
                 let selected = selected_policies(&self.sources, loaded);
                 if let Some(survey) =
-                    self.nonempty.survey(select, session, &selected, reservation, now_ns)
+                    self.nonempty.find_run(select, session, &selected, reservation, now_ns)
                 {
                     return self.advance(context, Box::new(survey?));
                 }
@@ -352,7 +352,7 @@ impl Query {
     ) -> QueryTurn {
         let further = needs.iter().any(|(_, message)| resumes(message));
         if further && !self.emitted {
-            self.reservation(context).goes_on().map_err(QueryError::from)?;
+            self.reservation(context).become_long().map_err(QueryError::from)?;
         }
         let question = &self.question;
         let describe = || (question.text(), run.shards());

@@ -75,7 +75,7 @@ impl NonemptyMeasurements {
 
     /// Returns the run that determines which measurements have rows; `None` if that is known or
     /// irrelevant.
-    pub(super) fn survey(
+    pub(super) fn find_run(
         &mut self,
         select: &SelectStatement,
         session: &Session,

@@ -101,7 +101,7 @@ pub(super) enum RunStep {
 /// Whether a page is not the first of its shard.
 pub(super) fn resumes(message: &ToShard) -> bool {
     match message {
-        ToShard::Scan { request, .. } => request.resume.goes_on(),
+        ToShard::Scan { request, .. } => request.resume.is_continuation(),
         ToShard::Summarise { request, .. } => request.resume.is_some(),
         _ => false,
     }
@@ -124,7 +124,7 @@ pub(super) fn gather(
             Some((streams, ToShard::Scan { stamp: held, further, .. })),
         ) = (&message, call)
             && stamp == held
-            && !request.resume.goes_on()
+            && !request.resume.is_continuation()
             && further.len() < FURTHER_SCANS_MAX
         {
             further.push(request.clone());

@@ -239,7 +239,7 @@ impl Scans {
             let room_left = SHARDS_REQUESTED_AT_ONCE_MAX / halves - requested.len();
             let room_left = if scan.needs_pages(ahead) { room_left } else { 0 };
             for (shard, resume) in open.into_iter().take(room_left) {
-                further |= resume.goes_on();
+                further |= resume.is_continuation();
                 requested.push(PageRequest { scan: scan.number, shard, piece_bytes: 0, counts });
             }
             self.0.push_back(scan);

@@ -115,10 +115,10 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<Vec<Request>>, Failure> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let number = rows.state.access;
-        if self.told.0 != number {
-            self.told = (number, BTreeSet::new());
+        if self.notified_shards.0 != number {
+            self.notified_shards = (number, BTreeSet::new());
         }
-        let left = all_shards(rows).filter(|shard| !self.told.1.contains(*shard));
+        let left = all_shards(rows).filter(|shard| !self.notified_shards.1.contains(*shard));
         let requested: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
         if requested.is_empty() {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
@@ -142,8 +142,8 @@ impl<S: Store> Database<S> {
         let mut failure = None;
         for (shard, reply) in requested.into_iter().zip(replies) {
             match envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from) {
-                Ok(FromShard::Done | FromShard::Stale) if self.told.0 == number => {
-                    self.told.1.insert(shard);
+                Ok(FromShard::Done | FromShard::Stale) if self.notified_shards.0 == number => {
+                    self.notified_shards.1.insert(shard);
                 }
                 // The access number has risen in the meantime, so the shard must receive it again.
                 Ok(FromShard::Done | FromShard::Stale) => {}

@@ -375,7 +375,7 @@ impl<'a> CallBuilder<'a> {
 
     /// Replaces first() or last() over several series without windows. The replacement chooses the
     /// same point as 1.x, which depends on 1.x's order of reading.
-    fn meet(&self, call: &mut CallPlan, series: &[usize]) {
+    fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,
             CallBase::Merge(AggregateFunction::Last) => true,
@@ -425,7 +425,7 @@ impl<'a> CallBuilder<'a> {
             _ => false,
         };
         if !series.is_empty() {
-            calls.iter_mut().for_each(|call| self.meet(call, &series));
+            calls.iter_mut().for_each(|call| self.choose_like_v1(call, &series));
         }
         let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
         Ok(BuiltCalls { outputs, slots: self.slots, calls, keeps_point_time })

@@ -75,7 +75,8 @@ pub(crate) fn lower(
     let feeds = feeds(&built);
     let zone = shifts(checked);
     let by_row = built.calls.iter().all(|call| call.base == CallBase::Values);
-    let in_order_of_series = built.keeps_point_time || (by_row && passes_on(&inner_nodes, checked));
+    let in_order_of_series =
+        built.keeps_point_time || (by_row && forwards_rows(&inner_nodes, checked));
     let mut node = SelectNode {
         columns: columns(checked, &shown),
         column_types,
@@ -120,7 +121,7 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
 
 /// Whether the statement passes on the rows of its only source, a subquery, in the order of the
 /// subquery's series.
-fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
+fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
     match inner_nodes {
         [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
         _ => false,

@@ -83,7 +83,7 @@ pub(crate) fn prepare<'a>(
     }
     let mut fields = checked.fields.clone();
     if checked.reads_only_subqueries() {
-        fields.iter_mut().for_each(|field| uncast(&mut field.expr, &known, false));
+        fields.iter_mut().for_each(|field| remove_casts(&mut field.expr, &known, false));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, (&known, size))?;
@@ -98,7 +98,7 @@ pub(crate) fn prepare<'a>(
 /// Removes casts without effect on the columns of subqueries. 1.x converts numbers to numbers and
 /// leaves all other values unchanged (`castToType`). A function reads only values of its argument's
 /// type (`called`).
-fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
+fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {
             let own = known.fields.get(name.as_str()).copied();
@@ -114,13 +114,13 @@ fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
             }
         }
         Expr::Binary { left, right, .. } => {
-            uncast(left, known, called);
-            uncast(right, known, called);
+            remove_casts(left, known, called);
+            remove_casts(right, known, called);
         }
-        Expr::Paren(inner) => uncast(inner, known, called),
+        Expr::Paren(inner) => remove_casts(inner, known, called),
         Expr::Call { name, args } => {
             let called = called || Function::mathematics(name).is_none();
-            args.iter_mut().for_each(|arg| uncast(arg, known, called));
+            args.iter_mut().for_each(|arg| remove_casts(arg, known, called));
         }
         _ => {}
     }

@@ -131,7 +131,7 @@ impl GatherExecutor {
             _ => (0..self.times_ns.len() as u32).collect(),
         };
         let last = self.times_ns.len().saturating_sub(1) as u32;
-        if is_turned(node, plan) {
+        if reads_ascending(node, plan) {
             kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
         }
         kept.sort();
@@ -166,7 +166,7 @@ impl GatherExecutor {
         plan: &GatherPlan,
     ) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
-        let is_turned = is_turned(node, plan);
+        let is_turned = reads_ascending(node, plan);
         let turned: Vec<u32> =
             if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
         let (mut times_ns, mut series) = (self.times_ns.clone(), self.series.clone());
@@ -269,7 +269,7 @@ impl GatherExecutor {
 
 /// Whether a function reads the rows of a descending statement by ascending time. 1.x reads them in
 /// the statement's order, which decides which of several equal values these functions choose.
-fn is_turned(node: &SelectNode, plan: &GatherPlan) -> bool {
+fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     let in_order_of_statement = matches!(
         plan.function,
         GatheredFunction::Distinct | GatheredFunction::Mode | GatheredFunction::Percentile(_)

@@ -26,7 +26,7 @@ impl Cut {
     }
 
     /// Returns the cut after all rows of a group.
-    pub(super) fn behind(group: Vec<String>, descending: bool) -> Self {
+    pub(super) fn after_group(group: Vec<String>, descending: bool) -> Self {
         let time_ns = if descending { i64::MIN } else { i64::MAX };
         Self { group, time_ns, shard: 0, rows: 0 }
     }

@@ -88,7 +88,7 @@ impl NextGroups {
         self.bytes = self.keys.iter().map(|key| bytes(key)).sum();
         let at = groups.min(self.keys.len()).checked_sub(1).filter(|at| *at >= groups / 2)?;
         let key = if descending { self.keys.iter().nth_back(at) } else { self.keys.iter().nth(at) };
-        key.map(|key| Cut::behind(key.clone(), descending))
+        key.map(|key| Cut::after_group(key.clone(), descending))
     }
 }
 

@@ -279,7 +279,7 @@ impl Slice {
             let Some(last) = self.last_key() else { return };
             self.drop_group(&last);
             if let Some(kept) = self.last_key() {
-                self.until = Some(Cut::behind(kept, self.descending));
+                self.until = Some(Cut::after_group(kept, self.descending));
             }
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
@@ -388,7 +388,7 @@ impl Slice {
             |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
         Some(match end_ns.filter(is_inside) {
             Some(time_ns) => Cut { time_ns, shard: 0, rows: 0, ..until.clone() },
-            None => Cut::behind(until.group.clone(), self.descending),
+            None => Cut::after_group(until.group.clone(), self.descending),
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
 use crate::query::plan::Subquery;
 use crate::query::result::{Column, Values};
-use crate::scan::reader::{ReadStats, Reader, Rows, Survey, rows_of_one};
+use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
 /// The rows of all measurements with one name, in the order of their arrival.
@@ -196,10 +196,10 @@ impl Reader for Layout {
         rows_of_one(cursor, direction, from)
     }
 
-    fn survey(&self, _: MeasurementId, _: TimeRange) -> Result<Survey, ReadError> {
+    fn estimate(&self, _: MeasurementId, _: TimeRange) -> Result<Estimate, ReadError> {
         let first_ns = self.times_ns.iter().min().copied().unwrap_or_default();
         let last_ns = self.times_ns.iter().max().copied().unwrap_or_default();
-        Ok(Survey {
+        Ok(Estimate {
             time: TimeRange::new(first_ns, last_ns.saturating_add(1)),
             rows: self.times_ns.len() as u64,
             series: self.series.len() as u64,
@@ -223,7 +223,7 @@ struct LayoutCursor<'a> {
 }
 
 impl LayoutCursor<'_> {
-    fn at_hand(&self) -> Option<&(SeriesKey, Range<u32>)> {
+    fn current_series(&self) -> Option<&(SeriesKey, Range<u32>)> {
         let place = match self.direction {
             Direction::Ascending => Some(self.passed),
             Direction::Descending => self.layout.series.len().checked_sub(self.passed + 1),
@@ -232,7 +232,7 @@ impl LayoutCursor<'_> {
     }
 
     fn keys(&self, time: TimeRange) -> Option<PageKeys> {
-        let (_, rows) = self.at_hand()?;
+        let (_, rows) = self.current_series()?;
         let times_ns = Rc::clone(&self.layout.times_ns);
         PageKeys::new(0, Rc::clone(&self.types), times_ns, rows.clone()).within(time)
     }
@@ -240,7 +240,7 @@ impl LayoutCursor<'_> {
 
 impl SeriesCursor for LayoutCursor<'_> {
     fn key(&self) -> Option<&SeriesKey> {
-        self.at_hand().map(|(key, _)| key)
+        self.current_series().map(|(key, _)| key)
     }
 
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {

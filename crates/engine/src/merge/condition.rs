@@ -30,7 +30,7 @@ pub enum Condition {
         /// The text.
         text: Text,
         /// The regular expression.
-        pattern: Known,
+        pattern: CachedRegex,
         /// Whether the text must not match.
         negated: bool,
     },
@@ -50,12 +50,12 @@ pub enum Text {
 /// A regular expression with its last text and result. Series are sorted, so the values of their
 /// first tags repeat.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct CachedRegex {
     pattern: Rc<Pattern>,
     last: RefCell<Option<(String, bool)>>,
 }
 
-impl Known {
+impl CachedRegex {
     /// Creates the expression with an empty cache.
     pub fn new(pattern: Rc<Pattern>) -> Self {
         Self { pattern, last: RefCell::default() }
@@ -124,7 +124,7 @@ mod tests {
         assert!(equal(Text::Missing, Text::Tag(1), false).holds(&key(&["a"])));
         let differ = equal(Text::Tag(0), Text::Tag(1), true);
         assert!(differ.holds(&key(&["a", "b"])) && !differ.holds(&key(&["a", "a"])));
-        let pattern = || Known::new(Rc::new(Pattern::new("^a+$").unwrap()));
+        let pattern = || CachedRegex::new(Rc::new(Pattern::new("^a+$").unwrap()));
         for negated in [false, true] {
             let matches = Condition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
             for (value, is) in [("a", true), ("aa", true), ("aa", true), ("b", false), ("", false)]

@@ -29,13 +29,13 @@ pub struct Tombstone {
 
 /// The hidden rows of a shard.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hidden {
+pub(crate) struct HiddenRows {
     /// The tombstones sorted by measurement.
     tombstones: Vec<Tombstone>,
     retired: BTreeSet<MeasurementId>,
 }
 
-impl Hidden {
+impl HiddenRows {
     /// Hides the rows of tombstones, which may be in any order, and of dropped measurements.
     pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
@@ -57,9 +57,9 @@ impl Hidden {
 ///
 /// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
 /// part's rows are all hidden. It may visit a series without visible rows.
-pub(crate) struct Hide<C> {
+pub(crate) struct VisibleCursor<C> {
     cursor: C,
-    hidden: Rc<Hidden>,
+    hidden: Rc<HiddenRows>,
     /// The time range of all rows of the cursor.
     time: TimeRange,
     direction: Direction,
@@ -71,14 +71,14 @@ pub(crate) struct Hide<C> {
     pieces: VecDeque<PageKeys>,
 }
 
-impl<C: SeriesCursor> Hide<C> {
+impl<C: SeriesCursor> VisibleCursor<C> {
     /// Hides rows of `cursor`, which reads a part with this extent in `direction`.
     ///
     /// # Errors
     /// Returns an error of the cursor.
     pub(crate) fn new(
         cursor: C,
-        hidden: Rc<Hidden>,
+        hidden: Rc<HiddenRows>,
         part: &Extent,
         direction: Direction,
     ) -> Result<Self, ReadError> {
@@ -168,7 +168,7 @@ impl<C: SeriesCursor> Hide<C> {
     }
 }
 
-impl<C: SeriesCursor> SeriesCursor for Hide<C> {
+impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     fn key(&self) -> Option<&SeriesKey> {
         self.cursor.key()
     }

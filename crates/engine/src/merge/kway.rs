@@ -160,7 +160,7 @@ impl<C: SeriesCursor> Merge<C> {
             return Ok(page.map(|page| Picks::all_rows(only, page, self.direction)));
         }
         let mut pages = self.take_pages(time)?;
-        let picks = match first_alone(&pages, self.direction) {
+        let picks = match first_disjoint_page(&pages, self.direction) {
             Some(at) => {
                 let (source, page) = pages.swap_remove(at);
                 Picks::all_rows(source, page, self.direction)
@@ -313,7 +313,7 @@ impl<C: SeriesCursor> Merge<C> {
 }
 
 /// Returns the position of the page whose rows all precede the rows of the other pages.
-fn first_alone(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
+fn first_disjoint_page(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
     let bounds = |(at, (_, page)): (usize, &(u16, PageKeys))| {
         page.bounds(direction).map(|(first, last)| (first, last, at))
     };

@@ -2,7 +2,7 @@
 //!
 //! Series are ordered by key and the rows of a series by time. The last write wins.
 //!
-//! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory. [`hide::Hide`]
+//! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory. [`hide::VisibleCursor`]
 //! wraps a source and removes rows that a delete or a drop hides. [`kway::Merge`] reads up to
 //! [`cursor::CURSORS_MAX`] sources as a single source. Flush, compaction, scan and export each
 //! consume a merge. This module does not read the bytes of a source from storage, and does not

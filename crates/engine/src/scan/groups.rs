@@ -197,7 +197,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Whether a group is complete or outside the bounds.
-    pub(super) fn needs_nothing_of(&self, key: &[String]) -> bool {
+    pub(super) fn is_group_complete(&self, key: &[String]) -> bool {
         let number = self.numbers.get(key);
         number.is_some_and(|&number| self.closed.get(number) == Some(&true))
             || self.bounds.time_of(key).is_empty()

@@ -54,13 +54,13 @@ impl SeriesTags {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FilterDecision {
     /// The series' rows may be needed.
-    Wanted,
+    Matching,
     /// The series is not needed.
-    Unwanted,
+    Skip,
     /// No series before this key is needed.
     SeekTo(SeriesKey),
     /// Neither this series nor any later series is needed.
-    Through,
+    Complete,
 }
 
 /// Selects series of a measurement, which are visited in a single direction.
@@ -122,10 +122,10 @@ impl<'a> KeyFilter<'a> {
         while let Some(key) = merge.next_series()? {
             tags.set(key);
             match self.decide(key, tags) {
-                FilterDecision::Wanted => return Ok(Some(key.clone())),
-                FilterDecision::Unwanted => {}
+                FilterDecision::Matching => return Ok(Some(key.clone())),
+                FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => merge.seek(&to)?,
-                FilterDecision::Through => break,
+                FilterDecision::Complete => break,
             }
         }
         Ok(None)
@@ -134,7 +134,7 @@ impl<'a> KeyFilter<'a> {
     /// Returns the decision for the series with this key and these tags.
     pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {
         if key.measurement() != self.measurement {
-            return FilterDecision::Through;
+            return FilterDecision::Complete;
         }
         for (place, only) in self.only.iter().enumerate() {
             let value = tags.at(place);
@@ -151,17 +151,17 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Descending, Some(next)) => {
                     SeriesKey::past(self.measurement, before.chain([*next]))
                 }
-                (_, None) if place == 0 => return FilterDecision::Through,
+                (_, None) if place == 0 => return FilterDecision::Complete,
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
             // A series that lacks all further tags has this key itself, so seeking would not
             // advance.
-            return if to == *key { FilterDecision::Unwanted } else { FilterDecision::SeekTo(to) };
+            return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
         }
         match self.filter.excludes_series(&|tag| tags.get(tag)) {
-            true => FilterDecision::Unwanted,
-            false => FilterDecision::Wanted,
+            true => FilterDecision::Skip,
+            false => FilterDecision::Matching,
         }
     }
 }
@@ -212,15 +212,15 @@ mod tests {
             looked_at += 1;
             tags.set(key);
             match keys_filter.decide(key, &tags) {
-                FilterDecision::Wanted => found.push(key.clone()),
-                FilterDecision::Unwanted => {}
+                FilterDecision::Matching => found.push(key.clone()),
+                FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => {
                     let next = seek(&to, at);
                     assert!(next > at, "no progress from {key:?} to {to:?}");
                     at = next;
                     continue;
                 }
-                FilterDecision::Through => break,
+                FilterDecision::Complete => break,
             }
             at += 1;
         }

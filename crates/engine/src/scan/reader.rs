@@ -100,7 +100,7 @@ pub trait Reader {
     ///
     /// # Errors
     /// As [`Reader::stretches`].
-    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+    fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         self.stretches(time)
     }
 
@@ -158,7 +158,7 @@ pub trait Reader {
     ///
     /// # Errors
     /// [`ReadError`]
-    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
+    fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
 
     /// Returns the amount of stored data of a measurement inside `time`.
     ///
@@ -225,7 +225,7 @@ pub trait Reader {
 
 /// Estimates for one measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Survey {
+pub struct Estimate {
     /// A time range that contains every row.
     pub time: TimeRange,
     /// The approximate number of rows. A row of the same series and time counts once per run.
@@ -234,8 +234,8 @@ pub struct Survey {
     pub series: u64,
 }
 
-impl Survey {
-    /// The survey of a measurement without rows.
+impl Estimate {
+    /// The estimate of a measurement without rows.
     pub const NOTHING: Self = Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, series: 0 };
 }
 

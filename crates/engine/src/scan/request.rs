@@ -295,7 +295,7 @@ pub struct Resume {
 
 impl Resume {
     /// Whether the request continues an earlier page or slice.
-    pub fn goes_on(&self) -> bool {
+    pub fn is_continuation(&self) -> bool {
         self.from.is_some() || self.position.is_some()
     }
 

@@ -11,7 +11,7 @@ use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::Groups;
 use super::page::TileLimits;
-use super::reader::{Reader, Survey};
+use super::reader::{Estimate, Reader};
 use super::request::{AggregateFunction, Output, ScanRequest};
 use super::tiles::{self, Tiling};
 use tidemark_model::ids::MeasurementId;
@@ -60,13 +60,13 @@ impl Stretches {
         let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
             let end = (time, is_backwards);
-            let (all, survey) = survey_of_end(reader, request.measurement, end, least)?;
+            let (all, estimate) = estimate_of_end(reader, request.measurement, end, least)?;
             time = time.intersect(&all);
             span =
-                first_span(request, &survey, ends_slices).filter(|&span| span < time.length_ns());
-        } else if tiles::are_kept(request) {
-            let survey = reader.survey(request.measurement, time)?;
-            tiling = Tiling::new(request, &survey, least);
+                first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
+        } else if tiles::are_cached(request) {
+            let estimate = reader.estimate(request.measurement, time)?;
+            tiling = Tiling::new(request, &estimate, least);
         }
         let mut left: VecDeque<TimeRange> = VecDeque::new();
         if let Some(position) = &request.resume.position {
@@ -79,7 +79,7 @@ impl Stretches {
             let length = position.stretch.length_ns();
             span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
         }
-        let mut pieces = if time.is_empty() { Vec::new() } else { reader.chained(time)? };
+        let mut pieces = if time.is_empty() { Vec::new() } else { reader.split_by_runs(time)? };
         pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
         if is_backwards {
             pieces.reverse();
@@ -147,8 +147,8 @@ impl Stretches {
             || (ends && self.tiling.cuts_at(stretch.end_ns))
     }
 
-    pub(super) fn keeps_at_once(&self) -> bool {
-        self.tiling.keeps_at_once
+    pub(super) fn caches_immediately(&self) -> bool {
+        self.tiling.caches_immediately
     }
 
     pub(super) fn tiles_at_once(&self) -> usize {
@@ -167,14 +167,14 @@ impl Stretches {
     }
 }
 
-/// Returns the range of existing rows inside `time`, and a survey of the end that is read first.
-/// For a month of rows, the survey covers only the last day.
-fn survey_of_end(
+/// Returns the range of existing rows inside `time`, and an estimate of the end that is read first.
+/// For a month of rows, the estimate covers only the last day.
+fn estimate_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,
     (time, is_backwards): (TimeRange, bool),
     least: TileLimits,
-) -> Result<(TimeRange, Survey), ScanError> {
+) -> Result<(TimeRange, Estimate), ScanError> {
     let mut runs = reader.runs(measurement, time).unwrap_or_default();
     let start_ns = runs.iter().map(|run| run.time.start_ns).min();
     let end_ns = runs.iter().map(|run| run.time.end_ns).max();
@@ -197,13 +197,13 @@ fn survey_of_end(
             true => TimeRange::new(from_ns, end_ns),
             false => TimeRange::new(start_ns, to_ns),
         };
-        let survey = reader.survey(measurement, end.intersect(&time))?;
-        if survey.rows > 0 {
-            return Ok((TimeRange::new(start_ns, end_ns), survey));
+        let estimate = reader.estimate(measurement, end.intersect(&time))?;
+        if estimate.rows > 0 {
+            return Ok((TimeRange::new(start_ns, end_ns), estimate));
         }
     }
-    let survey = reader.survey(measurement, time)?;
-    Ok((survey.time, survey))
+    let estimate = reader.estimate(measurement, time)?;
+    Ok((estimate.time, estimate))
 }
 
 /// The end of a range that contains all needed points.
@@ -248,8 +248,8 @@ fn is_limited(output: &Output) -> bool {
 }
 
 /// Returns the length of the first stretch.
-fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Option<i128> {
-    let groups = if request.group_by.is_empty() { 1 } else { survey.series.max(1) };
+fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
+    let groups = if request.group_by.is_empty() { 1 } else { estimate.series.max(1) };
     let wanted = match &request.output {
         Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
         Output::Aggregates { limit, window, .. } => {
@@ -263,6 +263,6 @@ fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Opti
             limit.unwrap_or(u64::MAX).saturating_mul(groups).saturating_mul(2)
         }
     };
-    let rows = i128::from(survey.rows.max(1));
-    Some((survey.time.length_ns().max(1) * i128::from(wanted) / rows).max(1))
+    let rows = i128::from(estimate.rows.max(1));
+    Some((estimate.time.length_ns().max(1) * i128::from(wanted) / rows).max(1))
 }

@@ -13,7 +13,7 @@ use super::cached::{Cached, Piece, Tile, Version};
 use super::error::ScanError;
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::predicate;
-use super::reader::{Reader, Survey};
+use super::reader::{Estimate, Reader};
 use super::request::{AggregateCall, Deletion, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
@@ -32,7 +32,7 @@ const PIECES: u64 = 32;
 
 /// Whether the states of a request are cached. The request must cover the whole result, and every
 /// row must count.
-pub(super) fn are_kept(request: &ScanRequest) -> bool {
+pub(super) fn are_cached(request: &ScanRequest) -> bool {
     let Output::Aggregates { limit: None, .. } = &request.output else { return false };
     is_whole(request) && End::of(&request.output).is_none()
 }
@@ -57,7 +57,7 @@ pub(super) struct Tiling {
     time: Option<TimeRange>,
     /// Whether a tile is cached at its first read, because its states are small compared with its
     /// rows. Otherwise it is cached at its second read.
-    pub(super) keeps_at_once: bool,
+    pub(super) caches_immediately: bool,
     /// The number of tiles that one event can read.
     pub(super) at_once: usize,
     /// The number of cells per piece, if tiles are read in pieces.
@@ -65,9 +65,9 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// Creates the tiling of a request for the rows of `survey`, with `least` as the minimum
+    /// Creates the tiling of a request for the rows of `estimate`, with `least` as the minimum
     /// contents of a tile.
-    pub(super) fn new(request: &ScanRequest, survey: &Survey, least: TileLimits) -> Self {
+    pub(super) fn new(request: &ScanRequest, survey: &Estimate, least: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
         };
@@ -82,8 +82,8 @@ impl Tiling {
         let is_exact = calls.iter().all(AggregateCall::is_exact);
         // Without windows a group has one state. The number of groups is unknown.
         let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
-        let keeps_at_once = !is_exact || has_few_states;
-        let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
+        let caches_immediately = !is_exact || has_few_states;
+        let whole = Self { piece_cells, caches_immediately, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
         let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
@@ -112,7 +112,7 @@ impl Tiling {
         let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
-        Self { borders_ns, time: Some(survey.time), keeps_at_once, at_once, piece_cells }
+        Self { borders_ns, time: Some(survey.time), caches_immediately, at_once, piece_cells }
     }
 
     /// Whether a tile border is at `time_ns`.
@@ -138,7 +138,7 @@ impl Tiling {
 }
 
 /// Returns the approximate size of the states of all windows in bytes, if each series is a group.
-fn states_bytes(request: &ScanRequest, survey: &Survey) -> u64 {
+fn states_bytes(request: &ScanRequest, survey: &Estimate) -> u64 {
     let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
     let time = request.time.intersect(&survey.time);
     let range_ns = u64::try_from(i128::from(time.end_ns) - i128::from(time.start_ns));
@@ -178,12 +178,12 @@ pub(super) enum Found {
     Never,
 }
 
-/// Looks up the states of `request` inside `time`, starting after a position. If `keeps_at_once` is
+/// Looks up the states of `request` inside `time`, starting after a position. If `caches_immediately` is
 /// true, the tile is cached at its first read, otherwise at its second.
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
-    (time, keeps_at_once): (TimeRange, bool),
+    (time, caches_immediately): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
@@ -209,7 +209,7 @@ pub(super) fn look_up(
         return Ok(Found::Cached(tile));
     }
     let before = reader.cached_before(&name, &version, measurement);
-    if before.is_none() && !keeps_at_once && !was_requested() {
+    if before.is_none() && !caches_immediately && !was_requested() {
         return Ok(Found::Never);
     }
     let missing = Missing { time, name, version };
@@ -278,14 +278,14 @@ mod tests {
         }
     }
 
-    fn survey(time: TimeRange, series: u64, rows: u64) -> Survey {
-        Survey { time, series, rows }
+    fn estimate(time: TimeRange, series: u64, rows: u64) -> Estimate {
+        Estimate { time, series, rows }
     }
 
     #[test]
     fn tile_borders_ignore_query_range() {
         let all = TimeRange::new(0, 1_000_000);
-        let survey = survey(all, 1, 100_000);
+        let survey = estimate(all, 1, 100_000);
         let of = |start, end| {
             Tiling::new(&request(TimeRange::new(start, end), 10, 3), &survey, TileLimits::DEFAULT)
                 .borders_ns
@@ -305,7 +305,7 @@ mod tests {
     fn short_series_have_no_tiles() {
         let all = TimeRange::new(0, 1_000_000);
         let of = |series| {
-            Tiling::new(&request(all, 10, 0), &survey(all, series, 100_000), TileLimits::DEFAULT)
+            Tiling::new(&request(all, 10, 0), &estimate(all, series, 100_000), TileLimits::DEFAULT)
         };
         assert!(of(1_000).borders_ns.is_empty());
         assert_eq!(of(500).borders_ns.len(), 3);
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn range_end_may_cut_tile() {
-        let rows = survey(TimeRange::new(100, 1_000_000), 1, 100_000);
+        let rows = estimate(TimeRange::new(100, 1_000_000), 1, 100_000);
         let requested = request(TimeRange::new(0, 600_000), 10, 0);
         let tiling = Tiling::new(&requested, &rows, TileLimits::DEFAULT);
         let border_ns = *tiling.borders_ns.first().unwrap();
@@ -341,23 +341,23 @@ mod tests {
             if let Output::Aggregates { calls, .. } = &mut request.output {
                 calls.push(sum(field_type));
             }
-            Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).keeps_at_once
+            Tiling::new(&request, &estimate(all, 1, rows), TileLimits::DEFAULT).caches_immediately
         };
-        let keeps_at_once =
+        let caches_immediately =
             |every_ns, rows, predicate| keeps(every_ns, rows, predicate, FieldType::Integer);
-        assert!(!keeps_at_once(1_000, 100_000, None));
-        assert!(keeps_at_once(1_000, 1_000_000, None));
-        assert!(keeps_at_once(100_000, 100_000, None));
-        assert!(!keeps_at_once(1_000, 1_000_000, Some(of_a_host())));
-        assert!(keeps_at_once(1_000, 1_000_000, Some(Predicate::Constant(true))));
+        assert!(!caches_immediately(1_000, 100_000, None));
+        assert!(caches_immediately(1_000, 1_000_000, None));
+        assert!(caches_immediately(100_000, 100_000, None));
+        assert!(!caches_immediately(1_000, 1_000_000, Some(of_a_host())));
+        assert!(caches_immediately(1_000, 1_000_000, Some(Predicate::Constant(true))));
         assert!(keeps(1_000, 100_000, None, FieldType::Float));
         let calls = vec![sum(FieldType::Integer)];
         let output = Output::Aggregates { calls, window: None, limit: None };
         let all = TimeRange::new(0, 1_000_000);
         let group_by = vec![ColumnId(3)];
         let whole = ScanRequest { output, group_by, ..request(all, 1, 0) };
-        let survey = survey(all, 200_000, 600_000);
-        assert!(Tiling::new(&whole, &survey, TileLimits::DEFAULT).keeps_at_once);
+        let survey = estimate(all, 200_000, 600_000);
+        assert!(Tiling::new(&whole, &survey, TileLimits::DEFAULT).caches_immediately);
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn name(
     reader: &dyn Reader,
     request: &ScanRequest,
 ) -> Result<Option<(Vec<u8>, Version)>, ScanError> {
-    if !tiles::are_kept(request) || request.resume.position.is_some() {
+    if !tiles::are_cached(request) || request.resume.position.is_some() {
         return Ok(None);
     }
     let ScanRequest { measurement, predicate, group_by, descending, output, time, .. } = request;

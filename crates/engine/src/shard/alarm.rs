@@ -7,7 +7,7 @@
 //! saves two rows each.
 
 use super::Shard;
-use super::attempts::{self, Duty, RETRY_NS};
+use super::attempts::{self, AlarmTask, RETRY_NS};
 use super::flush_size::ENOUGH;
 use super::load::Loaded;
 use super::request::Refusal;
@@ -20,8 +20,8 @@ impl<S: Store> Shard<S> {
     /// is retried later. After three failures the duty is set aside: statistics list it, and it
     /// runs once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
-        if let Ok(Some(duty)) = self.first_due(now_ns) {
-            self.run(duty, now_ns);
+        if let Ok(Some(task)) = self.first_due(now_ns) {
+            self.run(task, now_ns);
         }
         self.next_due(now_ns)
     }
@@ -31,8 +31,8 @@ impl<S: Store> Shard<S> {
     pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
         let dues = match self.load() {
             Ok(loaded) => {
-                let all = Duty::ALL.into_iter();
-                all.filter_map(|duty| due(loaded, duty, now_ns)).collect::<Vec<_>>()
+                let all = AlarmTask::ALL.into_iter();
+                all.filter_map(|task| due(loaded, task, now_ns)).collect::<Vec<_>>()
             }
             Err(Refusal::Stale) => return None,
             Err(_) => return Some(now_ns.saturating_add(RETRY_NS)),
@@ -40,39 +40,39 @@ impl<S: Store> Shard<S> {
         dues.into_iter().min()
     }
 
-    fn first_due(&mut self, now_ns: i64) -> Result<Option<Duty>, Refusal> {
+    fn first_due(&mut self, now_ns: i64) -> Result<Option<AlarmTask>, Refusal> {
         let loaded = self.load()?;
         let is_due =
-            |duty: &Duty| due(loaded, *duty, now_ns).is_some_and(|due_ns| due_ns <= now_ns);
-        Ok(Duty::ALL.into_iter().find(is_due))
+            |task: &AlarmTask| due(loaded, *task, now_ns).is_some_and(|due_ns| due_ns <= now_ns);
+        Ok(AlarmTask::ALL.into_iter().find(is_due))
     }
 
-    fn run(&mut self, duty: Duty, now_ns: i64) {
-        let noted = self.note(duty, now_ns, None);
+    fn run(&mut self, task: AlarmTask, now_ns: i64) {
+        let noted = self.note(task, now_ns, None);
         // `Reclaim` runs even if its row cannot be written, because it frees space when the storage
         // is full.
-        if noted.is_err() && duty != Duty::Reclaim {
+        if noted.is_err() && task != AlarmTask::Reclaim {
             return;
         }
-        let result = bug::catch(|| match duty {
-            Duty::Flush => self.flush(now_ns),
-            Duty::Tidy => self.delete_unused_rows(),
-            Duty::Reclaim => self.reclaim(now_ns),
-            Duty::Compact => self.compact(now_ns),
-            Duty::Scrub => self.scrub(now_ns),
-            Duty::Release => self.end_holds(now_ns),
+        let result = bug::catch(|| match task {
+            AlarmTask::Flush => self.flush(now_ns),
+            AlarmTask::DeleteUnusedRows => self.delete_unused_rows(),
+            AlarmTask::Reclaim => self.reclaim(now_ns),
+            AlarmTask::Compact => self.compact(now_ns),
+            AlarmTask::Scrub => self.scrub(now_ns),
+            AlarmTask::Release => self.end_holds(now_ns),
         });
         let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
         if let Err(refusal) = result {
             // If the error cannot be stored, it stays in memory until the object is unloaded.
-            let _ = self.note(duty, now_ns, Some(refusal.to_string()));
+            let _ = self.note(task, now_ns, Some(refusal.to_string()));
         }
     }
 
-    fn note(&mut self, duty: Duty, now_ns: i64, error: Option<String>) -> Result<(), Refusal> {
+    fn note(&mut self, task: AlarmTask, now_ns: i64, error: Option<String>) -> Result<(), Refusal> {
         self.load()?;
         let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
-        loaded.attempts.note(&*self.store, duty, now_ns, error)
+        loaded.attempts.note(&*self.store, task, now_ns, error)
     }
 
     /// Deletes the log rows of flushed frames and the value rows that the manifest no longer lists.
@@ -87,24 +87,24 @@ impl<S: Store> Shard<S> {
             false => Vec::new(),
         };
         if dead.is_empty() {
-            return self.done(Duty::Tidy);
+            return self.done(AlarmTask::DeleteUnusedRows);
         }
         let mut manifest = loaded.manifest.clone();
         manifest.forget_dead();
         let delete = |store: &S, (first, end)| store.delete(Table::Value, first..=end - 1);
         self.commit(
             manifest,
-            Some(Duty::Tidy),
+            Some(AlarmTask::DeleteUnusedRows),
             |_| (),
             |store, _| dead.iter().try_for_each(|&range: &(u64, u64)| delete(store, range)),
         )
     }
 
     /// Records that a duty succeeded or had no work, without another change to the storage.
-    pub(super) fn done(&mut self, duty: Duty) -> Result<(), Refusal> {
+    pub(super) fn done(&mut self, task: AlarmTask) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let cleared = attempts::clear(&*self.store, duty, &loaded.attempts);
-        loaded.attempts.succeeded(duty);
+        let cleared = attempts::clear(&*self.store, task, &loaded.attempts);
+        loaded.attempts.succeeded(task);
         cleared.map_err(|error| self.lost(error.into()))
     }
 }
@@ -115,28 +115,28 @@ fn has_dead_values(loaded: &Loaded) -> bool {
 }
 
 /// Returns the due time of a duty in nanoseconds, or `None` if the duty has no work.
-fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
+fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
     let wal = &loaded.wal;
     let paused_ns = loaded.pace.paused_ns(now_ns);
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
-    let natural_ns = match duty {
-        Duty::Flush => {
+    let natural_ns = match task {
+        AlarmTask::Flush => {
             let is_enough = loaded.flush_size().reaches(&ENOUGH);
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
-        Duty::Tidy => {
+        AlarmTask::DeleteUnusedRows => {
             // Reusing a row costs one row write; deleting and inserting a row costs two.
             let is_idle = || loaded.plan(now_ns).is_idle();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)
         }
-        Duty::Reclaim => super::retention::due(loaded, now_ns),
-        Duty::Scrub => super::compact::scrub_due(loaded, now_ns),
-        Duty::Release => super::backup::due(loaded),
-        Duty::Compact => {
+        AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
+        AlarmTask::Scrub => super::compact::scrub_due(loaded, now_ns),
+        AlarmTask::Release => super::backup::due(loaded),
+        AlarmTask::Compact => {
             let is_now = loaded.manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
             if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }
         }
     }?;
-    Some(natural_ns.max(loaded.attempts.not_before(duty)))
+    Some(natural_ns.max(loaded.attempts.not_before(task)))
 }

@@ -68,7 +68,7 @@ impl<S: Store> Shard<S> {
         };
         frame::decode_each(frame, each).map_err(invalid)?;
         let is_large = decoded_bytes > ENOUGH.decoded_bytes;
-        self.merge_if_crowded(now_ns)?;
+        self.merge_if_too_many_parts(now_ns)?;
         let bytes_added = frame.len() as u64;
         self.flush_before(&FlushSize { bytes: bytes_added, decoded_bytes }, now_ns)?;
         if is_large {

@@ -21,11 +21,11 @@ const SET_ASIDE_NS: i64 = H_NS;
 /// discriminant is the key of the duty's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Duty {
+pub(super) enum AlarmTask {
     /// Writes the log into parts.
     Flush = 1,
     /// Deletes log rows of flushed frames and unused value rows, after a pause.
-    Tidy = 2,
+    DeleteUnusedRows = 2,
     /// Deletes parts that have expired or that a drop has removed.
     Reclaim = 3,
     /// Merges small parts into larger parts.
@@ -36,9 +36,15 @@ pub(super) enum Duty {
     Release = 6,
 }
 
-impl Duty {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Flush, Self::Tidy, Self::Reclaim, Self::Scrub, Self::Compact, Self::Release];
+impl AlarmTask {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Flush,
+        Self::DeleteUnusedRows,
+        Self::Reclaim,
+        Self::Scrub,
+        Self::Compact,
+        Self::Release,
+    ];
 
     const fn key(self) -> u64 {
         self as u64
@@ -47,7 +53,7 @@ impl Duty {
     const fn name(self) -> &'static str {
         match self {
             Self::Flush => "flush",
-            Self::Tidy => "deleting unused rows",
+            Self::DeleteUnusedRows => "deleting unused rows",
             Self::Reclaim => "dropping expired parts",
             Self::Compact => "compaction",
             Self::Scrub => "removing deleted rows from parts",
@@ -87,19 +93,19 @@ impl Attempts {
         Ok(read)
     }
 
-    pub(super) fn succeeded(&mut self, duty: Duty) {
-        self.attempts.remove(&duty.key());
-        self.stored.remove(&duty.key());
-        self.succeeded.insert(duty.key());
+    pub(super) fn succeeded(&mut self, task: AlarmTask) {
+        self.attempts.remove(&task.key());
+        self.stored.remove(&task.key());
+        self.succeeded.insert(task.key());
     }
 
-    fn is_set_aside(&self, duty: Duty) -> bool {
-        self.attempts.get(&duty.key()).is_some_and(|attempt| attempt.tries >= JOB_FAILURES_MAX)
+    fn is_set_aside(&self, task: AlarmTask) -> bool {
+        self.attempts.get(&task.key()).is_some_and(|attempt| attempt.tries >= JOB_FAILURES_MAX)
     }
 
     /// Returns the earliest time of the duty's next try, in nanoseconds.
-    pub(super) fn not_before(&self, duty: Duty) -> i64 {
-        self.attempts.get(&duty.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
+    pub(super) fn not_before(&self, task: AlarmTask) -> i64 {
+        self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
     /// Writes the duty's row. Without an error, it counts a new try before the work. With an error,
@@ -107,12 +113,12 @@ impl Attempts {
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,
-        duty: Duty,
+        task: AlarmTask,
         now_ns: i64,
         error: Option<String>,
     ) -> Result<(), Refusal> {
-        let before = self.attempts.get(&duty.key()).cloned().unwrap_or_default();
-        let is_stored = error.is_some() || !self.succeeded.contains(&duty.key());
+        let before = self.attempts.get(&task.key()).cloned().unwrap_or_default();
+        let is_stored = error.is_some() || !self.succeeded.contains(&task.key());
         let attempt = match error {
             None => {
                 let tries = before.tries.saturating_add(1);
@@ -124,21 +130,21 @@ impl Attempts {
         };
         let head = row::encode(&attempt)?;
         // The entry in memory delays the next try even if the row cannot be stored.
-        self.attempts.insert(duty.key(), attempt);
+        self.attempts.insert(task.key(), attempt);
         if is_stored {
-            store.put(Table::Job, duty.key(), &head, b"")?;
-            self.stored.insert(duty.key());
+            store.put(Table::Job, task.key(), &head, b"")?;
+            self.stored.insert(task.key());
         }
         Ok(())
     }
 
     /// Returns a description of each duty that was set aside.
     pub(super) fn set_aside(&self) -> Vec<String> {
-        let aside = Duty::ALL.into_iter().filter(|&duty| self.is_set_aside(duty));
+        let aside = AlarmTask::ALL.into_iter().filter(|&task| self.is_set_aside(task));
         aside
-            .map(|duty| {
-                let attempt = self.attempts.get(&duty.key()).cloned().unwrap_or_default();
-                format!("{} failed {} times: {}", duty.name(), attempt.tries, attempt.error)
+            .map(|task| {
+                let attempt = self.attempts.get(&task.key()).cloned().unwrap_or_default();
+                format!("{} failed {} times: {}", task.name(), attempt.tries, attempt.error)
             })
             .collect()
     }
@@ -147,11 +153,11 @@ impl Attempts {
 /// Deletes the duty's row if it exists. Must run in the transaction of the duty's result.
 pub(super) fn clear<S: Store>(
     store: &S,
-    duty: Duty,
+    task: AlarmTask,
     attempts: &Attempts,
 ) -> Result<(), StoreError> {
-    match attempts.stored.contains(&duty.key()) {
-        true => store.delete(Table::Job, duty.key()..=duty.key()),
+    match attempts.stored.contains(&task.key()) {
+        true => store.delete(Table::Job, task.key()..=task.key()),
         false => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Shard;
-use super::attempts::Duty;
+use super::attempts::AlarmTask;
 use super::load::{ASIDE_KEY, ASIDE_KEYS, Loaded};
 use super::manifest::{Hold, Number};
 use super::request::Refusal;
@@ -120,7 +120,7 @@ impl<S: Store> Shard<S> {
     /// Ends expired holds, so that an abandoned backup does not occupy space permanently.
     pub(super) fn end_holds(&mut self, now_ns: i64) -> Result<(), Refusal> {
         self.release(None, now_ns)?;
-        self.done(Duty::Release)
+        self.done(AlarmTask::Release)
     }
 }
 

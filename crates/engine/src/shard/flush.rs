@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::attempts::Duty;
+use super::attempts::AlarmTask;
 use super::flush_size::ENOUGH;
 use super::load::{ASIDE_KEYS, Damage, Loaded, wal_damage};
 use super::manifest::{Manifest, Part};
@@ -18,7 +18,7 @@ use crate::batch::frame;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::Direction;
-use crate::merge::hide::{Hidden, Hide};
+use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::part::writer::{Groups, Limits, PartWriter};
@@ -72,7 +72,7 @@ impl<S: Store> Shard<S> {
             state.counters.flushes += 1;
             state.slot_writes.flushed(slots.width_ns, &touched, last_ns);
         };
-        self.commit(manifest, Some(Duty::Flush), change, |store, loaded| {
+        self.commit(manifest, Some(AlarmTask::Flush), change, |store, loaded| {
             values.iter().try_for_each(|value| value.put(store))?;
             loaded.columns.write_new(store)?;
             set_aside(store, &loaded.wal, &aside, loaded.next_aside)
@@ -152,7 +152,7 @@ impl Loaded {
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
         // The memtable contains no rows that tombstones hide: the replay of the log removes them.
-        let hidden = Rc::new(Hidden::new(Vec::new(), self.retired.clone()));
+        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.retired.clone()));
         let (lo, hi) = (self.state.head + 1, self.wal.next_sequence() - 1);
         let sequences = Sequences { lo, hi, applied: hi };
         let mut writer = PartWriter::new(limits, self.series_seed());
@@ -165,7 +165,7 @@ impl Loaded {
             let rows = inside.as_ref().unwrap_or(&sorted);
             let cursor = rows.cursor(Direction::Ascending);
             let of = Extent { sequences, time: TimeRange::ALL };
-            let hide = Hide::new(cursor, Rc::clone(&hidden), &of, Direction::Ascending);
+            let hide = VisibleCursor::new(cursor, Rc::clone(&hidden), &of, Direction::Ascending);
             let merge = Merge::new(vec![(hi, hide.map_err(refusal)?)], Direction::Ascending);
             let groups = Groups::new(merge.map_err(refusal)?, limits, time, None);
             let mut groups = groups.map_err(refusal)?;

@@ -31,7 +31,7 @@ impl<S: Store> ShardReader<'_, S> {
         visit: &mut VisitGroup<'_>,
     ) -> Result<(), ReadError> {
         self.check(measurements, time)?;
-        let time = self.own(time);
+        let time = self.owned_range(time);
         for (measurement, table) in self.memtable.tables() {
             if measurements.binary_search(&measurement).is_ok()
                 && !self.loaded.retired.contains(&measurement)

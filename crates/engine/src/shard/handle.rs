@@ -56,7 +56,7 @@ impl<S: Store> Shard<S> {
             ToShard::Scan { stamp, request, further, .. } => self
                 .metered(
                     (stamp, now_ns),
-                    Counts::of_page(!request.resume.goes_on()),
+                    Counts::of_page(!request.resume.is_continuation()),
                     |shard| shard.scans(stamp, request, further),
                     |(_, cells)| *cells,
                 )

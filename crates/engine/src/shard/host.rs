@@ -35,12 +35,12 @@ pub struct ShardHost<S: Store> {
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     /// The running sequence of duties.
-    working: Option<Working>,
+    working: Option<PendingWork>,
     works_behind_replies: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Working {
+struct PendingWork {
     event_id: EventId,
     done: u32,
     /// The time at which the alarm checks a run that follows a reply, in nanoseconds. `None` for a
@@ -80,13 +80,13 @@ impl<S: Store> ShardHost<S> {
     }
 
     /// Runs the first due duty, and pauses if another is due.
-    fn work(&mut self, platform: &dyn Platform, working: Working) -> Step<Vec<u8>> {
+    fn work(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
         let done = working.done + 1;
         let goes_on = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
         let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
-        self.working = goes_on.then_some(Working { done, watched_ns, ..working });
+        self.working = goes_on.then_some(PendingWork { done, watched_ns, ..working });
         if goes_on { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
     }
 
@@ -104,7 +104,7 @@ impl<S: Store> ShardHost<S> {
         if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
             let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
             let event_id = self.new_event();
-            self.working = Some(Working { event_id, done: 0, watched_ns, has_begun: false });
+            self.working = Some(PendingWork { event_id, done: 0, watched_ns, has_begun: false });
         }
         Step::Done(envelope::encode_as(version, &reply))
     }
@@ -114,7 +114,7 @@ impl<S: Store> ShardHost<S> {
 /// query is not continued. Returns `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
-        ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
+        ToShard::Scan { query, request, .. } => (*query, request.resume.is_continuation()),
         ToShard::Summarise { query, request, .. } => (*query, request.resume.is_some()),
         ToShard::Explain { .. } | ToShard::Verify { .. } => (0, false),
         _ => return None,
@@ -215,7 +215,7 @@ impl<S: Store> Host for ShardHost<S> {
             return (self.new_event(), Step::Done(Vec::new()));
         }
         let event_id = self.new_event();
-        let working = Working { event_id, done: 0, watched_ns: None, has_begun: true };
+        let working = PendingWork { event_id, done: 0, watched_ns: None, has_begun: true };
         (event_id, self.work(platform, working))
     }
 

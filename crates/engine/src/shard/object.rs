@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::attempts::{self, Duty};
+use super::attempts::{self, AlarmTask};
 use super::budget::{Budget, Evictable};
 use super::cache::Cache;
 use super::compact::job::Running;
@@ -275,7 +275,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn commit(
         &mut self,
         manifest: Manifest,
-        done: Option<Duty>,
+        done: Option<AlarmTask>,
         change: impl FnOnce(&mut State),
         aux: impl FnOnce(&S, &Loaded) -> Result<(), StoreError>,
     ) -> Result<(), Refusal> {
@@ -287,13 +287,13 @@ impl<S: Store> Shard<S> {
         change(&mut state);
         let written = store.atomically(|| -> Result<(), StoreError> {
             aux(store, loaded)?;
-            done.map_or(Ok(()), |duty| attempts::clear(store, duty, &loaded.attempts))?;
+            done.map_or(Ok(()), |task| attempts::clear(store, task, &loaded.attempts))?;
             state.write(store, &manifest)
         });
         if let Err(error) = written {
             return Err(self.lost(error.into()));
         }
-        done.into_iter().for_each(|duty| loaded.attempts.succeeded(duty));
+        done.into_iter().for_each(|task| loaded.attempts.succeeded(task));
         loaded.commit(state, manifest, counts);
         Ok(())
     }

@@ -99,7 +99,7 @@ impl Loaded {
     }
 
     /// Returns the keys of tombstones that were applied to all older rows.
-    pub(super) fn spent(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(super) fn applied_tombstones(&self) -> impl Iterator<Item = u64> + '_ {
         let oldest_frame = self.wal.frames().keys().next().copied().unwrap_or(u64::MAX);
         let is_spent = move |tombstone: &Tombstone| {
             oldest_frame > tombstone.sequence
@@ -112,6 +112,6 @@ impl Loaded {
     }
 
     fn has_spent(&self) -> bool {
-        self.spent().next().is_some()
+        self.applied_tombstones().next().is_some()
     }
 }

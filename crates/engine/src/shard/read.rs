@@ -14,7 +14,7 @@ use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{Hidden, Hide};
+use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
@@ -23,7 +23,7 @@ use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::cached::{Cached, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGroup};
+use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, Run, Stored, VisitGroup};
 use crate::scan::request::Deletion;
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
@@ -35,7 +35,7 @@ pub(super) struct ShardReader<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
     pub(super) loaded: &'a Loaded,
-    pub(super) hidden: Rc<Hidden>,
+    pub(super) hidden: Rc<HiddenRows>,
     pub(super) memtable: &'a Memtable,
     /// The tag orders of the query's measurements that have rows in memory.
     pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
@@ -82,7 +82,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
     pub(super) fn new(
         store: &'a S,
         reads: &'a ShardReads,
-        (loaded, hidden): (&'a Loaded, Rc<Hidden>),
+        (loaded, hidden): (&'a Loaded, Rc<HiddenRows>),
         memtable: &'a Memtable,
         tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
@@ -143,7 +143,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
     }
 
     /// Returns `time` without the range that a split has moved to another shard.
-    pub(super) fn own(&self, time: TimeRange) -> TimeRange {
+    pub(super) fn owned_range(&self, time: TimeRange) -> TimeRange {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
 
@@ -171,7 +171,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
         let cursor = self.whole_part(part, direction, from, only)?;
         let hidden = Rc::clone(&self.hidden);
-        Ok(Box::new(Hide::new(cursor, hidden, &part.extent(), direction)?))
+        Ok(Box::new(VisibleCursor::new(cursor, hidden, &part.extent(), direction)?))
     }
 
     fn memtable_cursor(
@@ -188,7 +188,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         // All tombstones hide older writes only, and the replay of the log has removed these rows.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
-        Ok(Box::new(Hide::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
+        Ok(Box::new(VisibleCursor::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
     }
 }
 
@@ -214,13 +214,13 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        let time = self.own(time);
+        let time = self.owned_range(time);
         self.count_pruned(time);
         Ok(self.cut(time))
     }
 
-    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        let time = self.own(time);
+    fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.owned_range(time);
         self.count_pruned(time);
         let mut parts: Vec<&Part> = self.parts(time).collect();
         parts.sort_by_key(|part| part.min_ns);
@@ -310,35 +310,35 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Merge::new(vec![(0, cursor)], direction)
     }
 
-    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+    fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
         self.check(&[measurement], time)?;
-        let time = self.own(time);
-        let mut survey = Survey::NOTHING;
+        let time = self.owned_range(time);
+        let mut estimate = Estimate::NOTHING;
         if self.loaded.retired.contains(&measurement) {
-            return Ok(survey);
+            return Ok(estimate);
         }
         for part in self.parts(time) {
             let mut values = self.values(part);
             let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
-            survey.rows += outline.rows;
-            survey.time = survey.time.hull(outline.time);
+            estimate.rows += outline.rows;
+            estimate.time = estimate.time.hull(outline.time);
             // Assumes that the measurement has the same share of the part's series as of its rows.
             let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
                 / u128::from(part.rows.max(1));
-            survey.series = survey.series.max(series as u64);
+            estimate.series = estimate.series.max(series as u64);
         }
         let table = self.memtable.table(measurement);
         if let Some(table) = table.filter(|table| table.time().overlaps(&time)) {
-            survey.rows += table.times_ns().len() as u64;
-            survey.series = survey.series.max(u64::from(table.series().len));
-            survey.time = survey.time.hull(table.time());
+            estimate.rows += table.times_ns().len() as u64;
+            estimate.series = estimate.series.max(u64::from(table.series().len));
+            estimate.time = estimate.time.hull(table.time());
         }
-        Ok(survey)
+        Ok(estimate)
     }
 
     fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
         self.check(&[measurement], time)?;
-        let time = self.own(time);
+        let time = self.owned_range(time);
         let mut stored = Stored::default();
         if self.loaded.retired.contains(&measurement) {
             return Ok(stored);

@@ -44,7 +44,7 @@ enum EntryKind {
     /// The number of recent reads from the body.
     Reads,
     /// A recent lookup of a result. The number of the key is the hash of the result's name.
-    Asked,
+    Requested,
     Decoded {
         group: u32,
         at: DecodedAt,
@@ -55,7 +55,7 @@ enum EntryKind {
 enum CacheEntry {
     Directory(Rc<Directory>),
     Reads(u32),
-    Asked,
+    Requested,
     Decoded(Decoded),
 }
 
@@ -72,7 +72,7 @@ impl Weighter<Key, CacheEntry> for Bytes {
     fn weight(&self, _: &Key, kept: &CacheEntry) -> u64 {
         let bytes = match kept {
             CacheEntry::Directory(directory) => directory.bytes(),
-            CacheEntry::Reads(_) | CacheEntry::Asked => 0,
+            CacheEntry::Reads(_) | CacheEntry::Requested => 0,
             CacheEntry::Decoded(decoded) => decoded.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
@@ -294,9 +294,9 @@ impl ShardReads {
     /// Whether the result was requested recently under this name. Records the request.
     pub(super) fn was_requested(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
-        let was_requested = self.get(of, EntryKind::Asked).is_some();
+        let was_requested = self.get(of, EntryKind::Requested).is_some();
         if !was_requested {
-            self.put(of, EntryKind::Asked, CacheEntry::Asked);
+            self.put(of, EntryKind::Requested, CacheEntry::Requested);
         }
         was_requested
     }

@@ -2,7 +2,7 @@
 //! shard's range. Deletes tombstones that are no longer needed.
 
 use super::Shard;
-use super::attempts::Duty;
+use super::attempts::AlarmTask;
 use super::load::Loaded;
 use super::request::Refusal;
 use super::result_cache;
@@ -41,14 +41,14 @@ impl<S: Store> Shard<S> {
         for &id in &dropped {
             manifest.drop_part(id);
         }
-        let spent: Vec<u64> = loaded.spent().take(TOMBSTONES_PER_EVENT).collect();
+        let spent: Vec<u64> = loaded.applied_tombstones().take(TOMBSTONES_PER_EVENT).collect();
         // The head moves past the sequences of deleted tombstones, so that no later frame gets one
         // of these sequences.
         let sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
         let last = sequences.map(|tombstone| tombstone.sequence).max().unwrap_or_default();
         self.commit(
             manifest,
-            Some(Duty::Reclaim),
+            Some(AlarmTask::Reclaim),
             |state| state.head = state.head.max(last),
             |store, _| {
                 if !dropped.is_empty() {

@@ -9,7 +9,7 @@ use super::Shard;
 use super::load::Loaded;
 use super::manifest::Part;
 use super::request::Refusal;
-use super::tombstone::{self, Hidden};
+use super::tombstone::{self, HiddenRows};
 use super::usage::with_slack;
 use super::values::{CachedValues, PartRows, refusal};
 use crate::batch::FrameTable;
@@ -182,7 +182,7 @@ impl<S: Store> Shard<S> {
                 rejected.contains(&hash)
             };
             let hashes = loaded.hashes(&table);
-            let hidden = Hidden::of_series(hashes.into_iter().map(&mut is_rejected).collect());
+            let hidden = HiddenRows::of_series(hashes.into_iter().map(&mut is_rejected).collect());
             kept.push(tombstone::without(table, &[hidden]));
         }
         if rejected.is_empty() {

@@ -11,7 +11,7 @@ use super::result_cache;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
-use crate::merge::condition::{Condition, Known, Text};
+use crate::merge::condition::{CachedRegex, Condition, Text};
 use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::row;
@@ -46,7 +46,7 @@ impl Tombstone {
 
     /// Whether the tombstone was not yet applied to the part and may hide rows in it.
     pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
-        part.is_open_to(self.sequence, self.before) && self.overlaps(part)
+        part.may_be_hidden_by(self.sequence, self.before) && self.overlaps(part)
     }
 
     /// Returns the deletions that may hide rows of a measurement in a time range.
@@ -66,7 +66,7 @@ impl Loaded {
         &self,
         sequence: u64,
         table: &FrameTable,
-    ) -> Result<Vec<Hidden>, Refusal> {
+    ) -> Result<Vec<HiddenRows>, Refusal> {
         let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
         let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
         self.hidden(deletions, TimeRange::ALL, &table.tag_ids, &table.block.series)
@@ -78,18 +78,18 @@ impl Loaded {
         time: TimeRange,
         tag_ids: &[ColumnId],
         series: &SeriesTable,
-    ) -> Result<Vec<Hidden>, Refusal> {
+    ) -> Result<Vec<HiddenRows>, Refusal> {
         let all = || vec![true; series.len as usize];
         let hides = |deletion: &Deletion| {
             let series = match &deletion.predicate {
                 None => all(),
                 Some(predicate) => matching(predicate, tag_ids, series)?,
             };
-            Ok(Hidden { series, time: deletion.time })
+            Ok(HiddenRows { series, time: deletion.time })
         };
         // A split has moved the rows after the end of the range to another shard.
         let beyond = TimeRange::new(self.state.settings.range.end_ns, i64::MAX);
-        let moved = beyond.overlaps(&time).then(|| Ok(Hidden { series: all(), time: beyond }));
+        let moved = beyond.overlaps(&time).then(|| Ok(HiddenRows { series: all(), time: beyond }));
         deletions.map(hides).chain(moved).collect()
     }
 
@@ -97,7 +97,7 @@ impl Loaded {
     pub(super) fn hidden_of_merge<S: Store>(
         &mut self,
         store: &S,
-    ) -> Result<Rc<hide::Hidden>, Refusal> {
+    ) -> Result<Rc<hide::HiddenRows>, Refusal> {
         let mut tombstones = Vec::new();
         for Tombstone { sequence, before, deletions } in self.tombstones.values() {
             for deletion in deletions {
@@ -117,7 +117,7 @@ impl Loaded {
                 });
             }
         }
-        Ok(Rc::new(hide::Hidden::new(tombstones, self.retired.clone())))
+        Ok(Rc::new(hide::HiddenRows::new(tombstones, self.retired.clone())))
     }
 }
 
@@ -146,7 +146,7 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
         }
         Predicate::Matches { operand, regex, negated } => Condition::Matches {
             text: text(operand)?,
-            pattern: Known::new(Rc::new(compile(regex)?)),
+            pattern: CachedRegex::new(Rc::new(compile(regex)?)),
             negated: *negated,
         },
         Predicate::Compare(..) | Predicate::IsTrue(_) | Predicate::Differ(..) => {
@@ -157,12 +157,12 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
 
 /// The rows of some series in a time range.
 #[derive(Clone, Debug)]
-pub(super) struct Hidden {
+pub(super) struct HiddenRows {
     series: Vec<bool>,
     time: TimeRange,
 }
 
-impl Hidden {
+impl HiddenRows {
     /// Hides all rows of the series whose element is `true`.
     pub(super) fn of_series(series: Vec<bool>) -> Self {
         Self { series, time: TimeRange::ALL }
@@ -174,7 +174,7 @@ impl Hidden {
 }
 
 /// Returns the table without the rows that an element of `hidden` matches.
-pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
+pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
     let keys = table.block.row_series.iter().zip(&table.block.times_ns);
     let rows: Vec<u32> = (0..)
         .zip(keys)

@@ -295,7 +295,7 @@ impl Exporting {
         if let Some(position) = &self.position {
             self.rest.retain(|name| *name > position.measurement);
             let windows = self.windows.iter().copied();
-            self.ahead = windows.filter_map(|window| window.behind(position.window)).collect();
+            self.ahead = windows.filter_map(|window| window.after(position.window)).collect();
             self.current = Some(self.query(position)?);
         }
         Ok(None)

@@ -42,7 +42,7 @@ impl Window {
     }
 
     /// Returns the part after `earlier`, or `None` if that part is empty.
-    pub(super) fn behind(self, earlier: Self) -> Option<Self> {
+    pub(super) fn after(self, earlier: Self) -> Option<Self> {
         let from_ns = earlier.end_ns?;
         let start_ns = self.start_ns.map_or(from_ns, |start_ns| start_ns.max(from_ns));
         let is_empty = self.end_ns.is_some_and(|end_ns| end_ns <= start_ns);
@@ -170,8 +170,8 @@ mod tests {
         let some = Window::all(&groups, window(Some(15), Some(25)));
         assert_eq!(some, [window(Some(15), Some(25))]);
         assert_eq!(Window::all(&[], Window::default()), [Window::default()]);
-        let behind = |earlier: Window| all.iter().filter_map(|one| one.behind(earlier)).count();
+        let behind = |earlier: Window| all.iter().filter_map(|one| one.after(earlier)).count();
         assert_eq!((behind(pairs[0]), behind(pairs[1]), behind(pairs[2])), (2, 1, 0));
-        assert_eq!(all[1].behind(window(None, Some(30))), Some(window(Some(30), Some(40))));
+        assert_eq!(all[1].after(window(None, Some(30))), Some(window(Some(30), Some(40))));
     }
 }

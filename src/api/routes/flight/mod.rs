@@ -82,7 +82,7 @@ enum Stage {
     /// A running statement.
     Reading(Box<Reading>),
     /// The call ends after the object that lists running queries has removed the statement.
-    Leaving(Result<Vec<u8>, ApiError>),
+    Ending(Result<Vec<u8>, ApiError>),
     Over,
 }
 
@@ -199,7 +199,7 @@ impl Handler for FlightHandler {
             Stage::Unread | Stage::Over => Ok(Action::End),
             Stage::Handshake(answer, token) => self.handshake(&answer, token),
             Stage::Known(frames) => self.conclude(Ok(frames)),
-            Stage::Leaving(ending) => self.conclude(ending),
+            Stage::Ending(ending) => self.conclude(ending),
             Stage::Preparing(preparation) => {
                 let (flight_request, purpose) = preparation.prepare(isolate.settings()?)?;
                 let mut reading = Reading::new(flight_request, purpose, isolate)?;
@@ -287,7 +287,7 @@ impl FlightHandler {
         if calls.is_empty() {
             return self.conclude(ending);
         }
-        self.stage = Stage::Leaving(ending);
+        self.stage = Stage::Ending(ending);
         Ok(Action::Calls(calls))
     }
 

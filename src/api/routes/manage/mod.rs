@@ -105,7 +105,7 @@ impl Handler for ManageHandler {
         self.principal = request.caller.clone();
         self.stage = ManageStage::DescribeDatabases(describe_databases(
             &self.principal,
-            self.request.surveyed(),
+            self.request.databases_to_read(),
         ));
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(super) enum AfterChanges {
 
 impl ManageRequest {
     /// Returns the databases that the request must read.
-    pub(super) fn surveyed(&self) -> WhichDatabases {
+    pub(super) fn databases_to_read(&self) -> WhichDatabases {
         let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
         let policy = self.id.as_deref().or(listed).and_then(policy_id);
         if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {

@@ -63,7 +63,7 @@ struct Writing {
 #[derive(Clone, Copy, Debug)]
 enum NotCreated {
     /// The operator disabled it with `AUTO_CREATE_DATABASES`.
-    ByNobody,
+    NoCaller,
     /// The caller has no write permission on the whole database.
     ByCaller,
 }
@@ -242,7 +242,7 @@ impl WriteHandler {
 fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
     match caller.grants.scope(PermissionKind::Write, database) {
         Scope::All if settings.auto_create_databases => None,
-        Scope::All => Some(NotCreated::ByNobody),
+        Scope::All => Some(NotCreated::NoCaller),
         Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller),
     }
 }
@@ -253,7 +253,7 @@ impl Writing {
         let statement = format!("CREATE DATABASE {}", quote::ident(database));
         match self.not_created {
             None => format!(": create it with {statement}"),
-            Some(NotCreated::ByNobody) => format!(
+            Some(NotCreated::NoCaller) => format!(
                 ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
                  {statement}"
             ),

@@ -54,7 +54,7 @@ impl HoltWinters {
             return Ok(None);
         }
         self.check(self.values.len())?;
-        let past = self.evenly()?;
+        let past = self.evenly_spaced()?;
         if past.len() < 2 {
             return Ok(None);
         }
@@ -69,7 +69,7 @@ impl HoltWinters {
     }
 
     /// Returns one value for each window from the first to the last, with NaN for empty windows.
-    fn evenly(&self) -> Result<Vec<f64>, QueryError> {
+    fn evenly_spaced(&self) -> Result<Vec<f64>, QueryError> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
@@ -158,7 +158,7 @@ struct Fit {
 
 impl Fit {
     fn new(past: Vec<f64>, season: usize) -> Self {
-        let start = first_guess(&past, season);
+        let start = initial_estimate(&past, season);
         Self { past, season, start, choices: 0, search: None, best: None }
     }
 
@@ -199,7 +199,7 @@ impl Fit {
 }
 
 /// Estimates the level, trend and season with simple means. The weights are 0.
-fn first_guess(past: &[f64], season: usize) -> Vec<f64> {
+fn initial_estimate(past: &[f64], season: usize) -> Vec<f64> {
     let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
     let (mut level, mut trend) = (0.0, 0.0);
     if season > 0 {

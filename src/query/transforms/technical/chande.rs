@@ -44,7 +44,7 @@ impl Indicator for Plain {
         if all == 0.0 { 0.0 } else { 100.0 * ((self.up - self.down) / all) }
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         self.period.saturating_sub(1)
     }
 }
@@ -65,7 +65,7 @@ impl Indicator for Smooth {
         100.0 * ((up - down) / (up + down))
     }
 
-    fn warm_count(&self) -> usize {
-        self.0.warm_count()
+    fn values_before_first(&self) -> usize {
+        self.0.values_before_first()
     }
 }

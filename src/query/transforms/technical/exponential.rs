@@ -49,7 +49,7 @@ impl Indicator for Exponential {
         self.last
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         self.period.saturating_sub(1)
     }
 }
@@ -78,9 +78,9 @@ impl Indicator for Double {
         2.0 * first - second
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         let times = if self.warmup == Warmup::Exponential { 1 } else { 2 };
-        self.first.warm_count().saturating_mul(times)
+        self.first.values_before_first().saturating_mul(times)
     }
 }
 
@@ -111,9 +111,9 @@ impl Indicator for Triple {
         3.0 * first - 3.0 * second + third
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         let times = if self.warmup == Warmup::Exponential { 1 } else { 3 };
-        self.first.warm_count().saturating_mul(times)
+        self.first.values_before_first().saturating_mul(times)
     }
 }
 
@@ -149,8 +149,8 @@ impl Indicator for TripleDerivative {
         rate
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         let times = if self.warmup == Warmup::Exponential { 1 } else { 3 };
-        self.first.warm_count().saturating_mul(times).saturating_add(1)
+        self.first.values_before_first().saturating_mul(times).saturating_add(1)
     }
 }

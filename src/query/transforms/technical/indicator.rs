@@ -17,7 +17,7 @@ pub(super) trait Indicator {
     fn add(&mut self, value: f64) -> f64;
 
     /// Returns the number of values before the first meaningful result.
-    fn warm_count(&self) -> usize;
+    fn values_before_first(&self) -> usize;
 }
 
 // `Debug` is not a supertrait because it would add the printing of every state to the WebAssembly

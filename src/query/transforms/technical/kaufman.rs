@@ -38,7 +38,7 @@ impl Indicator for Efficiency {
         if net == 0.0 || self.noise == 0.0 { 0.0 } else { net / self.noise }
     }
 
-    fn warm_count(&self) -> usize {
+    fn values_before_first(&self) -> usize {
         self.period
     }
 }
@@ -68,7 +68,7 @@ impl Indicator for Adaptive {
         average
     }
 
-    fn warm_count(&self) -> usize {
-        self.efficiency.warm_count()
+    fn values_before_first(&self) -> usize {
+        self.efficiency.values_before_first()
     }
 }

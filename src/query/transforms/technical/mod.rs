@@ -73,7 +73,7 @@ impl Technical {
 
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         let indicator = self.indicator();
-        let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
+        let own = indicator.as_ref().map_or(0, |indicator| indicator.values_before_first());
         let hold = usize::try_from(self.hold).unwrap_or(own);
         Box::new(IndicatorState { indicator, hold, seen: 0 })
     }

@@ -31,7 +31,7 @@ impl Indicator for RelativeStrength {
         100.0 - 100.0 / (1.0 + up / down)
     }
 
-    fn warm_count(&self) -> usize {
-        self.up.warm_count()
+    fn values_before_first(&self) -> usize {
+        self.up.values_before_first()
     }
 }

@@ -155,18 +155,18 @@ pub struct MemtableCursor<'a> {
 impl<'a> MemtableCursor<'a> {
     /// Returns the current table and its position.
     fn table(&self) -> Option<(usize, &'a SortedTable<'a>)> {
-        let at = self.turned(self.table, self.sorted.tables.len())?;
+        let at = self.ascending_position(self.table, self.sorted.tables.len())?;
         Some((at, self.sorted.tables.get(at)?))
     }
 
     /// Returns the position of the current series in the current table.
     fn place(&self) -> Option<usize> {
-        self.turned(self.series, self.table()?.1.rows().series())
+        self.ascending_position(self.series, self.table()?.1.rows().series())
     }
 
     /// Converts the position `at` in the cursor's direction to an ascending position among `count`
     /// items.
-    fn turned(&self, at: usize, count: usize) -> Option<usize> {
+    fn ascending_position(&self, at: usize, count: usize) -> Option<usize> {
         match self.direction {
             Direction::Ascending => (at < count).then_some(at),
             Direction::Descending => count.checked_sub(at + 1),
@@ -221,7 +221,9 @@ impl<'a> MemtableCursor<'a> {
         let Some(((at, table), place)) = self.table().zip(self.place()) else { return false };
         let (direction, rows) = (self.direction, table.rows());
         let chunks = rows.chunks_of(place);
-        let Some(number) = self.turned(self.chunk, chunks.len()).map(|n| chunks.start + n) else {
+        let Some(number) =
+            self.ascending_position(self.chunk, chunks.len()).map(|n| chunks.start + n)
+        else {
             return false;
         };
         self.chunk += 1;
@@ -274,7 +276,9 @@ impl SeriesCursor for MemtableCursor<'_> {
             let mut end = table.rows().series();
             while series < end {
                 let middle = series + (end - series) / 2;
-                let Some(place) = self.turned(middle, table.rows().series()) else { break };
+                let Some(place) = self.ascending_position(middle, table.rows().series()) else {
+                    break;
+                };
                 table.set_key(place, &mut key);
                 match self.direction.order(key.cmp(to)).is_lt() {
                     true => series = middle + 1,

@@ -12,7 +12,7 @@ use super::condition::{Condition, Text};
 use super::cursor::{
     CURSORS_MAX, Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
 };
-use super::hide::{Hidden, Hide, Tombstone};
+use super::hide::{HiddenRows, Tombstone, VisibleCursor};
 use super::key::SeriesKey;
 use super::kway::Merge;
 use super::picks::Picks;
@@ -145,14 +145,14 @@ fn story_of(
 
 fn merge_of(
     parts: &[Part],
-    hidden: &Rc<Hidden>,
+    hidden: &Rc<HiddenRows>,
     page_rows: usize,
     direction: Direction,
     rng: &mut Rng,
-) -> Merge<Hide<VectorCursor>> {
+) -> Merge<VisibleCursor<VectorCursor>> {
     let cursor = |part: &Part, rng: &mut Rng| {
         let cursor = VectorCursor::new(&part.story, page_rows, direction, rng);
-        let hide = Hide::new(cursor, Rc::clone(hidden), &part.extent, direction).unwrap();
+        let hide = VisibleCursor::new(cursor, Rc::clone(hidden), &part.extent, direction).unwrap();
         (part.extent.sequences.hi, hide)
     };
     let sources = parts.iter().map(|part| cursor(part, rng)).collect();
@@ -235,7 +235,7 @@ fn merged_sources_match_map_model() {
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
         let story = story_of(&parts, &hidden);
         let (tombstones, retired) = hidden;
-        let hidden = Rc::new(Hidden::new(tombstones, retired));
+        let hidden = Rc::new(HiddenRows::new(tombstones, retired));
         let start_ns = rng.i64(0..TIMES);
         let time = match rng.bool() {
             true => TimeRange::ALL,
@@ -256,7 +256,7 @@ fn merge_seek_continues_at_any_key() {
             (parts(&mut rng), hidden(&mut rng), any_direction(&mut rng));
         let story = story_of(&parts, &hidden);
         let (tombstones, retired) = hidden;
-        let hidden = Rc::new(Hidden::new(tombstones, retired));
+        let hidden = Rc::new(HiddenRows::new(tombstones, retired));
         let mut merge = merge_of(&parts, &hidden, 5, direction, &mut rng);
         let mut left = told(&story, TimeRange::ALL, direction);
         loop {
@@ -302,7 +302,7 @@ fn merge_grouping_does_not_change_rows() {
         let story = story_of(&parts, &hidden);
         let (tombstones, retired) = hidden;
         let known = tombstones.iter().map(|t| t.sequence).max().unwrap_or_default();
-        let hidden = Rc::new(Hidden::new(tombstones, retired));
+        let hidden = Rc::new(HiddenRows::new(tombstones, retired));
         while parts.len() > 1 {
             parts.sort_by_key(|part| part.extent.sequences.lo);
             let start = rng.usize(..parts.len());

@@ -106,7 +106,7 @@ impl<V: Values> PartCursor<V> {
         self.enter_value(first)?;
         self.group = if is_ascending { self.groups.start } else { self.groups.end };
         let is_here =
-            is_ascending && self.at_hand().is_some_and(|group| !group.continues_columns());
+            is_ascending && self.current_group().is_some_and(|group| !group.continues_columns());
         if is_here || self.move_group(is_ascending)? {
             self.enter_group();
             return self.settle();
@@ -131,7 +131,7 @@ impl<V: Values> PartCursor<V> {
     }
 
     /// Returns the current group.
-    fn at_hand(&self) -> Option<&Group> {
+    fn current_group(&self) -> Option<&Group> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
@@ -160,7 +160,7 @@ impl<V: Values> PartCursor<V> {
                     };
                 }
             }
-            if self.at_hand().is_some_and(|group| !group.continues_columns()) {
+            if self.current_group().is_some_and(|group| !group.continues_columns()) {
                 return Ok(true);
             }
         }
@@ -172,15 +172,15 @@ impl<V: Values> PartCursor<V> {
         self.series = match self.direction {
             Direction::Ascending => 0,
             Direction::Descending => {
-                self.at_hand().map_or(0, |group| group.series().saturating_sub(1))
+                self.current_group().map_or(0, |group| group.series().saturating_sub(1))
             }
         };
     }
 
     /// Whether the current series has more rows in the next group of the cursor's direction.
-    fn goes_on(&self) -> bool {
-        self.at_hand().is_some_and(|group| match self.direction {
-            Direction::Ascending => group.goes_on() && self.series + 1 >= group.series(),
+    fn continues_group(&self) -> bool {
+        self.current_group().is_some_and(|group| match self.direction {
+            Direction::Ascending => group.continues_group() && self.series + 1 >= group.series(),
             Direction::Descending => group.continues() && self.series == 0,
         })
     }
@@ -189,14 +189,14 @@ impl<V: Values> PartCursor<V> {
     fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
-            && self.at_hand().is_some_and(|group| match forward {
+            && self.current_group().is_some_and(|group| match forward {
                 true => group.continues(),
-                false => group.goes_on(),
+                false => group.continues_group(),
             });
         match is_same {
             true => {
                 self.pages = 0;
-                let last = self.at_hand().map_or(0, |group| group.series().saturating_sub(1));
+                let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
                 self.series = if forward { 0 } else { last };
             }
             false => {
@@ -210,8 +210,8 @@ impl<V: Values> PartCursor<V> {
     /// Moves to the next series without reading its key. Returns `false` after the last series.
     fn advance(&mut self) -> Result<bool, ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
-        while self.goes_on() && self.follow(is_ascending)? {}
-        let count = self.at_hand().map_or(0, Group::series);
+        while self.continues_group() && self.follow(is_ascending)? {}
+        let count = self.current_group().map_or(0, Group::series);
         let next = match self.direction {
             Direction::Ascending => Some(self.series + 1).filter(|&next| next < count),
             Direction::Descending => self.series.checked_sub(1),
@@ -228,7 +228,7 @@ impl<V: Values> PartCursor<V> {
 
     /// Reads the key of the current series. Without a current group, the cursor has no key.
     fn settle(&mut self) -> Result<(), ReadError> {
-        let Some(group) = self.at_hand() else {
+        let Some(group) = self.current_group() else {
             self.key = None;
             return Ok(());
         };
@@ -317,7 +317,7 @@ impl<V: Values> PartCursor<V> {
     /// Moves to `to` in the current group, which must be the last group in which a series with a
     /// key up to `to` begins.
     fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
-        let Some(group) = self.at_hand() else { return Ok(()) };
+        let Some(group) = self.current_group() else { return Ok(()) };
         let measurement = group.measurement;
         let blocks = &group.series;
         let behind = blocks.partition_point(|block| *block.from <= *to.as_bytes());
@@ -340,10 +340,9 @@ impl<V: Values> PartCursor<V> {
             }
             Direction::Descending if before > 0 => {
                 self.series = first + before - 1;
-                while self
-                    .at_hand()
-                    .is_some_and(|group| group.goes_on() && self.series + 1 >= group.series())
-                    && self.follow(true)?
+                while self.current_group().is_some_and(|group| {
+                    group.continues_group() && self.series + 1 >= group.series()
+                }) && self.follow(true)?
                 {}
                 true
             }
@@ -413,7 +412,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         loop {
-            let Some(pages) = self.at_hand().map(|group| group.pages_of(self.series)) else {
+            let Some(pages) = self.current_group().map(|group| group.pages_of(self.series)) else {
                 return Ok(None);
             };
             while self.pages < pages.len() {
@@ -427,14 +426,14 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
                 }
             }
             let is_ascending = self.direction == Direction::Ascending;
-            if !self.goes_on() || !self.follow(is_ascending)? {
+            if !self.continues_group() || !self.follow(is_ascending)? {
                 return Ok(None);
             }
         }
     }
 
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        if self.at_hand().is_some_and(|group| has_page_within(group, self.series, time)) {
+        if self.current_group().is_some_and(|group| has_page_within(group, self.series, time)) {
             return Ok(true);
         }
         let place = (self.value, self.group, self.series, self.pages);

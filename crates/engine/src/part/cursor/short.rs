@@ -67,7 +67,7 @@ impl<V: Values> PartCursor<V> {
         let continues = group.continues() && self.series == 0;
         let goes_on = match group.pages.get(at + 1) {
             Some(next) => next.first_series == page.last_series(),
-            None => group.goes_on(),
+            None => group.continues_group(),
         };
         let end = (page.last_series() + 1).saturating_sub(u32::from(goes_on));
         (!continues && self.series < end).then_some((at, end))

@@ -148,7 +148,7 @@ impl Group {
     /// hidden.
     ///
     /// [continues]: Self::continues
-    pub fn goes_on(&self) -> bool {
+    pub fn continues_group(&self) -> bool {
         self.flags & GOES_ON != 0
     }
 

@@ -1,7 +1,7 @@
 //! Merges parts. The result must contain the rows of all source parts, with the latest values.
 
 use super::*;
-use crate::merge::hide::{Hidden, Hide};
+use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::sequences::Extent;
 use crate::merge::tests::short::read_some_at_once;
 
@@ -50,12 +50,12 @@ fn merge_passes_short_series_in_bulk() {
         }
         let retired = (1..4).filter(|_| rng.u8(..8) == 0).map(MeasurementId).collect();
         all.retain(|(key, _), _| !BTreeSet::contains(&retired, &key.measurement()));
-        let hidden = Rc::new(Hidden::new(Vec::new(), retired));
+        let hidden = Rc::new(HiddenRows::new(Vec::new(), retired));
         let direction = any_direction(&mut rng);
         let hide = |part: &Own| {
             let sequences = Sequences { lo: 1, hi: 9, applied: 4 };
             let of = Extent { sequences, time: TimeRange::ALL };
-            Hide::new(part.cursor(direction), Rc::clone(&hidden), &of, direction).unwrap()
+            VisibleCursor::new(part.cursor(direction), Rc::clone(&hidden), &of, direction).unwrap()
         };
         let sources = (1..).zip(parts.iter().map(hide)).collect();
         let mut merge = Merge::new(sources, direction).unwrap();

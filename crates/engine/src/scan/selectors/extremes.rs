@@ -1,7 +1,7 @@
 //! min() and max() of numbers without extra columns. Stores values and times in columns instead of
 //! points.
 
-use super::min_max::{Wanted, extreme_of};
+use super::min_max::{Extreme, extreme_of};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::scan::accumulator::{Accumulator, Finished};
@@ -15,7 +15,7 @@ use tidemark_model::bug::OrBug;
 
 /// The extreme value of each slot. Among equal values, the earliest wins.
 pub(in crate::scan) struct Extremes<T> {
-    wanted: Wanted,
+    wanted: Extreme,
     values: Vec<T>,
     times_ns: Vec<i64>,
     present: Vec<bool>,
@@ -25,8 +25,8 @@ impl<T: Number> Extremes<T> {
     /// Creates the states of `Max`, or of `Min` for any other function.
     pub(in crate::scan) fn new(function: AggregateFunction) -> Self {
         let wanted = match function {
-            AggregateFunction::Max => Wanted::Largest,
-            _ => Wanted::Smallest,
+            AggregateFunction::Max => Extreme::Largest,
+            _ => Extreme::Smallest,
         };
         Self { wanted, values: Vec::new(), times_ns: Vec::new(), present: Vec::new() }
     }
@@ -47,8 +47,8 @@ impl<T: Number> Extremes<T> {
             return;
         };
         let is_better = match self.wanted {
-            Wanted::Largest => value > *old,
-            Wanted::Smallest => value < *old,
+            Extreme::Largest => value > *old,
+            Extreme::Smallest => value < *old,
         };
         if !*present || is_better || value == *old && time_ns < *old_ns {
             (*old, *old_ns, *present) = (value, time_ns, true);
@@ -91,8 +91,8 @@ impl<T: Number> Accumulator for Extremes<T> {
 
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
         let wrong = ScanError::States(match self.wanted {
-            Wanted::Largest => AggregateFunction::Max,
-            Wanted::Smallest => AggregateFunction::Min,
+            Extreme::Largest => AggregateFunction::Max,
+            Extreme::Smallest => AggregateFunction::Min,
         });
         let [times, values] = partial.states.as_slice() else { return Err(wrong) };
         let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {

@@ -17,7 +17,7 @@ impl Selector for Min {
     const FUNCTION: AggregateFunction = AggregateFunction::Min;
 
     fn choose(dense: &Dense<'_>, rows: Range<usize>) -> usize {
-        position(dense, rows, Wanted::Smallest)
+        position(dense, rows, Extreme::Smallest)
     }
 
     fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering {
@@ -31,7 +31,7 @@ impl Selector for Max {
     const FUNCTION: AggregateFunction = AggregateFunction::Max;
 
     fn choose(dense: &Dense<'_>, rows: Range<usize>) -> usize {
-        position(dense, rows, Wanted::Largest)
+        position(dense, rows, Extreme::Largest)
     }
 
     fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering {
@@ -40,17 +40,17 @@ impl Selector for Max {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum Extreme {
     Smallest,
     Largest,
 }
 
 /// Returns the position of the first extreme among the values `rows`.
-fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
+fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Extreme) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],
         rows: Range<usize>,
-        wanted: Wanted,
+        wanted: Extreme,
     ) -> usize {
         let values = values.get(rows.clone()).or_bug();
         // Two passes: the first pass has no branches, and the second ends at the first match.
@@ -67,10 +67,10 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
 }
 
 /// Returns the extreme of a slice, or the default value if the slice is empty.
-pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: Wanted) -> T {
+pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: Extreme) -> T {
     match wanted {
-        Wanted::Smallest => smallest(values),
-        Wanted::Largest => largest(values),
+        Extreme::Smallest => smallest(values),
+        Extreme::Largest => largest(values),
     }
 }
 

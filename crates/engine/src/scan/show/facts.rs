@@ -33,9 +33,9 @@ pub(super) struct Facts {
 
 /// The facts to collect, in addition to the head of each group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RequestedFacts {
     /// No further facts. Stops when every measurement has a visible row.
-    Life,
+    Existence,
     /// Fields and tags.
     Columns,
     /// The order of the tags.
@@ -50,7 +50,7 @@ pub(super) fn list(
     reader: &dyn Reader,
     measurements: &[MeasurementId],
     time: TimeRange,
-    wanted: Wanted,
+    wanted: RequestedFacts,
 ) -> Result<Vec<Facts>, ReadError> {
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
     by_id.sort();
@@ -64,7 +64,7 @@ pub(super) fn list(
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
         lifeless -= usize::from(group.has_rows && !facts.has_rows);
         facts.add(group, wanted)?;
-        Ok(wanted != Wanted::Life || lifeless > 0)
+        Ok(wanted != RequestedFacts::Existence || lifeless > 0)
     })?;
     if !knows_groups {
         for (facts, &measurement) in all.iter_mut().zip(measurements) {
@@ -75,14 +75,14 @@ pub(super) fn list(
 }
 
 impl Facts {
-    fn add(&mut self, group: &mut RowGroup<'_>, wanted: Wanted) -> Result<(), ReadError> {
+    fn add(&mut self, group: &mut RowGroup<'_>, wanted: RequestedFacts) -> Result<(), ReadError> {
         self.has_rows |= group.has_rows;
         self.is_whole &= group.is_whole;
         self.keys += group.series;
         if group.tag_ids.len() > self.order.len() {
             self.order = group.tag_ids.to_vec();
         }
-        if wanted != Wanted::Columns {
+        if wanted != RequestedFacts::Columns {
             return Ok(());
         }
         let known = (group.is_whole, group.columns);

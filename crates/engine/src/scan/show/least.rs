@@ -11,7 +11,7 @@ const VALUE_BYTES: usize = 4;
 
 /// Combinations of tag values, as keys of the sort tags. If they arrive in order, the list only
 /// grows at its end. Otherwise the greatest combinations are removed when the page is full.
-pub(super) struct Least {
+pub(super) struct SmallestKeys {
     /// The sorted items in ascending order.
     items: Vec<SeriesKey>,
     fresh: BTreeSet<SeriesKey>,
@@ -26,7 +26,7 @@ pub(super) struct Least {
     bound: Option<SeriesKey>,
 }
 
-impl Least {
+impl SmallestKeys {
     /// Creates an empty list for `room` bytes and `items_max` items. It always accepts at least one
     /// item.
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
@@ -142,7 +142,7 @@ mod tests {
         for (room, items_max) in [(1, 9), (4_000, 10_000), (usize::MAX, 2_500), (50_000, 3_000)] {
             let mut values: Vec<u32> = (0..5_000).collect();
             rng.shuffle(&mut values);
-            let mut least = Least::new(room, items_max, false);
+            let mut least = SmallestKeys::new(room, items_max, false);
             for value in values {
                 let item = key(value);
                 if !least.is_past(&item) && !least.has(&item) {

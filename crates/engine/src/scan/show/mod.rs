@@ -14,8 +14,8 @@ mod walk;
 
 use std::rc::Rc;
 
-use self::facts::{Facts, Wanted};
-use self::least::Least;
+use self::facts::{Facts, RequestedFacts};
+use self::least::SmallestKeys;
 use self::task::{Find, FindColumns, Span, Task};
 use self::walk::Walk;
 use super::cached::Cached;
@@ -125,14 +125,14 @@ impl<'a> Page<'a> {
         resumed: Option<&[String]>,
     ) -> Result<(u32, Option<Resume>), ScanError> {
         let wanted = match self.request.want {
-            SummaryWant::Columns => Wanted::Columns,
+            SummaryWant::Columns => RequestedFacts::Columns,
             SummaryWant::Measurements if self.request.predicates.iter().all(Option::is_none) => {
-                Wanted::Life
+                RequestedFacts::Existence
             }
-            _ => Wanted::Series,
+            _ => RequestedFacts::Series,
         };
         let room = (self.limits.bytes - self.bytes) / MEASUREMENT_BYTES + 1;
-        let most = if wanted == Wanted::Series { LISTED_TOGETHER_MAX } else { usize::MAX };
+        let most = if wanted == RequestedFacts::Series { LISTED_TOGETHER_MAX } else { usize::MAX };
         let left = self.request.measurements.get(start as usize..).or_bug();
         let measurements = left.get(..room.min(most)).unwrap_or(left);
         let facts = facts::list(self.reader, measurements, self.time, wanted)?;
@@ -142,7 +142,7 @@ impl<'a> Page<'a> {
             let planned = tasks.len();
             self.plan(&mut tasks, (behind, measurement), facts, resumed);
             keys += tasks.iter().skip(planned).map(|task| self.keys(task, facts)).sum::<u64>();
-            let is_long = wanted == Wanted::Series && tasks.len() > LISTED_TOGETHER_MAX;
+            let is_long = wanted == RequestedFacts::Series && tasks.len() > LISTED_TOGETHER_MAX;
             if (is_long || keys > self.limits.keys) && behind > start {
                 tasks.truncate(planned);
                 break;
@@ -189,14 +189,14 @@ impl<'a> Page<'a> {
         let of_series = resumed.and_then(series_resumed);
         match &self.request.want {
             SummaryWant::Measurements => {
-                task(0, &facts.order, of_series, &|_| Find::Life);
+                task(0, &facts.order, of_series, &|_| Find::Existence);
             }
             SummaryWant::Columns => {
                 let columns = |_: &Span| self.find_columns(predicate.is_some(), facts);
                 task(0, &facts.order, of_series, &columns);
             }
             SummaryWant::TagValues(tags) if of(tags, position).is_empty() => {
-                task(0, &facts.order, of_series, &|_| Find::Life);
+                task(0, &facts.order, of_series, &|_| Find::Existence);
             }
             SummaryWant::TagValues(tags) => {
                 let first = resumed.and_then(|last| last.first()?.parse().ok()).unwrap_or(0);
@@ -229,7 +229,7 @@ impl<'a> Page<'a> {
         let items_max = self.request.items_max.filter(|_| is_of_tag);
         let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let room = self.limits.bytes.saturating_sub(self.bytes);
-        Find::Items { least: Least::new(room, items_max, is_number), is_of_tag, first }
+        Find::Items { least: SmallestKeys::new(room, items_max, is_number), is_of_tag, first }
     }
 
     /// A predicate selects series. The search ignores the fields of the selected series.
@@ -356,7 +356,7 @@ impl<'a> Page<'a> {
         }
         let Some(summary) = self.found.last_mut() else { return false };
         let least = match find {
-            Find::Life => return false,
+            Find::Existence => return false,
             Find::Columns(columns) => {
                 summary.columns = columns.found.into_iter().collect();
                 return false;
@@ -460,7 +460,7 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
 /// Whether the directories' facts suffice for `find`, without a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
-        Find::Life => facts.has_rows || facts.is_whole,
+        Find::Existence => facts.has_rows || facts.is_whole,
         Find::Columns(columns) => {
             let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
             facts.is_whole || facts.has_rows && columns.tags.is_empty() && no_fields

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::first::FirstSeries;
-use super::least::Least;
+use super::least::SmallestKeys;
 use super::walk::{Next, Walk};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
@@ -21,13 +21,13 @@ const STEPS_BEFORE_SEEK: usize = 8;
 
 pub(super) enum Find {
     /// Whether a series is alive.
-    Life,
+    Existence,
     /// The columns of the live series.
     Columns(FindColumns),
     /// The combinations of tag values.
     Items {
         /// The combinations on this page.
-        least: Least,
+        least: SmallestKeys,
         /// Whether the items are the values of a single tag. A series without the tag then has no
         /// item.
         is_of_tag: bool,
@@ -135,7 +135,7 @@ impl Task<'_> {
     /// overhead.
     pub(super) fn bytes(&self) -> usize {
         match &self.find {
-            Find::Life => 0,
+            Find::Existence => 0,
             Find::Columns(columns) => columns.found.len() * size_of::<ColumnId>(),
             Find::Items { least, .. } => least.bytes(),
         }
@@ -145,7 +145,7 @@ impl Task<'_> {
     pub(super) fn resume(&self) -> Option<&SeriesKey> {
         match &self.find {
             Find::Items { least, .. } => least.resume(),
-            Find::Life | Find::Columns(_) => self.rest.as_ref().filter(|_| !self.is_done),
+            Find::Existence | Find::Columns(_) => self.rest.as_ref().filter(|_| !self.is_done),
         }
     }
 
@@ -212,22 +212,22 @@ impl Task<'_> {
                 };
                 walk.series((measurement, &from), (&filter, &mut tags), visit)?;
             }
-            Find::Life | Find::Columns(_) => {
+            Find::Existence | Find::Columns(_) => {
                 let visit = &mut |rows: &mut Rows<'r>, tags: &SeriesTags| {
                     looked_at += 1;
                     if visitor.task.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
-                        return Ok(Next::Through);
+                        return Ok(Next::Complete);
                     }
                     if visitor.settles(rows, tags)? {
                         visitor.task.is_done = true;
-                        return Ok(Next::Through);
+                        return Ok(Next::Complete);
                     }
                     if looked_at >= visitor.keys_max
                         && let Some(key) = rows.key()
                     {
                         last.clone_from(key);
                         visitor.task.rest = Some(last.clone());
-                        return Ok(Next::Through);
+                        return Ok(Next::Complete);
                     }
                     Ok(Next::Step)
                 };
@@ -268,7 +268,7 @@ impl Items {
         let item = SeriesKey::new(visitor.measurement, []);
         let first = match visitor.task.find {
             Find::Items { first, .. } => first.map(FirstSeries::new),
-            Find::Life | Find::Columns(_) => None,
+            Find::Existence | Find::Columns(_) => None,
         };
         Self { places, item, first, last: None, is_known: false, passed: 0 }
     }
@@ -285,7 +285,7 @@ impl Visitor<'_, '_, '_> {
     ) -> Result<Next, ScanError> {
         let Self { measurement, time, keys_max, .. } = *self;
         let Task { span, find, is_alive, .. } = &mut *self.task;
-        let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Through) };
+        let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Complete) };
         let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
         items.item.set(measurement, items.places.iter().map(value));
         let item = &items.item;
@@ -293,13 +293,13 @@ impl Visitor<'_, '_, '_> {
         if is_next && span.in_order.is_some() {
             let is_behind = items.first.as_mut().is_some_and(|first| first.are_before(tags.at(0)));
             if is_behind || least.is_past(item) {
-                return Ok(Next::Through);
+                return Ok(Next::Complete);
             }
             // A page can end early only if combinations are in order. In another order, the scan
             // must visit every series to find the least combinations.
             if let Some(last) = items.last.take_if(|_| looked_at > keys_max) {
                 least.end_at(last);
-                return Ok(Next::Through);
+                return Ok(Next::Complete);
             }
         }
         if is_next {
@@ -341,7 +341,7 @@ impl Visitor<'_, '_, '_> {
         let Task { find, is_alive, .. } = &mut *self.task;
         let columns = match find {
             Find::Columns(columns) => columns,
-            Find::Life | Find::Items { .. } => {
+            Find::Existence | Find::Items { .. } => {
                 *is_alive = *is_alive || rows.has_rows(self.time)?;
                 return Ok(*is_alive);
             }

@@ -14,7 +14,7 @@ pub(super) enum Next {
     /// Seek the first series that does not precede this key.
     SeekTo(SeriesKey),
     /// Stop: no further series of the measurement is useful.
-    Through,
+    Complete,
 }
 
 /// A walk through the series that may have rows in one stretch of time.
@@ -77,18 +77,18 @@ impl<'a> Walk<'a> {
             }
             tags.set(key);
             match filter.decide(key, tags) {
-                FilterDecision::Wanted => {}
-                FilterDecision::Unwanted => continue,
+                FilterDecision::Matching => {}
+                FilterDecision::Skip => continue,
                 FilterDecision::SeekTo(to) => {
                     rows.seek(&to)?;
                     continue;
                 }
-                FilterDecision::Through => break,
+                FilterDecision::Complete => break,
             }
             match visit(&mut rows, tags)? {
                 Next::Step => {}
                 Next::SeekTo(to) => rows.seek(&to)?,
-                Next::Through => break,
+                Next::Complete => break,
             }
         }
         self.rows = Some(rows);

@@ -71,7 +71,7 @@ impl Walk<'_> {
     }
 
     fn are_closed(&self, keys: &[Vec<String>]) -> bool {
-        keys.iter().all(|key| self.groups.needs_nothing_of(key))
+        keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
     /// Returns the groups of these runs, within the limits of work and memory. `None` if the cache

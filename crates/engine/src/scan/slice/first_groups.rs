@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Arrangement, Walk};
+use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
 use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
-use crate::scan::reader::Survey;
+use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
 use tidemark_model::time::TimeRange;
 
@@ -76,9 +76,9 @@ impl First {
 }
 
 /// Whether the rows are read in another order than the result's order.
-fn are_mixed_rows(request: &ScanRequest, arrangement: Arrangement) -> bool {
+fn are_mixed_rows(request: &ScanRequest, arrangement: GroupOrder) -> bool {
     let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-    is_rows && arrangement != Arrangement::InOrder
+    is_rows && arrangement != GroupOrder::InOrder
 }
 
 impl Walk<'_> {
@@ -91,8 +91,8 @@ impl Walk<'_> {
         if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
             return Ok(());
         }
-        let Survey { rows, series, .. } =
-            self.reader.survey(self.request.measurement, self.request.time)?;
+        let Estimate { rows, series, .. } =
+            self.reader.estimate(self.request.measurement, self.request.time)?;
         let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
         let first = self.find_first(stretch, most)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
@@ -134,7 +134,7 @@ impl Walk<'_> {
                     first.add(group, self.direction);
                 }
             }
-            if first.is_cut && self.arrangement == Arrangement::InOrder {
+            if first.is_cut && self.arrangement == GroupOrder::InOrder {
                 break;
             }
         }

@@ -80,9 +80,9 @@ pub(super) fn piece(
             &order,
         ),
         direction,
-        keeps: tiles::are_kept(request),
+        keeps: tiles::are_cached(request),
         keeps_end: tiles::ends_are_kept(request) && deciding.is_empty(),
-        arrangement: Arrangement::of(&request.group_by, &order),
+        arrangement: GroupOrder::of(&request.group_by, &order),
         tags: SeriesTags::new(order),
         groups: Groups::new(request, bounds),
         batch: Batch::default(),
@@ -110,7 +110,7 @@ pub(super) fn piece(
 
 /// The order of groups when series are read in key order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arrangement {
+enum GroupOrder {
     /// The groups are contiguous and in the order of the result.
     InOrder,
     /// The groups are contiguous, in another order.
@@ -119,7 +119,7 @@ enum Arrangement {
     Mixed,
 }
 
-impl Arrangement {
+impl GroupOrder {
     fn of(group_by: &[ColumnId], order: &[ColumnId]) -> Self {
         // A tag without any series has no effect on the groups.
         let known: Vec<ColumnId> =
@@ -176,7 +176,7 @@ struct Walk<'a> {
     keeps: bool,
     /// Whether the first stretch is cached. It contains the last points of most groups.
     keeps_end: bool,
-    arrangement: Arrangement,
+    arrangement: GroupOrder,
     tags: SeriesTags,
     groups: Groups<'a>,
     batch: Batch,
@@ -236,7 +236,7 @@ impl Walk<'_> {
     fn first(&self) -> SeriesKey {
         let first = self.keys.first();
         let Some(from) = &self.request.resume.from else { return first };
-        if self.arrangement != Arrangement::InOrder {
+        if self.arrangement != GroupOrder::InOrder {
             return first;
         }
         let known = self.request.group_by.iter().zip(&from.group);
@@ -284,7 +284,7 @@ impl Walk<'_> {
             if self.is_full(self.batch.picks.len()) || self.is_piece_over() {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
             }
-            if self.arrangement == Arrangement::InOrder && self.groups.is_behind() {
+            if self.arrangement == GroupOrder::InOrder && self.groups.is_behind() {
                 break;
             }
         }
@@ -403,7 +403,7 @@ impl Walk<'_> {
     /// reads the remaining groups completely.
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
-        is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
+        is_states && (self.arrangement == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
     /// Reads the columns of the batch and adds its rows to the groups.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Arrangement, Walk};
+use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::bounds::Bounds;
@@ -168,7 +168,7 @@ impl Walk<'_> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look_up(self.reader, self.request, (time, stretches.keeps_at_once()), behind)
+        tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), behind)
     }
 
     /// Extends `time` by neighbouring tiles that will not be cached either.
@@ -299,21 +299,21 @@ impl Walk<'_> {
                 pieces.clear();
                 groups
             }
-            None if self.are_apart(&pieces) => Vec::new(),
-            None => self.together(&pieces)?,
+            None if self.have_disjoint_groups(&pieces) => Vec::new(),
+            None => self.merge_pieces(&pieces)?,
         };
         tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows }, cells);
         Ok(())
     }
 
     /// Whether few groups have states in two pieces: at most one group at each border.
-    fn are_apart(&self, pieces: &[Rc<Piece>]) -> bool {
+    fn have_disjoint_groups(&self, pieces: &[Rc<Piece>]) -> bool {
         let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
         let has_groups = !self.request.group_by.is_empty();
-        has_groups && self.arrangement != Arrangement::Mixed && groups >= APART * pieces.len()
+        has_groups && self.arrangement != GroupOrder::Mixed && groups >= APART * pieces.len()
     }
 
-    fn together(&self, pieces: &[Rc<Piece>]) -> Result<Vec<Group>, ScanError> {
+    fn merge_pieces(&self, pieces: &[Rc<Piece>]) -> Result<Vec<Group>, ScanError> {
         let bounds = Bounds::new(self.request, self.request.time);
         let mut groups = Groups::new(self.request, bounds);
         for group in pieces.iter().flat_map(|piece| &piece.groups) {

@@ -9,7 +9,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::scan::cached::{Cached, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey, rows_of_one};
+use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, Run as RunOf, rows_of_one};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
@@ -131,13 +131,13 @@ impl Reader for VectorReader {
         rows_of_one(cursor, direction, from)
     }
 
-    fn survey(&self, _: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+    fn estimate(&self, _: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
         let rows = || self.parts.iter().flatten().map(|((_, time_ns), _)| *time_ns);
         let rows = || rows().filter(|&time_ns| time.contains(time_ns));
         let (first_ns, last_ns) = (rows().min(), rows().max());
         let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
         let (rows, series) = (rows().count() as u64, 3);
-        Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series })
+        Ok(Estimate { time: hull.unwrap_or(Estimate::NOTHING.time), rows, series })
     }
 
     /// Tests add no rows after the first scan.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::merge::cursor::{Direction, ReadError};
-use crate::merge::hide::{Hidden, Hide};
+use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::kway;
 use crate::merge::sequences::Sequences;
 use crate::part::cursor::PartCursor;
@@ -33,7 +33,7 @@ fn share(bytes: u64, all_bytes: u64) -> u32 {
     (share as u32).max(HELD_BYTES_MIN)
 }
 
-type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
+type Rows<S> = Groups<VisibleCursor<PartCursor<StreamedValues<S>>>>;
 
 /// The state of a job between two steps.
 pub(in crate::shard) struct Running<S> {
@@ -44,7 +44,7 @@ pub(in crate::shard) struct Running<S> {
     has_steps: bool,
     /// The inputs of each merge, with the rows of their values.
     inputs: Vec<Vec<(Part, PartRows)>>,
-    hidden: Rc<Hidden>,
+    hidden: Rc<HiddenRows>,
     /// The tag orders of measurements that the job has reached.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
@@ -165,7 +165,8 @@ impl<S: Store> Running<S> {
                 let from = behind.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
                 let hidden = Rc::clone(&self.hidden);
-                let hide = Hide::new(cursor, hidden, &part.extent(), Direction::Ascending)?;
+                let hide =
+                    VisibleCursor::new(cursor, hidden, &part.extent(), Direction::Ascending)?;
                 cursors.push((part.hi, hide));
             }
             let merged = kway::Merge::new(cursors, Direction::Ascending)?;

@@ -14,7 +14,7 @@ mod start;
 pub(super) use scrub::due as scrub_due;
 
 use super::Shard;
-use super::attempts::Duty;
+use super::attempts::AlarmTask;
 use super::load::Loaded;
 use super::manifest::PartId;
 use super::parts::{NewValue, listed};
@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
         if loaded.manifest.job().is_none() {
             let merges = loaded.plan(now_ns).merges.clone();
             if merges.is_empty() || !self.start(merges)? {
-                return self.done(Duty::Compact);
+                return self.done(AlarmTask::Compact);
             }
         }
         match self.step() {
@@ -42,9 +42,9 @@ impl<S: Store> Shard<S> {
 
     /// Runs one step of a merge before a write if the shard has very many parts. If the step fails,
     /// the write continues, and the alarm retries the merge.
-    pub(super) fn merge_if_crowded(&mut self, now_ns: i64) -> Result<(), Refusal> {
+    pub(super) fn merge_if_too_many_parts(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        let may_try = loaded.attempts.not_before(Duty::Compact) <= now_ns;
+        let may_try = loaded.attempts.not_before(AlarmTask::Compact) <= now_ns;
         if may_try && loaded.plan(now_ns).is_crowded && self.compact(now_ns).is_err() {
             self.load()?;
         }
@@ -78,13 +78,13 @@ impl<S: Store> Shard<S> {
         let put = |store: &S| new.iter().try_for_each(|value| value.put(store));
         if is_changed {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
-            self.commit(manifest, Some(Duty::Compact), count, |store, _| put(store))?;
+            self.commit(manifest, Some(AlarmTask::Compact), count, |store, _| put(store))?;
         } else {
             // The stored values record the progress, because their heads contain the ids of their
             // parts.
             loaded.manifest = manifest;
             self.store.atomically(|| put(&self.store))?;
-            self.done(Duty::Compact)?;
+            self.done(AlarmTask::Compact)?;
         }
         self.running = Some(running).filter(|_| !is_done);
         Ok(())
@@ -99,7 +99,7 @@ impl<S: Store> Shard<S> {
         let inputs: Vec<PartId> = merges.iter().flat_map(|m| &m.inputs).copied().collect();
         manifest.abandon();
         loaded.unmergeable.extend(inputs);
-        self.commit(manifest, Some(Duty::Compact), |_| (), |_, _| Ok(()))
+        self.commit(manifest, Some(AlarmTask::Compact), |_| (), |_, _| Ok(()))
     }
 }
 

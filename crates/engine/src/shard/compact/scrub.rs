@@ -5,11 +5,11 @@
 //! that the tombstones were applied.
 
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{Hidden, Tombstone};
+use crate::merge::hide::{HiddenRows, Tombstone};
 use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
 use crate::shard::Shard;
-use crate::shard::attempts::Duty;
+use crate::shard::attempts::AlarmTask;
 use crate::shard::load::Loaded;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::request::Refusal;
@@ -73,13 +73,13 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let known = loaded.last_tombstone();
         if parts.is_empty() {
-            return self.done(Duty::Scrub);
+            return self.done(AlarmTask::Scrub);
         }
         let mut manifest = loaded.manifest.clone();
         for &id in parts {
             manifest.update(id, |part| part.applied = part.applied.max(known));
         }
-        self.commit(manifest, Some(Duty::Scrub), |_| (), |_, _| Ok(()))
+        self.commit(manifest, Some(AlarmTask::Scrub), |_| (), |_, _| Ok(()))
     }
 }
 
@@ -87,7 +87,7 @@ impl<S: Store> Shard<S> {
 fn has_hidden<S: Store>(
     values: CachedValues<'_, S>,
     part: &Part,
-    hidden: &Hidden,
+    hidden: &HiddenRows,
 ) -> Result<bool, ReadError> {
     let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, None)?;
     let mut looked_at = 0;

@@ -83,7 +83,7 @@ impl Part {
 
     /// Whether a tombstone may hide rows of the part. The tombstone has sequence `sequence` and
     /// hides rows written before sequence `before`.
-    pub(crate) fn is_open_to(&self, sequence: u64, before: u64) -> bool {
+    pub(crate) fn may_be_hidden_by(&self, sequence: u64, before: u64) -> bool {
         self.sequences().has_yet_to_apply(sequence, before)
     }
 }
@@ -336,7 +336,7 @@ impl Manifest {
         (sequence, before): (u64, u64),
         touches: impl Fn(&Part) -> bool,
     ) -> bool {
-        let is_open = |part: &&Part| part.is_open_to(sequence, before) && touches(part);
+        let is_open = |part: &&Part| part.may_be_hidden_by(sequence, before) && touches(part);
         let inputs = |merge: &Merge| {
             let hi = merge.inputs.iter().filter_map(|id| self.parts.get(id)).map(|part| part.hi);
             merge.applied < sequence && hi.max().is_some_and(|hi| hi < before)

@@ -89,7 +89,7 @@ impl World {
     }
 
     fn hiding(&self, part: &Part) -> Vec<Tombstone> {
-        let open = |(s, t): &(&u64, &Tombstone)| part.is_open_to(**s, t.before);
+        let open = |(s, t): &(&u64, &Tombstone)| part.may_be_hidden_by(**s, t.before);
         self.tombstones.iter().filter(open).map(|(_, tombstone)| tombstone.clone()).collect()
     }
 
@@ -355,7 +355,7 @@ impl World {
         let ids: Vec<PartId> = self.manifest.parts().keys().copied().collect();
         let Some(&id) = self.rng.choice(&ids) else { return };
         let part = self.part(id).clone();
-        let open = |(&s, t): (&u64, &Tombstone)| part.is_open_to(s, t.before).then_some(s);
+        let open = |(&s, t): (&u64, &Tombstone)| part.may_be_hidden_by(s, t.before).then_some(s);
         let pending: Vec<u64> = self.tombstones.iter().filter_map(open).collect();
         let spared = self.manifest.job().is_some_and(|job| job.has(id));
         let Some(&last) = pending.last().filter(|_| !spared) else { return };

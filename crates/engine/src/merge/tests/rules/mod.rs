@@ -15,7 +15,7 @@ use super::vector::{Fields, Story, VectorCursor};
 use super::{Rng, any_direction, read};
 use crate::merge::condition::{Condition, Text};
 use crate::merge::cursor::Direction;
-use crate::merge::hide::{Hidden, Hide, Tombstone};
+use crate::merge::hide::{HiddenRows, Tombstone, VisibleCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
@@ -127,12 +127,13 @@ impl Shard {
         memory: Story,
         direction: Direction,
         rng: &mut Rng,
-    ) -> Merge<Hide<VectorCursor>> {
+    ) -> Merge<VisibleCursor<VectorCursor>> {
         let tombstones = self.tombstones.values().cloned().collect();
-        let hidden = Rc::new(Hidden::new(tombstones, BTreeSet::new()));
+        let hidden = Rc::new(HiddenRows::new(tombstones, BTreeSet::new()));
         let mut source = |part: &Part| {
             let cursor = VectorCursor::new(&part.story, 3, direction, rng);
-            let hide = Hide::new(cursor, Rc::clone(&hidden), &part.extent, direction).unwrap();
+            let hide =
+                VisibleCursor::new(cursor, Rc::clone(&hidden), &part.extent, direction).unwrap();
             (part.extent.sequences.hi, hide)
         };
         let mut sources: Vec<_> = parts.iter().map(|id| source(&self.parts[id])).collect();
