@@ -16,7 +16,7 @@
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, UserError } from '../scripts/project.mjs';
-import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
+import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
@@ -144,19 +144,19 @@ await finishWith(async () => {
   if (wanted('shard')) {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
-  if (['requests', 'busy'].some(wanted)) await small(await everything());
+  if (['requests', 'busy'].some(wanted)) await small(await prepareAll());
   if (['ingest', 'queries'].some(wanted)) await buildNative('release');
-  const modulesFor = async () => (onlyNative ? await packages() : await everything());
+  const modulesFor = async () => (onlyNative ? await packages() : await prepareAll());
   if (wanted('ingest')) whole = await ingest(await modulesFor());
-  if (wanted('shares')) await shares(await everything());
-  if (wanted('rest')) await rest(await everything());
+  if (wanted('shares')) await shares(await prepareAll());
+  if (wanted('rest')) await rest(await prepareAll());
   if (wanted('queries')) await allQueries(await modulesFor());
   if (asked.includes('shapes')) {
-    await everything();
+    await prepareAll();
     await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
   }
   if (asked.includes('rows')) {
-    await everything();
+    await prepareAll();
     await largeResult(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   }
   if (asked.includes('cold')) {
@@ -165,12 +165,12 @@ await finishWith(async () => {
     await cold(hasInfluxdb());
   }
   if (asked.includes('sql')) {
-    await everything();
+    await prepareAll();
     await sqlWorker();
     await sql(served);
   }
   if (asked.includes('flight')) {
-    await everything();
+    await prepareAll();
     await sqlWorker();
     await flight(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   }
@@ -180,7 +180,7 @@ await finishWith(async () => {
     await backup({ mb: numberOf('--mb', 10, 'megabytes') });
   }
   if (asked.includes('hostile')) {
-    await everything();
+    await prepareAll();
     await sqlWorker();
     const seconds = numberOf('--seconds', 60, 'seconds');
     whole = (await hostile(served, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
