@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_admin_token_serves_nothing() {
+    fn missing_admin_token_rejects_requests() {
         let settings = Settings::read(|_| None).unwrap();
         let head = RequestHead::default();
         let error = credentials(&head, &Parameters::parse(b"p=x"), &settings).unwrap_err();

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_cover_limited_requested_databases() {
+    fn only_scraped_databases_are_timed() {
         let mut durations = Durations::default();
         durations.count("a", TimedKind::Write, 1);
         assert_eq!(durations.of("a"), Some(DatabaseDurations::default()));

@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn error_headers_guide_clients() {
+    fn errors_have_retry_and_allow_headers() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
         let response = busy.response(ErrorShape::WriteV1, false);
         assert_eq!(response.status, 503);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn log_names_errors_hides_unknown_methods() {
+    fn log_hides_unknown_methods() {
         let mut record = Record::new("x", "BREW", "other", 0);
         (record.status, record.error) = (404, Some("route"));
         assert_eq!(

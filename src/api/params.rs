@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn cross_site_requests_cannot_write() {
+    fn cross_site_get_cannot_write() {
         use WritingStatements::{Refuse, Run, Warn};
         for (method, query, header, writing) in [
             ("POST", "q=x", None, Run),

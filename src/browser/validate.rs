@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn validation_lists_bad_lines_counts_good() {
+    fn validation_lists_bad_lines() {
         let text = "cpu,host=a v=1 1\n\n# no line\ncpu v=\ncpu,host=é v=1x 2\nmem v=2i\n";
         let verdict = Verdict::new(text.as_bytes(), "s", 0).unwrap();
         let places: Vec<_> = verdict.errors.iter().map(|e| (e.line, e.column)).collect();

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn next_report_tells_query_of_kill() {
+    fn killed_query_learns_at_next_report() {
         let query = LiveQuery { id: 7, ..LiveQuery::default() };
         let mut queries = Queries::default();
         assert_eq!(queries.report(query.clone(), 0), FromCatalog::Reported { killed: false });

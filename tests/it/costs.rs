@@ -70,7 +70,7 @@ fn write_costs_one_request_and_row() {
 }
 
 #[test]
-fn query_of_one_shard_costs_request() {
+fn query_costs_one_object_request() {
     let mut product = product();
     let bill = bill(&mut product, |product| {
         product.query("d", "SELECT max(v) FROM m WHERE time >= 1700000000s GROUP BY host");

@@ -10,7 +10,7 @@ const ROWS: usize = 1_050_000;
 const PER_WRITE: usize = 350_000;
 
 #[test]
-fn only_gathering_functions_limit_rows() {
+fn functions_needing_all_values_are_limited() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");
     for from in (0..ROWS).step_by(PER_WRITE) {

@@ -173,7 +173,7 @@ fn large_body_needs_twice_its_size() {
 /// Eight bytes of text become a point of twenty bytes in columns, and a new series needs more. A
 /// body of 10 MB is accepted; one of 25 MB must be sent in smaller bodies.
 #[test]
-fn dense_bodies_are_limited_by_columns() {
+fn column_memory_limits_dense_bodies() {
     let shapes: [(&str, Line); 2] = [
         ("shortest lines", |n| format!("m v=1 {}", n % 10)),
         ("new series", |n| format!("m,t={n} v=1 1")),

@@ -245,7 +245,7 @@ fn rows_of(column: u32, descending: bool) -> ScanRequest {
 
 /// Repeated text is small in storage and in memory, and large in a page.
 #[test]
-fn repeated_strings_need_few_page_bytes() {
+fn repeated_strings_bound_page_memory() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for number in 0..12 {

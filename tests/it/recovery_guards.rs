@@ -39,7 +39,7 @@ impl Scene {
 
 /// Between its restart and the message that opens it, a shard accepts messages of a newer map.
 #[test]
-fn late_writes_never_use_new_ids() {
+fn late_writes_never_enter_new_columns() {
     let (mut scene, late) = scene(11);
     scene.reach(RecoveryStage::Access);
     for name in [("m", "g"), ("n", "v")] {

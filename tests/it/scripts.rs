@@ -83,27 +83,27 @@ fn core(shards: &'static str, split_bytes: &'static str) {
 }
 
 #[test]
-fn core_on_one_shard() {
+fn core_scripts_pass_on_one_shard() {
     core("1", NEVER);
 }
 
 #[test]
-fn core_on_two_shards() {
+fn core_scripts_pass_on_two_shards() {
     core("2", NEVER);
 }
 
 #[test]
-fn core_on_eight_shards() {
+fn core_scripts_pass_on_eight_shards() {
     core("8", NEVER);
 }
 
 #[test]
-fn core_with_frequent_group_splits() {
+fn core_scripts_pass_with_frequent_splits() {
     core("1", "300");
 }
 
 #[test]
-fn core_with_splits_on_three_shards() {
+fn core_scripts_pass_with_sharded_splits() {
     core("3", "4000");
 }
 

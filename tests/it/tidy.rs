@@ -92,7 +92,7 @@ fn server_fetches_only_from_objects() {
 }
 
 #[test]
-fn source_contains_no_empty_checks() {
+fn source_contains_no_forbidden_forms() {
     let mut faults = Vec::new();
     let folders = files("tests/it").into_iter().chain(files("sql"));
     for (path, text) in sources().into_iter().chain(folders) {

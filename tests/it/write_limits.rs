@@ -217,7 +217,7 @@ fn query_series_and_points_are_limited() {
 
 /// The table in the documentation equals the table in the code.
 #[test]
-fn the_settings_page_lists_every_limit() {
+fn settings_page_lists_every_limit() {
     let page = include_str!("../../docs/SETTINGS.md");
     let spaced = |number: u32| {
         let digits = number.to_string();

@@ -23,7 +23,7 @@ fn numbers() -> Vec<u64> {
 
 #[cfg(target_arch = "wasm32")]
 #[test]
-fn the_build_uses_simd128() {
+fn build_uses_simd128() {
     assert!(cfg!(target_feature = "simd128"));
     assert_eq!(usize::BITS, 32);
 }

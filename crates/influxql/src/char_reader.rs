@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn reader_joins_crlf_and_stops_once() {
+    fn reader_counts_crlf_and_end_once() {
         let mut reader = Reader::new("a\r\nb\rc");
         let mut all = vec![];
         for _ in 0..8 {

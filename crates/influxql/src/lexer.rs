@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_units_and_points() {
+    fn lexer_reads_numbers_and_durations() {
         assert_eq!(tokens("10.3s"), ["Number@0 10.3", "Ident@4 s"]);
         assert_eq!(tokens("1.a"), ["Number@0 1", "Ident@2 a"]);
         assert_eq!(tokens("..5"), ["Dot@0 ", "Number@1 .5"]);
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_of_two_characters() {
+    fn lexer_reads_two_character_operators() {
         let kinds = ["Ge@0 ", "Le@2 ", "Ne@4 ", "Ne@6 ", "EqRegex@8 ", "NeRegex@10 "];
         assert_eq!(tokens(">=<=<>!==~!~"), kinds);
         assert_eq!(tokens("! ="), ["Illegal@0 !", "Whitespace@1  ", "Eq@2 "]);
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn lexer_ends_comments_correctly() {
+    fn lexer_finds_ends_of_comments() {
         assert_eq!(tokens("--a\nb"), ["Comment@0 ", "Ident@0 b"]);
         assert_eq!(tokens("/*a***/b"), ["Comment@0 ", "Ident@7 b"]);
         assert_eq!(tokens("/*/b"), ["Illegal@0 "]);

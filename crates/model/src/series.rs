@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_routing_hash_never_changes() {
+    fn routing_hash_never_changes() {
         assert_eq!(series_hash("cpu", []), 14_101_580_467_338_032_407);
         assert_eq!(
             series_hash("cpu", [("host", "a"), ("region", "eu")]),

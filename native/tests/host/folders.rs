@@ -139,7 +139,7 @@ fn full_disk_rejects_writes_without_loss() {
 }
 
 #[test]
-fn a_dropped_database_leaves_no_file() {
+fn dropped_database_leaves_no_file() {
     let place = Place::new();
     let server = Server::start(&place.0);
     server.create("d");

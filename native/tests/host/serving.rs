@@ -23,7 +23,7 @@ fn databases_work_across_threads() {
 }
 
 #[test]
-fn a_streamed_response_has_every_row() {
+fn streamed_response_has_every_row() {
     let place = Place::new();
     let server = Server::start(&place.0);
     server.create("d");

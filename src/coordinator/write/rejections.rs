@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn rejections_name_lowest_lines_count_all() {
+    fn rejections_list_lowest_lines() {
         let mut rejections = Rejections::default();
         for line in (1..=150).rev() {
             rejections.add(line, line % 2 == 0, || cause(line));

@@ -33,7 +33,7 @@ fn derivative_is_per_unit() {
 }
 
 #[test]
-fn difference_moving_average_and_sum() {
+fn transforms_compute_differences_and_sums() {
     let difference = Transform::Difference { non_negative: false };
     assert_eq!(whole(&difference, &TIMES, &VALUES), piece(&[10, 20, 40], &[4.0, -2.0, 1.0]));
     let average = Transform::MovingAverage { window: 2 };

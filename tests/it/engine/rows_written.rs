@@ -124,7 +124,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
 }
 
 #[test]
-fn hour_query_of_month_reads_few() {
+fn hour_query_reads_few_rows() {
     let store = MemoryStore::new();
     let mut shard = reopen(store.clone());
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };

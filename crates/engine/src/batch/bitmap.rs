@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_survive_word_borders() {
+    fn bitmap_bits_survive_word_borders() {
         let mut bits = Bitmap::filled(64, true);
         bits.push(false);
         bits.push(true);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn validity_extends_by_rows() {
+    fn validity_extends_by_other_validity() {
         let mut validity = Validity::All;
         validity.extend_from(2, &Validity::All, 3);
         validity.extend_nulls(5, 0);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_wins_per_field() {
+    fn last_value_wins_per_field() {
         let mut column = ChunkedColumn::new(FieldType::Integer);
         for value in [Some(1), None, Some(3), None] {
             match value {

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_repeats_stays_codes() {
+    fn picker_keeps_repeated_strings_encoded() {
         let long = "x".repeat(1_000);
         let column = coded(&[&long, "unused"], &[0; 1_000], &[3]);
         let mut picker = Picker::new(FieldType::String, [&column, &column].into_iter());

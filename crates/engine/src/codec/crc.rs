@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matches_the_published_check_value() {
+    fn crc_matches_published_check_value() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
         assert_eq!(crc32c_append(crc32c(b"1234"), b"56789"), 0xe306_9283);
     }

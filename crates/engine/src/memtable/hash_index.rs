@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colliding_keys_are_told_apart() {
+    fn hash_index_separates_colliding_keys() {
         let keys: Vec<u32> = (0..1_000).map(|i| i * 7).collect();
         let hash = |key: u32| key % 13;
         let mut index = HashIndex::default();

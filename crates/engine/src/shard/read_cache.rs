@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn read_cache_bounds_bytes_keeps_recent() {
+    fn read_cache_keeps_recent_within_limit() {
         let cache = Rc::new(ReadCache::new(100_000));
         let shard = ShardReads::new(Rc::clone(&cache), 1);
         let at = DecodedAt::Column;

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn points_limit_writes_cells_limit_reads() {
+    fn points_and_cells_limits_are_separate() {
         let [points, cells] = [Rate::Points, Rate::Cells].map(|rate| Rates {
             points: (rate == Rate::Points).then_some(1),
             requests: None,

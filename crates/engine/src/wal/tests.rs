@@ -118,7 +118,7 @@ fn wal_replay_reports_damaged_frames() {
 }
 
 #[test]
-fn sequences_of_deletes_are_no_holes() {
+fn sequences_without_frames_are_no_holes() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, b"1");

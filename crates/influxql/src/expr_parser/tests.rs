@@ -17,7 +17,7 @@ fn shape(expr: &Expr) -> String {
 }
 
 #[test]
-fn precedence_and_association() {
+fn expressions_follow_operator_precedence() {
     for (text, expected) in [
         ("1+2*3", "[1 + [2 * 3]]"),
         ("1*2+3", "[[1 * 2] + 3]"),
@@ -37,7 +37,7 @@ fn precedence_and_association() {
 }
 
 #[test]
-fn literals_and_signs() {
+fn expressions_parse_literals_and_signs() {
     check::expressions(&[
         ("9223372036854775807", "9223372036854775807"),
         ("9223372036854775808", "9223372036854775808"),
@@ -59,7 +59,7 @@ fn literals_and_signs() {
 }
 
 #[test]
-fn references_calls_and_wildcards() {
+fn expressions_parse_references_and_calls() {
     check::expressions(&[
         ("a.b.c", "\"a.b.c\""),
         ("\"a b\"::Field", "\"a b\"::field"),

@@ -123,7 +123,7 @@ fn lenient_syntax_of_clients_parses() {
 }
 
 #[test]
-fn bad_lines_are_reported_others_parsed() {
+fn bad_lines_do_not_stop_parsing() {
     refused(",t=a v=1", "missing measurement, expected a name before the first ',' (column 1)");
     let missing = "missing fields, expected a space and key=value after the measurement and tags";
     refused("m", &format!("{missing} (column 2)"));
