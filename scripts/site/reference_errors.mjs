@@ -13,19 +13,19 @@ This page is for users who search for an error text, and for authors of clients.
 | status | meaning | action |
 |---|---|---|
 | 204, 200 | the request succeeded. A query can contain an \`error\` for one of its statements | read \`results\` |
-| 400 | a line, a parameter or a statement is invalid. A write stores its valid lines | correct the named lines; do not repeat the request |
+| 400 | a line, a parameter or a statement is invalid. A write stores its valid lines | correct the lines in the error; do not send the request again unchanged |
 | 401 | the request has no credentials, or its credentials are unknown, expired or revoked | check the token |
 | 403 | the token or user has no permission for the request, or a page from another origin sent the request | grant the permission, or set \`CORS_ORIGINS\` |
 | 404 | the path, the database, the retention policy or the resource does not exist | check the name |
 | 405 | the path does not support the method | use an HTTP method that the header \`Allow\` lists |
 | 408 | the client stopped sending the body | send the request again |
-| 409 | another operation must end first, or the request conflicts with the stored state | wait until the other operation ends, or do what the text of the error says |
+| 409 | another operation must end first, or the request conflicts with the stored state | wait until the other operation ends, or follow the instruction in the text of the error |
 | 413 | the body is too large | send smaller batches |
 | 415 | the route does not support the encoding or the media type | use a supported type |
-| 422 | the request exceeds a limit, so a repetition does not help | do what the text of the error says |
+| 422 | the request exceeds a limit, and a retry does not help | follow the instruction in the text of the error |
 | 429 | the client has reached a limit per minute | wait for the seconds in \`Retry-After\` |
-| 500 | the server has an internal fault, or its data is damaged | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
-| 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text of the error |
+| 500 | the server has an internal fault, or stored data is damaged | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
+| 501 | InfluxDB supports the request, but Tidemark does not | use the alternative in the text of the error |
 | 503 | the server cannot process the request now. After a write the result is unknown | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
 | 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
@@ -67,7 +67,7 @@ const actions = {
   404: 'Check the name in the request.',
   405: 'Use one of the HTTP methods that the header `Allow` lists.',
   408: 'Send the request again.',
-  409: 'If another operation is running, wait until it ends. Otherwise do what the text of the error says.',
+  409: 'If another operation is running, wait until it ends. Otherwise follow the instruction in the text of the error.',
   413: 'Send smaller batches.',
   415: 'Use a supported type.',
   422: 'Do what the text of the error says. A repetition does not help.',

@@ -12,11 +12,11 @@ This page is for operators who monitor Tidemark with Prometheus. [Alerting](../g
 
 ## Metrics
 
-\`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own object restart at zero when the object wakes.
+\`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own object restart at zero when the object starts again.
 `;
 
 const durations = `With \`COUNT_DURATIONS\`, the default of \`tidemark serve\`, the response also contains the histograms \`tidemark_write_duration_seconds\` and
-\`tidemark_query_duration_seconds\` with the label \`database\`. They measure the time from the first byte of a request to the last byte of the response.
+\`tidemark_query_duration_seconds\` with the label \`database\`. The histograms measure the time from the first byte of a request to the last byte of the response.
 `;
 
 /** The labels of each series of SHOW STATS. */
@@ -47,14 +47,14 @@ export async function metricsPage() {
     const action = steps.get(alert);
     if (!action) throw new Error(`docs/OPERATING.md has no action for ${alert}`);
     const local = action.replaceAll('](#', '](../OPERATING.md#');
-    return `### ${alert}\n\n\`\`\`text\n${expr.trim()}\n\`\`\`\n\nThe condition must hold for ${during}. ${local}\n`;
+    return `### ${alert}\n\n\`\`\`text\n${expr.trim()}\n\`\`\`\n\nThe condition must be true for ${during}. ${local}\n`;
   });
   return [
     generatedBy('the code and the alert rules'),
     introduction,
     table(['metric', 'type', 'labels', 'meaning'], rows),
     durations,
-    `## Alerts\n\n[\`alerts.yml\`](../../examples/prometheus/alerts.yml) contains these rules. The annotation \`runbook_url\` of each alert leads to its section.\n`,
+    `## Alerts\n\n[\`alerts.yml\`](../../examples/prometheus/alerts.yml) contains these rules. The annotation \`runbook_url\` of each alert links to the section of the alert.\n`,
     ...alerts,
   ].join('\n');
 }
