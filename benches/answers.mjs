@@ -1,6 +1,7 @@
-// Compares the responses of two servers: floats to 1e-9, rows with equal times in any order.
+// Compares the responses of two servers. Floats may differ by 1e-9, and rows with equal times may
+// be in any order.
 
-/** Returns a description of the first difference, or an empty string. */
+/** Returns a description of the first difference, or an empty string if there is none. */
 export function sameAnswer(a, b) {
   const [x, y] = [JSON.parse(a), JSON.parse(b)].map(ordered);
   return difference(x, y, '');

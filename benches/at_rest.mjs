@@ -1,5 +1,5 @@
-// Measures stored bytes and billed rows: `SHOW STATS` and `EXPLAIN ANALYZE` after five loads, and
-// the folders of an InfluxDB with the same data.
+// Measures the stored bytes and the billed rows of five loads, with `SHOW STATS` and `EXPLAIN
+// ANALYZE`. Also measures the folders of an InfluxDB with the same data.
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ const pointsPerBody = 5000;
 const restMs = 15_000;
 
 /**
- * The unit of `blocks` in a file's status. Allocated blocks are counted instead of the length,
- * because InfluxDB preallocates files.
+ * The unit of `blocks` in the status of a file. The benchmark counts allocated blocks, because
+ * InfluxDB preallocates files.
  */
 const blockBytes = 512;
 
@@ -47,7 +47,7 @@ async function load(target, db, bodies) {
   await slice(target, db, bodies, { connections: 2, pointsPerBody });
 }
 
-/** Returns batches and the number of their field values. */
+/** Returns the batches, and the number of their field values. */
 function taken(generator, count) {
   const bodies = [];
   let values = 0;
@@ -69,8 +69,8 @@ function print(cells) {
 }
 
 /**
- * Prints the table of the five shapes. `only` restricts the table to shapes whose names contain one
- * of its texts. A complete table is written to RESULTS.md. `peer` is optional.
+ * Prints the table of the five shapes. `only` selects the shapes whose names contain one of its
+ * texts. A complete table is written to RESULTS.md. `peer` is optional.
  */
 export async function atRest(tidemark, peer, { only = [] } = {}) {
   const rows = [];
@@ -107,11 +107,12 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
 }
 
 /**
- * Prints the number of rows read by a query for one series and one hour, from a month with a
- * hundred series. Records the number unless the run is `partial`.
+ * Prints how many rows a query reads for one series and one hour. The data is a month of a hundred
+ * series. Records the number unless the run is `partial`.
  */
 export async function rowsRead(tidemark, partial) {
-  // If shards share an isolate, they share its memory. A warm object has the rows in memory.
+  // Restarts the server, because an object that is already loaded has the rows in memory. Shards in
+  // the same isolate share this memory.
   await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
   const hour = "time >= '2016-01-15T00:00:00Z' AND time < '2016-01-15T01:00:00Z'";

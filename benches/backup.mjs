@@ -1,6 +1,6 @@
 // Measures backups with `tidemark serve`: a load, a backup, a second backup after a small load, a
-// verification and a restore. Reports seconds, bytes, objects and rows. `--mb N` sets the amount of
-// stored data (10).
+// verification and a restore. Reports seconds, bytes, objects and rows. `--mb N` sets the size of
+// the stored data in MB; the default is 10.
 
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +10,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ask, served } from './servers.mjs';
 
 const pointsPerBody = 5_000;
-/** Longer than a shard's delay before a flush. */
+/** The time after which a shard has flushed its rows, in milliseconds. */
 const restMs = 15_000;
 const mb = 1_000_000;
-/** The number of bodies between two checks of the stored size. */
+/** The number of request bodies between two checks of the stored size. */
 const bodiesPerLook = 20;
 
-/** Yields pseudo-random numbers that no codec compresses. The sequence is the same in every run. */
+/**
+ * Yields pseudo-random numbers that no codec can compress. The sequence is the same in every run.
+ */
 function* noise() {
   for (let state = 0x9e3779b97f4a7c15n; ; ) {
     state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
@@ -25,8 +27,8 @@ function* noise() {
 }
 
 /**
- * Yields bodies with points of ten series with two fields. A point takes about fourteen stored
- * bytes.
+ * Yields request bodies with points of ten series with two fields. A stored point takes about
+ * fourteen bytes.
  */
 function* bodies() {
   const numbers = noise();
@@ -46,8 +48,8 @@ async function must(target, path, init = {}) {
 }
 
 /**
- * Repeats a request while the status is 202. `path` returns the next path from the last response. Resolves to the last
- * response with the sums of all.
+ * Repeats a request while the status is 202. `path` computes the next path from the last response.
+ * Resolves to the last response, with the sums of all responses.
  */
 async function finish(target, method, path) {
   const sums = { objects: 0, values: 0, bytes: 0, damaged: [] };
@@ -68,7 +70,7 @@ async function shards(target, db) {
   return { diskBytes: sum('diskBytes'), points: sum('writePointsOk'), rowsRead: sum('rowsRead'), rowsWritten: sum('rowsWritten') };
 }
 
-/** Writes until the stored size reaches `bytes`. */
+/** Writes until the database has stored `bytes` bytes. */
 async function load(target, db, source, bytes) {
   for (;;) {
     for (let n = 0; n < bodiesPerLook; n += 1) {
@@ -91,7 +93,7 @@ function bytesOf(folder) {
 
 const row = (cells) => console.log(`| ${cells.join(' | ')} |`);
 
-/** Runs a step and prints its figures. */
+/** Runs a step and prints its measurements. */
 async function measured(target, db, name, work) {
   const before = await shards(target, db);
   const start = process.hrtime.bigint();
@@ -104,8 +106,8 @@ async function measured(target, db, name, work) {
 }
 
 /**
- * Runs the part `backup`.
- * @param {{ mb?: number }} options stored megabytes
+ * Runs the benchmark `backup`.
+ * @param {{ mb?: number }} options the size of the stored data in MB
  */
 export async function backup({ mb: wanted = 10 } = {}) {
   const kept = mkdtempSync(join(tmpdir(), 'tidemark-bench-backups-'));

@@ -1,4 +1,4 @@
-// Measures small writes and cheap queries during many expensive queries, with one `wrangler dev`.
+// Measures small writes and cheap queries while many expensive queries run, on one `wrangler dev`.
 
 import { Agent, request } from 'node:http';
 
@@ -11,7 +11,7 @@ const heavy = 'SELECT median(a), mean(b), stddev(c) FROM cpu GROUP BY host';
 const minute = `time >= ${from}s AND time < ${from + 60}s`;
 const cheap = `SELECT mean(b) FROM cpu WHERE host = 'h7' AND ${minute}`;
 
-/** The pause before a retry when the server's query memory is exhausted. */
+/** The pause before a retry if the server's query memory is exhausted, in milliseconds. */
 const patienceMs = 100;
 
 function ask(agent, target, path, body) {
@@ -43,7 +43,7 @@ function body(first) {
   return lines.join('\n');
 }
 
-/** Repeats `work` until `isOver` and returns the durations in milliseconds. */
+/** Repeats `work` until `isOver` returns true. Returns the durations in milliseconds. */
 async function repeat(isOver, pauseMs, work) {
   const times = [];
   while (!isOver()) {
@@ -95,8 +95,8 @@ export async function busy(target, queries = 50) {
   console.log(`${queries} heavy queries: ${seconds} s; ${figures(times)}`);
   console.log(`writes: ${figures((await Promise.all(writes)).flat())}`);
   console.log(`cheap queries: ${figures(await cheaps)}`);
-  // Merges run during the queries. They change the order of additions, so sums of floats differ in
-  // their last digits.
+  // Merges run during the queries. A merge changes the order of additions, so the last digits of a
+  // sum may differ.
   const rounded = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(9)) : value);
   const whole = (text) =>
     JSON.stringify(JSON.parse(text).results[0].series.filter((s) => s.tags.host !== 'new'), rounded);

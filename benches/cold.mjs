@@ -1,4 +1,5 @@
-// Measures the first requests to a new process, as after a deployment, and to evicted objects.
+// Measures the first requests to a new process, as after a deployment, and the first requests to
+// evicted objects.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,11 +14,14 @@ import { startUp } from './start_up.mjs';
 import { batches, startNs } from './tsbs.mjs';
 
 const turns = 5;
-/** Longer than the ten seconds without requests after which objects are evicted. */
+/**
+ * The pause after which objects are evicted, in milliseconds. The runtime evicts an object after
+ * ten seconds without a request.
+ */
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
-/** The target for the additional time compared with an empty Worker. */
+/** The target for the additional time compared with an empty Worker, in milliseconds. */
 const startUpAimMs = 50;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
@@ -25,7 +29,7 @@ const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND ti
 const query = `/query?db=${db}&q=${encodeURIComponent(asked)}`;
 const write = `/write?db=${db}&precision=s`;
 
-/** Returns the duration of a request on a new connection in milliseconds. */
+/** Sends a request over a new connection. Returns the duration in milliseconds. */
 async function once(server, path, body) {
   const connection = await open(server);
   const reply = await connection.ask(path, body);
@@ -36,7 +40,7 @@ async function once(server, path, body) {
 
 const point = (number) => `cpu,hostname=host_7 usage_user=${number}i ${startS + number}`;
 
-/** Returns a server's durations by the kind of first request. */
+/** Returns the durations of a server, by the kind of the first request. */
 async function measured(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-cold-'));
   const times = { write: [], query: [], sleptWrite: [], sleptQuery: [] };
@@ -70,7 +74,7 @@ async function measured(start) {
   return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, median(ms)]));
 }
 
-/** Prints and records the table. */
+/** Prints the table and records it. */
 export async function cold(hasPeer) {
   const { empty, worker } = await startUp();
   const ours = await measured((folder) => plain(folder));

@@ -1,5 +1,5 @@
-// An HTTP client for a kept-alive connection with minimal overhead. Node's client takes longer than
-// a small query.
+// An HTTP client with very little overhead, for one connection that stays open. Node's client takes
+// longer than a small query.
 
 import { connect } from 'node:net';
 
@@ -22,7 +22,10 @@ export async function open({ url, headers }) {
   socket.on('close', () => waiting?.fail(new Error('the server closed the connection')));
   socket.on('error', (error) => waiting?.fail(error));
 
-  /** Sends a request and resolves to `{ ms, status, body }`. The duration excludes `body()`. */
+  /**
+   * Sends a request. Resolves to `{ ms, status, body }`. The duration does not include the call of
+   * `body()`.
+   */
   const ask = async (path, body) => {
     // Without this check, a request on a closed socket would wait forever.
     if (!socket.writable) throw new Error('the server closed the connection');
@@ -52,7 +55,7 @@ export async function open({ url, headers }) {
   return { ask, close: () => socket.destroy() };
 }
 
-/** Returns a function that checks whether the received pieces are a complete response. */
+/** Returns a function that determines whether the received chunks are a complete response. */
 function completeness() {
   let head = null;
   let total = 0;
@@ -68,7 +71,7 @@ function completeness() {
       head = { bytes: end + headEnd.length, length: empty ? 0 : length && Number(length[1]) };
     }
     if (head.length !== null) return total >= head.bytes + head.length;
-    // The end of a head may look like the last chunk.
+    // The end of the head may look like the last chunk.
     if (total < head.bytes + chunksEnd.length) return false;
     const last = pieces.at(-1);
     const tail = last.length >= 5 || pieces.length < 2 ? last : Buffer.concat(pieces.slice(-5));

@@ -1,8 +1,8 @@
-// Measures the CPU seconds of a process and its descendants (Linux).
+// Measures the CPU seconds of a process and its descendants on Linux.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The clock ticks per second in /proc: 100 on every Linux that Node supports. */
+/** The number of clock ticks per second in /proc. It is 100 on every Linux that Node supports. */
 const ticks = 100;
 
 function stat(pid) {
@@ -15,7 +15,10 @@ function stat(pid) {
   }
 }
 
-/** Returns the CPU seconds of the process tree of `pid`, user and system. */
+/**
+ * Returns the CPU seconds of all processes in the process tree of `pid`. Includes user and system
+ * time.
+ */
 export function cpuSeconds(pid) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
   const stats = new Map(pids.map((p) => /** @type {const} */ ([p, stat(p)])).filter(([, s]) => s));

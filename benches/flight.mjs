@@ -1,7 +1,7 @@
-// Measures a million rows with five columns by Arrow Flight through `tidemark flight` and `tidemark
-// serve`. The peers are format=arrow, JSON from SQL and InfluxQL, and InfluxDB's JSON, in
-// alternating order. Also measures the time to the first byte of `SELECT 1`, and the memory of the
-// Worker and the transcoder during ten million rows.
+// Measures how long Arrow Flight takes to send a million rows with five columns, through `tidemark
+// flight` and `tidemark serve`. Alternates with format=arrow, with JSON from SQL and InfluxQL, and
+// with InfluxDB's JSON. Also measures the time to the first byte of `SELECT 1`, and the memory of
+// the Worker and of the transcoder during ten million rows.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
@@ -19,10 +19,12 @@ const db = 'flight';
 const rowsPerBody = 10_000;
 const turns = 3;
 const smallTurns = 21;
-/** The number of rows for the durations, and for the memory. */
+/** The number of rows for measuring durations, and for measuring memory. */
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
-/** Longer than a server's background work after the writes. */
+/**
+ * The time after which a server has finished its background work for the writes, in milliseconds.
+ */
 const settleMs = 5_000;
 const mb = 1e6;
 
@@ -30,7 +32,8 @@ const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time 
 const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
 
 /**
- * Writes rows with five columns. `v` is the row's number, which is also its time in nanoseconds.
+ * Writes rows with five columns. `v` is the number of the row, which is also the row's timestamp in
+ * nanoseconds.
  */
 async function load(target, from, to) {
   for (let n = from; n < to; n += rowsPerBody) {
@@ -46,7 +49,7 @@ async function load(target, from, to) {
   }
 }
 
-/** Starts `tidemark flight` for a server and returns `{ port, pid, stop }`. */
+/** Starts `tidemark flight` for a server. Resolves to `{ port, pid, stop }`. */
 async function transcoder(to) {
   const port = await freePort();
   const line = [at('packages', 'tidemark', 'bin', 'tidemark.mjs'), 'flight', '--listen', `127.0.0.1:${port}`, '--to', to];
@@ -59,7 +62,9 @@ async function transcoder(to) {
   return { port, pid: child.pid, stop: () => endGroup(child) };
 }
 
-/** Returns a gRPC frame with a protobuf message that has one length-delimited field. */
+/**
+ * Returns a gRPC frame with a protobuf message. The message contains one length-delimited field.
+ */
 function ticketOf(text) {
   const bytes = Buffer.from(text);
   const message = Buffer.concat([Buffer.from([0x0a, (bytes.length & 127) | 128, bytes.length >> 7]), bytes]);
@@ -69,7 +74,7 @@ function ticketOf(text) {
 }
 
 /**
- * Requests rows by gRPC and counts the bytes without decoding them. Returns `{ seconds, firstMs,
+ * Requests rows over gRPC. Counts the bytes without decoding them. Resolves to `{ seconds, firstMs,
  * bytes }`.
  */
 function byFlight(session, headers, q) {
@@ -97,7 +102,9 @@ function byFlight(session, headers, q) {
 const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
-/** Returns a function for each way to request the rows. Each function resolves to its figures. */
+/**
+ * Returns a function for each way to request the rows. Each function resolves to its measurements.
+ */
 async function waysOf({ server, influxdb, flight, session, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {
@@ -118,7 +125,7 @@ async function waysOf({ server, influxdb, flight, session, rows }) {
   return { 'Flight, by pyarrow': byPyarrow, ...ways };
 }
 
-/** Returns the median of several turns for each way: `[name, { seconds, bytes }]`. */
+/** Measures each way several times. Returns the medians as `[name, { seconds, bytes }]`. */
 async function timed(ways) {
   const seen = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn += 1) {
@@ -134,13 +141,13 @@ async function first(way) {
   return median(seen);
 }
 
-/** Returns the id of the workerd process that `tidemark serve` started. */
+/** Returns the process id of the workerd that `tidemark serve` has started. */
 function workerdOf(pid) {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '));
   return Number(children.find(Boolean) ?? pid);
 }
 
-/** Returns the maximum memory of each of `pids` during `act`, in MB. */
+/** Runs `act`. Returns the maximum memory of each process in `pids`, in MB. */
 async function held(pids, act) {
   const most = pids.map(() => 0);
   const look = () => pids.forEach((pid, i) => (most[i] = Math.max(most[i], residentMb(pid))));
@@ -191,8 +198,8 @@ function report({ ways, one, few, many }, { size, isQuick }) {
 }
 
 /**
- * Runs all measurements on the server of `start`, which must have SQL, and on the server of `peer`
- * if it is given.
+ * Runs all measurements on the server that `start` starts, which must support SQL. If `peer` is
+ * given, also measures that server.
  */
 export async function flight(start, peer, { isQuick }) {
   const size = isQuick ? sizes.quick : sizes.whole;

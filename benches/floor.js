@@ -1,6 +1,6 @@
-// A Worker that performs the minimum work of a write. `/write?db=body` reads and discards the body.
-// `db=call` also sends a message to an object. With `db=exec` the object also stores the message in
-// a row.
+// A Worker that performs only the minimum work of a write. `/write?db=body` reads and discards the
+// body. `db=call` also sends a message to an object. With `db=exec`, the object also stores the
+// message in a row.
 
 import { DurableObject } from 'cloudflare:workers';
 
@@ -10,13 +10,13 @@ const bufferBytes = 256 << 10;
 /** The size of a frame with 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
-/** The number of frames between two flushes. Later frames overwrite existing rows. */
+/** The number of frames between two flushes. Later frames overwrite the rows of earlier frames. */
 const slots = 40;
 
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
 
-/** Reads large pieces into one buffer, like the real Worker. */
+/** Reads large chunks into one buffer, like the real Worker. */
 async function readBody(request) {
   const reader = request.body.getReader({ mode: 'byob' });
   let own = buffer ?? new ArrayBuffer(bufferBytes);
@@ -46,7 +46,7 @@ export default {
   },
 };
 
-/** Receives a message and stores it on request. */
+/** Receives a message. Stores the message if the request selects this. */
 export class Shard extends DurableObject {
   #next = 0;
 

@@ -1,9 +1,10 @@
-// Measures how requests that are cheap to send and expensive to compute delay another database.
+// Measures how much some requests delay another database. These requests are cheap to send and
+// expensive to compute.
 
 import { open } from './connection.mjs';
 import { circumstances, record } from './results.mjs';
 
-/** The ratio of latencies that a request must stay below. */
+/** The maximum ratio of the latencies during a request to the latencies without it. */
 const ratioMax = 2;
 const pauseMs = 20;
 const [calm, hostileDb] = ['calm', 'hostile'];
@@ -14,7 +15,7 @@ const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchPa
 const times = (count, text) => Array(count).fill(text).join(',');
 const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
 
-/** Returns a message of Protocol Buffers. Each field is a text or bytes. */
+/** Encodes a Protocol Buffers message. Each field is a text or bytes. */
 function message(...values) {
   const parts = values.map((value, at) => {
     const bytes = Buffer.from(value);
@@ -28,7 +29,7 @@ function message(...values) {
   return Buffer.concat(parts);
 }
 
-/** Returns a gRPC-Web call that prepares a statement. */
+/** Returns the gRPC-Web call that prepares a statement. */
 function prepared(text) {
   const type = 'type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementRequest';
   const body = message('CreatePreparedStatement', message(type, message(text)));
@@ -37,14 +38,14 @@ function prepared(text) {
   return { path: '/arrow.flight.protocol.FlightService/DoAction', grpc: Buffer.concat([head, body]) };
 }
 
-/** The requests, by name. */
+/** The requests by name. */
 const requests = [
   ['SQL: strpos of 200,000 and 100,000 bytes', sql("SELECT strpos(repeat('a', 200000), repeat('a', 100000) || 'b')")],
   ['SQL: strpos of 400,000 and 200,000 bytes', sql("SELECT strpos(repeat('a', 400000), repeat('a', 200000) || 'b')")],
   ['SQL: strpos at the limit', sql("SELECT strpos(repeat('a', 14000), repeat('a', 7000) || 'b')")],
   ['SQL: 1,000 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value AS varchar)) FROM v")],
   ['SQL: 30 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value % 30 AS varchar)) FROM v")],
-  // The cost of any statement that reads these rows, for comparison.
+  // Measures the cost of any statement that reads these rows, for comparison.
   ['SQL: 1,000 rows without a pattern', sql("SELECT '\\pL{40}' || cast(value AS varchar) FROM v")],
   ['SQL: levenshtein of 20,000 characters', sql("SELECT levenshtein(repeat('a', 20000), repeat('b', 20000))")],
   ['SQL: array_has_all of 20,000 elements', sql('SELECT array_has_all(range(20000), range(20000))')],
@@ -84,8 +85,8 @@ async function fill(target) {
 const p99 = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
 
 /**
- * Returns the p99 latencies of writes and of small queries in the calm database, in milliseconds,
- * measured for some seconds.
+ * Measures writes and small queries in the undisturbed database for some seconds. Returns their p99
+ * latencies in milliseconds.
  */
 async function latencies(target, seconds) {
   const endMs = performance.now() + seconds * 1_000;
@@ -106,7 +107,10 @@ async function latencies(target, seconds) {
   return Promise.all([repeat(`/write?db=${calm}`, (at) => `cpu,host=new usage=${at}`), repeat(query)]);
 }
 
-/** Returns the latencies while a request repeats, the number of its repetitions, and its last status. */
+/**
+ * Repeats a request during the measurement. Returns the latencies, the number of repetitions, and
+ * the last status.
+ */
 async function beside(target, request, seconds) {
   let [isOver, count, status] = [false, 0, null];
   const repeated = (async () => {
@@ -121,7 +125,10 @@ async function beside(target, request, seconds) {
   return { found, count, status };
 }
 
-/** Runs every request for `seconds` on the server of `start`. Resolves to whether every ratio is below the limit. */
+/**
+ * Repeats every request for `seconds` on the server that `start` starts. Resolves to whether every
+ * ratio is below the limit.
+ */
 export async function hostile(start, { seconds, only = [] }) {
   const chosen = requests.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)));
   const target = await start();

@@ -1,14 +1,14 @@
-// Measures points per second and CPU seconds per million points, alternating with InfluxDB.
+// Measures points per second, and CPU seconds per million points. Alternates with InfluxDB.
 
 import { Agent, request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
 import { cpuSeconds } from './cpu_time.mjs';
 
-/** The timeout of a request. */
+/** The timeout of a request, in milliseconds. */
 const answerMs = 60_000;
 
-/** Sends a body and expects status 204. */
+/** Sends a body. The status must be 204. */
 function send(agent, target, path, body, gzip) {
   return new Promise((resolve, reject) => {
     const headers = { ...target.headers, 'Content-Length': body.length };
@@ -29,8 +29,8 @@ function send(agent, target, path, body, gzip) {
 }
 
 /**
- * Sends every body once over `connections` connections. Resolves to points per second, CPU seconds
- * per million points, and the latencies in milliseconds.
+ * Sends every body once over `connections` connections. Resolves to the points per second, the CPU
+ * seconds per million points, and the latencies in milliseconds.
  */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
@@ -55,7 +55,7 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   return { rate: points / seconds, cpuPerMillion: (cpu / points) * 1e6, latencies };
 }
 
-/** Returns the number that is greater than `share` of the numbers. */
+/** Returns the percentile of the numbers for `share`. */
 export function percentile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length * share)];
@@ -64,5 +64,5 @@ export function percentile(values, share) {
 /** Returns the median of numbers. */
 export const median = (values) => percentile(values, 0.5);
 
-/** Returns a body in gzip encoding. */
+/** Returns a body in gzip format. */
 export const compressed = (body) => gzipSync(body);

@@ -1,9 +1,9 @@
-// Measures points per second, CPU time and latencies of writes with five kinds of data, alternating
+// Measures points per second, CPU time and latencies of writes with five kinds of data. Alternates
 // with InfluxDB.
 //
-// Each case starts new servers with one database. All turns write to the same database, so that
-// Tidemark flushes during the measurement. After the last turn of a case, the responses are
-// compared.
+// Each case starts new servers with one database. All turns write to this database, so that
+// Tidemark flushes during the measurement. After the last turn, the benchmark compares the
+// responses of the servers.
 
 import { sameAnswer } from './answers.mjs';
 import { compressed, median, percentile, slice } from './ingest.mjs';
@@ -14,20 +14,21 @@ import { shapes } from './shapes.mjs';
 const db = 'ingest';
 
 /**
- * The number of measured turns, and the number of batches per turn and in the first turn for
- * warm-up.
+ * The number of measured turns, the number of batches in each turn, and the number of batches in
+ * the first turn, which is a warm-up.
  */
 const plans = {
-  // With about five flushes in 300 batches, the p99 latency includes a flush.
+  // The p99 latency includes flushes, because 300 batches cause about five flushes.
   whole: { turns: 3, alone: 100, together: 60, warm: 30 },
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
-/** The factor of the number of batches, by the number of points in a batch. */
+/** The factor by which the number of batches increases, by the number of points in a batch. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
 /**
- * Returns a case: the shape, the parameters of its writes, and the target ratio to InfluxDB's rate.
+ * Returns a case: the shape, the parameters of its writes, and the target for the ratio to
+ * InfluxDB's rate.
  */
 const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
 
@@ -51,7 +52,9 @@ function nameOf({ shape, points, gzip, connections }) {
   return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
 }
 
-/** A count of a million series takes InfluxDB a long time. */
+/**
+ * Checks only a part of the series, because InfluxDB needs a long time to count a million series.
+ */
 const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
 
 const head = [
@@ -105,7 +108,7 @@ function print(cells) {
   console.log(line.join(''));
 }
 
-/** Returns the rows of a case: one row for each server except InfluxDB. */
+/** Returns the rows of a case. Each server except InfluxDB has one row. */
 async function measure(starters, each, plan) {
   const targets = await startAll(starters);
   try {
@@ -131,11 +134,12 @@ async function measure(starters, each, plan) {
   }
 }
 
-/** Returns the results of each target in each turn. */
+/** Returns the results of each server in each turn. */
 async function turns(targets, { shape, connections, points, gzip }, plan) {
   const [, , , make] = shapes.find(([name]) => name === shape);
   const generator = make({ points });
-  // The case has exactly a million series: 20 batches for warm-up and three turns with 60 batches.
+  // The case has exactly a million series, in 20 batches for warm-up and three turns with 60
+  // batches.
   const isMillion = shape === 'million series';
   const more = timesAsMany[points] ?? 1;
   const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;
@@ -160,7 +164,7 @@ function cells(name, aim, ours, theirs, withPeer) {
   const of = (results, key) => median(results.map((result) => result[key]));
   const ratio = (key, above, below) =>
     median(above.map((result, turn) => result[key] / below[turn][key])).toFixed(2);
-  // Batches with a single point reach only some hundred points per second.
+  // With one point per batch, the servers reach only some hundred points per second.
   const thousands = (results) => {
     const rate = of(results, 'rate') / 1000;
     return rate < 20 ? rate.toFixed(1) : Math.round(rate);

@@ -1,5 +1,5 @@
-// Measures a result with three million rows in each format of InfluxQL, with `tidemark serve`,
-// alternating with InfluxDB.
+// Measures a result with three million rows in each format of InfluxQL on `tidemark serve`.
+// Alternates with InfluxDB.
 
 import { median } from './ingest.mjs';
 import { db, fill } from './queries.mjs';
@@ -7,10 +7,10 @@ import { circumstances, record } from './results.mjs';
 import { stopAll, wholeAnswer } from './servers.mjs';
 
 const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100, hours: 2, turns: 1 } };
-/** The target ratio to InfluxDB's JSON. */
+/** The target for the ratio to the duration of InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
-/** A query with five columns, including the time. */
+/** A query with five columns including the time. */
 const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
 
 const chunked = { route: '/query', more: { chunked: 'true' } };
@@ -21,14 +21,14 @@ const forms = {
   Arrow: { route: '/api/v3/query_influxql', more: { format: 'arrow' }, isOurs: true },
 };
 
-/** Returns the figures of a format on a target. */
+/** Measures a response in one format from one server. */
 function read(target, { route, more, headers }) {
   return wholeAnswer(target, `${route}?${new URLSearchParams({ db, q: statement, ...more })}`, headers);
 }
 
 /**
- * Returns the figures of each format on each target that supports it: `[form, target, { seconds,
- * bytes }]`.
+ * Measures each format on each server that supports it. Returns `[form, target, { seconds, bytes
+ * }]`.
  */
 async function measured(targets, turns) {
   const asked = Object.entries(forms).flatMap(([name, form]) =>
@@ -42,7 +42,10 @@ async function measured(targets, turns) {
   ]);
 }
 
-/** Prints and records the table for the server of `start`, and for `peer` if it is given. */
+/**
+ * Prints the table for the server that `start` starts, and for `peer` if it is given. Records the
+ * table.
+ */
 export async function largeResult(start, peer, { isQuick }) {
   const size = sizes[isQuick ? 'quick' : 'whole'];
   const targets = [];

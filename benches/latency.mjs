@@ -1,4 +1,4 @@
-// Measures the three requests of the README, sequentially on one connection.
+// Measures the three requests in the README, one after another on one connection.
 
 import { Agent, request } from 'node:http';
 
@@ -18,7 +18,8 @@ function ask(agent, target, path, body) {
 }
 
 /**
- * Returns the median milliseconds of creating a database, writing a point, and reading the point.
+ * Measures creating a database, writing a point and reading the point. Returns the median durations
+ * in milliseconds.
  */
 export async function threeRequests(target, rounds) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });

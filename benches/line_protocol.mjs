@@ -1,5 +1,5 @@
-// Compares Tidemark's line protocol parser with InfluxDB 3's, in alternating order, natively and as
-// WASM in Node's V8.
+// Compares Tidemark's line protocol parser with the parser of InfluxDB 3. The parsers alternate.
+// They run natively, and as WASM in Node's V8.
 
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,8 +15,8 @@ const target = process.env.CARGO_TARGET_DIR ?? at('target');
 const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
 
 /**
- * Builds the native benchmark with the release profile, and the module with the release options of
- * wasm-opt.
+ * Builds the native benchmark with the release profile. Builds the module with the release options
+ * of wasm-opt.
  */
 export async function buildParsers() {
   const quiet = { quiet: true };
@@ -26,7 +26,7 @@ export async function buildParsers() {
   return { native: native.executable, wasm: await buildModule() };
 }
 
-/** Builds the module only. */
+/** Builds only the module. */
 export async function buildModule() {
   const quiet = { quiet: true };
   const triple = 'wasm32-unknown-unknown';
@@ -39,16 +39,16 @@ export async function buildModule() {
   return wasm;
 }
 
-// The allocator must keep freed memory, as it does in WASM. Otherwise a third of the native time is
-// spent in the kernel, which releases and returns the same pages for every batch.
+// Makes the allocator keep freed memory, as it does in WASM. Otherwise the kernel would use a third
+// of the native time, because it releases the same pages and returns them for every batch.
 const keepMemory = {
   MALLOC_TRIM_THRESHOLD_: '1000000000',
   MALLOC_MMAP_THRESHOLD_: '1000000000',
 };
 
 /**
- * Starts a process that runs both parsers. `turn(shape)` resolves to each parser's MB per CPU
- * second.
+ * Starts a process that runs both parsers. `turn(shape)` resolves to the MB per CPU second of each
+ * parser.
  */
 function side(command, args) {
   const env = { ...process.env, ...keepMemory };
@@ -65,8 +65,8 @@ function side(command, args) {
 }
 
 /**
- * Prints and records the MB per CPU second of all four combinations, and the medians of their
- * ratios per turn.
+ * Measures all four combinations. Prints and records the MB per CPU second, and the medians of the
+ * ratios in each turn.
  */
 export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   const native = side(binary, ['turns']);
@@ -81,7 +81,7 @@ export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   try {
     for (const [shape, name] of shapes.entries()) {
       const turns = [];
-      // The first rounds are for warm-up, because V8 is still optimising the code.
+      // The first rounds are a warm-up, because V8 is still optimising the code.
       for (let round = -2; round < rounds; round++) {
         const inTurn = round % 2 ? [wasm, native] : [native, wasm];
         const rates = new Map();

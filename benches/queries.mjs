@@ -1,11 +1,12 @@
-// Measures the fifteen TSBS query types, or the shapes of query_shapes.mjs, on Tidemark and
-// InfluxDB in alternating order, with one connection per server.
+// Measures the fifteen query types of TSBS, or the shapes of query_shapes.mjs. Tidemark and
+// InfluxDB alternate, with one connection per server.
 //
-// Before each type, both servers are restarted, and a query of another measurement warms them up.
-// Every query has new parameters. The comparison of the responses is not part of the duration. A
-// ratio excludes the median duration of an empty request. After more queries of the type, the
-// measurement is repeated. The second measurement shows a server that has been running for some
-// time, after V8 has compiled its code.
+// Before each type, the benchmark restarts both servers and warms them up with a query of another
+// measurement. Every query has new parameters. The comparison of the responses is not part of the
+// duration. A ratio excludes the median duration of an empty request.
+//
+// After more queries of the type, the measurement is repeated. The second measurement shows a
+// server that has been running for some time, and whose code V8 has compiled.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,12 +24,15 @@ import { batches, random } from './tsbs.mjs';
 export const db = 'benchmark';
 const pointsPerBody = 5000;
 
-/** The time for both servers to complete background work after the last write. */
+/**
+ * The time after the last write in which both servers complete their background work, in
+ * milliseconds.
+ */
 const settleMs = 25_000;
 
 /**
- * The number of queries per type, for fast and slow types, and the number of queries between the
- * two measurements.
+ * The number of queries per type, for fast types and for slow types, and the number of queries
+ * between the two measurements.
  */
 const plans = {
   whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15, between: 500, slowBetween: 30 },
@@ -36,8 +40,8 @@ const plans = {
 };
 
 /**
- * Types with a longer duration are also averaged separately. The threshold is InfluxDB's duration
- * in milliseconds, without an empty request.
+ * A type is slow if InfluxDB takes longer than this, in milliseconds, without the empty request.
+ * Slow types are also averaged separately.
  */
 const heavyMs = 30;
 
@@ -46,8 +50,8 @@ const ofDay =
   'of queries with new parameters over one connection. The servers restart before each type.';
 
 /**
- * The lists of queries. Each has the title and notes of its table, and the server that the ratios
- * refer to. `isGross` means that the durations include the empty request.
+ * The lists of queries. Each list has the title and the notes of its table, and the server on which
+ * its ratios are based. `isGross` means that the durations include the empty request.
  */
 export const lists = {
   types: {
@@ -129,7 +133,7 @@ async function load(side, plan) {
   await fill(side.server, side.name, plan);
 }
 
-/** Writes data for a number of hosts and hours. Resolves to the number of points. */
+/** Writes data for a number of hosts and hours. Resolves to the number of written points. */
 export async function fill(server, name, { hosts, hours }) {
   const from = performance.now();
   await post(server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
@@ -145,7 +149,9 @@ export async function fill(server, name, { hosts, hours }) {
   return points;
 }
 
-/** Returns each server's median milliseconds after a restart and later: `{ first, again }`. */
+/**
+ * Returns the median milliseconds of each server after a restart and later, as `{ first, again }`.
+ */
 async function measure(type, sides, plan) {
   const connections = [];
   for (const side of sides) {
@@ -168,7 +174,9 @@ async function measure(type, sides, plan) {
   return { first, again };
 }
 
-/** Returns each server's median milliseconds over some turns. Throws if the responses differ. */
+/**
+ * Returns the median milliseconds of each server over some turns. Throws if the responses differ.
+ */
 async function medians(type, sides, connections, { turns, data }) {
   const times = sides.map(() => []);
   for (let turn = 0; turn < turns; turn++) {
@@ -192,7 +200,7 @@ async function medians(type, sides, connections, { turns, data }) {
 }
 
 /**
- * Returns whether the responses have the same windows, and differ only in values that are equally
+ * Returns whether the responses have the same windows and differ only in values that are equally
  * frequent.
  */
 async function areTies(connection, { occurrences }, text, answers) {

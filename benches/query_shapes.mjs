@@ -1,28 +1,28 @@
-// Runs every function and clause of InfluxQL once with the data of the TSBS types. It finds queries
-// that are slower than in InfluxDB although no TSBS type contains them.
+// Runs every function and every clause of InfluxQL once with the data of the TSBS types. Finds
+// queries that are slower than in InfluxDB but occur in no TSBS type.
 
 import { during, oneHost, someHosts, window } from './query_types.mjs';
 
-/** A query with windows of five minutes for one host and twelve hours. */
+/** A query with windows of five minutes, over one host and twelve hours. */
 const windows = (call, more = '') => ({
   text: (data) =>
     `SELECT ${call} FROM cpu WHERE ${oneHost(data)} AND ${during(window(data, 12))} GROUP BY time(5m)${more}`,
 });
 
-/** A query for the rows of a single host and hour. */
+/** A query for the rows of one host and one hour. */
 const rows = (what, { more = '', where = '', hours = 1 } = {}) => ({
   text: (data) =>
     `SELECT ${what} FROM cpu WHERE ${oneHost(data)}${where} AND ${during(window(data, hours))}${more}`,
 });
 
-/** A query of all hosts for some hours. */
+/** A query over all hosts for some hours. */
 const ofAll = (name, hours, text) => ({
   name, slow: true, text: (data) => text(during(window(data, hours))),
 });
 
 /**
- * Returns a query for the frequency of a value in the window at `time`. InfluxDB 1.x selects among
- * equally frequent values with an unstable sort.
+ * Returns a query for the number of occurrences of a value in the window at `time`. If several
+ * values are equally frequent, InfluxDB 1.x selects one of them with an unstable sort.
  */
 const occurrences = (text, time, value) =>
   text.replace('mode(', 'count(').replace(' GROUP BY time(5m)', ` AND usage_user = ${value} AND time >= '${time}' AND time < '${time}' + 5m`);
@@ -39,9 +39,9 @@ const transformations = [
 ];
 
 /**
- * The shapes, in the format of `types` in `query_types.mjs` without SQL. With `isRandom` the
- * responses are not compared. With `occurrences` the values of a window may differ if they are
- * equally frequent. `isOfAll` marks queries without a time range.
+ * The shapes, in the format of `types` in query_types.mjs, but without SQL. `isRandom` means that
+ * the responses are not compared. `occurrences` means that the values of a window may differ if
+ * they are equally frequent. `isOfAll` marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),

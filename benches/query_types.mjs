@@ -1,5 +1,5 @@
-// The fifteen TSBS query types for cpu-only data, in InfluxQL and in SQL, with parameters from a
-// seed.
+// The fifteen query types of TSBS for cpu-only data, in InfluxQL and in SQL. A seed determines the
+// parameters.
 
 import { fields, startNs } from './tsbs.mjs';
 
@@ -7,10 +7,11 @@ const startMs = Number(startNs / 1_000_000n);
 const hourMs = 3_600_000;
 
 /**
- * The types in the order of TSBS. Each has a name, the number of measured queries, and functions
- * that return the next query: `text` (InfluxQL) and `sql`. The argument is `{ draw, hosts, hours
- * }`. `draw` returns uniform numbers in 0..1, and the other values describe the data. With the same
- * numbers, both languages query the same rows.
+ * The types in TSBS' order. Each has a name, the number of measured queries, and two functions that
+ * return the next query: `text` for InfluxQL and `sql` for SQL.
+ * The argument is `{ draw, hosts, hours }`. `draw` returns uniformly distributed numbers from 0 to
+ * 1, and the other values describe the data. With the same numbers, both languages query the same
+ * rows.
  */
 export const types = [
   ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map(
@@ -65,7 +66,10 @@ function double(data, metrics) {
   return `SELECT ${what} FROM cpu WHERE ${during(window(data, 12))} GROUP BY time(1h),"hostname"`;
 }
 
-/** Returns SQL for aggregates per time bin, and per value of a tag if it is given. */
+/**
+ * Returns SQL for aggregates per time bin. If a tag is given, the aggregates are also per tag
+ * value.
+ */
 function binned(unit, what, where, tag) {
   const keys = tag ? `, ${tag}` : '';
   const bin = `date_bin(INTERVAL '1 ${unit}', time) AS bin`;
@@ -93,7 +97,7 @@ function calls(name, metrics) {
   return fields.slice(0, metrics).map((field) => `${name}(${field})`).join(',');
 }
 
-/** Returns a random time range with the wanted number of hours, or with all hours of the data. */
+/** Returns a random time range with the given number of hours, or with all hours of the data. */
 export function window({ draw, hours }, wanted) {
   const length = Math.min(wanted, hours) * hourMs;
   const start = startMs + Math.floor((draw() * (hours * hourMs - length)) / 1000) * 1000;
@@ -105,12 +109,12 @@ export function during([start, end]) {
   return `time >= '${start}' AND time < '${end}'`;
 }
 
-/** Returns the condition for a number of random hosts. */
+/** Returns the condition for a given number of random hosts. */
 export function someHosts({ draw, hosts }, wanted) {
   const chosen = new Set();
   while (chosen.size < Math.min(wanted, hosts)) chosen.add(Math.floor(draw() * hosts));
   return `(${[...chosen].map((host) => `hostname = 'host_${host}'`).join(' OR ')})`;
 }
 
-/** Returns the condition for a single host. */
+/** Returns the condition for one random host. */
 export const oneHost = (data) => someHosts(data, 1);

@@ -1,7 +1,8 @@
-// Maintains RESULTS.md, which contains the last figures of every `npm run bench` table.
+// Writes RESULTS.md, which contains the latest table of every benchmark in `npm run bench`.
 //
-// A part calls `record` with its complete table, which replaces the table with the same title.
-// `record` reports every compared cell (a ratio, higher is better) that fell by more than 15 %.
+// A benchmark calls `record` with its complete table, which replaces the table with the same title.
+// `record` reports each compared cell that has become more than 15 % smaller. A compared cell is a
+// ratio; higher is better.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { at } from '../scripts/project.mjs';
 
 const file = at('benches', 'RESULTS.md');
 
-/** The part of the last ratio below which a ratio is reported. */
+/** If a ratio falls below this fraction of the last ratio, it is reported. */
 const fallen = 0.85;
 
 const preface = `# Results
@@ -23,11 +24,11 @@ its other load. For a ratio, both systems ran alternately in one run.
 `;
 
 /**
- * Writes a table and returns a sentence for each compared cell that fell.
+ * Writes a table. Returns one sentence for each compared cell that has become smaller.
  *
- * `title` identifies the table. `notes` are lines above the table. `head` contains the names of the
- * columns, and `rows` the cells. `compared` lists the columns with ratios. The first column
- * identifies a row. A `partial` table is compared but not written.
+ * `title` identifies the table. `notes` are the lines above the table. `head` contains the names of
+ * the columns, and `rows` contains the cells. `compared` lists the columns with ratios. The first
+ * column identifies a row. A `partial` table is compared but not written.
  */
 export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : preface;
@@ -42,7 +43,7 @@ export function record({ title, notes = [], head, rows, compared = [], partial =
   return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
 }
 
-/** Returns the machine and the software versions, as notes for a table. */
+/** Returns the notes for a table about the machine and the software versions. */
 export function circumstances() {
   const [{ model }] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
@@ -72,7 +73,7 @@ function table(head, rows) {
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
 }
 
-/** Returns the cells of a section's table, including its head. */
+/** Returns the cells in the table of a section, including the head. */
 function cells(section) {
   const lines = section.split('\n').filter((line) => line.startsWith('| '));
   const split = lines.map((line) => line.slice(2, -2).split(' | '));

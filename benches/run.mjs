@@ -1,17 +1,17 @@
-// npm run bench: benchmarks of line protocol parsers and of Tidemark with `wrangler dev`,
-// alternating with their peers.
+// npm run bench: benchmarks of line protocol parsers, and of Tidemark with `wrangler dev`. Each
+// benchmark alternates between Tidemark and other programs.
 //
-// Arguments: the parts to run. Without arguments, all parts run except the following parts, which
-// run only if they are named: `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and
-// `scale`.
+// Arguments: the names of the benchmarks to run. Without arguments, all benchmarks run except
+// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and `scale`. These run only if
+// they are named.
 //
-// - `ingest`, `queries`, `shapes`, `rows` and `flight` accept `--quick`: a short run without a
-//   record.
-// - `ingest`, `queries` and `shapes` also accept prefixes of case or type names.
+// - `ingest`, `queries`, `shapes`, `rows` and `flight` accept `--quick`: a short run that is not
+//   recorded.
+// - `ingest`, `queries` and `shapes` also accept prefixes of the names of cases or types.
 // - `shapes` also accepts `--sizes`.
-// - `ingest` and `queries` accept `--native`: only the native host and InfluxDB, without a record.
+// - `ingest` and `queries` accept `--native`: only the native host and InfluxDB, not recorded.
 // - `backup` accepts `--mb N`, and `hostile` accepts `--seconds N`.
-// - `scale` has separate options (scale/choices.mjs).
+// - `scale` has its own options (scale/choices.mjs).
 
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
@@ -39,7 +39,7 @@ const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const onlyNative = process.argv.includes('--native');
 const quick = process.argv.includes('--quick') || onlyNative;
-// `neighbours` is a scenario of `scale` that is also accepted as a part.
+// `neighbours` is a scenario of `scale`, but is also accepted as the name of a benchmark.
 if (given.includes('neighbours') && !given.includes('scale')) {
   given.splice(given.indexOf('neighbours'), 1, 'scale');
   process.argv.push('--only', 'neighbours');
@@ -56,7 +56,7 @@ async function requests(targets) {
   }
 }
 
-/** Returns the number after an option, or `usual`. */
+/** Returns the number after an option. Without the option, returns `usual`. */
 function numberOf(option, usual, what) {
   const at = process.argv.indexOf(option);
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
@@ -64,7 +64,7 @@ function numberOf(option, usual, what) {
   return number;
 }
 
-/** Runs the parts that share servers. */
+/** Runs the benchmarks that use the same servers. */
 async function small(node) {
   const targets = await startAll([() => tidemark(node), ...(hasInfluxdb() ? [influxdb] : [])]);
   try {
@@ -82,9 +82,9 @@ async function ingest(node) {
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
-/** Starts new servers, so that data of earlier parts does not count. */
+/** Starts new servers, so that the data of earlier benchmarks has no effect. */
 async function rest(node) {
-  // InfluxDB's default would keep the last ten minutes in its log and cache.
+  // By default, InfluxDB would keep the last ten minutes in its log and cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
   const targets = await startAll([() => tidemark(node), ...peer]);
@@ -96,7 +96,7 @@ async function rest(node) {
   }
 }
 
-/** Compares the same queries on two sizes of history. */
+/** Compares the same queries over two amounts of data. */
 async function shapesAtTwoSizes() {
   const start = (folder) => served(folder);
   const sides = [{ name: 'a hundred million', start, hours: 2778 }, { name: lists.sizes.peer, start, hours: 28 }];

@@ -1,8 +1,8 @@
-// npm run bench -- scale: compares Tidemark on plain workerd with InfluxDB, at a small and a large
+// npm run bench -- scale: compares Tidemark on plain workerd with InfluxDB, for a small and a large
 // size.
 //
-// A scenario is a file in `scale/` with a name, the parameters of each size, and `run`, which
-// resolves to rows of the table. scale/choices.mjs parses the options.
+// A scenario is a file in `scale/`. It has a name, the parameters of each size, and a function
+// `run` that resolves to rows of the table. scale/choices.mjs parses the options.
 
 import { circumstances, record } from './results.mjs';
 import { chosen, choices, planOf } from './scale/choices.mjs';
@@ -24,9 +24,9 @@ const scenarios = [history, measurements, series, shards, panels, deletes, field
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * Runs the scenarios in `args` and prints the table. A scenario with size `full` is written to
- * RESULTS.md. All scenarios take two hours, so each has a separate table. Resolves to whether every
- * scenario completed.
+ * Runs the scenarios in `args` and prints the table. A scenario of the size `full` is written to
+ * RESULTS.md. Each scenario has a separate table, because all scenarios together take two hours.
+ * Resolves to whether every scenario completed.
  */
 export async function scale(args) {
   const choice = choices(args);

@@ -1,8 +1,8 @@
-// The measured servers: Tidemark with `wrangler dev`, on plain workerd and with `tidemark serve`,
-// and InfluxDB.
+// Starts the servers that the benchmarks measure: Tidemark with `wrangler dev`, on plain workerd
+// and with `tidemark serve`, and InfluxDB.
 //
-// Each server is `{ name, url, pid, folder, headers, stop }`. `stop` deletes the server's data,
-// unless the caller provided the folder.
+// Each server is `{ name, url, pid, folder, headers, stop }`. `stop` deletes the data of the
+// server, unless the caller provided the folder.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,15 +16,15 @@ import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 import { startWorkerd } from './workerd.mjs';
 
-/** The name of `tidemark serve` in columns and rows. */
+/** The name of `tidemark serve` in the columns and rows of tables. */
 export const serveName = 'workerd by serve';
 
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
 /**
- * Headers for large responses. Node's client requests compression by default, which takes longer
- * than the query.
+ * The headers of requests for large responses. By default, Node's client requests compression,
+ * which takes longer than the query.
  */
 export const unpacked = { 'accept-encoding': 'identity' };
 
@@ -32,8 +32,8 @@ const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
 /**
- * Starts Tidemark like `npm start`. The server can be restarted with the same data. `script`
- * replaces the Worker.
+ * Starts Tidemark in the same way as `npm start`. The server can be restarted with the same data.
+ * `script` replaces the Worker.
  */
 export async function tidemark(node, kept = undefined, script = undefined) {
   const folder = kept ?? newFolder();
@@ -64,7 +64,8 @@ export async function tidemark(node, kept = undefined, script = undefined) {
 }
 
 /**
- * Starts the built Worker on plain workerd. `start(folder, token)` may start a different program.
+ * Starts the built Worker on plain workerd. `start(folder, token)` may start another program
+ * instead.
  */
 export async function plain(kept = undefined, start = startWorkerd) {
   const folder = kept ?? newFolder();
@@ -77,12 +78,15 @@ export async function plain(kept = undefined, start = startWorkerd) {
 }
 
 /**
- * The staged package, created once because a server may run from it.
+ * The staged package. It is created only once, because a server may run from it.
  * @type {Promise<string> | undefined}
  */
 let staged;
 
-/** Starts `tidemark serve` of the npm package: workerd with the console, supervised by Node. */
+/**
+ * Starts `tidemark serve` from the npm package. Node supervises workerd, which also serves the
+ * console.
+ */
 export async function served(kept = undefined, words = []) {
   const folder = kept ?? newFolder();
   staged ??= stagedPackage();
@@ -114,18 +118,18 @@ export async function native(kept = undefined) {
   return { name: 'native', url, pid: child.pid, folder: data, headers, stop };
 }
 
-/** Returns whether InfluxDB is installed, and prints a line if it is not. */
+/** Returns whether InfluxDB is installed. If it is not, prints a line. */
 export function hasInfluxdb() {
   const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
   return !missing;
 }
 
-/** Starts InfluxDB with the index `tsi1`, which supports a million series. */
+/** Starts InfluxDB with the series index `tsi1`, which supports a million series. */
 export async function influxdb(kept = undefined) {
   const server = await startInfluxd('tsi1', kept);
   const { url, pid, directory } = server;
-  // InfluxDB must end with this process.
+  // InfluxDB must end when this process ends.
   const end = () => process.kill(pid, 'SIGKILL');
   process.on('exit', end);
   const stop = async () => {
@@ -135,7 +139,7 @@ export async function influxdb(kept = undefined) {
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
-/** Starts all servers. If one start fails, the others are stopped. */
+/** Starts all servers. If one of them does not start, stops the others. */
 export async function startAll(starters) {
   const targets = [];
   try {
@@ -147,19 +151,19 @@ export async function startAll(starters) {
   return targets;
 }
 
-/** Stops all servers and prints errors. */
+/** Stops all servers. Prints errors. */
 export async function stopAll(targets) {
   const stopped = await Promise.allSettled(targets.map((target) => target.stop()));
   for (const { reason } of stopped) if (reason) console.error(reason);
 }
 
-/** Returns the response to a statement as text. Throws on any error. */
+/** Returns the response to a statement as text. Throws on every error. */
 export async function ask(target, db, q) {
   const body = new URLSearchParams({ q, db });
   const signal = AbortSignal.timeout(120_000);
   const options = { method: 'POST', body, headers: target.headers, signal };
   const send = () => fetch(`${target.url}/query`, options);
-  // Tries twice, because the server may have closed an idle connection.
+  // Sends the request twice if necessary, because the server may have closed an idle connection.
   const text = await (await send().catch(send)).text();
   const { error, results } = JSON.parse(text);
   const failed = error ?? results[0].error;
@@ -168,8 +172,8 @@ export async function ask(target, db, q) {
 }
 
 /**
- * Reads a large response and discards it. Returns seconds, milliseconds to the first byte, and
- * bytes.
+ * Reads a large response and discards it. Returns the seconds, the milliseconds until the first
+ * byte, and the number of bytes.
  */
 export async function wholeAnswer(target, path, headers = {}) {
   const from = performance.now();

@@ -1,17 +1,17 @@
-// Generates five shapes of points from a seed, as batches of line protocol.
+// Generates points of five shapes from a seed, as batches of line protocol.
 
 import { batches, fields, random } from './tsbs.mjs';
 
 const startNs = 1_451_606_400_000_000_000n;
 
-/** Returns approximately normal numbers with mean 0 and deviation 1. */
+/** Returns approximately normally distributed numbers with mean 0 and standard deviation 1. */
 function normal(draw) {
   return (draw() + draw() + draw() + draw() - 2) * 1.7;
 }
 
 /**
- * Yields two measurements of 200 trucks: random walks with decimals, integers, booleans, strings
- * and gaps.
+ * Yields two measurements of 200 trucks. The values are random walks with decimals, integers,
+ * booleans, strings and gaps.
  */
 function* iot({ points = 5000, seed = 2 } = {}) {
   const draw = random(seed);
@@ -46,7 +46,7 @@ function* iot({ points = 5000, seed = 2 } = {}) {
   }
 }
 
-/** Yields lines that each belong to a new series. */
+/** Yields lines. Each line belongs to a new series. */
 function* million({ points = 5000 } = {}) {
   for (let first = 0; ; first += points) {
     const line = (_, i) => {
@@ -65,8 +65,8 @@ function* cpu(options = {}) {
 }
 
 /**
- * The shapes. Each has a name, the target in bytes per value, the number of batches, and the
- * generator with the optional parameters `{ points, seed }`.
+ * The shapes. Each has a name, the target for the bytes per value, the number of batches, and the
+ * generator, whose optional parameters are `{ points, seed }`.
  */
 export const shapes = [
   ['cpu integers', 0.31, 173, cpu],
@@ -76,5 +76,5 @@ export const shapes = [
   ['million series', 6, 200, million],
 ];
 
-/** Yields a point of each of a hundred hosts every five minutes. 173 batches are thirty days. */
+/** Yields a point of each of a hundred hosts every five minutes. Thirty days are 173 batches. */
 export const month = () => cpu({ stepNs: 300_000_000_000n });

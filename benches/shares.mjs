@@ -1,9 +1,10 @@
-// Measures the parts of a write's CPU time: 5,000 points of TSBS cpu-only data on one connection.
+// Measures the parts of the CPU time of a write with 5,000 points of TSBS cpu-only data on one
+// connection.
 //
-// The clock does not advance inside workerd, so its parts cannot be timed directly. The runtime's
-// share is measured with a series of small Workers (`floor.js`). Each Worker performs one more step
-// than the previous Worker. Tidemark's code is timed in Node's V8, with the same build as the
-// Worker.
+// The clock does not advance inside workerd, so the parts cannot be measured directly. The time of
+// the runtime is measured with a series of small Workers (`floor.js`). Each of these Workers
+// performs one step more than the previous Worker. The time of Tidemark's code is measured in
+// Node's V8, with the same build as in the Worker.
 
 import { createInterface } from 'node:readline';
 
@@ -18,7 +19,7 @@ import { serve } from './workerd.mjs';
 
 const points = 5000;
 const warmBatches = 60;
-/** The number of batches in a turn, enough for several flushes. */
+/** The number of batches in a turn. It is sufficient for several flushes. */
 const turnBatches = 120;
 const turns = 6;
 
@@ -28,15 +29,15 @@ const floorScript = at('benches', 'floor.js');
 const startFloor = (folder) =>
   serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
 
-/** The two runtimes. Each entry starts the minimal Worker and Tidemark. */
+/** The two runtimes. Each entry starts the minimal Worker and Tidemark's Worker. */
 const places = (node) => [
   ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
 ];
 
 /**
- * Returns the CPU milliseconds of a batch at each step and in Tidemark. /proc counts in hundredths
- * of a second.
+ * Returns the CPU milliseconds of a batch at each step and in Tidemark. The resolution of /proc is
+ * a hundredth of a second.
  */
 async function ladder([name, floor, product], bodies, gzip) {
   const targets = [];
@@ -50,7 +51,7 @@ async function ladder([name, floor, product], bodies, gzip) {
       for (const [i, [target, db]] of sides.entries()) {
         const options = { connections: 1, pointsPerBody: points, gzip };
         const { cpuPerMillion } = await slice(target, db, sent, options);
-        // A second per million points equals a microsecond per point.
+        // One second per million points equals one microsecond per point.
         if (turn > 0) ms[i] += (cpuPerMillion * points) / 1000 / turns;
       }
     }
@@ -62,7 +63,9 @@ async function ladder([name, floor, product], bodies, gzip) {
   }
 }
 
-/** Returns the milliseconds of a batch in each stage of Tidemark's code, in Node's V8. */
+/**
+ * Returns how long each stage of Tidemark's code takes for a batch in Node's V8, in milliseconds.
+ */
 async function stages(module) {
   const args = [at('benches', 'stages_wasm.mjs'), module, String(warmBatches), String(turnBatches * 2)];
   const child = startGroup(newNode(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -76,7 +79,7 @@ async function stages(module) {
   }
 }
 
-/** Prints the CPU time and share of each part, and writes them to RESULTS.md. */
+/** Prints the CPU time and the percentage of each part. Writes them to RESULTS.md. */
 export async function shares(node) {
   const own = await stages(await buildModule());
   const generator = batches({ points });

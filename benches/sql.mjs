@@ -1,6 +1,6 @@
-// Measures the fifteen TSBS query types in SQL, alternating with InfluxQL. The peers are DataFusion
-// and DuckDB from PyPI, which read the same rows from a Parquet file that Tidemark exported. Then
-// measures all rows in each format.
+// Measures the fifteen query types of TSBS in SQL, alternating with InfluxQL. Also measures
+// DataFusion and DuckDB from PyPI, which read the same rows from a Parquet file that Tidemark has
+// exported. Then measures all rows in each format.
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,20 +15,23 @@ import { unpacked } from './servers.mjs';
 import { random } from './tsbs.mjs';
 
 const data = { hosts: 100, hours: 24 };
-/** Fewer queries than for InfluxQL, because the peers receive all texts in one line. */
+/**
+ * The number of queries per type. It is smaller than for InfluxQL, because the peers receive all
+ * texts in one line.
+ */
 const queriesOfType = 9;
 const slowOfType = 5;
 const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
 
 const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 
-/** Returns a row as text with its time and numbers. Averages may differ in their last digits. */
+/** Returns the time and the numbers of a row as text. The last digits of averages may differ. */
 function rowOf(time, cells) {
   const numbers = cells.filter((cell) => typeof cell === 'number').map((n) => n.toPrecision(9));
   return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
 }
 
-/** Omits windows without points, which SQL does not return. */
+/** Omits windows without points, because SQL does not return them. */
 const rowsOfInfluxql = (text) =>
   JSON.parse(text)
     .results[0].series?.flatMap(({ values }) => values)
@@ -38,7 +41,7 @@ const rowsOfInfluxql = (text) =>
 const rowsOfSql = (text) =>
   JSON.parse(text).map(({ bin, time = bin, ...cells }) => rowOf(time, Object.values(cells)));
 
-/** Throws if the responses to a query have different rows. */
+/** Throws if the responses to a query contain different rows. */
 function compare(influxql, sql, q) {
   const [expected, found] = [rowsOfInfluxql(influxql).sort(), rowsOfSql(sql).sort()];
   const at = expected.findIndex((row, i) => row !== found[i]);
@@ -47,7 +50,7 @@ function compare(influxql, sql, q) {
   }
 }
 
-/** Returns the median milliseconds of both languages, and the SQL texts. */
+/** Returns the median milliseconds of both languages, and the texts of the SQL queries. */
 async function measure(type, connection) {
   const seed = type.name.length * 31 + type.name.charCodeAt(0);
   const draws = [random(seed), random(seed)].map((draw) => ({ ...data, draw }));
@@ -66,8 +69,8 @@ async function measure(type, connection) {
 }
 
 /**
- * Requests all rows in a format and returns `{ seconds, bytes }`. Writes the response to `file` if
- * it is given.
+ * Requests all rows in one format. Returns `{ seconds, bytes }`. If `file` is given, writes the
+ * response to this file.
  */
 async function all(server, format, file) {
   const path = pathOf('/api/v3/query_sql', { q: 'SELECT * FROM cpu', format });
@@ -91,7 +94,10 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-/** Runs all measurements on the server of `start`, which must have SQL, and records them. */
+/**
+ * Runs all measurements on the server that `start` starts, which must support SQL. Records the
+ * results.
+ */
 export async function sql(start) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
@@ -122,8 +128,8 @@ export async function sql(start) {
 }
 
 /**
- * Returns the median milliseconds of DataFusion and DuckDB for each type, or an empty list if
- * Python has neither package.
+ * Returns the median milliseconds of DataFusion and DuckDB for each type. Returns an empty list if
+ * Python has neither of these packages.
  */
 async function peersOf(file, measured) {
   const skip = (why) => console.log(`skipped: ${why}`);

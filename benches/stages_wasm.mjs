@@ -1,4 +1,4 @@
-// Measures the stages of a write in Node's V8 and prints the milliseconds per batch as JSON.
+// Measures the stages of a write in Node's V8. Prints the milliseconds per batch as JSON.
 //
 // Arguments: the module, the number of batches for warm-up, and the number of measured batches.
 
@@ -11,14 +11,14 @@ import { instance } from './wasm_instance.mjs';
 const [file, warm, counted] = process.argv.slice(2);
 const exports = instance(readFileSync(file));
 
-/** Uses the wall clock, because CPU time has a coarser resolution than a stage. */
+/** Measures the wall-clock time, because the resolution of CPU time is coarser than a stage. */
 function timed(work) {
   const from = performance.now();
   work();
   return performance.now() - from;
 }
 
-/** Returns the CPU milliseconds of this thread. V8 optimises in other threads. */
+/** Returns the CPU milliseconds of this thread. V8 optimises code in other threads. */
 const cpuMs = () => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
@@ -47,13 +47,14 @@ for (let number = -Number(warm); number < Number(counted); number++) {
   const before = cpuMs();
   exports.alarms();
   if (number < 0) continue;
-  // Few batches cause a flush, and a flush is long enough for CPU time.
+  // Measures the CPU time of flushes. Only a few batches cause a flush, and a flush takes long
+  // enough for the resolution of CPU time.
   flush += (cpuMs() - before) / Number(counted);
   for (const name of names) times[name].push(of[name]);
 }
-// On a shared machine, most batches are interrupted. The tenth percentile shows the undisturbed
-// duration.
+// On a shared machine, most batches are interrupted. The tenth percentile is the duration without
+// interruption.
 const undisturbed = (name) => percentile(times[name], 0.1);
 const [both, parse, encode, append] = names.map(undisturbed);
-// Decompression includes reading the lines.
+// The stage `inflate` includes reading the lines.
 console.log(JSON.stringify({ inflate: both - parse, parse, encode, append, flush, frameBytes }));

@@ -1,6 +1,6 @@
 // Measures the time from the start of workerd to its first response, with Tidemark's Worker and
-// with an empty Worker of the same object classes. Most of this time is the first creation of the
-// classes' folders.
+// with an empty Worker that has the same object classes. Most of this time is needed to create the
+// folders of the classes.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,13 +16,14 @@ const emptyWorker = [
   ...objects.map((name) => `export class ${name} extends DurableObject {}`),
   'export default { fetch: () => new Response(null, { status: 204 }) };',
 ].join('\n');
-/** The interval of attempts to get the first response. */
+/** The pause between attempts to get the first response, in milliseconds. */
 const pollMs = 1;
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /**
- * Returns the time from a server's start to its first response: wall-clock and CPU milliseconds.
+ * Returns the time from the start of a server to its first response, as wall-clock milliseconds and
+ * as CPU milliseconds.
  */
 async function first(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-up-'));
@@ -41,7 +42,10 @@ function startEmpty(folder) {
   return serve({ folder, modules: [module], objects, pollMs });
 }
 
-/** Returns medians of alternating turns: `{ empty, worker }`, with `{ ms, cpuMs }` for both. */
+/**
+ * Measures both Workers in turn. Returns the medians as `{ empty, worker }`, with `{ ms, cpuMs }`
+ * for each.
+ */
 export async function startUp() {
   const times = { empty: [], worker: [] };
   for (let turn = 0; turn < turns; turn += 1) {

@@ -1,5 +1,5 @@
-// Generates TSBS cpu-only data from a seed: hosts with ten tags and ten integer fields, which are
-// random walks in 0..100.
+// Generates TSBS cpu-only data from a seed. Each host has ten tags and ten integer fields. The
+// values of the fields are random walks from 0 to 100.
 
 const regions = ['us-east-1', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-central-1', 'ap-south-1'];
 const systems = ['Ubuntu16.10', 'Ubuntu16.04LTS', 'Ubuntu15.10'];
@@ -11,7 +11,9 @@ export const fields = [
 const tenSecondsNs = 10_000_000_000n;
 export const startNs = 1_451_606_400_000_000_000n;
 
-/** Returns a generator of uniform numbers in 0..1 from a seed. */
+/**
+ * Returns a generator of uniformly distributed numbers from 0 to 1. A seed determines the numbers.
+ */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -25,8 +27,7 @@ export function random(seed) {
 const whole = (value) => `${Math.floor(value)}i`;
 
 /**
- * Yields batches of `points` lines indefinitely. The default interval between a host's points is
- * ten seconds.
+ * Yields batches of `points` lines without end. By default, a host has a point every ten seconds.
  */
 export function* batches(options = {}) {
   const { hosts = 100, points = 5000, seed = 1, print = whole, stepNs = tenSecondsNs } = options;
@@ -50,7 +51,8 @@ export function* batches(options = {}) {
     for (const machine of machines) {
       let line = machine.key;
       for (let f = 0; f < fields.length; f++) {
-        // The sum of four uniform numbers approximates a normal step with deviation 1.
+        // The sum of four uniformly distributed numbers approximates a normally distributed step
+        // with standard deviation 1.
         const walked = machine.values[f] + (draw() + draw() + draw() + draw() - 2) * 1.7;
         machine.values[f] = Math.min(100, Math.max(0, walked));
         line += `${f ? ',' : ''}${fields[f]}=${print(machine.values[f])}`;

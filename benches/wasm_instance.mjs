@@ -3,7 +3,7 @@
 /** Returns the module's exports. */
 export function instance(bytes) {
   const module = new WebAssembly.Module(bytes);
-  // The crate includes wasm-bindgen's imports, but the measured code never calls them.
+  // The crate includes the imports of wasm-bindgen, but the measured code never calls them.
   const imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     (imports[from] ??= {})[name] = () => {};

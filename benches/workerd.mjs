@@ -1,4 +1,4 @@
-// Runs a Worker on plain `workerd serve`, to find the overhead of `wrangler dev`.
+// Runs a Worker on plain `workerd serve`, to measure the overhead of `wrangler dev`.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,12 +47,12 @@ async function answers(url) {
 }
 
 /**
- * Starts a Worker and waits until `/ping` returns status 204. The Worker's state is stored in
+ * Starts a Worker and waits until `/ping` returns status 204. The state of the Worker is stored in
  * `folder`.
  *
  * `modules` are paths, with the main module first. `objects` are the classes of its Durable
- * Objects, whose bindings have the class names in capitals. `vars` are its variables. `v8Flags` are
- * for profilers. `pollMs` is the interval of requests to `/ping`.
+ * Objects. Each binding has the name of the class in capitals. `vars` are the variables of the
+ * Worker. `v8Flags` are for profilers. `pollMs` is the pause between requests to `/ping`.
  */
 export async function serve({ folder, modules, objects, vars = {}, v8Flags = [], pollMs = 50 }) {
   const port = await freePort();

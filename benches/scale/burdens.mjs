@@ -1,24 +1,24 @@
-// Loads that a tenant may cause for others: stalled uploads, wrong passwords, and writes beyond its
-// quota.
+// Loads with which a tenant may disturb others: stalled uploads, wrong passwords, and writes above
+// its quota.
 
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { open } from '../connection.mjs';
 
-/** The announced and the sent size of a stalled upload. */
+/** The size that a stalled upload announces, and the size that it sends, in bytes. */
 const announcedBytes = 10_000_000;
 const sentBytes = 9_990_000;
 /**
- * The number of connections that guess passwords, and the number of guessed users. They exceed the
- * limits that slow down a single address.
+ * The number of connections that guess passwords, and the number of user names that they guess.
+ * They exceed the limits at which the server slows down one address.
  */
 const guessers = 20;
 const guessedUsers = 200;
 
 /**
- * Runs `many` stalled uploads and restarts each when the server gives up. Returns the number of
- * uploads that the server ended.
+ * Runs `many` stalled uploads. Restarts each upload after the server has aborted it. Returns the
+ * number of aborted uploads.
  */
 export async function stalledUploads(side, db, many, isOver) {
   const found = { given_up: 0 };
@@ -45,7 +45,7 @@ export async function stalledUploads(side, db, many, isOver) {
   return found;
 }
 
-/** Sends wrong passwords at a fixed rate. Returns the number of responses by status. */
+/** Sends wrong passwords at a fixed rate. Returns the number of responses with each status. */
 export async function badLogins(side, db, perSecond, isOver) {
   const found = { statuses: {} };
   const pauseMs = (1000 * guessers) / perSecond;
@@ -61,7 +61,7 @@ export async function badLogins(side, db, perSecond, isOver) {
       } catch {
         connection = null;
       }
-      // Delayed requests are not caught up.
+      // If requests are delayed, the rate does not increase later.
       due = Math.max(due + pauseMs, performance.now() - pauseMs);
       await delay(Math.max(0, due - performance.now()));
     }
@@ -80,8 +80,8 @@ export async function fillQuota(side, db) {
 }
 
 /**
- * Sends concurrent writes, each after the previous response and a pause. Returns the number of
- * responses by status.
+ * Runs several concurrent writers. Each sends the next write after the previous response and a
+ * pause. Returns the number of responses with each status.
  */
 export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
   const found = { statuses: {} };

@@ -1,4 +1,4 @@
-// The options of `npm run bench -- scale`, and the resulting parameters of each scenario.
+// Parses the options of `npm run bench -- scale`, and computes the parameters of each scenario.
 
 import { parseArgs } from 'node:util';
 
@@ -17,9 +17,9 @@ function pair(text) {
 }
 
 /**
- * Parses the arguments after `scale` as `{ size, only, changes }`. `size` is a name in [sizes].
- * `only` lists the scenarios to run (all if empty). `changes` contains numbers that override the
- * size's numbers.
+ * Parses the arguments after `scale`. Returns `{ size, only, changes }`. `size` is a name in
+ * [sizes]. `only` lists the scenarios to run; if it is empty, all scenarios run. `changes` contains
+ * numbers that replace the numbers of the size.
  */
 export function choices(args) {
   const strings = /** @type {const} */ ({ type: 'string', multiple: true, default: [] });
@@ -36,7 +36,10 @@ export function choices(args) {
   return { size: values.size, only: values.only, changes };
 }
 
-/** Returns the selected scenarios. Throws for unknown scenario names and unused numbers. */
+/**
+ * Returns the selected scenarios. Throws if a scenario does not exist, or if no selected scenario
+ * uses a number.
+ */
 export function chosen(scenarios, { size, only, changes }) {
   const names = scenarios.map(({ name }) => name);
   const unknown = only.find((name) => !names.includes(name));
@@ -48,7 +51,7 @@ export function chosen(scenarios, { size, only, changes }) {
   return wanted;
 }
 
-/** Returns a scenario's parameters for the size, with the overrides in `changes`. */
+/** Returns the parameters of a scenario for the size, after applying `changes`. */
 export function planOf({ sizes: own }, { size, changes }) {
   const plan = { ...own[size] };
   for (const [name, value] of Object.entries(changes)) if (name in plan) plan[name] = value;

@@ -1,5 +1,5 @@
-// Measures sequential deletes of a part of the series, and queries before, during and after the
-// deletes.
+// Measures deletes of a part of the series, one after another, and queries before, during and after
+// the deletes.
 
 import { median } from '../ingest.mjs';
 import { bodies, month } from './lines.mjs';
@@ -11,7 +11,7 @@ import { ratioAtMost, row } from './table.mjs';
 const db = 'deletes';
 const unchanged = 1.2;
 
-/** The first query reads a series that no delete affects, the second query reads all series. */
+/** The first query reads a series that no delete affects. The second query reads all series. */
 const queries = [
   ['one series', "SELECT mean(v) FROM m WHERE host = 'h7'"],
   ['mean by ten values', 'SELECT mean(v) FROM m GROUP BY site'],
@@ -24,7 +24,10 @@ export const sizes = {
   full: { points: 1_000_000, series: 10_000, deletes: 200, times: 15, settle: 20 },
 };
 
-/** Runs every query up to `times` times, or until `isOver()`, and returns the median duration of each query. */
+/**
+ * Runs every query up to `times` times, or until `isOver()` returns true. Returns the median
+ * duration of each query.
+ */
 async function ask(side, { times, isOver = () => false, found = queries.map(() => []) }) {
   const connection = side.line();
   const failures = [];

@@ -1,4 +1,4 @@
-// Measures an aggregate with many pages while the measurement gets a new field every second.
+// Measures an aggregate that needs many pages, while the measurement gets a new field every second.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -13,7 +13,10 @@ const days = 30;
 
 export const name = 'fields';
 
-/** A page contains at most a megabyte, so `windows` × `series` states need many pages. */
+/**
+ * A page contains at most a megabyte. Therefore `windows` × `series` aggregation states need many
+ * pages.
+ */
 export const sizes = {
   small: { points: 300_000, series: 300, windows: 1000, seconds: 10, settle: 8 },
   full: { points: 2_000_000, series: 1000, windows: 700, seconds: 30, settle: 20 },
@@ -25,7 +28,7 @@ function aggregate({ windows }) {
   return `SELECT mean(v), max(v) FROM m WHERE ${range} GROUP BY host, time(${every}s)`;
 }
 
-/** Repeats a query for some seconds. */
+/** Repeats a query for the given number of seconds. */
 async function ask(side, q, seconds) {
   const found = { times: [], failures: [] };
   const until = performance.now() + seconds * 1000;
@@ -37,7 +40,7 @@ async function ask(side, q, seconds) {
   return found;
 }
 
-/** Adds a field each second until `isOver`. */
+/** Adds a field each second until `isOver` returns true. */
 async function grow(side, isOver) {
   const connection = side.line();
   let added = 0;

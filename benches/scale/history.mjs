@@ -1,5 +1,5 @@
-// Compares a month of full-precision floats of a thousand series in one shard with its last days
-// only.
+// Compares a month of data with its last days. The data consists of full-precision floats of a
+// thousand series in one shard.
 
 import { bodies, dayS, month } from './lines.mjs';
 import { days, last, questions } from './month.mjs';
@@ -13,7 +13,7 @@ const lastPointMs = 20;
 
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
-/** The queries, with their targets for cold and warm servers. */
+/** The queries, with their targets for cold servers and for warm servers. */
 const queries = [
   ['last hour of one host', questions['last hour of one host']],
   ['last day by host', questions['last day by host']],
@@ -29,7 +29,10 @@ export const sizes = {
   full: { smaller: 1_000_000, larger: 30_000_000, series: 1000, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Loads the month, and its last part into the server of the small size. */
+/**
+ * Loads the month into the servers of the large size, and the last days into the server of the
+ * small size.
+ */
 async function loadBoth([small, ...large], plan) {
   for (const side of [small, ...large]) await create(side, db);
   let left = plan.larger;
@@ -44,7 +47,7 @@ async function loadBoth([small, ...large], plan) {
 
 const label = ({ what, state }) => `history: ${what}, ${state}`;
 
-/** Returns the cold and the warm row of a query. */
+/** Returns two rows for a query: for a cold server and for a warm server. */
 function rowsOf({ what, cold, warm }, found) {
   return [['cold', cold], ['warm', warm]].map(([state, aim]) => {
     const [small, large, peer] = found[state];
@@ -53,7 +56,10 @@ function rowsOf({ what, cold, warm }, found) {
   });
 }
 
-/** Measures queries that must read all points, so that their duration grows linearly. */
+/**
+ * Measures queries that must read all points. Their duration grows linearly with the number of
+ * points.
+ */
 async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);

@@ -1,4 +1,4 @@
-// Generates deterministic points as bodies of line protocol.
+// Generates the same points in every run, as request bodies of line protocol.
 
 import { random } from '../tsbs.mjs';
 
@@ -20,8 +20,8 @@ export function* bodies(lines, most = linesPerBody) {
 }
 
 /**
- * Yields `points` points over `days` days in order of time. Each time step has a point with a
- * full-precision float for every series.
+ * Yields `points` points over `days` days in the order of time. At each time step, every series has
+ * one point with a full-precision float.
  */
 export function* month({ points, series, days, seed = 1 }) {
   const draw = random(seed);
@@ -33,7 +33,10 @@ export function* month({ points, series, days, seed = 1 }) {
   }
 }
 
-/** Yields rows of all measurements alternately, so that each flush contains every measurement. */
+/**
+ * Yields rows that alternate between all measurements, so that each flush contains every
+ * measurement.
+ */
 export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   const draw = random(seed);
   for (let row = from; row < from + rows; row++) {
@@ -44,7 +47,9 @@ export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   }
 }
 
-/** Yields `points` points for every series within an hour. The times of rounds overlap. */
+/**
+ * Yields `points` points for every series within one hour. The times of different rounds overlap.
+ */
 export function* round({ series, points, number }) {
   const draw = random(number + 1);
   for (let point = 0; point < points; point++) {

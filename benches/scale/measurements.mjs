@@ -1,4 +1,5 @@
-// Measures queries of names with thousands of measurements. Every flush contains all measurements.
+// Measures queries for names in a database with thousands of measurements. Every flush contains all
+// measurements.
 
 import { bodies, manyMeasurements } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
@@ -7,7 +8,10 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'measurements';
 
-/** More rows than a shard buffers before a flush. */
+/**
+ * The number of rows after which a shard has flushed. It is greater than the number of rows that a
+ * shard buffers.
+ */
 const rowsPerFlush = 250_000;
 
 const aims = { cold: atMost(300), warm: atMost(100) };
@@ -23,7 +27,7 @@ export const sizes = {
   full: { fewer: 1000, measurements: 10_000, flushes: 20, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Writes enough rows for `flushes` flushes of all measurements. */
+/** Writes enough rows for `flushes` flushes. Each flush contains all measurements. */
 async function fill(sides, measurements, { flushes }) {
   for (const side of sides) await create(side, db);
   const rows = Math.ceil(rowsPerFlush / measurements);

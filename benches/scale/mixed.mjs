@@ -1,6 +1,6 @@
-// Measures the server's memory during writes and queries of every kind at a constant rate. This
-// scenario has no peer, because InfluxDB cannot sustain this rate: half of the queries already use
-// a whole core.
+// Measures the server's memory while writes and all kinds of queries run at a constant rate. This
+// scenario has no peer, because InfluxDB cannot sustain the rate: half of the queries already use a
+// whole core.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -14,13 +14,14 @@ const days = 30;
 const tickMs = 1_000;
 const pointsPerBody = 5_000;
 const moreMbMax = 10;
-/** The number of bodies after the loaded month. The longest run writes a third of this number. */
+/** The number of request bodies after the loaded month. The longest run writes a third of them. */
 const liveBodies = 10_000;
 
 /**
- * The server's memory may grow during the first sixth of the run: ten minutes of an hour. The
- * scenario compares the median of the second sixth with the median of the last sixth. Single values
- * differ by tens of megabytes, because running requests use memory.
+ * The number of parts into which the run is divided. The memory may grow during the first part,
+ * which is ten minutes of an hour. The scenario compares the median of the second part with the
+ * median of the last part. Single values differ by tens of megabytes, because running requests use
+ * memory.
  */
 const parts = 6;
 
@@ -32,8 +33,8 @@ export const sizes = {
 };
 
 /**
- * Returns a query of each kind alternately, so that all kinds run within ten seconds. The queries
- * refer to the last day in the data.
+ * Returns a query of each kind in turn, so that all kinds run within ten seconds. The queries read
+ * the last day of the data.
  */
 function questions(tick) {
   const endS = Math.floor(startS + days * 86_400 + (tick * days * 86_400) / liveBodies);
@@ -53,7 +54,7 @@ function questions(tick) {
   return [0, 1, 2].map((i) => all[(tick * 3 + i) % all.length]);
 }
 
-/** Applies one second of load. Resolves to the number of failed queries. */
+/** Sends the requests of one second. Resolves to the number of failed queries. */
 async function second({ writing, asking }, tick, body) {
   const answers = await Promise.all([
     writing.write(db, body),
@@ -62,7 +63,7 @@ async function second({ writing, asking }, tick, body) {
   return answers.slice(1).filter(({ error }) => error).length;
 }
 
-/** Yields bodies that continue after the loaded month. */
+/** Yields request bodies whose points follow the loaded month. */
 function* live({ series }) {
   const points = pointsPerBody * liveBodies;
   const shiftMs = days * 86_400 * 1000;
@@ -88,7 +89,7 @@ export async function run(plan, { say }) {
   }
 }
 
-/** Applies the load for the whole time. Resolves to medians of the memory in MB. */
+/** Runs the load for the whole time. Resolves to the medians of the memory in MB. */
 async function steady(side, { minutes, series }, say) {
   const working = { writing: side.line(), asking: [side.line(), side.line(), side.line()] };
   const seen = [];

@@ -1,4 +1,4 @@
-// The queries for the month that `month` in lines.mjs generates.
+// The queries for the month of data that `month` in lines.mjs generates.
 
 import { dayS, startS } from './lines.mjs';
 

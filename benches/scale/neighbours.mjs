@@ -1,4 +1,4 @@
-// Measures a database's queries and writes while another database's tenant causes load.
+// Measures the queries and writes of one database while the tenant of another database causes load.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -20,7 +20,7 @@ export const sizes = {
   full: { points: 1_000_000, heavy: 20, stalled: 8, logins: 1_000, beyond: 4, seconds: 60, settle: 20 },
 };
 
-/** Repeats `work` until `isOver` and collects its durations. */
+/** Repeats `work` until `isOver` returns true, and collects the durations. */
 async function repeat(isOver, work, found) {
   for (let turn = 0; !isOver(); turn++) {
     found.push(await work(turn));
@@ -32,7 +32,7 @@ async function repeat(isOver, work, found) {
 const hundred = (turn) =>
   [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`).join('\n');
 
-/** Runs queries and small writes in the light database for some seconds. */
+/** Runs queries and small writes in the measured database for some seconds. */
 async function light(side, seconds) {
   const found = { queries: [], writes: [], failures: [] };
   const until = performance.now() + seconds * 1000;
@@ -57,8 +57,8 @@ async function light(side, seconds) {
 }
 
 /**
- * Runs `many` concurrent expensive queries until `isOver`. Returns the number of results and the
- * failures.
+ * Runs `many` concurrent expensive queries until `isOver` returns true. Returns the number of
+ * results, and the failures.
  */
 async function burden(side, many, isOver) {
   const found = { answered: 0, failures: [] };
@@ -68,7 +68,7 @@ async function burden(side, many, isOver) {
       const { error } = await connection.query(heavyDb, heavy);
       if (error) found.failures.push(error);
       else found.answered += 1;
-      // A rejected query is retried after a pause.
+      // After a rejection, pauses and then repeats the query.
       if (error) await delay(10 * pauseMs);
     }
     connection.close();
@@ -77,9 +77,7 @@ async function burden(side, many, isOver) {
   return found;
 }
 
-/**
- * Measures the light database without load, during expensive queries, and during all kinds of load.
- */
+/** Measures one database without load, during expensive queries, and during all kinds of load. */
 async function measure(side, plan) {
   await light(side, 1);
   const quiet = await light(side, plan.seconds);
@@ -130,7 +128,7 @@ export async function run(plan, { hasPeer, say }) {
   }
 }
 
-/** Prints the results of the tenant's requests. */
+/** Prints the results of the other tenant's requests. */
 function sayBurdens([heavy, uploads, logins, beyond], say) {
   const counts = (statuses) =>
     Object.entries(statuses)

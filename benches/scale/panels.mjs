@@ -1,5 +1,5 @@
-// Measures a dashboard with twenty panels for the last six hours, five viewers, and a concurrent
-// writer.
+// Measures a dashboard with twenty panels for the last six hours. Five viewers refresh the
+// dashboard while a writer writes.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -15,18 +15,21 @@ const refreshMs = 1_000;
 const pointsPerBody = 5_000;
 const startS = Number(startNs / 1_000_000_000n);
 
-/** The number of concurrent requests from a browser to a server. */
+/** The number of concurrent requests that a browser sends to a server. */
 const connectionsPerViewer = 6;
 
 export const name = 'panels';
 
-/** InfluxDB's refreshes take seconds, so fewer refreshes are measured. */
+/** A refresh of InfluxDB takes seconds, so the benchmark measures fewer of them. */
 export const sizes = {
   small: { hosts: 100, viewers: 5, refreshes: 10, peerRefreshes: 3, settle: 8 },
   full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },
 };
 
-/** Returns the queries of a refresh at a given second: ten for all hosts together, ten by host. */
+/**
+ * Returns the queries of a refresh at the given second. Ten queries combine all hosts, and ten
+ * queries group by host.
+ */
 export function panelsAt(second) {
   const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
   return fields.flatMap((field) => [
@@ -35,7 +38,7 @@ export function panelsAt(second) {
   ]);
 }
 
-/** Queries the panels of a refresh over a viewer's connections. */
+/** Sends the queries of one refresh over the connections of a viewer. */
 async function refresh(connections, second, found) {
   const left = panelsAt(second);
   await Promise.all(
@@ -49,7 +52,7 @@ async function refresh(connections, second, found) {
   );
 }
 
-/** Writes 5,000 points for each elapsed second until it is stopped. */
+/** Writes 5,000 points for each second that has passed, until it is stopped. */
 function writer(side, source) {
   let over = false;
   const times = [];
@@ -74,13 +77,13 @@ function writer(side, source) {
 }
 
 /**
- * Runs all refreshes on a server. Returns the panels' durations, the failures, and the CPU seconds
- * per refresh.
+ * Runs all refreshes on a server. Returns the durations of the panels, the failures, and the CPU
+ * seconds per refresh.
  */
 async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   const refreshes = side.isPeer ? peerRefreshes : ours;
   const endS = startS + hours * 3600;
-  // Fifty points per host and second.
+  // The writer sends fifty points per host and second.
   const beside = live(hosts, endS);
   const all = Array.from({ length: viewers }, () =>
     Array.from({ length: connectionsPerViewer }, () => side.line()),
@@ -102,7 +105,7 @@ async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   return found;
 }
 
-/** Yields bodies with one second of data, starting at `fromS`. */
+/** Yields request bodies that each contain one second of data, starting at `fromS`. */
 function* live(hosts, fromS) {
   const stepNs = BigInt(Math.floor((1e9 * hosts) / pointsPerBody));
   const shift = BigInt(fromS) * 1_000_000_000n - startNs;

@@ -1,5 +1,5 @@
 // Compares many series after a few rounds of writes with the same series after many rounds. All
-// points of a round are within an hour.
+// points of a round are within one hour.
 
 import { bodies, round } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
@@ -8,7 +8,10 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'series';
 
-/** More rows than a shard buffers, so each round causes a flush. */
+/**
+ * The number of rows in a round. It is greater than the number of rows that a shard buffers, so
+ * each round causes a flush.
+ */
 const rowsPerRound = 500_000;
 
 const aims = {
@@ -24,7 +27,7 @@ const queries = [
   ['SHOW SERIES EXACT CARDINALITY', 'SHOW SERIES EXACT CARDINALITY'],
 ];
 
-/** InfluxDB returns an estimate in a different format. */
+/** Whether a query returns an estimate, for which InfluxDB has a different format. */
 const isEstimate = (q) => q.endsWith('CARDINALITY');
 
 export const name = 'series';
@@ -35,8 +38,8 @@ export const sizes = {
 };
 
 /**
- * Writes every round to the servers of the large size, and the first rounds also to the server of
- * the small size.
+ * Writes every round to the servers of the large size, and the first rounds to the server of the
+ * small size.
  */
 async function fill([few, ...many], { series, fewer, rounds }) {
   for (const side of [few, ...many]) await create(side, db);

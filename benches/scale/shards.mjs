@@ -1,5 +1,5 @@
-// Compares the same month of points in groups with one shard and with many shards, whose results
-// are merged.
+// Compares the same month of points in groups with one shard and in groups with many shards. The
+// results of many shards must be merged.
 
 import { bodies, month } from './lines.mjs';
 import { days, questions } from './month.mjs';
@@ -16,7 +16,7 @@ export const sizes = {
   full: { points: 3_000_000, series: 1000, some: 4, more: 16, most: 64, cold: 3, warm: 11, settle: 20 },
 };
 
-/** Returns the rows that compare a number of shards with a single shard. */
+/** Returns the rows that compare several shards with one shard. */
 async function beside([one, many, ...peer], shards, plan, say) {
   const rows = [];
   for (const [what, q] of Object.entries(questions)) {
@@ -32,7 +32,7 @@ async function beside([one, many, ...peer], shards, plan, say) {
   return rows;
 }
 
-/** The small size is one shard, the large size is `shards` shards. */
+/** The small size has one shard. The large size has `shards` shards. */
 export async function run(plan, { hasPeer, say }) {
   const numbers = [plan.some, plan.more, plan.most];
   const sides = [await tidemarkSide('1 shard')];

@@ -1,4 +1,4 @@
-// Servers that restart with their data, and queries whose failure does not end a run.
+// Starts servers that can restart with their data. A failed query does not end the run.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,14 +14,14 @@ import { startWorkerd } from '../workerd.mjs';
 const answerMs = 180_000;
 const writeTries = 100;
 const writePauseMs = 200;
-/** The share of a core below which a server counts as idle. */
+/** A server counts as idle if it uses less than this fraction of a core. */
 const restShare = 0.05;
 const restPollMs = 1_000;
 const restMsMax = 120_000;
 
 /**
- * Returns the error in a response, or an empty string. Searches only the start and end of a long
- * response.
+ * Returns the error in a response, or an empty string. In a long response, searches only the start
+ * and the end.
  */
 export function errorOf(status, text) {
   if (status !== 200 && status !== 204) return `${status} ${text.slice(0, 200)}`;
@@ -30,7 +30,7 @@ export function errorOf(status, text) {
 }
 
 /**
- * Returns a connection that is reopened when it closes.
+ * Returns a connection that is opened again after it was closed.
  * @param {{ server: any }} side
  */
 function line(side) {
@@ -57,7 +57,7 @@ function line(side) {
       }
     }
   };
-  /** Returns a statement's duration, response and error. */
+  /** Runs a statement. Returns its duration, its response and its error. */
   const query = async (db, q) => {
     const reply = await ask(`/query?db=${db}&q=${encodeURIComponent(q)}`);
     const text = reply.body();
@@ -65,8 +65,8 @@ function line(side) {
     return { ms: error ? NaN : reply.ms, text, bytes: text.length, error };
   };
   /**
-   * Writes a body, with retries while the server returns 503. Resolves to the duration in
-   * milliseconds.
+   * Writes a body. Repeats the write while the server returns status 503. Resolves to the duration
+   * in milliseconds.
    */
   const write = async (db, body, precision = 'ms') => {
     const from = performance.now();
@@ -82,7 +82,7 @@ function line(side) {
   return { ask, query, write, close };
 }
 
-/** Starts a server in a new folder and returns it as a side. */
+/** Starts a server in a new folder. Returns the server with its queries and measurements. */
 async function begin(start, label) {
   const folder = mkdtempSync(join(tmpdir(), 'scale-bench-'));
   const side = { label, folder, server: await start(folder) };
@@ -104,11 +104,11 @@ async function begin(start, label) {
     /** Returns the total duration of the writes in seconds. */
     writeSeconds: () => writeMs / 1000,
     line: () => line(side),
-    /** Returns the maximum memory of the side's servers in MB. */
+    /** Returns the maximum memory of these servers in MB. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
     /**
-     * Restarts the server with the same data. A first query of the database `warm` initialises
-     * everything except the database under test.
+     * Restarts the server with the same data. A first query of the database `warm` loads everything
+     * except the measured database.
      */
     restart: async () => {
       begun.mostMb();
@@ -142,7 +142,7 @@ export async function create(side, db) {
   await sent(side, `CREATE DATABASE "${db}" WITH DURATION INF REPLICATION 1 SHARD DURATION 5200w`);
 }
 
-/** Sends a statement that writes, which InfluxDB 1.x accepts only by POST. */
+/** Sends a statement that writes. InfluxDB 1.x accepts such a statement only with POST. */
 export async function sent(side, q, db = '') {
   const body = new URLSearchParams({ q, db });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -151,14 +151,14 @@ export async function sent(side, q, db = '') {
   if (error) throw new Error(`${side.server.name}: ${q}: ${error}`);
 }
 
-/** Writes every body to every side, in parallel. Resolves to the duration in seconds. */
+/** Writes every body to all servers in parallel. Resolves to the duration in seconds. */
 export async function load(sides, db, all) {
   const from = performance.now();
   for (const body of all) await Promise.all(sides.map((side) => side.write(db, body)));
   return (performance.now() - from) / 1000;
 }
 
-/** Waits until all servers are idle, at least `leastMs`. */
+/** Waits at least `leastMs`, until all servers are idle. */
 export async function rested(sides, leastMs) {
   await delay(leastMs);
   const used = () => sides.map(({ server }) => cpuSeconds(server.pid));
@@ -172,7 +172,7 @@ export async function rested(sides, leastMs) {
   }
 }
 
-/** Returns the sums of a database's shard counters. InfluxDB has no such counters. */
+/** Returns the sums of the shard counters of a database. InfluxDB has no such counters. */
 export async function counters(side, db) {
   const text = await side.must(db, "SHOW STATS FOR 'shard'");
   const series = JSON.parse(text).results[0].series ?? [];
@@ -183,7 +183,7 @@ export async function counters(side, db) {
   return { ...sums, shards: series.filter(({ tags }) => tags.database === db).length };
 }
 
-/** Returns a value of a process's status in MB (Linux). */
+/** Returns a value in the status of a process, in MB (Linux). */
 function statusMb(pid, name) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kb = status.split('\n').find((text) => text.startsWith(`${name}:`));
@@ -196,7 +196,7 @@ export const residentMb = (pid) => statusMb(pid, 'VmRSS');
 /** Returns the maximum memory of a process in MB. */
 const peakMb = (pid) => statusMb(pid, 'VmHWM');
 
-/** Stops all servers and prints errors. */
+/** Stops all servers. Prints errors. */
 export async function stopSides(sides) {
   const stopped = await Promise.allSettled(sides.map((side) => side.stop()));
   for (const result of stopped) if (result.status === 'rejected') console.error(result.reason);

@@ -1,4 +1,4 @@
-// The table of the part `scale`: formats rows and compares them with their targets.
+// Formats the table of the benchmark `scale`, and compares its rows with their targets.
 
 export const head = ['case', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
@@ -10,8 +10,8 @@ export function shown(value) {
 }
 
 /**
- * A target with its text. `holds` returns whether the figures reach it, or undefined if a figure is
- * missing.
+ * A target and its text. `holds` returns whether the measurements reach the target. It returns
+ * undefined if a measurement is missing.
  *
  * @typedef {{ small?: number, large?: number, peer?: number }} Figures
  * @typedef {{ text: string, holds: (figures: Figures) => boolean | undefined }} Aim
@@ -20,7 +20,7 @@ export function shown(value) {
 const isThere = (...values) => values.every((value) => Number.isFinite(value));
 
 /**
- * A target for large ÷ small.
+ * A target for the ratio of the large size to the small size.
  * @returns {Aim}
  */
 export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
@@ -29,7 +29,7 @@ export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
 });
 
 /**
- * A target for the large size only.
+ * A target for the large size.
  * @returns {Aim}
  */
 export const atMost = (most, unit = 'ms') => ({
@@ -60,20 +60,20 @@ export const all = (...aims) => ({
 });
 
 /**
- * No target: the figures are only printed.
+ * Means that there is no target, and that the measurements are only printed.
  * @returns {Aim}
  */
 export const noAim = { text: '', holds: () => undefined };
 
 /**
- * Returns the cells of a row. The last cell contains the `failure`, if any, regardless of the
- * figures.
+ * Returns the cells of a row. After a failure, the last cell contains the `failure` in place of the
+ * target's result.
  */
 export function row({ what, aim = noAim, small, large, peer, ratio = undefined, failure = '' }) {
   const held = aim.holds({ small, large, peer });
   const verdict = held === undefined ? '' : held ? 'yes' : 'no';
   const found = ratio ?? (isThere(small, large) && small > 0 ? large / small : undefined);
-  // A pipe or a line break would start another cell or row.
+  // A pipe or a line break would begin another cell or row.
   const said = failure && `failed: ${failure.replace(/[|\s]+/g, ' ').slice(0, 120)}`;
   return [what, aim.text, shown(small), shown(large), shown(found), shown(peer), said || verdict];
 }

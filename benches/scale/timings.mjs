@@ -1,25 +1,25 @@
-// Measures queries on several sides in alternating order: the first query after a restart, and warm
-// queries.
+// Measures queries on several servers in turn: the first query after a restart, and warm queries.
 
 import { sameAnswer } from '../answers.mjs';
 import { median } from '../ingest.mjs';
 import { row } from './table.mjs';
 
 /**
- * The maximum duration of a turn. The order of sides alternates, so a side may wait for two turns
- * of the others.
+ * The maximum duration of a turn, in milliseconds. The order of the servers alternates, so a server
+ * may wait for two turns of the others.
  */
 const turnMsMax = 3_000;
 
 /**
- * The maximum size of compared responses. Parsing larger responses takes longer than the queries.
+ * The maximum size of responses that are compared, in bytes. Parsing larger responses takes longer
+ * than the queries.
  */
 const comparedBytesMax = 20_000_000;
 
-/** Returns the sides in an order that alternates. */
+/** Returns the servers in an order that alternates between turns. */
 const inTurn = (sides, turn) => (turn % 2 ? sides.toReversed() : sides);
 
-/** Runs the query once on each side, and records durations and the first failure. */
+/** Runs the query once on each server. Records the durations and the first failure. */
 async function once(sides, turn, db, q, found) {
   for (const side of inTurn(sides, turn)) {
     const { ms, text, bytes, error } = await side.query(db, q);
@@ -31,7 +31,7 @@ async function once(sides, turn, db, q, found) {
   }
 }
 
-/** Returns the initial record of each side. */
+/** Returns an empty record for each server. */
 const nothing = (sides) =>
   new Map(sides.map((side) => [side, { times: [], bytes: 0, text: '', failure: '' }]));
 
@@ -52,8 +52,9 @@ function differenceOf(found) {
 }
 
 /**
- * Returns the groups of sides that alternate. Objects are evicted after ten seconds without a
- * request and are then not warm. If a turn takes too long, each side is measured separately.
+ * Returns the groups of servers that alternate. An object is evicted after ten seconds without a
+ * request and is then no longer warm. Therefore the servers are measured separately if a turn takes
+ * too long.
  */
 function awake(sides, before) {
   const all = [...before.values()].flatMap(({ times }) => times);
@@ -62,9 +63,9 @@ function awake(sides, before) {
 }
 
 /**
- * Returns a query's medians: `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms, bytes,
- * failure }` for each side. `difference` describes the difference between our last side and the
- * peer. `turns` contains the number of repetitions.
+ * Returns the medians of a query as `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms,
+ * bytes, failure }` for each server. `difference` describes the difference between Tidemark's last
+ * server and the peer. `turns` contains the number of repetitions.
  */
 export async function timed(sides, db, q, turns) {
   const [cold, warm] = [nothing(sides), nothing(sides)];
@@ -80,15 +81,15 @@ export async function timed(sides, db, q, turns) {
   return { cold: figures(cold), warm: figures(warm), difference: differenceOf(warm) };
 }
 
-/** Returns the first failure of a query, or the difference between its responses. */
+/** Returns the first failure of a query, or else the difference between its responses. */
 export function failureOf(results, difference = '') {
   const first = results.find(({ failure }) => failure)?.failure;
   return first || (difference && `answers differ ${difference}`);
 }
 
 /**
- * Returns rows about the servers: the write rate of the large load with all servers running in
- * parallel, and the maximum memory during load and queries.
+ * Returns the rows about the servers: the write rate of the large load while all servers run in
+ * parallel, and the maximum memory during the load and the queries.
  */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;
