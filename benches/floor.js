@@ -66,6 +66,6 @@ export class Shard extends DurableObject {
   }
 }
 
-/** Classes that wrangler.toml names. */
+/** The classes that wrangler.toml requires. */
 export class Catalog extends DurableObject {}
 export class Database extends DurableObject {}

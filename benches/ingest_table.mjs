@@ -64,9 +64,10 @@ const head = [
 const compared = ['ratio', 'CPU ratio'];
 
 /**
- * Runs the cases with a word that starts with a text of `only` (all cases if `only` is empty) and
- * prints the table. A complete table with InfluxDB (`hasPeer`) is written to RESULTS.md. `starters`
- * start the servers, with `wrangler dev` first. Resolves to whether every case was measured.
+ * Runs the cases and prints the table. `only` selects the cases in which a word starts with one of
+ * its texts. If `only` is empty, all cases run. If `hasPeer` is true, a complete table is written to
+ * RESULTS.md. `starters` start the servers, with `wrangler dev` first. Resolves to whether every
+ * case was measured.
  */
 export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
   const isWanted = (name) => {

@@ -89,9 +89,9 @@ export const lists = {
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
- * Runs all queries and prints the table. `starters` are `{ name, start(folder), hours }`, with
- * Tidemark first and InfluxDB (if it is installed) second. Further servers get additional columns.
- * `hours` overrides the plan's hours of data. A complete run is written to RESULTS.md.
+ * Runs all queries and prints the table. `starters` are `{ name, start(folder), hours }`. Tidemark
+ * is the first and InfluxDB the second, if it is installed. Further servers get additional columns.
+ * `hours` overrides the number of hours in the plan. A complete table is written to RESULTS.md.
  */
 export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };

@@ -1,4 +1,4 @@
-//! Tests tokens and users in backups and in exported lists.
+// Tests tokens and users in backups and in exported lists.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
@@ -48,7 +48,7 @@ fn reads(product: &mut Product, by: (&str, &str), db: &str) -> bool {
     send(product, by, ("GET", &target), "").status == 200
 }
 
-/// Creates a deployment with a database, thirty tokens and some users. Returns the first token.
+/// Creates a deployment with a database, thirty tokens and several users. Returns the first token.
 fn first(place: &MemoryPlace) -> (Product, String, String) {
     let mut product = on(place);
     for q in [
@@ -82,7 +82,7 @@ fn restore_includes_requested_access() {
     let place = MemoryPlace::default();
     let (mut product, secret, everywhere) = first(&place);
     let id = back_up(&mut product);
-    // Backups contain hashes of tokens, not the tokens.
+    // Backups contain only hashes of tokens.
     for key in place.keys("") {
         place.change(&key, |object| {
             for plain in [secret.as_str(), everywhere.as_str(), "long enough"] {
@@ -99,7 +99,7 @@ fn restore_includes_requested_access() {
     let mut second = on(&place);
     run(&mut second, "CREATE DATABASE elsewhere");
     run(&mut second, "CREATE USER bob WITH PASSWORD 'somebody else'");
-    // Without the option, the restore grants no permission.
+    // Without the option `access`, a restore grants no permissions.
     all(&mut second, &format!("/api/v3/restore?db=plain&from={id}"));
     assert!(!reads(&mut second, ("Bearer", &secret), "plain"));
 
@@ -122,13 +122,13 @@ fn restore_includes_requested_access() {
     assert!(!reads(&mut second, ("Token", "bob:somebody else"), "b"));
     assert!(!reads(&mut second, ("Token", "bob:another one"), "b"));
     assert!(!reads(&mut second, ("Token", "root:of all of it"), "b"), "nobody becomes one by it");
-    // A permission on every database becomes a permission on the restored database.
+    // A permission for all databases becomes a permission for the restored database.
     for db in ["elsewhere", "plain", "a", "other"] {
         for by in [("Bearer", secret.as_str()), ("Bearer", everywhere.as_str())] {
             assert!(!reads(&mut second, by, db), "{db}");
         }
     }
-    // Existing tokens get the permission on the new name in addition to their other permissions.
+    // Existing tokens get a permission for the new name and keep their other permissions.
     let again = all(&mut second, &format!("/api/v3/restore?db=c&from={id}&access=true"));
     let widened: u64 = again.iter().filter_map(|reply| reply["access"]["widened"].as_u64()).sum();
     assert_eq!(widened, 31, "{again:?}");

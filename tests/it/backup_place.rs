@@ -1,4 +1,4 @@
-//! An in-memory backup store that can fail on request.
+// An in-memory backup store. Its calls can fail on request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidemark::protocol::backup::{FromBackups, ToBackups};
 use tidemark::protocol::envelope;
 
-/// Objects by their keys. Clones share them.
+/// Objects by their keys. All clones use the same objects.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryPlace {
     inner: Rc<RefCell<Inner>>,
@@ -19,20 +19,22 @@ struct Inner {
     /// The number of calls before the failure, and whether the failing call takes effect.
     dies: Option<(u32, bool)>,
     has_failed: bool,
-    /// New keys in the order of their puts.
+    /// New keys in the order in which they were stored.
     put: Vec<String>,
 }
 
-/// The maximum number of names in one response. It is small, so that lists have several pages.
+/// The maximum number of names in one response. The value is small, so that lists have several
+/// pages.
 const NAMES_MAX: usize = 3;
 
 impl MemoryPlace {
-    /// Makes call number `at` (from 0) and all later calls fail. Call `at` may take effect.
+    /// Makes call number `at`, counted from 0, and all later calls fail. Call `at` may take effect
+    /// before it fails.
     pub(crate) fn die_at(&self, at: u32, takes_effect: bool) {
         self.inner.borrow_mut().dies = Some((at, takes_effect));
     }
 
-    /// Ends the failures. Returns whether a call has failed.
+    /// Stops the failures. Returns whether a call has failed.
     pub(crate) fn heal(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.dies = None;
@@ -58,7 +60,7 @@ impl MemoryPlace {
         self.inner.borrow_mut().objects.insert(key.to_owned(), object);
     }
 
-    /// Returns the keys that were put since the last call.
+    /// Returns the keys that were stored since the last call.
     pub(crate) fn take_put(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.borrow_mut().put)
     }

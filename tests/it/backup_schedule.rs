@@ -1,5 +1,6 @@
-//! Tests backups and restores while messages are lost, repeated and reordered and objects crash. At
-//! the same time clients write, groups split, and several edges drive the same backup.
+// Tests backups and restores while messages are lost, repeated and reordered, and while objects
+// crash. At the same time, clients write, shard groups split, and several edges drive the same
+// backup.
 
 use std::collections::BTreeSet;
 
@@ -19,12 +20,12 @@ use crate::world::platform::START_NS;
 use crate::world::{Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 60;
-/// The size of a shard at which its group splits: a few dozen points.
+/// The size at which the group of a shard splits. It corresponds to a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 /// The maximum number of requests until a backup is complete.
 const REQUESTS_MAX: usize = 2_000;
 
-/// Returns the lines of a write and their times. No other write has these times.
+/// Returns the lines of a write, and their times. Every write has different times.
 fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
         .map(|n| {
@@ -35,7 +36,7 @@ fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     (times.iter().map(line).collect::<Vec<_>>().join("\n"), times)
 }
 
-/// Returns the times of a database's points.
+/// Returns the times of all points in a database.
 fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
     let statement = parse_statement("SELECT i FROM m", &Params::default()).unwrap();
     let session = Session {
@@ -73,7 +74,8 @@ fn quiet(world: &mut World) {
     while world.deliver() {}
 }
 
-/// Makes a backup while writes continue. Returns the backup and the times that it must contain.
+/// Makes a backup while writes continue. Returns the backup, and the times that the backup must
+/// contain.
 fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
     let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..20 {

@@ -1,5 +1,6 @@
-//! Tests backup schedules in the whole product: the database makes backups, keeps the configured
-//! number, continues after a crash, and deletes only backups that newer ones replace.
+// Tests backup schedules in the whole product. The database makes backups, keeps the configured
+// number of backups, continues after a crash, and deletes a backup only after newer backups have
+// replaced it.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +52,8 @@ fn whole(product: &mut Product) -> BTreeSet<i64> {
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
 }
 
-/// Moves time forward by minutes, second by second while another pass may follow.
+/// Moves time forward by a number of minutes. While another pass may follow, moves time second by
+/// second.
 fn minutes(product: &mut Product, count: i64) {
     for _ in 0..count {
         for _ in 0..20 {
@@ -104,13 +106,13 @@ fn scheduled_backups_keep_configured_count() {
         }
         product.write("a", &format!("m,host=new f=1 {}", day + 1));
     }
-    // Two scheduled backups and one manual backup.
+    // There are two scheduled backups and one manual backup.
     let now = whole(&mut product);
     assert_eq!(now.len(), 3, "{now:?}");
     assert!(now.is_superset(&by_hand), "{now:?} without {by_hand:?}");
     let newest = *now.last().unwrap();
     assert!(product.now_s() - newest < 7 * H_S, "{newest} is old");
-    // Deleting the schedule keeps its backups.
+    // Deleting the schedule does not delete its backups.
     let (status, body) = product.ask("DELETE", "/api/v3/configure/backup", "db=a", &[], "");
     assert_eq!((status, body.as_str()), (200, "{\"db\":\"a\",\"schedule\":null}\n"));
     product.pass_hours(48);
@@ -127,7 +129,8 @@ fn missed_schedules_make_one_backup() {
     assert_eq!(whole(&mut product).len(), 1);
     product.sleep();
     product.wait(30 * H_S);
-    // In this test a request loads the database. On the platform, the database's alarm loads it.
+    // A request loads the database in this test. On the platform, the alarm of the database loads
+    // it.
     product.query("a", "SHOW MEASUREMENTS");
     minutes(&mut product, 1);
     assert_eq!(whole(&mut product).len(), 2);
@@ -144,7 +147,8 @@ fn interrupted_schedule_never_loses_backups() {
             let first = whole(&mut product);
             assert_eq!(first.len(), 1);
             product.write("a", "m,host=new f=1 9");
-            // After the due time, call number `at` and all later calls fail, and the object dies.
+            // After the due time, call number `at` and all later calls fail, and the object
+            // crashes.
             product.wait_s(H_S);
             place.die_at(at, takes_effect);
             for _ in 0..10 {
@@ -200,7 +204,8 @@ fn backup_failure_shows_until_next_success() {
 #[test]
 fn unfinishable_backup_is_replaced() {
     let (mut product, place) = product();
-    // Another caller started a backup and disappeared. The holds on its shards end after a day.
+    // Another caller has started a backup and disappeared. Its holds on the shards end after one
+    // day.
     let dies_at = (0..).find(|at| {
         let (mut product, place) = self::product();
         place.die_at(*at, false);
@@ -234,7 +239,7 @@ fn scheduled_backups_run_independently() {
             assert_eq!(set(product, &body).0, 200);
         }
     });
-    // An alarm does the work of one request: one pass per second.
+    // An alarm does the same work as one request: one pass per second.
     let before = product.object_requests().clone();
     product.wait(1);
     let most = product

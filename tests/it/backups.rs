@@ -1,5 +1,5 @@
-//! Tests backups in the whole product: load, back up, delete, restore, same results. The tests also
-//! interrupt each step, and write, delete, flush and merge between steps.
+// Tests backups in the whole product: load, back up, delete, restore. The results must remain the
+// same. The tests also interrupt each step, and write, delete, flush and merge between the steps.
 
 use serde_json::{Value, json};
 
@@ -34,12 +34,12 @@ fn load(product: &mut Product) {
     let long = "/write?db=a&rp=long.er&precision=s";
     assert_eq!(product.post(long, &format!("m,host=x f=1i {now_s}")).status, 204);
     product.rest();
-    // Some of the last points are in the log, and a delete waits for its merge.
+    // Some of the last points are in the log, and a delete is waiting for its merge.
     product.query("a", "DELETE FROM m WHERE host = 'h5'");
     product.write("a", "m,host=h0 f=100 1699000000\nm,host=new g=1 1699000001");
 }
 
-/// Returns a database's query results.
+/// Returns the results of queries of a database.
 fn answers(product: &mut Product, database: &str) -> Vec<Value> {
     let asked = [
         "SHOW RETENTION POLICIES",
@@ -106,7 +106,7 @@ fn restored_database_returns_same_results() {
     let id = back_up(&mut product);
     assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
     assert!(place.keys("/value/").len() > 4, "too few values to mean something");
-    // The backup does not contain later points.
+    // The backup does not contain points that were written later.
     product.write("a", "m,host=late f=1 1699000002");
     product.query("", "DROP DATABASE a");
     product.rest();
@@ -115,7 +115,8 @@ fn restored_database_returns_same_results() {
             finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
         assert_eq!(restored["remaining"], 0);
         assert_eq!(answers(&mut product, name), before, "{name}");
-        // Continuous queries name their database, so a restore under another name omits them.
+        // A continuous query contains the name of its database, so a restore under another name
+        // omits it.
         let queries = product.query("", "SHOW CONTINUOUS QUERIES");
         assert_eq!(queries.to_string().contains("hourly"), name == "a", "{queries}");
         // The restored database accepts writes.
@@ -148,7 +149,7 @@ fn second_backup_uploads_only_changes() {
     }
 }
 
-/// Changes the database between two requests.
+/// Changes the database between two requests of a backup.
 fn disturb(product: &mut Product, turn: u32) {
     match turn % 4 {
         0 => product.write("a", &format!("m,host=h{turn} f={turn} {}", 1_699_100_000 + turn)),
@@ -179,14 +180,15 @@ fn killed_backup_resumes_consistently() {
                 let seconds = whole.rsplit_once('/').unwrap().1.trim_start_matches('0');
                 assert_eq!(damaged(&mut product, &format!("a.{seconds}")), Vec::<String>::new());
             }
-            // Some of the four shards are copied. The backup does not contain their later points.
+            // At this time, some of the four shards are copied. The backup does not contain points
+            // that are written to these shards later.
             let points = place.keys("/points/").len();
             let before = (points == 0 || points == 4).then(|| answers(&mut product, "a"));
             if points > 0 {
                 (0..4).for_each(|turn| disturb(&mut product, turn + at));
             }
-            // The backup may be complete although its response was lost. Then the next request
-            // starts another backup.
+            // The backup may be complete although its response was lost. In that case the next
+            // request starts another backup.
             let is_whole = points > 0 && place.keys("/begun/").is_empty();
             let id = match place.keys("/done/").first().filter(|_| is_whole) {
                 Some(key) => {
@@ -212,7 +214,7 @@ fn killed_restore_resumes_without_partial_reads() {
     let before = answers(&mut first, "a");
     let id = back_up(&mut first);
     for at in 0.. {
-        // Another account, which shares only the backup store with the first account.
+        // A second account shares only the backup store with the first account.
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.keep_backups(&place);
         place.die_at(at, false);
@@ -245,7 +247,7 @@ fn restore_needs_new_or_empty_database() {
     product.query("", "CREATE DATABASE empty");
     finish(&mut product, "POST", &restore("empty"));
     assert_eq!(answers(&mut product, "empty"), answers(&mut product, "a"));
-    // The restore must not discard points that were written while it filled the shards.
+    // Clients write while the restore fills the shards. The restore must not discard these points.
     let (mut product, place) = (product, MemoryPlace::default());
     product.keep_backups(&place);
     let id = back_up(&mut product);
@@ -342,7 +344,7 @@ fn deleted_backup_keeps_shared_values() {
 
 #[test]
 fn abandoned_backup_releases_values() {
-    // All points exist, but no values.
+    // All points exist, but their values do not.
     let dies_at = |at: u32| {
         let (mut product, place) = product();
         load(&mut product);

@@ -17,7 +17,7 @@ use crate::whole::ask;
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge, Faults, World, real_shard};
 
-/// A request to a separate isolate with an empty cache.
+/// A request that an isolate with an empty cache handles.
 struct Asking {
     service: Service,
     head: RequestHead,
@@ -131,9 +131,9 @@ fn request_calls_ignore_database_count() {
         asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
-    // Names need the Catalog. A write by id requests the permission from the Catalog and continues
-    // like a write by name. The first write also registers its column. For an unknown id the
-    // Catalog receives one request with the id and one with the name.
+    // The edge resolves names with the Catalog. A write by id requests the permission from the
+    // Catalog, and then continues like a write by name. The first write also registers its column.
+    // For an unknown id, the Catalog receives one request with the id and one with the name.
     assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
 }
 
@@ -163,8 +163,8 @@ fn bucket_pages_equal_full_list() {
             let query = format!("limit={limit}&after={id}");
             let (status, ids, asked) = list(&mut world, &query);
             assert_eq!((status, &ids[..]), (200, &all[at + 1..all.len().min(at + 1 + limit)]));
-            // Two calls to the Catalog, and two for each database of the page and for the preceding
-            // database.
+            // The edge makes two calls to the Catalog, and two calls for each database on the page
+            // and for the preceding database.
             assert!(asked <= 2 + 2 * (limit + 1) && asked <= of_all + 1, "{query}: {asked}");
         }
     }
@@ -235,8 +235,9 @@ fn database_stats_call_only_own_objects() {
     let mut world = world(10);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 10);
-    // A database has a row of its own, a row of its shard, and eight days of usage. The Catalog
-    // returns the database's address, the Database its shards, and each shard its counts.
+    // A database has one row, its shard has one row, and the usage has eight days. The Catalog
+    // returns the database's address, the Database returns its shards, and each shard returns its
+    // counts.
     assert_eq!(world.asked - before, 4);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS").unwrap().len(), 100);

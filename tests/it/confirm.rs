@@ -1,5 +1,6 @@
-//! Tests the reports of edges to the Catalog after requests: the day of a token's last use, and
-//! revoked permissions at databases that are unreachable.
+// Tests the reports that edges send to the Catalog after requests. They contain the day of a
+// token's last use. The edge also asks whether a permission is revoked if the database is
+// unreachable.
 
 use serde_json::{Value, json};
 use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
@@ -14,7 +15,7 @@ use crate::world::{Edge, Faults};
 const S_NS: i64 = 1_000_000_000;
 
 /// Revokes a token while messages of the objects in `is_mute` are lost and writes continue. Returns
-/// the number of writes that succeed after the acknowledgement, and the time of the last one.
+/// how many writes succeed after the acknowledgement, and the time of the last such write.
 fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u32, i64) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -40,11 +41,11 @@ fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u
         }
         pass(&mut world, 20 * S_NS);
     }
-    // An edge without a cache trusts an unreachable database at most once.
+    // An edge without a cache accepts the token at most once while the database is unreachable.
     let stranger = Edge::default();
     let taken_there = [(); 4].map(|()| writes(&mut world, &stranger, "t", "a"));
     assert!(!taken_there[1..].contains(&Some(true)), "{taken_there:?}");
-    // The response reports when the database is reachable again.
+    // The response reports that the database is reachable again.
     world.is_mute = |_| false;
     world.faults = Faults::default();
     pass(&mut world, 20 * S_NS);
@@ -69,7 +70,7 @@ fn rule_11_unreachable_objects_end_access_within_hour() {
                 slowest_ns / S_NS
             );
             assert!(taken > 0, "nothing shows what would happen without the question");
-            // Each edge writes about once a minute, and one edge notices the revocation.
+            // Each edge writes about once a minute. One edge detects the revocation.
             let late_ns = 10 * 60 * S_NS;
             assert!(slowest_ns <= CONFIRMED_NS + late_ns, "{} s", slowest_ns / S_NS);
         }
@@ -97,7 +98,7 @@ fn lost_catalog_keeps_confirmed_access() {
     assert_eq!(world.asked - asked, 60 + 3, "a write each, and three questions");
 }
 
-/// Returns `last_used` of the token and of each of its secrets.
+/// Returns the `last_used` of the token and of each of its secrets.
 fn last_used(product: &mut Product) -> (Value, Vec<Value>) {
     let list = admin(product, ("GET", "/api/v3/configure/token"), "", 200);
     let secrets = list[0]["secrets"].as_array().unwrap();
@@ -125,17 +126,17 @@ fn token_list_shows_last_use_day() {
     let read = ("GET", "/query?db=a&q=SHOW+MEASUREMENTS");
     assert_eq!(send(&mut product, ("Token", &new), read, "").status, 403);
     assert_eq!(last_used(&mut product), (second.clone(), vec![second.clone(), first.clone()]));
-    // Checks another day on an edge that has cached the token.
+    // On another day, an edge uses the token that it has cached.
     product.pass(24 * 3_600);
     assert_eq!(write(&mut product, &new), 204);
     assert_eq!(last_used(&mut product), (third.clone(), vec![third, first]));
-    // A new token with the same name has no earlier use.
+    // A new token with the same name has not been used before.
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
     new_token(&mut product, "t", &["a"], &["write"], None);
     assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));
 }
 
-/// Compares with docs/COSTS.md.
+/// Compares the measured number with docs/COSTS.md.
 #[test]
 fn token_use_is_stored_once_daily() {
     let mut product = Product::with(&[]);

@@ -1,9 +1,9 @@
-//! Tests that the server accepts every text that the console's page treats as reading and runs by
-//! itself.
-//!
-//! The page calls `browser::influxql_outline`; the server decides independently for
-//! `read_only=true`. The texts are mutations of reading and writing statements with many characters
-//! that end a comment, a string or a regex.
+// Tests texts that the console considers reading statements, which it runs without a user action.
+// The server must accept every such text.
+//
+// The page calls `browser::influxql_outline`. The server decides independently for
+// `read_only=true`. The texts are mutations of reading and writing statements. They contain many
+// characters that end a comment, a string or a regex.
 
 use tidemark::api::error::ApiError;
 use tidemark::api::http::{Parameters, RequestHead};
@@ -14,15 +14,15 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
 const TEXTS: u32 = 1_000_000;
-/// The number of threads, which share the texts.
+/// The number of threads. Each thread tests a part of the texts.
 const THREADS: u32 = 4;
-/// The maximum length of a text; longer texts are cut.
+/// The maximum length of a text. Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
 /// One of this number of reading texts is executed, to check that it changes no data.
 const RUN_ONE_IN: u32 = 500;
 
 const STATEMENTS: &[&str] = &[
-    // A link with one of these texts once created a database.
+    // A link that contained one of these texts once created a database.
     "SHOW DATABASES --\r;CREATE DATABASE evil1",
     "SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/",
     "SELECT a, b FROM m WHERE c = 'd' GROUP BY time(1m), * fill(0)",
@@ -110,7 +110,7 @@ fn mutated(random: &mut fastrand::Rng) -> String {
     text.into_iter().collect()
 }
 
-/// Returns the server's decision for `text` in the form that the page sends.
+/// Returns whether the server accepts `text` in the form that the page sends.
 fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
     let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
     let query = { query }.append_pair("q", text).finish();
@@ -152,7 +152,7 @@ fn texts_agree(seed: u64) {
             _ => {}
         }
     }
-    // Texts that cannot be parsed would not test the decision.
+    // Texts that cannot be parsed would not test the server's decision.
     assert!(reading > texts / 20 && writing > texts / 20, "{reading} read, {writing} write");
 }
 
@@ -165,7 +165,7 @@ fn known_write_texts_count_as_writes() {
     }
 }
 
-/// A database that receives POST requests, which may write.
+/// A database that receives POST requests. Such requests may write.
 struct Server {
     inner: InProcess,
     before: Vec<(String, u64)>,

@@ -20,7 +20,8 @@ fn minute(product: &Product) -> i64 {
     product.now_s() / 60 * 60
 }
 
-/// Returns the sums of the target by minute after `from`, as `[minutes later, sum]`.
+/// Returns the sums in the target measurement for each minute after `from`, as `[minutes later,
+/// sum]`.
 fn sums(product: &mut Product, from: i64) -> Vec<Value> {
     let q = "SELECT sum FROM d.long.t GROUP BY host";
     let answer = product.query("d", q);
@@ -66,7 +67,7 @@ fn watermark_advances_after_acknowledged_write() {
     for later in 0..5 {
         product.write("d", &format!("m,host=a v={} {}", later + 1, start + 60 * later));
     }
-    // Without its target, each run fails.
+    // Each run fails, because its target does not exist.
     product.query("d", "DROP RETENTION POLICY long ON d");
     for _ in 0..3 {
         product.wait(60);
@@ -105,10 +106,12 @@ fn long_continuous_run_spans_several_alarms() {
         product.query("d", CREATE);
         product.wait(60);
         let start = minute(&product);
-        // Without its target, each run fails, and the windows accumulate.
+        // Each run fails, because its target does not exist. The windows that must be computed
+        // accumulate.
         product.query("d", "DROP RETENTION POLICY long ON d");
         for later in 0..minutes {
-            // Every half hour, the points have new shards. A query calls all shards of its times.
+            // The points of each half hour are in new shards. A query calls all shards of its time
+            // range.
             if later % 30 == 0 {
                 let change = format!(r#"{{"db":"d","shards":{}}}"#, 9 - later / 30 % 2);
                 assert_eq!(product.configure("PUT", &change).0, 200);
@@ -139,7 +142,7 @@ fn continuous_queries_list_per_database() {
         {"name": "e", "columns": ["name", "query"]},
     ]);
     assert_eq!(answer["results"][0]["series"], series);
-    // The continuous query survives a restart of its object.
+    // The continuous query still runs after its object has restarted.
     product.sleep();
     assert_eq!(product.query("d", "SHOW CONTINUOUS QUERIES"), answer);
 }

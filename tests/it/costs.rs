@@ -1,5 +1,5 @@
-//! Measures the counts of `docs/COSTS.md`: requests to objects and SQLite rows, which the platform
-//! bills.
+// Measures the counts in `docs/COSTS.md`: requests to objects and SQLite rows. The platform bills
+// both.
 
 use tidemark::protocol::call::Address;
 use tidemark::store::Store;
@@ -7,7 +7,8 @@ use tidemark::store::Store;
 use crate::product::{Product, TOKEN};
 use crate::tokens;
 
-/// The requests to the Catalog, Databases and Shards, and the rows that Shards write.
+/// The number of requests to the Catalog, to Databases and to Shards, and the number of rows that
+/// Shards write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bill {
     catalog: u64,
@@ -32,7 +33,7 @@ impl Bill {
     }
 }
 
-/// Returns the bill of `work`.
+/// Runs `work` and returns its bill.
 fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     let before = Bill::so_far(product);
     work(product);
@@ -45,7 +46,7 @@ fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     }
 }
 
-/// Returns a product with a database that this edge has written to and queried.
+/// Returns a product with a database to which this edge has already sent a write and a query.
 fn product() -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -94,7 +95,8 @@ fn multi_measurement_query_makes_few_calls() {
     assert!(bill.shards <= 8, "{bill:?}");
 }
 
-/// Runs one agent for an hour with a flush every ten seconds. Each request has `authorization`.
+/// Runs one agent for an hour. The agent flushes every ten seconds. Each request has the header
+/// `authorization`.
 fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
     const FLUSHES: usize = 3_600 / 10;
     bill(product, |product| {
@@ -119,7 +121,7 @@ fn admin_agent_calls_only_its_shard() {
     let mut product = product();
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
     assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
-    // Each flush writes one row, and at most one more row to delete the log's slots.
+    // Each flush writes one row, and may write one more row to delete the log's slots.
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
 
@@ -128,19 +130,19 @@ fn token_agent_calls_mostly_its_shard() {
     let mut product = product();
     let token = tokens::token(&mut product, "agent", &["d"], &["write"], None);
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {token}"));
-    // The edge reports to the Catalog once an hour, after a response.
+    // Once an hour, the edge sends a report to the Catalog after a response.
     assert_eq!((bill.catalog, bill.databases, bill.shards), (1, 1, 360));
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
 
-/// Returns the rows of `SHOW STATS ON d FOR 'usage'` without the days.
+/// Returns the rows of `SHOW STATS ON d FOR 'usage'` without the column of days.
 fn usage(product: &mut Product) -> Vec<[u64; 4]> {
     let answer = product.query("d", "SHOW STATS ON d FOR 'usage'");
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap().clone();
     rows.iter().map(|row| [1, 2, 3, 4].map(|at| row[at].as_u64().unwrap())).collect()
 }
 
-/// Returns the counts of all objects of the database: requests, rows read and rows written.
+/// Returns the sums over all objects of the database: requests, rows read and rows written.
 fn counted(product: &Product) -> [u64; 3] {
     let is_own = |at: &Address| !matches!(at, Address::Catalog);
     let requests = product.object_requests().iter().filter(|(at, _)| is_own(at));
@@ -163,12 +165,12 @@ fn usage_by_day_writes_no_rows() {
     let days = usage(&mut product);
     let [requests, read, written] = [0, 1, 2].map(|at| after[at] - before[at]);
     let [own_requests, own_read, own_written, seconds] = days[1];
-    // The day also has the first write, alarms, and the statement itself.
+    // The day also includes the first write, the alarms, and the statement itself.
     assert!((requests..requests + 10).contains(&own_requests), "{own_requests} of {requests}");
     assert!((read..read + 20).contains(&own_read), "{own_read} of {read}");
     assert_eq!((days.len(), own_written), (2, written + 1));
     assert_eq!(seconds, (own_requests * 50).div_ceil(1_000));
-    // On the next day the first day is unchanged, also after an eviction.
+    // On the next day, the counts of the first day are unchanged, even after an eviction.
     product.rest();
     let first = usage(&mut product)[1];
     product.wait_s(86_400);
@@ -177,7 +179,7 @@ fn usage_by_day_writes_no_rows() {
     product.write("d", "m,host=h v=1i 1700000002");
     let days = usage(&mut product);
     assert_eq!((days.len(), days[1][2]), (3, first[2]), "{days:?}");
-    // The day has two writes and the alarms of the database and its shard.
+    // The day includes two writes, and the alarms of the database and its shard.
     assert!((2..20).contains(&days[2][0]) && (2..20).contains(&days[2][2]), "{days:?}");
     let (status, metrics) = product.ask("GET", "/metrics", "db=d", &[], "");
     assert_eq!(status, 200);

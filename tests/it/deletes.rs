@@ -1,5 +1,5 @@
-//! Tests DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: lost messages, stale
-//! edges and freed space.
+// Tests DELETE, DROP SERIES and DROP MEASUREMENT in whole deployments, with lost messages, outdated
+// edges and freed space.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::Task;
@@ -76,7 +76,8 @@ fn rule_9_late_delete_spares_newer_points() {
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Done);
     let seen = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
     assert!(seen.len() == 1 && seen[0].contains('2'), "{seen:?}");
-    // After the rows on both sides are merged into one block, the write is rejected.
+    // After the merge of the rows before and after the delete into one block, the write is
+    // rejected.
     world.settle();
     let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Stale);
@@ -103,7 +104,7 @@ fn rule_9_successful_deletes_survive_faults() {
                 assert_eq!((rewritten, left.len()), (kept(1), 11), "seed {seed}: {left:?}");
                 done += 1;
             }
-            // Each shard has either carried out the delete or not.
+            // Each shard has either executed the delete or not.
             Err(_) => {
                 assert!((11..=20).contains(&left.len()), "seed {seed}: {left:?}");
                 failed += 1;
@@ -123,7 +124,7 @@ fn stale_edge_handles_recreated_measurement() {
     }
     ask(&mut world, &a, "DROP MEASUREMENT m").unwrap();
     assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), Vec::<String>::new());
-    // Edge b still has the old id and the old type in its cache.
+    // Edge b has the old id and the old type in its cache.
     assert_eq!(world.run(&b, write("db", "m,host=x f=\"text\" 1")), kept(1));
     assert_eq!(world.run(&a, write("db", "m,host=y f=\"more\" 2")), kept(1));
     for edge in [&a, &b, &Edge::default()] {
@@ -131,7 +132,7 @@ fn stale_edge_handles_recreated_measurement() {
         let keys = ask(&mut world, edge, "SHOW FIELD KEYS").unwrap();
         assert!(keys.len() == 1 && keys[0].contains("string"), "{keys:?}");
     }
-    // Retired ids are not reused after crashes of all objects and later drops.
+    // A retired id is not reused, even if all objects crash and later drops follow.
     let resolve = envelope::encode(&ToCatalog::Resolve { name: "db".into() });
     let reply = ask_object(&mut world, Address::Catalog, resolve);
     let Ok((_, FromCatalog::Resolved { object: Some(object) })) = envelope::decode(&reply) else {
@@ -150,7 +151,7 @@ fn stale_edge_handles_recreated_measurement() {
     assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap().len(), 1);
 }
 
-/// Returns a number of SHOW STATS FOR 'shard'.
+/// Returns a value in SHOW STATS FOR 'shard'.
 fn stat(product: &mut Product, column: &str) -> u64 {
     let answer = product.query("", "SHOW STATS FOR 'shard'");
     let series = &answer["results"][0]["series"][0];
@@ -212,14 +213,14 @@ fn show_tag_values_reads_few_rows() {
     };
     let cold = show(&mut product);
     let warm = show(&mut product);
-    // The objects were evicted, so the counters before and after exclude the cost of loading them.
+    // The objects were evicted, so the counters do not include the cost of loading them.
     product.sleep();
     stat(&mut product, "rowsRead");
     let evicted = show(&mut product);
     println!("SHOW TAG VALUES: {cold} rows read cold, {warm} warm, {evicted} after eviction");
     assert!(evicted <= 40, "{evicted} rows read by an object that was evicted");
     assert!(cold <= 40 && warm <= 40, "{cold} rows read cold, {warm} warm");
-    // A pending delete does not read the data.
+    // A delete that is still pending does not read the data.
     product.query("a", "DELETE FROM m WHERE time < 20000s AND host = 'h5'");
     let deleted = show(&mut product);
     assert!(deleted <= 40, "{deleted} rows read below a tombstone");
@@ -308,12 +309,12 @@ fn full_shard_rejects_only_writes() {
     assert!(retry, "{:?}", refused.headers);
     let count = product.query("a", "SELECT count(v) FROM m");
     assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));
-    // A full database permits deletes, and then accepts writes again.
+    // A full database still executes deletes. It then accepts writes again.
     product.query("a", "DELETE FROM m WHERE host != 'h0'");
     product.rest();
     assert!(stat(&mut product, "diskBytes") < 60_000);
     product.write("a", &lines(10, 0..1));
-    // Retention also continues.
+    // Retention also works in a full database.
     loop {
         let response = product.post("/write?db=a&precision=s", &lines(10, written..written + 100));
         written += 100;
@@ -326,7 +327,7 @@ fn full_shard_rejects_only_writes() {
     assert!(stat(&mut product, "diskBytes") < 10_000, "the points of 1970 are gone");
 }
 
-/// Returns lines with text that does not compress, so that each write is a flush of full size.
+/// Returns lines with text that cannot be compressed. Each write causes a flush of the full size.
 fn heavy(round: u64, rows: u64) -> String {
     let mut rng = fastrand::Rng::with_seed(round);
     let line = |row: u64| {
@@ -347,11 +348,11 @@ fn large_overwrites_compact_to_last_values() {
     let number = |product: &mut Product, q: &str| {
         product.query("a", q)["results"][0]["series"][0]["values"][0][1].as_u64()
     };
-    // Of 5,000, 4,000 and 3,000 rows at the same times, the last row counts once.
+    // 5,000, 4,000 and 3,000 rows have the same times. Only the last row at each time counts.
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
     assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(3_000 * 2 + 1_000));
     assert_eq!(stat(&mut product, "parts"), 1, "flushes of one slot of time are merged at rest");
-    // A query of a few seconds skips the rows outside.
+    // A query over a few seconds skips the rows outside of its range.
     let mut read = |q: &str, count: u64| {
         assert_eq!(number(&mut product, q), Some(count));
         product.sleep();
@@ -365,7 +366,7 @@ fn large_overwrites_compact_to_last_values() {
     let wide = read("SELECT count(s) FROM m", 5_000);
     println!("bytes decoded: {narrow} for the last seconds, {wide} for everything");
     assert!(narrow * 2 <= wide, "{narrow} of {wide}");
-    // The lists for SHOW stay in memory although the rows do not fit.
+    // The lists for SHOW remain in memory, although the rows do not fit into memory.
     let show = |product: &mut Product| {
         let before = stat(product, "rowsRead");
         product.query("a", "SHOW TAG VALUES FROM m WITH KEY = host");

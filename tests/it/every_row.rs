@@ -1,4 +1,4 @@
-//! Reads a shard row by row.
+// Reads the contents of a shard row by row.
 
 use tidemark::merge::cursor::{Direction, ReadError};
 use tidemark::merge::key::SeriesKey;
@@ -7,10 +7,12 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::scan::reader::Reader;
 
-/// A row: the non-empty tags of its series, ascending by id; its time; its values.
+/// A row. It consists of the non-empty tags of its series in ascending order of id, the time, and
+/// the values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
 
-/// Calls back for every row of a measurement inside `time` that has a value in one of `columns`.
+/// Calls a function for every row of a measurement inside `time` that has a value in one of
+/// `columns`.
 pub(crate) fn every_row(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -51,8 +53,8 @@ pub(crate) fn every_row(
     Ok(())
 }
 
-/// Returns the sorted runs, including the memtable, that may have rows of a measurement inside
-/// `time`.
+/// Returns the sorted runs that may contain rows of a measurement inside `time`. The memtable is
+/// one of these runs.
 pub(crate) fn runs_of(
     reader: &dyn Reader,
     measurement: MeasurementId,

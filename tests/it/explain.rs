@@ -1,8 +1,8 @@
-//! Tests the page costs that EXPLAIN ANALYZE reports.
+// Tests the costs that EXPLAIN ANALYZE reports for pages.
 
 use crate::product::Product;
 
-/// Returns the result's lines except those with a time.
+/// Returns the lines of the result that contain no time.
 fn lines(product: &mut Product, q: &str) -> Vec<String> {
     let answer = product.query("d", q);
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
@@ -83,8 +83,8 @@ fn explain_counts_files_without_reading() {
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
 
-/// Returns 100 hosts in ten areas. The tag `area` precedes the host's tag in groups but follows it
-/// in keys.
+/// Creates 100 hosts in ten areas. In groups, the tag `area` precedes the tag of the host. In
+/// series keys, it follows that tag.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
     product.query("d", "CREATE DATABASE d");

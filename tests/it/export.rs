@@ -1,4 +1,4 @@
-//! Tests that an export contains the written points and can be imported unchanged.
+// Tests that an export contains all written points and can be imported without changes.
 
 use tidemark::api::http::{RequestHead, Response};
 
@@ -15,7 +15,8 @@ fn text(response: &Response) -> String {
     String::from_utf8(response.body.clone()).unwrap()
 }
 
-/// Every type with its extreme values, every escaped character, and names that InfluxQL must quote.
+/// Lines with the extreme values of every type, with every character that must be escaped, and with
+/// names that InfluxQL must quote.
 const HARD: &str = r#"a\ b\,c=d,t\ a\,g\==v\ a\,l\=ue f\ i\,e\=ld=1i 1
 all b=false,f=1.5,i=-9223372036854775808i,s="q\"b\\s, = é",t=true,u=18446744073709551615u 1700000000123456789
 all f=1e+300,i=9223372036854775807i 1700000000123456790
@@ -96,7 +97,7 @@ fn large_export_is_chunked_and_complete() {
     }
 }
 
-/// Statements can create names that line protocol cannot express.
+/// Some statements create names that line protocol cannot represent.
 #[test]
 fn unexportable_names_are_rejected() {
     const LETTERS: [&str; 13] =
@@ -135,7 +136,8 @@ fn unexportable_names_are_rejected() {
     assert_eq!(product.query("made", q)["results"][0]["error"], why);
 }
 
-/// The fields of one point may arrive in several lines and exceed the limit of a single line.
+/// In an export, the fields of one point may be in several lines. Together they may exceed the
+/// maximum length of a line.
 #[test]
 fn long_row_exports_as_several_lines() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);

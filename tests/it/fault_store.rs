@@ -1,4 +1,5 @@
-//! A store in which one operation fails, with or without its effect, or reveals a bug.
+// A store in which one operation fails, either with or without taking effect, or in which an
+// operation reveals a bug.
 
 use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
@@ -8,30 +9,31 @@ use tidemark::model::bug;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
-/// The behaviour of a store after the failed operation.
+/// How a store behaves after the failed operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// All later operations also fail, because the process has ended.
     Gone,
     /// Only this operation fails.
     Sound,
-    /// The operation succeeds, but the event has a bug from here on.
+    /// The operation succeeds, but the event has a bug after it.
     Bug,
 }
 
-/// The plan of failures, shared by the handles of a store.
+/// The planned failure, which all handles of a store share.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// The number of operations until the failing one, which is number 1. 0 disables failures.
+    /// The number of the operation that fails, counted from 1. The value 0 disables failures.
     at: Cell<u64>,
     persisted: Cell<bool>,
     after: Cell<After>,
-    /// The number of operations so far. The end of a transaction counts as one more.
+    /// The number of operations so far. The end of a transaction counts as an operation.
     seen: Cell<u64>,
     failed: Cell<bool>,
 }
 
-/// Passes every operation except the failing one to a store in memory. Reads can fail too.
+/// Passes every operation to an in-memory store, except the operation that fails. Reads can also
+/// fail.
 #[derive(Clone)]
 pub(crate) struct FaultStore {
     pub(crate) inner: MemoryStore,
@@ -51,8 +53,8 @@ impl FaultStore {
         Self { inner, plan: Rc::new(plan) }
     }
 
-    /// Creates another empty store with the same plan, which counts operations of both stores
-    /// together.
+    /// Creates another empty store with the same plan. The plan counts the operations of both
+    /// stores together.
     pub(crate) fn aux(&self) -> Self {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
@@ -66,18 +68,20 @@ impl FaultStore {
         self.plan.failed.set(false);
     }
 
-    /// Ends the failures. Returns whether an operation has failed.
+    /// Stops the failures. Returns whether an operation has failed.
     pub(crate) fn heal(&self) -> bool {
         self.plan.at.set(0);
         self.plan.failed.take()
     }
 
-    /// Returns the number of operations since the last [`FaultStore::fail`], or since the start.
+    /// Returns the number of operations since the last [`FaultStore::fail`], or since the creation
+    /// of the store.
     pub(crate) fn seen(&self) -> u64 {
         self.plan.seen.get()
     }
 
-    /// Counts one operation. If it fails, returns whether it takes effect first.
+    /// Counts one operation. If the operation fails, returns whether it takes effect before it
+    /// fails.
     fn verdict(&self) -> Option<bool> {
         let seen = self.plan.seen.get() + 1;
         self.plan.seen.set(seen);

@@ -1,5 +1,5 @@
-//! Tests Flight as gRPC-Web over the whole product: tickets, schemas, status codes, and incomplete
-//! results.
+// Tests Flight as gRPC-Web in the whole product: tickets, schemas, status codes, and incomplete
+// results.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::product::{Product, TOKEN};
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
 
-/// The end of a call, and its messages.
+/// The messages of a call, and how the call ended.
 struct Answer {
     response: Response,
     messages: Vec<Vec<u8>>,
@@ -36,7 +36,7 @@ fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns the first field with this number.
+/// Returns the first field that has this number.
 fn found(mut message: &[u8], number: u32) -> Vec<u8> {
     while !message.is_empty() {
         let (key, kind) = decode_key(&mut message).unwrap();
@@ -62,7 +62,7 @@ fn call(product: &mut Product, method: &str, headers: &[(&str, &str)], message: 
     called(product, method, headers, &[message.to_vec()])
 }
 
-/// Makes a call with several messages.
+/// Makes a call that sends several messages.
 fn called(
     product: &mut Product,
     method: &str,
@@ -99,7 +99,7 @@ fn called(
     read(response, is_text)
 }
 
-/// Splits a response into messages and trailers.
+/// Splits a response into its messages and its trailers.
 fn read(response: Response, is_text: bool) -> Answer {
     let bytes = if is_text { unpacked(&response.body) } else { response.body.clone() };
     let (mut messages, mut rest) = (Vec::new(), bytes.as_slice());
@@ -120,7 +120,7 @@ fn read(response: Response, is_text: bool) -> Answer {
     }
 }
 
-/// Decodes base64 chunks that each have their own padding.
+/// Decodes a text of base64 chunks, of which each has its own padding.
 fn unpacked(text: &[u8]) -> Vec<u8> {
     let four = |four: &[u8]| STANDARD.decode(four).unwrap();
     text.chunks(4).flat_map(four).collect()
@@ -169,7 +169,7 @@ fn flight_returns_sql_and_influxql_rows() {
                 .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
                 .collect();
             assert_eq!(numbers, (0..n).collect::<Vec<_>>());
-            // The first message is the schema, even without rows.
+            // The first message contains the schema, even if the result has no rows.
             assert_eq!(answer.messages.len(), 1 + usize::try_from(n).unwrap().div_ceil(100));
         }
         let ticket = json("influxql", "SELECT v FROM cpu WHERE v < 2000");
@@ -189,7 +189,7 @@ fn flight_info_schema_matches_rows() {
     let influxql = ("x-influxdata-query-language", "influxql");
     for (q, more, expected) in [
         ("SELECT rows 250", ("x", ""), 250),
-        // A statement that cannot be nested in another statement runs by itself.
+        // This statement cannot be a subquery, so it runs by itself.
         ("SELECT alone 7", ("x", ""), 7),
         ("SELECT v FROM cpu", influxql, 1),
     ] {
@@ -220,13 +220,13 @@ fn flight_info_schema_matches_rows() {
     assert_eq!(path.code, 12, "{}", path.text);
 }
 
-/// A part of a result must not look complete.
+/// An incomplete result must not look complete.
 #[test]
 fn late_flight_error_uses_trailers() {
     let mut product = created();
     let answer = call(&mut product, "DoGet", &[], &json("sql", "SELECT breaks 1000"));
     assert_eq!((answer.code, answer.text.as_str()), (8, "it broke"));
-    // At most eleven messages: the schema and ten batches.
+    // The response has at most eleven messages: the schema and ten batches.
     assert!((2..11).contains(&answer.messages.len()), "{} came", answer.messages.len());
     let line = product.log_line().unwrap();
     assert!(line.contains("too heavy"), "{line}");
@@ -254,8 +254,8 @@ fn flight_errors_have_grpc_codes() {
         }
     }
     assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
-    // The permission is checked before the text is parsed. Only the administrator sees positions of
-    // errors.
+    // The permission is checked before the text is parsed. Therefore only the administrator sees
+    // the positions of errors.
     let many =
         any("ActionCreatePreparedStatementRequest", &field(1, "?".repeat(40_000).as_bytes()));
     let many = [field(1, b"CreatePreparedStatement"), field(2, &many)].concat();
@@ -293,7 +293,7 @@ fn flight_errors_have_grpc_codes() {
     }
 }
 
-/// Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.
+/// Cloudflare converts gRPC-Web to gRPC only if the response has no Content-Length.
 #[test]
 fn every_flight_response_is_streamed() {
     let mut product = created();
@@ -316,7 +316,7 @@ fn every_flight_response_is_streamed() {
     }
 }
 
-/// Encodes Flight messages with one batch. The first message has a descriptor.
+/// Encodes the Flight messages for one batch. The first message contains a descriptor.
 fn put(command: &[u8], batch: &RecordBatch) -> Vec<Vec<u8>> {
     let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
     let schema = stream.get_ref().len();
@@ -375,7 +375,7 @@ fn prepared_statement_runs_by_handle() {
         called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
     assert_eq!(rows.code, 3, "{}", rows.text);
     let close = any("ActionClosePreparedStatementRequest", &field(1, &handle));
-    // A repeated close also succeeds, because the server has no state.
+    // Closing twice also succeeds, because the server stores no state.
     for (kind, body, count) in [
         ("ClosePreparedStatement", close.as_slice(), 0),
         ("ClosePreparedStatement", close.as_slice(), 0),
@@ -438,8 +438,8 @@ fn as_specified(field: &Field) -> String {
     format!("{}: {data_type}{nullability}", field.name())
 }
 
-/// The schemas of `FlightSql.proto`, which drivers compare with the responses. The union's children
-/// are not nullable, as in Arrow's own libraries.
+/// The schemas in `FlightSql.proto`. Drivers compare them with the responses. As in Arrow's own
+/// libraries, the children of the union are not nullable.
 #[test]
 fn flight_metadata_schemas_match_specification() {
     const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
@@ -503,7 +503,8 @@ fn flight_metadata_schemas_match_specification() {
     }
 }
 
-/// The codes equal InfluxDB's. Unknown methods and compressed messages get gRPC's own code.
+/// The codes are the same as in InfluxDB. For unknown methods and compressed messages, they are
+/// gRPC's own codes.
 #[test]
 fn unsupported_flight_calls_are_rejected() {
     let mut product = created();
@@ -571,7 +572,7 @@ fn unsupported_flight_calls_are_rejected() {
     }
 }
 
-/// Malformed bodies that no client sends.
+/// Tests malformed bodies, which no client sends.
 #[test]
 fn invalid_flight_frames_are_rejected() {
     let mut product = created();

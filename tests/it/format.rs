@@ -1,7 +1,8 @@
-//! Opens data that earlier versions stored: `tests/data/format`, one file per version.
-//!
-//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the missing file of
-//! the current version: after a change of the format, under a new number.
+// Opens data that earlier versions stored. `tests/data/format` contains one file per version.
+//
+// A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the file of the
+// current version if the file is missing. After a change of the format, the version must have a new
+// number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,14 +49,15 @@ pub(crate) fn recorded() -> Product {
     let response =
         product.post("/write?db=a&rp=short&precision=s", &format!("m,host=x f=1i {now_s}"));
     assert_eq!(response.status, 204);
-    // The last points stay in the log, and a delete waits for compaction.
+    // The last points remain in the log, and a delete waits for its merge.
     product.write("a", "m,host=h0 f=100 10\nm,host=new g=1 11");
     product.query("a", "DELETE FROM m WHERE host = 'h5'");
     product.write("a", "m,host=h5 f=55 5");
     product
 }
 
-/// The queries of the [`recorded`] database. The first three are about the deployment.
+/// The queries of the database that [`recorded`] creates. The first three queries are about the
+/// deployment.
 pub(crate) const ASKED: [&str; 12] = [
     "SHOW DATABASES",
     "SHOW RETENTION POLICIES ON a",
@@ -71,12 +73,12 @@ pub(crate) const ASKED: [&str; 12] = [
     "SELECT count(f) FROM short.m",
 ];
 
-/// Returns the results for the database of [`recorded`].
+/// Returns the results of all queries of this database.
 pub(crate) fn answers(product: &mut Product) -> Vec<Value> {
     ASKED.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
 }
 
-/// Returns the results without those about the deployment.
+/// Returns the results of the queries that are not about the deployment.
 pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
     let asked = ASKED[3..].iter();
     asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
@@ -184,7 +186,7 @@ fn recorded_states_return_same_results() {
     assert!(states > 0, "no recorded state");
 }
 
-/// Edits a row's head and returns the result of a query after a restart.
+/// Changes the head of a row. Returns the result of a query after a restart.
 fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String) {
     let mut product = recorded();
     product.rest();
@@ -201,7 +203,7 @@ fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String
     product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "")
 }
 
-/// Before parts existed, the state row had no body.
+/// In versions without parts, the state row had no body.
 #[test]
 fn shard_without_manifest_suggests_export() {
     let mut product = recorded();
@@ -221,7 +223,7 @@ fn shard_without_manifest_suggests_export() {
 
 #[test]
 fn rows_of_newer_version_are_rejected() {
-    // The row has a correct checksum and a version byte that is one too high.
+    // The row has a correct checksum, and a version byte that is too high by one.
     let newer = |head: &mut Vec<u8>| {
         let end = head.len() - 4;
         head[0] += 1;
@@ -244,14 +246,15 @@ fn rows_of_newer_version_are_rejected() {
     }
 }
 
-/// Computes CRC-32C bit by bit, as the format pages specify.
+/// Computes CRC-32C bit by bit, as the pages about the format specify.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
-/// Flips one bit in each byte of each row of Catalog and Database. Verification must name the row,
-/// and a request that needs the row must fail with its name.
+/// Flips one bit in each byte of each row of the Catalog and the Database. The verification must
+/// report the row. A request that needs the row must fail with an error that contains the row's
+/// name.
 #[test]
 fn damaged_metadata_row_is_reported() {
     let text = std::fs::read_to_string(path(CURRENT)).unwrap();
@@ -296,7 +299,7 @@ fn damaged_metadata_row_is_reported() {
     assert!(flips > 400 && refused > 20, "{flips} {refused}");
 }
 
-/// Flips one bit of the body of every row in a shard's table.
+/// Flips one bit in the body of every row in a table of a shard.
 fn flip(product: &Product, table: Table, first: bool) {
     for (address, store) in product.stores() {
         if !matches!(address, Address::Shard(_)) || !store.is_open().unwrap() {
@@ -317,7 +320,8 @@ fn damaged_block_fails_only_affected_queries() {
     for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");
-        // Measurements of one flush share a value, and `first` is at its start.
+        // Measurements in the same flush share a value. The measurement `first` is at the start of
+        // this value.
         product.write("a", "first,host=a v=1 0\nsecond,host=a v=2 0");
         if table != Table::Wal {
             product.rest();
@@ -326,7 +330,7 @@ fn damaged_block_fails_only_affected_queries() {
         let damage_first = table == Table::Value;
         product.query("a", "SELECT * FROM first");
         flip(&product, table, table != Table::Wal);
-        // Verification reads storage and ignores caches.
+        // The verification reads the storage and ignores caches.
         let damaged = |product: &mut Product| {
             let verified = product.post("/debug/verify?db=a", "");
             let verified: Value = serde_json::from_slice(&verified.body).unwrap();
@@ -343,7 +347,7 @@ fn damaged_block_fails_only_affected_queries() {
             let second = product.query("a", "SELECT sum(v) FROM second");
             assert_eq!(second["results"][0]["series"][0]["values"], json!([[0, 2]]));
         }
-        // Writes still succeed, and their points are readable.
+        // Writes still succeed, and queries return their points.
         if table == Table::Value {
             product.write("a", "other v=5 20");
             let other = product.query("a", "SELECT sum(v) FROM other");

@@ -1,4 +1,4 @@
-//! Compares the table of functions with the console's completion list.
+// Compares the table of functions with the console's completion list.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn function_names_are_unique() {
     assert_eq!(names.len(), count);
 }
 
-/// With `UPDATE=1` in the environment, the test rewrites the file.
+/// With `UPDATE=1` in the environment, the test writes the file.
 #[test]
 fn completion_functions_match_function_table() {
     let mut wanted = String::from(

@@ -1,5 +1,6 @@
-//! Simulates the requests of Grafana's InfluxQL data source: the health check, variables, the
-//! editor's suggestions and panels, over GET and POST, with the token as the Basic password.
+// Simulates the requests of Grafana's InfluxQL data source: the health check, variables, the
+// suggestions in the editor, and panels. The requests use GET and POST, with the token as the Basic
+// password.
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ impl Grafana {
     fn new(post: bool) -> Self {
         let mut product = Product::with(&[]);
         product.ask("POST", "/query", "q=CREATE+DATABASE+telegraf+WITH+DURATION+INF", &[], "");
-        // 2023-11-14T22:00:00Z is 1699999200.
+        // The Unix time 1699999200 is 2023-11-14T22:00:00Z.
         let lines: String = (0..6_i64)
             .map(|i| {
                 let at = 1_699_999_200 + 20 * i;
@@ -27,7 +28,7 @@ impl Grafana {
         Self { product, post }
     }
 
-    /// Sends one query like the data source and returns the first result.
+    /// Sends one query in the same way as the data source. Returns the first result.
     fn ask(&mut self, q: &str) -> Value {
         let encode = |pairs: &[(&str, &str)]| {
             form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
@@ -69,7 +70,7 @@ fn act(post: bool) {
     assert_eq!(grafana.values(keyed), json!([["host", "a"]]));
     assert_eq!(grafana.values(r#"SHOW FIELD KEYS FROM "cpu""#), json!([["usage", "float"]]));
 
-    // A variable, and a panel with $timeFilter and $__interval replaced.
+    // The queries of a variable, and of a panel in which $timeFilter and $__interval are replaced.
     let variable = r#"SHOW TAG VALUES WITH KEY = "host""#;
     assert_eq!(grafana.values(variable), json!([["host", "a"], ["host", "b"]]));
     let filter = "time >= 1699999200000ms and time <= 1699999319000ms";
@@ -90,7 +91,7 @@ fn act(post: bool) {
     }
     assert_eq!(answer["series"], json!([series("a", 1.0, 4.0), series("b", 10.0, 40.0)]));
 
-    // An empty result is still one result, which the data source requires.
+    // The data source requires that an empty response contains one result.
     assert_eq!(grafana.ask("SELECT x FROM nothing"), json!({ "statement_id": 0 }));
 }
 

@@ -1,13 +1,13 @@
-//! Random statements from a grammar, for tests of any language.
+// Generates random statements from a grammar. Tests of any language can use it.
 
-/// The name of a rule and its alternatives. An alternative may contain other rules: `<x>` is one
-/// text of rule `x`, and `<x*,>` is a list of texts of rule `x`, separated by `,`.
+/// The name of a rule and its alternatives. An alternative may refer to other rules. `<x>` is one
+/// text of rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.
 pub(crate) type Rule = (&'static str, &'static [&'static str]);
 
-/// The maximum nesting of rules.
+/// The maximum nesting depth of rules.
 const DEPTH_MAX: usize = 12;
 
-/// Returns a random text for the rule `name`, of at most about `bytes_max` bytes.
+/// Returns a random text of the rule `name`. The text has at most about `bytes_max` bytes.
 pub(crate) fn generate(
     grammar: &[Rule],
     name: &str,
@@ -41,14 +41,14 @@ fn write(
         rest = behind;
         let (part, separator) = part.split_once('*').unwrap_or((part, ""));
         let many = after.starts_with(&format!("{part}*"));
-        // The list is mostly short, and sometimes as long as the text permits.
+        // Most lists are short. Some lists are as long as the maximum size permits.
         let count = match (many, random.usize(..8)) {
             (false, _) => 1,
             (true, 0) => 4_000,
             (true, 1) => random.usize(1..100),
             (true, _) => random.usize(1..4),
         };
-        // Long lists repeat the same part, or have different parts.
+        // Some long lists repeat one part, and others have different parts.
         let repeats = random.bool();
         let mut last = String::new();
         for at in 0..count {

@@ -1,5 +1,5 @@
-//! Tests PROTOCOL.md rule 11 over a whole deployment: the time at which permissions begin and end
-//! on edges, with failing objects and messages.
+// Tests rule 11 of PROTOCOL.md in a whole deployment: when permissions begin and end on the edges.
+// Objects and messages fail during the tests.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +20,10 @@ use crate::world::stub_shard;
 use crate::world::{Edge, Faults, World};
 
 const S_NS: i64 = 1_000_000_000;
-/// The maximum pause of the alarm between two attempts to end a permission.
+/// The maximum pause of the alarm between two attempts to end a permission, in seconds.
 const RETRY_S: i64 = 4;
 
-/// Returns a token with every permission on these databases.
+/// Returns a token that has every permission on these databases.
 pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     let permission = |database: &&str| Permission {
         database: (*database != "*").then(|| (*database).to_owned()),
@@ -60,7 +60,7 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     }
 }
 
-/// Identifies the token's owner as the edge does for a write to `database`.
+/// Identifies the owner of the token in the same way as the edge for a write to `database`.
 fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = AuthSource::Databases(vec![database.to_owned()]);
@@ -73,8 +73,8 @@ fn write_as(principal: Principal, database: &str, line: &str) -> Write {
     Write::new(request)
 }
 
-/// Writes a point with the token. Returns whether it was accepted, or `None` if the edge cannot
-/// decide.
+/// Writes a point with the token. Returns whether the write was accepted, or `None` if the edge
+/// cannot determine the permission.
 pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
     let principal = match identify(world, edge, token, database) {
         Ok(Verdict::Known(principal)) => principal,
@@ -89,7 +89,8 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(Error::Revoked | Error::Forbidden { .. }) => Some(false),
         Err(error) => panic!("{error}"),
     };
-    // The edge reports the use after the response, so a failure does not change the response.
+    // The edge reports the use of the token after the response, so a failure here does not change
+    // the response.
     let _ = world.run(edge, confirm(caller));
     taken
 }
@@ -98,7 +99,7 @@ pub(crate) fn three_edges() -> [Edge; 3] {
     [Edge::default(), Edge::default(), Edge::default()]
 }
 
-/// Writes once with each edge, so that each edge has cached the token.
+/// Writes once through each edge, so that each edge has cached the token.
 pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
     for edge in edges {
         for database in databases {
@@ -107,7 +108,7 @@ pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[
     }
 }
 
-/// Moves time forward with alarms and occasional restarts of objects.
+/// Moves time forward, runs alarms, and restarts objects occasionally.
 pub(crate) fn pass(world: &mut World, span_ns: i64) {
     let until_ns = world.platform.time_ns() + span_ns;
     while world.alarm_is_due_within(until_ns - world.platform.time_ns()) && world.alarm() {
@@ -116,8 +117,8 @@ pub(crate) fn pass(world: &mut World, span_ns: i64) {
     world.platform.advance_to(until_ns);
 }
 
-/// Revokes a token while nine of ten messages are lost, objects restart and writes continue. A
-/// database that is no longer listed as remaining accepts no write.
+/// Revokes a token while nine of ten messages are lost, objects restart, and writes continue. A
+/// database accepts no write after it is no longer listed as remaining.
 fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, u32) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -137,7 +138,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         if acknowledged_ns.is_none() && matches!(revoke(&mut world, "t"), None | Some(0)) {
             acknowledged_ns = Some(world.platform.time_ns());
         }
-        // An edge with an empty cache first sends a request to the owners, whose response decides.
+        // An edge with an empty cache sends a request to the owners of the data. Their response
+        // decides.
         let edge = match world.platform.below(4) {
             0 => Edge::default(),
             known => edges[known - 1].clone(),
@@ -152,8 +154,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
             Some(at_ns) if world.platform.time_ns() > at_ns + 60 * S_NS => break,
             _ => {}
         }
-        // After some time no message is lost, so that the alarm finishes soon. In every other
-        // schedule this phase begins very late.
+        // After some time, no more messages are lost, so that the alarm completes its work soon. In
+        // half of the schedules, this phase begins very late.
         if turn == if seed.is_multiple_of(2) { 40 } else { 4_000 } {
             world.faults = Faults::default();
             calm_ns = Some(world.platform.time_ns());
@@ -197,7 +199,7 @@ fn rule_11_shard_rejects_revoked_requests() {
     world.run(&edge, create("d", 1, None)).unwrap();
     put(&mut world, token("t", &["d"]));
     meet(&mut world, std::slice::from_ref(&edge), "t", &["d"]);
-    // The request is authorized before the permission ends; its lines arrive later.
+    // The request is authorized before the permission ends, but its lines arrive afterwards.
     let Ok(Verdict::Known(principal)) = identify(&mut world, &edge, "t", "d") else { panic!() };
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let late = world.run(&edge, write_as(principal, "d", "m f=2 2"));
@@ -212,7 +214,7 @@ fn rule_11_new_token_works_at_once() {
     world.run(&edges[0], create("d", 1, None)).unwrap();
     put(&mut world, token("old", &["d"]));
     meet(&mut world, &edges, "old", &["d"]);
-    // The database cannot be reached, so the Catalog alone decides.
+    // The database is unreachable, so only the Catalog decides.
     world.faults = Faults { lost: 100, ..Faults::default() };
     world.spares_clients = true;
     assert!(matches!(
@@ -223,7 +225,7 @@ fn rule_11_new_token_works_at_once() {
         assert_eq!(writes(&mut world, edge, "new", "d"), Some(true));
         assert_eq!(writes(&mut world, edge, "none", "d"), Some(false));
     }
-    // The permission also ends if its database never received it.
+    // The permission also ends if the database has never received it.
     world.faults = Faults::default();
     assert_eq!(revoke(&mut world, "new"), Some(0));
     for edge in &edges {
@@ -252,15 +254,14 @@ fn rule_11_new_database_receives_existing_grants() {
         assert_eq!(writes(world, &edge, "other", "later"), None, "its owner is not there");
     });
     assert_eq!(writes(&mut world, &edge, "other", "later"), Some(false));
-    // A new database with the same name is a different database with the same callers.
+    // A new database with the same name is a different database. It has the same callers.
     world.run(&edge, drop_database("later")).unwrap();
     world.run(&edge, create("later", 1, None)).unwrap();
     assert_eq!(writes(&mut world, &edge, "named 1", "later"), Some(true));
 }
 
-/// An incompletely created database admits no caller, so a revocation does not wait for the
-/// database. If a caller is revoked before the database is complete, the database does not know the
-/// caller.
+/// An incompletely created database accepts no caller, so a revocation does not wait for it. If a
+/// caller is revoked before the database is complete, the database never learns the caller.
 #[test]
 fn rule_11_incomplete_database_never_delays_revocation() {
     let mut stuck = 0;
@@ -274,8 +275,7 @@ fn rule_11_incomplete_database_never_delays_revocation() {
         world.spares_clients = true;
         let is_stuck = world.run(&edge, create("later", 1, None)).is_err();
         stuck += u32::from(is_stuck);
-        // Databases that are ready can be informed again. The other databases still cannot receive
-        // messages.
+        // Databases that are ready can receive messages again. The other databases still cannot.
         let ready = world.addresses().into_iter().find(|at| matches!(at, Address::Database(_)));
         world.unreachable = is_stuck.then(|| world.addresses()).into_iter().flatten().collect();
         world
@@ -314,7 +314,7 @@ fn rule_11_known_databases_work_without_catalog() {
     lose_catalog(&mut world, |world| {
         pass(world, 3_600 * S_NS);
         assert_eq!(writes(world, &edge, "t", "d"), Some(true));
-        // The edge has not seen this token, and a change has made its cache stale.
+        // The edge has not cached this token, and its cache is outdated because of a change.
         assert_eq!(writes(world, &edge, "u", "d"), Some(true));
         stub_shard_generation(world, 9);
         assert_eq!(writes(world, &edge, "t", "d"), None, "the Database has not published it");

@@ -1,4 +1,4 @@
-//! Tests `/health` without a secret, for a complete service, and with an unreachable Catalog.
+// Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
 use tidemark::api::action::Action;
@@ -18,7 +18,7 @@ const S_NS: i64 = 1_000_000_000;
 struct Isolate {
     service: Service,
     platform: TestPlatform,
-    /// The Catalog's response. `None` means that no response arrives before the pause ends.
+    /// The response of the Catalog. `None` means that no response arrives before the timeout.
     catalog: Option<Result<Vec<u8>, CallFailure>>,
     questions: u32,
 }

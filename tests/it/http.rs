@@ -1,5 +1,5 @@
-//! Runs `tests/data/http/*.http`: a raw request, and the exact status, headers and body of its
-//! response. `tests/data/http/README.md` describes the format.
+// Runs the scripts `tests/data/http/*.http`. A script contains raw requests, and the exact status,
+// headers and body of each response. `tests/data/http/README.md` describes the format.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::Product;
 
-/// One request and the expected response.
+/// One request and its expected response.
 #[derive(Debug, Default)]
 struct Case {
     line: usize,
@@ -43,7 +43,7 @@ pub(crate) fn answered() -> Vec<(String, String, u16)> {
     all
 }
 
-/// Runs every script and calls `look` with each request, its response and the script's name.
+/// Runs every script. Calls `look` with the name of the script, each request, and its response.
 fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
     for entry in fs::read_dir(folder).unwrap() {
@@ -63,11 +63,11 @@ fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     }
 }
 
-/// The placeholders for an `"id"`, a `"token"` and a `"hash"` of earlier responses.
+/// The placeholders for an `"id"`, a `"token"` and a `"hash"` in earlier responses.
 const REMEMBERED: [(&str, &str); 3] =
     [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\""), ("$HASH", "\"hash\":\"")];
 
-/// Stores the first id and token of a response, the newest last.
+/// Stores the first id and the first token in a response. The newest value is last.
 fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     let reply = String::from_utf8_lossy(reply);
     for (name, key) in REMEMBERED {
@@ -76,7 +76,7 @@ fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     }
 }
 
-/// Replaces placeholders in a request by the last stored values.
+/// Replaces the placeholders in a request with the values that were stored last.
 fn fill(case: &mut Case, last: &[(&str, String)]) {
     let fill = |text: &mut String| {
         for (name, value) in last.iter().rev() {
@@ -92,7 +92,7 @@ fn fill(case: &mut Case, last: &[(&str, String)]) {
     }
 }
 
-/// Returns the settings in a script's lines `#! NAME=value`.
+/// Returns the settings in the lines `#! NAME=value` of a script.
 fn settings(script: &str) -> Vec<(&str, &str)> {
     let lines = script.lines().filter_map(|line| line.strip_prefix("#! "));
     lines.map(|line| line.split_once('=').unwrap()).collect()
@@ -148,7 +148,8 @@ fn parse(script: &str) -> Vec<Case> {
     cases
 }
 
-/// Returns a body of these lines. Unprintable characters are written as Unicode control pictures.
+/// Returns a body that consists of these lines. Unicode control pictures represent unprintable
+/// characters.
 fn raw(lines: &[&str]) -> Vec<u8> {
     lines.join("\n").replace('␀', "\0").replace('␍', "\r").into_bytes()
 }

@@ -1,5 +1,5 @@
-//! Tests the parser with the cases of InfluxDB's own tests, which are stored next to the
-//! repository.
+// Tests the parser with the cases of InfluxDB's own tests. These cases are stored outside of the
+// repository.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use tidemark::influxql::lexer::Lexer;
 use tidemark::influxql::token::{Keyword, TokenKind};
 use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 
-/// Cases with intentionally different results: id and reason.
+/// Cases whose results differ intentionally, as pairs of id and reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// Returns the lines of a case file. If the file is missing, prints a note.
+/// Returns the lines of a file with cases. If the file does not exist, prints a note.
 fn cases(file: &str) -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/influxql").join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -55,7 +55,7 @@ fn parser_cases_agree() {
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
 }
 
-/// Returns 1.x's name of a token type.
+/// Returns the name that 1.x uses for a token type.
 fn token_name(kind: TokenKind) -> String {
     let name = match kind {
         TokenKind::BoundParam => "BOUNDPARAM",

@@ -8,10 +8,11 @@ use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse;
 use tidemark::model::limits::{QUERY_TEXT_BYTES_MAX, SOURCES_WRITTEN_MAX};
 
-/// The maximum CPU time of one parse: 50 ms, multiplied by the slowdown of an unoptimised build.
+/// The maximum CPU time of one parse. It is 50 ms, multiplied by the slowdown of an unoptimised
+/// build.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Parses a text that must be rejected quickly without a stack overflow.
+/// Parses a text. The parser must reject the text quickly and without a stack overflow.
 fn refused(text: &str) -> String {
     let started = ThreadTime::now();
     let error = parse(text, &Params::default()).map(drop).unwrap_err().to_string();
@@ -20,7 +21,7 @@ fn refused(text: &str) -> String {
     error
 }
 
-/// Parses a text that must be accepted, printed and dropped quickly.
+/// Parses a text. The text must be accepted, printed and dropped quickly.
 fn accepted(text: &str) {
     let started = ThreadTime::now();
     let statements = parse(text, &Params::default()).unwrap();
@@ -125,7 +126,7 @@ const SEEDS: &[&str] = &[
     "DELETE FROM rp.m WHERE time < '2000-01-01 00:00:00.5'; DROP SERIES FROM /x/ WHERE a = ''; DROP SHARD 3",
 ];
 
-/// Text fragments that damage the statements.
+/// Fragments of text that are inserted into the statements to damage them.
 const PIECES: &[&str] = &[
     " ",
     "\n",
@@ -241,7 +242,7 @@ fn damaged_statements_never_panic() {
         accepted += 1;
         for statement in statements {
             let printed = statement.to_string();
-            // A number without a fraction in fill() is printed as an integer.
+            // In fill(), a number without a fraction is printed as an integer.
             if !printed.contains("[REDACTED]") && !text.contains("fill(") {
                 assert_eq!(
                     parse(&printed, &params),
@@ -253,6 +254,6 @@ fn damaged_statements_never_panic() {
             assert!(printed.contains("[REDACTED]") || again == Ok(printed), "{seed}: {text}");
         }
     }
-    // The test is useful only if a large share of the texts is accepted.
+    // The test is only useful if many texts are accepted.
     assert!(accepted > 1_000 && refused > 1_000, "{accepted} accepted, {refused} refused");
 }

@@ -1,11 +1,11 @@
-//! Tests SELECT INTO with more data than a single message holds.
+// Tests SELECT INTO with more data than a single message can contain.
 
 use serde_json::json;
 
 use crate::product::Product;
 
-/// 24 MB of strings in three shards go to a new measurement. Every batch except the first is read
-/// with a plan that predates the columns of the first batch.
+/// Writes 24 MB of strings from three shards to a new measurement. Every batch except the first
+/// uses a plan that was created before the first batch created its columns.
 #[test]
 fn select_into_copies_every_row() {
     let mut product = Product::with(&[("DEFAULT_SHARDS", "3")]);

@@ -1,4 +1,4 @@
-//! Tests that two databases in one runtime see no data of each other in any response.
+// Tests that no response contains data of another database in the same runtime.
 
 use serde_json::json;
 use tidemark::api::http::{Parameters, Response};
@@ -11,17 +11,17 @@ use tidemark::store::memory::MemoryStore;
 use crate::product::Product;
 use crate::tokens::{admin, body, encoded, send, token};
 
-/// The total number of operations of both databases.
+/// The total number of operations on both databases.
 const OPERATIONS: usize = 10_000;
 
-/// A database's data, and the text that must never reach the other database.
+/// The data of a database, and a text that no response of the other database may contain.
 struct Tenant {
     database: &'static str,
     token: String,
     canary: &'static str,
 }
 
-/// Returns a request for `mine`, or one that tries to reach the data of `other`.
+/// Returns a request to `mine`. Some requests try to read the data of `other`.
 fn operation(n: u32, mine: &Tenant, other: &Tenant) -> (&'static str, String, String) {
     let (db, canary) = (mine.database, mine.canary);
     let query = |db: &str, q: String| ("POST", format!("/query?db={db}&q={}", encoded(&q)));
@@ -29,7 +29,7 @@ fn operation(n: u32, mine: &Tenant, other: &Tenant) -> (&'static str, String, St
         0..4 => ("POST", format!("/write?db={db}"), line(canary, n)),
         4 => ("POST", format!("/api/v2/write?bucket={db}"), line(canary, n)),
         5 => ("POST", format!("/api/v3/write_lp?db={db}"), line(canary, n)),
-        // The write contradicts the schema; the error names the existing type.
+        // The write contradicts the schema, so the error contains the existing type.
         6 => ("POST", format!("/write?db={db}"), format!("m_{canary} v_{canary}=1i {n}")),
         n => {
             let (method, target) = match n {
@@ -91,7 +91,7 @@ fn interleaved_tenant_operations_leak_nothing() {
     }
     println!("{served} served, {refused} refused, 0 foreign canaries");
     assert!(served > OPERATIONS / 2 && refused > OPERATIONS / 10, "{served} {refused}");
-    // Each owner can see its own canaries.
+    // Each owner can read their own texts.
     for tenant in &tenants {
         let target = format!("/query?db={}&q=SHOW+MEASUREMENTS", tenant.database);
         let reply = send(&mut product, ("Token", &tenant.token), ("GET", &target), "");
@@ -123,7 +123,7 @@ fn responses_are_never_shared_between_tokens() {
     }
 }
 
-/// Characters that are known to confuse file systems, URLs and Unicode handling.
+/// Characters that often cause problems in file systems, in URLs and in Unicode handling.
 const PIECES: [&str; 28] = [
     "a", "A", "b", "B", "a", "\u{e4}", "a\u{308}", "\u{c4}", "ss", "\u{df}", "i", "\u{131}", "I",
     "\u{130}", ".", "..", "%2f", "%2F", "%2e", " ", "+", "-", "_", "*", "\"", "'", "\u{200b}",
@@ -137,7 +137,7 @@ fn database_names_never_share_objects() {
     while names.len() < 4_500 {
         let count = random.usize(1..6);
         let name: String = (0..count).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
-        // The name in a URL arrives unchanged in every dialect.
+        // The name in a URL must arrive unchanged in every dialect.
         let mut arrived = None;
         for (dialect, key) in [(Dialect::V1, "db"), (Dialect::V2, "bucket"), (Dialect::V3, "db")] {
             let query = format!("{key}={}", encoded(&name));
@@ -161,7 +161,7 @@ fn database_names_never_share_objects() {
         };
         entries.insert(&store, Entry::creating(create, object(number), 0)).unwrap();
     }
-    // Each lookup compares with every other name: 4,500 × 4,499 / 2 pairs.
+    // Each lookup is compared with every other name. These are 4,500 × 4,499 / 2 pairs.
     for (number, name) in names.iter().enumerate() {
         let found = entries.by_name(name).map(|(_, entry)| entry.object.clone());
         assert_eq!(found, Some(object(number)), "{name}");

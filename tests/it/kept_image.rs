@@ -1,4 +1,4 @@
-//! Tests that a reopened page continues with the database that the browser stored.
+// Tests that a page that is opened again continues with the database that the browser has stored.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tidemark::browser::image::{Image, Restored};
 
 use crate::product::Product;
 
-/// The rows that the browser stores after every request.
+/// The rows that the browser has stored after each request.
 #[derive(Default)]
 struct Kept {
     rows: BTreeMap<String, Vec<u8>>,
@@ -60,14 +60,14 @@ fn restored_browser_image_continues_jobs() {
     let mut again = kept.opened(product.now_s());
     assert_eq!(kept.keep(&again), 0, "opening changes nothing");
     assert_eq!(again.query("one", all), expected);
-    // The log is flushed even without a request after the page was opened.
+    // The log is flushed even if no request follows after the page was opened.
     let mut again = kept.opened(product.now_s() + 3_600);
     again.wake();
     again.rest();
     kept.keep(&again);
     assert_eq!(log(&kept.rows), 0, "{:?}", kept.rows.keys());
 
-    // New objects do not reuse ids.
+    // The ids of earlier objects are not reused for new objects.
     let mut third = kept.opened(again.now_s());
     third.query("", "CREATE DATABASE two");
     third.write("two", "m v=1 1700000000");

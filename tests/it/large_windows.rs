@@ -1,6 +1,6 @@
-//! Tests functions that need all values of a window, with more values than the memory limit.
-//! Functions that return some of the rows drop the others early. The other functions return an
-//! error with a hint.
+// Tests functions that need all values of a window, with more values than fit into the memory
+// limit. Functions that return only some of the rows drop the other rows early. All other functions
+// return an error with a hint.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,8 @@ fn functions_needing_all_values_are_limited() {
     let mut ask = |q: &str| product.query("d", q)["results"][0].clone();
     let values = |answer: &Value| answer["series"][0]["values"].clone();
     assert_eq!(values(&ask("SELECT count(distinct(v)) FROM m")), json!([[0, 1_000]]));
-    // The points do not depend on the direction. Of several equal values, the earliest is returned.
+    // The direction does not change the points. If several values are equal, the earliest one is
+    // returned.
     let (top, bottom) = (json!([[857, 999], [1857, 999]]), json!([[0, 0], [1000, 0]]));
     assert_eq!(values(&ask("SELECT top(v, 2) FROM m")), top);
     assert_eq!(values(&ask("SELECT bottom(v, 2) FROM m")), bottom);

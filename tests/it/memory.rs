@@ -1,4 +1,4 @@
-//! Measures the edge's memory for large writes with the allocator's counters per thread.
+// Measures the edge's memory during large writes, with the allocator's counters for each thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,15 +16,15 @@ use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge};
 use crate::write_overload::{head, service};
 
-/// The size of the chunks that the edge reads.
+/// The size of the chunks in which the edge reads a body.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// A write that measures only its exchange, not the called objects.
+/// A write. Only the memory of its exchange is measured, and not the memory of the called objects.
 struct Measured {
     exchange: Option<Exchange>,
     service: Service,
     headers: Vec<(&'static str, String)>,
-    /// The body as it arrives, which does not count.
+    /// The request body. Its memory does not count.
     body: Vec<u8>,
     held: isize,
     outcome: Rc<RefCell<(u16, isize)>>,
@@ -41,7 +41,7 @@ impl Measured {
         action
     }
 
-    /// Passes the body to the exchange like the edge.
+    /// Passes the body to the exchange in the same way as the edge.
     fn read(&mut self, platform: &TestPlatform) -> Action {
         let Some(exchange) = &mut self.exchange else { return Action::End };
         let mut bytes = 0;
@@ -74,7 +74,8 @@ impl Client for Measured {
         }
         match action {
             Action::Calls(calls) => {
-                // The transport now owns the calls, and every byte counts until they are sent.
+                // The transport now owns the calls. All bytes of the calls count until they are
+                // sent.
                 Some(calls)
             }
             Action::Respond(response) => {
@@ -86,7 +87,7 @@ impl Client for Measured {
     }
 }
 
-/// Returns lines up to the maximum body size.
+/// Returns lines with a total size of the maximum body size.
 fn body(line: Line) -> Vec<u8> {
     body_of(line, BODY_BYTES_MAX)
 }
@@ -103,7 +104,7 @@ fn body_of(line: Line, bytes_max: usize) -> Vec<u8> {
     body
 }
 
-/// Returns the status and the peak bytes of a write.
+/// Returns the status of a write and the maximum memory in bytes.
 fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
     let mut world = world(3);
     world.run(&Edge::default(), create("db", 1, None)).unwrap();
@@ -118,8 +119,8 @@ fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
 
 type Line = fn(usize) -> String;
 
-/// Returns lines of agents, and difficult lines: many columns per byte of text, values that do not
-/// repeat.
+/// Returns lines as agents write them, and difficult lines. Difficult lines have many columns per
+/// byte of text, or values that do not repeat.
 fn shapes() -> [(&'static str, Line); 7] {
     [
         ("integers", |n| {
@@ -164,14 +165,14 @@ fn large_body_needs_twice_its_size() {
         let (status, peak) = peak(body, headers);
         println!("{name}, {how}: {bytes} bytes peak at {:.2}", peak as f64 / bytes as f64);
         assert_eq!(status, 204, "{name}, {how}");
-        // Text without repetition is stored in the columns and in the frame.
+        // Text that does not repeat is in memory twice: in the columns and in the frame.
         let most = if name == "strings of a megabyte" { bytes * 5 / 2 } else { 2 * bytes };
         assert!(peak < most, "{name}, {how}: {bytes} bytes peak at {peak}");
     }
 }
 
-/// Eight bytes of text become a point of twenty bytes in columns, and a new series needs more. A
-/// body of 10 MB is accepted; one of 25 MB must be sent in smaller bodies.
+/// Eight bytes of text become a point that needs twenty bytes in columns. A new series needs more.
+/// A body of 10 MB is accepted. A body of 25 MB must be sent in smaller bodies.
 #[test]
 fn column_memory_limits_dense_bodies() {
     let shapes: [(&str, Line); 2] = [
@@ -185,13 +186,14 @@ fn column_memory_limits_dense_bodies() {
             let (status, peak) = peak(body, vec![("content-length", bytes.to_string())]);
             println!("{name}: {bytes} bytes peak at {peak}");
             assert_eq!(status, expected, "{name}");
-            // Copies of columns that grow are not charged.
+            // Columns that grow are copied. The copies are not counted.
             assert!(peak < 3 * BODIES_IN_FLIGHT_BYTES_MAX as isize / 2, "{name}: {peak}");
         }
     }
 }
 
-/// A compressed body of 200 MB with only one line is rejected as soon as it exceeds the line limit.
+/// A compressed body of 200 MB that contains only one line is rejected as soon as it exceeds the
+/// limit for lines.
 #[test]
 fn gzip_bomb_needs_little_memory() {
     let bomb = gzip(&vec![0; 200_000_000]);
@@ -201,7 +203,7 @@ fn gzip_bomb_needs_little_memory() {
     assert!(peak < 8_000_000, "{peak}");
 }
 
-/// Columns are charged too: the data that waits for its shards counts until the response.
+/// Columns are counted too. The data that waits for its shards counts until the response.
 #[test]
 fn concurrent_bodies_stay_within_memory_budget() {
     let (_, line) = shapes()[0];

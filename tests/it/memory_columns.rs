@@ -1,5 +1,5 @@
-//! Measures the shard's memory for rows with different columns: it depends on the columns of each
-//! row, not on the union of all columns. `LONG_TESTS=1` writes three times as many rows.
+// Measures the shard's memory for rows with different columns. It must depend on the columns of
+// each row, and not on the union of all columns. `LONG_TESTS=1` writes three times as many rows.
 
 use std::time::Instant;
 
@@ -26,11 +26,11 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
-/// The maximum memory of an event besides the stored data. Padded rows would need hundreds of
-/// megabytes.
+/// The maximum memory of an event in addition to the stored data. If rows were padded to all
+/// columns, an event would need hundreds of megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
-/// Rows with the same columns, starting at a time.
+/// Rows that have the same columns. Their times begin at a given time.
 struct Rows {
     first_ns: i64,
     rows: usize,
@@ -66,7 +66,7 @@ fn block(rows: &Rows) -> Block {
     }
 }
 
-/// Reads values of some columns as a scan does.
+/// Reads values of some columns in the same way as a scan.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     let counted = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
         let mut count = 0;
@@ -77,8 +77,8 @@ fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     counted.unwrap()
 }
 
-/// Writes frames and measures the events. Then it measures a query of two columns, a replay, a
-/// flush, a delete and the merge that removes the deleted rows.
+/// Writes frames and measures each event. Then measures a query of two columns, a replay, a flush,
+/// a delete, and the merge that removes the deleted rows.
 #[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
 fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
     let store = MemoryStore::new();

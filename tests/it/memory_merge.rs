@@ -1,5 +1,5 @@
-//! Measures the memory of merges with the maximum number of sources, which decode their pages on
-//! demand, and of a shard's merge of the maximum number of parts.
+// Measures the memory of a merge with the maximum number of sources, which decode their pages on
+// demand. Also measures a shard's merge of the maximum number of parts.
 
 use std::rc::Rc;
 
@@ -24,14 +24,14 @@ use crate::allocator::{live, peak_since};
 use crate::engine::STAMP;
 use crate::memory_shard::opened;
 
-/// The maximum bytes per source at the merge's peak: the times of a page, a column and its decoded
-/// values.
+/// The maximum number of bytes per source during the merge. They are needed for the times of a
+/// page, a column, and the decoded values of the column.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 20;
 const COLUMNS: u32 = 10;
 
-/// One series; its time `n` is `first + n * step`.
+/// One series. Its `n`th time is `first + n * step`.
 struct Made {
     key: Option<SeriesKey>,
     columns: Columns,
@@ -91,7 +91,7 @@ fn source(first: i64, step: i64) -> Made {
     Made { key, columns, first, step, page: 0, last: None }
 }
 
-/// Returns the rows of the merge, and its peak memory.
+/// Returns the rows of the merge and its maximum memory.
 fn merged(sources: Vec<(u64, Made)>, direction: Direction) -> (i64, isize) {
     let before = live();
     let mut merge = Merge::new(sources, direction).unwrap();
@@ -129,21 +129,21 @@ fn largest_merge_bounds_memory_per_source() {
 }
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-/// The number of parts in one merge.
+/// The number of parts that one merge reads.
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;
-/// The maximum memory of a job between two steps: 4.5 MB of bodies in its cursors' windows, a page
-/// of each body, and the value that is being filled.
+/// The maximum memory of a job between two steps: 4.5 MB of bodies in the windows of its cursors, a
+/// page of each body, and the value that is being filled.
 const JOB_BYTES_MAX: isize = 9_000_000;
-/// The maximum memory of a step at its peak, including the encoded group, the values that it fills
-/// and the store's copies. It is an event's share, as in `memory_columns`.
+/// The maximum memory during a step. It includes the encoded group, the values that the step fills,
+/// and the copies in the store. It is an event's share, as in `memory_columns`.
 const STEP_BYTES_MAX: isize = 16_000_000;
 
-/// The minimum average number of body bytes per row read.
+/// The minimum average number of body bytes per row that is read.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
-/// Returns full-precision floats of a hundred series, whose rows interleave with the rows of the
+/// Returns full-precision floats of a hundred series. Their rows alternate with the rows of the
 /// other parts.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
@@ -177,7 +177,7 @@ fn merge_of_large_parts_bounds_memory() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for part in 0..=PARTS {
-        // Each append flushes the previous frame, and the last frame stays in the log.
+        // Each append flushes the previous frame. The last frame remains in the log.
         shard.append(&floats(part), &STAMP, NOW_NS).unwrap();
     }
     let stats = shard.stats().unwrap();
@@ -197,7 +197,7 @@ fn merge_of_large_parts_bounds_memory() {
     }
     let read = store.row_counts().since(read_before).read;
     println!("{steps} steps: {highest} bytes at the peak, {held} between two, {read} rows read");
-    // A group at the boundary of two slices is not read again for each column.
+    // A group at the boundary between two slices is not read again for each column.
     assert!(read < stored as u64 / SLICE_BYTES_MIN, "{read} of {stored} bytes");
     assert!(steps > 16, "{steps}");
     assert!(highest < STEP_BYTES_MAX && held < JOB_BYTES_MAX, "{highest} {held}");

@@ -1,4 +1,5 @@
-//! Measures the edge's memory for many concurrent queries with the allocator's counters per thread.
+// Measures the edge's memory during many concurrent queries, with the allocator's counters for each
+// thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,7 +21,7 @@ const POINTS: usize = 300_000;
 const SERIES: usize = 20_000;
 const PER_WRITE: usize = 50_000;
 
-/// The memory of one edge's exchanges, and its maximum.
+/// The current memory of the exchanges of one edge, and the maximum memory.
 #[derive(Clone, Default)]
 struct Counted {
     held: Rc<Cell<isize>>,
@@ -39,10 +40,10 @@ impl Counted {
     }
 }
 
-/// The received part of a response: its status, and a hash of each chunk with all earlier bytes.
+/// The part of a response that has arrived: its status, and a hash of all bytes so far.
 type Answer = Rc<RefCell<(u16, u64, usize)>>;
 
-/// A query that measures only its exchange, not the called objects.
+/// A query. Only the memory of its exchange is measured, and not the memory of the called objects.
 struct Asking {
     target: String,
     exchange: Option<Exchange>,
@@ -54,7 +55,8 @@ struct Asking {
 impl Asking {
     fn take(&self, body: Vec<u8>) {
         let mut answer = self.answer.borrow_mut();
-        // The boundaries of chunks depend on the free memory, so the hash covers bytes, not chunks.
+        // The boundaries of chunks depend on the free memory. Therefore the hash is computed over
+        // bytes.
         for byte in &body {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }
@@ -111,7 +113,7 @@ fn loaded(shards: u32) -> World {
     world.run(&edge, create("db", shards, None)).unwrap();
     for from in (0..POINTS).step_by(PER_WRITE) {
         let line = |n: usize| {
-            // Numbers without repetition.
+            // These numbers do not repeat.
             let (series, value) = (n % SERIES, xxh64(&(n as u64).to_le_bytes(), 7) >> 2);
             format!("m,id=i{series},g=g{} v={value}i,w={n}i {}\n", series % 50, n * 1_000_000)
         };
@@ -121,8 +123,8 @@ fn loaded(shards: u32) -> World {
     world
 }
 
-/// Runs these queries concurrently. Returns the responses, the edge's peak memory, and the largest
-/// chunk.
+/// Runs these queries at the same time. Returns the responses, the edge's maximum memory, and the
+/// size of the largest chunk.
 fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
     let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
     let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();
@@ -142,8 +144,8 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usi
     (answers, counted.peak.get(), counted.piece.get())
 }
 
-/// Thirty concurrent queries wait for each other instead of using thirty times the memory. Each
-/// result equals the result of the query alone.
+/// Thirty concurrent queries wait for each other, so that they do not need thirty times the memory.
+/// Each result must equal the result of the same query alone.
 #[test]
 fn heavy_queries_stay_within_query_memory() {
     let kinds = [
@@ -168,8 +170,8 @@ fn heavy_queries_stay_within_query_memory() {
     }
 }
 
-/// Thirty queries that must hold all their values restart sequentially instead of failing.
-/// Small queries of the same database overtake them.
+/// Thirty queries that must keep all their values in memory restart one after another, and do not
+/// fail. Small queries of the same database overtake them.
 #[test]
 fn small_queries_overtake_gathering_queries() {
     let kinds = ["SELECT median(v), mode(w) FROM m", "SELECT distinct(v) FROM m WHERE w < 1000000"];
@@ -189,8 +191,8 @@ fn small_queries_overtake_gathering_queries() {
     }
 }
 
-/// One series of a million windows is one chunk of the result. The text of the result would be much
-/// larger.
+/// A series with a million windows is one chunk of the result. The text of the result would be much
+/// larger than the chunk.
 #[test]
 fn million_windows_are_sent_in_chunks() {
     let mut world = loaded(1);

@@ -1,4 +1,4 @@
-//! Serves points in memory to queries, without directories.
+// Serves points in memory to queries. The points have no directories.
 
 use std::cell::Cell;
 
@@ -53,7 +53,7 @@ impl Reader for MemoryRows<'_> {
         Ok(Estimate { time: table.time(), rows, series })
     }
 
-    /// Each row that is read counts as a byte.
+    /// Each row that is read counts as one byte.
     fn stats(&self) -> ReadStats {
         self.stats.get()
     }

@@ -1,7 +1,8 @@
-//! The planner, the executor and the writer over points in memory, without messages or a store.
-//!
-//! Other tests cover the whole server. Here, several shards and tiny pages show that the edge's
-//! part of a query does not depend on the distribution of points or on page boundaries.
+// Runs the planner, the executor and the writer on points in memory, without messages or a store.
+//
+// Other tests cover the whole server. These tests use several shards and very small pages. They
+// show that the edge's part of a query does not depend on the distribution of points or on the
+// boundaries of pages.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,22 +35,22 @@ use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
 
-/// The number of rows per part of a chunk.
+/// The number of rows in each part of a chunk.
 const ROWS_AT_A_TIME: usize = 3;
 
 type Tags = Vec<(ColumnId, String)>;
 type Fields = BTreeMap<ColumnId, FieldValue>;
 
-/// The points of one retention policy.
+/// The points in one retention policy.
 #[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) schema: PolicySchema,
     points: BTreeMap<MeasurementId, BTreeMap<Tags, BTreeMap<i64, Fields>>>,
-    /// The memtables by shard and number of shards.
+    /// The memtables by the shard and the number of shards.
     memtables: RefCell<BTreeMap<(u64, u64), Rc<Memtable>>>,
 }
 
-/// Databases by name with their retention policies; the default policy is `autogen`.
+/// The databases by name, with their retention policies. The default policy is `autogen`.
 pub(crate) struct Memory {
     pub(crate) databases: BTreeMap<String, BTreeMap<String, Policy>>,
     pub(crate) shards: u64,
@@ -109,7 +110,7 @@ impl Policy {
         (measurement.id, id)
     }
 
-    /// Returns the points of one of `shards` shards.
+    /// Returns the points that belong to one of `shards` shards.
     fn memtable(&self, shard: u64, shards: u64) -> Rc<Memtable> {
         let mut known = self.memtables.borrow_mut();
         let make = || Rc::new(self.new_memtable(shard, shards));
@@ -134,7 +135,7 @@ impl Policy {
     }
 }
 
-/// Returns one row in the form of a frame.
+/// Returns one row in the format of a frame.
 fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -> FrameTable {
     let tag = |(_, value): &(ColumnId, String)| TagColumn {
         dictionary: [value.as_str()].into_iter().collect(),
@@ -170,7 +171,7 @@ fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
     }
 }
 
-/// Writes a chunk a few rows at a time, like a large chunk.
+/// Writes a chunk a few rows at a time, as for a large chunk.
 fn write(writer: &mut Writer, chunk: &SeriesChunk) {
     let mut from = 0;
     loop {
@@ -275,7 +276,7 @@ impl Memory {
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        // The batches of a subquery are as small as pages.
+        // The batches of a subquery are as small as the pages.
         let (room, work) = (QueryReservation::default(), Work::default());
         let mut executor = Executor::in_batches(plan, &shards, (&room, &work), self.page_bytes);
         let mut chunks = Vec::new();
@@ -286,7 +287,7 @@ impl Memory {
                 ExecStep::Pause => {}
                 ExecStep::Need(needs) => {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");
-                    // The order is reversed, because no result may depend on it.
+                    // The order is reversed, because no result may depend on the order.
                     for need in needs.into_iter().rev() {
                         let source = &scans[need.stream.scan as usize].source;
                         let policy = source.policy.as_deref().unwrap_or("autogen");

@@ -1,5 +1,6 @@
-//! Measures the memory of shards: many points, many series, several busy objects, and a restart.
-//! `LONG_TESTS=1` writes ten million points and a million series instead of a twentieth of that.
+// Measures the memory of shards: many points, many series, several busy objects, and a restart.
+// With `LONG_TESTS=1`, writes ten million points and a million series, which is twenty times as
+// much as by default.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -32,10 +33,10 @@ use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-/// The isolate's memory limit (docs/design/README.md), which shards must not exceed at their peak.
+/// The memory limit of an isolate (docs/design/README.md). Shards must never exceed it.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 
-/// Returns batch `number`: rows of one integer, alternating over `series` series.
+/// Returns batch `number`. The rows have one integer field, and alternate between `series` series.
 fn batch(number: usize, series: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first = number * ROWS % series.max(ROWS);
@@ -62,7 +63,7 @@ fn batch(number: usize, series: usize) -> Vec<u8> {
     out
 }
 
-/// Returns an open shard of an unlimited retention policy whose memtable uses `budget`.
+/// Returns an open shard of an unlimited retention policy. The shard's memtable uses `budget`.
 pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
     let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
     let settings = ShardSettings {
@@ -81,8 +82,8 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
     shard
 }
 
-/// Writes `batches` and runs due work. Returns the maximum memory of an event besides the stored
-/// data, and the memory between events.
+/// Writes `batches` and runs due work. Returns the maximum memory of an event in addition to the
+/// stored data, and the memory between events.
 fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     let before = live();
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
@@ -138,7 +139,7 @@ fn every_series() -> SummaryRequest {
     }
 }
 
-/// Returns a request for the number of a field's values.
+/// Returns a request for the number of values in a field.
 fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type, cast: None };
     let function = AggregateFunction::Count;

@@ -22,7 +22,8 @@ impl Random {
     }
 }
 
-/// Creates rows with distinct times. Some series lack tags, and some rows lack fields.
+/// Creates rows with different times. Some series do not have all tags, and some rows do not have
+/// all fields.
 fn lines(random: &mut Random, rows: u64) -> String {
     let mut lines = String::new();
     for row in 0..rows {
@@ -166,8 +167,8 @@ fn shards_return_first_rows_of_groups() {
     assert!(handed_down > 60, "only {handed_down}");
 }
 
-/// Compares the results of random statements with and without the shards' aggregates, for each seed
-/// and number of shards. Returns the number of plans that contain `mark`.
+/// Runs random statements with and without the shards' aggregates, for each seed and number of
+/// shards. Both results must be equal. Returns the number of plans that contain `mark`.
 fn agree(
     seeds_and_shards: [(u64, u32); 3],
     statements: usize,
@@ -206,7 +207,7 @@ fn shard_aggregates_equal_sql_aggregates() {
     assert!(handed_down > 30, "only {handed_down}");
 }
 
-/// Checks which aggregates move to the shards.
+/// Checks which aggregates the shards compute.
 #[test]
 fn explain_shows_shard_aggregates() {
     let mut product = Product::new(2);

@@ -1,5 +1,5 @@
-//! An in-memory database that serves a query's requests. It evaluates every condition for every
-//! row. A seed determines the distribution of rows over shards and pages.
+// An in-memory database that responds to a query's requests. It evaluates every condition for every
+// row. A seed determines how the rows are distributed over shards and pages.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(crate) struct Database {
     pub(crate) tables: BTreeMap<String, Vec<Row>>,
 }
 
-/// The distribution of a scan's rows.
+/// How the rows of a scan are distributed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) shards: usize,
@@ -44,7 +44,7 @@ impl Layout {
     pub(crate) const PLAIN: Self = Self { shards: 1, page_rows: 1_000 };
 }
 
-/// The result of a query and its scans.
+/// The result of a query, and the query's scans.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) schema: SchemaRef,
@@ -89,14 +89,14 @@ impl Database {
         })
     }
 
-    /// Returns the pages of a requested scan.
+    /// Returns the pages of a scan that a query requests.
     pub(crate) fn pages(&self, wanted: &SessionRequest, layout: Layout) -> Vec<Vec<u8>> {
         let SessionRequest::Scan(request) = wanted else { panic!("{wanted:?}") };
         pages(self, request, layout)
     }
 
-    /// Runs `text` and returns its result and its scans. A second execution, which may use the plan
-    /// of the first, must return the same.
+    /// Runs `text`. Returns the result and the scans. Runs the text a second time, because the
+    /// second execution may use the plan of the first. Both results must be equal.
     pub(crate) fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
         self.ask_with(text, Vec::new(), layout)
     }
@@ -112,7 +112,7 @@ impl Database {
         assert_eq!(engine.reserved_bytes(), 0, "{text}");
         let again = self.run(&engine, request(text, parameters), layout);
         assert_eq!(engine.reserved_bytes(), 0, "{text}");
-        // The order of rows may differ, if the statement has no order.
+        // If the statement has no ORDER BY, the order of the rows may differ.
         let shown = |answered: &Result<Answered, QueryError>| match answered {
             Ok(answered) => {
                 let rows = written(answered, Format::JsonLines).unwrap();
@@ -122,7 +122,7 @@ impl Database {
             }
             Err(error) => error.message.clone(),
         };
-        // The values of these statements differ on every execution.
+        // These statements return different values in every execution.
         let is_varying = ["ANALYZE", "random()", "uuid()"].iter().any(|word| text.contains(word));
         if !is_varying {
             assert_eq!(shown(&answered), shown(&again), "{text}");
@@ -184,7 +184,7 @@ pub(crate) fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, Qu
     Ok(bytes)
 }
 
-/// Creates the replies to a query's requests.
+/// Creates the replies to the requests of a query.
 struct Asker<'a> {
     database: &'a Database,
     layout: Layout,
@@ -305,7 +305,7 @@ fn is_true(condition: &Condition, row: &Row) -> bool {
     }
 }
 
-/// Compares values as a shard does: -0.0 equals 0.0.
+/// Compares values in the same way as a shard: -0.0 equals 0.0.
 fn compares(a: &FieldValue, compare: Comparison, b: &FieldValue) -> bool {
     let order = match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b),

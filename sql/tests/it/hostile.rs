@@ -1,11 +1,11 @@
-//! Checks that the error of a statement beyond a limit names the limit.
+// Checks that a statement that exceeds a limit fails with an error that contains the limit.
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
 
 use super::database::{Database, Layout, request};
 
-/// The stack size of a Worker times a factor, because a debug build needs several times more stack.
+/// The stack size of a Worker, multiplied by four. A debug build needs several times more stack.
 const STACK_BYTES: usize = 8 * 4 * 1024 * 1024;
 
 fn ask(text: &str) -> Result<usize, QueryError> {
@@ -52,14 +52,14 @@ fn deep_statements_fail_before_planning() {
     }
 }
 
-/// The deepest accepted statements must fit into the stack.
+/// The statements with the greatest accepted nesting depth must fit into the stack.
 #[test]
 fn deepest_allowed_statements_run() {
     let ors = vec!["usage = 7"; 63].join(" OR ");
     assert_eq!(ask(&format!("SELECT * FROM cpu WHERE {ors}")).unwrap(), 1);
     let sum = vec!["usage"; 126].join(" + ");
     assert_eq!(ask(&format!("SELECT {sum} FROM cpu")).unwrap(), 100);
-    // Twenty patterns of about 20 KB each.
+    // The condition contains twenty patterns of about 20 KB each.
     let pattern = "CASE WHEN usage < 20 THEN '^[a-z]{250}' || host ELSE 'x' END";
     assert_eq!(ask(&format!("SELECT * FROM cpu WHERE regexp_like(host, {pattern})")).unwrap(), 0);
     let nots = "NOT ".repeat(40);

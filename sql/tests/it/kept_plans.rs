@@ -1,4 +1,4 @@
-//! Later executions of a statement use its plan.
+// Tests that later executions of a statement use the cached plan.
 
 use tidemark_sql::Engine;
 use tidemark_sql::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
@@ -31,7 +31,7 @@ fn changed_schema_needs_new_plan() {
     assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("time,v"));
     database.write("m,t=a v=2 2");
     assert_eq!(csv(&database, &engine, "SELECT * FROM m").lines().next(), Some("t,time,v"));
-    // Both plans are kept, because databases with different schemas may send the same text.
+    // Both plans are cached, because databases with different schemas may send the same text.
     assert_eq!(engine.kept_plans(), 2);
 }
 
@@ -60,7 +60,7 @@ fn stateful_plans_are_not_cached() {
         "EXPLAIN SELECT v FROM m",
         "SELECT table_name FROM information_schema.tables",
         "SELECT random() FROM m",
-        // The optimizer computes the text.
+        // The optimizer computes this text, so the plan contains it.
         "SELECT repeat('x', 100000) FROM m",
     ] {
         csv(&database, &engine, text);

@@ -1,4 +1,4 @@
-//! Reads the output formats back.
+// Tests the output formats by reading the output with other libraries.
 
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ fn parquet_and_arrow_round_trip() {
     }
 }
 
-/// gRPC clients accept messages of up to 4 MB.
+/// gRPC clients accept messages of at most 4 MB.
 #[test]
 fn arrow_message_size_is_limited() {
     let made = "SELECT value, repeat('x', 2000) AS text FROM generate_series(1, 8192)";
@@ -124,7 +124,7 @@ fn columns_carry_influxdb_type_metadata() {
     assert!(!schema.field(2).is_nullable());
 }
 
-/// Clients that request the columns before the rows compare both schemas.
+/// Some clients request the columns before the rows, and then compare both schemas.
 #[test]
 fn schema_is_equal_without_rows() {
     let read = |text: &str| {
@@ -159,7 +159,8 @@ fn nested_tags_are_strings() {
     assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
 }
 
-/// A client may take the available bytes at any time. The concatenated bytes must be the same.
+/// A client may read the available bytes at any time. The concatenation of all bytes must be the
+/// same.
 #[test]
 fn written_chunks_equal_whole_result() {
     let answered = ask("SELECT value, value * 2 AS double FROM generate_series(1, 20000)");

@@ -1,4 +1,4 @@
-//! Checks the statements and limits in `docs/SQL.md`.
+// Checks the statements and limits in `docs/SQL.md`.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn path() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQL.md")
 }
 
-/// `UPDATE=1` writes the current results to the page. Review them before the commit.
+/// With `UPDATE=1`, the test writes the current results to the page. Review them before the commit.
 #[test]
 fn sql_page_examples_match_results() {
     let page = fs::read_to_string(path()).unwrap();
@@ -34,7 +34,7 @@ fn sql_page_examples_match_results() {
                     asked += 1;
                 }
                 (_, Some(lines)) => database.write(lines),
-                // The output of a command, which the end-to-end test compares.
+                // This block contains the output of a command. The end-to-end test compares it.
                 (None, None) if is_after_command => is_after_command = false,
                 (None, None) => panic!("an answer to nothing: {text}"),
             },

@@ -1,4 +1,4 @@
-//! Checks the parameters `$name` of statements.
+// Tests statements with parameters such as `$name`.
 
 use tidemark_sql::messages::Parameter;
 use tidemark_sql::output::Format;

@@ -19,15 +19,16 @@ use super::product::Product;
 const STATEMENTS: usize = 60;
 /// The maximum size of a random statement, in bytes.
 const TEXT_BYTES_MAX: usize = 4_000;
-/// The maximum CPU time, far more than a turn takes within the limits. Without the limits, a turn
-/// takes minutes.
+/// The maximum CPU time of a turn. Within the limits, a turn takes far less. Without the limits, a
+/// turn would take minutes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The maximum number of turns of a statement, far more than the limits of rows and pairs permit.
+/// The maximum number of turns of a statement. It is far more than the limits for rows and pairs
+/// permit.
 const TURNS_MAX: u32 = 5_000;
-/// The stack size, as in `hostile`.
+/// The same stack size as in `hostile`.
 const STACK_BYTES: usize = 8 * 4 * 1024 * 1024;
 
-/// A grammar of SQL statements over the data of [`product`]. The test replaces `@scalar`,
+/// A grammar for SQL statements that query the data of [`product`]. The test replaces `@scalar`,
 /// `@aggregate` and `@window` by the names of functions.
 const SQL: &[Rule] = &[
     (
@@ -246,7 +247,7 @@ const SQL: &[Rule] = &[
 ];
 
 thread_local! {
-    /// Whether a statement panicked in this thread. The runtime of a plan catches its panics.
+    /// Whether a statement has caused a panic in this thread. The runtime of a plan catches panics.
     static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -326,7 +327,7 @@ fn report_the_longest_turn() {
         let (status, body) = product.sql(&text);
         match status {
             200 => whole += 1,
-            // Status 500 is an error of DataFusion.
+            // DataFusion's own errors have status 500.
             400 | 500 | 507 => {}
             _ => faults.push(format!("{status} {body}: {text}")),
         }
@@ -348,7 +349,7 @@ fn report_the_longest_turn() {
     assert!(whole * 10 > statements, "only {whole} statements of {statements} have a result");
 }
 
-/// The runtime of a plan catches panics in a test. In a Worker they end the instance.
+/// In a test, the runtime of a plan catches panics. In a Worker, a panic ends the instance.
 #[test]
 fn aggregate_and_window_calls_never_panic() {
     watch_panics();

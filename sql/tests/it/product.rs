@@ -1,5 +1,5 @@
-//! The complete server in one process: HTTP requests, real shards, and SQL behind the same
-//! messages.
+// The complete server in one process: HTTP requests, real shards, and SQL. SQL communicates with
+// the same messages as in a deployment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ impl Product {
     }
 }
 
-/// Creates rows of 50 series. Every second row lacks `usage`, and some rows have only `note`.
+/// Creates rows of 50 series. Every second row has no `usage`, and some rows have only `note`.
 fn lines() -> String {
     let line = |n: u32| {
         let fields = match n % 10 {
@@ -152,8 +152,8 @@ fn next_statement_reads_new_points() {
     assert_eq!(product.rows("SELECT * FROM cpu ORDER BY time"), both);
 }
 
-/// The caller sends the tables that the text names, and requests pages immediately, so that no turn
-/// lacks new data.
+/// The caller sends the schemas of the tables in the text, and requests pages immediately.
+/// Therefore every turn receives new data.
 #[test]
 fn sql_statements_take_few_turns() {
     let turns = Arc::new(AtomicUsize::new(0));
@@ -169,7 +169,7 @@ fn sql_statements_take_few_turns() {
     for (text, expected) in [
         ("SELECT host, sum(n) FROM cpu GROUP BY host", 2),
         ("SELECT * FROM CPU WHERE host = 'h1'", 2),
-        // A join reads one side before the other side.
+        // A join reads one of its sides completely before the other side.
         ("SELECT x.n FROM cpu x JOIN cpu y ON x.n = y.n", 3),
     ] {
         turns.store(0, Ordering::Relaxed);
@@ -194,8 +194,8 @@ fn sql_errors_have_their_status() {
     }
 }
 
-/// The number of series is checked before the first read, the number of points during the read.
-/// Both errors name the limit.
+/// The number of series is checked before the first read. The number of points is checked during
+/// the reads. Both errors contain the limit.
 #[test]
 fn sql_limits_series_and_points() {
     let ask = |name: &str, limit: &str, text: &str| {
@@ -228,7 +228,7 @@ fn sql_limits_series_and_points() {
     assert_eq!(ask(points, "3", "SELECT max(v) FROM m WHERE t != 'd'").1, "max(m.v)\n3.0\n");
 }
 
-/// A statement's reads count against the quota, as in InfluxQL.
+/// The reads of a statement count against the quota, as in InfluxQL.
 #[test]
 fn exceeded_cell_quota_returns_429() {
     for (text, group) in [("*", ""), ("host, sum(n)", "GROUP BY host")] {
@@ -237,7 +237,7 @@ fn exceeded_cell_quota_returns_429() {
         let quota = "{\"db\":\"d\",\"cells_per_minute\":5000}";
         let (status, body) = product.ask("POST", "/api/v3/configure/quota", "", quota);
         assert_eq!(status, 200, "{body}");
-        // Each statement reads a separate range, because a repeated read does not decode the data
+        // Each statement reads a different range, because a repeated read would not decode the data
         // again.
         let ask = |at: u32| format!("SELECT {text} FROM cpu WHERE n < {} {group}", 1_000 + at);
         let mut answers = (0..50).map(|at| product.sql(&ask(at)));

@@ -1,4 +1,4 @@
-//! Compares filters that a scan evaluates with filters that DataFusion evaluates.
+// Compares filters that a scan evaluates with filters that DataFusion evaluates.
 
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::scan::request::Comparison;
@@ -23,11 +23,11 @@ fn database() -> Database {
     database
 }
 
-/// Runs every filter twice: as written, and in a form that a scan does not support.
+/// Runs every filter twice: unchanged, and in a form that a scan does not support.
 #[test]
 fn pushed_filters_select_equal_rows() {
     let mut database = database();
-    // As floats, both integers equal 2^53.
+    // Converted to floats, both integers equal 2^53.
     for (time_ns, n) in [(200, 9_007_199_254_740_993_u64), (201, 9_007_199_254_740_992)] {
         database.write(&format!("t i={n}i,u={n}u {time_ns}"));
     }
@@ -122,7 +122,8 @@ fn scan_returns_only_needed_columns() {
         let (integer, value) = (FieldType::Integer, FieldValue::Integer(whole));
         assert_eq!(condition, Some(Condition::Field("i".to_owned(), integer, compare, value)));
     }
-    // Long texts stay in the plan, because every shard gets a scan's condition.
+    // The plan evaluates conditions with long texts, because a scan sends its condition to every
+    // shard.
     let long = |column: &str, bytes: usize| format!("{column} <> repeat('y', {bytes})");
     assert_eq!(scan(&format!("SELECT f FROM t WHERE {}", long("s", 70_000))).condition, None);
     let eight: Vec<String> =

@@ -111,7 +111,7 @@ fn answer(database: &Database, head: &str) -> String {
         String::from_utf8(written(&answered, format).unwrap()).unwrap()
     };
     let first = ask(LAYOUTS[0]);
-    // A plan reports the number of pages, and its rows may have another order.
+    // EXPLAIN shows the number of pages, and may show its rows in another order.
     if !statement.contains("EXPLAIN") {
         let is_ordered = statement.contains("ORDER BY");
         for layout in &LAYOUTS[1..] {

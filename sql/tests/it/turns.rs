@@ -54,7 +54,7 @@ fn step_without_reply_requests_nothing() {
     assert!(query.step(Vec::new()).unwrap().is_done);
 }
 
-/// A plan that produces many rows must end its turn, so that the thread can serve other requests.
+/// A plan that computes many rows must end its turn, so that the thread can serve other requests.
 #[test]
 fn large_computations_take_many_turns() {
     let many = "generate_series(1, 3000)";
@@ -66,7 +66,7 @@ fn large_computations_take_many_turns() {
             100,
         ),
         (format!("SELECT count(*) FROM {many} a JOIN {many} b ON a.value < b.value"), 50),
-        // No pair of this join matches.
+        // This join has no matching pairs.
         (
             "SELECT count(*) FROM generate_series(1, 9000) a JOIN generate_series(1, 9000) b \
           ON a.value + b.value < 0"
@@ -84,7 +84,7 @@ fn large_computations_take_many_turns() {
     ] {
         let mut query = open(&text);
         let (mut steps, mut answered) = (0, 0);
-        // A series may also be the name of a table.
+        // The name of a series may also be the name of a table.
         query.step(Vec::new()).unwrap();
         let mut answers = vec![SessionReply::Tables(Vec::new())];
         loop {
@@ -115,7 +115,7 @@ fn unneeded_scan_is_cancelled() {
     });
     let step = query.step(vec![answer]).unwrap();
     assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
-    // A late page of a cancelled scan is ignored.
+    // A page that arrives after its scan was cancelled is ignored.
     let late =
         SessionReply::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
     assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
@@ -233,7 +233,7 @@ fn two_queries_run_concurrently() {
     assert_eq!(answered, [40, 1]);
 }
 
-/// A slow client must slow down the plan.
+/// If a client reads slowly, the plan must slow down.
 #[test]
 fn slow_reader_slows_plan() {
     let mut query =

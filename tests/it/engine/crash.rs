@@ -1,5 +1,6 @@
-//! Fails the n-th storage operation of a scripted life for every n: with or without its effect,
-//! with a dead or a running process, or with a bug. Then the life continues.
+// Runs a script of steps on a shard, once for each storage operation n that fails. The operation
+// takes effect or not. The process then ends, continues, or has a bug. After the failure, the
+// script continues.
 
 use tidemark::model::bug;
 
@@ -7,9 +8,9 @@ use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-/// Every kind of step in the required order: overwritten frames in the log and in parts, a replay
-/// with and without a tombstone, three merges, expired and dropped parts, and splits of the log and
-/// of parts.
+/// Contains every kind of step in the required order: overwritten frames in the log and in parts, a
+/// replay with and without a tombstone, three merges, expired parts, dropped parts, and splits of
+/// the log and of parts.
 const SCRIPT: &[Step] = &[
     Step::Open,
     Step::Write,
@@ -49,11 +50,11 @@ const SCRIPT: &[Step] = &[
     Step::Query,
 ];
 
-/// One life merges in a single step, the other in many steps.
+/// With one seed, a merge takes a single step. With the other seed, it takes many steps.
 const SEEDS: [u64; 2] = [5, 6];
 
-/// Runs the script while operation `at` fails (0: none). Returns the life and its number of
-/// operations.
+/// Runs the script while operation `at` fails; 0 means that no operation fails. Returns the life of
+/// the shard, and its number of operations.
 fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
     let mut life = Life::new(seed);
     life.store.fail(at, persisted, after);
@@ -67,7 +68,7 @@ fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
             if after != After::Sound {
                 life.attempt(Step::Reopen).unwrap();
             }
-            // A successful step has taken effect.
+            // A step that succeeded has taken effect.
             let may_be = if result.is_ok() { life.grid.clone() } else { before };
             life.settle(may_be);
         } else {

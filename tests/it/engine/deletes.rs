@@ -1,4 +1,4 @@
-//! Tests the cached states of many series if some series are deleted.
+// Tests the cached aggregates of many series while some of the series are deleted.
 
 use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;
@@ -14,13 +14,13 @@ use tidemark::store::memory::MemoryStore;
 use super::*;
 
 const MEASUREMENT: MeasurementId = MeasurementId(1);
-/// The tags in key order. Each host belongs to one site.
+/// The tags in the order of the series key. Each host belongs to one site.
 const HOST: ColumnId = ColumnId(1);
 const SITE: ColumnId = ColumnId(2);
 const HOSTS: i64 = 100;
 const ROWS: i64 = 50;
 
-/// Rows by host, site and time; every value is one.
+/// Rows by host, site and time. Every value is 1.
 type Rows = std::collections::BTreeSet<(String, String, i64)>;
 
 struct Asked {
@@ -30,7 +30,7 @@ struct Asked {
     pieces: u64,
 }
 
-/// Creates all hosts, flushed into parts of about four hosts each.
+/// Creates all hosts. The rows are flushed into parts that contain about four hosts each.
 fn at_rest() -> (Shard<MemoryStore>, Rows) {
     let tile = TileLimits { piece_cells: 200, ..TileLimits::LEAST };
     let mut shard = reopen(MemoryStore::new()).with_limits(Limits { tile, ..Limits::default() });
@@ -215,7 +215,8 @@ fn long_scans_reread_only_deleted_ranges() {
     let total = SERIES as i64 * ROWS_EACH;
     assert_eq!(asked.sums.values().sum::<i64>(), total);
     assert!(asked.pieces > 1, "it takes several events");
-    // Deletes some rows of each series one after another, and then the remaining rows.
+    // Deletes some rows of each series, one series after another, and then deletes the remaining
+    // rows.
     let mut deletes: Vec<(usize, TimeRange)> =
         (0..SERIES).map(|series| (series, TimeRange::new(5, 12))).collect();
     rng.shuffle(&mut deletes);
@@ -234,7 +235,7 @@ fn long_scans_reread_only_deleted_ranges() {
     assert!(read < 20 * total as u64, "{read} rows of {} times {total}", 2 * SERIES);
 }
 
-/// Returns a text of such a length that one event decodes fewer than a hundred.
+/// Returns a text that is so long that one event decodes fewer than a hundred texts.
 fn text(rng: &mut fastrand::Rng) -> String {
     (0..12_000).map(|_| rng.alphanumeric()).collect()
 }

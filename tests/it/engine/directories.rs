@@ -1,11 +1,11 @@
-//! Counts the reads of a query in a shard with very many measurements.
+// Counts the reads of a query in a shard with a large number of measurements.
 
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
 
 const MEASUREMENTS: u32 = 3_000;
-/// The number of rows that is sufficient for a table of codes in each group.
+/// The number of rows at which each group gets a table of codes.
 const ROWS: i64 = 100;
 
 fn points(measurement: u32) -> Vec<Point> {
@@ -33,7 +33,7 @@ fn directories_are_cached_after_first_read() {
         shard.alarm(later_ns);
     }
     let ask = |shard: &mut Shard<MemoryStore>| {
-        // The order of measurements differs from the order of the directories.
+        // The measurements are written in an order that differs from the order of the directories.
         for number in 0..MEASUREMENTS {
             let measurement = 1 + number * 1_009 % MEASUREMENTS;
             let time = TimeRange::new(0, 100);

@@ -1,5 +1,5 @@
-//! A shard's object as the edge drives it. Due work runs after the reply. The alarm is only set to
-//! an earlier time, because each setting is billed as a row.
+// Drives the object of a shard in the same way as the edge. Due work runs after the reply. The
+// alarm is only ever set to an earlier time, because each setting is billed as a row.
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
@@ -24,13 +24,13 @@ impl Driven {
         Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
     }
 
-    /// Returns the reply. Due work remains for [`Self::run_due_work`].
+    /// Returns the reply. [`Self::run_due_work`] then does the due work.
     pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
         let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
         envelope::decode_reply(Ok(self.finish(event_id, step))).unwrap()
     }
 
-    /// Continues work after a reply. Returns whether work remained.
+    /// Continues due work after a reply. Returns whether more work remains.
     pub(super) fn run_due_work(&mut self) -> bool {
         let work = self.host.run_due_work();
         let is_due = work.is_some();
@@ -109,7 +109,7 @@ fn due_work_runs_after_reply() {
 fn alarm_runs_unfinished_due_work() {
     let mut object = opened();
     let mut walk = [50; 10];
-    // Simulates callers that disconnect together with the work after their reply.
+    // The callers disconnect, so that the work after their reply is cancelled.
     for number in 0..100 {
         let frame = rows_written::batch(number, &mut walk);
         let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });

@@ -1,4 +1,4 @@
-//! Tests the times of flushes and merges, and their share per event.
+// Tests when flushes and merges run, and how much work they do in each event.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -9,7 +9,7 @@ use tidemark::store::memory::MemoryStore;
 
 use super::*;
 
-/// The pause after which a load is over and a slot is inactive.
+/// The pause after which a load has ended and a slot is inactive.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 /// The number of rows in a frame of [`rows_of`].
@@ -22,7 +22,7 @@ fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     (store, shard)
 }
 
-/// Returns one value at the same time for each of these series.
+/// Returns one value for each of these series, all at the same time.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
     let dictionary = names.iter().map(String::as_str).collect();
@@ -37,7 +37,7 @@ fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     framed(&block, &[ColumnId(1)], &[ColumnId(11)])
 }
 
-/// Returns all rows of a block as a frame.
+/// Returns all rows of a block encoded as a frame.
 fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
     let (measurement, rows) = (MeasurementId(1), &Selection::All);
     let mut out = Vec::new();
@@ -45,7 +45,7 @@ fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8
     out
 }
 
-/// Runs due work. Returns the number of events.
+/// Runs due work. Returns the number of events that this took.
 fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
     let mut count = 0;
     while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
@@ -70,7 +70,7 @@ fn reloaded_shard_remembers_quiet_slots() {
         assert_eq!(shard.next_due(now_ns), Some(quiet_ns), "the hour of the last write");
         assert_eq!((shard.stats().unwrap().parts, alarms(&mut shard, quiet_ns - 1)), (2, 0));
     }
-    // An hour later, the alarm loads the object and merges.
+    // An hour later, the alarm loads the object and merges its parts.
     let mut shard = reopen(store);
     alarms(&mut shard, quiet_ns);
     let stats = shard.stats().unwrap();
@@ -97,7 +97,7 @@ fn quiet_slots_survive_wider_windows() {
     assert_eq!(shard.next_due(NOW_NS + 2 * PAUSE_NS), Some(NOW_NS + HOUR_NS));
 }
 
-/// Appends frames of 5,000 rows until the alarm flushes.
+/// Appends frames of 5,000 rows until the alarm flushes. Returns the number of frames.
 fn frames_of_a_flush(series: impl Fn(usize) -> std::ops::Range<usize>) -> usize {
     let (_, mut shard) = opened();
     for frame in 0.. {
@@ -130,11 +130,11 @@ fn merge_steps_limit_series() {
     let events = alarms(&mut shard, NOW_NS + PAUSE_NS + HOUR_NS);
     let stats = shard.stats().unwrap();
     assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
-    // At most about 40,000 series per event.
+    // Each event handles at most about 40,000 series.
     assert!(events >= 4, "{events} events");
 }
 
-/// Returns [`ROWS`] rows of a series. `draw` returns the value of each field.
+/// Returns [`ROWS`] rows of one series. `draw` returns the value of each field.
 fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Values) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first_ns = (number * ROWS) as i64;
@@ -148,7 +148,7 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
     framed(&block, &[], &field_ids)
 }
 
-/// If every alarm is late, appends flush.
+/// If alarms are always late, appends flush.
 #[test]
 fn flush_size_is_limited() {
     let booleans =
@@ -161,7 +161,7 @@ fn flush_size_is_limited() {
         let (mut most_bytes, mut most_cells) = (0, 0);
         for number in 0..60 {
             if number % 4 == 3 {
-                // After an eviction, the object has loaded its log again.
+                // After the eviction, the object loads its log again.
                 shard = reopen(store.clone());
             }
             shard.append(&frame(number), &stamp(), NOW_NS).unwrap();

@@ -1,5 +1,5 @@
-//! Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
-//! result or an error that names the damage.
+// Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
+// result, or an error that describes the damage.
 
 use tidemark::model::time::TimeRange;
 use tidemark::shard::request::Refusal;
@@ -12,7 +12,7 @@ const FLIPS_PER_TABLE: usize = 2_000;
 const TABLES: [Table; 5] =
     [Table::Wal, Table::Value, Table::State, Table::Schema, Table::Tombstone];
 
-/// Returns a shard with rows in several parts, in the log, and a tombstone.
+/// Returns a shard that has rows in several parts, rows in the log, and a tombstone.
 fn lived() -> Life {
     let mut life = Life::new(1);
     life.attempt(Step::Open).unwrap();
@@ -26,7 +26,7 @@ fn lived() -> Life {
 }
 
 /// Queries both measurements. Returns the number of correct results, and the number of errors that
-/// name the damage.
+/// describe the damage.
 fn ask(life: &mut Life, what: &str) -> (usize, usize) {
     let mut counts = (0, 0);
     for measurement in 0..grid::MEASUREMENTS {
@@ -63,7 +63,7 @@ fn flipped_bits_never_yield_wrong_results() {
             *byte ^= bit;
             store.put(table, key, &head, &body).unwrap();
             let mut damaged = life.on(store);
-            // Checks before and after jobs set aside the unreadable rows.
+            // Checks the shard before and after jobs set aside the unreadable rows.
             for _ in 0..2 {
                 let counts = ask(&mut damaged, &format!("{table:?} row {key}, byte {at}"));
                 right += counts.0;
@@ -72,7 +72,7 @@ fn flipped_bits_never_yield_wrong_results() {
             }
         }
         println!("{FLIPS_PER_TABLE} flips in {table:?}: {right} answers right, {named} refused");
-        // Without its columns a measurement can be read but not written.
+        // If the columns of a measurement are lost, the measurement can be read but not written.
         assert!(named > 0 || table == Table::Schema, "{table:?}: no flip was noticed");
     }
 }

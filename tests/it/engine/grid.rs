@@ -1,5 +1,5 @@
-//! A compact model of a shard's contents: two measurements, six series, 24 times and five fields as
-//! an array of small numbers, which is cheap to copy and compare.
+// A compact model of the contents of a shard: two measurements, six series, 24 times and five
+// fields. The model is an array of small numbers, so it is cheap to copy and to compare.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -21,18 +21,18 @@ pub(super) const TIMES: usize = 24;
 pub(super) const FIELDS: usize = 5;
 const CELLS: usize = MEASUREMENTS * SERIES * TIMES * FIELDS;
 
-/// Tags 1 and 2 of each series; empty means that the series lacks the tag.
+/// Tags 1 and 2 of each series. An empty text means that the series does not have the tag.
 const TAGS: [(&str, &str); SERIES] =
     [("", ""), ("a", ""), ("b", ""), ("", "x"), ("a", "x"), ("b", "x")];
 const TAG_IDS: [ColumnId; 2] = [ColumnId(1), ColumnId(2)];
 const FIELD_IDS: [ColumnId; FIELDS] =
     [ColumnId(10), ColumnId(11), ColumnId(12), ColumnId(13), ColumnId(14)];
 
-/// The value of each cell, 1 or more; 0 marks an empty cell.
+/// The value of each cell, which is at least 1. An empty cell has the value 0.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Grid(Box<[u16; CELLS]>);
 
-/// One row: its fields and their values.
+/// One row, with its fields and their values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cells {
     pub(super) measurement: usize,
@@ -41,7 +41,8 @@ pub(super) struct Cells {
     pub(super) values: [u16; FIELDS],
 }
 
-/// Returns one of six windows of four times each. The last two windows are far away.
+/// Returns a time in one of six windows. Each window contains four times. The last two windows are
+/// far in the future.
 pub(super) fn time_ns(time: usize) -> i64 {
     let near = (time as i64 - 8) * (WINDOW_NS / 4);
     match time {
@@ -73,7 +74,8 @@ impl Grid {
         }
     }
 
-    /// Empties the cells for which `doomed` returns true, by series and time.
+    /// Empties the cells for which `doomed` returns true. Its arguments are the series and the
+    /// time.
     pub(super) fn delete(&mut self, measurement: usize, doomed: impl Fn(usize, i64) -> bool) {
         for series in 0..SERIES {
             for time in (0..TIMES).filter(|&time| doomed(series, time_ns(time))) {
@@ -83,7 +85,7 @@ impl Grid {
         }
     }
 
-    /// Returns the cells of one measurement inside a time range; all other cells are empty.
+    /// Returns a grid with only the cells of one measurement inside a time range.
     pub(super) fn part(&self, measurement: usize, time: TimeRange) -> Self {
         let mut part = Self::new();
         for series in 0..SERIES {
@@ -95,7 +97,7 @@ impl Grid {
         part
     }
 
-    /// Returns the rows, to write them to another shard.
+    /// Returns the rows, so that a test can write them to another shard.
     pub(super) fn rows(&self) -> Vec<Cells> {
         let mut rows = Vec::new();
         for at in 0..CELLS / FIELDS {
@@ -110,13 +112,13 @@ impl Grid {
         rows
     }
 
-    /// Returns the number of series with rows.
+    /// Returns the number of series that have rows.
     pub(super) fn series(&self) -> u64 {
         let series = self.0.chunks(TIMES * FIELDS);
         series.filter(|cells| cells.iter().any(|&value| value > 0)).count() as u64
     }
 
-    /// Adds the values of another grid for cells that are empty here.
+    /// Fills the empty cells of this grid with the values of another grid.
     pub(super) fn join(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(value, more)| *value += more);
     }
@@ -136,7 +138,7 @@ impl Grid {
         }
     }
 
-    /// Describes the first different cell of two grids.
+    /// Describes the first cell in which two grids differ.
     fn difference(&self, other: &Self) -> Option<String> {
         let at = (0..CELLS).find(|&at| self.0[at] != other.0[at])?;
         let (row, field) = (at / FIELDS, at % FIELDS);
@@ -171,7 +173,7 @@ pub(super) fn read(
     Ok(grid)
 }
 
-/// Returns the highest value of a field.
+/// Returns the maximum value of a field.
 pub(super) fn value_max(field: usize) -> u16 {
     if field == 4 { 2 } else { 900 }
 }
@@ -218,7 +220,7 @@ fn full_type(field: usize) -> tidemark::model::value::FieldType {
     super::field_type(10 + field as u32)
 }
 
-/// Encodes rows as a frame in their order. `ids` are the measurements' ids.
+/// Encodes rows as a frame, in the given order. `ids` are the ids of the measurements.
 pub(super) fn encode(rows: &[Cells], ids: [MeasurementId; MEASUREMENTS]) -> Vec<u8> {
     let mut tables = Vec::new();
     for (measurement, &id) in ids.iter().enumerate() {
@@ -285,7 +287,7 @@ pub(super) fn tag(series: usize) -> &'static str {
     TAGS[series].0
 }
 
-/// Whether deletes select the series: its tag 1 is `a`.
+/// Whether the deletes in these tests select the series, because its tag 1 is `a`.
 pub(super) fn is_chosen(series: usize) -> bool {
     TAGS[series].0 == "a"
 }

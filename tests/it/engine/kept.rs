@@ -1,4 +1,4 @@
-//! Tests cached aggregates of a shard: they must equal the aggregates of another scan.
+// Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::TileLimits;
@@ -18,7 +18,7 @@ use super::*;
 /// The field of the sums, and its index in a grid.
 const INTEGERS: (ColumnId, usize) = (ColumnId(11), 1);
 
-/// The sum of the integers.
+/// The sum of the integer field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question {
     pub(super) time: TimeRange,
@@ -27,7 +27,7 @@ pub(super) struct Question {
     pub(super) descending: bool,
 }
 
-/// Sums by group and start of the window. Without windows the start is 0.
+/// Sums by group and window. The key contains the start of the window, or 0 without windows.
 pub(super) type Sums = BTreeMap<(String, i64), i64>;
 
 impl Question {
@@ -50,7 +50,7 @@ impl Question {
         }
     }
 
-    /// Returns the shard's result from all pages.
+    /// Returns the result of the shard, combined from all pages.
     pub(super) fn ask<S: Store>(
         &self,
         shard: &mut Shard<S>,
@@ -97,7 +97,7 @@ impl Question {
     }
 }
 
-/// Returns the latest time of each group's integers.
+/// Returns the latest time of the integers in each group.
 pub(super) fn ask_latest<S: Store>(
     time: TimeRange,
     shard: &mut Shard<S>,
@@ -168,7 +168,7 @@ pub(super) fn count_series<S: Store>(
     }
 }
 
-/// Returns a shard with one value per second of one series in two parts.
+/// Returns a shard with one series in two parts. The series has one value per second.
 fn second_by_second() -> Shard<tidemark::store::memory::MemoryStore> {
     let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
@@ -202,13 +202,13 @@ fn repeated_query_reads_only_new_rows() {
     };
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 9_000, 9_000));
-    // The states are large compared with the few rows. A tile is cached after a second range has
-    // needed it.
+    // The aggregates are large compared with the few rows. A tile is cached after a second query
+    // has needed it.
     assert_eq!(ask(of(9, 9_009), &mut shard), (9_000, 0, 9_000));
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_000));
     assert!((7_500..9_000).contains(&kept), "all but the two ends: {kept}");
-    // A late write affects one tile.
+    // A late write changes only one tile.
     shard.append(&encode(&[point(4_444, 3)]), &stamp(), NOW_NS).unwrap();
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_002));
@@ -239,7 +239,7 @@ fn cached_result_survives_restart() {
     assert_eq!((ask(&mut shard).2, answers()), (9_000, 1));
     let mut next = life();
     assert_eq!((ask(&mut next), answers()), ((9_000, 0, 9_000), 1));
-    // The result includes the rows that another life wrote in between.
+    // The result must include the rows that the other instance wrote in the meantime.
     next.append(&encode(&[point(44, 3)]), &stamp(), NOW_NS).unwrap();
     assert_eq!((ask(&mut next).2, ask(&mut life()).2), (9_002, 9_002));
     next.alarm(NOW_NS + 7_200_000_000_000);
@@ -251,7 +251,7 @@ fn cached_result_survives_restart() {
     store.put(Table::Answer, slot, &head, &body).unwrap();
     let (kept, decoded, sum) = ask(&mut life());
     assert!(kept == 0 && decoded > 0 && sum == 9_002);
-    // A delete removes its rows from every cached state.
+    // A delete removes its rows from every cached aggregate.
     let all = Deletion { measurement: MeasurementId(1), predicate: None, time: TimeRange::ALL };
     next.delete(&all, &stamp(), NOW_NS).unwrap();
     assert_eq!((answers(), ask(&mut next).2, ask(&mut life()).2), (0, 0, 0));
@@ -290,7 +290,7 @@ fn repeated_query_returns_identical_digits() {
     assert_eq!(first.1, third.1);
 }
 
-/// Returns a shard with a thousand series of few rows, all flushed.
+/// Returns a shard with a thousand series that have few rows each. All rows are flushed.
 fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     let tile = TileLimits { piece_cells: 100, piece_cells_per_byte: 0, ..TileLimits::DEFAULT };
     let limits = Limits { tile, ..Limits::default() };
@@ -305,8 +305,8 @@ fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     shard
 }
 
-/// Returns the number of rows in all pages of a result, the number of cached rows, and the number
-/// of pages.
+/// Returns the number of rows in all pages of a result, the number of rows from the cache, and the
+/// number of pages.
 fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u64, usize) {
     let (mut rows, mut kept, mut pieces) = (0, 0, 0);
     loop {

@@ -1,5 +1,5 @@
-//! The life of a shard next to a grid as its model: steps that may fail, and the required state
-//! after a failure.
+// The life of a shard: a sequence of steps that may fail. A grid is the model of the shard's
+// contents, and defines the required state after a failure.
 
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
@@ -20,64 +20,65 @@ use super::kept;
 use super::*;
 use crate::fault_store::FaultStore;
 
-/// A pause that is longer than the time until all rows are flushed.
+/// A pause after which all rows are flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// Window widths, from single times to all times together.
+/// The widths of windows, from a single time to all times together.
 const WIDTHS_NS: [i64; 4] = [1, WINDOW_NS, 7 * WINDOW_NS, i64::MAX];
 
-/// The steps of a shard's life.
+/// The kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Makes the object a shard.
+    /// Opens the object as a shard.
     Open,
     Write,
-    /// Repeats the last frame, like a client or the platform.
+    /// Sends the last frame again, as a client or the platform may do.
     Repeat,
     Query,
     Delete,
-    /// A pause without writes, in which the alarm does all due work.
+    /// Pauses without writes. The alarm does all due work.
     Pause,
-    /// A crash: only stored rows remain.
+    /// Simulates a crash. Only stored rows remain.
     Reopen,
-    /// A temporary retention that removes rows before a time.
+    /// Sets a temporary retention that removes the rows before a time.
     Retention,
-    /// ALTER RETENTION POLICY … SHARD DURATION: later parts have windows of another width.
+    /// Executes ALTER RETENTION POLICY … SHARD DURATION. Later parts have windows of another width.
     Width,
-    /// DROP MEASUREMENT, followed by a new measurement with the same name.
+    /// Executes DROP MEASUREMENT, and then creates a measurement with the same name.
     Drop,
     /// Moves the rows at or after a time to another shard.
     Split,
 }
 
-/// The first time that a split moves: the last eight of the near times and the far time.
+/// The first time that a split moves. A split moves the last eight of the near times, and the far
+/// time.
 const SPLIT_AT: usize = 14;
 
 /// The shard that receives the rows of a split.
 struct Target {
     store: FaultStore,
     shard: Shard<FaultStore>,
-    /// The contents of the target after the split, and its ids.
+    /// The contents of the target after the split.
     grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     is_done: bool,
 }
 
-/// A shard over a store that can fail.
+/// A shard with a store that can fail.
 pub(super) struct Life {
     pub(super) rng: fastrand::Rng,
     pub(super) store: FaultStore,
     pub(super) shard: Shard<FaultStore>,
     budget_bytes: usize,
     limits: Limits,
-    /// The contents of the shard if the last step took effect.
+    /// The contents of the shard, assuming that the last step took effect.
     pub(super) grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     settings: ShardSettings,
-    /// The target of a split that has begun or is complete.
+    /// The target of a split that has started or is complete.
     target: Option<Target>,
-    /// Cells before this time may be missing.
+    /// The cells before this time may be empty.
     first_kept_ns: i64,
     last_frame: Vec<Cells>,
     now_ns: i64,
@@ -88,10 +89,10 @@ impl Life {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let store = FaultStore::new(MemoryStore::new());
-        // In every fourth life no rows stay in memory.
+        // In one quarter of the lives, no rows remain in memory.
         let budget_bytes = if seed.is_multiple_of(4) { 1_000 } else { 40_000_000 };
-        // In every second life, small limits make a few rows need as many pages, values and steps
-        // as very many rows.
+        // In half of the lives, small limits are set. A few rows then need as many pages, values
+        // and steps as a very large number of rows needs with the normal limits.
         let limits = if seed.is_multiple_of(2) { small(&mut rng) } else { Limits::default() };
         let isolate = rng.u64(..);
         Self {
@@ -110,7 +111,7 @@ impl Life {
         }
     }
 
-    /// Continues this life over another store.
+    /// Continues this life with another store.
     pub(super) fn on(&self, store: MemoryStore) -> Self {
         let store = FaultStore::new(store);
         Self {
@@ -129,11 +130,11 @@ impl Life {
         }
     }
 
-    /// Takes a step. The grid then has the contents after the step's effect.
+    /// Performs a step. The grid then has the contents after the step.
     ///
     /// # Errors
     ///
-    /// The store failed: the step took effect completely or not at all.
+    /// The store failed. The step took effect either completely or not at all.
     pub(super) fn attempt(&mut self, step: Step) -> Result<(), Refusal> {
         match step {
             Step::Open => self.shard.open(&self.settings),
@@ -161,10 +162,10 @@ impl Life {
         }
     }
 
-    /// Checks the shard after a step in which the store failed. The store works again, and the
-    /// contents equal the grid or `before`.
+    /// Checks the shard after a step in which the store failed. The store works again. The contents
+    /// must equal the grid or `before`.
     pub(super) fn settle(&mut self, before: Grid) {
-        // A repeat completes the step, whether it took effect or not.
+        // Repeating the step completes it, whether it took effect or not.
         self.shard.open(&self.settings).unwrap();
         self.configure(|settings, _| settings.duration_ns = 0).unwrap();
         if self.target.as_ref().is_some_and(|target| !target.is_done) {
@@ -179,7 +180,7 @@ impl Life {
         self.grid.assert_is(&found);
         self.first_kept_ns = i64::MIN;
         self.last_frame.clear();
-        // A job that failed three times is reported, and runs again an hour later.
+        // A job that has failed three times is reported. It runs again an hour later.
         if !self.shard.stats().unwrap().troubles.is_empty() {
             self.now_ns += HOUR_NS;
             self.pause(9).unwrap();
@@ -187,7 +188,7 @@ impl Life {
         assert_eq!(self.shard.stats().unwrap().troubles, [""; 0]);
     }
 
-    /// Asserts that the contents equal the grid, before and after a crash.
+    /// Asserts that the contents equal the grid, both before and after a crash.
     pub(super) fn assert_sound(&mut self) {
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
@@ -217,7 +218,7 @@ impl Life {
                     break time;
                 }
             };
-            // Each row has at least one field; few rows have all fields.
+            // Each row has at least one field. Only a few rows have all fields.
             let sure = rng.usize(..grid::FIELDS);
             for (field, value) in values.iter_mut().enumerate() {
                 if field == sure || rng.u8(..4) == 0 {
@@ -246,8 +247,8 @@ impl Life {
 
     fn pause(&mut self, alarms: u32) -> Result<(), Refusal> {
         if self.rng.bool() {
-            // The pause is long enough for slots to become inactive, so that few parts are merged
-            // as well.
+            // The pause is so long that slots become inactive. Therefore even a few parts are
+            // merged.
             self.now_ns += HOUR_NS;
         }
         for _ in 0..alarms {
@@ -297,7 +298,8 @@ impl Life {
         self.states()
     }
 
-    /// Queries states. The number of different queries is small, so that cached states are used.
+    /// Queries aggregates. Only a small number of different queries exist, so that they use cached
+    /// aggregates.
     fn states(&mut self) -> Result<(), Refusal> {
         let measurement = self.rng.usize(..grid::MEASUREMENTS);
         let question = kept::Question {
@@ -327,7 +329,8 @@ impl Life {
         read_whole(&mut self.shard, &stamp, self.ids)
     }
 
-    /// Splits as a Database splits a group. A repeat completes the split.
+    /// Splits the shard in the same way as a Database splits a group. A repeated call completes the
+    /// split.
     fn split(&mut self) -> Result<(), Refusal> {
         let from_ns = grid::time_ns(SPLIT_AT);
         let moved = TimeRange::new(from_ns, i64::MAX);
@@ -372,7 +375,7 @@ impl Life {
         Ok(())
     }
 
-    /// Checks that copied rows cannot change.
+    /// Checks that rows cannot change after they were copied.
     fn refuses_behind_fence(&mut self) -> Result<(), Refusal> {
         let row = Cells { measurement: 0, series: 0, time: SPLIT_AT, values: [1; grid::FIELDS] };
         let (frame, stamp) = (grid::encode(&[row], self.ids), self.stamp());
@@ -383,8 +386,8 @@ impl Life {
         }
     }
 
-    /// Applies retention. Older cells may be missing; later cells remain, and every existing cell
-    /// has its last value.
+    /// Applies the retention. Expired cells may be empty. Later cells remain, and every remaining
+    /// cell has its last value.
     fn retention(&mut self) -> Result<(), Refusal> {
         let first_kept_ns = grid::time_ns(self.rng.usize(..grid::TIMES));
         self.pause(9)?;
@@ -446,7 +449,7 @@ fn read_whole(
     Ok(whole)
 }
 
-/// `seed` is the seed of the isolate.
+/// `seed` is the random seed of the isolate.
 fn new_shard(
     store: &FaultStore,
     budget_bytes: usize,
@@ -457,7 +460,8 @@ fn new_shard(
     shard.with_limits(limits)
 }
 
-/// Returns limits that make a few rows need several pages, groups, values and steps of a merge.
+/// Returns limits with which a few rows need several pages, several groups, several values and
+/// several steps of a merge.
 fn small(rng: &mut fastrand::Rng) -> Limits {
     Limits {
         step_cells: rng.u64(1..200),

@@ -1,4 +1,4 @@
-//! The shared code of the shard's tests: points, frames, and a map as the model.
+// Code that the shard tests share: points, frames, and a map that is the model.
 
 mod crash;
 mod deletes;
@@ -35,7 +35,7 @@ use tidemark::store::Store;
 use crate::every_row::{Row, every_row, runs_of};
 use crate::world::draw_seed;
 
-/// Tag ids are 1 to 3, field ids 10 to 14, one per type.
+/// The ids of tags are 1 to 3. The ids of fields are 10 to 14, one for each type.
 pub(super) const FIELDS: [u32; 5] = [10, 11, 12, 13, 14];
 pub(super) const WINDOW_NS: i64 = 1_000;
 pub(super) const NOW_NS: i64 = 1_000_000_000;
@@ -48,7 +48,7 @@ pub(super) struct Point {
     pub(super) fields: Vec<(u32, FieldValue)>,
 }
 
-/// Measurement, tags, time, field.
+/// The measurement, the tags, the time and the field.
 pub(super) type Key = (u32, Vec<(u32, String)>, i64, u32);
 pub(super) type Model = BTreeMap<Key, FieldValue>;
 
@@ -75,7 +75,7 @@ pub(super) fn random_value(rng: &mut fastrand::Rng, field: u32) -> FieldValue {
     }
 }
 
-/// Returns points of few series and times, so that they overwrite each other.
+/// Returns points with only a few different series and times, so that they overwrite each other.
 pub(super) fn random_points(rng: &mut fastrand::Rng, count: usize) -> Vec<Point> {
     let mut point = || {
         let tags = (1..=3)
@@ -110,7 +110,7 @@ fn push(column: &mut Column, value: Option<&FieldValue>) {
     assert!(column.extend_from(&Column::full(values)), "one type per field");
 }
 
-/// Encodes points as a frame in their order.
+/// Encodes points as a frame, in the given order.
 pub(super) fn encode(points: &[Point]) -> Vec<u8> {
     let mut measurements: Vec<u32> = points.iter().map(|point| point.measurement).collect();
     measurements.sort_unstable();
@@ -189,7 +189,7 @@ pub(super) fn settings() -> ShardSettings {
     }
 }
 
-/// The stamp of a sender with the current state of a shard with [`settings`].
+/// The stamp that a sender uses if it has the current state of a shard with [`settings`].
 pub(crate) const STAMP: Stamp = Stamp {
     policy: PolicyId(7),
     generation: 1,
@@ -207,7 +207,7 @@ pub(super) fn budget() -> Rc<Budget> {
     Budget::new(40_000_000, draw_seed())
 }
 
-/// Opens a shard over `store` like a fresh object.
+/// Opens a shard with `store`, like a new object.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
 }

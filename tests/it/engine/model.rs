@@ -1,5 +1,6 @@
-//! Runs random lives of a shard against a grid: 2,500 seeds of at least 200 operations each, on all
-//! cores. `SEED=n` repeats one life, `SEEDS=n` changes the number. The nightly run has 40,000 seeds.
+// Runs random lives of a shard, and compares each with a grid. By default, runs 2,500 seeds with at
+// least 200 operations each on all cores. `SEED=n` repeats one life, and `SEEDS=n` changes the
+// number of lives. The nightly run has 40,000 seeds.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +15,7 @@ const SEEDS: u64 = 2_500;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 
-/// The number of operations of each kind.
+/// The number of performed operations of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     steps: [u64; 9],
@@ -23,7 +24,7 @@ struct Taken {
     compactions: u64,
 }
 
-/// The random steps with their share in a thousand steps.
+/// The random steps. Each has its frequency per thousand steps.
 const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Write, "write or overwrite", 520),
     (Step::Repeat, "repeated write", 30),
@@ -35,7 +36,7 @@ const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Width, "another window width", 10),
     (Step::Drop, "dropped measurement", 10),
 ];
-/// The number of steps in a thousand during which a storage operation may fail.
+/// The number of steps per thousand during which a storage operation may fail.
 const FAULTS: u16 = 50;
 
 impl Taken {
@@ -66,7 +67,7 @@ fn choose(rng: &mut fastrand::Rng) -> usize {
     fits.unwrap_or_default()
 }
 
-/// Takes a step during which one storage operation fails, if the step has enough operations.
+/// Performs a step during which one storage operation fails, if the step has enough operations.
 fn fault(life: &mut Life, step: Step) -> u64 {
     let after = if life.rng.bool() { After::Gone } else { After::Sound };
     let before = life.grid.clone();
@@ -110,7 +111,7 @@ fn live(seed: u64) -> Taken {
     taken
 }
 
-/// Runs the lives that no other thread has taken.
+/// Runs lives until no seed is left. Each thread takes the next seed.
 fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Tests concurrent pages of queries and writes in one Shard object.
+// Tests queries with several pages, and writes, that use one Shard object at the same time.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ impl Object {
         Self { host: ShardHost::new(shard, Rc::default()), platform: TestPlatform::new(1) }
     }
 
-    /// The state immediately after an expensive page.
+    /// Returns the state immediately after an expensive page.
     fn busy() -> Self {
         let mut object = Self::new();
         let verified = object.ask(&ToShard::Verify { resume: None });
@@ -36,13 +36,13 @@ impl Object {
         object
     }
 
-    /// Returns the reply, or the ticket that waits for it.
+    /// Returns the reply, or the ticket with which the message waits for its reply.
     fn ask(&mut self, message: &ToShard) -> Result<FromShard, EventId> {
         let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
         reply(step).ok_or(event_id)
     }
 
-    /// Ends the pause.
+    /// Ends the pause of a ticket.
     fn wake(&mut self, event_id: EventId) -> Option<FromShard> {
         let over = Reply { id: 0, result: Ok(Vec::new()) };
         reply(self.host.resume(&self.platform, event_id, over))

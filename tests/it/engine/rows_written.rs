@@ -1,5 +1,5 @@
-//! Counts the written rows of a million points, and the rows that a query reads. `--nocapture`
-//! prints them.
+// Counts the rows that are written for a million points, and the rows that a query reads. With
+// `--nocapture`, prints both counts.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -16,13 +16,13 @@ use super::*;
 
 const BATCH_ROWS: usize = 5_000;
 const BATCHES: usize = 200;
-/// The time until a load is flushed and merged, in nanoseconds (docs/COSTS.md).
+/// The time after a load until all rows are flushed and merged, in nanoseconds (docs/COSTS.md).
 const REST_NS: i64 = 12_000_000_000;
 const SERIES: usize = 100;
 /// The budget in docs/design/README.md.
 const ROWS_WRITTEN_MAX: u64 = 300;
 
-/// Checks that the page of costs has the counted value.
+/// Checks that docs/COSTS.md contains the counted value.
 fn costs_say(counted: &str) {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COSTS.md"));
     let page = page.unwrap();
@@ -30,7 +30,8 @@ fn costs_say(counted: &str) {
     assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
 }
 
-/// Returns a batch of ten integer fields: every series once per 10 s, values on a random walk.
+/// Returns a batch with ten integer fields. Every series has one row per 10 s. The values are
+/// random walks.
 pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }
@@ -91,7 +92,7 @@ fn million_points_write_few_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
-    // The remaining rows are flushed after the load, and the log's rows are deleted.
+    // After the load, the remaining rows are flushed and the rows of the log are deleted.
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
@@ -99,7 +100,8 @@ fn million_points_write_few_rows() {
     costs_say(&format!("the flushed rows of the log, which are **{at_rest} rows** in all"));
 }
 
-/// The limit for one series over one hour in a month of a hundred series.
+/// The maximum number of rows that a query may read for one series and one hour. The data is a
+/// month of a hundred series.
 const ROWS_READ_MAX: u64 = 40;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
@@ -130,7 +132,7 @@ fn hour_query_reads_few_rows() {
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
     shard.open(&week).unwrap();
     let mut walk = [50; 10];
-    // A batch has fifty steps. Batches that are 17 minutes apart fill a month.
+    // A batch contains fifty time steps. Batches at intervals of 17 minutes fill a month.
     let month_ns = 30 * 24 * HOUR_NS;
     for number in 0..52 {
         shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &stamp(), NOW_NS).unwrap();

@@ -1,4 +1,4 @@
-//! Tests the errors, the state and the responses of a shard.
+// Tests the errors, the state and the responses of a shard.
 
 use tidemark::model::bug;
 use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
@@ -35,7 +35,7 @@ fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<u64, Refus
     shard.append(&encode(points), &stamp(), NOW_NS).map(|reply| reply.sequence)
 }
 
-/// Runs every job that is due after a pause.
+/// Moves time forward and runs every job that is due.
 fn pause<S: Store>(shard: &mut Shard<S>) {
     for _ in 0..9 {
         shard.alarm(LATER_NS);
@@ -127,7 +127,7 @@ fn shard_remembers_highest_schema_version() {
         }
         for shard in [&mut shard, &mut reopen(store.clone())] {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
-            // A sender that has refreshed the schema after the query began has all columns.
+            // A sender that has loaded the schema after the start of the query knows all columns.
             let fresh = Stamp { fresh: true, ..stamped(6) };
             assert_eq!(shard.with_reader(&fresh, &[], |_| Ok(())), Ok(()));
         }
@@ -147,7 +147,7 @@ fn wrong_types_and_dropped_measurements_rejected() {
             let before = store.row_counts().written;
             let mut frame = encode(&wrong(12, FieldValue::Unsigned(1)));
             assert!(shard.append(&frame[..9], &stamp(), NOW_NS).is_err());
-            // The frame does not bind ids to types: this renames field 12 to 11 in its header.
+            // The ids in a frame are not bound to types. Here, the header renames field 12 to 11.
             frame = renamed(frame);
             let conflict =
                 Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
@@ -183,7 +183,7 @@ fn dropped_measurement_stays_dropped() {
         ..settings()
     };
     shard.configure(&settings_of(3, &[2])).unwrap();
-    // Of two concurrent drops, the later settings may arrive first.
+    // If two drops run concurrently, the newer settings may arrive first.
     shard.configure(&settings_of(2, &[1])).unwrap();
     shard.configure(&settings_of(4, &[])).unwrap();
     let before = store.row_counts();
@@ -209,7 +209,7 @@ fn dropped_measurement_stays_dropped() {
             assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
         }
     }
-    // A newly opened shard applies its settings immediately.
+    // A shard that was just opened applies its settings immediately.
     let opened = MemoryStore::new();
     let mut shard = reopen(opened.clone());
     shard.open(&settings_of(4, &[1])).unwrap();
@@ -218,7 +218,7 @@ fn dropped_measurement_stays_dropped() {
     }
 }
 
-/// Replaces field id 12 by 11 in the frame's header.
+/// Replaces the field id 12 with 11 in the header of a frame.
 fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
     let (header, end) = (5, 5 + length);
@@ -245,7 +245,7 @@ fn full_object_still_serves_reads() {
     let bytes = store.bytes().unwrap();
     assert_eq!(refusal, Refusal::Full { bytes, limit: 500 });
     assert_eq!(read_all(&mut shard), Ok(model.clone()));
-    // The platform's own limit applies in the middle of a write and of a flush.
+    // The platform's own limit is reached in the middle of a write and of a flush.
     let mut shard = reopen(store.clone());
     store.limit_bytes(Some(bytes));
     assert!(matches!(append(&mut shard, &[integer(1, 9, 1)]), Err(Refusal::Full { .. })));
@@ -264,10 +264,11 @@ fn cold_append_writes_one_row() {
     let fresh = store.snapshot();
     let mut cold = reopen(fresh.clone());
     cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
-    // The shard reads the state row, twenty heads and the measurement's columns.
+    // The shard reads the row of its state, twenty heads, and the columns of the measurement.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
     assert_eq!((billed.written, counts.rows_read), (1, 22));
-    // The log's counters include the rows of the previous life and the row of columns.
+    // The counters of the log include the rows of the previous instance and the row with the
+    // columns.
     assert_eq!((counts.rows_written, counts.points), (22, 21));
     assert_eq!(read(&mut cold, 1, TimeRange::ALL).unwrap().len(), 21);
 }
@@ -312,7 +313,7 @@ fn expired_parts_free_their_storage() {
     assert_eq!(shard.stats().unwrap().parts, 1);
     shard.alarm(due);
     assert_eq!(shard.stats().unwrap().parts, 0);
-    // Later writes reuse the log's rows. After a pause they are deleted.
+    // Later writes reuse the rows of the log. After a pause these rows are deleted.
     assert!(shard.next_due(due).is_some_and(|due_ns| due_ns <= due));
     shard.alarm(due);
     assert_eq!((rows(&store, Table::Value), shard.next_due(due)), (0, None));
@@ -354,7 +355,8 @@ fn damage_fails_only_affected_reads() {
 
 #[test]
 fn rule_12_failing_shard_job_retries_hourly() {
-    // The first size has space for the job's row; the second has not even that.
+    // In the first case, the space is sufficient for the row of the job. In the second case, it is
+    // not.
     for room in [150, 0] {
         let (store, mut shard) = opened();
         append(&mut shard, &[integer(1, 1, 1)]).unwrap();
@@ -402,13 +404,14 @@ fn reported_bug_stores_nothing() {
     assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
     assert!(matches!(shard.handle(&append(1), NOW_NS), FromShard::Appended { .. }));
     let stored = rows(&store.inner, Table::Wal);
-    // The first operation of the event is followed by the write of the frame.
+    // The first operation of the event is followed by the operation that writes the frame.
     store.fail(1, false, After::Bug);
     let reply = bug::tolerate(|| shard.handle(&append(2), NOW_NS));
     let FromShard::Refused(ShardRefusal::Query(text)) = reply else { panic!("{reply:?}") };
     assert!(text.starts_with("internal error at "), "{text}");
     assert_eq!(rows(&store.inner, Table::Wal), stored);
-    // A job with a bug fails like any other job, and runs again. Its first operation counts the try.
+    // A job with a bug fails like any other job and runs again. Its first operation counts the
+    // attempt.
     assert!(store.heal() && shard.stats().is_ok());
     store.fail(2, false, After::Bug);
     assert!(bug::tolerate(|| shard.alarm(LATER_NS)).is_some_and(|due_ns| due_ns > LATER_NS));
@@ -418,14 +421,14 @@ fn reported_bug_stores_nothing() {
     assert_eq!(read_all(&mut shard).unwrap().len(), 2);
 }
 
-/// Widths before and after an ALTER RETENTION POLICY … SHARD DURATION, and in the opposite
-/// direction.
+/// The window widths before and after an ALTER RETENTION POLICY … SHARD DURATION, in both
+/// directions.
 const WIDTHS_NS: [[i64; 2]; 2] = [[WINDOW_NS, 7 * WINDOW_NS], [7 * WINDOW_NS, WINDOW_NS]];
 
-/// A time whose window number differs between the widths.
+/// A time that has a different window number for each width.
 const FIRST_NS: i64 = 70 * WINDOW_NS;
 
-/// Writes the same times in two parts. The second part has another window width.
+/// Writes rows at the same times into two parts. The second part has a different window width.
 fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<MemoryStore>) {
     let (store, mut shard) = opened();
     let written = |value| -> Vec<Point> {
@@ -466,7 +469,7 @@ fn merge_keeps_overwrites_across_window_widths() {
             shard.append(&encode(&[integer(1, FIRST_NS - later, 2)]), &stamp, NOW_NS).unwrap();
             shard.alarm(LATER_NS);
         }
-        // An hour after the last write even a few parts are merged.
+        // An hour after the last write, even a few parts are merged.
         for _ in 0..9 {
             shard.alarm(LATER_NS + 3_600_000_000_000);
         }
@@ -478,7 +481,7 @@ fn merge_keeps_overwrites_across_window_widths() {
 #[test]
 fn retention_keeps_overwrites_across_window_widths() {
     for widths_ns in WIDTHS_NS {
-        // The first ten times have expired.
+        // The rows at the first ten times have expired.
         let (_, mut shard) = overwritten(widths_ns, LATER_NS - FIRST_NS - 1_000);
         pause(&mut shard);
         let left = values(&mut shard, 4);
@@ -487,7 +490,7 @@ fn retention_keeps_overwrites_across_window_widths() {
     }
 }
 
-/// Encodes a frame in which each point has a separate table.
+/// Encodes a frame in which each point is in a separate table.
 fn apart(points: &[Point]) -> Vec<u8> {
     let blocks: Vec<_> =
         points.iter().map(|point| block(std::slice::from_ref(point), point.measurement)).collect();
@@ -589,7 +592,7 @@ fn contradictory_frame_is_rejected_whole() {
     let conflict = Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
     assert_eq!(shard.append(&both, &stamp(), NOW_NS), Err(conflict.clone()));
     assert_eq!((rows(&store, Table::Wal), rows(&store, Table::Schema)), (0, 0));
-    // The ids are unknown: the first stored type becomes the column's type.
+    // The ids are unknown, so the first stored type becomes the type of the column.
     let frame = renamed(encode(&[unsigned]));
     shard.append(&frame, &stamp(), NOW_NS).unwrap();
     assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(conflict));

@@ -1,4 +1,4 @@
-//! Tests that SHOW lists of a shard equal those of a map, on pages of any size.
+// Tests that a shard returns the same SHOW lists as a map, for any page size.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,10 @@ use super::*;
 type Rng = fastrand::Rng;
 type Tags = Vec<(u32, String)>;
 
-/// A pause that is longer than the time until all rows are flushed.
+/// A pause after which all rows are flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
-/// The queried tags and measurements. The last of each does not exist.
+/// The number of tags and measurements in the queries. The last tag and the last measurement do not
+/// exist.
 const TAGS: u32 = 4;
 const MEASUREMENTS: u32 = 6;
 
@@ -173,7 +174,7 @@ impl Story {
         }
     }
 
-    /// Returns the contents of all pages, one summary per measurement.
+    /// Returns the contents of all pages, with one summary per measurement.
     fn ask(&mut self, request: &SummaryRequest, limits: SummaryLimits) -> Vec<MeasurementSummary> {
         let mut request = request.clone();
         let mut all: Vec<MeasurementSummary> = Vec::new();
@@ -239,7 +240,7 @@ impl Story {
     }
 }
 
-/// Checks that the tags are exact and the fields include all expected fields.
+/// Checks that the tags are exact, and that the fields include all expected fields.
 fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, context: &str) {
     let tags = rows.iter().flat_map(|(tags, _)| tags.iter().map(|(id, _)| *id));
     let tags: BTreeSet<u32> = tags.collect();
@@ -296,7 +297,8 @@ fn check_items(
                 assert!(found.iter().eq(&expected), "{found:?} {context}");
                 return;
             };
-            // The first items in text order, and possibly more.
+            // The response contains the first items in the order of their texts, and possibly more
+            // items.
             assert!(found.iter().all(|item| expected.contains(item)), "{found:?} {context}");
             let mut by_text: Vec<&Vec<String>> = expected.iter().collect();
             by_text.sort_by_key(|item| text_of(item));

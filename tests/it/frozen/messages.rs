@@ -1,5 +1,5 @@
-//! Tests messages between objects and with the SQL Worker, and the metadata of backups: each
-//! variant of each type, including nested types.
+// Tests the messages between objects, the messages to and from the SQL Worker, and the metadata of
+// backups. Tests each variant of each type, including nested types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -22,18 +22,18 @@ use tidemark::protocol::sql::{FromSql, ToSql};
 use super::sampler::{Sampler, sample};
 use super::{OWN, bytes, hex, read, recorded, releases};
 
-/// The number of values tried per variant, and the minimum number of recorded values.
+/// The number of random values that are generated per variant.
 const TRIES: u64 = 300;
 const KEPT_MIN: u32 = 2;
 /// The maximum size of a recorded value in bytes.
 const BYTES_MAX: usize = 400;
-/// The part of a message after its header.
+/// The bytes that follow the header of a message.
 const BODY: &[u8] = &[0, 255, 7];
 
-/// A value and the bytes after its header, or the error of decoding.
+/// A decoded value and the bytes after its header, or the decoding error.
 type Decoded<T> = Result<(T, Vec<u8>), String>;
 
-/// Encodes and decodes values of a type with their body.
+/// Encodes and decodes the values of a type, together with their body.
 struct Form<T> {
     name: &'static str,
     encode: fn(&mut T) -> Vec<u8>,
@@ -68,7 +68,7 @@ macro_rules! object {
     };
 }
 
-/// The operation on each form.
+/// An operation that is performed for each form.
 trait Visit {
     fn visit<T: Serialize + DeserializeOwned + Debug>(&mut self, form: &Form<T>);
 }
@@ -92,7 +92,7 @@ fn each(visit: &mut impl Visit) {
     visit.visit(&object!("Manifest" BackupManifest, ObjectKind::Manifest));
 }
 
-/// Draws values until every variant occurs.
+/// Generates values until every variant has occurred.
 #[derive(Default)]
 struct Draw {
     lines: Vec<String>,
@@ -140,7 +140,7 @@ impl Visit for Check<'_> {
             let now = serde_json::to_value(&value).unwrap();
             assert!(covers(&now, &then), "{release} said {then}, which is read as {now}");
             assert!(body.is_empty() || body == BODY, "{release}: {shown}");
-            // The same version must write the same bytes: a changed form needs a new version.
+            // The same version must write the same bytes. A changed form needs a new version.
             let now = (form.encode)(&mut value);
             let advice = "what is sent has changed: raise the version, or record it again if it \
                           was never released";
@@ -150,7 +150,7 @@ impl Visit for Check<'_> {
     }
 }
 
-/// Whether `now` contains every field of `then`; it may have more fields.
+/// Whether `now` contains every field of `then`. It may contain more fields.
 fn covers(now: &Value, then: &Value) -> bool {
     match (now, then) {
         (Value::Object(now), Value::Object(then)) => {
@@ -190,7 +190,8 @@ fn messages_of_every_release_decode() {
     }
 }
 
-/// This test detects a new message before it is sent to a release that cannot read it.
+/// This test detects a new message before a release sends it to an older release that cannot read
+/// it.
 #[test]
 fn released_message_variants_are_recorded() {
     record();
@@ -204,8 +205,8 @@ fn released_message_variants_are_recorded() {
         draw.seen.iter().map(|seen| seen.split("::").next().unwrap()).collect();
     println!("{} variants of {} enums", draw.seen.len(), kinds.len());
     assert!(draw.seen.len() > 200, "{:?}", draw.seen);
-    // A new variant changes the random values of the enclosing enums. The earlier lines remain
-    // recorded.
+    // A new variant changes the random values of the enclosing enums. The older lines remain in the
+    // recording.
     let recorded: BTreeSet<&str> = text.split_inclusive('\n').collect();
     let missing = draw.lines.iter().filter(|line| !recorded.contains(line.as_str()));
     let missing: Vec<&str> = missing.map(String::as_str).collect();

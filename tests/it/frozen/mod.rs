@@ -1,9 +1,9 @@
-//! Reads the stored data and messages of each release with this build: `tests/data/format`, one
-//! folder per release.
-//!
-//! `RECORD_FORMAT=1 cargo test --test it frozen` creates the missing folder of the version in
-//! `Cargo.toml`. The folder of a released version never changes. A change of stored data or
-//! messages must raise the version first (`docs/UPGRADING.md`).
+// Tests that this build can read the stored data and the messages of each release.
+// `tests/data/format` contains one folder per release.
+//
+// `RECORD_FORMAT=1 cargo test --test it frozen` creates the folder of the version in `Cargo.toml`
+// if the folder is missing. The folder of a released version never changes. A change of stored data
+// or messages must first raise the version (`docs/UPGRADING.md`).
 
 mod messages;
 mod sampler;
@@ -18,7 +18,7 @@ fn folder(release: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(release)
 }
 
-/// Returns every recorded release, at least one.
+/// Returns all recorded releases. At least one must exist.
 fn releases() -> Vec<String> {
     let entries = std::fs::read_dir(folder("")).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
@@ -35,7 +35,8 @@ fn recorded(name: &str, record: impl FnOnce() -> String) {
     let file = folder(OWN).join(name);
     if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {
         std::fs::create_dir_all(folder(OWN)).unwrap();
-        // Other tests read the file as soon as it exists.
+        // Other tests read the file as soon as it exists, so the file is renamed when it is
+        // complete.
         let unfinished = file.with_extension(format!("{:?}", std::thread::current().id()));
         std::fs::write(&unfinished, record()).unwrap();
         std::fs::rename(&unfinished, &file).unwrap();

@@ -1,5 +1,5 @@
-//! Generates values of any deserializable type, so that the tests include every message and
-//! variant: a deserializer that returns random values.
+// Generates values of any deserializable type, with a deserializer that returns random values. The
+// tests therefore include every message and every variant.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
-/// The maximum number of items in a list, and the depth below which lists and options are empty.
+/// The maximum number of items in a list, and the depth at which lists and options are empty.
 const ITEMS_MAX: u64 = 2;
 const DEPTH_MAX: u32 = 24;
 
@@ -17,16 +17,16 @@ const DEPTH_MAX: u32 = 24;
 pub(crate) struct Sampler {
     state: u64,
     depth: u32,
-    /// The variant of the outermost enum.
+    /// The selected variant of the outermost enum.
     first: Option<u32>,
-    /// Every generated variant as `Type::Variant`.
+    /// All variants that were generated, as `Type::Variant`.
     pub(crate) seen: BTreeSet<String>,
-    /// The number of variants of the outermost enum.
+    /// The number of variants that the outermost enum has.
     pub(crate) variants: u32,
 }
 
-/// Returns a value whose outermost enum has variant `first`, or `None` if the random choices are
-/// invalid. Also returns the sampler.
+/// Generates a value whose outermost enum has the variant `first`. Returns `None` if the random
+/// choices are invalid. Also returns the sampler.
 pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, Sampler) {
     let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sampler =
@@ -36,7 +36,7 @@ pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, 
 }
 
 impl Sampler {
-    /// Returns a random number below `end`.
+    /// Returns a random number that is less than `end`.
     fn draw(&mut self, end: u64) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -48,7 +48,7 @@ impl Sampler {
         ["", "a", "two words", "m\u{fc}\"\\"][self.draw(4) as usize].to_owned()
     }
 
-    /// Returns the number of items in a list, which is 0 at the maximum depth.
+    /// Returns the number of items in a list. At the maximum depth it is 0.
     fn count(&mut self) -> u64 {
         if self.depth > DEPTH_MAX / 2 { 0 } else { self.draw(ITEMS_MAX + 1) }
     }
@@ -61,7 +61,7 @@ impl Sampler {
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            // Some values have the maximum size.
+            // Some values are as large as possible.
             let small = self.draw(300) as i64 - 20;
             let value = match self.draw(6) {
                 0 => <$type>::MAX,
@@ -100,7 +100,7 @@ impl<'de> Deserializer<'de> for &mut Sampler {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        // JSON represents these floats exactly.
+        // JSON can represent these floats exactly.
         visitor.visit_f64([0.5, -2.25, 0.0, 1_048_576.0][self.draw(4) as usize])
     }
 

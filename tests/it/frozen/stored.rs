@@ -1,4 +1,5 @@
-//! Tests the rows of every object, a backup, and the image of a page as each release stored them.
+// Tests the rows of every object, a backup, and the image of a page, in the form that each release
+// stored.
 
 use serde_json::{Value, json};
 use tidemark::browser::image::{Image, Restored};
@@ -24,7 +25,7 @@ fn finish(product: &mut Product, target: &str) -> Value {
     panic!("{target} comes to no end");
 }
 
-/// Creates the database of [`format::recorded`] and all other stored data of a deployment.
+/// Creates the database of [`format::recorded`], and all other data that a deployment stores.
 fn loaded() -> (Product, MemoryPlace) {
     let (mut product, place) = (format::recorded(), MemoryPlace::default());
     let query = "CREATE CONTINUOUS QUERY c ON b BEGIN SELECT mean(f) INTO hourly FROM m \
@@ -35,7 +36,7 @@ fn loaded() -> (Product, MemoryPlace) {
         "CREATE USER \"u\" WITH PASSWORD 'secret of u'",
         "GRANT READ ON a TO \"u\"",
         "CREATE DATABASE dropped",
-        // The objects are wiped a minute later.
+        // The objects are deleted a minute later.
         "DROP DATABASE dropped",
     ] {
         product.query("", q);
@@ -72,7 +73,7 @@ fn loaded() -> (Product, MemoryPlace) {
     (product, place)
 }
 
-/// Returns the query results of such a deployment.
+/// Returns the results of queries of such a deployment.
 fn answers(product: &mut Product) -> Vec<Value> {
     let mut all = format::answers(product);
     let shown = ["SHOW CONTINUOUS QUERIES", "SHOW USERS", "SHOW GRANTS FOR \"u\""];
@@ -118,7 +119,7 @@ fn object(place: &MemoryPlace, key: &str) -> Vec<u8> {
     found
 }
 
-/// Returns the results of the release's own build.
+/// Returns the results that the release's own build returned.
 fn expected(release: &str) -> Vec<Value> {
     serde_json::from_str(&read(release, "answers.json")).unwrap()
 }
@@ -137,7 +138,8 @@ fn stored_data_of_releases_opens() {
         let expected = expected(&release);
         let mut product = format::restored(&read(&release, "state.txt"));
         compare(&answers(&mut product), &expected, &release);
-        // Alarms flush and merge the rows, and the data of this build is loaded again.
+        // Alarms flush and merge the rows. After a restart, this build loads the data that it has
+        // written.
         product.write("a", "m,host=h1,dc=d1 f=1.5 1");
         product.rest();
         product.sleep();
@@ -177,7 +179,7 @@ fn backups_of_every_release_restore() {
             resume = verified["resume"].as_str().map(str::to_owned);
         }
         finish(&mut product, &format!("/api/v3/restore?db=a&from={id}"));
-        // The lists of databases belong to the deployment.
+        // The lists of databases depend on the deployment.
         let (found, expected) = (format::answers_of_database(&mut product), expected(&release));
         compare(&found, &expected[3..format::ASKED.len()], &release);
     }

@@ -1,4 +1,4 @@
-//! Tests line protocol with the corpus of InfluxData's implementations.
+// Tests line protocol with the corpus of InfluxData's implementations.
 
 pub(crate) mod oracle;
 mod strings;
@@ -50,17 +50,18 @@ fn line_corpus_agrees_with_influxdb_3() {
     assert!(faults.is_empty(), "{}\n{}", faults.len(), faults.join("\n"));
 }
 
-/// Returns the reason for an intentional difference on this body, if one is listed.
+/// Returns why an intentional difference is permitted for this body, or `None`.
 fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Option<&'static str> {
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     match (ours, theirs) {
-        // Agents indent with tabs; InfluxDB 3 trims them.
+        // Some agents indent lines with tabs. InfluxDB 3 removes the tabs.
         (Some(_), None) if body.starts_with(b"\t") => Some("lenient: tab before a line"),
-        // Comments are ignored completely.
+        // The parser ignores comments completely.
         (Some([]), None) if body.starts_with(b"#") => Some("lenient: any byte in a comment"),
-        // `time` is reserved for the timestamp. InfluxDB rejects the tag when it stores the point.
+        // `time` is the name of the timestamp. InfluxDB rejects such a tag when it stores the
+        // point.
         (None, Some(_)) if has(b",time=") => Some("strict: a tag called time"),
-        // Control characters cannot be distinguished in a shell or a log.
+        // A reader cannot distinguish control characters in a shell or in a log.
         (None, Some(_)) if body.iter().any(|byte| *byte < 0x20) => {
             Some("strict: control character in a name")
         }
@@ -68,14 +69,14 @@ fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Op
     }
 }
 
-/// Parses the points of a body; `None` if any line is rejected.
+/// Parses the points of a body. Returns `None` if any line is rejected.
 fn read(body: &[u8], precision: Precision, now_ns: i64) -> Option<Vec<Point>> {
     let options = Options::new(TimestampUnit::Fixed(precision), now_ns);
     let (batch, rejected) = from_lines(body, options, 1).ok()?;
     (rejected.count == 0).then(|| points(&batch))
 }
 
-/// Parses `1ns`, `1µs` and so on.
+/// Parses precisions such as `1ns` and `1µs`.
 fn precision(value: &Value) -> Precision {
     match value.as_str().unwrap() {
         "1ns" => Precision::Nanosecond,
@@ -86,7 +87,7 @@ fn precision(value: &Value) -> Precision {
     }
 }
 
-/// Returns the corpus' points in the same form.
+/// Returns the points of the corpus in the same form.
 fn expected(points: &[Value]) -> Vec<Point> {
     points
         .iter()
@@ -114,7 +115,7 @@ fn expected_value(value: &Value) -> String {
     }
 }
 
-/// Returns text; bytes that are not valid text are converted lossily.
+/// Returns the value as text. Bytes that are not valid text are replaced.
 fn text(value: &Value) -> String {
     String::from_utf8_lossy(&bytes(value)).into_owned()
 }
@@ -127,14 +128,14 @@ fn bytes(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Decompresses one gzip member with at most a file name in its header.
+/// Decompresses one gzip member. Its header may contain only a file name.
 fn gunzip(bytes: &[u8]) -> Vec<u8> {
     let name =
         if bytes[3] & 8 != 0 { bytes[10..].iter().position(|b| *b == 0).unwrap() + 1 } else { 0 };
     miniz_oxide::inflate::decompress_to_vec(&bytes[10 + name..bytes.len() - 8]).unwrap()
 }
 
-/// Writes a random point in a random notation: the parser must return the same point.
+/// Writes random points in random notations. The parser must return the same points.
 #[test]
 fn written_points_are_read_back() {
     let mut random = fastrand::Rng::with_seed(21);
@@ -180,13 +181,14 @@ fn write_point(random: &mut fastrand::Rng, body: &mut String) -> Point {
     (name, tags, fields, time.unwrap_or(NOW_NS))
 }
 
-/// Returns a name with special characters that neither ends in a backslash nor equals `time`.
+/// Returns a name with special characters. The name does not end with a backslash and is not
+/// `time`.
 fn random_name(random: &mut fastrand::Rng) -> String {
     let alphabet = ['a', 'b', ',', '=', ' ', '\\', '"', 'ü', '.', '1'];
     let mut name: String =
         (0..random.usize(0..6)).map(|_| alphabet[random.usize(0..alphabet.len())]).collect();
     name.push(if random.bool() { 'x' } else { ' ' });
-    // A name cannot start with a space or `#` at the start of a line.
+    // A name at the start of a line cannot begin with a space or `#`.
     format!("n{name}")
 }
 
@@ -216,8 +218,8 @@ fn random_value(random: &mut fastrand::Rng) -> (String, FieldValue) {
     }
 }
 
-/// Compares mutated lines with InfluxDB 3's parser. Both must return the same points or reject the
-/// line, except for listed differences.
+/// Compares mutated lines with InfluxDB 3's parser. Both parsers must return the same points or
+/// reject the line. Only listed differences are permitted.
 #[test]
 fn mutated_lines_agree_with_influxdb_3() {
     let mut random = fastrand::Rng::with_seed(22);
@@ -231,7 +233,7 @@ fn mutated_lines_agree_with_influxdb_3() {
     ];
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut faults = Vec::new();
-    // LONG_TESTS=1 tests ten million lines; use the release profile.
+    // LONG_TESTS=1 tests ten million lines. Use the release profile for them.
     let inputs = if std::env::var_os("LONG_TESTS").is_some() { 10_000_000 } else { 200_000 };
     for _ in 0..inputs {
         let mut line = seeds[random.usize(0..seeds.len())].to_vec();
@@ -290,7 +292,7 @@ fn parsed_mutated_lines_round_trip() {
     assert!(points_read > inputs, "{points_read}");
 }
 
-/// Parses the points with InfluxDB 3's parser; `None` if it rejects any line.
+/// Parses the points with InfluxDB 3's parser. Returns `None` if any line is rejected.
 fn read_v3(text: &str) -> Option<Vec<Point>> {
     use influxdb_line_protocol::FieldValue as Theirs;
     influxdb_line_protocol::parse_lines(text)
@@ -317,14 +319,14 @@ fn read_v3(text: &str) -> Option<Vec<Point>> {
         .collect()
 }
 
-/// Returns the reason for a difference between the parsers on a line, if one is listed.
+/// Returns why a difference between the parsers is permitted for a line, or `None`.
 fn known_difference(
     line: &str,
     ours: Option<&[Point]>,
     theirs: Option<&[Point]>,
 ) -> Option<&'static str> {
     match (ours, theirs) {
-        // Clients write UNC paths and regexes without doubled backslashes; 1.x keeps both
+        // Clients write UNC paths and regexes without doubling the backslashes. 1.x keeps both
         // backslashes.
         _ if line.contains("\\\\") => Some("two backslashes stay two in names"),
         (Some(_), None) if escaped(line).is_some_and(|line| read_v3(&line).as_deref() == ours) => {
@@ -338,14 +340,15 @@ fn known_difference(
         (None, Some([(_, _, fields, _)]))
             if fields.values().any(|value| value.ends_with("inf")) =>
         {
-            // JSON cannot represent such a value.
+            // JSON cannot represent this value.
             Some("strict: a float beyond 64 bits")
         }
         (None, Some([(_, tags, fields, _)])) => {
-            // 1.x and the corpus also reject these lines; usually a value or a key is missing.
+            // 1.x and the corpus also reject these lines. In most cases, a value or a key is
+            // missing.
             let names = tags.keys().chain(tags.values()).chain(fields.keys());
             let bare = names.into_iter().any(|name| name.contains([',', '=']));
-            // The parser of InfluxDB 3 permits repeated names.
+            // InfluxDB 3's parser permits names that occur twice.
             let (key, rest) = cut_at_bare_space(line);
             let repeated =
                 key.matches('=').count() > tags.len() || rest.matches('=').count() > fields.len();
@@ -359,8 +362,9 @@ fn known_difference(
     }
 }
 
-/// Adds the missing backslashes to the strings of a line: before each quote inside a string, and
-/// after a backslash at its end. Returns `None` if none are missing.
+/// Adds the missing backslashes to the strings in a line. They are missing before each quote inside
+/// a string, and after a backslash at the end of a string. Returns `None` if no backslash is
+/// missing.
 fn escaped(line: &str) -> Option<String> {
     let (key, mut rest) = cut_at_bare_space(line);
     let (mut text, mut lacks_any) = (key.to_owned(), false);
@@ -396,7 +400,7 @@ fn escaped(line: &str) -> Option<String> {
     lacks_any.then(|| text + rest)
 }
 
-/// Returns the series key, and the rest of the line.
+/// Returns the series key and the rest of the line.
 fn cut_at_bare_space(line: &str) -> (&str, &str) {
     let line = line.trim_start();
     let mut at = line.match_indices(' ').map(|(at, _)| at);

@@ -1,5 +1,6 @@
-//! The oracle for fuzzing without a second implementation: the points of any bytes, written as line
-//! protocol, must parse to the same points. `fuzz/` uses it as well.
+// Checks the parser without a second implementation, for fuzzing. The points of any bytes are
+// written as line protocol, and the parser must return the same points. `fuzz/` uses this check as
+// well.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,12 @@ use tidemark::model::value::FieldValue;
 
 pub(crate) const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
-/// A point as text: name, tags by key, fields by key with their last value, time.
+/// A point as text. It consists of the name, the tags by key, the last value of each field by key,
+/// and the time.
 pub(crate) type Point = (String, BTreeMap<String, String>, BTreeMap<String, String>, i64);
 
-/// Panics unless the points of `body` survive writing and parsing. Returns the number of points.
-/// Bytes that are not text have no points.
+/// Panics unless the points of `body` are the same after writing and parsing. Returns the number of
+/// points. Bytes that are not valid text have no points.
 pub(crate) fn check(body: &[u8]) -> usize {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let Ok((batch, _)) = from_lines(body, options, 1) else { return 0 };
@@ -28,7 +30,7 @@ pub(crate) fn check(body: &[u8]) -> usize {
     points.len()
 }
 
-/// Writes the batch as line protocol in the order of its lines.
+/// Writes a batch as line protocol. The points have the same order as the lines.
 fn written(batch: &Batch) -> String {
     let escaped = |name: &str, special: &[char]| {
         let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
@@ -92,7 +94,7 @@ pub(crate) fn points(batch: &Batch) -> Vec<Point> {
 
 pub(crate) fn shown(value: &FieldValue) -> String {
     match value {
-        // The corpus is JSON from Go, which loses the sign of -0.
+        // The corpus is JSON that Go has written. It does not contain the sign of -0.
         FieldValue::Float(value) => format!("float {}", value + 0.0),
         FieldValue::Integer(value) => format!("int {value}"),
         FieldValue::Unsigned(value) => format!("uint {value}"),

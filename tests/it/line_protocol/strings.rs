@@ -1,5 +1,6 @@
-//! Compares strings with quotes, backslashes, commas and spaces with the results of InfluxDB 1.6.7
-//! (`tests/record/strings.mjs`; `STRINGS=FILE` uses another recording).
+// Tests strings with quotes, backslashes, commas and spaces. Compares the results with those of
+// InfluxDB 1.6.7, which `tests/record/strings.mjs` has recorded. `STRINGS=FILE` selects another
+// recording.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,13 +12,14 @@ use tidemark::model::time::Precision;
 
 use super::oracle::{NOW_NS, points};
 
-/// The letters and the length of the short texts. Only the accepted texts are recorded.
+/// The letters and the maximum length of the short texts. Only accepted texts are in the recording.
 const LETTERS: [char; 6] = ['"', '\\', ',', ' ', '=', 'a'];
 const SHORT_MOST: usize = 5;
 
 type Fields = BTreeMap<String, String>;
 
-/// Returns the fields of the point with `text` as a field's value; `None` without a point.
+/// Returns the fields of the point in which `text` is the value of a field. Returns `None` if there
+/// is no point.
 fn ours(text: &str) -> Option<Fields> {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let body = format!("m s={text} 1");
@@ -26,7 +28,7 @@ fn ours(text: &str) -> Option<Fields> {
     made.map(|(_, _, fields, _)| fields)
 }
 
-/// Formats a value like the oracle.
+/// Formats a value in the same way as the oracle.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("string {text}"),
@@ -35,8 +37,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Whether 1.x took a part of the line that does not end with a quote as the value. 1.x then drops
-/// its last byte, even half a character or the carriage return of CRLF.
+/// Whether 1.x used a part of the line that does not end with a quote as the value. In this case,
+/// 1.x drops the last byte of the value. The byte may be half a character or the carriage return of
+/// CRLF.
 fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     let line = format!("{text} 1");
     let bytes = line.as_bytes();
@@ -48,17 +51,17 @@ fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     })
 }
 
-/// Returns the fields with the names of 1.x, which also removes the backslash before a quote.
+/// Returns the fields with the names that 1.x uses. 1.x removes the backslash before a quote.
 fn unescaped_keys(fields: &Fields) -> Fields {
     fields.iter().map(|(key, value)| (key.replace("\\\"", "\""), value.clone())).collect()
 }
 
-/// Whether an `=` follows a closing quote and precedes an opening one.
+/// Whether an `=` follows a closing quote and precedes an opening quote.
 fn has_bare_equals(text: &str) -> bool {
     text.split('"').skip(1).step_by(2).any(|unquoted| unquoted.contains('='))
 }
 
-/// Returns the reason for an intentional difference, if one is listed.
+/// Returns why an intentional difference is permitted, or `None`.
 fn known_difference(
     text: &str,
     ours: Option<&Fields>,
