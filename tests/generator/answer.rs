@@ -1,6 +1,6 @@
-// Runs the whole product natively for `run.mjs`. Reads one request per line from standard input: a
-// JSON array `[path, query, body]`, optionally with an Accept header. Writes one JSON array
-// `[status, body]` per line.
+//! Runs the whole product natively for `run.mjs`. Reads one request per line from standard input: a
+//! JSON array `[path, query, body]`, optionally with an Accept header. Writes one JSON array
+//! `[status, body]` per line.
 #![allow(missing_docs, reason = "a program for one script")]
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-// Counts the allocated bytes of each thread, and records their maximum.
+//! Counts the allocated bytes of each thread, and records their maximum.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-// Tests tokens and users in backups and in exported lists.
+//! Tests tokens and users in backups and in exported lists.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;

@@ -1,4 +1,4 @@
-// An in-memory backup store. Its calls can fail on request.
+//! An in-memory backup store. Its calls can fail on request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

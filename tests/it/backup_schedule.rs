@@ -1,6 +1,6 @@
-// Tests backups and restores while messages are lost, repeated and reordered, and while objects
-// crash. At the same time, clients write, shard groups split, and several edges drive the same
-// backup.
+//! Tests backups and restores while messages are lost, repeated and reordered, and while objects
+//! crash. At the same time, clients write, shard groups split, and several edges drive the same
+//! backup.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
-// Tests backup schedules in the whole product. The database makes backups, keeps the configured
-// number of backups, continues after a crash, and deletes a backup only after newer backups have
-// replaced it.
+//! Tests backup schedules in the whole product. The database makes backups, keeps the configured
+//! number of backups, continues after a crash, and deletes a backup only after newer backups have
+//! replaced it.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-// Tests backups in the whole product: load, back up, delete, restore. The results must remain the
-// same. The tests also interrupt each step, and write, delete, flush and merge between the steps.
+//! Tests backups in the whole product: load, back up, delete, restore. The results must remain the
+//! same. The tests also interrupt each step, and write, delete, flush and merge between the steps.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-// Tests the reports that edges send to the Catalog after requests. They contain the day of a
-// token's last use. The edge also asks whether a permission is revoked if the database is
-// unreachable.
+//! Tests the reports that edges send to the Catalog after requests. A report contains the day of a
+//! token's last use. Through the reports, edges also detect that a permission is revoked while its
+//! database is unreachable.
 
 use serde_json::{Value, json};
 use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};

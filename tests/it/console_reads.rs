@@ -1,9 +1,9 @@
-// Tests texts that the console considers reading statements, which it runs without a user action.
-// The server must accept every such text.
-//
-// The page calls `browser::influxql_outline`. The server decides independently for
-// `read_only=true`. The texts are mutations of reading and writing statements. They contain many
-// characters that end a comment, a string or a regex.
+//! Tests texts that the console considers reading statements, which it runs without a user action.
+//! The server must accept every such text.
+//!
+//! The page calls `browser::influxql_outline`. The server decides independently for
+//! `read_only=true`. The texts are mutations of reading and writing statements. They contain many
+//! characters that end a comment, a string or a regex.
 
 use tidemark::api::error::ApiError;
 use tidemark::api::http::{Parameters, RequestHead};

@@ -1,5 +1,5 @@
-// Measures the counts in `docs/COSTS.md`: requests to objects and SQLite rows. The platform bills
-// both.
+//! Measures the counts in `docs/COSTS.md`: requests to objects and SQLite rows. The platform bills
+//! both.
 
 use tidemark::protocol::call::Address;
 use tidemark::store::Store;

@@ -1,4 +1,4 @@
-// Reads the contents of a shard row by row.
+//! Reads the contents of a shard row by row.
 
 use tidemark::merge::cursor::{Direction, ReadError};
 use tidemark::merge::key::SeriesKey;

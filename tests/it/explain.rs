@@ -1,4 +1,4 @@
-// Tests the costs that EXPLAIN ANALYZE reports for pages.
+//! Tests the costs that EXPLAIN ANALYZE reports for pages.
 
 use crate::product::Product;
 

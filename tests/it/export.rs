@@ -1,4 +1,4 @@
-// Tests that an export contains all written points and can be imported without changes.
+//! Tests that an export contains all written points and can be imported without changes.
 
 use tidemark::api::http::{RequestHead, Response};
 

@@ -1,5 +1,5 @@
-// A store in which one operation fails, either with or without taking effect, or in which an
-// operation reveals a bug.
+//! A store in which one operation fails, either with or without taking effect, or in which an
+//! operation reveals a bug.
 
 use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};

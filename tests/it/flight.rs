@@ -1,5 +1,5 @@
-// Tests Flight as gRPC-Web in the whole product: tickets, schemas, status codes, and incomplete
-// results.
+//! Tests Flight as gRPC-Web in the whole product: tickets, schemas, status codes, and incomplete
+//! results.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-// Opens data that earlier versions stored. `tests/data/format` contains one file per version.
-//
-// A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the file of the
-// current version if the file is missing. After a change of the format, the version must have a new
-// number.
+//! Opens data that earlier versions stored. `tests/data/format` contains one file per version.
+//!
+//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the file of the
+//! current version if the file is missing. After a change of the format, the version must have a new
+//! number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

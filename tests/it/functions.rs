@@ -1,4 +1,4 @@
-// Compares the table of functions with the console's completion list.
+//! Compares the table of functions with the console's completion list.
 
 use std::path::Path;
 

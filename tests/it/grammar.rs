@@ -1,4 +1,4 @@
-// Generates random statements from a grammar. Tests of any language can use it.
+//! Generates random statements from a grammar. Tests of any language can use it.
 
 /// The name of a rule and its alternatives. An alternative may refer to other rules. `<x>` is one
 /// text of rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.

@@ -1,5 +1,5 @@
-// Tests rule 11 of PROTOCOL.md in a whole deployment: when permissions begin and end on the edges.
-// Objects and messages fail during the tests.
+//! Tests rule 11 of PROTOCOL.md in a whole deployment: when permissions begin and end on the edges.
+//! Objects and messages fail during the tests.
 
 use std::collections::BTreeSet;
 

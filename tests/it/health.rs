@@ -1,4 +1,4 @@
-// Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
+//! Tests `/health` without a secret, in a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
 use tidemark::api::action::Action;

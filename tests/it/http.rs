@@ -1,5 +1,5 @@
-// Runs the scripts `tests/data/http/*.http`. A script contains raw requests, and the exact status,
-// headers and body of each response. `tests/data/http/README.md` describes the format.
+//! Runs the scripts `tests/data/http/*.http`. A script contains raw requests, and the exact status,
+//! headers and body of each response. `tests/data/http/README.md` describes the format.
 
 use std::fs;
 use std::path::Path;

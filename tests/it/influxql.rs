@@ -1,5 +1,5 @@
-// Tests the parser with the cases of InfluxDB's own tests. These cases are stored outside of the
-// repository.
+//! Tests the parser with the cases of InfluxDB's own tests. These cases are stored outside of the
+//! repository.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-// Tests SELECT INTO with more data than a single message can contain.
+//! Tests SELECT INTO with more data than a single message can contain.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-// Tests that no response contains data of another database in the same runtime.
+//! Tests that no response contains data of another database in the same runtime.
 
 use serde_json::json;
 use tidemark::api::http::{Parameters, Response};

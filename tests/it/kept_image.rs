@@ -1,4 +1,4 @@
-// Tests that a page that is opened again continues with the database that the browser has stored.
+//! Tests that a page that is opened again continues with the database that the browser has stored.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-// Measures the edge's memory during large writes, with the allocator's counters for each thread.
+//! Measures the edge's memory during large writes, with the allocator's counters for each thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-// Measures the shard's memory for rows with different columns. It must depend on the columns of
-// each row, and not on the union of all columns. `LONG_TESTS=1` writes three times as many rows.
+//! Measures the shard's memory for rows with different columns. It must depend on the columns of
+//! each row, and not on the union of all columns. `LONG_TESTS=1` writes three times as many rows.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-// Measures the memory of a merge with the maximum number of sources, which decode their pages on
-// demand. Also measures a shard's merge of the maximum number of parts.
+//! Measures the memory of a merge with the maximum number of sources, which decode their pages on
+//! demand. Also measures a shard's merge of the maximum number of parts.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-// Serves points in memory to queries. The points have no directories.
+//! Serves points in memory to queries. The points have no directories.
 
 use std::cell::Cell;
 

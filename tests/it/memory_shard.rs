@@ -1,6 +1,6 @@
-// Measures the memory of shards: many points, many series, several busy objects, and a restart.
-// With `LONG_TESTS=1`, writes ten million points and a million series, which is twenty times as
-// much as by default.
+//! Measures the memory of shards: many points, many series, several busy objects, and a restart.
+//! With `LONG_TESTS=1`, writes ten million points and a million series, which is twenty times as
+//! much as by default.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -157,7 +157,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     }
 }
 
-/// Returns a frame of a megabyte that does not compress.
+/// Returns a frame of one megabyte that cannot be compressed.
 fn text(number: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let texts: Vec<String> =
@@ -190,7 +190,7 @@ fn decoded_bytes_per_event_are_limited() {
         let frame = text(number);
         stored += frame.len() as u64;
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
-        // Two flushes of seven frames each; the last three frames stay in the log.
+        // Seven frames are flushed twice. The last three frames remain in the log.
         while number < 14 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
             shard.alarm(NOW_NS);
         }
@@ -218,8 +218,8 @@ fn decoded_bytes_per_event_are_limited() {
     assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
 }
 
-/// Returns a frame of six megabytes with the same text in every row, which takes a few kilobytes
-/// when stored.
+/// Returns a frame of six megabytes in which every row has the same text. Stored, the frame takes a
+/// few kilobytes.
 fn repeated(number: usize) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text = "x".repeat(310);
@@ -244,14 +244,14 @@ fn rows_of(column: u32, descending: bool) -> ScanRequest {
     ScanRequest { output, descending, ..count_of(column, FieldType::String) }
 }
 
-/// Repeated text is small in storage and in memory, and large in a page.
+/// Repeated text is small in storage and in memory, but large in a page.
 #[test]
 fn repeated_strings_bound_page_memory() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for number in 0..12 {
         shard.append(&repeated(number), &STAMP, NOW_NS).unwrap();
-        // The last frame stays in the log.
+        // The last frame remains in the log.
         while number < 11 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
             shard.alarm(NOW_NS);
         }
@@ -280,8 +280,8 @@ fn repeated_strings_bound_page_memory() {
     }
 }
 
-/// Returns rows of repeated text. Every second row lacks the text. With `with_number`, all rows
-/// have a number, which makes another set of columns.
+/// Returns rows of repeated text. Every second row has no text. With `with_number`, all rows have a
+/// number, so that the rows have another set of columns.
 fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text =
@@ -298,7 +298,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 1 },
         row_series: vec![0; ROWS],
-        // Half of the rows overwrite rows of the previous frame.
+        // Half of the rows overwrite the rows of the previous frame.
         times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS / 2 + row) as i64).collect(),
         fields,
     };
@@ -309,7 +309,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     out
 }
 
-/// The same measurement with frames of different columns that overlap in memory and in storage.
+/// Frames of one measurement have different columns, and overlap in memory and in storage.
 #[test]
 fn overlaid_strings_stay_dictionary_encoded() {
     const FRAMES: usize = 16;
@@ -376,8 +376,8 @@ fn large_loads_stay_within_isolate_memory() {
     }
 }
 
-/// A contiguous column would exist twice while it grows, and leave a gap that only smaller
-/// allocations fit.
+/// While a contiguous column grows, it would exist twice. It would then leave a gap that only
+/// smaller allocations can use.
 #[test]
 fn append_memory_ignores_stored_rows() {
     let (store, budget) = (MemoryStore::new(), Budget::new(MEMTABLE_BYTES_MAX, 1));
@@ -407,8 +407,8 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         let store = MemoryStore::new();
         let mut shard = opened(&store, &budget);
         let mut number = 0;
-        // A frame is slightly larger than a megabyte; the frame that exceeds 8 MB flushes the
-        // others.
+        // A frame is slightly larger than a megabyte. When the frames exceed 8 MB, they are
+        // flushed.
         let limit = (megabytes * 1_000_000).min(7_000_000);
         while shard.stats().unwrap().wal_bytes < limit {
             shard.append(&text(number), &STAMP, NOW_NS).unwrap();
@@ -430,8 +430,8 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
     }
 }
 
-/// Ten bytes of text become a point of twenty bytes in columns. A body of the shortest lines is the
-/// largest message to a shard, many times the usual size of the log.
+/// Ten bytes of text become a point that needs twenty bytes in columns. A body with the shortest
+/// possible lines is the largest message to a shard. It is many times larger than the usual log.
 #[test]
 fn shortest_lines_stay_within_isolate_memory() {
     let lines = if is_long() { 3_100_000 } else { 1_550_000 };
@@ -469,8 +469,8 @@ fn shortest_lines_stay_within_isolate_memory() {
         event(&mut shard, &frame);
         let peak = peak_since() - before;
         println!("{name}: {peak} bytes at the peak, {stored} stored, {} left", live() - before);
-        // Each line keeps twenty bytes and a position in the order. Frames that are only in the log
-        // are read table by table.
+        // Each line needs twenty bytes and a position in the order. Frames that are only in the log
+        // are read one table at a time.
         let most = if name == "append" { 24_000_000 } else { lines as isize * 40 };
         assert!(peak < most, "{name}: {peak}");
     }

@@ -1,4 +1,5 @@
-//! Tests that `/metrics` has every counter of SHOW STATS and every metric that the examples query.
+//! Tests that `/metrics` contains every counter of SHOW STATS, and every metric that the examples
+//! query.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +18,7 @@ fn scraped(product: &mut Product, db: &str) -> String {
     body
 }
 
-/// Returns the names of samples without labels.
+/// Returns the names of the samples without their labels.
 fn names(text: &str) -> BTreeSet<&str> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line.split_once('{').unwrap().0).collect()
@@ -70,7 +71,7 @@ fn documented_metrics_and_alerts_exist() {
         }
     }
     assert!(used.len() > 6, "{used:?}");
-    // Each alert has a row in the page's table of actions.
+    // The table of actions on the page has a row for each alert.
     let operating = text("docs/OPERATING.md");
     let alerts = text("examples/prometheus/alerts.yml");
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
@@ -113,7 +114,8 @@ fn duration_metrics_start_at_first_scrape() {
     product.write("a", "m,host=a v=1 4");
     product.write("a", "m,host=a v=1 5");
     product.query("a", "SELECT v FROM m");
-    // Rejected requests are not timed, so unauthorized callers do not change a quantile.
+    // The duration of rejected requests is not recorded, so that unauthorized callers cannot change
+    // a quantile.
     product.ask("POST", "/write", "db=a", &[], "this is no line");
     let text = scraped(&mut product, "a");
     for (kind, count) in [("write", 2.0), ("query", 1.0)] {
@@ -131,7 +133,7 @@ fn duration_metrics_start_at_first_scrape() {
     assert!(!scraped(&mut many, "a").contains("duration"), "a platform of many isolates");
 }
 
-/// A scraper needs no permission on the data.
+/// A token for metrics needs no permission for the data.
 #[test]
 fn metrics_token_reads_only_metrics() {
     let mut product = with_quota();

@@ -1,4 +1,4 @@
-//! Compares MessagePack responses byte for byte with those of InfluxDB 1.6.7.
+//! Compares MessagePack responses with the responses of InfluxDB 1.6.7. Every byte must be equal.
 
 use std::iter;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! Compares the table of routes with its copies: `www/openapi.json` describes every route, method
-//! and status, and `wrangler.toml` routes every path to the Worker.
+//! Compares the table of routes with two other files. `www/openapi.json` must describe every route,
+//! method and status. `wrangler.toml` must send every path to the Worker.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn paths() -> Vec<(String, Value)> {
     paths.iter().map(|(path, item)| (path.clone(), item.clone())).collect()
 }
 
-/// Returns the described methods, paths and statuses.
+/// Returns the methods, paths and statuses that the document describes.
 fn described() -> BTreeSet<(String, String, u16)> {
     let mut all = BTreeSet::new();
     for (path, item) in paths() {
@@ -33,7 +33,7 @@ fn described() -> BTreeSet<(String, String, u16)> {
     all
 }
 
-/// Returns the described path that matches a request's path.
+/// Returns the path in the document that matches the path of a request.
 fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     let fits = |template: &str| match template.strip_suffix("{id}") {
         Some(parent) => path.strip_prefix(parent).is_some_and(|id| !id.contains('/')),
@@ -114,14 +114,14 @@ fn worker_first_patterns_match_routes() {
     }
 }
 
-/// The statuses that any authenticated request may receive.
+/// The statuses that any authenticated request may get.
 #[test]
 fn openapi_lists_retry_statuses() {
     let described = described();
     for (method, path, _) in described.iter().filter(|(_, _, status)| *status == 401) {
         let is = |status| described.contains(&(method.clone(), path.clone(), status));
         assert!(is(503), "{method} {path}");
-        // 1.x clients do not repeat a `/write` with the status 429.
+        // 1.x clients do not repeat a `/write` after status 429.
         assert_eq!(is(429), path != "/write", "{method} {path}");
     }
 }
@@ -131,16 +131,17 @@ fn openapi_statuses_match_http_scripts() {
     let (all, described) = (paths(), described());
     let mut seen = BTreeSet::new();
     for (method, path, status) in answered() {
-        // Preflights and rejected methods have no operation.
+        // The document contains no operation for preflights and rejected methods.
         let Some(path) = template(&path, &all) else { continue };
         if described.iter().any(|(of, at, _)| (of, at) == (&method, &path)) {
             seen.insert((method, path, status));
         }
     }
-    // No script overloads a server, and no script has twenty failed logins. The tests in
-    // `write_overload` and `tokens` cover these statuses.
+    // No script overloads a server or has twenty failed logins. The tests in `write_overload` and
+    // `tokens` cover these statuses.
     let elsewhere = |(_, _, status): &&(String, String, u16)| !matches!(status, 429 | 501 | 503);
-    // The scripts' runtime keeps no earlier states; see `recoveries`.
+    // The runtime of the scripts keeps no earlier states. The tests in `recoveries` cover these
+    // statuses.
     let goes_back = |(method, path, status): &&(String, String, u16)| {
         let statuses = if method == "GET" { &[202][..] } else { &[200, 202, 409, 422] };
         path == "/api/v3/recover" && statuses.contains(status)

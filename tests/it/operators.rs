@@ -1,4 +1,4 @@
-//! Tests the information for operators: counters, sizes, versions, troubles and checksums.
+//! Tests the data for operators: counters, sizes, versions, reported problems and checksums.
 
 use serde_json::{Value, json};
 use tidemark::store::{Store, Table};
@@ -9,7 +9,7 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none")])
 }
 
-/// Returns the only series of a statement with FOR or FROM.
+/// Returns the only series of a statement that contains FOR or FROM.
 fn one(product: &mut Product, q: &str) -> Value {
     let answer = product.query("", q);
     let series = &answer["results"][0]["series"];
@@ -17,7 +17,7 @@ fn one(product: &mut Product, q: &str) -> Value {
     series[0].clone()
 }
 
-/// Returns a number of the only series of SHOW STATS FOR a module.
+/// Returns a number in the only series of SHOW STATS FOR a module.
 fn stat(product: &mut Product, module: &str, column: &str) -> u64 {
     let series = one(product, &format!("SHOW STATS FOR '{module}'"));
     let columns = series["columns"].as_array().unwrap();
@@ -42,7 +42,7 @@ fn show_shards_matches_influxdb_1() {
     ]);
     let empty = |name: &str| json!({ "name": name, "columns": columns });
     let shown = product.query("", "SHOW SHARDS");
-    // As in 1.x, the first point creates a group.
+    // The first point creates a shard group, as in 1.x.
     assert_eq!(shown["results"][0]["series"], json!([empty("a"), empty("b")]));
     product.write("b", "m v=1 0");
     let row = json!([
@@ -81,7 +81,7 @@ fn billing_counters_survive_eviction() {
         .map(|column| stat(&mut product, "shard", column));
     assert_eq!(before[..2], [20, 10]);
     assert!(before[2] >= 10, "each write is a row: {before:?}");
-    // Rows that are only in the log are counted again.
+    // After a restart, rows that are only in the log are counted again.
     product.sleep();
     let slept = ["writePointsOk", "writeReqOk", "rowsWritten"]
         .map(|column| stat(&mut product, "shard", column));
@@ -147,7 +147,7 @@ fn diagnostics_name_versions_and_sizes() {
     assert_eq!(jobs["values"], Value::Null, "nothing is set aside");
 }
 
-/// Returns the highest number of a value. It follows the version in the value's head.
+/// Returns the highest number of a value. In the head of a value, the number follows the version.
 fn last_value(product: &Product) -> u64 {
     let stores = product.stores();
     let open = stores.values().filter(|store| store.is_open().unwrap());
@@ -166,8 +166,8 @@ fn verification_reads_everything_in_pages() {
         let response = product.post(target, "");
         (response.status, serde_json::from_slice(&response.body).unwrap())
     };
-    // Two rows of the Catalog, six rows of the Database, a frame in the log, and the columns of its
-    // two measurements.
+    // The Catalog has two rows. The Database has six rows, a frame in the log, and the columns of
+    // its two measurements.
     let (status, in_wal) = verify(&mut product, "/debug/verify?db=a");
     assert_eq!((status, &in_wal["db"], &in_wal["blocks"]), (200, &json!("a"), &json!(11)));
     product.rest();
@@ -175,7 +175,7 @@ fn verification_reads_everything_in_pages() {
     assert!(flushed["blocks"].as_u64().unwrap() > 13, "{flushed}");
     assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
     assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
-    // A request continues after the value with the given number. After the last value, no work
+    // A request continues after the value with the given number. If this is the last value, no work
     // remains.
     let last = last_value(&product);
     let mut from =

@@ -1,4 +1,4 @@
-//! Tests SQL of a page's own database, which loads SQL while it runs and whose SQL may fail.
+//! Tests SQL with a page's own database. The page loads SQL while it is running, and SQL may fail.
 
 use crate::product::Product;
 use crate::sql_stand_in::stand_in;
@@ -24,8 +24,8 @@ fn sql_reads_earlier_points() {
     assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
 }
 
-/// SQL fails at its first message, or in the middle of its result. The partial result is then
-/// discarded, because a client cannot distinguish it from a complete one.
+/// SQL fails at its first message, or in the middle of its result. In both cases the partial result
+/// is discarded, because a client could not distinguish it from a complete result.
 #[test]
 fn broken_sql_statement_returns_503() {
     let mut product = written();
@@ -44,7 +44,7 @@ fn broken_sql_statement_returns_503() {
     assert!(!listed.contains("rows 1000"), "{listed}");
 }
 
-/// The client sees the result of the second run only.
+/// The client receives only the result of the second execution.
 #[test]
 fn lost_sql_statement_runs_again() {
     let mut product = written();

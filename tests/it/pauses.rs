@@ -1,4 +1,5 @@
-//! Tests that statements pause, so that other requests run, and that their limits hold.
+//! Tests that statements pause, so that other requests can run, and that the limits of statements
+//! are enforced.
 //!
 //! The long form of the fuzzer is
 //! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test it longest_pause --
@@ -18,11 +19,11 @@ use crate::product::Product;
 const STATEMENTS: usize = 150;
 /// The maximum size of a random statement, in bytes.
 const TEXT_BYTES_MAX: usize = 8_000;
-/// The maximum CPU time, far more than any statement takes between two pauses. An unlimited
-/// statement takes hours.
+/// The maximum CPU time of a statement. It is far more than any statement needs between two pauses.
+/// Without the limits, a statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// InfluxQL about the data of [`product`].
+/// A grammar for InfluxQL statements that query the data of [`product`].
 const INFLUXQL: &[Rule] = &[
     ("statement", &["SELECT <fields> FROM <sources><where><group><order><limit>", "<show>"]),
     (
@@ -126,7 +127,7 @@ fn product(settings: &[(&str, &str)]) -> Product {
     product
 }
 
-/// Returns the statement's error, or "".
+/// Returns the error of the statement, or "".
 fn error_of(answer: &Value) -> String {
     let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
     error.unwrap_or_default().to_owned()
@@ -196,21 +197,21 @@ fn long_computations_yield_the_thread() {
         (2..400).map(|window| format!("moving_average(v, {window})")).collect();
     for (q, at_least) in [
         ("SELECT v FROM m LIMIT 10".to_owned(), 0),
-        // 16 fits of some hundred steps over 1,000 values each.
+        // The statement has 16 fits of some hundred steps over 1,000 values each.
         (
             "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)"
                 .to_owned(),
             50,
         ),
-        // A plan with 200 copies of a condition of 2,400 nodes.
+        // The plan has 200 copies of a condition with 2,400 nodes.
         (format!("SELECT v FROM /^n/ WHERE {}", vec!["v > 1"; 600].join(" OR ")), 1),
-        // 5,000 rows of 400 operands and operators.
+        // The statement has 5,000 rows of 400 operands and operators.
         (format!("SELECT v{terms} FROM m"), 5),
-        // 5,000 rows that 398 calls read.
+        // The statement has 398 calls that read 5,000 rows.
         (format!("SELECT {} FROM m", derivatives.join(",")), 5),
-        // 200 windows of a thousand calls.
+        // The statement has 200 windows of a thousand calls.
         ("SELECT max(*) FROM wide WHERE time >= 0 AND time < 200s GROUP BY time(1s)".into(), 2),
-        // The rows of 50 sources are merged.
+        // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
     ] {
         pauses.set(0);
@@ -245,7 +246,7 @@ fn longest_pause_of_statements_is_reported() {
     let statements = setting("PAUSE_STATEMENTS").unwrap_or(STATEMENTS);
     let mut random = fastrand::Rng::with_seed(setting("PAUSE_SEED").unwrap_or(46) as u64);
     let mut product = product(&[]);
-    // The end of the last pause, and the longest computation since the statement began.
+    // The end of the last pause, and the longest computation since the start of the statement.
     let (last, longest) =
         (Rc::new(Cell::new(ThreadTime::now())), Rc::new(Cell::new(Duration::ZERO)));
     let watch = {

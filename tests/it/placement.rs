@@ -12,7 +12,7 @@ const CREATIONS: [(&str, &str, &str); 4] = [
 
 #[test]
 fn new_databases_use_deployment_jurisdiction() {
-    // Objects in one process have no jurisdiction, so that the platform refuses each of them.
+    // Objects in one process support no jurisdiction, so the platform rejects each of them.
     let mut product = Product::with(&[("JURISDICTION", "eu")]);
     let mut elsewhere = Product::with(&[("DEFAULT_LOCATION", "weur")]);
     for (method, target, body) in CREATIONS {

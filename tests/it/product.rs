@@ -1,4 +1,4 @@
-//! The whole product in process: HTTP requests and responses without a network.
+//! The whole product in one process. HTTP requests and responses need no network.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,17 +19,17 @@ pub(crate) const TOKEN: &str = "token-of-the-tests";
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
-/// A fresh, empty Tidemark.
+/// A new, empty Tidemark.
 pub(crate) struct Product {
     inner: InProcess,
     now_ns: i64,
-    /// The duration of a request.
+    /// The time by which the clock moves during a request.
     tick_ns: i64,
 }
 
 impl Product {
-    /// Creates a product with some settings; the others have their defaults. `SQL` uses the
-    /// stand-in.
+    /// Creates a product with the given settings. All other settings have their default values. The
+    /// setting `SQL` enables the stand-in for SQL.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
@@ -51,14 +51,14 @@ impl Product {
         self.inner.set_sql(session);
     }
 
-    /// Stores backups in a place without the earlier backups.
+    /// Stores backups in another place, which does not contain the earlier backups.
     pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
         let place = place.clone();
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
-    /// Creates an empty product at `now_s` for the stores of another product, which created
-    /// `objects` objects.
+    /// Creates a product at `now_s` with the stores of another product. The other product has
+    /// created `objects` objects.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;
@@ -76,7 +76,7 @@ impl Product {
         self.inner.wake_all(self.now_ns);
     }
 
-    /// Sends a request with the admin token, without the alarms after it.
+    /// Sends a request with the admin token. Runs no alarms after the request.
     pub(crate) fn ask_alone(&mut self, method: &str, target: &str, body: &str) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let token = ("authorization".to_owned(), format!("Token {TOKEN}"));
@@ -87,7 +87,7 @@ impl Product {
         self.inner.answer(head, body.into(), self.now_ns)
     }
 
-    /// Sends a request. Each request happens one second after the previous one.
+    /// Sends a request. The clock moves by one second before each request.
     pub(crate) fn request(&mut self, head: RequestHead, body: Vec<u8>) -> Response {
         self.now_ns += self.tick_ns;
         self.inner.request(head, body, self.now_ns)
@@ -100,7 +100,7 @@ impl Product {
         self.tick_ns = tick_ns;
     }
 
-    /// Moves the clock forward by seconds.
+    /// Moves the clock forward by a number of seconds.
     pub(crate) fn pass(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
     }
@@ -139,14 +139,14 @@ impl Product {
         self.request(head, body.into())
     }
 
-    /// Writes lines with second precision; the server must accept all of them.
+    /// Writes lines with timestamps in seconds. The server must accept all lines.
     pub(crate) fn write(&mut self, db: &str, lines: &str) {
         let response = self.post(&format!("/write?db={db}&precision=s"), lines);
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status, 204, "{text}");
     }
 
-    /// Returns the response to a query with times in seconds.
+    /// Returns the response to a query, with timestamps in seconds.
     pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
         let form: String =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
@@ -179,7 +179,7 @@ impl Product {
         self.inner.last_was_streamed()
     }
 
-    /// Counts the pauses of a request, in which other requests can run.
+    /// Counts the pauses of a request. Other requests can run during a pause.
     pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);
@@ -224,7 +224,7 @@ impl Product {
         stored.filter(|(at, _)| matches!(at, Address::Shard(_))).map(|(_, bytes)| bytes).collect()
     }
 
-    /// Moves the clock forward, then runs the due alarms.
+    /// Moves the clock forward, then runs all alarms that are due.
     pub(crate) fn wait(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
         self.inner.pass_time(self.now_ns);

@@ -1,5 +1,5 @@
-//! Tests the rules of `protocol/PROTOCOL.md` over whole deployments in a process, with at least one
-//! test per rule.
+//! Tests the rules of `protocol/PROTOCOL.md` in whole deployments. All components run in one
+//! process. Each rule has at least one test.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     })
 }
 
-/// As `write`, but the caller may create a database, which keeps points for an hour.
+/// Like `write`, but the caller may create a database. The database then keeps points for an hour.
 fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
     let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     let create = CreateDatabase {
@@ -128,7 +128,7 @@ fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> 
     envelope::decode(&reply).unwrap().1
 }
 
-/// Returns the float values of every point by time, from shards that are open and not closed.
+/// Returns the float values of every point by time. Reads only shards that are open and not closed.
 pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {
@@ -143,7 +143,7 @@ pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     points
 }
 
-/// Returns the number of shards that accept and show points.
+/// Returns the number of shards that accept and return points.
 fn open_shards(world: &World) -> usize {
     let ids = world.shard_ids().into_iter();
     let open = ids.filter(|id| {
@@ -184,7 +184,7 @@ fn rule_2_shard_reports_stale_generation() {
     let old = START_NS - 3 * H_NS;
     world.run(&a, create("db", 1, None)).unwrap();
     assert_eq!(world.run(&b, write("db", &format!("m f=1 {old}"))), kept(1));
-    // Edge b has the old retention in its cache, but its shard has the new one.
+    // Edge b has the old retention in its cache, but its shard has the new retention.
     let shorter = PolicyChange {
         name: "autogen".into(),
         duration_ns: Some(2 * H_NS),
@@ -245,8 +245,8 @@ fn rule_3_stale_edge_uses_recreated_database() {
     assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
 }
 
-/// Steps a machine by hand. Every call for which `answer` returns a reply gets that reply
-/// immediately.
+/// Performs the steps of a machine. If `answer` returns a reply for a call, the call gets this
+/// reply immediately.
 pub(crate) fn script<M: Machine>(
     world: &mut World,
     edge: &Edge,
@@ -336,7 +336,7 @@ fn rule_5_first_column_registration_wins() {
             ([1], []) => {
                 times.sort_unstable();
                 assert_eq!(times, [2, 3, 4]);
-                // The rejected line registered no column: g is still free.
+                // The rejected line registered no column, so that the name g can still be used.
                 assert_eq!(world.run(&a, write("db", "m g=true 9")), kept(1));
                 *winners.entry("b").or_insert(0) += 1;
             }
@@ -397,7 +397,7 @@ fn rule_7_repeated_create_completes_interrupted_create() {
         let Err(Error::Catalog(refusal)) = refused else { panic!("seed {seed}: {refused:?}") };
         assert_eq!(refusal.to_string(), PolicyRefusal::Conflict.to_string());
         assert_eq!(world.run(&edge, write("db", &format!("m f=1 {START_NS}"))), kept(1));
-        // One database with two open shards, even after repeated requests.
+        // The result is one database with two open shards, even after repeated requests.
         world.settle();
         assert_eq!(open_shards(&world), 2, "seed {seed}");
     }
@@ -458,7 +458,7 @@ fn rule_10_reads_continue_during_statement() {
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
     world.run(&edge, write("db", "m f=1 1")).unwrap();
-    // The statement's messages to the shards are delayed.
+    // The messages of the statement to the shards are delayed.
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let message = ToDatabase::CreatePolicy { spec: spec.clone(), make_default: true };
     let object = ObjectId("Database-0".into());
@@ -482,7 +482,7 @@ fn rule_10_reads_continue_during_statement() {
     let registered = ask(&mut database, &ToDatabase::Register { policy, sets });
     assert_eq!(registered, FromDatabase::Registered { refusals: vec![None], version: 2 });
     assert_eq!((before.policies.len(), before.generation), (1, 1), "not published yet");
-    // Another statement first completes the unfinished one: it sends the same messages.
+    // The second statement first completes the unfinished statement, by sending the same messages.
     let second = ToDatabase::DropPolicy { name: "p".into() };
     let (_, step) = database.begin(&platform, &envelope::encode(&second));
     let Step::Calls(repeated) = step else { panic!("no calls") };
@@ -539,7 +539,7 @@ fn rule_12_failing_job_stops_after_retries() {
 fn show_databases_and_policies_use_pages() {
     let mut world = world(20);
     let (a, b) = (Edge::default(), Edge::default());
-    // Two names that together exceed one page.
+    // The two names together exceed the size of a page.
     let long = |letter: &str| letter.repeat(400_000);
     let show = |world: &mut World, edge: &Edge, text: &str| {
         let statement = parse_statement(text, &Params::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Tests SHOW QUERIES and KILL QUERY: one isolate queries, another kills.
+//! Tests SHOW QUERIES and KILL QUERY. One isolate runs a query, and another isolate kills the query.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ fn world() -> World {
     let edge = Edge::default();
     world.run(&edge, create("db", 2, None)).unwrap();
     world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
-    // Each value is larger than half a page.
+    // Each value is larger than half of a page.
     for n in 0..20 {
         let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
         world.run(&edge, write("db", &line)).unwrap();

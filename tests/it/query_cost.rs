@@ -1,5 +1,5 @@
-//! Counts the reads of queries with EXPLAIN ANALYZE: they must not grow with data outside the
-//! query.
+//! Counts the reads of queries with EXPLAIN ANALYZE. The number of reads must not depend on data
+//! outside of the query.
 
 use tidemark::store::Store;
 
@@ -8,8 +8,8 @@ use crate::product::Product;
 const DAY_S: i64 = 86_400;
 const START_S: i64 = 1_600_000_000 - 1_600_000_000 % (7 * DAY_S);
 
-/// Creates `hosts` series of two fields with a point every `every_s` seconds for `days` days, all
-/// flushed.
+/// Creates `hosts` series with two fields. Each series has a point every `every_s` seconds for
+/// `days` days. All rows are flushed.
 fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -107,7 +107,7 @@ fn part_size_is_known_without_reading() {
         product.query("d", "CREATE DATABASE d");
         let mut rng = fastrand::Rng::with_seed(5);
         for first in (0..series).step_by(300) {
-            // The keys are long, so that few points extend over many values.
+            // The keys are long, so that a few points extend over many values.
             let line = |id| {
                 let noise: String =
                     std::iter::repeat_with(|| rng.alphanumeric()).take(6_000).collect();
@@ -142,8 +142,8 @@ fn slimit_stops_requests_after_groups() {
     }
 }
 
-/// Returns the storage rows that the first query after a restart reads. The data has `rounds` weeks
-/// of 50 series, and each week fills several rows of storage.
+/// Returns how many storage rows the first query after a restart reads. The data consists of
+/// `rounds` weeks of 50 series. Each week fills several storage rows.
 fn storage_rows(rounds: i64, queries: &[&str]) -> Vec<u64> {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -191,8 +191,8 @@ fn uncached_last_reads_newest_blocks() {
 fn last_finds_series_that_ended() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
-    // The weeks have equally many series, but the third week has other series. A week has so many rows of
-    // each series that the scan reads one week after another.
+    // All weeks have the same number of series, but the third week has other series. A week has so
+    // many rows per series that the scan reads one week after another.
     for week in 0..6 {
         let mut lines = Vec::new();
         for minute in 0..200 {

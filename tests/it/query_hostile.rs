@@ -1,5 +1,5 @@
-//! Tests statements that try to crash a shard or to keep it busy. Each statement ends soon, and the
-//! next one succeeds.
+//! Tests statements that try to crash a shard or to keep it busy. Each statement must end soon, and
+//! the next statement must succeed.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// The maximum CPU time, far more than any statement needs. An unlimited statement takes hours.
+/// The maximum CPU time of a statement. It is far more than any statement needs. Without the
+/// limits, a statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 const YEAR: &str = "time >= 0 AND time < 365d";
 
@@ -22,7 +23,7 @@ fn product() -> Product {
     product
 }
 
-/// Returns the response's error, or "".
+/// Returns the error in the response, or "".
 fn error_of(answer: &Value) -> String {
     let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
     error.unwrap_or_default().to_owned()
@@ -66,7 +67,7 @@ fn window_limit_error_names_stray_point() {
         assert!(error.contains("its first point is at 1970-01-01T00:00:00Z"), "{clauses}: {error}");
     }
     assert_eq!(error_of(&ask("GROUP BY time(10000s)")), stray);
-    // Few windows, skipped windows and time bounds still work.
+    // Statements with few windows, with skipped windows, or with time bounds still work.
     for clauses in ["GROUP BY time(30d)", "GROUP BY time(10000s) fill(none)"] {
         assert_eq!(error_of(&ask(clauses)), "", "{clauses}");
     }
@@ -114,7 +115,7 @@ fn expensive_queries_fail_before_running() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// The largest numbers at every place for a number.
+/// Statements that contain the largest number in every position of a number.
 #[test]
 fn extreme_numbers_never_stop_server() {
     let mut product = product();
@@ -168,7 +169,8 @@ fn extreme_numbers_never_stop_server() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// Patterns on which a backtracking engine does not end, over every value of a tag and of a field.
+/// Patterns for which a backtracking engine would need very long, matched with every value of a tag
+/// and of a field.
 #[test]
 fn regexes_take_linear_time() {
     let mut product = Product::with(&[]);
@@ -189,7 +191,7 @@ fn regexes_take_linear_time() {
     }
 }
 
-/// The deepest accepted statement over real points.
+/// Runs the statement with the greatest accepted nesting depth over real points.
 #[test]
 fn thirty_nested_subqueries_run() {
     let mut product = product();

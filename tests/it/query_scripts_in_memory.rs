@@ -1,4 +1,4 @@
-//! Runs the recorded scripts with the planner and executor over points in memory.
+//! Runs the recorded scripts with the planner and the executor on points in memory.
 
 use std::path::Path;
 
@@ -39,8 +39,8 @@ impl Server for Memory {
     }
 }
 
-/// Scripts about features that this server lacks: DDL, changing policies, rejected writes,
-/// requests.
+/// Scripts about features that this server does not support: DDL, changed policies, rejected
+/// writes, and requests.
 const OTHERS: [&str; 5] = [
     "databases.test",
     "overwrites.test",
@@ -49,12 +49,13 @@ const OTHERS: [&str; 5] = [
     "show_across_policies.test",
 ];
 
-/// Steps with different results. The list may only become shorter.
+/// Steps whose results differ. Steps may only be removed from the list.
 const DIFFERENT: [&str; 3] = [
-    // A string column gets the number of fill(), which makes a column of two types.
+    // fill() inserts a number into a string column, so that the column has two types.
     "query db0 SELECT max(v), s, i FROM cpu WHERE time >= 0 AND time < 6m GROUP BY time(1m) \
      fill(5)",
-    // The first and last of several points with equal time depend on 1.x's order of series.
+    // If several points have the same time, the first and the last point depend on the order of
+    // series in 1.x.
     "query db0 SELECT first(v), last(v) FROM cpu GROUP BY region",
     "query db0 SELECT last(v) FROM cpu GROUP BY host",
 ];
@@ -76,7 +77,7 @@ fn scripts_pass_with_any_sharding() {
     }
 }
 
-/// Scripts in `full/` about functions and clauses of SELECT.
+/// The scripts in `full/` about functions and clauses of SELECT.
 const SELECTS: [&str; 14] = [
     "bitwise.test",
     "casts.test",
@@ -102,7 +103,8 @@ fn full_scripts_return_recorded_results() {
     let mut summary = run_dir(&mut server, &dir).unwrap();
     summary.failures.retain(|failure| {
         SELECTS.contains(&failure.file.as_str())
-            // The mode among equally frequent values depends on 1.x's order of points.
+            // If several values are equally frequent, the mode depends on the order of points in
+            // 1.x.
             && !failure.head.contains("mode(")
             && !failure.difference.contains("not supported yet")
             && !failure.difference.contains("this server cannot")

@@ -1,4 +1,5 @@
-//! Compares `/api/v3/query_influxql` with `/query`: the same rows, as one table in each format.
+//! Compares `/api/v3/query_influxql` with `/query`. In each format, one table must contain the same
+//! rows.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
@@ -9,7 +10,7 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::{Product, TOKEN};
 
-/// Returns the response to a query in a format.
+/// Returns the response to a query in the given format.
 fn ask(product: &mut Product, q: &str, format: &str) -> Response {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("db", "db").append_pair("q", q).append_pair("format", format);
@@ -90,7 +91,7 @@ fn query_v3_equals_query_v1() {
                 for (name, value) in row.as_object().unwrap() {
                     let shown =
                         if name == "time" { at_s(&cells[name]) } else { cells[name].clone() };
-                    // Go's JSON has no 1.0.
+                    // JSON from Go never contains a number such as 1.0.
                     let same = match (shown.as_f64(), value.as_f64()) {
                         (Some(shown), Some(value)) => shown == value,
                         _ => shown == *value,
@@ -108,7 +109,8 @@ fn query_v3_equals_query_v1() {
     }
 }
 
-/// Returns the rows of a `/query` response: tags and columns by name, without nulls.
+/// Returns the rows of a `/query` response. Tags and columns are listed by name, and nulls are
+/// omitted.
 fn rows_of(answer: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
     for series in answer["results"][0]["series"].as_array().unwrap() {
@@ -129,7 +131,8 @@ fn rows_of(answer: &Value) -> Vec<Value> {
     rows
 }
 
-/// Returns the seconds of a time, which must be a whole second of the written day or its beginning.
+/// Returns the seconds of a timestamp. The timestamp must be a whole second on the written day, or
+/// the start of that day.
 fn at_s(time: &Value) -> Value {
     let text = time.as_str().unwrap();
     if text.starts_with("1970-01-01T00:00:00") {
@@ -177,7 +180,7 @@ fn large_result_is_complete_in_formats() {
     }
 }
 
-/// A column has the type of all measurements, even in a table without its values.
+/// A column has one type in all measurements, even in a table that has no values in this column.
 #[test]
 fn columns_have_one_type_across_measurements() {
     let mut product = created(&[]);
@@ -220,7 +223,7 @@ fn early_query_error_has_status() {
     assert!(response.headers.contains(&("Content-Type".into(), "application/json".into())));
 }
 
-/// The `pretty` table is held completely, so the query's memory limit applies to it.
+/// A `pretty` table is completely in memory, so the memory limit of the query applies to the table.
 #[test]
 fn pretty_format_is_limited() {
     let mut product = created(&[]);

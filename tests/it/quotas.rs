@@ -1,5 +1,5 @@
-//! Tests quotas of databases and of single callers, over the whole product and with failing edges,
-//! objects and messages.
+//! Tests quotas of databases and of single callers, in the whole product and with edges, objects and
+//! messages that fail.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use crate::world::{Edge, Faults, World};
 const ROUTE: &str = "/api/v3/configure/quota";
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// Creates a product with database `d` of `shards` shards at the beginning of a minute.
+/// Creates a product at the start of a minute. Its database `d` has `shards` shards.
 fn product(shards: u32) -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     database(&mut product, "d", shards);
@@ -32,7 +32,7 @@ fn database(product: &mut Product, name: &str, shards: u32) {
     assert_eq!(product.configure("POST", &settings).0, 200);
 }
 
-/// Moves the clock to the beginning of a minute.
+/// Moves the clock to the start of the next minute.
 fn to_next_minute(product: &mut Product) {
     product.pass(60 - product.now_s().rem_euclid(60));
 }
@@ -41,7 +41,7 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// Returns `count` points of up to 200 series, with different times and large values.
+/// Returns `count` points in up to 200 series. The points have different times and large values.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
@@ -56,8 +56,8 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.as_str())
 }
 
-/// Writes batches without pauses until the minute ends. Returns the number of accepted points
-/// and the last rejection.
+/// Writes batches without pauses until the minute ends. Returns the number of accepted points, and
+/// the last rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
     product.standing_still(|product| {
@@ -73,7 +73,7 @@ fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u
     (taken, refusal.unwrap())
 }
 
-/// Asserts that `taken` equals `limit` within the promised quarter.
+/// Asserts that `taken` differs from `limit` by at most a quarter, as the documentation promises.
 #[track_caller]
 fn assert_kept(taken: u64, limit: u64) {
     assert!(taken * 4 >= limit * 3 && taken * 4 <= limit * 5, "{taken} of {limit}");
@@ -101,14 +101,14 @@ fn requests_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         let mut product = product(shards);
         set(&mut product, &json!({"db": "d", "requests_per_minute": 100}));
-        // Batches for all shards, then single points of any series.
+        // Writes batches for all shards, and then single points of any series.
         for batch in [200, 1] {
             to_next_minute(&mut product);
             let (taken, refusal) = write_for_a_minute(&mut product, batch, 300 * batch);
             assert_kept(taken / batch as u64, 100);
             assert!(body(&refusal).contains("requests_per_minute"), "{}", body(&refusal));
         }
-        // A query of all shards counts as one request.
+        // A query that calls all shards counts as one request.
         to_next_minute(&mut product);
         let mut taken = 0;
         product.standing_still(|product| {
@@ -127,8 +127,9 @@ fn cells_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         let mut product = product(shards);
         admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
-        // The decoded size of one query: a time and a value of each point, and additional columns.
-        // Each query has a different range, because the result of a repeated range is cached.
+        // The decoded size of one query includes a time and a value of each point, and additional
+        // columns. Each query has a different range, because the result of a repeated range is
+        // cached.
         let mut end_ns = 1_000_000;
         let mut ask = || {
             end_ns += 1;
@@ -201,7 +202,7 @@ fn quota_error_status_follows_dialect() {
             assert!(header(&response, "Retry-After").is_some());
             assert!(product.log_line().unwrap().contains("quota"), "{:?}", product.log_line());
         }
-        // Queries continue, because they have no limit.
+        // Queries still succeed, because they have no limit.
         admin(product, ("POST", "/query?db=d&q=SELECT+*+FROM+m"), "", 200);
         let other = product.post("/query?q=CREATE+DATABASE+other", "");
         assert_eq!(other.status, 200);
@@ -224,7 +225,7 @@ fn token_quota_applies_per_database() {
         let by = |product: &mut Product, token: &str, target: &str, points: usize| {
             send(product, ("Bearer", token), ("POST", target), &lines(points, 0))
         };
-        // Every edge has cached the callers before they have limits.
+        // Every edge caches the callers before the callers have limits.
         for token in [&small, &other] {
             assert_eq!(by(&mut product, token, "/write?db=d", 1).status, 204);
         }
@@ -248,7 +249,7 @@ fn token_quota_applies_per_database() {
                         points_per_minute in this minute: ";
             assert!(body(&refusal).contains(text), "{}", body(&refusal));
             assert!(body(&refusal).contains("quota: 100"), "{}", body(&refusal));
-            // The limit applies to no other caller and no other database.
+            // The limit applies to no other caller, and to no other database.
             assert_eq!(by(product, &other, "/write?db=d", 400).status, 204);
             assert_eq!(by(product, TOKEN, "/write?db=d", 400).status, 204);
             assert_eq!(by(product, &small, "/write?db=e", 400).status, 204);
@@ -284,7 +285,7 @@ fn stored_bytes_quota_rejects_lines() {
         let text = body(&refusal);
         assert!(text.contains("\"code\":\"invalid\""), "{text}");
         assert!(text.contains("quota exceeded: ") && text.contains("(stored_bytes)"), "{text}");
-        // Reads continue. Deletes and a higher limit permit writes again.
+        // Reads still succeed. Writes succeed again after a delete or with a higher limit.
         product.query("d", "SELECT count(v) FROM m");
         set(&mut product, &json!({"db": "d", "stored_bytes": 2 * allowed}));
         assert_eq!(product.post("/write?db=d", &lines(10, from)).status, 204);
@@ -314,7 +315,7 @@ fn quotas_are_set_shown_and_removed() {
     assert_eq!(shown["quota"], all, "the database keeps its own");
     let id = shown["tokens"][0]["id"].clone();
     assert_eq!(shown["tokens"], json!([{"id": id, "name": "agent", "points_per_minute": 10}]));
-    // A repeat changes nothing, and the limits survive a restart.
+    // A repeated request changes nothing. The limits remain after a restart.
     assert_eq!(set(&mut product, &agent), shown);
     product.sleep();
     assert_eq!(show(&mut product), shown);
@@ -367,11 +368,12 @@ fn databases_quota_limits_creator() {
         assert!(error.contains(text), "{error}");
         product.sleep();
     }
-    // The caller's existing databases and other callers can still write.
+    // The caller can still write to existing databases. Other callers can still create databases.
     assert_eq!(writes_to(&mut product, &creator, "c0").0, 204);
     assert_eq!(writes_to(&mut product, &other, "o1").0, 204);
     product.query("", "CREATE DATABASE by_the_administrator");
-    // A dropped database frees its place in the quota, independent of the caller who drops it.
+    // Dropping a database reduces the usage of its creator's quota, even if another caller drops
+    // it.
     product.query("", "DROP DATABASE c0");
     assert_eq!(writes_to(&mut product, &creator, "c2").0, 204);
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 422);
@@ -382,7 +384,7 @@ fn databases_quota_limits_creator() {
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 204);
 }
 
-/// Returns the stored bytes in SHOW STATS.
+/// Returns the number of stored bytes in SHOW STATS.
 fn stored(stats: &Value) -> u64 {
     stats["results"][0]["series"][0]["values"][3][2].as_u64().filter(|&bytes| bytes > 0).unwrap()
 }
@@ -426,7 +428,8 @@ fn invalid_quota_is_rejected() {
     }
 }
 
-/// With every quota, acknowledged points and limits survive flushes, merges, splits and restarts.
+/// With every quota, acknowledged points and limits remain after flushes, merges, splits and
+/// restarts.
 #[test]
 fn quotas_keep_acknowledged_points() {
     let settings = [("AUTO_CREATE_RETENTION", "INF"), ("SHARD_SPLIT_BYTES", "20000")];
@@ -447,7 +450,7 @@ fn quotas_keep_acknowledged_points() {
         let response = product.post("/write?db=d&precision=s", &lines(from));
         match response.status {
             204 => acknowledged += 200,
-            // The write exceeds a rate or a storage limit, or a split is running.
+            // The write exceeds a rate limit or a storage limit, or a split is running.
             503 | 400 => product.wait(7),
             status => panic!("{status}: {}", body(&response)),
         }
@@ -457,7 +460,7 @@ fn quotas_keep_acknowledged_points() {
         }
     }
     assert!(acknowledged > 5_000, "{acknowledged}");
-    // A limit below the current usage deletes no data.
+    // A limit that is lower than the current usage deletes no data.
     set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1, "series": 1}));
     product.rest();
     product.sleep();
@@ -468,7 +471,7 @@ fn quotas_keep_acknowledged_points() {
     assert!(groups["results"][0]["series"][0]["values"].as_array().unwrap().len() > 1);
 }
 
-/// PROTOCOL.md rule 2: the last acknowledged limits apply, independent of the writer.
+/// Rule 2 of PROTOCOL.md: the limits that were acknowledged last apply, for any writer.
 #[test]
 fn rule_2_acknowledged_quota_binds_every_edge() {
     for seed in 0..20 {
@@ -490,7 +493,7 @@ fn rule_2_acknowledged_quota_binds_every_edge() {
         while let Err(error) = world.run(&edges[0], set()) {
             assert!(matches!(error, Error::Unavailable(_)), "{error}");
         }
-        // Objects lose their counters when they restart.
+        // An object loses its counters when it restarts.
         world.faults = Faults { lost: 10, ..Faults::default() };
         let now_ns = world.platform.time_ns();
         world.platform.advance_to(now_ns - now_ns.rem_euclid(MINUTE_NS) + MINUTE_NS);

@@ -1,5 +1,5 @@
-//! Tests point-in-time recovery on a platform that keeps earlier states of every object, while
-//! clients write and messages are lost, repeated or interrupted.
+//! Tests point-in-time recovery on a platform that keeps earlier states of every object. At the same
+//! time, clients write, and messages are lost, repeated or interrupted.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +29,14 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, World, real_shard};
 
-/// Some points, and the rows that define a shard.
+/// The size at which a shard splits. It corresponds to a few points and the rows that define a
+/// shard.
 const SPLIT_BYTES: u64 = 600;
-/// The number of points per part of a test.
+/// The number of points in each part of a test.
 const POINTS: i64 = 40;
 const SEEDS: u64 = 120;
 
-/// The written values of a column by time.
+/// The values that were written to a column, by time.
 pub(crate) type Column = BTreeMap<i64, String>;
 
 /// A deployment with one database, and all values that were written to it.
@@ -43,10 +44,10 @@ pub(crate) struct Scene {
     pub(crate) world: World,
     /// An edge that has cached every state.
     pub(crate) old: Edge,
-    /// Written values by measurement and column.
+    /// The written values by measurement and column.
     pub(crate) written: BTreeMap<(&'static str, &'static str), Column>,
     next: i64,
-    /// The recovery time, and the points at that time.
+    /// The recovery time, and the values that were written before this time.
     pub(crate) then_ns: i64,
     pub(crate) then: BTreeMap<(&'static str, &'static str), Column>,
 }
@@ -88,7 +89,7 @@ impl Scene {
         Self { world, old, written, next: 1, then_ns: 0, then }
     }
 
-    /// Returns a line with a unique value and a unique time.
+    /// Returns a line. No other line has the same value or the same time.
     pub(crate) fn line(&mut self, measurement: &'static str, column: &'static str) -> String {
         let number = self.next;
         self.next += 1;
@@ -112,7 +113,7 @@ impl Scene {
             let line = self.line(measurement, column);
             let wrote = loop {
                 match self.world.run(edge, write("db", &line)) {
-                    // A split delays the write.
+                    // A split has delayed the write.
                     Err(Error::Unavailable(_)) => self.world.settle(),
                     wrote => break wrote.unwrap(),
                 }
@@ -125,7 +126,7 @@ impl Scene {
         run(&mut self.world, edge, &format!("SELECT {column} FROM {measurement}")).unwrap()
     }
 
-    /// Writes two measurements, followed by a minute without changes.
+    /// Writes two measurements. A minute without changes follows.
     pub(crate) fn load(&mut self) {
         let old = self.old.clone();
         pass(&mut self.world, H_NS);
@@ -135,7 +136,7 @@ impl Scene {
         self.write(&old, "m", "f", POINTS);
         self.write(&old, "k", "i", POINTS);
         self.world.settle();
-        // Shards that a split created have earlier states after this pause.
+        // After this pause, the shards that a split created have earlier states.
         pass(&mut self.world, H_NS);
         self.then_ns = self.world.platform.time_ns();
         self.then = self.written.clone();
@@ -143,8 +144,8 @@ impl Scene {
         pass(&mut self.world, 2 * H_NS);
     }
 
-    /// Makes every kind of change to a database: new columns and measurements, overwritten, deleted
-    /// and dropped points, group splits, a revoked token, a limit.
+    /// Changes the database in every way: new columns and measurements, points that are
+    /// overwritten, deleted or dropped, group splits, a revoked token, and a limit.
     pub(crate) fn change(&mut self) {
         let old = self.old.clone();
         let shards = self.world.shard_ids().len();
@@ -183,7 +184,7 @@ impl Scene {
         begin_recovery(RecoveryRequest { name, time_ns, dry_run: false })
     }
 
-    /// Runs the recovery until this stage is next.
+    /// Runs the recovery until this stage is the next stage.
     pub(crate) fn reach(&mut self, stage: RecoveryStage) -> RecoveryStatus {
         let (edge, mut last) = (Edge::default(), Ok(None));
         for _ in 0..200 {
@@ -199,13 +200,13 @@ impl Scene {
         panic!("it never comes to {stage:?}: {last:?}");
     }
 
-    /// Starts a recovery and waits for its end.
+    /// Starts a recovery and waits until it ends.
     pub(crate) fn recover(&mut self) -> RecoveryStatus {
         self.reach(RecoveryStage::Done)
     }
 
-    /// Asserts that all points of the recovery time exist, and that no column shows values of
-    /// another column.
+    /// Asserts that all points that existed at the recovery time exist, and that no column contains
+    /// values of another column.
     pub(crate) fn check(&mut self, what: &str) {
         for edge in [self.old.clone(), Edge::default()] {
             for (name, written) in self.written.clone() {
@@ -220,7 +221,7 @@ impl Scene {
         }
     }
 
-    /// Asserts that new columns and measurements contain only their own points.
+    /// Asserts that new columns and measurements contain only points that were written to them.
     pub(crate) fn go_on(&mut self, what: &str) {
         let (old, new) = (self.old.clone(), Edge::default());
         let made = [("m", "h"), ("m", "w"), ("k", "h"), ("o", "v"), ("n", "v"), ("m", "g")];
@@ -267,7 +268,7 @@ fn recovered_database_matches_past_and_continues() {
     let mut expected = scene.then[&("m", "f")].clone();
     expected.insert(1, "Float(1.0)".to_owned());
     assert_eq!(scene.column(&edges[0], ("m", "f")), expected);
-    // Revocations and limits after the recovery time remain in force.
+    // Revocations and limits that were made after the recovery time still apply.
     for edge in [&edges[0], &edges[1], &Edge::default()] {
         assert_eq!(writes(&mut scene.world, edge, "gone", "db"), Some(false));
         assert_eq!(writes(&mut scene.world, edge, "kept", "db"), Some(true));
@@ -289,7 +290,7 @@ fn recovered_database_matches_past_and_continues() {
     assert_eq!(scene.recover(), status);
     scene.check("after a repeat");
 
-    // Another recovery can undo the first one.
+    // A second recovery can undo the first recovery.
     pass(&mut scene.world, H_NS);
     assert!((before_ns..=scene.world.platform.time_ns()).contains(&status.begun_ns));
     scene.then_ns = status.begun_ns;
@@ -377,8 +378,8 @@ fn invalid_recovery_changes_nothing() {
     scene.check("unchanged");
 }
 
-/// After a reset the Database may assign ids again before it learns the higher counters. The Catalog
-/// then resets it once more. `SEED=n` runs one schedule again.
+/// After a reset, the Database may reuse ids before it receives the higher counters. In this case
+/// the Catalog resets it again. `SEED=n` repeats one schedule.
 #[test]
 fn recovery_never_mixes_up_columns() {
     let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
@@ -397,10 +398,10 @@ fn recovery_never_mixes_up_columns() {
     assert!(only.is_some() || (back > 4 * SEEDS && taken > SEEDS), "{back} {taken}");
 }
 
-/// Recovers while clients write and messages fail. Returns the number of accepted writes.
+/// Runs a recovery while clients write and messages fail. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
-    // Each edge has a separate cache and reads the cache first.
+    // Each edge has its own cache, and reads the cache first.
     for _ in 0..12 {
         let edge = Edge::default();
         for name in [("m", "g"), ("n", "v")] {
@@ -426,7 +427,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
                 let line = scene.line(measurement, column);
                 answers.push(scene.world.start_machine(edge, write("db", &line)));
             }
-            // An edge that cannot reach the Catalog sends requests to the Database in its cache.
+            // If an edge cannot reach the Catalog, it sends requests to the Database in its cache.
             1 => scene.world.catalog_is_lost = scene.world.platform.below(2) == 0,
             2 | 3 => {
                 scene.world.alarm();

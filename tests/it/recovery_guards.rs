@@ -1,5 +1,5 @@
-//! Tests the guards that keep an id from meaning two things during a recovery. In each test, an
-//! edge with a stale cache sends a message at the critical moment.
+//! Tests the checks that prevent an id from having two meanings during a recovery. In each test, an
+//! edge with an outdated cache sends a message at the critical time.
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::recover::begin_recovery;
@@ -13,11 +13,12 @@ use crate::recoveries::{Scene, run};
 use crate::world::Edge;
 use crate::world::platform::START_NS;
 
-/// The number of points per part of a test.
+/// The number of points in each part of a test.
 const POINTS: i64 = 12;
 
-/// Creates a database with two measurements, and an edge whose cache is newer than the recovery
-/// time: it contains the later column `g` of `m` and the later measurement `n`.
+/// Creates a database with two measurements, and an edge. The edge's cache is newer than the
+/// recovery time: it contains the column `g` of `m` and the measurement `n`, which were created
+/// later.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -30,14 +31,15 @@ fn scene(seed: u64) -> (Scene, Edge) {
 }
 
 impl Scene {
-    /// Writes a line with the stale edge. Returns whether it was accepted.
+    /// Writes a line with the outdated edge. Returns whether the line was accepted.
     fn slip(&mut self, edge: &Edge, measurement: &'static str, column: &'static str) -> bool {
         let line = self.line(measurement, column);
         self.world.run(edge, write("db", &line)).is_ok_and(|wrote| wrote.points_written == 1)
     }
 }
 
-/// Between its restart and the message that opens it, a shard accepts messages of a newer map.
+/// After its restart and before the message that opens it, a shard accepts messages with a newer
+/// map.
 #[test]
 fn late_writes_never_enter_new_columns() {
     let (mut scene, late) = scene(11);
@@ -47,7 +49,7 @@ fn late_writes_never_enter_new_columns() {
     }
     scene.recover();
     let new = Edge::default();
-    // The next ids, with the types of the stored columns.
+    // These lines get the next ids. Their types are the types of the stored columns.
     for (measurement, column) in [("m", "w"), ("p", "v")] {
         scene.write(&new, measurement, column, POINTS);
         let expected = scene.written[&(measurement, column)].clone();
@@ -58,7 +60,8 @@ fn late_writes_never_enter_new_columns() {
     scene.check("after it");
 }
 
-/// An edge cannot reach the Catalog, and queries a Database that is recovered but not frozen again.
+/// An edge cannot reach the Catalog. It queries a Database that is recovered but not yet frozen
+/// again.
 #[test]
 fn ids_assigned_during_recovery_are_skipped() {
     let mut scene = Scene::new(12);
@@ -73,7 +76,7 @@ fn ids_assigned_during_recovery_are_skipped() {
     scene.world.catalog_is_lost = true;
     assert!(!scene.slip(&idle, "m", "w"), "its shards are closed");
     scene.world.catalog_is_lost = false;
-    // The Database has given the id of `g` to `w`. The edge has cached this, and the shards are
+    // The Database has assigned the id of `g` to `w`, and the edge has cached this. The shards are
     // open.
     scene.reach(RecoveryStage::Access);
     assert!(scene.slip(&idle, "m", "w"), "nothing has slipped in");
@@ -85,7 +88,7 @@ fn ids_assigned_during_recovery_are_skipped() {
     scene.check("written again");
 }
 
-/// A request that was authorized with the former token continues with the current map.
+/// A request that was authorized with the previous token continues with the current map.
 #[test]
 fn recovery_keeps_later_revocations() {
     let mut scene = Scene::new(13);
@@ -97,13 +100,13 @@ fn recovery_keeps_later_revocations() {
     assert_eq!(revoke(&mut scene.world, "gone"), Some(0));
     pass(&mut scene.world, H_NS);
     scene.recover();
-    // The administrator does not depend on grants.
+    // The administrator needs no permission.
     scene.write(&edge, "m", "f", 1);
     assert_eq!(writes(&mut scene.world, &edge, "gone", "db"), Some(false));
     assert_eq!(writes(&mut scene.world, &edge, "kept", "db"), Some(true));
 }
 
-/// Later shards are wiped a minute after the database opens.
+/// Shards that were created later are deleted a minute after the database opens.
 #[test]
 fn discarded_shard_rejects_requests_until_wiped() {
     let mut scene = Scene::new(14);
@@ -111,8 +114,8 @@ fn discarded_shard_rejects_requests_until_wiped() {
     scene.change();
     let name = ("m", "f");
     let then = scene.then[&name].clone();
-    // Each edge has cached the map with the later changes and does not refresh it until a
-    // rejection.
+    // Each edge has cached the map with the later changes. It does not refresh the map until a
+    // message is rejected.
     let edges: Vec<_> = then.keys().map(|_| Edge::default()).collect();
     let reader = Edge::default();
     for edge in edges.iter().chain([&reader]) {
@@ -130,8 +133,8 @@ fn discarded_shard_rejects_requests_until_wiped() {
     assert!(found.keys().eq(then.keys()), "what was taken is lost: {found:?}");
 }
 
-/// The platform should reject a recovery time before an object existed. If it does not, the
-/// database detects this.
+/// The platform should reject a recovery time at which an object did not exist. If the platform
+/// accepts such a time, the database detects this.
 #[test]
 fn recovery_before_creation_changes_nothing() {
     let mut scene = Scene::new(15);
@@ -144,7 +147,7 @@ fn recovery_before_creation_changes_nothing() {
     scene.go_on("what it was before");
 }
 
-/// The platform may first confirm that an object can be recovered, and later reject it.
+/// The platform may confirm that an object can be recovered, and reject the recovery later.
 #[test]
 fn stuck_recovery_can_be_abandoned() {
     let mut scene = Scene::new(16);

@@ -1,4 +1,4 @@
-//! Reads files of the repository by path.
+//! Reads files of the repository by their path.
 
 use std::path::Path;
 

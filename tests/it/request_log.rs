@@ -1,4 +1,4 @@
-//! Tests that each request logs one line and that no log contains a secret.
+//! Tests that each request writes one log line, and that no log line contains a secret.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn tokens_never_appear_in_output() {
         "/nowhere",
     ];
     let mut requests = 0;
-    // The canary is first the correct token, then a wrong one.
+    // In the first case this is the correct token, and in the second case it is a wrong token.
     for admin in [CANARY, "another-admin-token"] {
         let mut product = Product::with(&[("ADMIN_TOKEN", admin), ("CORS_ORIGINS", "*")]);
         for route in routes {
@@ -165,7 +165,7 @@ fn url_credentials_can_be_disabled() {
         let q = "q=SHOW+DATABASES";
         for (target, header, status) in [
             (format!("/query?{q}&u=u&p=token-of-the-tests"), "", in_url),
-            // The password must not be logged even if the request is rejected.
+            // The password must not be in the log even if the request is rejected.
             (format!("/query?{q}&u=u&p=token-of-the-tests"), header.as_str(), in_url),
             (format!("/query?{q}&u=&p="), header.as_str(), in_header),
             (format!("/query?{q}"), header.as_str(), in_header),

@@ -1,5 +1,6 @@
-//! Tests two secrets of one token: the times when the new secret begins and the previous secret
-//! ends (PROTOCOL.md rule 11), over a deployment with failing messages and objects, and over HTTP.
+//! Tests two secrets of one token: when the new secret becomes valid, and when the previous secret
+//! becomes invalid (PROTOCOL.md rule 11). Runs in a deployment with messages and objects that fail,
+//! and over HTTP.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
@@ -21,8 +22,8 @@ fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
     call_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
 }
 
-/// Returns the number of databases that have not confirmed the end of the secret, or 0 if no token
-/// has it.
+/// Ends a secret. Returns the number of databases that have not confirmed this, or 0 if no token
+/// has the secret.
 fn end(world: &mut World, secret: &str) -> u64 {
     let message = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash(secret) };
     match call_catalog(world, &message) {
@@ -31,7 +32,7 @@ fn end(world: &mut World, secret: &str) -> u64 {
     }
 }
 
-/// The end of the previous secret.
+/// How the previous secret ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// The secret expires.
@@ -42,11 +43,11 @@ enum Ending {
     Revoked,
 }
 
-/// Accepted writes with the previous secret after all databases know the new one, and accepted
-/// writes with the new one.
+/// The number of accepted writes with the previous secret after all databases know the new secret,
+/// and the number of accepted writes with the new secret.
 type Taken = [u32; 2];
 
-/// Rotates the secret while nine of ten messages are lost, objects restart and writes continue.
+/// Changes the secret while nine of ten messages are lost, objects restart, and writes continue.
 fn rotate_under_losses(seed: u64, ending: Ending, grants: &[&str]) -> Taken {
     let mut world = world(seed);
     let (edges, databases) = (three_edges(), ["a", "b"]);
@@ -129,8 +130,8 @@ fn token_has_at_most_two_secrets() {
     let refused = |refusal| FromCatalog::Refused(refusal);
     assert_eq!(rotate(&mut world, "t3", now_ns), refused(CatalogRefusal::TwoSecrets));
     assert_eq!(rotate(&mut world, "t2", now_ns), granted, "a repeat");
-    // The response with the new secret was lost. The earlier secret is the only one again, without
-    // an end.
+    // The response that contained the new secret was lost. The previous secret is again the only
+    // secret, and does not end.
     assert_eq!(end(&mut world, "t2"), 0);
     pass(&mut world, 2 * KEPT_NS);
     assert_eq!(writes(&mut world, &edge, "t2", "d"), Some(false));
@@ -145,13 +146,13 @@ fn token_has_at_most_two_secrets() {
     assert_eq!(rotate(&mut world, "t5", now_ns), granted);
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false), Some(true), Some(true)]);
-    // A revocation ends both secrets.
+    // A revocation ends both secrets of the token.
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false); 3]);
 }
 
-/// A database that missed the end of a secret receives it with the next message.
+/// A database that has missed the end of a secret is informed with the next message.
 #[test]
 fn revocation_also_ends_older_secrets() {
     let mut world = world(6);
@@ -220,7 +221,7 @@ fn http_rotation_lists_both_secrets() {
     assert!(twice["message"].as_str().unwrap().contains("already has two secrets"), "{twice}");
     product.pass(600);
     assert_eq!(statuses(&mut product, [&old, &new]), [401, 204]);
-    // A DELETE ends the previous secret before its time.
+    // A DELETE ends the previous secret early.
     let made = admin(&mut product, ("POST", ROUTE), &asked, 200);
     let newest = made["token"].as_str().unwrap().to_owned();
     assert_eq!(statuses(&mut product, [&new, &newest]), [204, 204]);
@@ -230,7 +231,7 @@ fn http_rotation_lists_both_secrets() {
     admin(&mut product, ("DELETE", &of_new), "", 404);
     let of_newest = format!("{ROUTE}?token_name=t&hash={}", token_hash(&newest));
     admin(&mut product, ("DELETE", &of_newest), "", 409);
-    // The default time is a day; 0 ends the previous secret immediately.
+    // By default, the previous secret ends after one day. With 0, it ends immediately.
     let made = admin(&mut product, ("POST", ROUTE), "{\"token_name\":\"t\"}", 200);
     assert_eq!(secrets(&mut product).len(), 2);
     let created = made["created_at"].as_str().unwrap();

@@ -1,5 +1,5 @@
-//! Checks for every route that credentials, permission, length and database are checked in this
-//! order, before a shard works for the request.
+//! Tests that every route checks the credentials, the permission, the length and the database in
+//! this order, before it calls a shard.
 
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::routes::{Access, Body, ROUTES};
@@ -8,14 +8,14 @@ use tidemark::protocol::call::Address;
 
 use crate::product::{Product, TOKEN};
 
-/// A request of an operation. In the texts, `DB` is the name of the database.
+/// A request for an operation. In its texts, `DB` stands for the name of the database.
 struct Sample {
     method: &'static str,
     path: &'static str,
     query: &'static str,
     body: &'static str,
-    /// The status for a database that does not exist; `None` if the request names no database,
-    /// creates it, or lists what exists.
+    /// The status if the database does not exist. `None` if the request has no database, creates
+    /// the database, or lists existing items.
     missing: Option<u16>,
 }
 
@@ -29,7 +29,7 @@ const fn sample(
     Sample { method, path, query, body, missing }
 }
 
-/// One request of each operation. The test fails for an operation without a row.
+/// One request for each operation. The test fails if an operation has no row.
 #[rustfmt::skip]
 const SAMPLES: &[Sample] = &[
     sample("POST", "/write", "db=DB", "m v=1 1", Some(404)),
@@ -88,7 +88,7 @@ const SAMPLES: &[Sample] = &[
     sample("POST", "/debug/verify", "db=DB", "", Some(404)),
 ];
 
-/// The faults of a request.
+/// The faults that a request can have.
 #[derive(Clone, Copy, Debug)]
 struct Faults<'a> {
     token: Option<&'a str>,
@@ -96,11 +96,11 @@ struct Faults<'a> {
     is_missing: bool,
 }
 
-/// Returns the status for a text that is longer than its limit.
+/// Returns the status for a text that exceeds its maximum length.
 fn too_long(sample: &Sample, body: Body) -> Option<u16> {
     match body {
         _ if is_influxql(sample) => Some(400),
-        // The platform limits the length of URLs.
+        // The platform limits the length of a URL.
         Body::None => None,
         Body::Bytes(_) | Body::Times(..) | Body::Lines => Some(413),
     }
@@ -122,7 +122,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     let spaces = |count: usize| " ".repeat(count);
     match (body, faults.is_long) {
         (_, false) => {}
-        // The text is longer than the limit of texts, and shorter than the limit of bodies.
+        // The text is longer than the limit for texts, but shorter than the limit for bodies.
         (Body::None | Body::Times(..), true) if is_influxql(sample) => {
             let long = format!("FROM{}m", "+".repeat(QUERY_TEXT_BYTES_MAX));
             query = query.replace("FROM+m", &long);
@@ -149,7 +149,7 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     if is_flight { status_of_grpc(&response) } else { response.status }
 }
 
-/// Returns a gRPC-Web message with a ticket.
+/// Returns a gRPC-Web message that contains a ticket.
 fn called(ticket: &[u8]) -> Vec<u8> {
     let mut message = vec![0x0a];
     let mut rest = ticket.len();
@@ -165,7 +165,7 @@ fn called(ticket: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Returns the HTTP status that corresponds to the trailers' code.
+/// Returns the HTTP status that corresponds to the code in the trailers.
 fn status_of_grpc(response: &Response) -> u16 {
     let text = String::from_utf8_lossy(&response.body);
     let (_, code) = text.split_once("grpc-status:").unwrap();
@@ -213,12 +213,12 @@ fn request_checks_precede_other_work() {
                 }
                 let too_long = too_long(row, operation.body);
                 if operation.access != Access::Known {
-                    // The statements determine the permissions, and a text that is too long is not
+                    // The statements determine the permissions. A text that is too long is not
                     // parsed.
                     let is_parsed = operation.access == Access::Statements;
                     let first = too_long.filter(|_| is_parsed).unwrap_or(403);
                     check(Some(stranger), true, true, first);
-                    // The status does not reveal which databases exist.
+                    // The status must not reveal which databases exist.
                     check(Some(stranger), false, true, 403);
                     check(Some(stranger), false, false, 403);
                 }

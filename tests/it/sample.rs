@@ -1,5 +1,5 @@
-//! Tests that `sample()` draws by series and time alone (docs/design/query-path.md): the same
-//! points for any number of shards, any other columns, and any values.
+//! Tests that the choice of `sample()` depends only on series and time (docs/design/query-path.md).
+//! The points must be the same for any number of shards, for any other columns, and for any values.
 
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ fn product(shards: &str, values: impl Fn(usize, usize) -> usize) -> Product {
     product
 }
 
-/// Returns the sorted rows of the result's series with `columns` columns.
+/// Returns the sorted rows of the series that have `columns` columns.
 fn rows(product: &mut Product, query: &str, columns: usize) -> Vec<String> {
     let answer = product.query("d", query);
     let series = answer.pointer("/results/0/series").and_then(Value::as_array);
@@ -67,13 +67,13 @@ fn sample_ignores_shard_count() {
 
 #[test]
 fn sample_ignores_columns_and_values() {
-    // A value encodes its series and time.
+    // Each value encodes its series and its time.
     let mut product_one = product("2", |series, time| series * TIMES + time);
     let plain = rows(&mut product_one, "SELECT sample(f, 9) FROM m", 2);
     assert_eq!(plain.len(), 9);
     assert_eq!(rows(&mut product_one, "SELECT sample(f, 9), host FROM m", 2), plain);
     assert_eq!(rows(&mut product_one, "SELECT sample(f, 9), g, dc FROM m", 2), plain);
-    // All values are equal, so the tags identify the points.
+    // All values are equal, so only the tags identify the points.
     let all = "SELECT sample(f, 9), host, dc FROM m";
     let mut alike = product("2", |_, _| 1);
     let drawn = |rows: Vec<String>| -> Vec<String> {

@@ -1,6 +1,6 @@
-//! Tests random schedules: two edges with caches of different age write, create and drop one
-//! database while messages are lost, repeated and reordered and objects crash. A model then decides
-//! for every point whether it must be visible, may be visible, or must not be visible.
+//! Tests random schedules. Two edges, whose caches differ in age, write to, create and drop one
+//! database. At the same time, messages are lost, repeated and reordered, and objects crash. A model
+//! then determines for every point whether it must, may or must not be visible.
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;
@@ -21,7 +21,7 @@ enum Kind {
 
 struct Operation {
     kind: Kind,
-    /// The steps of its start and its response.
+    /// The steps in which the operation started and ended.
     start: u64,
     end: Option<u64>,
     succeeded: bool,
@@ -49,8 +49,8 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
         0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
         1 | 2 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
         _ => {
-            // The same field is a float or an integer. In each new database the first write decides
-            // the type.
+            // The same field may be a float or an integer. In each new database, the first write
+            // determines its type.
             let suffix = ["", "i"][world.platform.below(2)];
             let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);
             Kind::Write(world.start_machine(edge, write("db", &line)))
@@ -59,7 +59,7 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
     Operation { kind, start: 0, end: None, succeeded: false }
 }
 
-/// Returns the step until which a drop may take effect. A failed drop may still take effect until a
+/// Returns the last step in which a drop may take effect. A failed drop may take effect until a
 /// later CREATE or DROP succeeds.
 fn effective_end(operations: &[Operation], drop: &Operation) -> u64 {
     let Some(end) = drop.end else { return u64::MAX };

@@ -1,17 +1,17 @@
-//! Runs the recorded query scripts on the whole product: on one shard and on several, with flushes
-//! and evictions wherever a script permits them.
+//! Runs the recorded query scripts on the whole product, with one shard and with several shards. The
+//! product is flushed and evicted whenever a script permits it.
 
 use std::path::{Path, PathBuf};
 
 use crate::product::Product;
 use crate::query_script::{QueryRequest, Server, Summary, check_known, run_dir};
 
-/// Adapts a product to the scripts.
+/// Runs the steps of the scripts on a product.
 struct Scripted {
     shards: &'static str,
     split_bytes: &'static str,
     product: Product,
-    /// The number of shards of earlier servers.
+    /// The number of shards of the previous servers.
     shards_before: usize,
 }
 
@@ -22,7 +22,7 @@ impl Scripted {
     }
 }
 
-/// A `SHARD_SPLIT_BYTES` that no script reaches.
+/// A value of `SHARD_SPLIT_BYTES` that no script reaches.
 const NEVER: &str = "4000000000";
 
 fn fresh(shards: &str, split_bytes: &str) -> Product {
@@ -36,7 +36,7 @@ fn fresh(shards: &str, split_bytes: &str) -> Product {
 impl Server for Scripted {
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String) {
         let target = encoded(&[("db", db), ("rp", rp), ("precision", precision)]);
-        // The scripts' databases are created by their first write.
+        // In the scripts, the first write creates the database.
         let create = encoded(&[("q", &format!("CREATE DATABASE \"{db}\""))]);
         self.product.ask("POST", "/query", &create, &[], "");
         self.product.ask("POST", "/write", &target, &[], body)
@@ -77,7 +77,7 @@ fn core(shards: &'static str, split_bytes: &'static str) {
     assert!(summary.failures.is_empty(), "{summary}");
     server.reset();
     println!("{} shards in all", server.shards_before);
-    // Few scripts have more than a thousand points.
+    // Only a few scripts have more than a thousand points.
     let least = if split_bytes == NEVER { 1 } else { 60 };
     assert!(server.shards_before >= least, "only {} shards", server.shards_before);
 }

@@ -1,5 +1,5 @@
-//! Tests lists and counts of series and tag values over many pages and series blocks. Every page
-//! reads only the blocks that it needs, and the lists equal the lists of a set in memory.
+//! Tests lists and counts of series and tag values over many pages and many series blocks. A page
+//! must read only the blocks that it needs. The lists must equal the lists of a set in memory.
 
 use std::collections::BTreeSet;
 
@@ -7,20 +7,20 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// Returns a tag value that is so long that a series block holds only a few dozen.
+/// Returns a tag value. It is so long that a series block contains only a few dozen such values.
 fn long(letter: char, number: u32) -> String {
     format!("{letter}{number:03}{}", "x".repeat(6_000))
 }
 
-/// Returns cell `at` of every row of every series in the first result.
+/// Returns the cell `at` of every row in every series of the first result.
 fn cells(answer: &Value, at: usize) -> Vec<String> {
     let series = answer["results"][0]["series"].as_array().into_iter().flatten();
     let rows = series.flat_map(|series| series["values"].as_array().unwrap());
     rows.map(|row| row[at].as_str().map_or_else(|| row[at].to_string(), str::to_owned)).collect()
 }
 
-/// The series `m,a=…,b=…` of a policy. The tag that was written first determines the order in its
-/// parts.
+/// The series `m,a=…,b=…` of a policy. The tag that was written first determines the order of the
+/// series in the parts.
 struct Model {
     product: Product,
     series: BTreeSet<(String, String)>,
@@ -36,7 +36,7 @@ impl Model {
         Self { product, series: BTreeSet::new(), times: 0 }
     }
 
-    /// Writes a point of each of these series and flushes them unless `is_last` is set.
+    /// Writes a point of each of these series. Flushes the points unless `is_last` is set.
     fn write(&mut self, numbers: impl Iterator<Item = u32>, is_last: bool) {
         let mut lines = String::new();
         for number in numbers {
@@ -51,7 +51,7 @@ impl Model {
         }
     }
 
-    /// Deletes a quarter of the series.
+    /// Deletes a quarter of all series.
     fn delete(&mut self) {
         self.product.query("d", "DELETE FROM m WHERE b =~ /^b00/");
         self.series.retain(|(_, b)| !b.starts_with("b00"));
@@ -107,10 +107,10 @@ fn series_lists_are_complete_and_ordered() {
     for (shards, first_tag) in [("1", "a"), ("1", "b"), ("3", "a")] {
         let mut model = Model::new(shards, first_tag);
         model.write(0..200, false);
-        // The statistics of one page show the next page which blocks to skip.
+        // The statistics of one page determine which blocks the next page skips.
         model.check();
         model.check();
-        // A page then ends at the end of its blocks, even if it is not full.
+        // A page now ends at the end of its blocks, even if it is not full.
         model.delete();
         model.check();
         model.write((60..260).step_by(3), false);
@@ -128,7 +128,7 @@ fn series_pages_skip_dead_blocks() {
     product.query("d", "CREATE DATABASE d WITH DURATION 8d SHARD DURATION 7d");
     let week = product.now_s() / (7 * DAY_S) * (7 * DAY_S) + 7 * DAY_S;
     product.pass(week + 8 * DAY_S - product.now_s());
-    // Half of the series expire while the others keep their part.
+    // Half of the series expire. The other series keep their part.
     let (mut lines, mut kept) = (String::new(), Vec::new());
     for number in 0..300 {
         let key = format!("m,a={}", long('a', number));

@@ -1,4 +1,5 @@
-//! Tests the approximate quota of series per database. Existing series can still be written.
+//! Tests the approximate quota for the number of series in a database. Writes to existing series
+//! always succeed.
 
 use std::fmt::Write as _;
 
@@ -22,7 +23,7 @@ fn set(product: &mut Product, body: &Value) {
     admin(product, ("POST", ROUTE), &body.to_string(), 200);
 }
 
-/// Returns a point of each of these series at a time.
+/// Returns one point of each of these series at the given time.
 fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
     series.fold(String::new(), |mut lines, at| {
         writeln!(lines, "m,host=h{at},rack=r{} v={time} {time}", at % 10).unwrap();
@@ -48,7 +49,8 @@ fn series(product: &mut Product) -> (u64, u64) {
     (exact.sum(), used[2].as_u64().unwrap())
 }
 
-/// Asserts that `found` equals `expected` within the promised quarter.
+/// Asserts that `found` differs from `expected` by at most a quarter, as the documentation
+/// promises.
 #[track_caller]
 fn assert_about(found: u64, expected: u64) {
     assert!(found * 4 >= expected * 3 && found * 4 <= expected * 5, "{found} of {expected}");
@@ -68,7 +70,7 @@ fn series_quota_is_accurate_within_quarter() {
                     assert!(error.contains("quota exceeded: about ") && error.contains("(series)"));
                     first_refusal = Some(from as u64);
                 }
-                // Flushes, merges and evictions happen at the same time.
+                // The data is flushed, merged and evicted in between.
                 if from % (offered / 6) < batch {
                     product.rest();
                 }
@@ -91,8 +93,8 @@ fn series_quota_rejects_only_new_series() {
         assert_eq!(write(&mut product, &points(0..1_000, 1)).0, 204);
         product.rest();
         assert_eq!(write(&mut product, &points(1_000..1_500, 1)).0, 204);
-        // A quota below the current number of series in parts, in memory, and in a log that is not
-        // loaded.
+        // The quota is lower than the current number of series. Some of the series are in parts,
+        // some in memory, and some in a log that is not loaded.
         set(&mut product, &json!({"db": "d", "series": 500}));
         for round in 2..8 {
             if round % 3 == 0 {
@@ -131,12 +133,12 @@ fn new_fields_add_no_series() {
         let (status, error) = write(&mut product, new);
         assert_eq!((status, error.contains("(series)")), (400, true), "{new}: {error}");
     }
-    // A rejected write leaves no tag behind.
+    // A rejected write does not register a tag.
     assert_eq!(write(&mut product, "m,host=b v=2 2").0, 204);
     assert_eq!(series(&mut product), (3, 3));
 }
 
-/// The rows of an evicted shard are only in its log. They count as well.
+/// The rows of an evicted shard may be only in its log. Their series count as well.
 #[test]
 fn series_quota_counts_evicted_shards() {
     let mut product = product(1);
@@ -175,7 +177,7 @@ fn expired_series_free_series_quota() {
         let now_ns = product.now_s() as usize * 1_000_000_000;
         points(from..from + 100, now_ns)
     };
-    // Each day has different series. Slightly more than two days of series exist at a time.
+    // Each day has different series. Slightly more than two days of series exist at the same time.
     let mut taken = 0;
     for day in 0..20 {
         let lines = lines(&product, 1_000 * day);

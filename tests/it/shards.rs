@@ -1,5 +1,6 @@
-//! Tests that a query over K shards returns the result of one shard (docs/design/query-path.md),
-//! with random schemas, overwrites, equal times, all types, flushes, evictions and splits.
+//! Tests that a query over K shards returns the same result as a query over one shard
+//! (docs/design/query-path.md). The tests use random schemas, overwrites, equal times, all types,
+//! flushes, evictions and splits.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::product::Product;
 
 const SEEDS: u64 = 2_000;
-/// The number of shards, and whether their groups split during the story.
+/// The number of shards, and whether their groups split during the test.
 const VARIANTS: [(&str, bool); 5] =
     [("1", false), ("2", false), ("4", true), ("7", false), ("1", true)];
 
@@ -24,12 +25,12 @@ fn results_ignore_shard_count() {
     assert!(rows > 50_000 || only.is_some(), "only {rows} rows were compared");
 }
 
-/// Runs one story on every number of shards. Returns the number of compared rows.
+/// Runs one random sequence with every number of shards. Returns the number of compared rows.
 fn one_seed(seed: u64) -> usize {
     let story = story(&mut Rng::with_seed(seed));
     let mut expected: Vec<Value> = Vec::new();
     let mut rows = 0;
-    // From a few points to more points than most stories have.
+    // The shard splits after a few points, or after more points than most sequences have.
     let split_bytes = (200 + 150 * (seed % 20)).to_string();
     for (count, splits) in VARIANTS {
         let split_bytes = if splits { split_bytes.as_str() } else { "4000000000" };
@@ -70,7 +71,7 @@ enum Step {
     Query(String),
 }
 
-/// Returns three to six batches with flushes and evictions between them, followed by queries.
+/// Returns three to six batches, with flushes and evictions between them. Queries follow.
 fn story(rng: &mut Rng) -> Vec<Step> {
     let hosts = rng.usize(1..9);
     let exact = rng.u8(..4) > 0;
@@ -89,7 +90,8 @@ fn story(rng: &mut Rng) -> Vec<Step> {
     steps
 }
 
-/// Returns lines of few series and few times, so that overwrites and equal times are common.
+/// Returns lines with only a few series and times, so that many points are overwritten and many
+/// times are equal.
 fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
     let mut lines = Vec::new();
     for _ in 0..rng.usize(1..40) {
@@ -102,7 +104,7 @@ fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
         }
         let mut fields = Vec::new();
         if rng.u8(..4) > 0 {
-            // Sums of quarters are exact in any order; other sums are only approximate.
+            // A sum of quarters is exact in any order. Other sums are only approximate.
             let float = f64::from(rng.i32(-400..400)) / 4.0;
             fields.push(format!("f={}", if exact { float } else { float + rng.f64() }));
         }
@@ -177,7 +179,7 @@ fn query(rng: &mut Rng) -> String {
         ],
     );
     let windowed = group.contains("time(");
-    // A window over all time has too many buckets.
+    // A window over all times would have too many buckets.
     let condition = match (windowed, condition.contains("time")) {
         (true, false) if condition.is_empty() => " WHERE time >= 0s AND time < 2m".to_owned(),
         (true, false) => format!("{condition} AND time >= 0s AND time < 2m"),
@@ -191,7 +193,7 @@ fn query(rng: &mut Rng) -> String {
     format!("SELECT {calls} FROM {source}{condition}{group}{fill}")
 }
 
-/// Sorts rows of equal time, because their order across series is undefined.
+/// Sorts rows with the same time, because their order across series is undefined.
 fn sorted(mut answer: Value) -> Value {
     let series = answer.pointer_mut("/results/0/series").and_then(Value::as_array_mut);
     for one in series.into_iter().flatten() {
@@ -203,7 +205,7 @@ fn sorted(mut answer: Value) -> Value {
     answer
 }
 
-/// Whether values are equal, with a tolerance for floats.
+/// Whether two values are equal. Floats may differ by a tolerance.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -214,7 +216,7 @@ fn same(a: &Value, b: &Value) -> bool {
         }
         (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
             let (x, y) = (x.as_f64().unwrap_or_default(), y.as_f64().unwrap_or_default());
-            // At most 200 values below 128 are summed: the tolerance is 1e-12 of the sum of their
+            // The sum has at most 200 values below 128. The tolerance is 1e-12 of the sum of their
             // absolute values.
             (x - y).abs() <= 1e-12 * 200.0 * 128.0
         }

@@ -1,10 +1,11 @@
-//! Tests the whole deployment under random schedules. Two edges with caches of different age write,
-//! query, delete, create and drop one database of real shards. At the same time, messages are lost,
-//! repeated and reordered, groups split, objects die between events and at any storage operation,
-//! and alarms fail or are late. A model decides for every query which points must, may and must not
-//! be in its result.
+//! Tests the whole deployment with random schedules. Two edges, whose caches differ in age, write
+//! to, query, delete from, create and drop one database with real shards. At the same time, messages
+//! are lost, repeated and reordered, groups split, objects crash between events and at any storage
+//! operation, and alarms fail or are late. A model determines for every query which points must, may
+//! and must not be in the result.
 //!
-//! 2,000 seeds run on all cores; `SEED=n` runs one again, `SEEDS=n` changes the number.
+//! By default, 2,000 seeds run on all cores. `SEED=n` repeats one seed, and `SEEDS=n` changes the
+//! number of seeds.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,9 +34,11 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
-/// Some points, and the rows that define a shard.
+/// The size at which a shard splits. It corresponds to a few points and the rows that define a
+/// shard.
 const SPLIT_BYTES: u64 = 600;
-/// The end step of a running operation, and of an operation at the very end.
+/// The end of an operation that is still running, and of an operation that lasts until the end of
+/// the test.
 const NEVER: u64 = u64::MAX;
 
 type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
@@ -43,23 +46,23 @@ type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 enum Kind {
     Write(Answers<Write>),
     Create(Answers<Task<Changed>>),
-    /// Hides every point.
+    /// A drop, which hides every point.
     Drop(Answers<Task<Changed>>),
-    /// Hides the points with these numbers.
+    /// A delete, which hides the points with these numbers.
     Delete(Pieces, std::ops::Range<i64>),
     Query(Pieces),
 }
 
 struct Operation {
     kind: Kind,
-    /// The steps of its start and its response.
+    /// The steps in which the operation started and ended.
     start: u64,
     end: u64,
     succeeded: bool,
 }
 
 impl Operation {
-    /// Checks whether the response has arrived.
+    /// Records whether the response has arrived.
     fn poll(&mut self, step: u64) {
         if self.end != NEVER {
             return;
@@ -79,7 +82,8 @@ impl Operation {
         }
     }
 
-    /// Whether the operation hides point `number`, permanently or while it takes effect.
+    /// Whether the operation hides point `number`, either permanently or while the operation takes
+    /// effect.
     fn hides(&self, number: i64) -> bool {
         match &self.kind {
             Kind::Drop(_) => true,
@@ -89,8 +93,8 @@ impl Operation {
     }
 }
 
-/// Returns the time of point `number`: some points are in the past, most are in the future, so that
-/// group splits move some of them.
+/// Returns the time of point `number`. Some points are in the past, and most points are in the
+/// future, so that group splits move some of them.
 fn time_ns(number: i64) -> i64 {
     START_NS + (number - 12) * H_NS
 }
@@ -112,7 +116,7 @@ fn statement(text: &str) -> Execution {
 
 fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     let goes_on = |piece: &Result<Option<SeriesChunk>, Error>| matches!(piece, Ok(Some(_)));
-    // Databases live longer if groups split.
+    // If groups split, databases are dropped less often.
     let is_splitting = world.split_bytes > 0 && world.platform.below(4) > 0;
     let kind = match world.platform.below(24) {
         0 if !is_splitting => Kind::Drop(world.start_machine(edge, drop_database("db"))),
@@ -126,8 +130,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
         }
         5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
         _ => {
-            // The same field is a float or an integer. In each new database the first write decides
-            // the type.
+            // The same field may be a float or an integer. In each new database, the first write
+            // determines its type.
             let suffix = ["", "i"][world.platform.below(2)];
             let (host, time_ns) = (number % 5, time_ns(number as i64));
             let line = format!("m,host=h{host} f={number}{suffix} {time_ns}");
@@ -137,8 +141,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     Operation { kind, start: step, end: NEVER, succeeded: false }
 }
 
-/// Returns the step until which an operation that hides points may take effect. A failed drop may
-/// still take effect until a later CREATE or DROP succeeds. Other operations never repeat a failed
+/// Returns the last step in which an operation that hides points may take effect. A failed drop may
+/// take effect until a later CREATE or DROP succeeds. Other operations never repeat a failed
 /// delete.
 fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
@@ -151,18 +155,20 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     settled.map(|operation| operation.end).min().unwrap_or(NEVER)
 }
 
-/// The number of checks in a run.
+/// The number of checks that a run has made.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     operations: u64,
     queries: u64,
-    /// Points that must be in a result, and points that must not be in the result.
+    /// The number of points that had to be in a result, and the number of points that could not be
+    /// in it.
     must: u64,
     must_not: u64,
 }
 
-/// Checks the result of a query that ran from step `start` to `end`. With `repeats` the network may
-/// deliver requests twice. Then a delete, and an earlier write, may take effect again.
+/// Checks the result of a query that ran from step `start` to step `end`. With `repeats`, the
+/// network may deliver a request twice. In this case a delete or an earlier write may take effect
+/// again.
 fn check(
     operations: &[Operation],
     answer: &BTreeMap<i64, Vec<FieldValue>>,
@@ -233,7 +239,7 @@ fn run(seed: u64) -> Counts {
     if !seed.is_multiple_of(4) {
         world.faults = Faults { lost: 3, repeated, crashed: 2, storage: 3, alarms: 20 };
     }
-    // In every third schedule groups split after a few points.
+    // In one third of the schedules, groups split after a few points.
     world.split_bytes = if seed.is_multiple_of(3) { SPLIT_BYTES } else { 0 };
     let mut operations: Vec<Operation> = Vec::new();
     for step in 0..STEPS {

@@ -1,4 +1,4 @@
-//! Tests the split of a shard with more measurements than fit on one page of names.
+//! Tests the split of a shard that has more measurements than one page of names can contain.
 
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::envelope;
@@ -10,10 +10,10 @@ use crate::whole::ask;
 use crate::world::platform::START_NS;
 use crate::world::{Edge, ShardObject, World, real_shard};
 
-/// The number of measurements per page in this test.
+/// The number of measurements on each page in this test.
 const NAMED: usize = 2;
 
-/// The product's shard with small pages.
+/// The product's shard with a small page size.
 struct Paging(Box<dyn ShardObject>);
 
 fn make(id: &ObjectId) -> Box<dyn ShardObject> {

@@ -1,7 +1,6 @@
-//! Tests random schedules of writes and queries from two edges while shard groups split. Messages
-//! are lost, repeated, delayed and reordered, objects crash between any two messages, and alarms
-//! are irregular. A model decides for every query which points with which values it may and must
-//! show.
+//! Tests random schedules in which two edges write and query while shard groups split. Messages are
+//! lost, repeated, delayed and reordered, objects crash between any two messages, and alarms are
+//! irregular. A model determines for every query which points and values it must and may return.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +23,7 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 250;
 const STEPS: u64 = 700;
-/// The size of a shard at which its group splits: a few dozen points.
+/// The size at which the group of a shard splits. It corresponds to a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 /// 2100-01-01.
 const FAR_NS: i64 = 4_102_444_800_000_000_000;
@@ -33,7 +32,7 @@ type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
     answers: Answers<Write>,
-    /// The times of the write, and the value of all its points.
+    /// The times of the points, and the value of all points.
     times_ns: Vec<i64>,
     value: i64,
     start: u64,
@@ -47,8 +46,8 @@ struct Asking {
     end: Option<u64>,
 }
 
-/// Returns times near now, years ago and in the year 2100. They repeat often, except with `once`,
-/// when a late repeat could restore an earlier value.
+/// Returns a time near now, years ago or in the year 2100. Times repeat often. With `once`, each
+/// time is used only once, because a late repeated message could restore an earlier value.
 fn time_ns(world: &World, number: usize, once: bool) -> i64 {
     let at = world.platform.below(if once { 1_000_000 } else { 60 }) as i64;
     let at = if once { at * 1_000 + number as i64 } else { at * 1_000_000 };
@@ -63,7 +62,7 @@ fn start_write(world: &mut World, edge: &Edge, value: i64, once: bool) -> Writin
     let count = 1 + world.platform.below(12);
     let times_ns: Vec<i64> =
         (0..count).map(|n| time_ns(world, value as usize * 12 + n, once)).collect();
-    // The time determines the series, so that a repeat overwrites the point.
+    // The time determines the series, so that a repeated write overwrites the same point.
     let line = |time_ns: &i64| {
         let host = (time_ns / 1_000).rem_euclid(5);
         format!("m,host=h{host} i={value}i,s=\"text of {value}\" {time_ns}")
@@ -84,7 +83,7 @@ fn start_query(world: &mut World, edge: &Edge) -> Asking {
     Asking { pieces, start: 0, end: None }
 }
 
-/// Returns the points of a completed query, which must contain every time once.
+/// Returns the points of a completed query. Every time must occur only once.
 fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     let mut rows = BTreeMap::new();
     for piece in pieces {
@@ -106,7 +105,8 @@ fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     None
 }
 
-/// Checks a query that ran between these steps. Returns the number of points that it had to show.
+/// Checks a query that ran between these steps. Returns the number of points that the query had to
+/// return.
 fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed: u64) -> u64 {
     let mut of_time: BTreeMap<i64, Vec<&Writing>> = BTreeMap::new();
     for write in writes.iter().filter(|write| write.start <= asked.1) {
@@ -144,8 +144,8 @@ fn splits_stay_exact_under_random_faults() {
         world.split_bytes = SPLIT_BYTES;
         let edges = [Edge::default(), Edge::default()];
         world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
-        // If clients' own messages are late, an old value may return. Then each time is written
-        // once.
+        // If the messages of clients are late, an old value may be restored. In this case each time
+        // is written only once.
         let once = seed % 2 == 1;
         if seed % 4 != 0 {
             world.spares_clients = !once;
@@ -212,7 +212,7 @@ fn splits_stay_exact_under_random_faults() {
     assert!(only.is_some() || (answered > SEEDS && shards as u64 > 5 * SEEDS));
 }
 
-/// Returns `field` of all points by time.
+/// Returns the values of `field` for all points, by time.
 fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
     let text = format!("SELECT {field} FROM m");
     let statement = parse_statement(&text, &Params::default()).unwrap();
@@ -223,7 +223,7 @@ fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
     shown(&pieces, 0).unwrap()
 }
 
-/// A page has the requested columns, independent of later columns.
+/// A page contains the requested columns, even if columns are added later.
 #[test]
 fn split_handles_columns_added_meanwhile() {
     let mut split = 0;
@@ -232,9 +232,9 @@ fn split_handles_columns_added_meanwhile() {
         world.split_bytes = SPLIT_BYTES;
         let edge = Edge::default();
         world.run(&edge, create("db", 1, None)).unwrap();
-        // Old points stay in their shard, and the points of the year 2100 are copied.
+        // Old points remain in their shard, and points of the year 2100 are copied.
         let time_ns = |n: i64| if n % 2 == 0 { START_NS - D_NS + n } else { FAR_NS + n };
-        // The texts do not compress, because the group must become full.
+        // The texts cannot be compressed, because the group must become full.
         let text = |n: i64| (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let line =
             |n: i64| format!("m,host=h{} i={n}i,s=\"{:016x}\" {}", n % 5, text(n), time_ns(n));
@@ -247,7 +247,8 @@ fn split_handles_columns_added_meanwhile() {
                 world.alarm();
             }
         }
-        // The point precedes all groups of the split, so no fence delays its write.
+        // The time of the point is before all groups of the split, so the split does not delay its
+        // write.
         let early = format!("m,host=h1 g=7i {}", START_NS - 2 * D_NS);
         world.run(&edge, write("db", &early)).unwrap();
         world.settle();

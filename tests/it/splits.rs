@@ -1,21 +1,21 @@
-//! Tests shard group splits: imports of several times a group's maximum size in every order, and
-//! the remains of a group after retention has dropped it.
+//! Tests splits of shard groups. Imports in every order are several times as large as the maximum
+//! size of a group. Also tests what remains of a group after retention has dropped it.
 
 use fastrand::Rng;
 use serde_json::Value;
 
 use crate::product::Product;
 
-/// `SHARD_SPLIT_BYTES` of these tests.
+/// The value of `SHARD_SPLIT_BYTES` in these tests.
 const CAP: &str = "40000";
-/// The number of points in an import. Each takes about 20 stored bytes.
+/// The number of points in an import. Each point takes about 20 stored bytes.
 const POINTS: i64 = 9_000;
-/// The number of points per write.
+/// The number of points in each write.
 const BATCH: usize = 300;
 /// 2100-01-01, in seconds.
 const FAR_S: i64 = 4_102_444_800;
 
-/// Returns `POINTS` lines over 90 days and some in the year 2100.
+/// Returns `POINTS` lines. Most lines are within 90 days, and some are in the year 2100.
 fn lines(rng: &mut Rng) -> Vec<String> {
     let line = |number: i64| {
         let time_s = match number % 100 {
@@ -28,7 +28,7 @@ fn lines(rng: &mut Rng) -> Vec<String> {
     (0..POINTS).map(line).collect()
 }
 
-/// Writes all lines. Repeats a write that a split or a full shard rejects.
+/// Writes all lines. Repeats a write if a split or a full shard rejects it.
 fn import(product: &mut Product, lines: &[String]) -> u32 {
     let mut refused = 0;
     for batch in lines.chunks(BATCH) {
@@ -61,7 +61,7 @@ fn answers(product: &mut Product) -> Vec<Value> {
     QUESTIONS.iter().map(|question| product.query("d", question)).collect()
 }
 
-/// The old group's fence does not delay points after its new end.
+/// The split of the old group does not delay points that are after the group's new end.
 #[test]
 fn delete_after_split_covers_every_group() {
     let mut rng = Rng::with_seed(8);
@@ -147,7 +147,7 @@ fn expired_groups_free_their_storage() {
     let before = used(&product);
     product.pass_hours(24 * 5);
     println!("{before} shards in use of {}", product.shard_bytes().len());
-    // The last group remains without points; the other groups have no tables.
+    // The last group remains without points. The other groups have no tables.
     assert_eq!(used(&product), 2, "{:?}", product.shard_bytes());
     assert!(product.shard_bytes().iter().sum::<u64>() < 10_000);
     let nothing = serde_json::json!({ "results": [{ "statement_id": 0 }] });
@@ -164,7 +164,7 @@ fn changed_shard_count_applies_to_next() {
     product.query("", "CREATE DATABASE d");
     let now_s = product.now_s();
     let line = |time_s: i64| format!("m,host=h{} i={time_s}i {time_s}", time_s % 50);
-    // Points of the next hour and of the year 2100 must move.
+    // The split must move the points of the next hour and of the year 2100.
     let before: Vec<String> =
         (0..200).map(|n| line(now_s - 4_000 + 40 * n)).chain([line(FAR_S)]).collect();
     product.write("d", &before.join("\n"));

@@ -1,4 +1,4 @@
-//! Tests SQL statements with several isolates: killed statements, and stale caches.
+//! Tests SQL statements with several isolates: statements that are killed, and outdated caches.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ fn world() -> World {
     let edge = Edge::default();
     world.run(&edge, create("db", 2, None)).unwrap();
     world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
-    // Each value is larger than half a page.
+    // Each value is larger than half of a page.
     for n in 0..LONG_ROWS {
         let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
         world.run(&edge, write("db", &line)).unwrap();
@@ -41,7 +41,7 @@ fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>>
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 
-/// Returns the received chunks and the end.
+/// Returns the received chunks, or the error with which the response ended.
 fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
     let mut pieces = Vec::new();
     for answer in answers.borrow().iter() {
@@ -84,8 +84,8 @@ fn killed_sql_statement_is_interrupted() {
     assert_eq!(world.live_queries(), []);
 }
 
-/// Later columns do not affect a running statement, but shards require requests with the newer
-/// schema.
+/// Columns that are added later do not change a running statement. The shards, however, require
+/// requests with the newer schema.
 #[test]
 fn running_sql_survives_added_columns() {
     let mut world = world();
@@ -107,7 +107,7 @@ fn running_sql_survives_added_columns() {
     assert_eq!(pieces.last(), Some(&format!("{LONG_ROWS}\n")));
 }
 
-/// A statement finds a table that is missing in the cache.
+/// A statement finds a table that the cache does not contain.
 #[test]
 fn sql_retries_after_stale_cache() {
     let mut world = world();
@@ -124,7 +124,7 @@ fn sql_retries_after_stale_cache() {
     let Err(Error::Sql { status: 400, .. }) = said(&query) else { panic!("{query:?}") };
 }
 
-/// A statement that has not sent rows yet waits for memory that other statements hold.
+/// A statement that has not sent any rows waits for memory that other statements use.
 #[test]
 fn sql_restarts_when_memory_frees() {
     let (mut world, edge) = (world(), Edge::default());

@@ -1,8 +1,13 @@
-//! A stand-in for the SQL Worker, which is a separate crate. `count NAME` reads every row of a
-//! table page by page. `pages NAME` also returns the number of rows after each page. `whole N`
-//! returns N bytes at once. `fail STATUS TEXT` fails. `SELECT rows N` and `SELECT breaks N` return
-//! N rows as an Arrow stream in chunks, and the second statement then fails. `$1` is replaced by
-//! its value. `trap` aborts.
+//! A stand-in for the SQL Worker, which is a separate crate. It supports these statements:
+//! - `count NAME` reads every row of a table, one page at a time.
+//! - `pages NAME` also returns the number of rows after each page.
+//! - `whole N` returns N bytes at once.
+//! - `fail STATUS TEXT` fails.
+//! - `SELECT rows N` and `SELECT breaks N` return N rows as an Arrow stream in chunks. The second of
+//!   these statements then fails.
+//! - `trap` aborts.
+//!
+//! The stand-in replaces `$1` by its value.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,13 +23,13 @@ use tidemark::protocol::sql::{
 };
 use tidemark::scan::page::GroupData;
 
-/// A running count.
+/// A `count` that is still running.
 #[derive(Debug, Default)]
 struct Count {
     table: String,
     rows: usize,
     pages: usize,
-    /// The remaining chunks of a prepared result; `None` marks a failure.
+    /// The remaining chunks of a result. `None` is a failure.
     pieces: VecDeque<Option<Vec<u8>>>,
     /// Whether each page adds a chunk to the result.
     tells: bool,
@@ -32,10 +37,10 @@ struct Count {
 
 /// The number of rows per batch.
 const BATCH_ROWS: i64 = 100;
-/// The size of a chunk in bytes. Batches end in the middle of a chunk.
+/// The size of a chunk in bytes. A batch may end in the middle of a chunk.
 const PIECE_BYTES: usize = 777;
 
-/// Runs statements sequentially.
+/// Runs statements one after another.
 pub(crate) fn stand_in() -> SqlSession {
     let mut count = Count::default();
     Box::new(move |message| {
@@ -62,7 +67,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     failed(status.parse().unwrap(), message)
                 }
                 Some(("SELECT", rest)) => {
-                    // Binds the parameter as SQL would.
+                    // Replaces the parameter by its value, like SQL.
                     let given = match request.parameters.first() {
                         Some((_, Parameter::Integer(number))) => number.to_string(),
                         _ => "0".to_owned(),
@@ -128,13 +133,13 @@ fn learn(count: &mut Count, answer: SessionReply) -> FromSql {
     }
 }
 
-/// Returns all fields of a table if it needs many pages, otherwise no fields.
+/// Returns all fields of a table if `all` is set. Otherwise returns no fields.
 fn fields_of(table: &TableSchema, all: bool) -> Vec<String> {
     let fields = table.columns.iter().filter(|column| all && column.field_type.is_some());
     fields.map(|column| column.name.clone()).collect()
 }
 
-/// Returns the chunks of `rows N`, of `breaks N`, or of either without rows.
+/// Returns the chunks of `rows N` or of `breaks N`, or the chunks of an empty result.
 fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let (text, is_empty) = match text.strip_prefix("* FROM (\nSELECT ") {
         Some(inner) => (inner.strip_suffix("\n) LIMIT 0").unwrap(), true),
@@ -156,7 +161,7 @@ fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let mut pieces: VecDeque<_> = bytes.chunks(PIECE_BYTES).map(|p| Some(p.to_vec())).collect();
     match (what, is_empty) {
         ("breaks", false) => *pieces.back_mut().unwrap() = None,
-        // A statement that cannot be nested in another statement.
+        // This statement cannot be a subquery.
         ("alone", true) => pieces = VecDeque::from([None]),
         _ => {}
     }

@@ -1,5 +1,6 @@
-//! Tests that streaming or folding a subquery's rows returns the same result as holding them:
-//! random pairs of statements with batches of every size, and a large statement in bounded memory.
+//! Tests that a subquery has the same result whether its rows are streamed, aggregated immediately
+//! or kept in memory. Runs random pairs of statements with batches of every size, and a large
+//! statement in bounded memory.
 
 use fastrand::Rng;
 use tidemark::model::time::Precision;
@@ -88,7 +89,7 @@ fn query(rng: &mut Rng) -> String {
     format!("SELECT {what} FROM ({inner}){condition}{group}{rest}")
 }
 
-/// Rounds fractions in a text, because sums of floats depend on the order.
+/// Rounds the fractions in a text, because the sum of floats depends on their order.
 fn rounded(text: &str) -> String {
     let mut out = String::new();
     for token in text.split_inclusive([',', ']', '[']) {
@@ -117,7 +118,7 @@ fn batch_size_does_not_change_subqueries() {
         let mut rng = Rng::with_seed(seed);
         let lines = points(&mut rng);
         let queries: Vec<String> = (0..20).map(|_| query(&mut rng)).collect();
-        // The maximum bytes of a page and of a batch.
+        // These are the maximum sizes of a page and of a batch, in bytes.
         let answers = [10_000_000, 1, 700].map(|bytes| {
             let mut server = Memory::new(1, bytes);
             server.query("CREATE DATABASE d", defaults, form());
@@ -138,14 +139,15 @@ fn batch_size_does_not_change_subqueries() {
     assert!(answered * 2 > asked, "{answered} of {asked} queries have rows");
 }
 
-/// The maximum memory of a statement over a subquery besides the stored data: a batch, pages and
-/// the shard's block cache. It is half of the rows' size.
+/// The maximum memory of a statement over a subquery in addition to the stored data. It consists of
+/// a batch, pages, and the shard's block cache. It is half of the size of the rows.
 const BYTES_MAX: isize = 24_000_000;
 
 #[test]
 fn large_subquery_needs_bounded_memory() {
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
-    // Rows of 500 bytes: in total twice the memory limit, or 24 times.
+    // Each row has 500 bytes. In total, the rows are twice or 24 times as large as the memory
+    // limit.
     let (writes, rows) = (if long { 240 } else { 24 }, 4_000);
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");
@@ -160,7 +162,7 @@ fn large_subquery_needs_bounded_memory() {
     }
     product.rest();
     let total = writes * rows;
-    // The block cache is full after any query.
+    // After any query, the block cache is full.
     product.query("d", "SELECT count(s) FROM m");
     let one_of = |total: usize| format!("[[0,{total}]]");
     let last = format!("SELECT s FROM (SELECT s FROM m) LIMIT 1 OFFSET {}", total - 1);
@@ -178,7 +180,7 @@ fn large_subquery_needs_bounded_memory() {
         let (error, values) = (&answer["results"][0]["error"], &answer["results"][0]["series"]);
         println!("{q}: {peak} bytes at the peak");
         if q.contains("host))") || q.contains("host) LIMIT") {
-            // Rows of ten series ordered by time must be sorted completely.
+            // To order the rows of ten series by time, all rows must be sorted.
             let text = "the rows of a subquery need more than 10000000 bytes: narrow its time \
                         range, aggregate in the subquery, or group the outer statement by all tags \
                         of the subquery's GROUP BY";

@@ -1,5 +1,5 @@
-//! The number of calls for one request of each route. The platform limits the calls of one request:
-//! `docs/design/platform-facts.md` contains the limits.
+//! Counts the calls for one request of each route. The platform limits how many calls one request
+//! may make. `docs/design/platform-facts.md` contains the limits.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -13,23 +13,23 @@ use tidemark::protocol::call::Address;
 use crate::product::Product;
 use crate::repository::text;
 
-/// The calls of one request to objects and bindings, on the free plan.
+/// The maximum number of calls that one request may make to objects and bindings on the free plan.
 const FREE_CALLS: u64 = 1_000;
-/// The calls of one request to other hosts, on the free plan.
+/// The maximum number of calls that one request may make to other hosts on the free plan.
 const FREE_EXTERNAL_CALLS: u64 = 50;
 
 /// The number of shards in each group of the large database.
 const SHARDS: usize = 8;
-/// Weeks with points; each week is a shard group.
+/// The number of weeks that have points. Each week is a shard group.
 const WEEKS: usize = 12;
 /// The number of measurements in the large database.
 const MEASUREMENTS: usize = 40;
-/// The number of further databases, and of further policies.
+/// The number of other databases, and the number of other policies.
 const OTHERS: usize = 20;
-/// The time of the first point, in seconds: 2023-01-01.
+/// The time of the first point, in seconds. It is 2023-01-01.
 const FIRST_S: usize = 1_672_531_200;
 
-/// A request for each route that makes calls, with its body.
+/// One request for each route that makes calls, with its body.
 const REQUESTS: &[(&str, &str, &str)] = &[
     ("POST", "/write?db=d&precision=s", "m0,host=a v=1i 1700000000"),
     ("POST", "/api/v2/write?bucket=d&precision=s", "m0,host=a v=1i 1700000000"),
@@ -65,8 +65,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
 const DELETE_BODY: &str =
     r#"{"start":"2023-01-01T00:00:00Z","stop":"2023-01-01T00:00:01Z","predicate":"host=\"none\""}"#;
 
-/// Routes without a row. They make no call, do the same as the named route, or do a bounded number
-/// of steps that separate tests count.
+/// Routes that have no row. They make no calls, do the same as the given route, or make a limited
+/// number of steps that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/ping", "no call"),
     ("/ready", "no call"),
@@ -83,24 +83,24 @@ const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/api/v3/recover", "one call to the Catalog"),
 ];
 
-/// The calls of one request.
+/// The calls that one request makes.
 #[derive(Default)]
 struct Calls {
-    /// The objects that are processing a call, the outermost first.
+    /// The objects that are processing a call, starting with the outermost call.
     open: Vec<Address>,
-    /// The calls of the Worker to objects and bindings.
+    /// The number of calls from the Worker to objects and bindings.
     internal: u64,
-    /// The calls of the Worker to other hosts.
+    /// The number of calls from the Worker to other hosts.
     external: u64,
-    /// The number of calls in each running invocation of an object, in the order of `open`.
+    /// The number of calls that each running call of an object has made, in the order of `open`.
     by_object: Vec<u64>,
-    /// The maximum number of calls in an invocation of an object.
+    /// The maximum number of calls that one call of an object has made.
     most_of_object: u64,
 }
 
 impl Calls {
-    /// Handles the beginning or the end of a call. No object calls itself, so a second notice of
-    /// the innermost open call is its end.
+    /// Records the start or the end of a call. No object calls itself. Therefore a second notice
+    /// about the innermost open call is the end of this call.
     fn notice(&mut self, to: &Address) {
         if !to.is_counted() {
             return;
@@ -120,7 +120,7 @@ impl Calls {
     }
 }
 
-/// Counts the calls of `act`.
+/// Runs `act` and counts its calls.
 fn calls<T>(product: &mut Product, act: impl FnOnce(&mut Product) -> T) -> (Calls, T) {
     let counted = Rc::new(RefCell::new(Calls::default()));
     let counter = Rc::clone(&counted);
@@ -134,7 +134,7 @@ fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
 }
 
-/// A database with one shard and few points.
+/// Creates a database with one shard and few points.
 fn small() -> Product {
     let settings = [("BACKUPS", "yes"), ("SQL", "yes"), ("AUTO_CREATE_RETENTION", "none")];
     let mut product = Product::with(&settings);
@@ -143,8 +143,8 @@ fn small() -> Product {
     product
 }
 
-/// A database with many shards, policies and measurements next to other databases, under the
-/// settings of the free plan.
+/// Creates a database with many shards, policies and measurements, and other databases. The
+/// settings are those of the free plan.
 fn large(settings: &[(&str, &str)]) -> Product {
     let shards = SHARDS.to_string();
     let mut all = vec![
@@ -178,7 +178,7 @@ fn routes_stay_within_free_plan_calls() {
     for &(method, target, sent) in REQUESTS {
         let mut counts = Vec::new();
         for product in [&mut small, &mut large] {
-            // The caches of the isolate are empty.
+            // At this time, the caches of the isolate are empty.
             product.sleep();
             let (calls, response) = calls(product, |p| p.ask_alone(method, target, sent));
             let what = format!("{method} {target}");
@@ -210,7 +210,7 @@ fn every_route_has_counted_calls() {
     }
 }
 
-/// Exports `d` with as many requests as necessary. Returns the points and the number of requests.
+/// Exports `d` with as many requests as necessary. Returns the points, and the number of requests.
 fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
     let (mut points, mut after) = (String::new(), String::new());
     for requests in 1.. {
@@ -245,7 +245,7 @@ fn export_resumes_across_requests_exactly() {
         let (points, requests) = export(&mut product, calls_max);
         assert!(requests > 2, "{calls_max} calls: {requests} requests");
         assert_eq!(points, whole, "{calls_max} calls");
-        // A client that does not follow the last line receives no incomplete export.
+        // A client that ignores the last line must not receive an incomplete export.
         let response = product.ask_alone("GET", "/api/v3/export?db=d", "");
         assert_eq!(response.status, 422, "{}", body(&response));
         assert!(body(&response).contains("CALLS_PER_REQUEST_MAX"), "{}", body(&response));
@@ -266,7 +266,7 @@ fn export_resumes_inside_a_measurement() {
     }
     let (points, requests) = export(&mut product, 90);
     assert!(requests > 1, "{requests} requests");
-    // A response that ends early removes its query from the list.
+    // A response that ends early must remove its query from the list.
     let listed = product.query("", "SHOW QUERIES");
     assert_eq!(listed["results"][0]["series"][0].get("values"), None, "{listed}");
     assert_eq!(points.lines().count(), 60_000);
@@ -295,7 +295,7 @@ fn deletes_of_many_shards_respect_limit() {
         let shards = SHARDS_PER_GROUP_MAX.to_string();
         let mut product =
             Product::with(&[("CALLS_PER_REQUEST_MAX", &most), ("DEFAULT_SHARDS", &shards)]);
-        // The Database may need more than one event to open the shards.
+        // The Database may need several events to open the shards.
         product.ask_alone("POST", "/query?q=CREATE+DATABASE+d", "");
         product.rest();
         for measurement in ["m1", "m2", "m3"] {
@@ -338,7 +338,7 @@ fn statistics_name_skipped_databases() {
         assert!(of_d.parse::<u64>().is_ok_and(|n| n > 0), "{of_d}");
         assert!(rows.iter().any(|row| row[1] == "all"), "{rows:?}");
     }
-    // The statistics of a database that ON names are complete.
+    // If ON selects one database, its statistics are complete.
     let target = "/query?q=SHOW+STATS+ON+other1";
     let response = product.ask_alone("GET", target, "");
     assert!(!body(&response).contains("skipped") && body(&response).contains("\"shard\""));

@@ -1,9 +1,10 @@
-//! Rules that neither the compiler nor clippy can check: file names, limits, and access to the world.
+//! Checks rules that neither the compiler nor clippy can check: file names, limits, and access to
+//! the environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// File names without information.
+/// File names that give no information about the contents.
 const BANNED_FILES: &[&str] =
     &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types"];
 
@@ -15,7 +16,7 @@ fn file_names_are_specific() {
     }
 }
 
-/// A limit that is defined in two files could have two values.
+/// A limit that is defined in two files could have two different values.
 #[test]
 fn limits_are_defined_once() {
     let home = |path: &Path| path.ends_with("crates/model/src/limits.rs");
@@ -32,7 +33,7 @@ fn limits_are_defined_once() {
     assert!(faults.is_empty(), "{faults:?}");
 }
 
-/// `coordinator` and `api` await `Io` and nothing else. Shards and the engine are synchronous.
+/// `coordinator` and `api` only await `Io`. Shards and the engine are synchronous.
 #[test]
 fn only_edge_uses_clock_and_platform() {
     let world = ["SystemTime", "Instant::now", "worker::"];
@@ -58,8 +59,9 @@ fn only_edge_uses_clock_and_platform() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// threats.md threat 22: a client's request never causes a request to another host, except for the
-/// keys of the team and for the folder of backups. The operator sets both addresses.
+/// Threat 22 in threats.md: a client's request never causes a request to another host. The only
+/// exceptions are the keys of the Access team and the folder for backups. The operator sets both
+/// addresses.
 #[test]
 fn server_fetches_only_from_objects() {
     let mut found = Vec::new();
@@ -72,7 +74,7 @@ fn server_fetches_only_from_objects() {
                 .iter()
                 .any(|f| line.contains(f))
         });
-        // Requests that the Worker receives are called fetch as well.
+        // The method that handles the Worker's own requests is also called fetch.
         let fetches = fetches.filter(|(_, line)| !line.contains("module.fetch(request"));
         found.extend(fetches.map(|(_, line)| (module_of(&path), line.trim().to_owned())));
     }
@@ -81,7 +83,7 @@ fn server_fetches_only_from_objects() {
     let folder =
         "let response = JsFuture::from(folder.fetch(&format!(\"{HOST}{key}\"), &init)?).await?;";
     assert_eq!(found, [folder, keys, stub].map(|line| ("edge".to_owned(), line.to_owned())));
-    // The second file fetches only from an address in the settings.
+    // The second file only fetches from an address in the settings.
     let file = fs::read_to_string(root.join("src/edge/cloudflare_access.rs")).unwrap();
     let uses = |word: &str| file.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
     assert_eq!(uses("fetch_keys(").len(), 2, "it is declared and used once");
@@ -102,7 +104,7 @@ fn source_contains_no_forbidden_forms() {
             let glob = code.starts_with("pub use") && code.contains("::*");
             let ignored = code.starts_with("#[ignore");
             let next = text.lines().nth(index + 1).unwrap_or_default().trim();
-            // The tests of one module may use sources of another module.
+            // The tests of a module may use sources of another module.
             let module = next.strip_prefix("pub(crate) ").unwrap_or(next).starts_with("mod ");
             let test_only = code.starts_with("#[cfg(test)]") && !module;
             if bare_matches || glob || ignored || test_only {
@@ -162,7 +164,7 @@ fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// Returns the module of the Worker's crate that a file belongs to, or `crates`.
+/// Returns the module in the Worker's crate that contains a file, or `crates`.
 fn module_of(path: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let below = path.strip_prefix(root).unwrap();
@@ -171,7 +173,7 @@ fn module_of(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Returns numbered lines without the tests module at the file's end.
+/// Returns the numbered lines without the tests module at the end of the file.
 fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let inline_tests = |at: usize, line: &str| {
         line.trim() == "#[cfg(test)]"
@@ -181,7 +183,7 @@ fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.map(|(at, line)| (at + 1, line))
 }
 
-/// The declared compiler version is the version that all tests use.
+/// The declared compiler version must be the version that all tests use.
 #[test]
 fn declared_compiler_matches_toolchain() {
     let value = |file: &str, key: &str| {

@@ -1,16 +1,16 @@
-//! Compares the figures of the pages with the tables and the code.
+//! Compares the numbers on the pages with the tables and with the code.
 
 use tidemark::api::settings::Settings;
 use tidemark::model::limits;
 
 use crate::repository::text;
 
-/// Returns a page's text without line breaks, to search for sentences.
+/// Returns the text of a page without line breaks, so that a test can search for sentences.
 fn sentences(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the rows of the first table under a heading, cell by cell, including the header.
+/// Returns the rows of the first table under a heading as cells. Includes the header.
 fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let under =
         page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{heading}"));
@@ -21,7 +21,7 @@ fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// Returns the numbers in column `name`, with the first cell of their rows.
+/// Returns the numbers in the column `name`. Each number has the first cell of its row.
 fn column(table: &[Vec<String>], name: &str) -> Vec<(String, f64)> {
     let at = table[0].iter().position(|head| head == name).unwrap_or_else(|| panic!("{name}"));
     let number = |row: &Vec<String>| Some((row[0].clone(), row.get(at)?.parse().ok()?));
@@ -32,7 +32,7 @@ fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// Returns the numbers in the second cell of the table row that starts with `label`.
+/// Returns the numbers in the second cell of the table row whose first cell starts with `label`.
 fn numbers_of_row(page: &str, label: &str) -> Vec<String> {
     let start = format!("| {label} | ");
     let row = page.lines().find(|line| line.starts_with(&start));
@@ -93,7 +93,7 @@ fn readme_has_measured_write_rates() {
     assert_eq!(numbers_of_row(&readme, "writes of 1 point per request"), measured);
 }
 
-/// The measured shapes and their names in the table of costs.
+/// The measured shapes, and their names in the table of costs.
 const SHAPES: &[(&str, &str)] = &[
     ("cpu integers", "integers on walks (TSBS cpu-only)"),
     ("two decimals", "the same with two decimals"),
@@ -112,15 +112,15 @@ fn costs_page_has_measured_storage() {
         SHAPES.iter().zip(rows.iter().zip(&bytes))
     {
         assert_eq!(measured, name);
-        // A billion points cost a thousand times a million: rows at $1.00 per million, and 200,000
-        // requests to the Worker and to an object.
+        // A billion points cost a thousand times as much as a million points. The price is $1.00
+        // per million rows. There are 200,000 requests to the Worker and to an object.
         let (of_rows, of_requests) = (rows / 1_000.0, 0.09);
         let said = format!(
             "| {shape} | {rows} | ${of_rows:.2} + ${of_requests:.2} = ${:.2} |",
             of_rows + of_requests
         );
         assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
-        // $0.20 per GB and month, for a billion values.
+        // The price is $0.20 per GB and month. The amount is for a billion values.
         let kept = costs.lines().filter(|line| line.starts_with(&format!("| {shape} | ")));
         let kept =
             kept.filter_map(|line| line.strip_suffix(" |")?.rsplit(" | ").nth(1)?.parse().ok());
@@ -133,7 +133,7 @@ fn costs_page_has_measured_storage() {
     let measured = [format!("{least:.2}"), format!("{most:.2}")];
     let readme = text("README.md");
     assert_eq!(numbers_of_row(&readme, "a billion points in batches of 5,000"), measured);
-    // $0.20 per GB and month.
+    // The price is $0.20 per GB and month.
     let stored: Vec<f64> = bytes.iter().map(|(_, bytes)| 0.2 * bytes).collect();
     let (least, most) = least_and_most(&stored);
     let measured = [format!("{least:.2}"), format!("{most:.2}")];
@@ -154,7 +154,7 @@ fn costs_page_has_measured_storage() {
     }
 }
 
-/// Whether a sentence or table row of a page contains a constant's name and its value.
+/// Whether a sentence or a table row on a page contains both the name of a constant and its value.
 fn has_value(page: &str, name: &str, value: &str) -> bool {
     let (name, value) = (format!("`{name}`"), format!(" {value}"));
     let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit() || c == ',');
@@ -167,7 +167,7 @@ fn has_value(page: &str, name: &str, value: &str) -> bool {
     rows.chain(sentences(page).split(". ")).any(has)
 }
 
-/// The limits in README and the pages, by limit.
+/// The limits in README and on the pages, by limit.
 #[test]
 fn documented_limits_match_code() {
     let readme = text("README.md");
@@ -206,7 +206,8 @@ fn documented_limits_match_code() {
     assert_eq!(limits::FAILURE_WINDOW_NS, 60_000_000_000);
 }
 
-/// Every setting of the code has a row, and `npm start` passes it to the Worker.
+/// Every setting in the code has a row on the page, and `npm start` passes every setting to the
+/// Worker.
 #[test]
 fn every_setting_is_documented_and_passed() {
     let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));
@@ -218,13 +219,13 @@ fn every_setting_is_documented_and_passed() {
     let passed = text("scripts/dev-server.mjs");
     for name in names {
         assert!(page.contains(&format!("| `{name}` | ")), "docs/SETTINGS.md has no row for {name}");
-        // The token is a secret with a separate path.
+        // The admin token is a secret, which reaches the Worker in another way.
         let is_passed = name.starts_with("ADMIN_TOKEN") || passed.contains(&format!("'{name}',"));
         assert!(is_passed, "scripts/dev-server.mjs does not pass {name} on");
     }
 }
 
-/// Setting a documented default value changes nothing.
+/// Setting a setting to its documented default value changes nothing.
 #[test]
 fn settings_page_defaults_match_code() {
     let page = text("docs/SETTINGS.md");
@@ -242,7 +243,7 @@ fn settings_page_defaults_match_code() {
     assert_eq!(compared, 8);
 }
 
-/// Compares the table of fixed limits in the settings page row by row.
+/// Compares each row in the table of fixed limits on the settings page.
 #[test]
 fn settings_page_limits_match_code() {
     let page = text("docs/SETTINGS.md");
@@ -354,7 +355,7 @@ fn console_page_states_drawing_limits() {
     }
 }
 
-/// Formats 1234567 as 1,234,567.
+/// Formats a number such as 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;

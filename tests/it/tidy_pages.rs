@@ -1,15 +1,16 @@
-//! Checks that the targets of pages and comments exist: files, headings, tests, rules and threats.
+//! Checks references in pages and comments. The files, headings, tests, rules and threats must
+//! exist.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The folders whose pages and comments are checked.
+/// The folders in which pages and comments are checked.
 const FOLDERS: &[&str] = &[
     "src", "crates", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www",
     "packages",
 ];
-/// Generated folders.
+/// Folders with generated files.
 const MADE: &[&str] = &[
     "node_modules",
     "target",
@@ -23,18 +24,18 @@ const MADE: &[&str] = &[
     "corpus",
     "__pycache__",
 ];
-/// The endings of file names in comments and pages. Files of InfluxDB end in `.go`.
+/// The file name endings in comments and pages. `.go` is the ending of InfluxDB's files.
 const ENDINGS: &[&str] =
     &[".md", ".rs", ".mjs", ".js", ".http", ".test", ".toml", ".css", ".html", ".py", ".sh"];
-/// The maximum number of lines of a page in `docs/design`: three screens.
+/// The maximum number of lines of a page in `docs/design`. It corresponds to three screens.
 const PAGE_LINES_MAX: usize = 150;
-/// An identifier with at least this number of words in a page is a test's name.
+/// If an identifier on a page has at least this number of words, it is the name of a test.
 const TEST_NAME_WORDS: usize = 5;
 /// The same for the page that lists tests.
 const EVIDENCE_NAME_WORDS: usize = 3;
 
 struct File {
-    /// The path from the root.
+    /// The path relative to the root.
     path: String,
     text: String,
 }
@@ -103,7 +104,8 @@ fn tests_named_on_pages_exist() {
     assert!(named > 50, "only {named} tests are named");
 }
 
-/// A row names native tests, or a file and a text in it: the title of a test, or a comment.
+/// A row contains names of native tests, or a file and a text in this file. The text is a test
+/// title or a comment.
 #[test]
 fn every_threat_names_a_test() {
     let files = files();
@@ -205,19 +207,19 @@ fn read(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns pages, sources and tests.
+/// Returns the pages, the sources and the tests.
 fn files() -> Vec<File> {
     let is_text = |path: &String| ENDINGS.iter().any(|ending| path.ends_with(ending));
     let is_ours = |path: &String| match path.split_once('/') {
         Some((folder, _)) => FOLDERS.contains(&folder),
-        // The changelog keeps former names.
+        // The changelog contains former names.
         None => path.ends_with(".md") && path != "CHANGELOG.md",
     };
     let paths = every_path().into_iter().filter(is_text).filter(is_ours);
     paths.map(|path| File { text: read(&path), path }).collect()
 }
 
-/// Returns every file of the repository except generated files.
+/// Returns all files in the repository except generated files.
 fn every_path() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![String::new()];
@@ -236,7 +238,8 @@ fn every_path() -> BTreeSet<String> {
     found
 }
 
-/// Returns numbered lines of prose: a page without drawings and code, or a source's comments.
+/// Returns the numbered lines of prose. In a page, drawings and code are omitted. In a source, only
+/// comments are included.
 fn prose(file: &File) -> Vec<(usize, &str)> {
     let numbered = file.text.lines().enumerate().map(|(at, line)| (at + 1, line));
     let ending = file.path.rsplit('.').next().unwrap();
@@ -253,7 +256,7 @@ fn prose(file: &File) -> Vec<(usize, &str)> {
     numbered.filter_map(|(number, line)| Some((number, line.get(comment(line)?..)?))).collect()
 }
 
-/// Returns the lines of a page without drawings and code.
+/// Returns the lines of a page except drawings and code.
 fn outside_fences(page: &str) -> Vec<(usize, &str)> {
     let mut fenced = false;
     let is_outside = |(_, line): &(usize, &str)| {
@@ -264,7 +267,7 @@ fn outside_fences(page: &str) -> Vec<(usize, &str)> {
     page.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(is_outside).collect()
 }
 
-/// Returns the words of a line that are file names or begin with one of [`FOLDERS`].
+/// Returns the words in a line that are file names or that begin with one of [`FOLDERS`].
 fn file_names(line: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_alphanumeric() || "/._-…*<>$".contains(c);
     let words = line.split(move |c: char| !is_part(c)).map(|word| word.trim_matches('.'));
@@ -277,7 +280,7 @@ fn file_names(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a file or folder of this name exists, relative to the root or to any folder.
+/// Whether a file or folder with this name exists, relative to the root or to any folder.
 fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     let name = name.trim_start_matches("../").trim_start_matches("./").trim_end_matches('/');
     let (ending, start, middle) = (format!("/{name}"), format!("{name}/"), format!("/{name}/"));
@@ -287,7 +290,7 @@ fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     known.contains(name) || known.iter().any(is_it)
 }
 
-/// Returns the targets of a page's links within the repository.
+/// Returns the targets of a page's links that are inside the repository.
 fn links(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (_, line) in outside_fences(page) {
@@ -298,7 +301,7 @@ fn links(page: &str) -> Vec<String> {
     found
 }
 
-/// Returns a heading's anchor.
+/// Returns the anchor of a heading.
 fn slug(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
@@ -315,7 +318,7 @@ fn quoted(text: &str) -> Vec<&str> {
     lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).collect()
 }
 
-/// Returns the cells of table rows that begin with a number.
+/// Returns the cells of those table rows that begin with a number.
 fn numbered_rows(page: &str) -> Vec<Vec<&str>> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let cells = rows.map(|row| row.split(" | ").map(str::trim).collect::<Vec<_>>());
@@ -337,13 +340,13 @@ fn tests(files: &[File]) -> BTreeSet<&str> {
 /// Returns whether `word` is an identifier with at least `words_min` words, and no metric.
 fn is_test_name(word: &str, words_min: usize) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    // Names of metrics are also long.
+    // Names of metrics are also long, but are not names of tests.
     let is_metric = word.starts_with("tidemark_");
     !is_metric && word.chars().all(is_part) && word.split('_').count() >= words_min
 }
 
-/// Checks the numbers after `mark` in comments and pages. Returns the number of occurrences of
-/// `mark` with a number.
+/// Checks the numbers that follow `mark` in comments and pages. Returns how often `mark` is
+/// followed by a number.
 fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     let mut found = 0;
     for file in files {
@@ -360,8 +363,8 @@ fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     found
 }
 
-/// Returns the numbers at the start of a text such as `s 3, 4 and 6`, or the first and last number
-/// of `s 4 to 6`.
+/// Returns the numbers at the start of a text such as `s 3, 4 and 6`. For a text such as `s 4 to
+/// 6`, returns the first and the last number.
 fn numbers_of(text: &str) -> Vec<u32> {
     let text = text.strip_prefix('s').unwrap_or(text);
     let words = text.split([' ', ',', ')', '.', ':', ';', '`']).filter(|word| !word.is_empty());

@@ -1,4 +1,5 @@
-//! Tests database tokens over the whole product: permissions with every scheme and on every route.
+//! Tests database tokens in the whole product: permissions with every authentication scheme and on
+//! every route.
 
 use std::fmt::Write as _;
 
@@ -11,7 +12,7 @@ use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
 use crate::product::{Product, TOKEN};
 
-/// The schemes that carry a request's credentials.
+/// The authentication schemes in which a request can send its credentials.
 const SCHEMES: [&str; 8] =
     ["Bearer", "bearer", "Token", "TOKEN", "Basic", "u and p", "p", "Token u:"];
 
@@ -19,7 +20,7 @@ pub(crate) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Sends a request with `token` in the given scheme, or without a token for an empty scheme.
+/// Sends a request with `token` in the given scheme. An empty scheme means no token.
 pub(crate) fn send(
     product: &mut Product,
     (scheme, token): (&str, &str),
@@ -44,7 +45,7 @@ pub(crate) fn send(
     product.request(head, body.into())
 }
 
-/// Sends a request as the administrator. The response must have this status.
+/// Sends a request as the administrator. The response must have the given status.
 pub(crate) fn admin(
     product: &mut Product,
     request: (&str, &str),
@@ -57,7 +58,7 @@ pub(crate) fn admin(
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// Creates a token for `resources` with `actions`.
+/// Creates a token that permits `actions` on `resources`.
 pub(crate) fn token(
     product: &mut Product,
     name: &str,
@@ -80,7 +81,7 @@ pub(crate) fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).trim_end().to_owned()
 }
 
-/// Creates a product with databases `a` and `b`, a policy `a/p`, and a point in each.
+/// Creates a product with the databases `a` and `b`, a policy `a/p`, and one point in each.
 fn two_databases() -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     for q in [
@@ -108,7 +109,7 @@ fn access_matrix_of_schemes_and_routes() {
         ("admin", TOKEN.to_owned()),
         ("unknown", "apiv3_unknown".to_owned()),
     ];
-    // Status for: read a, write a, both a, both a/p, both *, admin, unknown.
+    // The statuses for these callers: read a, write a, both a, both a/p, both *, admin, unknown.
     let table: &[(&str, &str, &str, [u16; 7])] = &[
         ("POST", "/write?db=a", "m v=1 2", [403, 204, 204, 403, 204, 204, 401]),
         ("POST", "/write?db=a&rp=p", "m v=1 2", [403, 204, 204, 204, 204, 204, 401]),
@@ -169,7 +170,7 @@ fn access_matrix_of_schemes_and_routes() {
         for scheme in SCHEMES {
             let mut row = Vec::new();
             for (_, token) in &all {
-                // The pause keeps the unknown token below the limit of failures.
+                // After this pause, the number of failures of the unknown token is below the limit.
                 product.pass(10);
                 row.push(send(&mut product, (scheme, token), (method, target), &body).status);
             }
@@ -269,7 +270,7 @@ fn token_secret_is_shown_once() {
     }]);
     assert_eq!(list, expected);
     assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");
-    // The name exists.
+    // A token with this name exists already.
     let again = json!({"token_name": "t", "permissions": [permission("a")]}).to_string();
     let route = ("POST", "/api/v3/configure/token");
     let refused = admin(&mut product, route, &again, 409);
@@ -381,7 +382,8 @@ fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) 
     product.request(RequestHead { method, path, query, headers }, b"m v=1".to_vec())
 }
 
-/// A client guesses passwords while others use the same address. Each request takes one second.
+/// A client guesses passwords while other clients use the same address. Each request takes one
+/// second.
 #[test]
 fn password_guessing_is_slowed() {
     let mut product = two_databases();
@@ -408,7 +410,7 @@ fn password_guessing_is_slowed() {
             assert!((1..=30).contains(&wait), "{wait}");
         }
         assert!(body(&after[0]).contains("failed logins of this user"), "{}", body(&after[0]));
-        // Telegraf's v1 output drops a batch after a 429.
+        // Telegraf's v1 output drops a batch after status 429.
         let target = format!("/write?db=a&u={name}&p=more");
         assert_eq!(send(&mut product, ("", ""), ("POST", &target), "m v=1").status, 401);
         for (user, password) in [("ann", "right"), ("bob", "good")] {
@@ -426,8 +428,8 @@ fn password_guessing_is_slowed() {
     }
 }
 
-/// A client can also guess names. While it does, users who were not recently verified from the
-/// client's address must wait.
+/// A client may also guess names. During this time, users must wait if their password was not
+/// recently verified from the client's address.
 #[test]
 fn address_guessing_many_names_is_slowed() {
     let mut product = two_databases();
@@ -435,9 +437,9 @@ fn address_guessing_many_names_is_slowed() {
         admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
     }
     let here = "192.0.2.1";
-    // The password is correct, but the user has no grant: 403.
+    // The password is correct, but the user has no permission. The status is 403.
     assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 403);
-    // The verification expires, but the address remains known.
+    // The verification expires, but the address is still known.
     product.pass(20 * 60);
     product.standing_still(|product| {
         for n in 0..ADDRESS_FAILURES_MAX {
@@ -466,7 +468,7 @@ fn continuous_queries_respect_permissions() {
     let show = ("GET", "/query?q=SHOW+CONTINUOUS+QUERIES");
     let listed = body(&send(&mut product, ("Bearer", &secret), show, ""));
     assert!(listed.contains("\"name\":\"a\"") && !listed.contains("\"name\":\"b\""), "{listed}");
-    // Unqualified names refer to the request's database.
+    // A name without a database refers to the request's database.
     let steal =
         "CREATE CONTINUOUS QUERY s ON a BEGIN SELECT mean(v) INTO n FROM m GROUP BY time(1m) END";
     let target = format!("/query?db=b&q={}", encoded(steal));
@@ -513,10 +515,10 @@ fn policy_token_sees_only_its_policy() {
         let (status, answer) = ask(q);
         assert_eq!(status, 403, "{q}: {answer}");
     }
-    // SERIES and FIELD KEYS show the default policy (1.x), not this policy.
+    // SHOW SERIES and SHOW FIELD KEYS list the default policy, as in 1.x, and not this policy.
     let nothing = (200, "{\"results\":[{\"statement_id\":0}]}".to_owned());
     assert_eq!(ask("SHOW SERIES"), nothing);
-    // After the policy becomes the default, unqualified names refer to it.
+    // After the policy has become the default policy, names without a policy refer to it.
     let alter = encoded("ALTER RETENTION POLICY p ON a DEFAULT");
     admin(&mut product, ("POST", &format!("/query?q={alter}")), "", 200);
     let write = ("POST", "/write?db=a");

@@ -1,5 +1,5 @@
-//! Tests users over the whole product: the responses of 1.x with authentication to the same
-//! requests.
+//! Tests users in the whole product. The responses must equal those of 1.x with authentication to
+//! the same requests.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn run(product: &mut Product, q: &str) -> Value {
     admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
 }
 
-/// Creates databases `d` and `e`, and a user `u` with password `x` who can read `e`.
+/// Creates the databases `d` and `e`, and a user `u` with the password `x` who can read `e`.
 fn with_user() -> Product {
     let mut product = Product::with(&[]);
     for q in [
@@ -123,7 +123,7 @@ fn permissions_and_passwords_change_at_once() {
     run(&mut product, "SET PASSWORD FOR u = 'new'");
     assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 401);
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 204);
-    // Dropping a database deletes its grants.
+    // Dropping a database also deletes the permissions for it.
     run(&mut product, "DROP DATABASE d");
     run(&mut product, "CREATE DATABASE d");
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 403);
@@ -170,11 +170,11 @@ fn failed_logins_hide_user_existence() {
     let status = |product: &mut Product, pair: &str| send(product, ("Token", pair), get, "").status;
     assert_eq!(status(&mut product, "u:wrong"), 429);
     assert_eq!(status(&mut product, "nobody:wrong"), 429);
-    // A recently authenticated user continues without a new check.
+    // A recently authenticated user can continue without another check.
     assert_eq!(status(&mut product, "u:x"), 200);
 }
 
-/// The response waits until 128 databases are informed; this test has two more.
+/// The response waits until 128 databases are informed. This test has two more databases.
 #[test]
 fn incomplete_revocation_returns_warning() {
     let mut product = Product::with(&[]);
@@ -183,7 +183,7 @@ fn incomplete_revocation_returns_warning() {
     }
     let done = json!({"results": [{"statement_id": 0}]});
     let mut ask = |q: &str| product.query("", q);
-    // New permissions apply immediately on every edge.
+    // New permissions are valid immediately on every edge.
     for q in [
         "CREATE USER ann WITH PASSWORD 'x' WITH ALL PRIVILEGES",
         "CREATE USER bob WITH PASSWORD 'x'",
@@ -207,7 +207,7 @@ fn incomplete_revocation_returns_warning() {
         );
         assert_eq!(answer["results"][0]["error"], Value::Null, "{q}: {answer}");
     }
-    // The alarm has informed the databases, and the statement after the warning was executed.
+    // The alarm has informed the databases. The statement that followed the warning was executed.
     assert_eq!(ask("REVOKE ALL PRIVILEGES FROM ann"), done);
     let listed = ask("SHOW USERS")["results"][0]["series"][0]["values"].clone();
     assert_eq!(listed, json!([["ann", false]]));

@@ -1,8 +1,8 @@
-//! Tests the object protocol between releases that differ by one version or more.
+//! Tests the object protocol between releases whose versions differ by one or more.
 //!
-//! `tests/data/format/messages_v1.txt` holds messages of version 1, one of each kind in a story.
-//! Every later version that reads version 1 must read them. `RECORD_FORMAT=1 cargo test --test it
-//! versions` creates the missing file.
+//! `tests/data/format/messages_v1.txt` contains messages of version 1, one of each kind. Every later
+//! version that can read version 1 must be able to read them. `RECORD_FORMAT=1 cargo test --test it
+//! versions` creates the file if it does not exist.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ use crate::world::{Edge, World, real_shard};
 
 type Answer<'a> = dyn FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure> + 'a;
 
-/// Creates, writes, reads, deletes and drops. `answer` handles every call.
+/// Creates a database, writes, reads, deletes and drops. `answer` handles every call.
 fn story(world: &mut World, answer: &mut Answer<'_>) {
     let edge = Edge::default();
     script(world, &edge, &mut create("db", 2, None), &mut *answer).unwrap();
@@ -93,7 +93,7 @@ fn newer_protocol_version_returns_503() {
     }
     let expected = "protocol version 2 is not supported (this release supports 0 to 1)";
     assert_eq!(refused, [expected; 3]);
-    // A response with a too new version counts as a failure.
+    // A response whose version is too new counts as a failure.
     let answer = script(&mut world, &edge, &mut write("db", "m f=1 1"), |world, call| {
         let mut reply = ask(world, call.to.clone(), call.message.clone());
         reply[0] = VERSION + 1;
@@ -102,7 +102,7 @@ fn newer_protocol_version_returns_503() {
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
 }
 
-/// While a deployment runs two releases, its operator sees the progress.
+/// While a deployment runs two releases, the operator can see its progress.
 #[test]
 fn diagnostics_list_objects_of_other_releases() {
     let mut world = world();
@@ -151,18 +151,18 @@ fn diagnostics_list_objects_of_other_releases() {
     // The response of the last shard arrives first.
     let older = [" catalog 0.0.8", "db database 0.0.9", "db shard 2 0.0.7"];
     assert_eq!(shown(["0.0.8", "0.0.9", "0.0.7"]), older);
-    // Objects that do not report a release are not listed.
+    // Objects that report no release are not listed.
     assert_eq!(shown(["", own, "0.0.7"]), [older[2]]);
 }
 
-/// Changes a message as if another sender had written it.
+/// Changes a message, as if another sender had written it.
 fn said<M: Wire>(message: &[u8], change: impl FnOnce(&mut M)) -> Vec<u8> {
     let (version, mut message) = envelope::decode::<M>(message).unwrap();
     change(&mut message);
     envelope::encode_as(version, &message)
 }
 
-/// SQL is a separate Worker with separate deployments, so either Worker may be older.
+/// SQL is a separate Worker that is deployed separately, so either of the Workers may be older.
 #[test]
 fn sql_versions_interoperate_or_fail_clearly() {
     for (version, is_read) in [(VERSION_MIN, true), (VERSION_MAX, true), (VERSION_MAX + 1, false)] {
@@ -172,7 +172,7 @@ fn sql_versions_interoperate_or_fail_clearly() {
             product.answer_sql(Box::new(move |message: &[u8]| {
                 let mut message = message.to_vec();
                 if is_asked {
-                    // This makes it the message of an edge with that version.
+                    // With this byte, the message is that of an edge with this version.
                     message[0] = version;
                 }
                 let refused = || {
@@ -207,7 +207,7 @@ fn sql_versions_interoperate_or_fail_clearly() {
     }
 }
 
-/// Returns the direction and name of a message, or `None` for bytes that are not a message.
+/// Returns the direction and the name of a message. Returns `None` if the bytes are not a message.
 fn kind(message: &[u8]) -> Option<String> {
     fn name<M: Wire + std::fmt::Debug>(message: &[u8]) -> Option<String> {
         let text = format!("{:?}", envelope::decode::<M>(message).ok()?.1);

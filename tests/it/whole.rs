@@ -1,4 +1,4 @@
-//! Tests writes and queries through real shards from several edges, with crashes.
+//! Tests writes and queries from several edges with real shards, while objects crash.
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
@@ -12,7 +12,7 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Edge, World, real_shard};
 
-/// Returns the statement's result, one line per row.
+/// Returns the result of the statement, with one line per row.
 pub(crate) fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
     let statement = parse_statement(text, &Params::default()).unwrap();
     let database = Some("db".to_owned());

@@ -1,5 +1,5 @@
-//! Tests every limit of a write at and above the limit: the response, and that the rest of the
-//! request is stored.
+//! Tests every limit of a write with requests at the limit and above the limit. Checks the response,
+//! and that the other lines of the request are stored.
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
@@ -34,8 +34,8 @@ fn comments(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// A line at the limit is stored. The error for a longer line names the limit and the line's value,
-/// and the other lines are stored.
+/// A line at the limit is stored. The error for a longer line contains the limit and the line's
+/// value. The other lines are stored.
 fn line_limit(at_limit: &str, past: &str, expected: &str) {
     let mut product = product();
     let (status, text) = post(&mut product, at_limit.as_bytes().to_vec(), &[]);
@@ -78,7 +78,7 @@ fn decompressed_body_size_is_limited() {
 fn compressed_body_size_is_limited() {
     let mut product = product();
     let coded = [("content-encoding", "gzip")];
-    // The header has a long file name.
+    // The gzip header contains a long file name.
     let plain = gzip(b"cpu v=1");
     let mut body = plain[..10].to_vec();
     body[3] = 8;
@@ -106,8 +106,8 @@ fn gzip_member_count_is_limited() {
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
-/// Every limit with a setting: a request at the limit, a request above it, and the place of the
-/// error.
+/// Tests every limit that has a setting, with a request at the limit and a request above the limit.
+/// Checks the position in the error.
 #[test]
 fn every_limit_is_a_setting() {
     let line = |text: &str| ("/write?db=db&precision=s", text.to_owned());
@@ -168,7 +168,7 @@ fn every_limit_is_a_setting() {
     }
 }
 
-/// The error has 1.x's text and the setting's name.
+/// The error contains the text of 1.x and the name of the setting.
 #[test]
 fn query_window_count_is_limited() {
     let mut product = Product::with(&[("BUCKETS_PER_QUERY_MAX", "10")]);
@@ -187,7 +187,8 @@ fn query_window_count_is_limited() {
     assert_eq!(error, expected.as_str());
 }
 
-/// Several limits apply: series are counted before any line is read, points while lines are read.
+/// Several limits are exceeded. The number of series is checked before any line is read. The number
+/// of points is checked while lines are read.
 #[test]
 fn query_series_and_points_are_limited() {
     let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
@@ -215,7 +216,7 @@ fn query_series_and_points_are_limited() {
     assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
 }
 
-/// The table in the documentation equals the table in the code.
+/// The table in the documentation must equal the table in the code.
 #[test]
 fn settings_page_lists_every_limit() {
     let page = include_str!("../../docs/SETTINGS.md");
@@ -289,7 +290,7 @@ fn fields_per_measurement_are_limited() {
         &line(0, FIELDS_PER_MEASUREMENT_MAX + 1),
         "too many fields: current 1000, requested 1001, limit 1000 (FIELDS_PER_MEASUREMENT_MAX)",
     );
-    // Over two requests, the limit applies to the schema.
+    // Two requests together exceed the limit, because it applies to the schema.
     let mut product = product();
     let most = line(1, FIELDS_PER_MEASUREMENT_MAX).into_bytes();
     assert_eq!(post(&mut product, most, &[]).0, 204);
@@ -349,7 +350,7 @@ fn reported_line_errors_are_limited() {
     }
 }
 
-/// The frame then has several tables, which are one write in the order of their lines.
+/// In this case the frame has several tables. They are one write, in the order of the lines.
 #[test]
 fn later_lines_win_in_large_write() {
     let mut product = product();
@@ -360,7 +361,7 @@ fn later_lines_win_in_large_write() {
     assert_eq!(found["results"][0]["series"][0]["values"][0], serde_json::json!([0, 69_990, sum]));
 }
 
-/// The number of tag values is unlimited. `LONG_TESTS=1` writes a million.
+/// The number of tag values is not limited. With `LONG_TESTS=1`, writes a million tag values.
 #[test]
 fn tag_values_are_not_limited() {
     let mut product = product();
@@ -374,7 +375,7 @@ fn tag_values_are_not_limited() {
     assert_eq!(found["results"][0]["series"][0]["values"][0][1], requests * 10_000);
 }
 
-/// The header of a frame may have any length and is independent of the log's row size.
+/// The header of a frame may have any length. It does not depend on the row size of the log.
 #[test]
 fn write_columns_are_not_limited() {
     let mut product = product();

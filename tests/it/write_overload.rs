@@ -1,5 +1,5 @@
-//! Tests writes to a service without free memory or on a platform that rejects calls: the response
-//! of each route, and the release of reserved memory.
+//! Tests writes to a service that has no free memory, and on a platform that rejects calls. Checks
+//! the response of each route, and that reserved memory is released.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
-/// Begins a write with an announced gzip body of 9 MB. No byte of the body has arrived.
+/// Starts a write that announces a gzip body of 9 MB. No byte of the body has arrived yet.
 fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exchange {
     let headers = [("content-length", "9000000"), ("content-encoding", "gzip")];
     let headers = headers.map(|(name, value)| (name, value.to_owned()));
@@ -45,7 +45,7 @@ fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exch
     exchange
 }
 
-/// Passes `bytes` of a body in chunks.
+/// Passes `bytes` bytes of a body in chunks.
 fn receive(exchange: &mut Exchange, bytes: usize, platform: &TestPlatform) -> Option<Action> {
     let piece = vec![0; 100_000];
     (1..=bytes / piece.len()).find_map(|pieces| {
@@ -59,11 +59,11 @@ fn is_retried(action: &Action) -> bool {
         if response.status == 503 && header(response, "Retry-After") == Some("1"))
 }
 
-/// Neither announced bytes nor a stalled body prevents another database from writing.
+/// Neither announced bytes nor a stalled body may prevent writes to another database.
 #[test]
 fn stalled_uploads_block_no_other_database() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    // An announcement alone reserves no memory.
+    // An announced size alone reserves no memory.
     let idle: Vec<Exchange> = (0..100).map(|_| begin(&mut service, &platform, "a")).collect();
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
     let mut stalled: Vec<Exchange> = (0..4).map(|_| begin(&mut service, &platform, "a")).collect();
@@ -72,8 +72,8 @@ fn stalled_uploads_block_no_other_database() {
         assert_eq!(receive(exchange, BODIES_IN_FLIGHT_BYTES_MAX / 4, &platform), None);
     }
     assert_eq!(service.admission.free_bytes(), 0);
-    // Another database gets the memory that it needs first. Then the longest stalled request is
-    // aborted.
+    // First, another database gets the memory that it needs. Then the request that has stalled
+    // longest is aborted.
     let mut neighbour = begin(&mut service, &platform, "b");
     assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
     assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
@@ -83,7 +83,8 @@ fn stalled_uploads_block_no_other_database() {
     assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
     let line = stalled[0].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
-    // An aborted request that continues receives the error at its next chunk or at its end.
+    // If the client of an aborted request continues, the client receives the error at the next
+    // chunk or at the end.
     let mut third = begin(&mut service, &platform, "c");
     assert_eq!(receive(&mut third, 9_000_000, &platform), None);
     let mut fourth = begin(&mut service, &platform, "d");
@@ -91,7 +92,8 @@ fn stalled_uploads_block_no_other_database() {
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
-    // One client disconnects and one gets its response: both release their memory.
+    // One client disconnects, and another client gets its response. Both requests release their
+    // memory.
     neighbour.client_disconnected();
     let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
@@ -99,7 +101,7 @@ fn stalled_uploads_block_no_other_database() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A stalled request receives an error in its route's format and releases its memory.
+/// A stalled request receives an error in the format of its route, and releases its memory.
 #[test]
 fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -116,13 +118,13 @@ fn stalled_body_releases_its_memory() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    // Late bytes are ignored.
+    // Bytes that arrive late are ignored.
     assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
 
-/// A body without an announced size extends its reservation. Above the limit its columns are
+/// If the size of a body is not announced, its reservation grows. Columns above the limit are
 /// rejected.
 #[test]
 fn growing_body_exceeding_memory_is_rejected() {
@@ -142,8 +144,8 @@ fn growing_body_exceeding_memory_is_rejected() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A body that would not fit even alone gets a 413 instead of a retry. Telegraf then splits its
-/// batch.
+/// If a body is too large even for an otherwise idle service, the status is 413 and not a request
+/// to retry. Telegraf then splits its batch.
 #[test]
 fn oversized_body_returns_413() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -158,7 +160,7 @@ fn oversized_body_returns_413() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A write over HTTP whose calls to one kind of object always fail.
+/// A write over HTTP. All its calls to one kind of object fail.
 struct Write {
     exchange: Option<Exchange>,
     service: Service,
@@ -234,7 +236,8 @@ fn overload_returns_503_with_retry_after() {
                 assert_eq!(response.status, 503, "{text}");
                 assert_eq!(header(&response, "Retry-After"), Some(seconds), "{text}");
                 assert_eq!(header(&response, "Content-Type"), Some("application/json"));
-                // Telegraf's v1 output drops a batch if a 5xx contains one of these phrases.
+                // Telegraf's v1 output drops a batch if a 5xx response contains one of these
+                // phrases.
                 for phrase in ["partial write", "unable to parse", "points beyond retention policy"]
                 {
                     assert!(!text.contains(phrase), "{text}");
@@ -268,14 +271,14 @@ fn unverifiable_tokens_return_503() {
     }
 }
 
-/// Queries whose readers stall keep their memory until other queries need it.
+/// Queries whose readers stall keep their memory until other queries need the memory.
 #[test]
 fn slow_readers_block_no_other_database() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let reader = |database: &str, service: &mut Service| {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
-        // The query begins, or waits for memory.
+        // The query starts, or waits for memory.
         let Action::Calls(calls) = exchange.body(service, &platform, Vec::new()) else { panic!() };
         let begins = calls[0].to != Address::Pause;
         exchange.sending(platform.time_ns());
@@ -286,11 +289,11 @@ fn slow_readers_block_no_other_database() {
     let slow = (0..at_once).map(|_| reader("a", &mut service));
     let mut slow: Vec<Exchange> = slow.map(|(exchange, _)| exchange).collect();
     assert_eq!(service.queries.free_bytes(), 0);
-    // The first query continues, and waits again.
+    // The first query continues, and then waits again.
     assert!(slow[0].sent());
     slow[0].sending(platform.time_ns());
-    // Another database gets the memory that it needs first. For further memory, the queries that
-    // have waited longest are aborted.
+    // First, another database gets the memory that it needs. If it needs more memory, the queries
+    // that have waited longest are aborted.
     let (mut neighbour, begins) = reader("b", &mut service);
     assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_stopped));
     let (_second, begins) = reader("b", &mut service);
@@ -299,10 +302,10 @@ fn slow_readers_block_no_other_database() {
     assert!(!slow[1].sent());
     let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"slow reader\""), "{line}");
-    // Within one database, the query that has waited longest is aborted as well.
+    // Within one database, the query that has waited longest is also aborted.
     let more: Vec<_> = (0..4).map(|_| reader("a", &mut service)).collect();
     assert!(more.iter().all(|(_, begins)| *begins));
-    // One of the seven queries has already received its error.
+    // One of the seven queries has received its error earlier.
     assert_eq!(slow.iter_mut().map(Exchange::is_stopped).filter(|outrun| *outrun).count(), 5);
     drop((slow, more, neighbour, _second));
     assert_eq!(service.queries.free_bytes(), QUERIES_BYTES_MAX);

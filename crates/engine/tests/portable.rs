@@ -1,7 +1,7 @@
-// Tests that results in WASM are the same as on the host, despite 32-bit `usize`, simd128 and
-// another libm.
+//! Tests that results in WASM are the same as on the host, despite 32-bit `usize`, simd128 and
+//! another libm.
 //!
-// `cargo test` runs each test on the host. `scripts/wasm-runner.mjs` runs each test in WASM.
+//! `cargo test` runs each test on the host. `scripts/wasm-runner.mjs` runs each test in WASM.
 
 use tidemark_engine::codec::{crc, float, integer, timestamp};
 use tidemark_model::series::series_hash;

@@ -1,4 +1,4 @@
-// Signals, kills and restarts: all acknowledged points exist afterwards.
+//! Signals, kills and restarts: all acknowledged points exist afterwards.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-// Starts the program and sends requests to it over HTTP.
+//! Starts the program and sends requests to it over HTTP.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test may fail")]
 
 mod ending;

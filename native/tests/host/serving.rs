@@ -1,4 +1,4 @@
-// Tests the parts that the host adds to the engine: threads, files, streams, the console.
+//! Tests the parts that the host adds to the engine: threads, files, streams, the console.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

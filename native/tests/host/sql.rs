@@ -1,4 +1,4 @@
-// Tests the SQL process, and how statements fail when this process ends.
+//! Tests the SQL process, and how statements fail when this process ends.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,5 @@
-// An in-memory database that responds to a query's requests. It evaluates every condition for every
-// row. A seed determines how the rows are distributed over shards and pages.
+//! An in-memory database that responds to a query's requests. It evaluates every condition for every
+//! row. A seed determines how the rows are distributed over shards and pages.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-// Checks that a statement that exceeds a limit fails with an error that contains the limit.
+//! Checks that a statement that exceeds a limit fails with an error that contains the limit.
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;

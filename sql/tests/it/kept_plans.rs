@@ -1,4 +1,4 @@
-// Tests that later executions of a statement use the cached plan.
+//! Tests that later executions of a statement use the cached plan.
 
 use tidemark_sql::Engine;
 use tidemark_sql::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};

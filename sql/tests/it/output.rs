@@ -1,4 +1,4 @@
-// Tests the output formats by reading the output with other libraries.
+//! Tests the output formats by reading the output with other libraries.
 
 use std::sync::Arc;
 

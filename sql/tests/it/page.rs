@@ -1,4 +1,4 @@
-// Checks the statements and limits in `docs/SQL.md`.
+//! Checks the statements and limits in `docs/SQL.md`.
 
 use std::fs;
 use std::path::Path;

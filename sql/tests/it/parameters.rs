@@ -1,4 +1,4 @@
-// Tests statements with parameters such as `$name`.
+//! Tests statements with parameters such as `$name`.
 
 use tidemark_sql::messages::Parameter;
 use tidemark_sql::output::Format;

@@ -1,4 +1,4 @@
-// Compares filters that a scan evaluates with filters that DataFusion evaluates.
+//! Compares filters that a scan evaluates with filters that DataFusion evaluates.
 
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::scan::request::Comparison;

@@ -1,4 +1,4 @@
-// Tests InfluxQL results in formats that only the SQL crate can write.
+//! Tests InfluxQL results in formats that only the SQL crate can write.
 
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -1,4 +1,4 @@
-// Tests the cached aggregates of many series while some of the series are deleted.
+//! Tests the cached aggregates of many series while some of the series are deleted.
 
 use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;

@@ -1,4 +1,4 @@
-// Counts the reads of a query in a shard with a large number of measurements.
+//! Counts the reads of a query in a shard with a large number of measurements.
 
 use tidemark::store::memory::MemoryStore;
 

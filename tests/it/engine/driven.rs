@@ -1,5 +1,5 @@
-// Drives the object of a shard in the same way as the edge. Due work runs after the reply. The
-// alarm is only ever set to an earlier time, because each setting is billed as a row.
+//! Drives the object of a shard in the same way as the edge. Due work runs after the reply. The
+//! alarm is only ever set to an earlier time, because each setting is billed as a row.
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;

@@ -1,4 +1,4 @@
-// Tests when flushes and merges run, and how much work they do in each event.
+//! Tests when flushes and merges run, and how much work they do in each event.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};

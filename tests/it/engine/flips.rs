@@ -1,5 +1,5 @@
-// Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
-// result, or an error that describes the damage.
+//! Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
+//! result, or an error that describes the damage.
 
 use tidemark::model::time::TimeRange;
 use tidemark::shard::request::Refusal;

@@ -1,5 +1,5 @@
-// A compact model of the contents of a shard: two measurements, six series, 24 times and five
-// fields. The model is an array of small numbers, so it is cheap to copy and to compare.
+//! A compact model of the contents of a shard: two measurements, six series, 24 times and five
+//! fields. The model is an array of small numbers, so it is cheap to copy and to compare.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};

@@ -1,4 +1,4 @@
-// Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
+//! Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::TileLimits;

@@ -1,5 +1,5 @@
-// The life of a shard: a sequence of steps that may fail. A grid is the model of the shard's
-// contents, and defines the required state after a failure.
+//! The life of a shard: a sequence of steps that may fail. A grid is the model of the shard's
+//! contents, and defines the required state after a failure.
 
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;

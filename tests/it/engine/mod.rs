@@ -1,4 +1,4 @@
-// Code that the shard tests share: points, frames, and a map that is the model.
+//! Code that the shard tests share: points, frames, and a map that is the model.
 
 mod crash;
 mod deletes;

@@ -1,5 +1,5 @@
-// Counts the rows that are written for a million points, and the rows that a query reads. With
-// `--nocapture`, prints both counts.
+//! Counts the rows that are written for a million points, and the rows that a query reads. With
+//! `--nocapture`, prints both counts.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};

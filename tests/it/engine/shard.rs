@@ -1,4 +1,4 @@
-// Tests the errors, the state and the responses of a shard.
+//! Tests the errors, the state and the responses of a shard.
 
 use tidemark::model::bug;
 use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};

@@ -1,4 +1,4 @@
-// Tests that a shard returns the same SHOW lists as a map, for any page size.
+//! Tests that a shard returns the same SHOW lists as a map, for any page size.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-// Tests the messages between objects, the messages to and from the SQL Worker, and the metadata of
-// backups. Tests each variant of each type, including nested types.
+//! Tests the messages between objects, the messages to and from the SQL Worker, and the metadata of
+//! backups. Tests each variant of each type, including nested types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -1,9 +1,9 @@
-// Tests that this build can read the stored data and the messages of each release.
-// `tests/data/format` contains one folder per release.
-//
-// `RECORD_FORMAT=1 cargo test --test it frozen` creates the folder of the version in `Cargo.toml`
-// if the folder is missing. The folder of a released version never changes. A change of stored data
-// or messages must first raise the version (`docs/UPGRADING.md`).
+//! Tests that this build can read the stored data and the messages of each release.
+//! `tests/data/format` contains one folder per release.
+//!
+//! `RECORD_FORMAT=1 cargo test --test it frozen` creates the folder of the version in `Cargo.toml`
+//! if the folder is missing. The folder of a released version never changes. A change of stored data
+//! or messages must first raise the version (`docs/UPGRADING.md`).
 
 mod messages;
 mod sampler;

@@ -1,5 +1,5 @@
-// Generates values of any deserializable type, with a deserializer that returns random values. The
-// tests therefore include every message and every variant.
+//! Generates values of any deserializable type, with a deserializer that returns random values. The
+//! tests therefore include every message and every variant.
 
 use std::collections::BTreeSet;
 

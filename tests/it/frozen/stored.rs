@@ -1,5 +1,5 @@
-// Tests the rows of every object, a backup, and the image of a page, in the form that each release
-// stored.
+//! Tests the rows of every object, a backup, and the image of a page, in the form that each release
+//! stored.
 
 use serde_json::{Value, json};
 use tidemark::browser::image::{Image, Restored};

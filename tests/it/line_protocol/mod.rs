@@ -1,4 +1,4 @@
-// Tests line protocol with the corpus of InfluxData's implementations.
+//! Tests line protocol with the corpus of InfluxData's implementations.
 
 pub(crate) mod oracle;
 mod strings;

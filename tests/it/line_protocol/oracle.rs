@@ -1,6 +1,6 @@
-// Checks the parser without a second implementation, for fuzzing. The points of any bytes are
-// written as line protocol, and the parser must return the same points. `fuzz/` uses this check as
-// well.
+//! Checks the parser without a second implementation, for fuzzing. The points of any bytes are
+//! written as line protocol, and the parser must return the same points. `fuzz/` uses this check as
+//! well.
 
 use std::collections::BTreeMap;
 

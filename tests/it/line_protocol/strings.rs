@@ -1,6 +1,6 @@
-// Tests strings with quotes, backslashes, commas and spaces. Compares the results with those of
-// InfluxDB 1.6.7, which `tests/record/strings.mjs` has recorded. `STRINGS=FILE` selects another
-// recording.
+//! Tests strings with quotes, backslashes, commas and spaces. Compares the results with those of
+//! InfluxDB 1.6.7, which `tests/record/strings.mjs` has recorded. `STRINGS=FILE` selects another
+//! recording.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

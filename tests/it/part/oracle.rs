@@ -1,4 +1,5 @@
-//! Reads any bytes as a value of a part: the reader must reject them or reach their end.
+//! Reads any bytes as a value of a part. The reader must either reject the bytes or read all of
+//! them.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use tidemark::part::cursor::PartCursor;
 use tidemark::part::directory::Directory;
 use tidemark::part::values::Values;
 
-/// The sizes of a checksum, and of a version and a number, in bytes.
+/// The size of a checksum, and the size of a version and a number, in bytes.
 const CRC_BYTES: usize = 4;
 const FIRST_BYTES: usize = 9;
 /// The maximum number of rows that the test reads from a value.
@@ -47,8 +48,8 @@ impl Values for &Value {
     }
 }
 
-/// Reads a value whose head is the first `head_bytes` of `bytes`, with valid checksums. Returns the
-/// number of rows if the value is accepted.
+/// Reads a value whose head is the first `head_bytes` of `bytes`. The checksums are valid. Returns
+/// the number of rows if the reader accepts the value.
 pub(super) fn check(head_bytes: usize, bytes: &[u8]) -> Option<usize> {
     let (head, body) = bytes.split_at(head_bytes.min(bytes.len()));
     let mut head = head.to_vec();

@@ -1,12 +1,12 @@
-//! A response from either source: the indented lines of a script, or a body of `/query`.
+//! A response. It comes either from the indented lines of a script or from a body of `/query`.
 
 use super::json::{self, Json};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The exact body, without its last newline.
+    /// The exact body without its last line break.
     Text(String),
-    /// The request failed as a whole.
+    /// The whole request failed.
     Failed {
         status: u16,
         body: String,
@@ -27,7 +27,7 @@ pub(super) struct Series {
     pub(super) name: Option<String>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) columns: Vec<String>,
-    /// The number of cells per row equals the number of columns.
+    /// Each row has as many cells as there are columns.
     pub(super) rows: Vec<Vec<Cell>>,
     pub(super) partial: bool,
 }
@@ -104,8 +104,8 @@ fn text_of(lines: &[&str]) -> Result<String, String> {
     Ok(text.ok_or("a line of a text answer lacks its |")?.join("\n"))
 }
 
-/// Returns the values of `allowed` members, which must be in this order. Other members are an
-/// error.
+/// Returns the values of the `allowed` members. The members must be in this order. Any other member
+/// is an error.
 fn members<'a, const N: usize>(
     object: &'a Json,
     allowed: [&str; N],
@@ -215,7 +215,7 @@ fn result_from_lines(lines: &mut Lines<'_>) -> Result<StatementResult, String> {
     Ok(result)
 }
 
-/// Returns the rest of a line, or the JSON string in its place.
+/// Returns the rest of a line. If the rest is a JSON string, returns the text of the string.
 fn phrase(text: &str) -> Result<String, String> {
     if !text.starts_with('"') {
         return Ok(text.to_owned());
@@ -255,7 +255,7 @@ fn series_from_lines(head: &str, lines: &mut Lines<'_>) -> Result<Series, String
     Ok(series)
 }
 
-/// A word of a line: bare, or a JSON string.
+/// A word in a line. It is a bare word or a JSON string.
 enum Word {
     Bare(String),
     Quoted(String),
@@ -269,7 +269,7 @@ impl Word {
     }
 }
 
-/// Splits a line at its spaces, and each token at its `=` outside quotes.
+/// Splits a line at its spaces. Splits each token at each `=` outside of quotes.
 fn tokens(line: &str) -> Result<Vec<Vec<Word>>, String> {
     let mut tokens = Vec::new();
     let mut rest = line;

@@ -1,4 +1,4 @@
-//! Compares two responses up to the first difference.
+//! Compares two responses and finds their first difference.
 
 use super::answer::{Answer, Cell, Series, StatementResult};
 
@@ -111,7 +111,7 @@ fn same_cell(expected: &Cell, actual: &Cell) -> bool {
         return true;
     }
     let (Cell::Literal(expected), Cell::Literal(actual)) = (expected, actual) else { return false };
-    // Two whole numbers may be integers, which have no tolerance.
+    // Two whole numbers may be integers, which must be equal.
     if !(has_fraction(expected) || has_fraction(actual)) {
         return false;
     }
@@ -126,7 +126,7 @@ fn has_fraction(number: &str) -> bool {
     number.contains(['.', 'e', 'E'])
 }
 
-/// Formats a finite float like Go's encoding/json.
+/// Formats a finite float in the same way as Go's encoding/json.
 fn go_float(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-6..1e21).contains(&size) {

@@ -1,5 +1,5 @@
-//! Tests the planner alone with the scripts. With the schema of the previous writes, it must plan a
-//! SELECT or reject it with InfluxDB's error.
+//! Tests only the planner with the scripts. With the schema that the previous writes have created,
+//! the planner must accept a SELECT or reject it with InfluxDB's error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,8 +21,8 @@ use tidemark::query::source::{Defaults, SourceName, sources};
 use super::answer::Answer;
 use super::script::{Query, Script, Step, Write};
 
-/// Scripts that change the default policy or write with SELECT, so that the schema differs from
-/// that of the writes.
+/// These scripts change the default policy or write with SELECT. Their schema differs from the
+/// schema that the writes alone would create.
 const SKIPPED: &[&str] = &[
     "core/retention_policies.test",
     "core/show_across_policies.test",
@@ -31,7 +31,7 @@ const SKIPPED: &[&str] = &[
     "full/into.test",
 ];
 
-/// Registers the columns of the lines; the first type of a field wins.
+/// Registers the columns of the lines. The first type of a field becomes the type of its column.
 #[derive(Default)]
 struct Columns {
     schema: PolicySchema,
@@ -151,8 +151,8 @@ fn register(write: &Write, schemas: &mut Schemas) {
     line_protocol::parse(write.body.as_bytes(), options, columns).unwrap();
 }
 
-/// Returns the planner's error for a query with one SELECT. Returns `None` for other queries and
-/// for unsupported features.
+/// Returns the planner's error for a query with a single SELECT. Returns `None` for other queries
+/// and for features that the planner does not support.
 fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
     let param = |name: &str| {
         let found = query.request.params.iter().find(|(key, _)| key == name);
@@ -211,7 +211,7 @@ fn script_selects_compile_as_recorded() {
             };
             let Answer::Results(results) = &query.answer else { continue };
             let [result] = results.as_slice() else { continue };
-            // The planner does not check the existence of databases and policies.
+            // The planner does not check whether databases and policies exist.
             if result.error.as_ref().is_some_and(|error| error.contains(" not found: ")) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Parses JSON and keeps two things that `serde_json::Value` loses: the text of every number, and
+//! Parses JSON and keeps two things that `serde_json::Value` does not: the text of every number, and
 //! the order of members.
 
 /// One JSON value.
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Splits a leading string literal, including its quotes, off `text`.
+/// Splits `text` after the string literal at its start. The literal includes its quotes.
 pub(super) fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let body = text.strip_prefix('"')?;

@@ -1,4 +1,4 @@
-//! The list of known failures in the repository. It may only become shorter.
+//! Reads a list of known failures in the repository. Failures may only be removed from the list.
 //!
 //! Each line is `FILE` (a step in the file fails), `FILE: HEAD` (this step fails) or a `#` comment.
 
@@ -27,7 +27,7 @@ pub(crate) fn check_known(summary: &Summary, path: &Path) -> Result<(), String> 
     if unlisted.is_empty() { Ok(()) } else { Err(format!("not listed:\n{}", unlisted.join("\n"))) }
 }
 
-/// Returns the failures that are not listed, and the lines without a failure.
+/// Returns the failures that are not listed, and the listed lines that have no failure.
 pub(super) fn against<'a>(summary: &Summary, listed: &'a str) -> (Vec<String>, BTreeSet<&'a str>) {
     let is_entry = |line: &&str| !(line.is_empty() || line.starts_with('#'));
     let mut passing: BTreeSet<&str> = listed.lines().filter(is_entry).collect();

@@ -24,42 +24,42 @@ use script::{Query, Script, Step, Write};
 
 pub(crate) use known::check_known;
 
-/// The operations of a server. Statuses and bodies are those of HTTP.
+/// The operations of a server. The statuses and bodies are those of HTTP.
 pub(crate) trait Server {
-    /// `POST /write`; `rp` and `precision` are empty if the script omits them.
+    /// Sends `POST /write`. `rp` and `precision` are empty if the script omits them.
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String);
 
-    /// `/query` with these parameters, including `q`.
+    /// Sends a request to `/query` with these parameters. The parameters include `q`.
     fn query(&mut self, request: &QueryRequest) -> (u16, String);
 
-    /// Deletes all data: the next call finds an empty server.
+    /// Deletes all data, so that the next call finds an empty server.
     fn reset(&mut self);
 
-    /// Permits the server to flush and reopen. Results must not depend on it.
+    /// Permits the server to flush and to restart. The results must not change.
     fn drain(&mut self) {}
 }
 
 /// One request to `/query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueryRequest {
-    /// `GET` or `POST`.
+    /// The HTTP method, which is `GET` or `POST`.
     pub(crate) method: &'static str,
-    /// Decoded parameters in the order in which they are sent.
+    /// The decoded parameters in the order in which they are sent.
     pub(crate) params: Vec<(String, String)>,
     /// The `Accept` header, if the script sets one.
     pub(crate) accept: Option<String>,
 }
 
-/// A step whose response differs from the recording.
+/// A step whose response differs from the recorded response.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The path relative to the directory of the run, with `/`.
+    /// The file's path relative to the directory of the run, with `/` as the separator.
     pub(crate) file: String,
-    /// 1-based line of the step.
+    /// The line number of the step, counted from 1.
     pub(crate) line: usize,
-    /// The step's first line.
+    /// The first line of the step.
     pub(crate) head: String,
-    /// The first difference.
+    /// The first difference between the responses.
     pub(crate) difference: String,
 }
 
@@ -145,7 +145,7 @@ fn play_query(server: &mut impl Server, query: &Query) -> Result<(), String> {
     compare::answers(&query.answer, &actual, query.unordered)
 }
 
-/// Every `.test` file at or below `dir`, sorted.
+/// Returns every `.test` file in `dir` and its subfolders, sorted.
 fn script_files(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];

@@ -1,5 +1,5 @@
-//! Tests the parser alone with the scripts: it must reject the statements that InfluxDB rejected
-//! with the same errors, and accept all others.
+//! Tests only the parser with the scripts. It must reject the statements that InfluxDB rejected,
+//! with the same errors. It must accept all other statements.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tidemark::influxql::bound_params::Params;
 use super::answer::Answer;
 use super::script::{Query, Script, Step};
 
-/// Returns InfluxDB's parse error for the request, if any.
+/// Returns InfluxDB's parse error for the request, if there is one.
 fn recorded_error(answer: &Answer) -> Option<String> {
     let Answer::Failed { status: 400, body } = answer else { return None };
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
@@ -38,7 +38,7 @@ fn script_queries_parse_as_recorded() {
         let file = path.strip_prefix(&dir).unwrap().display().to_string();
         for (line, head, step) in script.steps {
             let Step::Query(query) = step else { continue };
-            // CSV and pretty-printed errors are not one line of JSON.
+            // CSV and pretty-printed errors are not a single line of JSON.
             if query.is_text {
                 continue;
             }

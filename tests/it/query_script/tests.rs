@@ -1,4 +1,5 @@
-//! Tests the parser and the comparison of query scripts: they must detect each kind of difference.
+//! Tests the parser and the comparison of query scripts. The comparison must detect each kind of
+//! difference.
 
 use std::path::Path;
 
@@ -6,7 +7,7 @@ use super::answer::Answer;
 use super::script::{Script, Step};
 use super::{QueryRequest, Server, Summary, check_known, compare, known, run_dir, run_text};
 
-/// Responds to every query with the same status and body, and records the requests.
+/// A server that returns the same status and body for every query, and records the requests.
 struct Canned {
     status: u16,
     body: &'static str,

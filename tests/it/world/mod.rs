@@ -1,9 +1,9 @@
 //! A whole deployment in one process: one Catalog, its Databases and Shards, and clients on any
-//! number of edges. A seeded scheduler delivers messages in any order. On demand it loses or
+//! number of edges. A scheduler with a seed delivers messages in any order. On request, it loses or
 //! repeats a message, or crashes an object before or after the message.
 //!
-//! A client makes calls: a route machine ([`World::run`]) or a whole HTTP exchange (implement
-//! [`Client`]). After a crash, objects keep only the contents of their store.
+//! A client makes calls. It is either a route machine ([`World::run`]) or a whole HTTP exchange
+//! (implement [`Client`]). After a crash, an object has only the contents of its store.
 
 mod past;
 pub(crate) mod platform;
@@ -37,13 +37,13 @@ use crate::fault_store::{After, FaultStore};
 use crate::sql_stand_in::stand_in;
 use platform::TestPlatform;
 
-/// A caller on an edge.
+/// A client on an edge.
 pub(crate) trait Client {
-    /// Starts (with `None`) or receives a reply. Returns `None` at the end.
+    /// Performs the first step (`None`), or receives a reply. Returns `None` at the end.
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>>;
 }
 
-/// A Shard object: one message in, one out.
+/// A Shard object. It receives one message at a time and returns one reply.
 pub(crate) trait ShardObject {
     /// Handles a message.
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8>;
@@ -51,28 +51,28 @@ pub(crate) trait ShardObject {
     /// Discards all state that is not stored.
     fn crash(&mut self);
 
-    /// Makes storage operation `at` of the next event and all later operations fail.
+    /// Makes storage operation `at` of the next event fail. All later operations fail too.
     fn break_storage(&mut self, at: u64, persisted: bool) {
         let _ = (at, persisted);
     }
 
-    /// Ends the storage failures. Returns whether an operation has failed.
+    /// Stops the storage failures. Returns whether an operation has failed.
     fn heal_storage(&mut self) -> bool {
         false
     }
 
-    /// Does due work and returns the time of the next alarm.
+    /// Does due work. Returns the time of the next alarm.
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
     }
 
-    /// Returns a copy of the storage, if the world keeps earlier states.
+    /// Returns a copy of the storage if the world keeps earlier states.
     fn stored(&self) -> Option<MemoryStore> {
         None
     }
 
-    /// Sets the storage of the next start.
+    /// Sets the storage with which the object starts next.
     fn go_back(&mut self, store: MemoryStore) {
         let _ = store;
     }
@@ -84,27 +84,27 @@ pub(crate) trait ShardObject {
     }
 }
 
-/// The frequencies of faults, in percent of deliveries.
+/// The frequencies of faults, in percent of all deliveries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// The request or its reply is lost, and the caller receives an error.
+    /// The request or its reply is lost. The caller receives an error.
     pub(crate) lost: u8,
-    /// The request is delivered twice, the second time at any later time.
+    /// The request is delivered twice. The second delivery may happen at any later time.
     pub(crate) repeated: u8,
-    /// The object crashes before or after handling the request.
+    /// The object crashes before or after it handles the request.
     pub(crate) crashed: u8,
-    /// The object dies at a storage operation of an event, before or after the operation takes
+    /// The object crashes at a storage operation of an event, before or after the operation takes
     /// effect.
     pub(crate) storage: u8,
-    /// An alarm fails and is repeated by the platform, or is minutes late.
+    /// An alarm fails and the platform repeats it, or the alarm is minutes late.
     pub(crate) alarms: u8,
 }
 
-/// The range of storage operations in an event from which the failing one is drawn.
+/// The failing storage operation of an event is chosen from this number of operations.
 const OPERATIONS_MAX: usize = 12;
-/// The approximate number of messages delivered during one pause.
+/// The approximate number of messages that are delivered during one pause.
 const PER_PAUSE: usize = 50;
-/// The platform's delay before it repeats a failed alarm, and the maximum delay of an alarm, in
+/// The delay before the platform repeats a failed alarm, and the maximum delay of an alarm, in
 /// nanoseconds.
 const ALARM_REPEAT_NS: i64 = 2_000_000_000;
 const ALARM_LATE_NS: usize = 900_000_000_000;
@@ -112,9 +112,9 @@ const ALARM_LATE_NS: usize = 900_000_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     Client(usize),
-    /// An object's event. The number identifies the object's current life.
+    /// An event of an object. The number identifies the object's current instance.
     Object(Address, u32, EventId),
-    /// The platform's alarm.
+    /// The platform's alarm, which has no caller.
     Nobody,
 }
 
@@ -125,19 +125,19 @@ enum Event {
 
 /// A deployment.
 pub(crate) struct World {
-    /// The time, the randomness and the object ids of all components.
+    /// The time, the random numbers and the object ids for all components.
     pub(crate) platform: TestPlatform,
     /// The frequencies of faults.
     pub(crate) faults: Faults,
     /// Whether the Catalog is unreachable.
     pub(crate) catalog_is_lost: bool,
-    /// Unreachable objects.
+    /// The objects that are unreachable.
     pub(crate) unreachable: BTreeSet<Address>,
-    /// Whether all messages of an object are lost.
+    /// Returns whether all messages of an object are lost.
     pub(crate) is_mute: fn(&Address) -> bool,
-    /// Whether faults affect only messages between objects.
+    /// Whether faults only affect messages between objects.
     pub(crate) spares_clients: bool,
-    /// `SHARD_SPLIT_BYTES`; 0 disables splits.
+    /// The value of `SHARD_SPLIT_BYTES`, or 0 to disable splits.
     pub(crate) split_bytes: u64,
     /// The backup store.
     pub(crate) backups: MemoryPlace,
@@ -147,21 +147,21 @@ pub(crate) struct World {
     stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
-    /// The alarm times of objects, which survive crashes.
+    /// The alarm times of objects. They remain after a crash.
     alarms: BTreeMap<Address, i64>,
     clients: Vec<Option<Box<dyn Client>>>,
     waiting: BTreeMap<(Address, u32, EventId), (Caller, u32)>,
     events: Vec<Event>,
-    /// The callers that wait for the clock, with the numbers of their replies.
+    /// The callers that wait for the clock, each with the number of its reply.
     pauses: VecDeque<(Caller, u32)>,
     /// The SQL session that all callers share.
     sql: SqlSession,
-    /// The earlier states of objects, if the world keeps them.
+    /// The earlier states of objects, if the world keeps earlier states.
     past: Option<past::Past>,
 }
 
 impl World {
-    /// Creates an empty deployment whose shards are made by `make_shard`.
+    /// Creates an empty deployment. `make_shard` creates its shards.
     pub(crate) fn new(seed: u64, make_shard: fn(&ObjectId) -> Box<dyn ShardObject>) -> Self {
         Self {
             platform: TestPlatform::new(seed),
@@ -187,18 +187,18 @@ impl World {
         }
     }
 
-    /// Returns a shard by its id, and creates it when first called.
+    /// Returns a shard by its id. Creates the shard on the first call.
     pub(crate) fn shard(&mut self, id: &ObjectId) -> &mut dyn ShardObject {
         let make = self.make_shard;
         self.shards.entry(id.clone()).or_insert_with(|| make(id)).as_mut()
     }
 
-    /// Returns all shards that were called.
+    /// Returns all shards that have been called.
     pub(crate) fn shard_ids(&self) -> Vec<ObjectId> {
         self.shards.keys().cloned().collect()
     }
 
-    /// Returns the Catalog, Databases and Shards that were called.
+    /// Returns the Catalog, the Databases and the Shards that have been called.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         let shards = self.shards.keys().cloned().map(Address::Shard);
         self.hosts.keys().cloned().chain(shards).collect()
@@ -210,7 +210,7 @@ impl World {
         self.stores.entry(address.clone()).or_insert_with(new).clone()
     }
 
-    /// Runs a client's first step. [`World::deliver`] delivers its calls.
+    /// Performs the first step of a client. [`World::deliver`] delivers the client's calls.
     pub(crate) fn start(&mut self, client: impl Client + 'static) -> usize {
         self.clients.push(Some(Box::new(client)));
         let number = self.clients.len() - 1;
@@ -218,7 +218,7 @@ impl World {
         number
     }
 
-    /// Starts a machine on an edge. The results are added to the list.
+    /// Starts a machine on an edge. Its results are added to the returned list.
     pub(crate) fn start_machine<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -232,15 +232,15 @@ impl World {
         answers
     }
 
-    /// Runs a machine on an edge until no messages remain. Returns its result.
+    /// Runs a machine on an edge until no messages remain. Returns the machine's result.
     pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Output {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
     }
 
-    /// Runs a machine that returns several results. After a result for which `goes_on` returns
-    /// true, the machine takes another step.
+    /// Runs a machine that returns several results. The machine continues after a result if
+    /// `goes_on` returns true for the result.
     pub(crate) fn run_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -252,7 +252,7 @@ impl World {
         answers.take()
     }
 
-    /// Starts a machine that returns several results, which are added to the list.
+    /// Starts a machine that returns several results. They are added to the returned list.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -266,7 +266,7 @@ impl World {
         answers
     }
 
-    /// Delivers one message that the seed selects; `false` without messages.
+    /// Delivers one message, which the seed selects. Returns `false` if there are no messages.
     pub(crate) fn deliver(&mut self) -> bool {
         if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
         {
@@ -282,7 +282,7 @@ impl World {
         true
     }
 
-    /// Moves time to the next alarm and runs it; `false` without alarms.
+    /// Moves time to the next alarm and runs the alarm. Returns `false` if there are no alarms.
     pub(crate) fn alarm(&mut self) -> bool {
         let Some((address, due_ns)) = self.alarms.iter().min_by_key(|(_, due)| **due) else {
             return false;
@@ -322,7 +322,7 @@ impl World {
         true
     }
 
-    /// Runs an alarm that is due.
+    /// Runs an alarm if one is due.
     pub(crate) fn alarm_if_due(&mut self) -> bool {
         self.alarm_is_due_within(0) && self.alarm()
     }
@@ -333,7 +333,7 @@ impl World {
         self.alarms.values().any(|&due_ns| due_ns - now_ns <= span_ns)
     }
 
-    /// Returns the Catalog's list of queries.
+    /// Returns the list of queries from the Catalog.
     pub(crate) fn live_queries(&mut self) -> Vec<LiveQuery> {
         let message = envelope::encode(&ToCatalog::Queries);
         let call = Call { id: 0, to: Address::Catalog, location: None, message };
@@ -343,7 +343,7 @@ impl World {
         }
     }
 
-    /// Delivers a call to the Catalog and fails all calls that the Catalog makes.
+    /// Delivers a call to the Catalog. All calls that the Catalog makes fail.
     pub(crate) fn deliver_to_catalog_only(&mut self, call: &Call) -> Result<Vec<u8>, CallFailure> {
         let platform = self.platform.clone();
         let failed = || Err(CallFailure::Retryable("lost".to_owned()));
@@ -362,7 +362,7 @@ impl World {
     }
 
     /// Delivers all messages, and runs alarms until no alarm is due for hours. A Database always
-    /// has an alarm within a day.
+    /// has an alarm within one day.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.deliver() {}
@@ -373,7 +373,7 @@ impl World {
         panic!("alarms never end");
     }
 
-    /// Discards an object's memory. Waiting callers receive an error.
+    /// Discards the memory of an object. Callers that wait for it receive an error.
     pub(crate) fn crash(&mut self, address: &Address) {
         self.end_life(address);
         if let Address::Shard(id) = address {
@@ -403,7 +403,7 @@ impl World {
         if self.spares_clients && matches!(caller, Caller::Client(_)) {
             faults = Faults::default();
         }
-        // Only clients themselves repeat requests to the Catalog.
+        // Requests to the Catalog are repeated only by clients themselves.
         if call.to != Address::Catalog && self.platform.percent(faults.repeated) {
             self.events.push(Event::Request(caller.clone(), call.clone()));
         }
@@ -421,7 +421,7 @@ impl World {
         let crash_after = self.platform.percent(faults.crashed);
         let (to, id) = (call.to.clone(), call.id);
         if reply_lost {
-            // The caller may receive the failure long before the request is handled.
+            // The caller may receive the failure long before the object handles the request.
             self.fail(caller, id);
             self.handle(Caller::Nobody, call);
         } else {
@@ -432,7 +432,7 @@ impl World {
         }
     }
 
-    /// Occasionally makes a storage operation of the object's next event fail.
+    /// Sometimes makes a storage operation fail in the object's next event.
     fn break_storage(&mut self, address: &Address) {
         if !self.platform.percent(self.faults.storage) {
             return;
@@ -445,7 +445,7 @@ impl World {
         }
     }
 
-    /// Replaces an object that died in its event. Returns whether it died.
+    /// Replaces an object that crashed during its event. Returns whether it crashed.
     fn died(&mut self, address: &Address) -> bool {
         let died = match address {
             Address::Shard(id) => self.shard(id).heal_storage(),
@@ -586,19 +586,19 @@ fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn H
     }
 }
 
-/// An isolate: the shared state of its requests.
+/// An isolate, with the state that its requests share.
 #[derive(Clone, Default)]
 pub(crate) struct Edge {
     pub(crate) cache: Rc<RefCell<Cache>>,
-    /// The memory of its queries.
+    /// The memory for its queries.
     pub(crate) queries: QueryMemory,
 }
 
-/// The results of a machine in order of arrival.
+/// The results of a machine, in the order in which they arrive.
 pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Output>>>);
 
 impl<M: Machine> Answers<M> {
-    /// Returns the result if the machine has one.
+    /// Returns the result, if the machine has returned one.
     pub(crate) fn take(&self) -> Option<M::Output> {
         self.0.borrow_mut().pop()
     }
@@ -632,7 +632,8 @@ impl<M: Machine> Client for Running<M> {
     }
 }
 
-/// Returns a unique seed for an isolate, which distinguishes the names that isolates create.
+/// Returns a unique seed for an isolate. It makes the names that different isolates create
+/// different.
 pub(crate) fn draw_seed() -> u64 {
     static ISOLATES: AtomicU64 = AtomicU64::new(1);
     ISOLATES.fetch_add(1, Ordering::Relaxed)

@@ -1,5 +1,5 @@
-//! Keeps each object's storage after every change, like the platform, so that an object's next
-//! start can use an earlier state.
+//! Stores a copy of each object's storage after every change, like the platform. An object can then
+//! start with an earlier state.
 
 use std::collections::BTreeMap;
 
@@ -11,28 +11,28 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// The time from an object's creation to its earliest recovery point, as measured on the platform,
-/// in nanoseconds.
+/// The time from the creation of an object to its earliest recovery point, in nanoseconds. It was
+/// measured on the platform.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
-/// The earlier states of all objects except the Catalog, which is never reset.
+/// The earlier states of all objects except the Catalog. The Catalog is never reset.
 #[derive(Default)]
 pub(super) struct Past {
-    /// The states of each object, ascending in time.
+    /// The states of each object, in ascending order of time.
     was: BTreeMap<Address, Vec<(i64, MemoryStore)>>,
     lives: BTreeMap<Address, u64>,
-    /// The times to which objects are reset at their next start.
+    /// The time to which each object is reset when it starts next.
     armed: BTreeMap<Address, i64>,
     /// The number of starts with an earlier state.
     pub(super) count: u64,
-    /// Whether an object can be reset to a time before its creation. It is then empty.
+    /// Whether an object can be reset to a time before its creation. The object is then empty.
     pub(super) is_endless: bool,
     /// A time to which shards can no longer be reset.
     pub(super) lost_ns: Option<i64>,
 }
 
 impl World {
-    /// Begins to keep earlier states.
+    /// Starts to keep earlier states.
     pub(crate) fn keep_past(&mut self) {
         self.past = Some(Past::default());
     }
@@ -42,7 +42,7 @@ impl World {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
 
-    /// Makes shards reject this time after the call.
+    /// Makes shards reject this time from now on.
     pub(crate) fn lose_past(&mut self, time_ns: i64) {
         self.past.iter_mut().for_each(|past| past.lost_ns = Some(time_ns));
     }
@@ -52,7 +52,7 @@ impl World {
         self.past.as_ref().map_or(0, |past| past.count)
     }
 
-    /// Keeps an object's current storage.
+    /// Stores a copy of an object's current storage.
     pub(super) fn note(&mut self, address: &Address) {
         if self.past.is_none() || *address == Address::Catalog {
             return;
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Handles a message about earlier states; returns `None` for other messages.
+    /// Handles a message about earlier states. Returns `None` for any other message.
     pub(super) fn ask_past(&mut self, call: &Call) -> Option<Result<Vec<u8>, CallFailure>> {
         let (_, message) = envelope::decode::<ToStorage>(&call.message).ok()?;
         assert_ne!(call.to, Address::Catalog, "the Catalog never goes back");
@@ -104,7 +104,8 @@ impl World {
         Some(Ok(envelope::encode(&answer)))
     }
 
-    /// Ends an object's life and sets the storage of its next start, if that differs.
+    /// Ends the current instance of an object. Sets the storage with which the object starts next,
+    /// if it differs.
     pub(super) fn end_life(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
         *past.lives.entry(address.clone()).or_default() += 1;

@@ -1,4 +1,4 @@
-//! A clock that tests move, randomness from a seed, and object ids from a counter.
+//! A clock that tests control, random numbers from a seed, and object ids from a counter.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
 
-/// The platform of every object and edge of a world. Clones share all state.
+/// The platform that every object and every edge of a world uses. All clones share the same state.
 #[derive(Clone)]
 pub(crate) struct TestPlatform {
     inner: Rc<Inner>,
@@ -32,7 +32,7 @@ impl TestPlatform {
         self.inner.now_ns.get()
     }
 
-    /// Time never runs backwards.
+    /// The time never decreases.
     pub(crate) fn advance_to(&self, now_ns: i64) {
         self.inner.now_ns.set(self.time_ns().max(now_ns));
     }

@@ -1,4 +1,4 @@
-//! The product's shard over a store in memory.
+//! The product's shard with an in-memory store.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use tidemark::store::memory::MemoryStore;
 use super::ShardObject;
 use crate::fault_store::{After, FaultStore};
 
-/// The number of shards in all worlds that delayed writes while their group split.
+/// The number of shards in all worlds that have delayed writes during a split of their group.
 pub(crate) static FENCES: AtomicU64 = AtomicU64::new(0);
 
 struct RealShard {
@@ -23,7 +23,7 @@ struct RealShard {
     shard: Shard<FaultStore>,
 }
 
-/// For `World::new`.
+/// Creates a shard for `World::new`.
 pub(crate) fn make(_: &ObjectId) -> Box<dyn ShardObject> {
     let store = FaultStore::new(MemoryStore::new());
     Box::new(RealShard { shard: shard(&store), store })
@@ -43,7 +43,7 @@ impl ShardObject for RealShard {
                 }
                 envelope::encode_as(version, &self.shard.handle(&message, now_ns))
             }
-            // As `ShardHost` does.
+            // Handles the error in the same way as `ShardHost`.
             Err(error) => {
                 let why = Unavailable::Unreachable(error.to_string());
                 envelope::encode(&FromShard::Unavailable(why))

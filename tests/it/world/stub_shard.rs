@@ -1,4 +1,4 @@
-//! The protocol rules of a shard without a store: rows in a map, which tests can inspect.
+//! A shard that follows the protocol but has no store. Its rows are in a map that tests can inspect.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use tidemark::protocol::shard::{FromShard, ShardSettings, Stamp, ToShard};
 
 use super::ShardObject;
 
-/// Measurement, tags by column, time.
+/// The measurement, the tags by column, and the time.
 pub(crate) type PointKey = (MeasurementId, Vec<(ColumnId, String)>, i64);
 
-/// The state of a shard that survives a crash.
+/// The state of a shard that remains after a crash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
-    /// `None` before the shard is opened and after a wipe.
+    /// The settings. `None` before the shard is opened and after it is deleted.
     pub(crate) settings: Option<ShardSettings>,
     pub(crate) closed: bool,
     pub(crate) schema_version: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Stored {
 }
 
 thread_local! {
-    /// Every stub of the running test by id, so that the test can inspect it.
+    /// All stubs of the running test by id, so that the test can inspect them.
     static STORED: RefCell<BTreeMap<ObjectId, Rc<RefCell<Stored>>>> = RefCell::default();
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn stored(id: &ObjectId) -> Rc<RefCell<Stored>> {
 
 struct StubShard(Rc<RefCell<Stored>>);
 
-/// For `World::new`.
+/// Creates a stub for `World::new`.
 pub(crate) fn make(id: &ObjectId) -> Box<dyn ShardObject> {
     Box::new(StubShard(stored(id)))
 }
@@ -92,7 +92,7 @@ impl Stored {
                 self.closed = true;
                 FromShard::Done
             }
-            // Stubs are never split: they report that they are empty.
+            // Stubs are never split, because they report that they are empty.
             ToShard::Weigh => FromShard::Weighed { bytes: 0, at_ns: None },
             ToShard::Fence { .. } => FromShard::Done,
             ToShard::Append { stamp, frame } => self.append(stamp, &frame),

@@ -1,7 +1,7 @@
-// Runs every case of `tests/edge/flight_cases.mjs` with the Flight SQL client of arrow-rs, and
-// prints the results as JSON.
-//
-// Arguments: the port of `tidemark flight`, a token, a token for another database.
+//! Runs every case of `tests/edge/flight_cases.mjs` with the Flight SQL client of arrow-rs, and
+//! prints the results as JSON.
+//!
+//! Arguments: the port of `tidemark flight`, a token, a token for another database.
 
 use std::error::Error;
 use std::sync::Arc;
