@@ -1,4 +1,5 @@
-//! Runs one call over one group: applies its transformations and its LIMIT to the values.
+//! Runs a call over one group: applies the call's transformations and the statement's LIMIT to the
+//! values.
 
 use super::error::QueryError;
 use super::operators::gather::GatherExecutor;
@@ -40,7 +41,7 @@ impl CallExecutor {
         }
     }
 
-    /// Runs the next values through the transformations.
+    /// Applies the transformations to a batch of values.
     pub(super) fn push(&mut self, mut piece: StreamBatch) {
         for stream in &mut self.streams {
             piece = stream.push(&piece);
@@ -48,8 +49,8 @@ impl CallExecutor {
         self.keep(piece);
     }
 
-    /// Collects the last values of the transformations. Returns `false` if the call must pause
-    /// first.
+    /// Collects the last values of the transformations. Returns `false` if the statement must pause
+    /// before the collection is complete.
     ///
     /// # Errors
     /// The errors of [`Transformation::finish`].
@@ -58,7 +59,7 @@ impl CallExecutor {
             if let Some(piece) = self.left.take() {
                 self.through = Some(stream.push(&piece));
             }
-            // Only functions that return their values at the end still have values here.
+            // Only functions that return their values at the end still have values at this point.
             self.left = match stream.finish(work)? {
                 Finish::Pause => return Ok(false),
                 Finish::Nothing => self.through.take(),
@@ -72,7 +73,7 @@ impl CallExecutor {
         Ok(true)
     }
 
-    /// Appends values to the call, within its LIMIT.
+    /// Appends values to the call's result, up to the statement's LIMIT.
     fn keep(&mut self, piece: StreamBatch) {
         let (from, to) = self.limiter.take(piece.times_ns.len());
         let (times_ns, values) = (piece.times_ns, Column::full(piece.values));

@@ -2,10 +2,10 @@
 
 use crate::model::value::FieldType;
 
-/// The type of a name. If several sources have the name, the greatest type wins, as in 1.x.
+/// The type of a name. If several sources contain the name, the greatest type applies, as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DataType {
-    /// No source has the name.
+    /// No source contains the name.
     Unknown,
     Tag,
     Boolean,

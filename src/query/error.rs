@@ -1,5 +1,5 @@
-//! Defines the errors of planning and executing a statement. The texts are those of 1.x if 1.x has
-//! such an error. [`crate::influxql::error`] contains the parser's errors.
+//! Defines the errors of planning and executing a statement. If 1.x has the same error, the text is
+//! that of 1.x. [`crate::influxql::error`] contains the parser's errors.
 
 use crate::admission::OutOfMemory;
 use crate::influxql::error::ParseError;
@@ -12,7 +12,7 @@ use crate::model::time::S_NS;
 /// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
-    /// The statement, `db=` and the session name no database.
+    /// Neither the statement nor `db` nor the session specifies a database.
     #[error("database name required")]
     DatabaseRequired,
     /// The statement names an unknown database.
@@ -21,7 +21,7 @@ pub enum QueryError {
     /// The statement names an unknown retention policy.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
-    /// The statement breaks a rule of 1.x's compiler. The text is 1.x's.
+    /// The statement breaks a rule of 1.x's compiler. The text is identical to 1.x's.
     #[error("{0}")]
     Invalid(String),
     /// A literal looks like a time but is not a valid time.
@@ -41,8 +41,8 @@ pub enum QueryError {
         /// `limits::BUCKETS_PER_QUERY_MAX`
         limit: u64,
     },
-    /// The statement has no lower time bound, and a single early point makes nearly all of its
-    /// windows empty.
+    /// The statement has no lower time bound, and one early point causes nearly all of the windows
+    /// to be empty.
     #[error(
         "nearly all of the {requested} windows are empty, because the statement has no lower time \
          bound and its first point is at {}{}: add WHERE time >= …, or omit empty windows with \
@@ -67,32 +67,34 @@ pub enum QueryError {
     Select {
         /// `series` or `point`.
         what: &'static str,
-        /// The number of series or points, or the number found before the query stopped.
+        /// The number of series or points in the query, or the number that was found before the
+        /// query stopped.
         requested: u64,
         /// The configured value of `SERIES_PER_QUERY_MAX` or `POINTS_PER_QUERY_MAX`.
         limit: u64,
     },
-    /// A result that must be complete before its first row is too large.
+    /// A result exceeds its size limit. The result must be complete before its first row is sent.
     #[error("{what} has more than {limit} {unit}: narrow the time range or select fewer series")]
     TooLarge {
-        /// The kind of data.
+        /// The kind of data in the result.
         what: &'static str,
         /// The limit, in `unit`.
         limit: u64,
         /// The unit of the limit.
         unit: &'static str,
     },
-    /// Too many nested subqueries mix functions that read the previous window with other functions.
+    /// Too many nested subqueries combine functions that read the previous window with other
+    /// functions.
     #[error(
         "the server would read a subquery more than {limit} times, because several nested levels \
          combine functions of the previous window with other functions: use separate statements \
          for the two kinds of function"
     )]
     Readings {
-        /// The maximum number of times that a subquery is read.
+        /// The maximum number of times that a subquery may be executed.
         limit: u32,
     },
-    /// A subquery's rows, or the outer statement's partial states over them, need too much memory.
+    /// A subquery's rows or the outer statement's partial states need too much memory.
     #[error(
         "the rows of a subquery need more than {limit} bytes: narrow its time range, aggregate in \
          the subquery, or group the outer statement by all tags of the subquery's GROUP BY"
@@ -101,7 +103,7 @@ pub enum QueryError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A list that must be sorted before its first row is too large.
+    /// A list exceeds its size limit. The list must be sorted before its first row is sent.
     #[error(
         "{what} has more than {limit} {unit}: reduce the list with WHERE, FROM or LIMIT, or count \
          its entries with CARDINALITY"
@@ -119,7 +121,7 @@ pub enum QueryError {
     Exceeded {
         /// The exceeded limit.
         error: Exceeded,
-        /// The advice to the caller.
+        /// Advice on how to avoid the error.
         advice: &'static str,
     },
     /// FROM names one measurement too many times.
@@ -146,7 +148,7 @@ pub enum QueryError {
     /// The query memory is exhausted.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
-    /// A shard's page does not have the requested shape.
+    /// The shape of a shard's page differs from the requested shape.
     #[error("a shard's response does not match the request: {0}")]
     Page(&'static str),
 }

@@ -1,4 +1,4 @@
-//! Merges the pages of many shards into the rows of a statement, and requests the pages it needs.
+//! Merges the pages of many shards into the rows of a statement, and requests missing pages.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -24,13 +24,13 @@ pub enum ExecStep {
     Need(Vec<StreamNeed>),
     /// The next rows.
     Chunk(SeriesChunk),
-    /// The work of the turn is done. Let other requests run, then call `next` again.
+    /// The current turn's share of work is done. Let other requests run, then call `next` again.
     Pause,
     /// The statement has no more rows.
     Done,
 }
 
-/// A measurement's streams, grouped by feed.
+/// The streams of a measurement, grouped by feed.
 #[derive(Debug)]
 struct InputState {
     /// Position in the node's inputs.
@@ -50,30 +50,30 @@ pub struct Executor {
     node: SelectNode,
     room: QueryReservation,
     work: Work,
-    /// The unfinished subqueries with their position in the node. The first one runs.
+    /// The unfinished subqueries with their positions in the node. Only the first of these runs.
     pending: VecDeque<(usize, Self)>,
     /// The results of the node's subqueries.
     derived: Vec<Derived>,
     /// The remaining measurements. The first one is the current measurement.
     inputs: VecDeque<InputState>,
     group: Option<GroupExecutor>,
-    /// The number of series of the current measurement that have rows before LIMIT and OFFSET.
+    /// The number of series of the current measurement that have rows, ignoring LIMIT and OFFSET.
     series: u64,
-    /// Whether the current group is one of these series.
+    /// Whether `series` already counts the current group.
     is_counted: bool,
     ready: VecDeque<SeriesChunk>,
 }
 
-/// A row of a measurement.
+/// The position of a row in a measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowPosition {
     /// The tags of the row's series, without absent tags.
     pub tags: BTreeMap<String, String>,
-    /// The time in nanoseconds.
+    /// The row's time, in nanoseconds.
     pub time_ns: i64,
 }
 
-/// The result of supplying needs from subqueries instead of shards.
+/// The result of supplying needs from subqueries.
 enum Local {
     TiedPoints,
     /// The remaining needs, which only shards can supply.
@@ -82,7 +82,7 @@ enum Local {
 }
 
 impl Local {
-    /// Returns the executor's step; `None` if the executor continues.
+    /// Returns the executor's next step; `None` if the executor continues without one.
     fn step(self) -> Option<ExecStep> {
         match self {
             Self::TiedPoints => None,
@@ -94,13 +94,13 @@ impl Local {
 
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
-    /// of 0 shards has no rows. `room` counts the executor's memory, and `work` its work.
+    /// without shards has no rows. `room` counts the executor's memory, and `work` counts its work.
     pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryReservation, &Work)) -> Self {
         Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
     }
 
-    /// Starts `plan` like [`Self::new`], with batches of `batch_bytes` between a subquery and its
-    /// outer statement.
+    /// Starts `plan` like [`Self::new`]. `batch_bytes` is the size of the batches that a subquery
+    /// passes to its outer statement.
     pub fn in_batches(
         plan: Plan,
         shards: &[u32],
@@ -154,7 +154,7 @@ impl Executor {
         Self { scans, node, room, work, pending, derived, inputs, group, series, is_counted, ready }
     }
 
-    /// Starts the result after `row`. The statement selects rows of a measurement in ascending
+    /// Starts the result after `row`. The statement must select rows of a measurement in ascending
     /// order of time, grouped by all tags.
     pub fn begin_after(&mut self, row: &RowPosition) {
         let keys = &self.node.group_keys;
@@ -199,7 +199,7 @@ impl Executor {
                     }
                 }
                 GroupProgress::Chunk(chunk) => self.show(chunk),
-                // The work of the turn is done: the next iteration of the loop pauses.
+                // The current turn's share of work is done, so the next iteration pauses.
                 GroupProgress::Pause => {}
                 GroupProgress::End => {
                     self.series += u64::from(group.has_rows() && !self.is_counted);
@@ -232,15 +232,15 @@ impl Executor {
         Ok(Local::TiedPoints)
     }
 
-    /// Whether the node reads its only subquery's rows while the subquery runs.
+    /// Whether the node reads the rows of its only subquery while that subquery runs.
     fn is_streamed(&self) -> bool {
         self.derived.first().is_some_and(Derived::is_streamed)
     }
 
-    /// Supplies the page that a [`StreamNeed`] requested.
+    /// Supplies a page that a [`StreamNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not fit the request.
+    /// [`QueryError::Page`] if the page does not match the request.
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
@@ -256,7 +256,7 @@ impl Executor {
         }
     }
 
-    /// Supplies the needs that read subqueries; returns the other needs.
+    /// Supplies the needs that subqueries can satisfy. Returns the needs that require shards.
     fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
@@ -287,8 +287,8 @@ impl Executor {
         Ok(if remote.is_empty() { Local::TiedPoints } else { Local::Need(remote) })
     }
 
-    /// Starts the next group of the current measurement, or the next measurement. Returns the pages
-    /// that the executor needs first.
+    /// Starts the next group of the current measurement, or the first group of the next
+    /// measurement. Returns the pages that the executor needs first.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
         if self.is_past_slimit() {
             self.end_measurement();
@@ -316,7 +316,8 @@ impl Executor {
         Vec::new()
     }
 
-    /// Continues with the next measurement. Skips the remaining series of the current measurement.
+    /// Ends the current measurement, skips its remaining series, and continues with the next
+    /// measurement.
     fn end_measurement(&mut self) {
         self.inputs.pop_front();
         self.series = 0;
@@ -326,8 +327,8 @@ impl Executor {
     /// the following measurements.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
-        // A streamed subquery returns one measurement after another, so the executor cannot read
-        // ahead.
+        // A streamed subquery returns its measurements one after another, so the executor cannot
+        // read ahead.
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {

@@ -30,7 +30,7 @@ pub(crate) enum GroupProgress {
     /// The group needs these pages.
     Need(Vec<StreamNeed>),
     Chunk(SeriesChunk),
-    /// The work of the turn is done: other requests run before the group continues.
+    /// The current turn's share of work is done. Other requests run before the group continues.
     Pause,
     /// The group is complete.
     End,
@@ -41,9 +41,9 @@ pub(crate) enum GroupProgress {
 enum FeedState {
     /// The feed collects partial states.
     Partials(PartialMerge),
-    /// The feed reads rows. Also contains the rows that no call has read yet.
+    /// The feed reads rows. The second value contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),
-    /// All pages have arrived. Contains the unfinished calls.
+    /// All pages have arrived, and these calls are unfinished.
     Finishing(VecDeque<FinishingCall>),
     Done,
 }
@@ -53,7 +53,7 @@ enum FeedState {
 struct FinishingCall {
     /// Position in the node's calls.
     call: usize,
-    /// The values, if partial states supply them.
+    /// The call's values, if the call merges partial states.
     merged: Option<CallSeries>,
     is_settled: bool,
 }
@@ -77,12 +77,12 @@ pub(crate) struct GroupExecutor {
     /// The `fill()` state of a raw query, with the values of earlier rows.
     filled: RowFill,
     held: Option<SeriesChunk>,
-    /// The rows to evaluate next: the columns of the calls, then the slots.
+    /// The rows to evaluate next. Their columns are the values of the calls, followed by the slots.
     unread: Option<Unread>,
     work: Work,
-    /// The memory of the calls' windows.
+    /// The memory that the windows of the calls use.
     windows: HeldBytes,
-    /// For each call, the value in rows in which only other calls have a value.
+    /// For each call, the value in rows in which only other calls have values.
     missing: Vec<Option<FieldValue>>,
 }
 
@@ -117,8 +117,8 @@ impl GroupExecutor {
         }
     }
 
-    /// Holds `chunk` until the group knows whether more rows follow. Returns the previously held
-    /// chunk.
+    /// Keeps `chunk` until it is known whether the group has more rows. Returns the chunk that was
+    /// kept before.
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
@@ -132,12 +132,13 @@ impl GroupExecutor {
         self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
     }
 
-    /// Returns the last chunk.
+    /// Returns the last kept chunk.
     pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
         self.held.take()
     }
 
-    /// Continues until the group needs pages, has rows, or has done the work of the turn.
+    /// Continues until the group needs pages, has rows, or has done its share of work for the
+    /// current turn.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -171,7 +172,7 @@ impl GroupExecutor {
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
         }
-        // Every feed is complete: return the rows that were not returned while the feeds ran.
+        // Every feed is complete: return the rows that are still in memory.
         Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
@@ -260,8 +261,8 @@ impl GroupExecutor {
         Ok(GroupProgress::End)
     }
 
-    /// Processes rows of a feed. Returns the rows immediately if they depend on no other feed, else
-    /// keeps them.
+    /// Processes the rows of a feed. Returns the rows immediately if they do not depend on another
+    /// feed. Otherwise, keeps the rows.
     fn rows(
         &mut self,
         node: &SelectNode,
@@ -370,8 +371,8 @@ impl GroupExecutor {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
-    /// Joins the calls' values except the points at `last_ns`. The next rows may contain more
-    /// points of that time, and the join pairs points of equal time in order.
+    /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
+    /// points with that time, and the join matches points of equal time in their order.
     fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
@@ -444,7 +445,7 @@ impl GroupExecutor {
             };
             match (scalar::evaluate(output, columns, filled).into_column(rows), number, output) {
                 (Some(column), Some(number), Scalar::Binary(..)) => {
-                    // A row without any operand combines the number with itself.
+                    // If neither operand has a value in a row, the number replaces both operands.
                     let operand = Some(Column::full(scalar::repeat(number, 1)));
                     let alone = vec![operand; columns.len()];
                     match scalar::evaluate(output, &alone, false).into_column(1) {
@@ -477,7 +478,7 @@ impl GroupExecutor {
     }
 }
 
-/// Returns the time range of a call. It includes the previous window if the call needs that window.
+/// Returns the time range of a call. It includes the previous window if the call reads that window.
 fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {

@@ -38,7 +38,7 @@ pub(crate) enum MathFunction {
     Binary(Binary),
 }
 
-/// Evaluates a call whose arguments are all number literals; returns `None` for other arguments.
+/// Evaluates a call if all its arguments are number literals. Otherwise, returns `None`.
 pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
@@ -72,7 +72,7 @@ pub(crate) fn number(value: &FieldValue) -> Option<f64> {
 }
 
 impl Unary {
-    /// Whether the function of an integer is an integer.
+    /// Whether the function returns an integer for an integer argument.
     fn keeps_type(self) -> bool {
         matches!(self, Self::Abs | Self::Ceil | Self::Floor | Self::Round)
     }

@@ -1,13 +1,13 @@
-//! Plans and executes the statements that read data. This module does no I/O, reads no clock and
-//! knows nothing about objects. The route chooses the shards of each scan.
+//! Plans and executes the statements that read data. This module performs no I/O, reads no clock,
+//! and does not depend on objects. The route chooses the shards of each scan.
 //!
-//! A SELECT has three steps:
+//! A SELECT is executed in three steps:
 //! - [`source::sources`] lists the policies whose schemas the statement needs.
 //! - [`compile::compile`] checks the statement and lowers it to scans.
 //! - [`executor::Executor`] requests the pages of these scans from any number of shards, and
 //!   returns the result in chunks.
 //!
-//! A SHOW statement has the same three steps, in [`metadata`].
+//! A SHOW statement is executed in the same three steps, in [`metadata`].
 
 mod call_executor;
 pub mod compile;

@@ -21,9 +21,9 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 pub struct Plan {
     /// The scans. Each scan goes to every shard of its policy with data inside `request.time`.
     pub scans: Vec<PlannedScan>,
-    /// The target of INTO, which receives the rows; `None` if the caller receives them.
+    /// The target of INTO, to which the rows are written; `None` if the rows go to the caller.
     pub into: Option<Target>,
-    /// The work of creating the plan, in the units of [`super::work`].
+    /// The work that creating the plan required, in the units of [`super::work`].
     pub work: usize,
     pub(crate) root: SelectNode,
 }
@@ -55,12 +55,13 @@ pub struct PlannedScan {
     pub measurement: String,
     /// The request, without a resume key.
     pub request: ScanRequest,
-    /// The position of the subquery that the scan reads; `None` if the scan reads shards.
+    /// The position of the subquery that supplies the scan's rows; `None` if shards supply the
+    /// rows.
     pub(crate) subquery: Option<usize>,
 }
 
 impl PlannedScan {
-    /// Whether the scan reads shards. Otherwise it reads the rows of a subquery.
+    /// Whether shards supply the scan's rows. Otherwise, a subquery supplies the rows.
     pub fn reads_shards(&self) -> bool {
         self.subquery.is_none()
     }
@@ -69,7 +70,7 @@ impl PlannedScan {
 /// One SELECT: the statement itself or a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
-    /// The names of the columns. The first column is the time.
+    /// The names of the columns. The first column contains the time.
     pub(crate) columns: Rc<[String]>,
     /// The types of the columns after the time.
     pub(crate) column_types: Rc<[DataType]>,
@@ -82,7 +83,8 @@ pub(crate) struct SelectNode {
     pub(crate) row_work: usize,
     /// The keys of GROUP BY in ascending order.
     pub(crate) group_keys: Rc<[String]>,
-    /// Whether rows have descending times, and series descending keys.
+    /// Whether the rows are in descending order of time, and the series in descending order of
+    /// keys.
     pub(crate) descending: bool,
     /// The maximum number of rows of each series; 0 is no limit.
     pub(crate) limit: u64,
@@ -94,9 +96,9 @@ pub(crate) struct SelectNode {
     pub(crate) soffset: u64,
     /// The selected time range.
     pub(crate) range: TimeRange,
-    /// The widest time range that scans may read, including the window before the range.
+    /// The widest time range that scans may read, including any window before `range`.
     pub(crate) floor: TimeRange,
-    /// The number in `fill(number)`, as written. It replaces missing strings and booleans.
+    /// The number in `fill(number)`, as written. This number replaces missing strings and booleans.
     pub(crate) fill_number: Option<FieldValue>,
     /// The windows of GROUP BY time().
     pub(crate) window: Option<Window>,
@@ -104,19 +106,19 @@ pub(crate) struct SelectNode {
     pub(crate) buckets_max: u64,
     /// The clock changes of `tz()`, for printing times.
     pub(crate) zone: Rc<[(i64, i64)]>,
-    /// The fields and tags that the statement reads.
+    /// The fields and tags that the node reads.
     pub(crate) slots: Vec<Slot>,
     /// The calls; empty for a raw query.
     pub(crate) calls: Vec<CallPlan>,
     /// Whether the only call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
-    /// Whether the rows come series by series, with ascending keys for either direction. This is
-    /// true for points that a selector chose over the whole range, and for a single subquery with
-    /// such rows.
+    /// Whether the rows are ordered by series first, with ascending keys for both directions. Two
+    /// kinds of rows have this order: points that a selector chose over the whole range, and rows
+    /// of a single subquery that have this order.
     pub(crate) in_order_of_series: bool,
-    /// Whether a call without a value repeats its last value (`fill(previous)`).
+    /// Whether a call without a value in a row repeats its previous value (`fill(previous)`).
     pub(crate) carries: bool,
-    /// The scans of each input. A raw query has one feed, of rows.
+    /// The kinds of scans of each input. A raw query has one feed, which reads rows.
     pub(crate) feeds: Vec<Feed>,
     /// The measurements, in the order of the result.
     pub(crate) inputs: Vec<Input>,
@@ -139,7 +141,7 @@ pub(crate) struct DerivedField {
     pub(crate) from: DerivedFrom,
 }
 
-/// The position of a derived field's values.
+/// The source of a derived field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerivedFrom {
     /// Position in the chunk's columns.
@@ -153,7 +155,7 @@ pub(crate) enum DerivedFrom {
 pub(crate) struct Slot {
     /// The key of the field or tag.
     pub(crate) name: String,
-    /// The type over all sources, or the type after a conversion.
+    /// The highest-precedence type among all sources, or the type of an explicit cast.
     pub(crate) data_type: DataType,
 }
 
@@ -163,13 +165,13 @@ pub(crate) struct CallPlan {
     /// The first computation of the call.
     pub(crate) base: CallBase,
     pub(crate) slot: usize,
-    /// The filling of empty windows; `None` if the result omits them.
+    /// The method of filling empty windows; `None` if the result omits empty windows.
     pub(crate) fill: Option<FillPlan>,
-    /// The value in rows in which only other calls have a value (`fill(number)`).
+    /// The value in rows in which only other calls have values (`fill(number)`).
     pub(crate) missing: Option<FieldValue>,
-    /// The transformations of the values, innermost first.
+    /// The transformations of the values, from the innermost to the outermost.
     pub(crate) transforms: Vec<Transform>,
-    /// The slots whose values come from the selected point.
+    /// The slots whose values are read from the selected point.
     pub(crate) aux: Vec<usize>,
     /// Whether the call also reads the window before the range.
     pub(crate) extended: bool,
@@ -196,9 +198,9 @@ impl CallPlan {
 /// The computation of a call before its transformations.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CallBase {
-    /// Merges the shards' partial states.
+    /// Merges the partial states of the shards.
     Merge(AggregateFunction),
-    /// Computes a function from all values of each window together.
+    /// Computes a function from all values of a window together.
     Gather(GatherPlan),
     /// Passes on the values of the field.
     Values,
@@ -211,11 +213,11 @@ pub(crate) struct GatherPlan {
     /// Whether the call counts the function's rows, as in `count(distinct(x))`.
     pub(crate) counted: bool,
     /// The slots of the tag arguments of `top` and `bottom`; `None` without such arguments. An
-    /// argument that is a field has no slot: 1.x groups by such a field like by a tag that every
-    /// series lacks.
+    /// argument that is a field has no slot, because 1.x groups by such a field as if it were a tag
+    /// that every series lacks.
     pub(crate) tags: Option<Vec<usize>>,
-    /// For `sample`: the slots of all tags, which identify a row's series, and a hash of each tag's
-    /// name.
+    /// For `sample`, the slots of all tags, with a hash of each tag's name. The tags identify the
+    /// series of a row.
     pub(crate) series: Vec<(usize, u64)>,
 }
 
@@ -231,7 +233,7 @@ impl GatherPlan {
     }
 }
 
-/// A kind of scan over each input.
+/// A kind of scan that is executed for each input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
     pub(crate) kind: FeedKind,
@@ -253,7 +255,7 @@ pub(crate) enum FeedKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) name: Rc<str>,
-    /// The scans to merge, for each feed.
+    /// For each feed, the scans whose results are merged.
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
@@ -264,13 +266,14 @@ pub(crate) struct Binding {
     pub(crate) scan: usize,
     /// For each group key, its position in the page's keys.
     pub(crate) key: Vec<Option<usize>>,
-    /// For each slot, its position in a page of rows.
+    /// For each slot, its position in a page that contains rows.
     pub(crate) slots: Vec<SlotSource>,
-    /// For each call in a page of partial states, in the page's order, the call of the node.
+    /// For each call in a page of partial states, the corresponding call of the node. The order is
+    /// that of the page.
     pub(crate) calls: Vec<CallSource>,
 }
 
-/// The position of a slot in a page of rows.
+/// The position of a slot in a page that contains rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotSource {
     /// Position in the page's fields.
@@ -291,14 +294,15 @@ pub(crate) struct CallSource {
 }
 
 impl SelectNode {
-    /// Whether the input at `index` has a known type of values. The calls come first; slots always
-    /// have a type.
+    /// Whether the type of the input at `index` is known. The calls precede the slots, and slots
+    /// always have a type.
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
-    /// Returns the time of a row over the whole range: the range's lower bound, or the epoch.
+    /// Returns the time of a row that covers the whole range: the range's lower bound, or the
+    /// epoch.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
     }

@@ -7,24 +7,25 @@ pub use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::bug;
 use crate::model::value::FieldType;
 
-/// The next rows of a series. Several consecutive chunks may belong to one series: all of them
-/// except the last have `partial` set.
+/// The next rows of a series. Several consecutive chunks may belong to one series. `partial` is set
+/// in each of these chunks except the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesChunk {
-    /// The measurement; `None` if 1.x prints no name.
+    /// The measurement's name; `None` if 1.x prints no name.
     pub name: Option<Rc<str>>,
-    /// The group tags in the order of their keys, with "" for missing values.
+    /// The group tags in ascending order of their keys; the value of a missing tag is "".
     pub tags: Rc<[(String, String)]>,
     /// The names of the columns in `values`.
     pub columns: Rc<[String]>,
     /// The columns. Each column has `rows` rows.
     pub values: Vec<ResultColumn>,
-    /// The number of rows. It is 0 if 1.x prints a series without values.
+    /// The number of rows. The number is 0 if 1.x prints a series without values.
     pub rows: usize,
     /// Whether more rows of this series follow.
     pub partial: bool,
-    /// The zone of printed times (`tz()`). After each time, local time is UTC plus the given shift.
-    /// Both are in nanoseconds, and the times ascend. An empty list is UTC.
+    /// The shifts of the zone in which times are printed (`tz()`). An entry contains a time and the
+    /// shift from UTC to local time after that time, both in nanoseconds. The times ascend. An
+    /// empty list means UTC.
     pub zone: Rc<[(i64, i64)]>,
 }
 
@@ -35,35 +36,36 @@ pub enum ResultColumn {
     Time(Vec<i64>),
     /// Values. An invalid value is null.
     Values(Column),
-    /// Values, and a replacement for invalid values, which may have another type. For `fill(5)`,
-    /// 1.x puts the bare number into string and boolean columns next to a selector.
+    /// Values, and a replacement for invalid values. The replacement may have another type than the
+    /// values. For `fill(5)`, 1.x returns the unconverted number in string and boolean columns next
+    /// to a selector.
     Filled {
         /// The values.
         column: Column,
         /// The replacement: a column with one row.
         otherwise: Column,
     },
-    /// A null in every row: no source has the column's name.
+    /// No source has the column's name, so every row is null.
     Null,
 }
 
 /// The columns of a SELECT, which are known before its first row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultColumns {
-    /// The names of the columns, as in every chunk. The first column is the time.
+    /// The names of the columns, as in every chunk. The first column contains the time.
     pub names: Rc<[String]>,
     /// The kinds of the columns after the time.
     pub kinds: Rc<[ColumnKind]>,
-    /// The keys of GROUP BY, ascending, as in every chunk's tags.
+    /// The keys of GROUP BY in ascending order, as in every chunk's tags.
     pub group_keys: Rc<[String]>,
-    /// The zone of `tz()`: a name in the IANA database.
+    /// The zone in `tz()`, which is a name in the IANA database.
     pub zone: Option<Rc<str>>,
 }
 
 /// The kind of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// No source has the column's name: every row is null.
+    /// No source has the column's name, so every row is null.
     Unknown,
     /// A tag.
     Tag,
@@ -78,7 +80,7 @@ impl SeriesChunk {
         self.partial || rows < self.rows
     }
 
-    /// Reports a bug unless each column has `rows` rows.
+    /// Reports a bug if a column does not have exactly `rows` rows.
     pub(crate) fn ensure_rows(&self) {
         bug::ensure(self.values.iter().all(|column| match column {
             ResultColumn::Time(times_ns) => times_ns.len() == self.rows,

@@ -1,8 +1,9 @@
 //! Evaluates expressions over the columns of a result, one column at a time.
 //!
-//! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
-//! - An operation with a missing operand returns null. Next to a boolean, a missing operand is false.
-//! - The quotient of integers is a float.
+//! The rules are the rules of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
+//! - An operation with a missing operand returns null. If the other operand is a boolean, a missing
+//!   operand is false.
+//! - The quotient of two integers is a float.
 //! - The quotient of any value and zero is 0, even for NaN.
 //! - A NaN in the result of the whole expression becomes null.
 
@@ -15,14 +16,14 @@ use crate::scan::request::Arithmetic;
 /// An expression over columns.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar {
-    /// Position in the columns given to [`evaluate`].
+    /// Position in the columns that are passed to [`evaluate`].
     Column(usize),
-    /// A value that is the same in every row.
+    /// A value that is equal in every row.
     Literal(FieldValue),
     /// An operator with two operands.
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
     Math(MathFunction, Vec<Scalar>),
-    /// No value in any row.
+    /// Null in every row.
     Null,
 }
 
@@ -40,16 +41,17 @@ impl Scalar {
 /// The result of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Evaluated {
-    /// No value in any row.
+    /// Null in every row.
     Null,
-    /// A value that is the same in every row.
+    /// A value that is equal in every row.
     Literal(FieldValue),
     /// One value for each row.
     Column(Column),
 }
 
 impl Evaluated {
-    /// Converts the result to a column of `rows` rows; returns `None` for null.
+    /// Converts the result to a column of `rows` rows. Returns `None` if the result is null in
+    /// every row.
     pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
         match self {
             Self::Null => None,
@@ -59,8 +61,8 @@ impl Evaluated {
     }
 }
 
-/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls. `filled` tells whether
-/// `fill(number)` puts numbers in the place of missing booleans.
+/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls. `filled` is whether
+/// `fill(number)` replaces missing booleans with numbers.
 pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>], filled: bool) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {
@@ -144,10 +146,10 @@ fn constant(row: Option<Column>) -> Evaluated {
     row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
 }
 
-/// Combines booleans, of which `None` are missing in each of the `rows` rows; returns `None` for
-/// other types. A missing value next to a boolean is false. With `filled`, a number has the place of
-/// a missing value: a boolean combined with the number is false, and the number combined with a
-/// boolean is null.
+/// Combines two columns of booleans in `rows` rows. A column in which every value is missing is
+/// `None`. Returns `None` for other types. Without `filled`, a missing value next to a boolean is
+/// false. With `filled`, a number replaces each missing value: a boolean combined with the number
+/// is false, and the number combined with a boolean is null.
 fn of_booleans(
     op: Arithmetic,
     left: Option<&Column>,

@@ -1,4 +1,4 @@
-//! Finds the retention policies that a statement reads, before a schema is loaded.
+//! Finds the retention policies that a statement reads. No schema is needed.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,23 @@ use crate::model::limits::POLICIES_PER_QUERY_MAX;
 pub struct SourceName {
     /// The database, as written.
     pub database: String,
-    /// The policy; `None` is the database's default policy.
+    /// The policy; `None` means the database's default policy.
     pub policy: Option<String>,
 }
 
-/// The database and policy of unqualified names: the request's `db` and `rp`.
+/// The database and policy that apply to unqualified names: the request's `db` and `rp`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults<'a> {
-    /// `db`; `None` if absent or empty.
+    /// The value of `db`; `None` if the parameter is absent or empty.
     pub database: Option<&'a str>,
-    /// `rp`; `None` if absent or empty. It applies to every measurement without a policy, in any
-    /// database (1.x `normalizeMeasurement`).
+    /// The value of `rp`; `None` if the parameter is absent or empty. This policy applies to every
+    /// measurement without an explicit policy, in any database (1.x `normalizeMeasurement`).
     pub policy: Option<&'a str>,
 }
 
 impl Defaults<'_> {
-    /// Returns the policy of a measurement with the given `database` and `policy` in the statement.
+    /// Returns the policy of a measurement for which the statement specifies `database` and
+    /// `policy`.
     ///
     /// # Errors
     /// [`QueryError::DatabaseRequired`] if neither the statement nor the request names a database.
@@ -45,7 +46,7 @@ impl Defaults<'_> {
 /// duplicates.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`] if a source names no database and there is no default,
+/// [`QueryError::DatabaseRequired`] if a source specifies no database and there is no default,
 /// [`QueryError::TooManyPolicies`].
 pub fn sources(
     select: &SelectStatement,
@@ -64,8 +65,8 @@ pub fn sources(
 /// A database and a policy, as written in a source.
 type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
-/// Collects the different places of all sources. FROM may name thousands of sources, most of them
-/// with the database and the policy of the previous source.
+/// Collects the distinct databases and policies of all sources. FROM may contain thousands of
+/// sources, most of which have the same database and policy as the previous source.
 fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenTarget<'a>>) {
     let mut before = None;
     for source in &select.sources {

@@ -1,8 +1,8 @@
-//! Counts the work of statements. A statement pauses after some milliseconds of work and ends at
+//! Counts the work of statements. A statement pauses after some milliseconds of work and fails at
 //! its limit.
 //!
-//! One unit is a value that a loop reads or computes. Counting is deterministic, and it works on
-//! Workers, whose clock does not advance during a computation.
+//! One unit is one value that a loop reads or computes. Counting is deterministic, and also works
+//! on Workers, where the clock does not advance during a computation.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -11,10 +11,10 @@ use super::error::QueryError;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 
-/// The work counter of a statement. Clones share it.
+/// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The units since the request last paused. All statements of a request share this counter.
+    /// The units since the request last paused. All statements of a request share this value.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }
@@ -62,12 +62,12 @@ impl Work {
         self.turn.get() >= WORK_PER_TURN
     }
 
-    /// Resets the turn when the request pauses or waits for a call.
+    /// Resets the work of the turn. Call this when the request pauses or waits for a call.
     pub fn rest(&self) {
         self.turn.set(0);
     }
 
-    /// Whether the statement must pause now. If so, starts its next turn.
+    /// Whether the statement must pause now. If so, also starts the next turn.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.
@@ -113,7 +113,7 @@ mod tests {
              (QUERY_CPU_MS_MAX): narrow the time range, select fewer series or fields, or raise \
              the limit"
         );
-        // The next statement has a separate limit, but shares the turn.
+        // The next statement has its own limit, but shares the turn.
         second.add(WORK_PER_TURN as usize);
         assert!(first.is_due());
         assert_eq!(second.pauses(), Ok(true));

@@ -12,7 +12,7 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
     Err(QueryError::Invalid(text))
 }
 
-/// Checks a call that is not a mathematical function, and records its effects on the statement.
+/// Checks a call that is not a mathematical function, and updates the facts about the statement.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -46,7 +46,7 @@ pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ar
     }
 }
 
-/// Checks `distinct(field)`. `nested` means that the call is an argument in a call.
+/// Checks `distinct(field)`. `nested` is whether the call is an argument of another call.
 pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> ArgumentCheck {
     match args {
         [] => fail("distinct function requires at least one argument".into()),
@@ -62,7 +62,7 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
     }
 }
 
-/// Checks the number of arguments of a mathematical function.
+/// Checks the number of a mathematical function's arguments.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -73,7 +73,7 @@ pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
     }
 }
 
-/// Checks the number of arguments.
+/// Checks that a call has `expected` arguments.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -176,9 +176,9 @@ fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Arg
     stream(field, name, args, 1)
 }
 
-/// Checks the rules for functions of a stream. Over an aggregate, the statement needs an interval.
-/// Over a field, the statement must not have an interval, except an interval inherited from an
-/// outer statement.
+/// Checks a function of a stream. If the argument is an aggregate, the statement must have an
+/// interval. If the argument is a field, the statement must not have an interval, unless the
+/// statement inherits the interval from an outer statement.
 fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> ArgumentCheck {
     let statement = &mut *field.statement;
     statement.extra_intervals = statement.extra_intervals.max(extra);
@@ -212,7 +212,8 @@ fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> A
     }
 }
 
-/// Checks `(field, period [, hold period [, warm-up type]])` for technical analysis.
+/// Checks the arguments of a technical function: `(field, period [, hold period [, warm-up
+/// type]])`.
 fn technical(
     field: &mut FieldCheck<'_>,
     name: &str,

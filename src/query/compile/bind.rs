@@ -20,14 +20,14 @@ use crate::scan::request::{
 };
 
 pub(crate) struct BindTarget<'a> {
-    /// The node, without its inputs.
+    /// The node whose inputs do not exist yet.
     pub(crate) node: &'a SelectNode,
-    /// The condition of WHERE, without time.
+    /// The condition in WHERE, without comparisons with `time`.
     pub(crate) condition: Option<&'a Expr>,
 }
 
-/// Creates the scans of a feed over the policies that have the measurement. Skips a measurement
-/// without any of the fields.
+/// Creates the scans of a feed over the policies that contain the measurement. Skips a policy whose
+/// measurement has none of the fields.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -68,8 +68,8 @@ pub(crate) fn bind(
                 let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
                 (policy.name.clone(), None, time(bound.node, feed).intersect(&kept))
             }
-            // The subquery's range already limits its rows. The subquery's windows may start before
-            // the outer range.
+            // The subquery's own range already limits its rows. The first window of a subquery may
+            // start before the outer range.
             Origin::Subquery(index) => {
                 let name = SourceName { database: String::new(), policy: None };
                 (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
@@ -135,19 +135,18 @@ fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
     range
 }
 
-/// Returns the field of a slot, with a conversion if the slot's type differs from the measurement's
-/// type.
+/// Returns a slot's field, converted if the measurement's type differs from the slot's type.
 fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     let wanted = slot.data_type.field_type()?;
     let (column, field_type) = schema.field(&slot.name)?;
     let input =
         Input { column: column.id, field_type, cast: (field_type != wanted).then_some(wanted) };
-    // If the conversion has no result for any value, the measurement lacks the field.
+    // If no value can be converted, the measurement effectively lacks the field.
     input.output_type().is_some().then_some(input)
 }
 
-/// Returns the field for a slot whose value is displayed. A subquery's value that has no conversion
-/// to the slot's type keeps its type (1.x `castToType`).
+/// Returns the field of a slot whose value is displayed. A subquery's value keeps its type if it
+/// cannot be converted to the slot's type (1.x `castToType`).
 fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
         let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
@@ -183,8 +182,8 @@ fn rows(
             },
         });
     }
-    // 1.x returns every row of a subquery, even without any of the columns, if a source has such a
-    // column.
+    // If at least one column exists in a source, 1.x returns every row of a subquery, including
+    // rows in which all these columns are null.
     let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
     let shows_all = feed.calls.is_empty() && known;
     if is_subquery && (shows_all || !fields.is_empty()) {
@@ -196,7 +195,7 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-/// `keeps_types` is whether a point may have a value of another type than its slot.
+/// `keeps_types` is whether a point's value may have another type than its slot.
 fn partials(
     node: &SelectNode,
     feed: &Feed,
@@ -227,7 +226,7 @@ fn partials(
             })
             .collect();
         let function = match (function, positions.first()) {
-            // The measurement lacks the text that orders its points.
+            // The measurement lacks the text column that would order points of equal time.
             (AggregateFunction::TiedPoints { latest, .. }, Some(None)) => {
                 AggregateFunction::TiedPoints { latest, by_text: false }
             }
@@ -240,8 +239,8 @@ fn partials(
     (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
 }
 
-/// Returns the number of windows with a value that each group needs for LIMIT. These windows
-/// determine the result for every filling of empty windows.
+/// Returns the number of non-empty windows that LIMIT requires of each group. This number suffices
+/// for every method of filling empty windows.
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();

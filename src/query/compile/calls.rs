@@ -1,5 +1,5 @@
 //! Converts fields to output expressions over calls and slots (1.x `valueMapper`). A call is an
-//! aggregate, selector or transformation. A slot is a field or tag with its name.
+//! aggregate, selector or transformation. A slot is a field or tag that the statement reads.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -30,7 +30,7 @@ pub(crate) struct BuiltCalls {
     pub(crate) keeps_point_time: bool,
 }
 
-/// Collects the distinct calls and slots during the lowering of fields.
+/// Collects the distinct calls and slots of a statement while its fields are lowered.
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
     names: &'a KnownNames,
@@ -40,9 +40,10 @@ pub(crate) struct CallBuilder<'a> {
     slot_positions: HashMap<Slot, usize>,
     /// The bound expression and the plan of each call. Equal expressions share a call.
     calls: Vec<(Expr, CallPlan)>,
-    /// The positions of calls by their expressions. The texts of the expressions distinguish types.
+    /// Maps the text of a call's expression to the call's position. Texts of literals with
+    /// different types differ.
     call_positions: HashMap<String, usize>,
-    /// The slots that outputs contain outside of calls.
+    /// The slots that the outputs read outside of calls.
     referenced: Vec<usize>,
     is_referenced: HashSet<usize>,
 }
@@ -76,7 +77,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Lowers a field. `Column(SLOT + n)` marks slot `n` until [`Self::finish`].
+    /// Lowers a field. Until [`Self::finish`], the outputs refer to slot `n` as `Column(SLOT + n)`.
     ///
     /// # Errors
     /// [`QueryError::Unsupported`] for unsupported functions.
@@ -118,7 +119,7 @@ impl<'a> CallBuilder<'a> {
         self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
     }
 
-    /// Returns a slot for every tag, with a hash of its name.
+    /// Returns a slot for every tag, with a hash of the tag's name.
     fn series_slots(&mut self) -> Vec<(usize, u64)> {
         let tags = self.names.tags.keys().map(|tag| {
             let slot = Slot { name: tag.to_string(), data_type: DataType::Tag };
@@ -139,7 +140,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Rejects types that a function does not support. Functions treat the tags of subqueries as
+    /// Rejects a type that a function does not support. Functions treat the tags of subqueries as
     /// strings.
     fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
         match data_type {
@@ -150,9 +151,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the position of a call.
+    /// Returns the position of a call. Adds the call if it is new.
     fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
-        // The display forms of 2 and 2.0 are equal, but their debug forms differ.
         let text = format!("{expr:?}");
         if let Some(&index) = self.call_positions.get(&text) {
             return Ok(index);
@@ -184,7 +184,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the slot and the type of a call's field if the function supports the type.
+    /// Returns the slot and the type of a call's field. Rejects a type that the function does not
+    /// support.
     fn argument(
         &mut self,
         function: &Function,
@@ -211,7 +212,7 @@ impl<'a> CallBuilder<'a> {
         })
     }
 
-    /// Returns the plan and the field of a function that needs all values of a window.
+    /// Returns the plan and the field argument of a function that needs all values of a window.
     fn gathered<'e>(
         &mut self,
         function: &Function,
@@ -261,9 +262,10 @@ impl<'a> CallBuilder<'a> {
         Some((plan, first))
     }
 
-    /// Returns the slots of the tag arguments of top() or bottom(); `None` without such arguments.
-    /// If an argument names both a field and a tag, the result contains the field, but the tag
-    /// distinguishes the rows. A subquery groups by the tag, so no column replaces the tag.
+    /// Returns the slots of the tag arguments of `top()` or `bottom()`; `None` without such
+    /// arguments. If an argument is the name of both a field and a tag, the result contains the
+    /// field, and the tag distinguishes the rows. A subquery groups by the tag, so a column of the
+    /// subquery never replaces the tag.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
         let mut slots = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -286,7 +288,7 @@ impl<'a> CallBuilder<'a> {
         argument: &Expr,
     ) -> Result<CallPlan, QueryError> {
         let (slot, data_type) = self.argument(function, argument)?;
-        // The type of a median or a count does not depend on the field's type.
+        // The result types of a median and of a count do not depend on the field's type.
         let own = plan.counted || plan.function == GatheredFunction::Median;
         let input = data_type.field_type().or(own.then_some(FieldType::Float));
         let output = input.map(|input| gather::output_type(&plan, input));
@@ -353,7 +355,7 @@ impl<'a> CallBuilder<'a> {
 
     fn missing(&self, output: Option<FieldType>) -> Option<FieldValue> {
         match self.checked.fill {
-            // The result replaces nulls in strings and booleans with the bare number.
+            // The result replaces nulls in strings and booleans with the unconverted number.
             Fill::Number(number) => output
                 .filter(|output| DataType::from(*output).is_number())
                 .map(|output| cast_number(number, output)),
@@ -361,8 +363,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns slots for all tags, which form the key of a series. Returns no slots if each group
-    /// has only a single series.
+    /// Returns the slots of all tags, which together identify a series. Returns no slots if each
+    /// group contains only one series.
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
@@ -373,8 +375,9 @@ impl<'a> CallBuilder<'a> {
         names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
-    /// Replaces first() or last() over several series without windows. The replacement chooses the
-    /// same point as 1.x, which depends on 1.x's order of reading.
+    /// Replaces first() and last() over several series if the statement has no windows. The
+    /// replacement chooses the same point as 1.x, whose choice depends on the order in which 1.x
+    /// reads the series.
     fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,
@@ -391,7 +394,8 @@ impl<'a> CallBuilder<'a> {
         call.aux = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
-    /// Resolves the marked slots and attaches them to the only selector.
+    /// Replaces the temporary positions of slots with their final positions. If the only call is a
+    /// selector, the call also reads the referenced slots.
     ///
     /// # Errors
     /// [`QueryError::PlanTooLarge`]
@@ -402,7 +406,7 @@ impl<'a> CallBuilder<'a> {
     ) -> Result<BuiltCalls, QueryError> {
         let count = self.calls.len();
         let calls = std::mem::take(&mut self.calls);
-        // A transformation of a selector is not a selector.
+        // A transformation of a selector's values is not itself a selector.
         let selects = match calls.as_slice() {
             [(Expr::Call { name, .. }, _)] => {
                 Function::find(name).is_some_and(|function| function.kind == Kind::Selector)
@@ -432,7 +436,7 @@ impl<'a> CallBuilder<'a> {
     }
 }
 
-/// The offset that marks the positions of slots until the number of calls is known.
+/// The offset that marks a position as the position of a slot while the number of calls is unknown.
 const SLOT: usize = 1 << 20;
 
 fn settle(scalar: Scalar, calls: usize) -> Scalar {
@@ -448,7 +452,8 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-/// Rejects types that a function does not support, like 1.x during the creation of its iterators.
+/// Rejects a type that a function does not support. 1.x rejects such types when it creates its
+/// iterators.
 fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
@@ -461,7 +466,7 @@ fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError
     )))
 }
 
-/// Returns the number of `fill(number)`.
+/// Returns the number in `fill(number)`.
 pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
     match fill {
         Fill::Number(number) => Some(as_written(number)),
@@ -476,7 +481,7 @@ fn as_written(number: FillNumber) -> FieldValue {
     }
 }
 
-/// Converts the number of `fill(number)` to the type of the values (1.x `castToFloat` and similar
+/// Converts the number in `fill(number)` to the type of the values (1.x `castToFloat` and similar
 /// functions).
 fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
     match (to, number) {

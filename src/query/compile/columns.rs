@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 
-/// The minimum number of lookups for which an index is cheaper than searching all columns.
+/// The number of lookups from which building an index is cheaper than searching all columns.
 const INDEXED_FROM: usize = 8;
 
 pub(crate) struct Columns<'a> {
@@ -13,12 +13,12 @@ pub(crate) struct Columns<'a> {
     index: Option<Index<'a>>,
 }
 
-/// The tags, and the fields with their types.
+/// Maps the keys of tags and fields to their columns.
 type Index<'a> =
     (HashMap<&'a str, &'a ColumnDefinition>, HashMap<&'a str, (&'a ColumnDefinition, FieldType)>);
 
 impl<'a> Columns<'a> {
-    /// Prepares the columns for about `lookups` lookups.
+    /// Prepares a measurement's columns for approximately `lookups` lookups.
     pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
         let index = || {
             let (mut tags, mut fields) = (HashMap::new(), HashMap::new());

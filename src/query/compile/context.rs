@@ -1,4 +1,5 @@
-//! Describes the inputs of compiling a SELECT: policies with their schemas, the time, and limits.
+//! Defines the inputs for compiling a SELECT: policies with their schemas, the current time, and
+//! limits.
 
 use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;
@@ -7,9 +8,9 @@ use crate::query::source::{Defaults, SourceName};
 /// The policies and settings for a statement.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// The database and policy of unqualified names.
+    /// The database and policy that apply to unqualified names.
     pub defaults: Defaults<'a>,
-    /// `now()`, in nanoseconds.
+    /// The value of `now()`, in nanoseconds.
     pub now_ns: i64,
     /// The operator's limits.
     pub limits: Limits,

@@ -61,7 +61,8 @@ pub(crate) fn check(
             _ => return invalid("only time and tag dimensions allowed"),
         }
     }
-    // A width of 0 or less means no grouping (1.x `Interval.IsZero` and `Window`).
+    // A width of 0 or less means that the statement has no grouping by time (1.x `Interval.IsZero`
+    // and `Window`).
     if interval.every_ns < 0 {
         interval = Interval::default();
     }

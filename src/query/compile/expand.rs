@@ -11,10 +11,11 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The columns of `*`, sorted by name: all fields, and all tags that are not dimensions.
+/// The columns to which `*` expands, sorted by name: all fields, and all tags that are not
+/// dimensions.
 struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
-    /// For each regex text, the positions of the matching columns.
+    /// Maps the text of a regex to the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
 }
 
@@ -40,11 +41,12 @@ pub(crate) fn expand(
         let grouped: BTreeSet<&str> = grouped.collect();
         let tags = names.tags.keys().filter(|tag| !grouped.contains(&***tag));
         list.extend(tags.map(|tag| (&**tag, DataType::Tag)));
-        // The sort is stable and fields come first, so a field precedes a tag of the same name.
+        // The sort is stable, and the list starts with the fields, so a field precedes a tag with
+        // the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
     let mut columns = Columns { list, matches: BTreeMap::new() };
-    // The number of columns is checked before any column is created.
+    // Check the number of columns before creating any column.
     let mut places = Vec::with_capacity(fields.len());
     for field in &fields {
         let found = columns.places_of(&field.expr)?;
@@ -95,8 +97,8 @@ fn reference(name: &str, data_type: DataType) -> Expr {
 }
 
 impl Columns<'_> {
-    /// Returns the positions of the columns for which a wildcard or a regex in `expr` stands;
-    /// `None` for an expression without them.
+    /// Returns the positions of the columns to which the wildcard or regex in `expr` expands;
+    /// `None` if `expr` contains neither.
     fn places_of(&mut self, expr: &Expr) -> Result<Option<Vec<usize>>, QueryError> {
         let places = match expr {
             Expr::Wildcard(kind) => self.places(None, |data_type| match kind {
@@ -127,7 +129,7 @@ impl Columns<'_> {
         places.map(Some)
     }
 
-    /// Appends a copy of `field` for each of the columns at `places`.
+    /// Appends one copy of `field` for each position in `places`.
     fn expand(&self, field: &Field, places: &[usize], out: &mut Vec<Field>) {
         let columns = places.iter().filter_map(|&place| self.list.get(place));
         let prefix = matches!(field.expr, Expr::Call { .. }).then(|| name_of(field));
@@ -141,8 +143,8 @@ impl Columns<'_> {
         }));
     }
 
-    /// Returns the positions of the columns whose types satisfy `takes` and whose names match
-    /// `regex`, if given.
+    /// Returns the positions of the columns whose types satisfy `takes`. If `regex` is given, the
+    /// names must also match `regex`.
     fn places(
         &mut self,
         regex: Option<&str>,
@@ -165,7 +167,8 @@ impl Columns<'_> {
     }
 }
 
-/// Follows the first arguments to the innermost call. Returns its name and its first argument.
+/// Returns the name and the first argument of the innermost call. Follows the first argument of
+/// each call.
 fn innermost(expr: &Expr) -> (&str, Option<&Expr>) {
     match expr {
         Expr::Call { name, args } => match args.first() {

@@ -7,28 +7,28 @@ use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The facts about a statement that its fields determine.
+/// The facts about a statement that follow from its fields.
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
-    /// The interval of GROUP BY time(), written or inherited.
+    /// The interval in GROUP BY time(), explicit or inherited.
     pub(crate) interval: Interval,
     /// Whether the interval comes from the outer statement.
     pub(crate) inherited_interval: bool,
-    /// The number of windows before the range that transformations need.
+    /// The number of windows before the range that transformations read.
     pub(crate) extra_intervals: i64,
     /// Whether every function is a selector.
     pub(crate) only_selectors: bool,
-    /// Whether a field calls `distinct()` outside of other calls.
+    /// Whether a field contains a call of `distinct()` that is not inside another call.
     pub(crate) has_distinct: bool,
     /// The function `top` or `bottom`, if the statement calls it.
     pub(crate) top_bottom: Option<String>,
-    /// Whether the statement selects a field or tag next to calls.
+    /// Whether the statement selects a field or tag in addition to calls.
     pub(crate) has_auxiliary: bool,
     /// The number of calls that are not mathematical functions.
     pub(crate) call_count: usize,
-    /// The number of fields without `time`.
+    /// The number of fields, excluding `time`.
     pub(crate) field_count: usize,
-    /// LIMIT; 0 is no limit.
+    /// The value of LIMIT; 0 means no limit.
     pub(crate) limit: u64,
     /// Whether the statement has INTO.
     pub(crate) has_target: bool,
@@ -37,7 +37,8 @@ pub(crate) struct StatementCheck {
 
 pub(crate) struct FieldCheck<'a> {
     pub(crate) statement: &'a mut StatementCheck,
-    /// Whether wildcards are allowed: the expression has no operator around them.
+    /// Whether the current expression may be a wildcard, which must not be an operand of an
+    /// operator.
     pub(crate) allow_wildcard: bool,
 }
 
@@ -152,7 +153,8 @@ impl FieldCheck<'_> {
         Ok(())
     }
 
-    /// Checks a call inside a call, where `distinct()` may be used next to other fields.
+    /// Checks a call inside a call. Such a call may be `distinct()` even if the statement has other
+    /// fields.
     pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {

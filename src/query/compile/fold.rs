@@ -7,14 +7,14 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
 use crate::query::math;
 
-/// The permitted evaluations during folding.
+/// The evaluations that folding may perform.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
     /// The value of `now()`; `None` leaves the call unchanged.
     pub(crate) now_ns: Option<i64>,
     /// Whether to evaluate mathematical functions of literals.
     pub(crate) math: bool,
-    /// The zone of times without a zone.
+    /// The zone of time literals without an offset.
     pub(crate) zone: Option<&'a Zone>,
 }
 
@@ -60,7 +60,7 @@ fn rebuild(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
 }
 
-/// Folds an operator over folded operands.
+/// Folds a binary operator whose operands are already folded.
 pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext<'_>) -> Expr {
     use Expr::BooleanLiteral as Bool;
     match (op, &left, &right) {

@@ -23,8 +23,8 @@ use crate::query::plan::{
 };
 use crate::scan::request::Window;
 
-/// Lowers a prepared statement and appends its scans to `scans`. A subquery additionally groups by
-/// `outer_keys`.
+/// Lowers a prepared statement and appends its scans to `scans`. A subquery groups by its own keys
+/// and by `outer_keys`.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -40,7 +40,7 @@ pub(crate) fn lower(
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
-    // As in 1.x, errors in subqueries precede errors in the outer statement.
+    // As in 1.x, report errors in subqueries before errors in the outer statement.
     let inner_keys = subquery_keys(&group_keys, &shown);
     let inner_nodes = derive(subqueries, (&inner_keys, size), &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
@@ -55,8 +55,9 @@ pub(crate) fn lower(
         .collect::<Result<Rc<[DataType]>, QueryError>>()?;
     let mut built = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
-        // The tags of a subquery are columns like other columns, unless a column with another value
-        // has the same name. Tags that distinguish the rows of top() and bottom() stay tags.
+        // The outer statement reads a subquery's tags as columns, unless another column has the
+        // same name. The tag arguments of top() and bottom() remain tags because they distinguish
+        // the rows.
         let gathered = built.calls.iter().filter_map(|call| match &call.base {
             CallBase::Gather(gather) => gather.tags.as_deref(),
             _ => None,
@@ -108,8 +109,8 @@ pub(crate) fn lower(
     Ok(node)
 }
 
-/// Returns the keys by which subqueries group for their outer statement. Like 1.x, subqueries also
-/// group by the tag arguments of top() and bottom().
+/// Returns the keys by which the statement's subqueries group. As in 1.x, subqueries also group by
+/// the tag arguments of top() and bottom().
 fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> {
     let arguments = shown.iter().filter(|(_, is_argument)| *is_argument);
     let names = arguments.filter_map(|(field, _)| match &field.expr {
@@ -119,7 +120,7 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
     group_keys.iter().cloned().chain(names).collect()
 }
 
-/// Whether the statement passes on the rows of its only source, a subquery, in the order of the
+/// Whether the only source is a subquery whose rows the statement returns in the order of the
 /// subquery's series.
 fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
     match inner_nodes {
@@ -128,7 +129,7 @@ fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> b
     }
 }
 
-/// Lowers the subqueries and adds their results to the statement's sources.
+/// Lowers the subqueries and adds their results to the sources of the statement.
 fn derive(
     subqueries: Vec<Prepared<'_>>,
     (group_keys, size): (&[String], &PlanSize),
@@ -158,7 +159,7 @@ fn derive(
     Ok(inner_nodes)
 }
 
-/// Binds the node to each measurement that has some of its fields.
+/// Binds the node to each measurement that has at least one of the node's fields.
 fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
@@ -192,8 +193,8 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
-/// Returns the zone's shifts during the range and the windows around it, in which the range's first
-/// and last window may begin and end.
+/// Returns the zone's shifts during the range. Includes one window before and after the range,
+/// because the first and last window may extend beyond the range.
 fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
     let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
@@ -229,8 +230,8 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
     Ok(Some(window))
 }
 
-/// Returns the scans that the calls need. Partial states and rows need separate scans, and so do
-/// the range with and without the previous window.
+/// Returns the scans that the calls need. Partial states and rows need separate scans. Calls that
+/// read the previous window and other calls also need separate scans.
 fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];

@@ -1,5 +1,5 @@
-//! Counts the size of a plan during its creation, and rejects parts that exceed a limit before
-//! their creation.
+//! Counts the size of a plan during its creation. Rejects a part that would exceed a limit before
+//! creating that part.
 
 use std::cell::Cell;
 
@@ -25,7 +25,7 @@ impl PlanSize {
         Self { limits, sources, columns, entries }
     }
 
-    /// Adds measurements of FROM.
+    /// Adds `count` measurements of FROM.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`]
@@ -34,7 +34,7 @@ impl PlanSize {
         self.add((&self.sources, count), Limit::Sources, advice)
     }
 
-    /// Adds `count` columns to which `expr` is expanded.
+    /// Adds the `count` columns to which `expr` expands.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`]
@@ -59,7 +59,8 @@ impl PlanSize {
         Ok(())
     }
 
-    /// Adds entries. An entry is a part of the plan that is repeated for each source or each tag.
+    /// Adds `count` entries. An entry is a part of the plan that exists once for each source or
+    /// once for each tag.
     ///
     /// # Errors
     /// [`QueryError::PlanTooLarge`]
@@ -68,7 +69,7 @@ impl PlanSize {
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
     }
 
-    /// Returns the work of creating the plan, in the units of [`crate::query::work`].
+    /// Returns the work that creating the plan required, in the units of [`crate::query::work`].
     pub(super) fn work(&self) -> usize {
         let names = self.sources.get().saturating_add(self.columns.get());
         names.saturating_mul(WORK_PER_NAME).saturating_add(self.entries.get())

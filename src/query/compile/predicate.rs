@@ -1,4 +1,4 @@
-//! Lowers WHERE to a predicate on the columns of a measurement.
+//! Lowers the condition in WHERE to a predicate on the columns of a measurement.
 
 use super::columns::Columns;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
@@ -8,15 +8,16 @@ use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// The rules for names in a condition, and for missing values.
+/// The rules for resolving names and missing values in a condition.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,
-    /// The fields of the subquery from which the rows come, if any. A subquery has no index, so a
-    /// missing tag is an empty string, and a missing field compares with a boolean like `false`.
+    /// The fields of the subquery that supplies the rows; `None` if shards supply the rows. A
+    /// subquery has no index. In its rows, a missing tag is therefore an empty string, and a
+    /// missing boolean field equals `false`.
     derived: Option<&'a [DerivedField]>,
     /// Whether the condition is an operand of a comparison. 1.x then evaluates the condition
-    /// without its index, so that a comparison with a missing tag is false.
+    /// without its index, so a comparison with a missing tag is false.
     compared: bool,
 }
 
@@ -25,21 +26,22 @@ impl Scope<'_> {
         self.derived.is_some()
     }
 
-    /// Returns the operand of an order comparison. The group tags of a subquery are fields here, but
-    /// only tags have an order.
+    /// Returns the operand of an order comparison. In a subquery, group tags are fields, but only
+    /// tags can be ordered, so the result is the tag.
     fn ordered(self, operand: Operand) -> Operand {
         let Operand::Field(input @ Input { cast: None, .. }) = &operand else { return operand };
         let fields = self.derived.unwrap_or_default();
         match fields.iter().find(|field| field.id == input.column).map(|field| field.from) {
-            // A derived measurement numbers its tags like the group keys.
+            // The tag columns of a subquery's result have the same numbers as the group keys.
             Some(DerivedFrom::Key(index)) => Operand::Tag(ColumnId(index as u32)),
             _ => operand,
         }
     }
 }
 
-/// Lowers a condition without time. A name without a tag or field is a tag that every series lacks.
-/// `derived` contains the fields of the subquery from which the rows come, if any.
+/// Lowers a condition that contains no time comparison. A name that is neither a tag nor a field is
+/// a tag that every series lacks. `derived` contains the fields of the subquery that supplies the
+/// rows, if any.
 pub(crate) fn lower(
     expr: &Expr,
     schema: &Columns<'_>,
@@ -73,7 +75,7 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                 }
                 other => match comparison(*other) {
                     Some(comparison) => compare(comparison, (left, right), scope),
-                    // A number as a condition is false.
+                    // 1.x evaluates a number that is used as a condition to false.
                     None => Predicate::Constant(false),
                 },
             }
@@ -102,14 +104,14 @@ fn not(predicate: Predicate) -> Predicate {
     differ((predicate, Predicate::Constant(true)))
 }
 
-/// Returns the condition that an operand has a value.
+/// Returns the condition that `operand` has a value.
 fn has_value(operand: Operand) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
 }
 
-/// Returns `joined`, restricted to rows in which both sides have a value if they are boolean
-/// fields. 1.x joins such operands of stored rows this way. In rows of a subquery, a missing field
-/// counts as `false`.
+/// Restricts `joined` to rows in which every operand that is a stored boolean field has a value.
+/// 1.x restricts stored rows in the same way. In a subquery's rows, a missing field equals `false`,
+/// so `joined` remains unchanged.
 fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
     if scope.is_derived() {
         return joined;
@@ -118,7 +120,7 @@ fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_
     fields.fold(joined, |joined, field| and((has_value(field), joined)))
 }
 
-/// Whether an expression has boolean values.
+/// Whether the values of an expression are booleans.
 fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     match expr {
         Expr::Paren(inner) => is_boolean(inner, scope),
@@ -135,7 +137,7 @@ fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     }
 }
 
-/// Returns the boolean field that an expression names.
+/// Returns the boolean field if the expression is a reference to one.
 fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
@@ -189,7 +191,7 @@ fn compare_values(
     present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
 }
 
-/// Returns the tags that must exist for a comparison inside another comparison.
+/// Returns the tags that must exist if the comparison is an operand of another comparison.
 fn tags_of<const N: usize>(sides: [(&Expr, &Operand); N], scope: Scope<'_>) -> Vec<Operand> {
     let is_tag = |(expr, operand): &(&Expr, &Operand)| {
         let reads_field = matches!(operand, Operand::Field(_));
@@ -230,7 +232,7 @@ fn compare_conditions(
     }
 }
 
-/// Compares a boolean with a value of another type, which are never comparable. 1.x treats a
+/// Compares a boolean with a value of another type. The two types are not comparable. 1.x treats a
 /// missing value as `false`, except a missing field of a stored row.
 fn compare_mixed(
     comparison: Comparison,
@@ -251,8 +253,8 @@ fn compare_mixed(
     }
 }
 
-/// Compares two names. A missing tag differs from every tag, and order comparisons with it are
-/// false. A field is neither equal to a missing tag nor different from it.
+/// Compares two names. A missing tag differs from every existing tag, and order comparisons with a
+/// missing tag are false. Both equality and inequality between a field and a missing tag are false.
 pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
     let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let tag = match (is_field(&left), is_field(&right)) {
@@ -273,8 +275,8 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
     }
 }
 
-/// Returns the condition that a series lacks a tag, or with `missing` = false, that a series has
-/// the tag.
+/// Returns the condition that a series lacks `tag` (`missing` is true) or has `tag` (`missing` is
+/// false).
 pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
     let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
     let nothing = Operand::Literal(FieldValue::String("".into()));
@@ -314,7 +316,7 @@ pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     })
 }
 
-/// Lowers a value; returns `None` for an expression that never has a value in a condition.
+/// Lowers a value. Returns `None` for an expression that never has a value in a condition.
 fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     Some(match expr {
         Expr::Paren(inner) => operand(inner, scope)?,
@@ -342,7 +344,7 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     let text = |text: &str| Operand::Literal(FieldValue::String(text.into()));
     let tag = || match schema.tag(name) {
         Some(column) => Operand::Tag(column.id),
-        // 1.x's index treats the measurement as a tag of each series.
+        // 1.x's index treats the measurement's name as a tag of each series.
         None if name == "_name" && !scope.is_derived() && !compared => text(schema.name()),
         None => text(""),
     };

@@ -19,15 +19,16 @@ use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::error::QueryError;
 use crate::query::functions::{self, Function};
 
-/// The measurements of FROM by name. Several policies and subqueries may have a measurement with
+/// The measurements in FROM by name. Several policies and subqueries may contain measurements with
 /// the same name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 
-/// A source of FROM with rows.
+/// A source in FROM that has rows.
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    /// For a subquery, whether it supplies the functions that read the previous window.
+    /// Whether the source supplies the functions that read the previous window; `None` if the
+    /// source is not a subquery.
     pub(crate) before: Option<bool>,
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
@@ -45,8 +46,8 @@ pub(crate) struct Prepared<'a> {
     pub(super) checked: &'a CheckedSelect<'a>,
     pub(super) measurements: Measurements<'a>,
     pub(super) known: KnownNames,
-    /// The expanded fields, including the tag columns that top() and bottom() add. The flag marks
-    /// these added columns.
+    /// The expanded fields, including the tag columns that top() and bottom() add. The flag is true
+    /// for the added columns.
     pub(super) shown: Vec<(Field, bool)>,
     pub(super) group_keys: Vec<String>,
     pub(super) subqueries: Vec<Prepared<'a>>,
@@ -54,7 +55,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) size: &'a PlanSize,
 }
 
-/// Resolves all names, starting with the innermost statements.
+/// Resolves all names. Resolves names in inner statements first.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -69,7 +70,7 @@ pub(crate) fn prepare<'a>(
     for sources in measurements.values() {
         let mut policies = BTreeSet::new();
         for found in sources {
-            // A measurement that FROM repeats adds no names.
+            // If FROM names a measurement again, the repetition adds no names.
             if let Origin::Policy(policy) = found.origin
                 && policies.insert(&policy.name)
             {
@@ -95,9 +96,8 @@ pub(crate) fn prepare<'a>(
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
 }
 
-/// Removes casts without effect on the columns of subqueries. 1.x converts numbers to numbers and
-/// leaves all other values unchanged (`castToType`). A function reads only values of its argument's
-/// type (`called`).
+/// Removes casts that have no effect on a subquery's columns. 1.x converts only numbers, and only
+/// to numbers (`castToType`). A function (`called`) reads only values of its argument's type.
 fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -127,9 +127,9 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
 }
 
 impl Prepared<'_> {
-    /// Returns the columns after the time as the outer statement sees them. The tag arguments of
-    /// `top` and `bottom` are hidden columns: the outer statement can read them only by name, if no
-    /// other column has the name.
+    /// Returns the columns that the outer statement sees, except the time. The tag arguments of
+    /// `top` and `bottom` are hidden columns. The outer statement can read a hidden column by name
+    /// if no visible column has that name.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -174,10 +174,10 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     all
 }
 
-/// Returns the measurements of a policy that a source names.
+/// Returns the measurements of a policy that match a source.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] for an invalid regex.
+/// [`QueryError::Invalid`] if the regex is invalid.
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
@@ -202,7 +202,7 @@ fn measurements<'a>(
     (context, size): (&'a Context<'a>, &PlanSize),
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
-    // The measurements of each source. A regex that FROM repeats is matched only once.
+    // Maps each source to its measurements. A regex that FROM repeats is matched only once.
     let mut meanings = BTreeMap::new();
     for source in &checked.select.sources {
         let Source::Measurement(measurement) = source else {
@@ -239,7 +239,7 @@ fn measurements<'a>(
     Ok(found)
 }
 
-/// Returns a name or a regex as written, and whether it is a regex.
+/// Returns the name or regex as written. The first value is whether the text is a regex.
 pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
     match name {
         MeasurementName::Name(name) => (false, name),

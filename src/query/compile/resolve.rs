@@ -1,4 +1,4 @@
-//! Resolves names in the sources of a statement, and determines the types of expressions.
+//! Resolves the names in a statement's sources, and determines the types of expressions.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::{Function, Kind};
 
-/// The names in all sources of a statement.
+/// The names that exist in a statement's sources.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
-    /// The fields, and the columns of subqueries.
+    /// The fields, including the columns of subqueries.
     pub(crate) fields: BTreeMap<Rc<str>, DataType>,
     /// The names in `fields` that a wildcard skips: the tag arguments of `top` and `bottom` in a
     /// subquery.
     pub(crate) hidden: BTreeMap<Rc<str>, ()>,
-    /// The tags, and the dimensions of subqueries.
+    /// The tags, including the dimensions of subqueries.
     pub(crate) tags: BTreeMap<Rc<str>, ()>,
 }
 
@@ -56,14 +56,15 @@ impl KnownNames {
         }
     }
 
-    /// Whether a source has a tag with this name, or a subquery has a column with tag values.
+    /// Whether a source has a tag with this name, or a subquery has a column of tag values with
+    /// this name.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.tags.contains_key(name) || self.fields.get(name) == Some(&DataType::Tag)
     }
 
     /// Returns the type of a reference.
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
-        // A name that is unknown in a subquery becomes a column of the subquery without a type.
+        // A column of a subquery has no type if its name is unknown in the subquery.
         let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
         let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
         match cast {
@@ -80,7 +81,7 @@ impl KnownNames {
 }
 
 /// Replaces the cast of every reference in `expr` with its resolved type, so that the expression
-/// prints like in 1.x.
+/// prints as in 1.x.
 pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -96,14 +97,15 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     }
 }
 
-/// Marks the fields of a condition. A name that is a field in some source is never a tag in another
-/// source. With `typed`, as in 1.x, each field has the type of highest precedence among the sources:
-/// a source with another type has no value, or a converted number.
+/// Marks the fields in a condition. A name that is a field in one source is not a tag in any other
+/// source. With `typed`, each field has the highest-precedence type among the sources, as in 1.x.
+/// In a source with another type, the value is missing or is a converted number.
 pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     match expr {
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
             *cast = match names.resolve(name, Some(Cast::Field)) {
-                // A name without a column is a missing tag, even if the condition calls it a field.
+                // A name without a column is a missing tag, even if the condition casts the name to
+                // a field.
                 DataType::Unknown if names.resolve(name, None) == DataType::Unknown => None,
                 DataType::Unknown => *cast,
                 DataType::Tag => Some(Cast::Field),
@@ -121,7 +123,7 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     }
 }
 
-/// Returns the cast to a type; `None` for an unknown type.
+/// Returns the cast to `data_type`; `None` if the type is unknown.
 fn bound_cast(data_type: DataType) -> Option<Cast> {
     Some(match data_type {
         DataType::Unknown => return None,
@@ -170,9 +172,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
     })
 }
 
-/// Returns the reason why a signed and an unsigned integer cannot be combined; `None` if the
-/// combination is valid. Only an integer literal is converted automatically. `literals` is, for
-/// each side, whether it is a literal.
+/// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if they
+/// can. Only an integer literal is converted automatically. `literals` specifies for each side
+/// whether the side is a literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,
@@ -189,7 +191,8 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
 }
 
 /// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). A
-/// mathematical function of a text or a boolean has that type, although it has no values.
+/// mathematical function over a string or boolean has that type, although its result is always
+/// null.
 fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {
@@ -203,7 +206,8 @@ fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, Query
     Ok(if is_mathematics && !takes_first { first } else { function.output.over(first) })
 }
 
-/// Returns the type of 1.x's `Eval` for zero values of both types; `None` for incompatible types.
+/// Returns the type that 1.x's `Eval` returns for the zero values of both types; `None` for
+/// incompatible types.
 fn operator(op: BinaryOp, left: DataType, right: DataType) -> Option<DataType> {
     use DataType::{Boolean, Float, Integer, Unsigned};
     let bitwise = matches!(op, BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor);

@@ -1,10 +1,10 @@
-//! Names the columns of a result (1.x `Field.Name`, `SelectStatement.ColumnNames`).
+//! Determines the names of result columns (1.x `Field.Name`, `SelectStatement.ColumnNames`).
 
 use std::collections::HashMap;
 
 use crate::influxql::ast::{Expr, Field};
 
-/// Returns the name of a field without an alias.
+/// Returns the name of a field that has no alias.
 pub(crate) fn field_name(expr: &Expr) -> String {
     match expr {
         Expr::Call { name, .. } => name.clone(),
@@ -19,7 +19,7 @@ pub(crate) fn field_name(expr: &Expr) -> String {
     }
 }
 
-/// Returns the alias of a field, or its name without an alias.
+/// Returns a field's alias, or its name if the field has no alias.
 pub(crate) fn name_of(field: &Field) -> String {
     field.alias.clone().unwrap_or_else(|| field_name(&field.expr))
 }
@@ -38,8 +38,8 @@ fn collect(expr: &Expr, parts: &mut Vec<String>) {
     }
 }
 
-/// Returns unique names for `fields`. Aliases remain unchanged, and other used names get the suffix
-/// `_1`, `_2`, ….
+/// Returns unique names for `fields`. Aliases remain unchanged. Other duplicate names get the
+/// suffix `_1`, `_2`, ….
 pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
     let mut taken: HashMap<String, u32> = HashMap::new();
     for alias in fields.iter().filter_map(|field| field.alias.as_ref()) {

@@ -19,30 +19,33 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) select: &'a SelectStatement,
     /// The folded WHERE without time.
     pub(crate) condition: Option<Expr>,
-    /// The selected time range, narrowed by every outer statement.
+    /// The selected time range, intersected with the range of every outer statement.
     pub(crate) range: TimeRange,
-    /// The widest time range that the outermost statement reads. Even the window before a
-    /// subquery's range is not read outside of it (1.x `LocalShardMapping`).
+    /// The widest time range that the outermost statement reads. A subquery never reads outside
+    /// this range, even for the window before the subquery's own range (1.x `LocalShardMapping`).
     pub(crate) floor: TimeRange,
     /// The folded fields without `time`.
     pub(crate) fields: Vec<Field>,
-    /// The facts that the fields determine.
+    /// The facts that follow from the fields.
     pub(crate) facts: StatementCheck,
-    /// The effective filling. In a subquery, `null` becomes `none`.
+    /// The effective method of filling empty windows. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
-    /// Whether the latest rows come first. A subquery has the direction of its outer statement.
+    /// Whether the result starts with the latest rows. A subquery has the direction of its outer
+    /// statement.
     pub(crate) descending: bool,
     /// Whether the statement is a subquery.
     pub(crate) nested: bool,
-    /// For a subquery, whether it supplies the functions of the outer statement that read the
-    /// previous window. It then contains that window. Otherwise it supplies the other functions.
+    /// Whether a subquery supplies the outer functions that read the previous window. If so, the
+    /// subquery's rows include the previous window. Otherwise, the subquery supplies the other
+    /// functions.
     pub(crate) before: bool,
-    /// For a subquery, the number of times that its text is read. If the outer statement has both
-    /// kinds of functions, they read it twice.
+    /// The number of times that a subquery is executed. A subquery is executed twice if the outer
+    /// statement contains both kinds of functions.
     pub(crate) readings: u32,
-    /// The zone of `tz()`.
+    /// The zone in `tz()`.
     pub(crate) zone: Option<Zone>,
-    /// The subqueries of FROM in order. A subquery that is read several times is repeated.
+    /// The subqueries in FROM, in order. A subquery that is executed several times has several
+    /// entries.
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
@@ -53,7 +56,7 @@ impl CheckedSelect<'_> {
     }
 
     /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
-    /// previous window, `false` for other functions.
+    /// previous window, `false` for all other functions.
     fn kinds(&self) -> Vec<bool> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
@@ -64,7 +67,8 @@ impl CheckedSelect<'_> {
         if kinds.is_empty() { vec![false] } else { kinds }
     }
 
-    /// Returns the range with `windows` additional windows before it in the statement's direction.
+    /// Returns the range, extended by `windows` windows before its start. With descending times,
+    /// the windows follow the range.
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
         let TimeRange { mut start_ns, mut end_ns } = self.range;
@@ -77,12 +81,12 @@ impl CheckedSelect<'_> {
         TimeRange::new(start_ns, end_ns).intersect(&all)
     }
 
-    /// Returns the times that a subquery may read for functions of the given kind.
+    /// Returns the time range that a subquery may read for functions of the given kind.
     fn range_for(&self, before: bool) -> TimeRange {
         self.range_with(i64::from(before)).intersect(&self.floor)
     }
 
-    /// Checks the subqueries of FROM for each kind of functions.
+    /// Checks the subqueries in FROM once for each kind of function.
     fn check_subqueries(&mut self, now_ns: i64) -> Result<(), QueryError> {
         let kinds = self.kinds();
         let select = self.select;
@@ -106,7 +110,7 @@ impl CheckedSelect<'_> {
 }
 
 /// Checks `select`. For a subquery, `outer` contains the outer statement, the kind of functions
-/// that read the subquery, and the number of times that the subquery is read.
+/// that read the subquery, and the number of times that the subquery is executed.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::Readings`].
@@ -134,7 +138,7 @@ pub(crate) fn check<'a>(
         bounds.max_ns.unwrap_or(latest).saturating_add(1),
     );
     let mut fill = select.fill;
-    // INTO writes no nulls for empty windows, and no zeros for counts.
+    // With INTO, empty windows produce neither nulls nor zero counts.
     if select.into.is_some() && fill == Fill::Null {
         fill = Fill::None;
     }
@@ -193,9 +197,9 @@ fn calls_of(expr: &Expr) -> Vec<&str> {
     }
 }
 
-/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`), and that the
-/// right side of a regex operator is a regex. (1.x panics on other right sides when it rewrites the
-/// condition.)
+/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`). Also checks that
+/// the right side of a regex operator is a regex; on any other right side, 1.x panics when it
+/// rewrites the condition.
 fn check_condition(expr: &Expr) -> Result<(), QueryError> {
     match expr {
         Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }
@@ -218,7 +222,7 @@ fn check_condition(expr: &Expr) -> Result<(), QueryError> {
                     "invalid function call in condition: {expr}"
                 )));
             }
-            // 1.x expects a single argument for log() here, although log() takes two.
+            // At this point, 1.x expects one argument for log(), although log() has two parameters.
             match name.as_str() {
                 "log" => arguments::count_is(name, args, 1)?,
                 _ => arguments::check_numbers(name, args)?,

@@ -1,4 +1,5 @@
-//! Presents a subquery to its outer statement: columns become fields, and dimensions become tags.
+//! Exposes a subquery to its outer statement as a measurement: columns become fields, and
+//! dimensions become tags.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     pub(crate) data_type: DataType,
-    /// Position in the subquery's columns, in which the time comes first.
+    /// Position in the subquery's columns. Position 0 is the time.
     pub(crate) position: usize,
     /// Whether a wildcard skips the column.
     pub(crate) hidden: bool,
@@ -37,8 +38,8 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<
     Ok(())
 }
 
-/// Returns the subquery, and its result as a measurement. The tags have the numbers of the node's
-/// group keys.
+/// Returns the subquery, and the schema that its result has as a measurement. The tags are numbered
+/// like the node's group keys.
 pub(crate) fn derive(
     node: SelectNode,
     columns: &[SubqueryColumn],
@@ -74,7 +75,7 @@ pub(crate) fn derive(
     let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
     for (index, key) in node.group_keys.iter().enumerate() {
-        // A key by which the subquery groups only because the outer statement does is no field.
+        // A key is not a field if the subquery groups by it only because of the outer statement.
         if names.contains(key.as_str()) || !own_keys.contains(key.as_str()) {
             continue;
         }

@@ -10,10 +10,10 @@ pub(crate) fn looks_like(text: &str) -> bool {
     time_literal::is_time(text)
 }
 
-/// Parses a time, in nanoseconds. A time without an offset is local time in `zone`.
+/// Parses a time, in nanoseconds. A literal without an offset is local time in `zone`.
 ///
 /// # Errors
-/// `invalid timestamp string`, or an error about an overflow or underflow of the time.
+/// `invalid timestamp string`, or an error about a time outside the valid range.
 pub(crate) fn parse(text: &str, zone: Option<&Zone>) -> Result<i64, QueryError> {
     let offset = |local| zone.map_or(0, |zone| local - zone.to_utc_seconds(local));
     time_literal::parse(text, offset).map_err(|error| QueryError::Invalid(error.to_string()))

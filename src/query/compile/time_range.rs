@@ -1,8 +1,9 @@
 //! Extracts the time range from WHERE.
 //!
-//! InfluxQL treats `time` separately: every comparison with it narrows the same range, at any place
-//! in the condition. `WHERE v > 4 OR time < 5s` therefore means *v > 4, for times before 5s* (1.x
-//! `influxql.ConditionExpr`). The remaining condition does not contain the comparison.
+//! InfluxQL treats `time` separately from other operands. Every comparison with `time` narrows the
+//! same range, at any position in the condition. `WHERE v > 4 OR time < 5s` therefore means *v > 4,
+//! for times before 5s* (1.x `influxql.ConditionExpr`). The remaining condition does not contain
+//! these comparisons.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;
@@ -10,7 +11,8 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::query::error::QueryError;
 
-/// The inclusive time bounds of a statement; `None` if the statement has no such bound.
+/// The inclusive time bounds of a statement; a bound is `None` if the statement does not specify
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     /// The first time in the range, in nanoseconds.
@@ -20,7 +22,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the times in both ranges.
+    /// Returns the bounds of the times that satisfy both bounds.
     pub(crate) fn intersect(self, other: Self) -> Self {
         let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -37,8 +39,8 @@ impl Bounds {
     }
 }
 
-/// Splits a condition into a condition without time and the time bounds. The condition is `None` if
-/// it contains only time.
+/// Splits a condition into a condition without `time` and the time bounds. The remaining condition
+/// is `None` if every comparison is with `time`.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] and [`QueryError::Literal`] with 1.x's texts.
@@ -90,7 +92,7 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
     }
 }
 
-/// Whether `expr` is `time` in upper or lower case, with or without parentheses.
+/// Whether `expr` is `time` in any letter case, with or without parentheses.
 pub(crate) fn is_time(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_time(inner),
@@ -140,8 +142,8 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
     Ok(Bounds { min_ns, max_ns })
 }
 
-/// Checks that a time is valid. Folding saturates, so a time outside of the valid range is near an
-/// end of `i64`.
+/// Checks that a time is valid. Folding saturates, so a time outside the valid range is near the
+/// minimum or maximum of `i64`.
 fn within_limits(time_ns: i64) -> Result<i64, QueryError> {
     let text = || time_literal::print_seconds(time_ns);
     if time_ns > MAX_TIME_NS {

@@ -1,11 +1,12 @@
-//! Finds fields with different types in different measurements, for example a string and a number.
+//! Finds fields that have different types in different measurements, for example a string and a
+//! number.
 //!
-//! In a statement, a name has the greatest type of all its sources, and fields of other types
-//! return no values. Numbers of different types do not clash because they are converted.
+//! In a statement, a field name has the highest-precedence type among all sources, and fields of
+//! other types return no values. Numeric types do not clash, because numbers are converted.
 //!
-//! 1.x ignores a measurement after a delete has removed all its rows, but the schema still contains
-//! the types of such a measurement. The caller therefore queries the shards for the returned
-//! measurements with rows, and omits the empty measurements.
+//! After a delete has removed all rows of a measurement, 1.x ignores the measurement, but this
+//! schema still contains its types. The caller therefore asks the shards which of the returned
+//! measurements have rows, and omits the measurements without rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +17,11 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
 
-/// The position of a policy, and the name of a measurement in this policy.
+/// The position of a policy, and the name of a measurement in the policy.
 pub type ClashPosition = (usize, String);
 
-/// Returns the measurements in `select` and its subqueries whose types of a mentioned name clash.
-/// The list is empty if the statement cannot be compiled.
+/// Returns the measurements in `select` and its subqueries that define a mentioned name with
+/// clashing types. The list is empty if the statement cannot be compiled.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
@@ -53,7 +54,7 @@ pub fn clashing(
     found.map(|(place, _)| place).collect()
 }
 
-/// Returns the kind of a type. All numbers have the same kind.
+/// Returns the kind of a type. All numeric types have the same kind.
 fn kind(field_type: FieldType) -> FieldType {
     match field_type {
         FieldType::Integer | FieldType::Unsigned => FieldType::Float,
@@ -93,7 +94,7 @@ fn collect<'a, 's>(
     }
 }
 
-/// Collects the names that `select` and its subqueries mention; `None` means all names.
+/// Collects the names that `select` and its subqueries mention. `None` means all names.
 fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<&'a str>>) {
     let fields = select.fields.iter().map(|field| &field.expr);
     for expr in fields.chain(&select.condition) {
@@ -116,7 +117,7 @@ fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
         Expr::Wildcard(_) => *mentioned = None,
         Expr::Binary { left, right, .. } => {
             mentions(left, mentioned);
-            // The regex in a condition matches values and not names.
+            // A regex in a condition matches values, not names.
             if !matches!(**right, Expr::Regex(_)) {
                 mentions(right, mentioned);
             }

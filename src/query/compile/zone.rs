@@ -1,4 +1,4 @@
-//! Looks up the zone of `tz('…')` in the IANA database, and lists its clock changes for shards.
+//! Finds the zone of `tz('…')` in the IANA database, and lists the zone's clock changes for shards.
 
 use std::rc::Rc;
 
@@ -13,8 +13,8 @@ pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// The distance of the times at which rules without a table are checked for a change, in seconds.
-/// No zone changes more often.
+/// The interval at which times after the end of a zone's table are checked for clock changes, in
+/// seconds. No zone changes its clock more often.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
@@ -40,8 +40,8 @@ impl Zone {
         self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
     }
 
-    /// Returns the UTC time at which clocks show `local`, like Go's `time.Date`. If two such times
-    /// exist, returns the time before the clock change. If clocks skip `local`, returns a time with
+    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If two such
+    /// times exist, returns the time before the clock change. If local clocks skip `local`, uses
     /// the offset before or after the change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
@@ -54,9 +54,9 @@ impl Zone {
         if self.offset_seconds(again) == second { again } else { utc }
     }
 
-    /// Returns the shifts (local time minus UTC) for all times in `range`. An entry contains the
-    /// start of a shift and the shift, both in nanoseconds, and the starts ascend. The first entry
-    /// starts at the minimum time.
+    /// Returns the shifts (local time minus UTC) that apply in `range`. An entry contains the time
+    /// from which a shift applies, and the shift, both in nanoseconds. Entries are in ascending
+    /// order of time, and the first time is the minimum time.
     pub(crate) fn shifts(&self, range: TimeRange) -> Vec<(i64, i64)> {
         let (start, end) = (range.start_ns.div_euclid(S_NS), range.end_ns.div_euclid(S_NS));
         let mut offset = self.offset_seconds(start);
@@ -87,7 +87,8 @@ impl Zone {
         shifts
     }
 
-    /// Returns the first second with the offset of `to`. The offset of `from` must differ.
+    /// Returns the first second with the offset of `to`. The offset of `from` must differ from that
+    /// of `to`.
     fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
         let before = self.offset_seconds(from);
         while from + 1 < to {
@@ -119,7 +120,7 @@ mod tests {
                 (972_810_000 * S_NS, -8 * hour)
             ]
         );
-        // The table ends before 2100, so a rule determines these changes.
+        // The zone's table ends before 2100, so a rule determines these changes.
         let later = TimeRange::new(4_102_444_800 * S_NS, 4_133_980_800 * S_NS);
         assert_eq!(zone.shifts(later).len(), 3);
     }

@@ -1,17 +1,17 @@
-//! Defines the properties of a function in the table of functions.
+//! Defines the properties that each function has in the table of functions.
 
 use crate::query::data_type::DataType;
 use crate::query::math::MathFunction;
 use crate::scan::request::AggregateFunction;
 
-/// One function of InfluxQL.
+/// A function of InfluxQL.
 #[derive(Debug)]
 pub struct Function {
     /// The name, in lower case.
     pub name: &'static str,
-    /// The kind, as in 1.x.
+    /// The kind of the function, as in 1.x.
     pub kind: Kind,
-    /// The arguments, as the console displays them.
+    /// The parameters, as the console displays them.
     pub parameters: &'static str,
     /// The description of the result, as the console displays it.
     pub explained: &'static str,
@@ -19,18 +19,18 @@ pub struct Function {
     pub(crate) takes: SupportedTypes,
     pub(crate) output: Output,
     pub(crate) execution: Execution,
-    /// The value of empty windows if the statement has no `fill`.
+    /// The value for empty windows if the statement has no `fill` clause.
     pub(crate) fill: DefaultFill,
-    /// The name of 1.x's iterator in the error about a wrong type, if it differs from `name`.
+    /// The name that 1.x's error about an unsupported type contains, if it differs from `name`.
     pub(crate) iterator: Option<&'static str>,
 }
 
-/// The kinds of functions: the chapters of 1.x's manual.
+/// The kinds of functions, which are the chapters of 1.x's manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A function that computes a new value from all values of a window.
     Aggregate,
-    /// A function that chooses points of a window, with their other fields and tags.
+    /// A function that selects points of a window, together with their other fields and tags.
     Selector,
     /// A function that computes a new value for each value of a series.
     Transformation,
@@ -40,13 +40,13 @@ pub enum Kind {
     Mathematics,
 }
 
-/// The required arguments of a function. `compile/arguments.rs` checks them and reports 1.x's
+/// The parameters of a function. `compile/arguments.rs` checks the arguments and returns 1.x's
 /// errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     Field,
     FieldOrDistinct,
-    /// A field given by its name, not by a wildcard or regex.
+    /// A field that is specified by name, not by a wildcard or regex.
     NamedField,
     FieldAndNumber,
     /// A field and a number of rows.
@@ -55,25 +55,26 @@ pub(crate) enum Arguments {
     FieldTagsAndLimit,
     /// A field and an optional unit of time.
     FieldAndUnit,
-    /// A field, or any call over a sketch.
+    /// A field, or a call that returns a sketch.
     Sketch,
-    /// A stream: a field, or an aggregate by window.
+    /// A stream: a field, or an aggregate for each window.
     Stream,
     /// A stream and an optional unit of time.
     StreamAndUnit,
     /// A stream and a number of values.
     StreamAndWindow,
-    /// An aggregate by window, the number of values to predict, and the length of a season.
+    /// An aggregate for each window, the number of values to predict, and the length of a season.
     Forecast,
-    /// A stream and a period. Two arguments are optional: the number of values to hold back, and
-    /// the start of the averages.
+    /// A stream, a period, and two optional arguments: the number of values to hold back, and the
+    /// method that starts the averages.
     Technical {
         /// The minimum number of values to hold back.
         hold_min: i64,
-        /// The supported starts of averages; empty if the function has no such argument.
+        /// The supported methods that start the averages; empty if the function has no such
+        /// argument.
         warmups: &'static [&'static str],
     },
-    /// Numbers, with the given count.
+    /// As many numbers as specified.
     Numbers(usize),
 }
 
@@ -90,18 +91,18 @@ pub(crate) enum SupportedTypes {
 /// The type of a function's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// The type of the function's values.
+    /// The type of the input values.
     Input,
-    /// The given type for any values.
+    /// The specified type, for every input type.
     Always(DataType),
 }
 
-/// The place and the method of a function's computation.
+/// Where and how a function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Execution {
-    /// Shards return partial states, which the edge merges.
+    /// Shards return partial states, and the edge merges these states.
     Merged(AggregateFunction),
-    /// The edge collects all values of a window and computes the function over them.
+    /// The edge collects all values of a window and applies the function to all of them together.
     Gathered(Gathered),
     /// The edge applies the function to the values of a series in order
     /// ([`crate::query::transforms`]).
@@ -116,9 +117,9 @@ pub(crate) enum Gathered {
     Median,
     Mode,
     Distinct,
-    /// The exact number of distinct values. 1.x estimates it with a sketch.
+    /// The exact number of distinct values. 1.x estimates this number with a sketch.
     CountOfSketch,
-    /// A sketch without a function over it, which has no result here.
+    /// A sketch that is not the argument of a function, which has no result in this implementation.
     Sketch,
     Percentile,
     Top,
@@ -126,7 +127,7 @@ pub(crate) enum Gathered {
     Sample,
 }
 
-/// The value of empty windows in statements without `fill`.
+/// The value for empty windows in statements without a `fill` clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultFill {
     Null,
@@ -136,7 +137,7 @@ pub(crate) enum DefaultFill {
 }
 
 impl SupportedTypes {
-    /// Whether the function supports values of this type.
+    /// Whether the set includes this type.
     pub(crate) fn includes(self, data_type: DataType) -> bool {
         match self {
             Self::Any => true,
@@ -147,7 +148,7 @@ impl SupportedTypes {
 }
 
 impl Output {
-    /// Returns the type of the result over values of type `input`.
+    /// Returns the type of a function's result if its input values have type `input`.
     pub(crate) fn over(self, input: DataType) -> DataType {
         match self {
             Self::Input => input,

@@ -1,7 +1,8 @@
-//! Lists the functions of InfluxQL. Each row of the table describes one function for the compiler,
-//! the executor and the console's completion.
+//! Lists the functions of InfluxQL. The compiler, the executor and the console's completion read
+//! this table, in which each row describes one function.
 //!
-//! A new function needs a row in the file of its kind, and its computation:
+//! A new function needs a row in the file of its kind. Its computation belongs in one of these
+//! modules:
 //! - `scan/` for aggregates and selectors,
 //! - [`super::transforms`] for transformations,
 //! - [`super::math`] for mathematical functions.
@@ -33,7 +34,7 @@ impl Function {
     }
 }
 
-/// Whether the function `name` takes tags between its field and its limit, like `top`.
+/// Whether the function `name` accepts tags between its field and its limit, as `top` does.
 pub fn takes_tags(name: &str) -> bool {
     Function::find(name).is_some_and(|found| found.arguments == Arguments::FieldTagsAndLimit)
 }

@@ -1,10 +1,11 @@
-//! Lists the functions over a series' values in order. They return a new value for each value, or a
-//! forecast.
+//! Lists the functions over a series' values in order. Each function returns a new value for each
+//! value, or a forecast.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
-/// The defaults of a transformation: it takes a stream of numbers and returns floats.
+/// The defaults of a transformation: its argument is a stream of numbers, and its result consists
+/// of floats.
 const TRANSFORMATION: Function = Function {
     name: "",
     kind: Kind::Transformation,

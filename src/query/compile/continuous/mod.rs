@@ -15,14 +15,15 @@ pub struct ContinuousRun {
     pub select: Option<Box<SelectStatement>>,
     /// The watermark after the run, in nanoseconds.
     pub last_run_ns: i64,
-    /// The number of windows that the run covers.
+    /// The number of windows in the run.
     pub windows: i64,
 }
 
-/// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`. A
-/// run that catches up covers `windows_max` windows. If `windows_max` is less than
-/// [`WINDOWS_PER_RUN_MAX`], every run covers `windows_max` windows. Returns `None` if the run is
-/// not due yet, for example after a clock change in the query's zone.
+/// Returns the run of continuous query `create` that is due at `now_ns`. `last_run_ns` is the
+/// watermark that the previous run set. A run that catches up after missed runs covers
+/// `windows_max` windows. If `windows_max` is less than [`WINDOWS_PER_RUN_MAX`], every run covers
+/// `windows_max` windows. Returns `None` if no run is due, for example after a clock change in the
+/// query's zone.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
@@ -43,7 +44,7 @@ pub fn next_run(
     let every_ns = or(create.resample_every_ns, interval_ns);
     let for_ns = or(create.resample_for_ns, interval_ns.max(every_ns));
     let zone = zone.as_ref();
-    // Returns the window border at or before a time, with the query's offset.
+    // Returns the last window border that is not after `time_ns`, shifted by the query's offset.
     let border = |time_ns: i64, width_ns| {
         truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
     };
@@ -65,8 +66,9 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
-    // Choose the watermark so that the next run starts at the end of this run. It may be later than
-    // now if an earlier run was too large, because each window must then be in a run of its size.
+    // With this watermark, the next run starts at the end of this run. The watermark may be later
+    // than `now_ns` if an earlier run was too large, because every window must then be in a run of
+    // the reduced size.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;
@@ -92,8 +94,8 @@ fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
     zone.map_or(0, |zone| zone.shift_ns(time_ns))
 }
 
-/// Returns the border at or before a time of windows with width `width_ns`, in the zone's local
-/// time.
+/// Returns the last border that is not after `time_ns`, for windows of width `width_ns` in the
+/// zone's local time.
 fn truncate(time_ns: i64, width_ns: i64, zone: Option<&Zone>) -> i64 {
     let shift = shift_ns(zone, time_ns);
     let past_ns = time_ns.saturating_add(shift).checked_rem_euclid(width_ns).unwrap_or(0);

@@ -12,7 +12,7 @@ fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(
     limited(WINDOWS_PER_RUN_MAX, head, group, last, now)
 }
 
-/// Returns the same for a run of at most `windows_max` windows.
+/// Returns the range and the watermark of a run of at most `windows_max` windows, in seconds.
 fn limited(
     windows_max: i64,
     head: &str,
@@ -43,7 +43,7 @@ fn continuous_run_covers_elapsed_windows() {
     assert_eq!(run("", "1h)", None, 10 * H + 5), Some((None, 10 * H)));
     assert_eq!(run("", "1h)", Some(10 * H), 11 * H - 1), None);
     assert_eq!(run("", "1h)", Some(10 * H), 11 * H), Some((Some((10 * H, 11 * H)), 11 * H)));
-    // After hours of downtime, the run includes all missed windows.
+    // After hours of downtime, the run includes every missed window.
     assert_eq!(run("", "1h)", Some(10 * H), 15 * H + 7), Some((Some((10 * H, 15 * H)), 15 * H)));
     let quarter = 15 * M;
     let offset = Some((Some((9 * H + quarter, 10 * H + quarter)), 10 * H + quarter));
@@ -54,7 +54,7 @@ fn continuous_run_covers_elapsed_windows() {
 fn resample_sets_interval_and_range() {
     let every = "RESAMPLE EVERY 30m";
     let half = H / 2;
-    // Every half hour, the run includes the unfinished window.
+    // Each half-hourly run includes the unfinished window.
     assert_eq!(
         run(every, "1h)", Some(10 * H), 10 * H + half),
         Some((Some((10 * H, 11 * H)), 10 * H + half))
@@ -83,7 +83,7 @@ fn long_downtime_catches_up_in_steps() {
 
 #[test]
 fn continuous_days_follow_time_zone() {
-    // In Berlin, 2023-03-26 is a day of 23 hours. It starts at 1679785200.
+    // In Berlin, 2023-03-26 has 23 hours and starts at 1679785200.
     let midnight = 1_679_785_200;
     let tz = "1d) tz('Europe/Berlin')";
     let next = midnight + 23 * H;
@@ -115,7 +115,7 @@ fn reduced_runs_cover_every_window() {
         }
         assert!(end.is_some_and(|end| end > 50 * M), "{head}: {end:?}");
     }
-    // The first run of a query can be too large, too.
+    // The first run of a continuous query can also be too large.
     let first = limited(30, hourly, "1m)", None, 10 * H);
     assert_eq!(first, Some((Some((9 * H, 9 * H + 30 * M)), 9 * H + 30 * M)));
 }
