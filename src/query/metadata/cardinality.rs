@@ -1,4 +1,4 @@
-//! Counts distinct names for SHOW … CARDINALITY, in each group of series.
+//! Counts distinct names for SHOW … CARDINALITY, separately for each group of series.
 
 use std::rc::Rc;
 
@@ -26,25 +26,24 @@ enum CountOf {
     FieldKey,
 }
 
-/// The count that a SHOW … CARDINALITY statement requests.
+/// The kind and the grouping of the count that a SHOW … CARDINALITY statement requests.
 #[derive(Clone, Debug)]
 pub(super) struct CardinalityCount {
     of: CountOf,
-    /// The filter of WITH KEY.
+    /// The filter in WITH KEY.
     keys: Option<KeyFilter>,
     /// The tag keys of GROUP BY in ascending order.
     groups: Vec<String>,
     /// Whether the statement has no clauses. The result is then one number over all policies, which
     /// 1.x estimates with sketches.
     pub(super) is_estimate: bool,
-    /// Whether WHERE chooses series. The count then includes all fields of a measurement with such
-    /// series.
+    /// Whether the statement has a condition in WHERE. The count then includes all fields of each
+    /// measurement that has a matching series.
     has_condition: bool,
 }
 
 impl CardinalityCount {
-    /// Creates a count. The wildcards of GROUP BY remain unexpanded until
-    /// [`CardinalityCount::expand`].
+    /// Creates a count. Wildcards in GROUP BY are not expanded before [`CardinalityCount::expand`].
     pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
         let (of, keys) = match &s.of {
             CardinalityOf::Series => (CountOf::Series, None),
@@ -67,7 +66,7 @@ impl CardinalityCount {
         })
     }
 
-    /// Returns the use of the statement's condition.
+    /// Returns the purpose for which the statement uses its condition.
     pub(super) fn purpose(&self) -> ConditionUse {
         if self.of == CountOf::TagValues {
             ConditionUse::CountOfValues
@@ -88,7 +87,7 @@ impl CardinalityCount {
         Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
     }
 
-    /// Expands GROUP BY to the tags of these measurements.
+    /// Expands the wildcards in GROUP BY to the tags of these measurements.
     pub(super) fn expand(
         &mut self,
         dimensions: &[Dimension],
@@ -116,7 +115,7 @@ impl CardinalityCount {
         Ok(())
     }
 
-    /// Whether the request to the shards contains this tag.
+    /// Whether the count requests this tag from the shards.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self.of {
             CountOf::Series | CountOf::TagKey => true,
@@ -125,7 +124,8 @@ impl CardinalityCount {
         }
     }
 
-    /// Returns the request to the shards for the tags in `column_names`.
+    /// Returns the summaries that the count requests from the shards. The tags come from
+    /// `column_names`.
     pub(super) fn want(
         &self,
         tags: Vec<Vec<ColumnId>>,
@@ -147,13 +147,13 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether the result is one number over all measurements.
+    /// Whether the result is a single number over all measurements.
     pub(super) fn is_whole(&self) -> bool {
         self.is_estimate || self.of == CountOf::Measurement
     }
 
-    /// Calls `add` for each name in one shard's summary, with the group's tag values followed by
-    /// the name.
+    /// Calls `add` for each name in a shard's summary. The argument contains the group's tag
+    /// values, followed by the name.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
@@ -169,7 +169,7 @@ impl CardinalityCount {
         if self.groups.is_empty() {
             let mut single = |name| add(&[name]);
             match self.of {
-                // Hashes count these names.
+                // The executor counts these names by their hashes.
                 CountOf::Series | CountOf::TagValues => return,
                 CountOf::Measurement => return single(known.name()),
                 CountOf::TagKey => return listed(true).for_each(single),
@@ -200,7 +200,8 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether hashes suffice for counting, so that the executor need not keep a million names.
+    /// Whether hashes suffice for counting. The executor then does not need to keep the names, of
+    /// which a million may exist.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
@@ -227,7 +228,7 @@ impl CardinalityCount {
         chunks
     }
 
-    /// Returns a series with the value `count`.
+    /// Returns a series with the single value `count`.
     pub(super) fn chunk(
         &self,
         name: Option<&str>,

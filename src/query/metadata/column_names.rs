@@ -1,4 +1,4 @@
-//! Maps a measurement's ids in a request to names.
+//! Maps the ids of a measurement in a request to names.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::Arc;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
-/// The names for the ids of a measurement.
+/// The names of a measurement's ids.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
     /// The measurement's name and all its columns.
     pub(super) schema: Arc<MeasurementSchema>,
-    /// The tags in the request, ascending by key.
+    /// The tags in the request, in ascending order of key.
     pub(super) tags: Vec<(ColumnId, String)>,
     pub(super) policy: Rc<str>,
 }
 
 impl ColumnNames {
-    /// Returns the names of a measurement's columns, with only those tags for which `wanted` is
-    /// true.
+    /// Returns the names for the columns of a measurement. Includes only the tags for which
+    /// `wanted` returns true.
     pub(super) fn new(
         schema: &Arc<MeasurementSchema>,
         policy: &Rc<str>,
@@ -34,15 +34,15 @@ impl ColumnNames {
         &self.schema.name
     }
 
-    /// Returns the column with this id. Columns are stored by ascending id.
+    /// Returns the column with this id. The columns are sorted by id.
     pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
         let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
         self.schema.columns.get(at)
     }
 }
 
-/// Returns the tag key and the value of an item of `SummaryWant::TagValues`, which contains the
-/// key's position and the value.
+/// Returns the tag key and the value of an item of `SummaryWant::TagValues`. The item contains the
+/// position of the key, and the value.
 pub(super) fn tag_value<'a>(
     known: &'a ColumnNames,
     item: &'a [String],
@@ -52,7 +52,7 @@ pub(super) fn tag_value<'a>(
     (!value.is_empty()).then_some((key, value))
 }
 
-/// Formats a series key like 1.x.
+/// Formats a series key in the format of 1.x.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
     let mut key = String::new();
     escape(&mut key, known.name(), &[',', ' ']);

@@ -1,10 +1,11 @@
-//! Lowers WHERE of a SHOW statement to a predicate on tags and `_name`. A name that is not a tag
-//! counts as a tag that every series lacks.
+//! Lowers the condition in WHERE of a SHOW statement to a predicate on tags and `_name`. A name
+//! that is not a tag counts as a tag that every series lacks.
 //!
-//! Some comparisons do not depend on the series: comparisons with a field, and comparisons of a tag
-//! with anything except a string. Such a comparison is true for every series in a list, and false
-//! in a count, because 1.x uses its index for a list and its data for a count. When 1.x counts tag
-//! values, it checks each series, and every comparison with a missing tag is false.
+//! Some comparisons do not depend on the series: comparisons with a field, and comparisons between
+//! a tag and an operand that is not a string. Lists treat such a comparison as true for every
+//! series, and counts treat it as false, because 1.x uses its index for lists and its data for
+//! counts. To count tag values, 1.x checks each series, and every comparison with a missing tag is
+//! false.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
@@ -13,7 +14,7 @@ use crate::query::compile::predicate::{compare_names, is_missing};
 use crate::query::error::QueryError;
 use crate::scan::request::{Comparison, Operand, Predicate};
 
-/// The purpose for which the condition chooses series.
+/// The purpose for which a condition selects series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionUse {
     /// A list of names.
@@ -24,7 +25,7 @@ pub(super) enum ConditionUse {
     CountOfValues,
 }
 
-/// Lowers a condition without time to a predicate on the tags of a measurement.
+/// Lowers a condition without time comparisons to a predicate on the tags of a measurement.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, for lists only.
@@ -59,7 +60,7 @@ pub(super) fn lower(
     })
 }
 
-/// Lowers a comparison; returns `None` unless both sides are tags or strings.
+/// Lowers a comparison. Returns `None` unless each side is a tag or a string.
 fn compare(
     op: BinaryOp,
     left: &Expr,
@@ -67,7 +68,7 @@ fn compare(
     schema: &MeasurementSchema,
     purpose: ConditionUse,
 ) -> Option<Predicate> {
-    // Every comparison with a missing tag is false.
+    // When tag values are counted, every comparison with a missing tag is false.
     let present = |sides: &[&Operand], predicate: Predicate| {
         let missing = sides.iter().filter(|side| matches!(side, Operand::Tag(_)));
         let unknown = |(side, expr): (&&Operand, &&Expr)| {
@@ -97,8 +98,8 @@ fn compare(
     let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
     Some(match purpose {
         ConditionUse::List if names => {
-            // 1.x's index checks only which tags exist: `=` chooses the series with both tags, and
-            // `!=` chooses the series with only the left tag.
+            // 1.x's index checks only which tags exist: `=` selects the series that have both tags,
+            // and `!=` selects the series that have only the left tag.
             let other = is_missing(right_side, op == BinaryOp::Ne);
             Predicate::And(Box::new(is_missing(left_side, false)), Box::new(other))
         }

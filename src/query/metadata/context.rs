@@ -1,4 +1,4 @@
-//! Describes the inputs of compiling a SHOW statement.
+//! Defines the inputs for compiling a SHOW statement.
 
 use crate::model::schema::PolicySchema;
 use crate::query::source::Defaults;
@@ -12,7 +12,7 @@ pub struct MetaContext<'a> {
     pub default_policy: &'a str,
     /// The request's `db` and `rp`.
     pub defaults: Defaults<'a>,
-    /// `now()`, in nanoseconds.
+    /// The value of `now()`, in nanoseconds.
     pub now_ns: i64,
 }
 

@@ -11,11 +11,11 @@ use crate::query::compile::{predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
 
-/// Returns the deletions for each policy with affected measurements: the policy's name and the
-/// deletions that its shards apply.
+/// Returns, for each policy with affected measurements, the policy's name and the deletions that
+/// the policy's shards apply.
 ///
-/// `policies` contains all policies of the database by name. A source without a policy names every
-/// policy.
+/// `policies` contains all policies of the database by name. A source without a policy applies to
+/// every policy.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]. After an error, the
@@ -69,9 +69,9 @@ pub fn deletions(
     Ok(all)
 }
 
-/// Rejects every condition that does not exactly determine the series. Allowed are `=`, `!=` and
-/// regexes on tags, joined by AND and OR. Such a condition chooses the series whose rows a SELECT
-/// with the same condition returns.
+/// Rejects every condition that does not exactly specify a set of series. The condition may contain
+/// `=`, `!=` and regexes on tags, combined with AND and OR. Such a condition selects the series
+/// whose rows a SELECT with the same condition returns.
 fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
@@ -99,8 +99,8 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     }
 }
 
-/// Rejects all operands except strings, tags and booleans. (1.x sends the statement to each shard.
-/// The first shard's error contains the shard number from SHOW SHARDS.)
+/// Rejects every operand that is not a string, a tag or a boolean. (1.x sends the statement to each
+/// shard. The error of the first shard contains the shard number from SHOW SHARDS.)
 fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     let is_refused = match expr {
         Expr::Paren(inner) => return check_operand(inner, schema),
@@ -121,7 +121,7 @@ fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Whether an operand without fields is a tag or a string.
+/// Whether an operand that contains no field is a tag or a string.
 fn is_text(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_text(inner),

@@ -1,4 +1,4 @@
-//! Merges the summaries of many shards, one measurement at a time, in the order of names.
+//! Merges the summaries of many shards, one measurement at a time, in ascending order of name.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,7 +19,7 @@ use crate::scan::request::SummaryRequest;
 /// A page that the executor needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetaNeed {
-    /// The shard to query.
+    /// The shard that receives the request.
     pub stream: StreamId,
     /// The request, including the resume key.
     pub request: SummaryRequest,
@@ -36,14 +36,14 @@ pub enum MetaStep {
     Done,
 }
 
-/// The summaries from one shard.
+/// The summaries that one shard returns.
 #[derive(Debug)]
 struct MetaStream {
     id: StreamId,
     summaries: VecDeque<MeasurementSummary>,
     /// The size of the last page, in bytes.
     bytes: usize,
-    /// The position of the next page. The inner `None` is the first page; the outer `None` means
+    /// The position of the next page. The inner `None` means the first page. The outer `None` means
     /// that the last page has arrived.
     rest: Option<Option<(u32, Vec<String>)>>,
 }
@@ -64,14 +64,14 @@ struct Showing {
 #[derive(Debug)]
 pub struct MetaExecutor {
     plan: MetaPlan,
-    /// The remaining measurements by name, with each scan of the measurement and the measurement's
-    /// position in the scan.
+    /// The remaining measurements by name. An entry contains each scan of the measurement, and the
+    /// measurement's position in that scan.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     room: QueryReservation,
-    /// The memory of the last page of each stream.
+    /// The memory that the last page of each stream uses.
     pages: HeldBytes,
-    /// The memory of the listed names.
+    /// The memory that the listed names use.
     listed: HeldBytes,
     listing: Listing,
     limiter: Limiter,
@@ -79,7 +79,7 @@ pub struct MetaExecutor {
     held: Option<SeriesChunk>,
     /// The counts to return next.
     counts: VecDeque<SeriesChunk>,
-    /// The number of series of the previous measurements, for an estimate.
+    /// The number of series in the previous measurements, for an estimate.
     total: u64,
     /// Whether the count over all measurements has been returned.
     counted: bool,
@@ -95,8 +95,8 @@ impl MetaExecutor {
             for (position, known) in scan.column_names.iter().enumerate() {
                 let mut name = known.name().to_owned();
                 if matches!(plan.render, Render::Placed(..)) {
-                    // A measurement is listed separately for each policy, since a filter may accept
-                    // it in one policy and reject it in another policy.
+                    // Each policy lists a measurement separately, because a filter may accept the
+                    // measurement in one policy and reject it in another.
                     name = name + "\0" + &scan.policy;
                 }
                 by_name.entry(name).or_default().push((index, position));
@@ -215,7 +215,7 @@ impl MetaExecutor {
         }
     }
 
-    /// Adds the count over all measurements.
+    /// Adds the count over all measurements to the result.
     fn count_whole(&mut self) {
         let Render::Count(count) = &self.plan.render else { return };
         if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
@@ -230,7 +230,7 @@ impl MetaExecutor {
         }
     }
 
-    /// Starts to return the rows of measurement `name`.
+    /// Starts returning the rows of measurement `name`.
     fn show(&mut self, name: &str, names: SortedNames) {
         let title = if self.plan.render.per_measurement() {
             let [limit, offset] = self.plan.limits;
@@ -244,8 +244,8 @@ impl MetaExecutor {
         self.showing = (from < to).then_some(Showing { title, names, from, to });
     }
 
-    /// Returns the next chunk of the current rows. The inner `None` means that the chunk is held
-    /// back; the outer `None` means that no rows remain.
+    /// Returns the next chunk of the current rows. The inner `None` means that the executor keeps
+    /// the chunk for now. The outer `None` means that no rows remain.
     fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
         let columns = self.plan.render.columns();
         let Showing { title, names, from, to } = self.showing.as_mut()?;
@@ -270,8 +270,9 @@ impl MetaExecutor {
     }
 }
 
-/// Adds the streams' summaries of the measurement at the given positions. Returns the pages that
-/// the executor needs next to find more summaries of the measurement.
+/// Collects the streams' summaries of a measurement. `scans` contains each scan of the measurement,
+/// and the measurement's position in that scan. Returns the pages that the executor needs before it
+/// can collect the remaining summaries.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,

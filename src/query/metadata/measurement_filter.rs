@@ -1,8 +1,9 @@
-//! Evaluates WHERE of SHOW MEASUREMENTS on measurements instead of series, like 1.x
+//! Evaluates the condition of SHOW MEASUREMENTS on measurements instead of series, like 1.x
 //! (`MeasurementNamesByExpr`).
 //!
-//! `host = 'a'` chooses every measurement with such a series. `host != 'a'` chooses every
-//! measurement that has the tag but no such series. AND and OR combine these sets of measurements.
+//! `host = 'a'` selects every measurement that has a series with this tag value. `host != 'a'`
+//! selects every measurement that has the tag but no series with this value. AND and OR combine
+//! these sets of measurements.
 
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::regex::Pattern;
@@ -11,15 +12,15 @@ use crate::query::error::QueryError;
 /// A condition on measurements.
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
-    /// The measurements that both sides choose.
+    /// The measurements that both operands select.
     And(Box<Filter>, Box<Filter>),
-    /// The measurements that at least one side chooses.
+    /// The measurements that at least one operand selects.
     Or(Box<Filter>, Box<Filter>),
     /// Position in [`MeasurementFilter::leaves`].
     Leaf(usize),
 }
 
-/// A comparison of a tag.
+/// A comparison with a tag.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) key: String,
@@ -42,7 +43,8 @@ pub(super) struct MeasurementFilter {
 }
 
 impl Leaf {
-    /// Whether a tag value equals the compared text or matches the pattern, without negation.
+    /// Whether a tag value equals the compared text or matches the pattern, ignoring the negation
+    /// of the operator.
     pub(super) fn hits(&self, value: &str) -> bool {
         match &self.test {
             Test::Equal(text) => text == value,
@@ -118,7 +120,7 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter, QueryError> {
             leaves.push(Leaf { key: name.clone(), test, negated });
             Ok(Filter::Leaf(leaves.len() - 1))
         }
-        // 1.x prints the Go value.
+        // 1.x prints the value in Go's syntax.
         Expr::BooleanLiteral(value) => fail(format!("&influxql.BooleanLiteral{{Val:{value}}}")),
         other => fail(other.to_string()),
     }

@@ -1,9 +1,10 @@
-//! Executes the SHOW statements about stored data, from summaries of the rows that are not deleted.
+//! Executes the SHOW statements about stored data. The results are computed from summaries of rows
+//! that are not deleted.
 //!
-//! A SHOW statement has the same steps as a SELECT. [`database`] returns the database to load,
-//! [`compile`] lowers the statement to requests for summaries, and [`executor::MetaExecutor`]
-//! requests pages from every shard and merges them one measurement at a time. SHOW SERIES and SHOW
-//! FIELD KEYS read one policy, and the other statements read all policies.
+//! A SHOW statement is executed in the same steps as a SELECT. [`database`] returns the database to
+//! load. [`compile`] lowers the statement to requests for summaries. [`executor::MetaExecutor`]
+//! requests pages from every shard and merges the pages, one measurement at a time. SHOW SERIES and
+//! SHOW FIELD KEYS read one policy; all other statements read every policy.
 
 mod cardinality;
 mod column_names;
@@ -30,7 +31,8 @@ pub(crate) use names::SortedNames;
 pub use plan::{MetaPlan, MetaScan, compile};
 pub use policies::show_retention_policies;
 
-/// Returns the database that a SHOW statement of this module reads; `None` for other statements.
+/// Returns the database that a SHOW statement reads; `None` if this module does not execute the
+/// statement.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`]
@@ -42,7 +44,8 @@ pub fn database(
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => None,
             NamePattern::Name(name) => Some(name),
-            // The statement reads every database. The route runs it for each database by name.
+            // The statement reads every database. The route executes the statement for each
+            // database separately.
             NamePattern::All => return None,
         },
         Statement::ShowSeries(show) => placed(&show.sources).or(show.database.as_ref()),
@@ -56,7 +59,7 @@ pub fn database(
     Some(name.map(str::to_owned).ok_or(QueryError::DatabaseRequired))
 }
 
-/// Returns the database that FROM names. 1.x rewrites these statements to a SELECT.
+/// Returns the database that FROM specifies. 1.x rewrites these statements to a SELECT.
 fn placed(sources: &[Source]) -> Option<&String> {
     sources.iter().find_map(|source| match source {
         Source::Measurement(measurement) => measurement.database.as_ref(),
@@ -70,8 +73,8 @@ pub fn show_databases(names: &[String]) -> SeriesChunk {
     SeriesChunk::of_strings(Some("databases"), &["name"], &rows)
 }
 
-/// Returns the result of SHOW MEASUREMENTS and similar statements for an unknown database: no
-/// series, or a count of 0. The outer `None` means that the statement fails.
+/// Returns the result of a SHOW statement for an unknown database: no series, or a count of 0. The
+/// outer `None` means that the statement fails instead.
 pub fn of_missing_database(statement: &Statement) -> Option<Option<SeriesChunk>> {
     match statement {
         Statement::ShowMeasurements(_) => Some(None),

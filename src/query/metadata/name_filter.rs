@@ -1,4 +1,4 @@
-//! Matches measurements with the sources of FROM, and tag keys with `WITH KEY`.
+//! Matches measurements against the sources in FROM, and tag keys against `WITH KEY`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -29,11 +29,11 @@ impl NameTest {
     }
 }
 
-/// The measurements in FROM, grouped by the policy as written. Repeated names and regexes are
-/// stored once.
+/// The measurements in FROM, grouped by the policy as written. A repeated name or regex is stored
+/// once.
 pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
 
-/// The names and regexes of a policy. The regexes are stored by their texts.
+/// The names and regexes for one policy. Each regex is stored under its text.
 #[derive(Default)]
 pub(super) struct SourceTest<'a> {
     names: BTreeSet<&'a str>,
@@ -41,10 +41,10 @@ pub(super) struct SourceTest<'a> {
 }
 
 impl<'a> SourceTests<'a> {
-    /// Compiles the names and regexes of FROM.
+    /// Compiles the names and regexes in FROM.
     ///
     /// # Errors
-    /// [`QueryError::Invalid`] for a regex that does not compile.
+    /// [`QueryError::Invalid`] if a regex does not compile.
     pub(super) fn new(sources: &'a [Source]) -> Result<Self, QueryError> {
         let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
         let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
@@ -72,7 +72,7 @@ impl<'a> SourceTests<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the measurements whose policy, as written, is accepted by `is_here`.
+    /// Returns the sources whose policy, as written, satisfies `is_here`.
     pub(super) fn within(&self, is_here: impl Fn(Option<&str>) -> bool) -> SourceTest<'a> {
         let mut all = SourceTest::default();
         for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
@@ -89,12 +89,13 @@ impl SourceTest<'_> {
     }
 }
 
-/// The filter of WITH KEY.
+/// The filter in WITH KEY.
 #[derive(Clone, Debug)]
 pub(super) enum KeyFilter {
-    /// Accepts the keys in the list if the flag is set, else the other keys.
+    /// Accepts the keys in the list if the flag is set. Otherwise, accepts all other keys.
     Names(Vec<String>, bool),
-    /// Accepts the keys that match if the flag is set, else the other keys.
+    /// Accepts the keys that match the pattern if the flag is set. Otherwise, accepts all other
+    /// keys.
     Matches(Pattern, bool),
 }
 

@@ -1,5 +1,5 @@
-//! Stores the names that a statement lists or counts, and sorts them. A million names need little
-//! more memory than their bytes.
+//! Stores and sorts the names that a statement lists or counts. A million names need little more
+//! memory than their text.
 
 use std::ops::Range;
 
@@ -8,25 +8,25 @@ use crate::model::bug::OrBug;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
-/// The memory of a name without its text, in bytes: the end of the text and the position in the
-/// order.
+/// The memory that a name needs in addition to its text, in bytes: the end of the text and the
+/// position in the order.
 const NAME_BYTES: usize = 8;
-/// The number of names in one page. Stored pages never move, unlike a single text that grows.
+/// The number of names in one page. Pages are never reallocated, whereas a single text would be
+/// copied when it grows.
 const PAGE_NAMES: usize = 4_096;
-/// The number of additional names that are collected before the names are sorted and cut to the
-/// limit.
+/// The number of names above the limit that are collected before the list is sorted and truncated
+/// to the limit.
 const SPARE: usize = 10_000;
-/// The separator between the cells of a row. The separator is smaller than every character of a
-/// name.
+/// The separator between the cells of a row. It sorts before every character of a name.
 const SEPARATOR: &str = "\0";
 
-/// Rows with the same number of cells. Before sorting, the order is arbitrary and rows may be
+/// Rows with equal numbers of cells. Before sorting, the order is arbitrary, and rows may be
 /// repeated.
 #[derive(Debug, Default)]
 pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
-    /// The number of first rows to keep; `None` keeps all rows.
+    /// The number of rows to keep from the start of the order; `None` keeps all rows.
     keep: Option<usize>,
     /// The positions of the rows in ascending order, after sorting.
     order: Vec<u32>,
@@ -60,10 +60,10 @@ impl SortedNames {
         self.bytes
     }
 
-    /// Drops repeated and unneeded rows if the list has become large.
+    /// Drops duplicate and unneeded rows if the list has become large.
     ///
     /// # Errors
-    /// [`QueryError::TooManyNames`] if the list is still too large.
+    /// [`QueryError::TooManyNames`] if the list is too large without these rows.
     pub(crate) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
@@ -95,12 +95,12 @@ impl SortedNames {
         self.order = order;
     }
 
-    /// Returns the number of rows, after sorting.
+    /// Returns the number of rows. The list must be sorted.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Returns the rows in `range`, with `width` cells per row, after sorting.
+    /// Returns the rows in `range`, with `width` cells per row. The list must be sorted.
     pub(crate) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
         let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
         self.order.get(range).or_bug().iter().map(row).collect()

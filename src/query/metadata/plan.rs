@@ -23,21 +23,22 @@ use crate::scan::request::{SummaryRequest, SummaryWant};
 /// A SHOW statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct MetaPlan {
-    /// The scans. Each scan goes to every shard of its policy, with measurements ascending by name.
+    /// The scans. Each scan is sent to every shard of its policy, and lists measurements in
+    /// ascending order of name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
-    /// LIMIT and OFFSET; a LIMIT of 0 is no limit.
+    /// The values of LIMIT and OFFSET; a LIMIT of 0 means no limit.
     pub(super) limits: [u64; 2],
 }
 
-/// A request for summaries of a policy, for each of the policy's shards.
+/// A request for summaries of a policy, which is sent to each of the policy's shards.
 #[derive(Clone, Debug)]
 pub struct MetaScan {
     /// The policy's name.
     pub policy: String,
     /// The request, without a resume key.
     pub request: SummaryRequest,
-    /// The names behind the ids of each measurement in the request.
+    /// The names for the ids of each measurement in the request.
     pub(super) column_names: Vec<ColumnNames>,
 }
 
@@ -52,7 +53,7 @@ impl MetaPlan {
 }
 
 impl MetaScan {
-    /// Declares that each series is stored in only one shard of the scan, and in no other scan.
+    /// Records that every series is stored in only one shard of one scan.
     pub fn is_disjoint(&mut self) {
         if let SummaryWant::SeriesHashes { count_only, .. } = &mut self.request.want {
             *count_only = true;
@@ -65,7 +66,7 @@ struct ShowClauses<'a> {
     sources: &'a [Source],
     measurement: Option<&'a Measurement>,
     condition: Option<&'a Expr>,
-    /// Whether the statement reads only one policy: the named or the default policy.
+    /// Whether the statement reads only one policy: the specified policy or the default policy.
     one_policy: bool,
     /// The policies after ON.
     policy: &'a NamePattern,
@@ -147,7 +148,7 @@ fn plan(
     let (condition, time) = split_time(show.condition, context.now_ns)?;
     let mut chosen = chosen(show, context)?;
     let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
-    // Each measurement needs a separate lowered condition.
+    // The condition is lowered once for each measurement.
     if measurements.saturating_mul(condition.as_ref().map_or(0, nodes)) > PLAN_ENTRIES_MAX {
         return Err(QueryError::PlanTooLarge);
     }
@@ -185,7 +186,7 @@ fn plan(
             resume: None,
             piece_bytes: PIECE_BYTES_MAX,
             items_max: match render {
-                // The shards return these names in the order of the result, or nearly so.
+                // The shards return these names in approximately the order of the result.
                 Render::TagValues(_) | Render::Series => keep(show.limits).map(|keep| keep as u64),
                 _ => None,
             },
@@ -195,12 +196,13 @@ fn plan(
     Ok(MetaPlan { scans, render, limits: show.limits })
 }
 
-/// Returns the maximum number of rows per measurement that LIMIT and OFFSET need.
+/// Returns the maximum number of rows per measurement that the result needs; `None` if there is no
+/// LIMIT.
 pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
-/// Extends a time range to whole shard groups, like 1.x.
+/// Extends a time range to full shard groups, as in 1.x.
 fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
     let width_ns = group_duration_ns.max(1);
     let before = |time_ns: i64| time_ns.saturating_sub(time_ns.rem_euclid(width_ns));
@@ -228,7 +230,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
-/// Returns the policies to read, with the chosen measurements of each policy.
+/// Returns the policies that the statement reads, with the selected measurements of each policy.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let names = SourceTests::new(show.sources)?;

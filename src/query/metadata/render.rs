@@ -1,4 +1,4 @@
-//! Collects the listed names of a measurement and defines the output format.
+//! Collects the names of a measurement that are listed, and defines the output format.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};
@@ -11,11 +11,11 @@ use crate::model::series::value_hash;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
-/// The statement that is executed.
+/// The output of each kind of statement.
 #[derive(Clone, Debug)]
 pub(super) enum Render {
     Measurements(Option<MeasurementFilter>),
-    /// SHOW MEASUREMENTS ON database.policy, with the database's name
+    /// SHOW MEASUREMENTS ON database.policy, with the name of the database
     Placed(Option<MeasurementFilter>, String),
     Series,
     TagKeys(Option<KeyFilter>),
@@ -37,7 +37,7 @@ impl Render {
         }
     }
 
-    /// Whether the request to the shards contains the tag `key`.
+    /// Whether the statement requests the tag `key` from the shards.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self {
             Self::Count(count) => count.wants(key),
@@ -62,11 +62,12 @@ pub(super) struct Listing {
     alive: bool,
     /// The rows of the result.
     rows: SortedNames,
-    /// For each comparison of the filter: whether the tag exists, and whether a value matches.
+    /// For each comparison in the filter, whether the tag exists and whether one of its values
+    /// matches.
     seen: Vec<(bool, bool)>,
-    /// The hashes of names that are only counted. A hash may be repeated.
+    /// The hashes of names that are counted but not listed. A hash may occur several times.
     hashes: Vec<u64>,
-    /// The number of series that exist in a single shard.
+    /// The number of series that exist in only one shard.
     count: u64,
 }
 
@@ -76,7 +77,7 @@ impl Listing {
         Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
-    /// Adds one shard's summary.
+    /// Adds a shard's summary.
     ///
     /// # Errors
     /// [`QueryError::TooLarge`] if a measurement has too many names to sort.
@@ -139,8 +140,8 @@ impl Listing {
         self.rows.check()
     }
 
-    /// Returns the memory of the names and hashes, in bytes. Sorting temporarily needs more memory
-    /// for the names' positions.
+    /// Returns the memory of the names and hashes, in bytes. While the names are sorted, their
+    /// positions need additional memory.
     pub(super) fn bytes(&self) -> usize {
         self.rows.bytes() + 8 * self.hashes.len()
     }

@@ -29,7 +29,8 @@ fn schema() -> PolicySchema {
     schema
 }
 
-/// Returns the rows of each chunk if every shard returns `items` and every column in one page.
+/// Runs a query for which every shard returns `items` and all columns in one page. Returns the rows
+/// of each chunk.
 fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
     let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
     let schema = schema();

@@ -1,5 +1,5 @@
-//! Applies `fill(…)`, including `fill(linear)`, to aggregates: gives values to empty windows (1.x
-//! `floatFillIterator` and its variants for other types).
+//! Applies `fill(…)` to aggregates: assigns values to empty windows (1.x `floatFillIterator` and
+//! its variants for other types).
 
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
@@ -11,19 +11,19 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// The maximum number of windows in a query in which a single stray point causes nearly all
-/// windows. This number of windows needs about 3 MB of nulls.
+/// The number of windows up to which a query may consist almost entirely of windows that a single
+/// stray point causes. This number of windows needs about 3 MB of nulls.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 /// The value of an empty window.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
     Null,
-    /// This value, in the call's type.
+    /// The specified value, in the type of the call.
     Value(FieldValue),
-    /// The value of the last earlier window with a value.
+    /// The value of the previous non-empty window.
     Previous,
-    /// The linear interpolation between the neighbouring values.
+    /// The linear interpolation between the nearest non-empty windows.
     Linear,
 }
 
@@ -32,8 +32,8 @@ pub(crate) enum FillPlan {
 pub(crate) struct ShownWindows<'a> {
     /// The width and offset of the windows.
     pub(crate) window: &'a Window,
-    /// The time range of the windows. Without a lower bound, the windows start at the first window
-    /// that has a value. For descending times, they end there.
+    /// The time range of the windows. Without a lower bound, the result contains no windows before
+    /// the earliest non-empty window.
     pub(crate) range: TimeRange,
     /// Whether the latest window comes first.
     pub(crate) descending: bool,
@@ -41,7 +41,7 @@ pub(crate) struct ShownWindows<'a> {
     pub(crate) limit: u64,
 }
 
-/// Adds the missing windows to `series`, which must have at least one window.
+/// Adds the missing windows to `series`, which must contain at least one window.
 ///
 /// # Errors
 /// [`QueryError::Buckets`] if the result would exceed the maximum number of windows.
@@ -64,7 +64,7 @@ pub(crate) fn fill(
 }
 
 /// Fills the column of `slot` next to a selector. 1.x replaces every null in such a column with the
-/// fill's number or with the value of the previous row (`floatIteratorScanner.ScanAt`).
+/// number in `fill(number)` or with the value of the previous row (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);
@@ -78,8 +78,8 @@ pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNo
     }
 }
 
-/// Returns the column of the result. In columns of strings and booleans, `otherwise` replaces nulls:
-/// one row with the number of `fill(number)`, although the number has another type.
+/// Returns the result column. In columns of strings and booleans, `otherwise` replaces nulls.
+/// `otherwise` has one row, which contains the number in `fill(number)` even if the types differ.
 pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     match (otherwise, &column.values) {
         (Some(otherwise), Values::String(_) | Values::Boolean(_)) => {
@@ -89,9 +89,9 @@ pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     }
 }
 
-/// Returns the columns for the arguments of mathematical functions, which have no result for strings
-/// and booleans: such a column becomes a column of numbers, with the number of `fill(number)` in
-/// place of each null. `columns` has `rows` rows.
+/// Returns the argument columns of mathematical functions. Such functions have no result for
+/// strings and booleans. A column of strings or booleans therefore becomes a column of numbers that
+/// contains the number in `fill(number)` for each null. `columns` has `rows` rows.
 pub(crate) fn arguments(
     columns: &[Option<Column>],
     number: &FieldValue,
@@ -110,7 +110,7 @@ pub(crate) fn arguments(
     columns.iter().enumerate().map(argument).collect()
 }
 
-/// Converts a number to the type of a column; returns `None` for strings and booleans.
+/// Converts a number to the type of a column. Returns `None` if the type is string or boolean.
 pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     let number = crate::query::math::number(value)?;
     Some(match like {
@@ -121,7 +121,8 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
-/// Returns the times of all windows and, for each window, its row in the series.
+/// Returns the times of all windows. For each window, also returns the row of the series, if the
+/// window has one.
 fn dense(
     present_ns: &[i64],
     windows: ShownWindows<'_>,
@@ -154,8 +155,9 @@ fn dense(
                 row += 1;
                 time
             }
-            // The windows continue to the last value. Only a subquery can have a value after the
-            // last window. A value before the first window replaces the first window (1.x).
+            // The windows continue up to the last value, because a subquery can have a value after
+            // the last window of the range. A value before the first window replaces the first
+            // window (1.x).
             _ if due || present.is_some() => {
                 rows.push(None);
                 next
@@ -172,10 +174,10 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Rejects a query in which a stray point causes nearly all windows. The windows from the first
-/// value to `last_ns` must exceed `STRAY_WINDOWS_MIN`, and at least 90 % of the windows must
-/// precede the next value. The time of such a point is usually in 1970 because the point was
-/// written with the wrong precision.
+/// Rejects a query in which a stray point causes nearly all windows. The query is rejected if it
+/// has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`, and at least 90 %
+/// of these windows precede the next value. The time of such a point is usually in 1970, because
+/// the point was written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
@@ -195,7 +197,8 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     Ok(())
 }
 
-/// Returns, for each window, its row, or the row of the last earlier window that has one.
+/// Returns the row for each window: the window's own row, or the row of the last earlier window
+/// that has a row.
 pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
     let mut last = None;
     rows.iter()
@@ -216,7 +219,7 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
 }
 
 /// Interpolates the empty windows between two values. An entry of `points` contains three positions
-/// in `rows`: the empty window, the previous value and the next value.
+/// in `rows`: those of the empty window, the previous value and the next value.
 fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
     let mut previous: Option<usize> = None;

@@ -1,5 +1,5 @@
-//! Applies `fill(…)` to fields without a function: gives a value to a field that is missing in a
-//! row with other fields (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)` to fields that are not arguments of a function. Assigns a value to a field
+//! that is missing in a row with other fields (1.x `floatIteratorScanner.ScanAt`).
 
 use super::fill::{cast, constant};
 use super::series::gather_or_null;
@@ -9,19 +9,19 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
-/// The state of a group's fill: the values that `fill(previous)` repeats.
+/// The fill state of a group: the values that `fill(previous)` repeats.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
-    /// The last value of each slot.
+    /// The last value in each slot.
     last: Vec<Option<FieldValue>>,
 }
 
 impl RowFill {
-    /// Fills the next rows of the result. `columns` has one column per slot, in which `None` is all
-    /// null.
+    /// Fills the next rows of the result. `columns` has one column for each slot. A column of nulls
+    /// is `None`.
     ///
     /// With `fill(number)`, strings and booleans remain null. The result replaces these nulls with
-    /// the bare number.
+    /// the unconverted number.
     pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
         if let Some(number) = &node.fill_number {
             for (column, slot) in columns.iter_mut().zip(&node.slots) {
@@ -39,7 +39,8 @@ impl RowFill {
     }
 }
 
-/// Replaces every null in a column of `rows` rows with the fill's number, in the column's type.
+/// Replaces every null in a column of `rows` rows with the number in `fill(number)`, converted to
+/// the column's type.
 pub(super) fn with_number(
     column: Option<Column>,
     slot: &Slot,
@@ -65,7 +66,7 @@ fn with_previous(column: Option<Column>, last: Option<&FieldValue>, rows: usize)
         return last.map(|last| Column::full(repeat(last, rows)));
     };
     let count = column.len() as u32;
-    // The value before the first row is stored after the last row.
+    // The value that precedes the first row is stored after the last row.
     let mut from = last.map(|_| count);
     let picked: Vec<Option<u32>> = (0..count)
         .map(|row| {

@@ -1,4 +1,4 @@
-//! Collects the rows of a window for functions that need all values of the window at the same time.
+//! Collects the rows of a window for functions that process all values of the window together.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,8 @@ use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// The rows of a window by ascending time, with the columns of [`GatherExecutor::others`].
+/// The rows of a window in ascending order of time, with the columns from
+/// [`GatherExecutor::others`].
 struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
@@ -30,8 +31,7 @@ pub(crate) struct GatherExecutor {
     values: Option<Column>,
     /// The columns of the call's `aux` slots, followed by the tag arguments.
     others: Vec<Option<Column>>,
-    /// A hash of each row's series, which decides the choice of `sample`; empty for other
-    /// functions.
+    /// A hash of each row's series, from which `sample` selects rows; empty for other functions.
     series: Vec<u64>,
     done: Option<CallSeries>,
     held: HeldBytes,
@@ -58,7 +58,7 @@ impl GatherExecutor {
         batch: &RowBatch,
     ) -> Result<(), QueryError> {
         let Some(Some(column)) = batch.slots.get(call.slot) else { return Ok(()) };
-        // The positions of a page's rows always fit in u32.
+        // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
@@ -111,7 +111,7 @@ impl GatherExecutor {
         }
     }
 
-    /// Drops the rows that the function can no longer choose if the window has too many rows.
+    /// If the window has too many rows, drops the rows that the function can no longer select.
     fn check(
         &mut self,
         node: &SelectNode,
@@ -123,7 +123,7 @@ impl GatherExecutor {
                 || this.bytes() > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
-            // Computing the result copies the rows, so they count twice.
+            // Computing the result copies the rows, so their size counts twice.
             return Ok(self.held.set(2 * self.bytes())?);
         }
         let mut kept = match self.evaluate(node, call, plan) {
@@ -141,8 +141,8 @@ impl GatherExecutor {
         for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {
             *column = column.gather(&kept);
         }
-        // With more than three quarters of the limit still in use, the next rows would soon trigger
-        // this costly step again.
+        // If more than three quarters of the limit are still in use, the next rows would soon
+        // trigger this expensive step again.
         if is_over(self, 3) {
             return Err(QueryError::TooLarge {
                 what: "a window of a function that needs all values of the window",
@@ -158,7 +158,8 @@ impl GatherExecutor {
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    /// Computes the function over the window's rows. Returns its outcome and the rows.
+    /// Computes the function over the rows of the window. Returns the outcome of the function, and
+    /// the rows.
     fn evaluate(
         &self,
         node: &SelectNode,
@@ -189,7 +190,7 @@ impl GatherExecutor {
         Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    /// Adds the results of the open window and closes it.
+    /// Closes the current window, and adds its results to the call.
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.evaluate(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
@@ -211,7 +212,7 @@ impl GatherExecutor {
             }
             Outcome::Value(None) => return,
         };
-        // For either direction, 1.x sorts the points of top(), bottom() and sample() by ascending
+        // In both directions, 1.x sorts the points of top(), bottom() and sample() by ascending
         // time, and distinct values by the time of their first occurrence.
         let ordered = matches!(
             plan.function,
@@ -255,7 +256,7 @@ impl GatherExecutor {
         }
     }
 
-    /// Returns all values after the end of the group.
+    /// Returns all values of the call. The group must have no more rows.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -267,8 +268,9 @@ impl GatherExecutor {
     }
 }
 
-/// Whether a function reads the rows of a descending statement by ascending time. 1.x reads them in
-/// the statement's order, which decides which of several equal values these functions choose.
+/// Whether a function reads the rows of a descending statement in ascending order of time. 1.x
+/// reads rows in the direction of the statement, and this direction determines which of several
+/// equal values the function selects.
 fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     let in_order_of_statement = matches!(
         plan.function,
@@ -277,7 +279,8 @@ fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     node.descending && !in_order_of_statement
 }
 
-/// Appends `rows` of `column` to `all`, which has `before` rows. Without a `column`, appends nulls.
+/// Appends `rows` of `column` to `all`, which already has `before` rows. If `column` is `None`,
+/// appends nulls.
 fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], before: usize) {
     match (all.as_mut(), column) {
         (Some(all), Some(column)) => {
@@ -296,7 +299,8 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
     }
 }
 
-/// Returns a hash of each row's series for the choice of `sample`; empty for other functions.
+/// Returns a hash of each row's series, from which `sample` selects rows; empty for other
+/// functions.
 fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
@@ -310,8 +314,8 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
             let entry =
                 texts.codes().map_or(Some(row), |codes| codes.get(row).map(|&code| code as usize));
             let of_row = entry.and_then(|entry| of_entries.get(entry));
-            // A missing tag adds nothing to the hash. A new tag in other series therefore does not
-            // change the choice.
+            // A missing tag does not change the hash. The selection therefore remains the same if
+            // another series gets a new tag.
             if let (Some(of_row), true) = (of_row, column.validity.is_valid(row)) {
                 *hash = hash.wrapping_add(*of_row);
             }
@@ -325,7 +329,8 @@ fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + '
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }
 
-/// Returns a number for each row's combination of tag arguments; empty without tag arguments.
+/// Returns a number for the combination of tag arguments in each row; empty if the call has no tag
+/// arguments.
 fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
     if plan.tags.is_none() {
         return Vec::new();
@@ -347,7 +352,7 @@ fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u
         .collect()
 }
 
-/// Returns the type of a function's result over values of type `input`.
+/// Returns the type of a function's result if its input values have type `input`.
 pub(crate) fn output_type(plan: &GatherPlan, input: FieldType) -> FieldType {
     match plan.function {
         _ if plan.counted => FieldType::Integer,

@@ -1,4 +1,4 @@
-//! Joins several calls of a group on time (1.x `multiScannerCursor`).
+//! Joins the values of several calls of a group by time (1.x `multiScannerCursor`).
 
 use super::fill::last_before;
 use super::series::{CallSeries, gather_or_null};
@@ -6,12 +6,12 @@ use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
 
-/// Joins `series` on time. Returns the times and, for each call, its column; `None` if the call has
-/// no values.
+/// Joins `series` by time. Returns the times and a column for each call. The column is `None` if
+/// the call has no values.
 ///
-/// `missing[i]` replaces the value of call `i` at a time at which only other calls have a value.
-/// With `carry` (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`.
-/// The function moves the values out of `series`, except the columns in `aux`.
+/// If only other calls have a value at a time, `missing[i]` is the value of call `i`. With `carry`
+/// (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`. The function
+/// moves the values out of `series`, except for the `aux` columns.
 pub(crate) fn join(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -41,7 +41,7 @@ pub(crate) fn join(
     (times, columns)
 }
 
-/// Returns the columns without changes if every call has values at the same times.
+/// Returns the columns unchanged if all calls have values at the same times.
 fn without_changes(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -66,8 +66,8 @@ fn without_changes(
     Some((times, columns))
 }
 
-/// Returns all times in order and, for each series, its row at each time. If a series has several
-/// rows at one time, the result contains that time several times.
+/// Returns all times in order. For each series, also returns the row at each of these times. If a
+/// series has several rows at one time, the result contains this time several times.
 fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
     let mut next: Vec<usize> = vec![0; series.len()];
     let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];

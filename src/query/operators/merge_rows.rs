@@ -1,4 +1,4 @@
-//! Merges a group's rows from several shards on time.
+//! Merges the rows of a group from several shards by time.
 
 use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
@@ -10,7 +10,7 @@ use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
-/// The next rows of a group, with one column per slot. `None` is a column of nulls.
+/// The next rows of a group, with one column for each slot. `None` is a column of nulls.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowBatch {
     pub(crate) times_ns: Vec<i64>,
@@ -20,7 +20,7 @@ pub(crate) struct RowBatch {
 impl RowBatch {
     /// Returns rows `from..to`, which must exist in the batch.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
-        // The positions of a batch's rows fit in u32.
+        // The positions of the rows in a batch fit in u32.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
             times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
@@ -42,7 +42,8 @@ impl Unread {
         Self { batch, next: 0 }
     }
 
-    /// Takes as many rows as one turn can read at `row_work` units per row, and counts their work.
+    /// Takes the rows that one turn can read if each row costs `row_work` units. Adds this work to
+    /// the counter.
     pub(crate) fn next(
         unread: &mut Option<Self>,
         row_work: usize,
@@ -68,12 +69,12 @@ impl Unread {
 #[derive(Debug)]
 pub(crate) enum Merged {
     Batch(RowBatch),
-    /// The positions of the streams that need another page first.
+    /// The positions of the streams that must receive another page first.
     Missing(Vec<usize>),
     End,
 }
 
-/// The rows of a stream that are not merged yet.
+/// The rows of a stream that have not been merged yet.
 #[derive(Debug)]
 struct Cursor {
     times_ns: Vec<i64>,
@@ -95,8 +96,8 @@ pub(crate) struct RowMerge {
 }
 
 impl RowMerge {
-    /// Returns the next rows of group `key`. `sources[i]` contains the positions of the slots in
-    /// the pages of stream `i`.
+    /// Returns the next rows of group `key`. `sources[i]` contains the position of each slot in the
+    /// pages of stream `i`.
     ///
     /// # Errors
     /// [`QueryError::Page`] if a page does not contain rows.
@@ -127,8 +128,8 @@ impl RowMerge {
         Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
     }
 
-    /// Takes the next part of the group from every stream without remaining rows. Returns the
-    /// streams that may have more rows of the group but need another page first.
+    /// Takes the next part of the group from every stream that has no remaining rows. Returns the
+    /// streams that must receive another page, because they may contain more rows of the group.
     fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
         let mut missing = Vec::new();
         for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
@@ -187,7 +188,7 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Merges the rows of several streams by time until one of the streams has no more rows.
+    /// Merges the rows of several streams by time until one of the streams has no remaining rows.
     fn several(
         &mut self,
         active: &[usize],
@@ -198,7 +199,7 @@ impl RowMerge {
         let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
         let types = self.types(active, sources, slots.len());
         let (times_ns, order) = self.order(active, &types, descending);
-        // Concatenates the rows of all streams, then picks them in order.
+        // Concatenate the rows of all streams, then select the rows in order.
         let mut bases = Vec::with_capacity(active.len());
         let mut base = 0;
         for (&index, &start) in active.iter().zip(&starts) {
@@ -244,7 +245,8 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Returns the types of each stream's slots. They differ only between subqueries.
+    /// Returns the types of each stream's slots. Streams have different types only if they read
+    /// subqueries.
     fn types(
         &self,
         active: &[usize],
@@ -263,9 +265,9 @@ impl RowMerge {
         active.iter().map(of_stream).collect()
     }
 
-    /// Returns the times and the rows in order, and advances the cursors. A row consists of a
-    /// position in `active` and a row of that stream. The rows end when a stream has no more rows,
-    /// or before a row whose values have other types than the earlier rows' values.
+    /// Returns the times and the rows in order, and advances the cursors. A row is identified by a
+    /// position in `active` and a row number in that stream. The order ends when a stream has no
+    /// more rows. It also ends before a row whose types differ from those of the previous rows.
     fn order(
         &mut self,
         active: &[usize],
@@ -302,7 +304,7 @@ impl RowMerge {
     }
 }
 
-/// Adds a stream's types to the types of a batch. Returns false if the types clash.
+/// Adds a stream's types to the types of a batch. Returns `false` if the types clash.
 fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldType>>>) -> bool {
     let clash = |(known, added): (&Option<FieldType>, &Option<FieldType>)| {
         known.is_some() && added.is_some() && known != added
@@ -316,7 +318,7 @@ fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldTy
     true
 }
 
-/// Returns a slot's column of a page. A missing tag is null.
+/// Returns the column of a slot from the current page. A missing tag is null.
 fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).cloned(),
@@ -325,7 +327,7 @@ fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     }
 }
 
-/// Returns some rows of a slot's column, without a copy of the other rows.
+/// Returns the given rows of a slot's column without copying the other rows.
 fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
@@ -333,7 +335,7 @@ fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     }
 }
 
-/// Converts tag values to strings, and '' to null.
+/// Converts tag values to strings, and empty tag values to nulls.
 pub(crate) fn tag_column(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
     if tags.entries().any(str::is_empty) {

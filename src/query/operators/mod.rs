@@ -1,4 +1,4 @@
-//! Contains the operators that turn the shards' results for a series into result columns.
+//! Contains the operators that compute result columns from the shards' results for a group.
 
 pub(crate) mod fill;
 pub(crate) mod fill_rows;

@@ -1,4 +1,4 @@
-//! Merges a group's partial states from several shards, call by call.
+//! Merges the partial states of a group from several shards, call by call.
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
@@ -13,10 +13,11 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-/// The partial states of a group so far.
+/// The partial states that a group has received so far.
 #[derive(Debug)]
 pub(crate) struct PartialMerge {
-    /// The states with their call's position in the node and the positions of its `aux` columns.
+    /// The partial states. Each entry contains the position of the call in the node, the states,
+    /// and the positions of the `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
@@ -27,7 +28,7 @@ impl PartialMerge {
     }
 
     /// Takes the states of group `key` from the pages of all streams. Returns the positions of the
-    /// streams that may have more states but need another page first.
+    /// streams that must receive another page, because they may contain more states of the group.
     ///
     /// # Errors
     /// [`QueryError::Page`] if a page does not contain partial states.
@@ -64,10 +65,11 @@ impl PartialMerge {
         Ok(missing)
     }
 
-    /// Returns the values of each call that has values, in order of time.
+    /// Returns the values of each call in order of time; `None` for a call without values.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the states do not have their function's shape.
+    /// [`QueryError::Page`] if the shape of the states differs from the shape that the function
+    /// requires.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -90,7 +92,7 @@ impl PartialMerge {
     }
 }
 
-/// Brings the `aux` columns into the order of the plan's slots, with nulls for columns that the
+/// Reorders the `aux` columns to match the plan's slots, with nulls for columns that the
 /// measurement lacks.
 fn normal(
     mut partial: PartialColumn,
@@ -124,8 +126,9 @@ fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
     }
 }
 
-/// Returns the call over the merged states. The merge needs the types and the identity of tags, so
-/// each tag has its slot's number. The fields next to the value have the types of the `first` state.
+/// Returns the call whose states are merged. To merge states, the types and identities of tags are
+/// needed, so each tag has the number of its slot. The fields next to the value have the types in
+/// the `first` state.
 fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |field_type| Input { column: ColumnId(0), field_type, cast: None };

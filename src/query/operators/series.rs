@@ -1,10 +1,10 @@
-//! Contains the values of a call in a group.
+//! Contains the values of a call for one group.
 
 use crate::model::bug::OrBug;
 use crate::query::result::Column;
 
-/// The values of a call by time, in the statement's direction. A time occurs once unless the call
-/// returns several values per time.
+/// The values of a call, ordered by time in the direction of the statement. Times are unique unless
+/// the call returns several values per time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallSeries {
     pub(crate) times_ns: Vec<i64>,
@@ -20,11 +20,11 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
-    /// Returns rows `from..to`, clipped to the existing rows.
+    /// Returns rows `from..to`, limited to the rows that exist.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());
         let from = from.min(to);
-        // Row positions fit in u32: a series in memory has at most a million windows.
+        // Row positions fit in u32, because a series in memory has at most a million windows.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
             times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
@@ -34,7 +34,7 @@ impl CallSeries {
     }
 }
 
-/// Returns the values at `rows`, with null for `None`.
+/// Returns the values at `rows`; a row of `None` is null.
 pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
     let mut gathered = Column::full(column.values.gather_or_pad(rows));
     if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {

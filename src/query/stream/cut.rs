@@ -1,11 +1,11 @@
-//! Defines the border between two slices of a result.
+//! Defines the boundary between two slices of a result.
 
 use std::cmp::Ordering;
 
 use crate::scan::request::ResultPosition;
 
 /// A position in the merged result of all shards. Rows with the same group and time are ordered by
-/// shard, so a cut can also separate such rows.
+/// shard, so a cut can separate rows with the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The group. All earlier groups precede the cut.
@@ -14,7 +14,7 @@ pub(super) struct Cut {
     pub(super) time_ns: i64,
     /// The shard. At this time, the rows of all earlier shards precede the cut.
     pub(super) shard: u32,
-    /// The number of the shard's rows at this time that precede the cut.
+    /// The number of the shard's rows with this time that precede the cut.
     pub(super) rows: usize,
 }
 
@@ -31,7 +31,7 @@ impl Cut {
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Whether the cut follows all rows of its group.
+    /// Whether the cut is after all rows of its group.
     pub(super) fn is_behind_group(&self, descending: bool) -> bool {
         self.time_ns == if descending { i64::MIN } else { i64::MAX }
     }
@@ -45,8 +45,8 @@ impl Cut {
             .then(self.rows.cmp(&other.rows))
     }
 
-    /// Returns the cut as a position for a shard. With `with_time`, the position follows the
-    /// shard's rows at the cut's time, else it precedes them.
+    /// Returns the cut as a position for a shard. The position is after the shard's rows with the
+    /// cut's time if `with_time` is true. Otherwise, the position is before these rows.
     fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,
@@ -56,12 +56,12 @@ impl Cut {
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    /// Returns the start of a slice that starts at this cut, as a position for `shard`.
+    /// Returns the position for `shard` at which a slice starts if the slice starts at this cut.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard, descending)
     }
 
-    /// Returns the end of a slice that ends at this cut, as a position for `shard`.
+    /// Returns the position for `shard` at which a slice ends if the slice ends at this cut.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

@@ -1,14 +1,14 @@
-//! Collects the results of all shards for one scan, slice by slice, and returns them group by
-//! group.
+//! Collects the results of all shards for one scan. Collects the results slice by slice and returns
+//! them group by group.
 //!
 //! A slice is the part of the result between two positions. Each shard returns its part of the
-//! slice in pages, which the stream merges as they arrive. If the slice needs too much memory, the
-//! stream moves the slice's end towards the start and drops the rows after the new end. Every
-//! further request contains the new end.
+//! slice in pages, and the stream merges the pages as they arrive. If the slice needs too much
+//! memory, the stream moves the end of the slice towards the start and drops the rows after the new
+//! end. Subsequent requests contain the new end.
 //!
-//! When all shards have returned their part, the slice is complete. The stream returns its groups,
-//! and the next slice starts at its end. The first requests for the next slice contain the position
-//! at which it will probably be full.
+//! When all shards have returned their parts, the slice is complete. The stream returns the groups
+//! of the slice, and the next slice starts at the end of the previous one. The first requests for
+//! the next slice contain a predicted end, at which the slice will probably be full.
 
 mod cut;
 mod next_end;
@@ -30,23 +30,23 @@ use crate::scan::request::{Position, Resume, ScanRequest};
 pub struct StreamId {
     /// Position in [`Plan::scans`](super::plan::Plan::scans).
     pub scan: u32,
-    /// The number of the shard within the scan, starting at 0.
+    /// The number of the shard within the scan. The first shard has number 0.
     pub shard: u32,
 }
 
 /// A page that the executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamNeed {
-    /// The shard to query. The caller supplies the page with the same id.
+    /// The shard that receives the request. The caller supplies the page with the same id.
     pub stream: StreamId,
     /// The request to the shard.
     pub request: ScanRequest,
 }
 
-/// The state of the front of a stream.
+/// The group at the front of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Front<'a> {
-    /// The full key of the front group. A group may have several parts.
+    /// The full key of the front group. The data of a group may have several parts.
     Group(&'a [String]),
     /// The front is unknown until the next pages arrive.
     Missing,
@@ -54,7 +54,7 @@ pub(crate) enum Front<'a> {
     End,
 }
 
-/// A shard's progress in the current slice.
+/// The progress of a shard in the current slice.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     position: Option<Position>,
@@ -72,18 +72,18 @@ pub(crate) struct Stream {
     /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
     room: QueryReservation,
-    /// The memory of the current slice, complete or not.
+    /// The memory that the current slice uses.
     held: HeldBytes,
     /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
-    /// Whether the last slice is complete, so that no slice follows.
+    /// Whether the last slice of the result is complete.
     is_over: bool,
 }
 
 impl Stream {
-    /// Creates the stream of scan `scan` of the plan over `shards` shards. `key` contains the
-    /// position of each of the node's group keys in the page's keys. `is_derived` means that a
-    /// subquery supplies the rows, whose order must not change.
+    /// Creates the stream of scan `scan` over `shards` shards. `key` contains the position of each
+    /// of the node's group keys in the keys of a page. `is_derived` is whether a subquery supplies
+    /// the rows. The order of a subquery's rows must not change.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
@@ -106,8 +106,8 @@ impl Stream {
         }
     }
 
-    /// Starts an ascending result after the row at `time_ns` of a group. `value` returns the value
-    /// of the node's group key at a position.
+    /// Starts an ascending result after the row at `time_ns` in a group. `value` returns the
+    /// group's value for the group key at a position.
     pub(crate) fn begin_after<'v>(&mut self, value: impl Fn(usize) -> &'v str, time_ns: i64) {
         let mut group = vec![String::new(); self.request.group_by.len()];
         for (of_node, position) in self.key_positions.iter().enumerate() {
@@ -133,14 +133,14 @@ impl Stream {
         }
     }
 
-    /// Whether the stream has no more rows of a group because the current slice starts after it.
-    /// `key` is in the order of the node's group keys.
+    /// Whether the stream has no more rows of a group, because the current slice starts after the
+    /// group. `key` is in the order of the node's group keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
         let behind = self.slice.starts_after().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)
     }
 
-    /// Takes the next part of the front group's data.
+    /// Takes the next part of the data of the front group.
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
         let (data, is_last) = self.ready.front_mut()?.1.next();
         if is_last {
@@ -155,8 +155,8 @@ impl Stream {
         self.shards.iter().any(begun) || self.slice.has_begun()
     }
 
-    /// Returns the needed pages if the front is missing. The caller must supply all of them before
-    /// it calls this function again.
+    /// Returns the pages that the stream needs if the front is missing. The caller must supply all
+    /// of these pages before the next call.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
@@ -182,8 +182,8 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not fit the request, [`QueryError::OutOfMemory`] if the
-    /// states of a single group exceed the query memory.
+    /// [`QueryError::Page`] if the page does not match the request, [`QueryError::OutOfMemory`] if
+    /// the states of a single group exceed the query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
@@ -201,7 +201,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes the current slice's groups ready and starts the next slice.
+    /// Makes the groups of the current slice ready, and starts the next slice.
     fn end_slice(&mut self) {
         self.is_over = self.slice.is_last();
         for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {

@@ -1,21 +1,22 @@
 //! Predicts the end of a slice before its first page arrives.
 //!
-//! Without an end, a slice would collect all groups and all times and drop the excess, so that
-//! shards would read the rows of a long result two to four times. Therefore the next slice ends at
-//! the position at which it is nearly full if the following data resembles the data so far.
+//! Without a predicted end, a slice would collect all groups and all times, and then drop the
+//! excess. The shards would read each row of a long result two to four times. Therefore, each slice
+//! ends at the position at which it is nearly full if the following data is similar to the previous
+//! data.
 
 use std::collections::BTreeSet;
 
 use super::cut::Cut;
 
-/// The maximum number of remembered groups after the slice.
+/// The maximum number of remembered groups that follow the slice.
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
-/// The maximum memory of their keys, in bytes.
+/// The maximum size of the keys of the remembered groups, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;
-/// The maximum ratio between the sizes of the next slice and the last slice.
+/// The maximum ratio of the size of the next slice to the size of the last slice.
 const GROWTH_MAX: usize = 4;
 
-/// The memory of a finished slice, from which the size of the next slice follows.
+/// The memory of a finished slice, from which the size of the next slice is computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SliceMemory {
     /// The used memory, in bytes.
@@ -25,9 +26,9 @@ pub(super) struct SliceMemory {
 }
 
 impl SliceMemory {
-    /// Returns the size of the next slice if this slice had `size`. The next slice aims at three
-    /// quarters of the maximum, so that slightly denser data still fits. Returns `None` if this
-    /// slice contained too little data for a prediction.
+    /// Returns the size of the next slice if this slice had size `size`. The target is three
+    /// quarters of the maximum memory, so that slightly denser data also fits. Returns `None` if
+    /// this slice contained too little data for a prediction.
     fn scale(self, size: u64) -> Option<u64> {
         let wanted = self.bytes_max / 4 * 3;
         let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
@@ -36,14 +37,15 @@ impl SliceMemory {
         is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
     }
 
-    /// Returns the number of groups in the next slice if this slice had `groups`; `None` if
+    /// Returns the number of groups in the next slice if this slice had `groups` groups; `None` if
     /// unknown.
     pub(super) fn next_groups(self, groups: usize) -> Option<usize> {
         self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
     }
 
-    /// Returns the end time of the next slice within one group; `None` if unknown. The last slice
-    /// started at `began_ns` and ended at `from_ns`, where the next slice starts.
+    /// Returns the end time of the next slice if that slice is within one group; `None` if unknown.
+    /// The last slice started at `began_ns` and ended at `from_ns`, and the next slice starts at
+    /// `from_ns`.
     pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
@@ -54,8 +56,8 @@ impl SliceMemory {
     }
 }
 
-/// The first groups after the end of the slice. Shards returned them, and the slice dropped their
-/// rows.
+/// The first groups after the end of the slice. Shards returned rows of these groups, and the slice
+/// dropped these rows.
 #[derive(Debug, Default)]
 pub(super) struct NextGroups {
     keys: BTreeSet<Vec<String>>,
@@ -78,8 +80,8 @@ impl NextGroups {
     }
 
     /// Returns the end of a slice that starts at `from` and contains `groups` groups. If fewer
-    /// groups are known, the slice ends at the last known group. Returns `None` if less than half
-    /// of the groups are known.
+    /// groups are known, the slice ends after the last known group. Returns `None` if fewer than
+    /// half of the groups are known.
     pub(super) fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
         self.keys.retain(|key| match descending {
             true => *key < from.group,

@@ -1,4 +1,4 @@
-//! Stores a group's rows in a slice and sorts them.
+//! Stores and sorts the rows of a group in a slice.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -9,9 +9,9 @@ use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::scan::page::GroupData;
 
-/// The approximate size of the rows that are sorted into one part, in bytes.
+/// The approximate size of each part into which sorted rows are divided, in bytes.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
-/// The temporary memory for sorting a row, in bytes: the row's time and number.
+/// The temporary memory for sorting one row, in bytes: the row's time and number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
 /// The memory of a row without its columns, in bytes: the row's time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
@@ -26,24 +26,24 @@ struct FetchedRows {
     fields: usize,
 }
 
-/// The rows of a group by shard. The rows of each shard are in the order of their arrival.
+/// The rows of a group, stored by shard. The rows of each shard are in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,
     bytes: usize,
 }
 
-/// Complete rows, which are returned part by part.
+/// All rows of a group in a slice, which are returned part by part.
 #[derive(Debug)]
 pub(crate) enum OrderedRows {
     /// The rows in the order of their arrival.
     Pieces(VecDeque<GroupData>),
-    /// The rows in a different order.
+    /// The rows, with the order in which they are returned.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
 impl SliceRows {
-    /// Adds the rows of a page whose times fulfil `is_wanted`.
+    /// Adds the rows of a page whose times satisfy `is_wanted`.
     pub(super) fn add(
         &mut self,
         shard: u32,
@@ -53,7 +53,7 @@ impl SliceRows {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
         let mut piece = FetchedRows { shard, times_ns, columns, fields };
-        // A page has fewer than 2^32 rows.
+        // A page has less than 2^32 rows.
         let wanted: Vec<u32> = (0..)
             .zip(&piece.times_ns)
             .filter(|(_, time_ns)| is_wanted(**time_ns))
@@ -73,7 +73,7 @@ impl SliceRows {
         self.pieces.iter().map(|piece| piece.times_ns.len()).sum()
     }
 
-    /// Returns the temporary memory of sorting the rows, in bytes.
+    /// Returns the temporary memory for sorting the rows, in bytes.
     pub(super) fn order_bytes(&self) -> usize {
         self.len() * ORDER_BYTES
     }
@@ -89,15 +89,16 @@ impl SliceRows {
         if descending { times_ns.max() } else { times_ns.min() }
     }
 
-    /// Returns the numbers of all rows, sorted by time, shard and arrival. The numbers count
-    /// through all pages.
+    /// Returns the numbers of all rows, sorted by time, shard and arrival. Rows are numbered
+    /// consecutively across all pages.
     fn order(&self, descending: bool) -> Vec<u32> {
         // Inverting the bits of every time reverses the order of the times.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
         order.extend(times_ns.map(turned).zip(0..));
-        // All entries are different, and a stable sort would need the same memory again.
+        // All entries are distinct, so an unstable sort has the same result as a stable sort, which
+        // would need as much memory again.
         order.sort_unstable();
         order.into_iter().map(|(_, row)| row).collect()
     }
@@ -112,16 +113,16 @@ impl SliceRows {
         std::iter::once(0).chain(self.pieces.iter().filter_map(next)).collect()
     }
 
-    /// Returns the time and shard of a row.
+    /// Returns the time and the shard of a row.
     fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
         let (piece, row) = position(starts, row);
         let piece = self.pieces.get(piece)?;
         Some((*piece.times_ns.get(row)?, piece.shard))
     }
 
-    /// Keeps about the first half of the rows. Returns the time and shard of the first dropped row,
-    /// and the number of kept rows with the same time and shard. Returns `None` if the rows are too
-    /// few.
+    /// Keeps approximately the first half of the rows. Returns the time and shard of the first
+    /// dropped row, and the number of kept rows with the same time and shard. Returns `None` if
+    /// there are too few rows to divide.
     pub(super) fn halve(&mut self, descending: bool) -> Option<(i64, u32, usize)> {
         let (mut order, starts) = (self.order(descending), self.starts());
         let half = order.len() / 2;
@@ -134,8 +135,8 @@ impl SliceRows {
         Some((key.0, key.1, stay))
     }
 
-    /// Drops the rows after a cut in the group. The cut consists of a time, a shard, and the number
-    /// of rows of that time and shard that precede the cut.
+    /// Drops the rows of the group that are after a cut. The cut consists of a time, a shard, and
+    /// the number of rows with that time and shard that precede the cut.
     pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {
@@ -143,7 +144,7 @@ impl SliceRows {
             match time.then(of.cmp(&shard)) {
                 Ordering::Less => true,
                 Ordering::Greater => false,
-                // The rows with this time and shard are already in order.
+                // The rows with this time and shard are already in the correct order.
                 Ordering::Equal => {
                     of_both += 1;
                     of_both <= rows
@@ -201,7 +202,7 @@ impl SliceRows {
         }
     }
 
-    /// Returns the rows with these numbers.
+    /// Returns the rows with the given numbers.
     fn pick(&self, order: &[u32]) -> GroupData {
         let starts = self.starts();
         let places: Vec<(usize, usize)> = order.iter().map(|&row| position(&starts, row)).collect();

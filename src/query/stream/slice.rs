@@ -15,7 +15,7 @@ use crate::scan::request::{Output, ResultPosition, ScanRequest};
 /// The approximate memory of a group without its key and columns, in bytes.
 const GROUP_BYTES: usize = 200;
 
-/// The complete data of a group in the slice.
+/// All data of a group in a slice.
 #[derive(Debug)]
 pub(crate) enum Complete {
     /// The rows in order of time.
@@ -50,21 +50,21 @@ enum Gathered {
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
-    /// Whether all rows belong to one group.
+    /// Whether all rows of the result belong to one group.
     is_ungrouped: bool,
-    /// The last time bound of the request in the direction of the result.
+    /// The last time bound of the request, in the direction of the result.
     end_ns: i64,
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
     following: NextGroups,
     bytes: usize,
-    /// The memory limit from the last call of `make_room`, in bytes.
+    /// The memory limit that the last call of `make_room` specified, in bytes.
     bytes_max: usize,
     /// The estimated number of groups that fit.
     groups_max: usize,
-    /// The number of skipped rows that belong to the previous slice. Such rows have the time and
-    /// shard of `from`.
+    /// The number of the shard's rows that were skipped because they belong to the previous slice.
+    /// These rows have the time and shard of `from`.
     passed: usize,
 }
 
@@ -94,32 +94,33 @@ impl Slice {
         self.from = Some(from);
     }
 
-    /// Returns the start and the end of the slice as positions for a shard.
+    /// Returns the start and end of the slice as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)
     }
 
-    /// Whether an earlier slice exists.
+    /// Whether the result has an earlier slice.
     pub(super) fn has_begun(&self) -> bool {
         self.from.is_some()
     }
 
     /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
-    /// Also returns `None` for a subquery, which determines the order of its groups.
+    /// Also returns `None` for subqueries, which determine the order of their groups themselves.
     pub(super) fn starts_after(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
         from.is_behind_group(self.descending).then_some(&from.group)
     }
 
-    /// Returns the memory of the slice in bytes, including the temporary memory of sorting its
+    /// Returns the memory of the slice, in bytes. Includes the temporary memory for sorting the
     /// rows.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.order_bytes()
     }
 
-    /// Returns the temporary memory of sorting, in bytes. The slice sorts one group at a time.
+    /// Returns the temporary memory for sorting, in bytes. The slice sorts the rows of one group at
+    /// a time.
     fn order_bytes(&self) -> usize {
         let of = |held: &Gathered| match held {
             Gathered::Rows(rows) => rows.order_bytes(),
@@ -139,7 +140,7 @@ impl Slice {
     /// Adds the rows or states of a shard's page that precede the slice's end.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not fit `output`.
+    /// [`QueryError::Page`] if the page does not match `output`.
     pub(crate) fn add(
         &mut self,
         shard: u32,
@@ -180,7 +181,7 @@ impl Slice {
         let is_wanted = |time_ns: i64| {
             let is_behind =
                 |until_ns| if descending { time_ns < until_ns } else { time_ns > until_ns };
-            // The order of a subquery's rows does not depend on their times.
+            // The order of a subquery's rows is independent of their times.
             if is_derived {
                 return true;
             }
@@ -239,8 +240,8 @@ impl Slice {
         })
     }
 
-    /// Moves the end of the slice to a cut unless the slice already ends earlier, and drops the
-    /// data after it.
+    /// Moves the end of the slice back to a cut, and drops the data after the cut. Does nothing if
+    /// the slice already ends before the cut.
     pub(super) fn lower(&mut self, cut: Cut) {
         let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
@@ -268,9 +269,9 @@ impl Slice {
         }
     }
 
-    /// Moves the end of the slice until the slice needs at most `bytes_max` and has at most the
-    /// estimated number of groups. The new end follows a group, or a row if only one group remains.
-    /// The states of the last remaining group are never dropped.
+    /// Moves the end of the slice back until the slice needs at most `bytes_max` and has at most
+    /// the estimated number of groups. The new end is after a group, or after a row if only one
+    /// group remains. The states of the last remaining group are never dropped.
     pub(super) fn make_room(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
         let groups_max = self.groups_max.max(1);
@@ -284,8 +285,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // After the last change of the end, rows may have arrived that have the end's time but
-            // follow the end.
+            // Since the end was last changed, rows may have arrived that have the end's time but
+            // are after the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -322,8 +323,8 @@ impl Slice {
     }
 
     /// Takes the complete groups in order, and starts the next slice at the end of this slice. If
-    /// the end cuts a group, its states remain in the slice because the result needs all of them
-    /// together.
+    /// the end divides a group, the partial states of this group remain in the slice, because the
+    /// result needs all states of a group together.
     pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
         let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
@@ -342,8 +343,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // After the last change of the end, rows may have arrived that have the end's
-                    // time but follow the end.
+                    // Since the end was last changed, rows may have arrived that have the end's
+                    // time but are after the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -359,20 +360,21 @@ impl Slice {
         complete
     }
 
-    /// Returns the planned end of the next slice. A subquery determines the ends of its slices.
+    /// Returns the predicted end of the next slice. A subquery determines the ends of its slices
+    /// itself.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
         let fullness = SliceMemory { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
-            // The rest of a group that needed several slices does not predict the number of groups
-            // that fit.
+            // The number of groups that fit cannot be predicted from the rest of a group that
+            // needed several slices.
             let groups = match from {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
             };
-            // More groups than the known groups may precede the end, so keep all groups that fit.
+            // The end may be after more groups than the known groups, so allow all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
             return self.following.end(groups, until, self.descending);
         }
@@ -393,12 +395,13 @@ impl Slice {
     }
 }
 
-/// Drops the rows of a group after the end of the slice. The end must be in this group.
+/// Drops the rows of a group that are after the end of the slice. The end must be inside this
+/// group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
-    // The rows that precede the slice are not stored, so do not count them.
+    // The rows that precede the slice are not stored and must not be counted.
     let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
     rows.cut((until.time_ns, until.shard, held), descending);
 }
@@ -411,7 +414,7 @@ fn merge(
 ) -> Result<(), QueryError> {
     let Output::Aggregates { calls, .. } = output else { return Ok(()) };
     for ((call, into), from) in calls.iter().zip(into).zip(from) {
-        // Pages end between windows, so that most states can be appended.
+        // Pages end between windows, so most states can be appended.
         if into.append(from) {
             continue;
         }
@@ -421,7 +424,7 @@ fn merge(
     Ok(())
 }
 
-/// Drops the windows that do not precede a time.
+/// Drops the windows that do not precede `time_ns`.
 fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     let is_before =
         |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
@@ -429,7 +432,7 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
-    // A state has fewer than 2^32 windows.
+    // A state has less than 2^32 windows.
     let kept: Vec<u32> = (0..)
         .zip(&state.windows_ns)
         .filter(|(_, start_ns)| is_before(**start_ns))

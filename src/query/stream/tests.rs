@@ -1,4 +1,4 @@
-//! Rows from several shards must arrive in order for any division into pages and slices.
+//! Rows from several shards must be returned in order for every division into pages and slices.
 
 use super::*;
 use crate::admission::QueryReservation;
@@ -11,7 +11,7 @@ use crate::query::result::Column;
 use crate::scan::page::Group;
 use crate::scan::request::{Input, Output, ResultPosition};
 
-/// The group, the time, and a number that distinguishes rows.
+/// A group, a time, and a number that distinguishes rows with equal groups and times.
 type Row = (String, i64, i64);
 
 /// A shard that returns its rows series by series.
@@ -93,7 +93,7 @@ fn request(descending: bool) -> ScanRequest {
     }
 }
 
-/// Reads a stream with slices of at most `bytes_max` bytes and pages of fewer than `piece_rows`
+/// Reads a stream in slices of at most `bytes_max` bytes and in pages of less than `piece_rows`
 /// rows. Returns all rows, and the number of rows that the shards returned.
 fn read(
     shards: &[Shard],
@@ -164,7 +164,7 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
 }
 
 /// Creates a shard of `series` series with one row per second. The shard returns the rows in two
-/// stretches of time.
+/// time ranges, one after the other.
 fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];

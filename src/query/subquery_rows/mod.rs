@@ -1,17 +1,19 @@
-//! Stores the result of a subquery so that the outer statement can scan it like a measurement.
+//! Stores the result of a subquery so that the outer statement can scan the result like a
+//! measurement.
 //!
-//! The result is stored completely only if its order requires it:
+//! The complete result is stored only if the order of the rows requires this:
 //! - If each series of the subquery is a group of the outer statement, or if only one series
 //!   exists, the rows are passed on in batches while the subquery runs.
-//! - If the outer statement needs only partial states, each batch is folded into the states.
-//! - Otherwise the rows must be sorted first. All rows are stored, up to a limit.
+//! - If the outer statement needs only partial states, each batch is merged into the states.
+//! - Otherwise, the rows must be sorted first. All rows are stored, up to a limit.
 //!
-//! Each series of the subquery becomes a series here. The subquery's group tags become tags, and
-//! its columns and group tags become fields.
+//! Each series of the subquery becomes a series of the derived measurement. The subquery's group
+//! tags become tags. Its columns and group tags become fields.
 //!
-//! The rows have two orders. Scans of rows read them one by one like 1.x: by time, or by series if
-//! a selector chose the points over the whole range. In such a scan, a row's position replaces its
-//! time, and the real time is a field. Scans of states use the real times.
+//! The rows can have two orders. Scans that return rows read them in the order of 1.x: by time, or
+//! by series if a selector selected the points over the whole range. In such a scan, a row's
+//! position replaces its time, and a field contains the real time. Scans that return partial states
+//! use the real times.
 
 mod table;
 
@@ -32,27 +34,28 @@ use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
-/// The field with a row's real time in scans where the position replaces the time.
+/// The field that contains a row's real time in scans in which positions replace times.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
-/// The field with a row's number in scans of states. Of equal points, 1.x selects the first row.
+/// The field that contains a row's number in scans that return partial states. 1.x selects the
+/// first row of several equal points.
 pub(crate) const POSITION_COLUMN: ColumnId = ColumnId(u32::MAX - 2);
 /// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
 /// The size of a batch of rows, in bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
-/// The part of the result that is stored.
+/// The part of the result that is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// All rows are stored.
     HeldBytes,
-    /// One batch is stored. The outer statement reads it before the next batch arrives.
+    /// One batch is stored. The outer statement reads this batch before the next one arrives.
     Streamed,
     /// One batch and the states of all earlier batches are stored.
     Folded,
 }
 
-/// The states of groups, ascending by key.
+/// The partial states of groups, in ascending order of key.
 type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
 /// The result of a subquery.
@@ -65,7 +68,7 @@ pub(crate) struct Derived {
     tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     held: HeldBytes,
-    /// The measurement of the last rows.
+    /// The measurement of the most recent rows.
     current: Option<Rc<str>>,
     /// Whether the subquery has no more rows.
     is_done: bool,
@@ -105,7 +108,7 @@ impl Derived {
         }
     }
 
-    /// Whether the outer statement reads pages while the subquery runs.
+    /// Whether the outer statement reads pages while the subquery is still running.
     pub(crate) fn is_streamed(&self) -> bool {
         self.mode == Mode::Streamed
     }
@@ -173,7 +176,7 @@ impl Derived {
         if self.bytes > SUBQUERY_BYTES_MAX {
             return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
-        // Sorting needs up to three times the memory of the rows.
+        // Sorting needs up to three times as much memory as the rows.
         Ok(self.held.set(3 * self.bytes)?)
     }
 
@@ -205,7 +208,7 @@ impl Derived {
         }
     }
 
-    /// Returns the next batch of a streamed subquery as one slice.
+    /// Returns the next batch of a streamed subquery as a complete slice.
     fn next_page(
         &mut self,
         measurement: &str,
@@ -223,7 +226,7 @@ impl Derived {
             return Ok(Some(ScanPage::default()));
         };
         self.bytes = self.bytes.saturating_sub(table.bytes);
-        // A request always reads the next batch, so its resume position is not needed.
+        // A request always reads the next batch, so the request's resume position is not used.
         let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
         let groups = read_all(&table.layout(&self.subquery, request), &whole)?;
         for group in &groups {
@@ -231,7 +234,7 @@ impl Derived {
                 self.sent += times_ns.len() as u64;
             }
         }
-        // A single group needs no more rows than the limit.
+        // A single group needs only as many rows as the limit.
         let is_enough = match &request.output {
             Output::Rows { limit: Some(limit), .. } => {
                 request.group_by.is_empty() && self.sent >= *limit
@@ -249,7 +252,7 @@ impl Derived {
         Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 
-    /// Folds the rows of the current batch into the states.
+    /// Merges the rows of the current batch into the partial states.
     fn fold(&mut self, scans: &[PlannedScan]) -> Result<(), QueryError> {
         self.is_folded = true;
         self.bytes = 0;
@@ -263,8 +266,8 @@ impl Derived {
             self.bytes +=
                 states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
         }
-        // `bytes` includes the states. Raise the batch size so that the states do not fill the next
-        // batch.
+        // `bytes` includes the states. Increase the batch size so that the states alone do not fill
+        // the next batch.
         self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
         self.check()
     }
@@ -282,7 +285,7 @@ impl Derived {
     }
 }
 
-/// Merges the states of the current batch's rows into the earlier states.
+/// Returns the earlier states, merged with the states of the rows in the current batch.
 fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
     let mut all = read_all(layout, request)?;
@@ -315,7 +318,7 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-/// Returns one complete slice of a scan of the stored rows.
+/// Executes a scan of the stored rows and returns one complete slice.
 fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
@@ -350,7 +353,7 @@ fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryE
     }
 }
 
-/// Returns every slice of a scan of the stored rows.
+/// Executes a scan of the stored rows and returns all slices.
 fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
     let mut request = request.clone();
     let mut all = Vec::new();
@@ -369,7 +372,7 @@ fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedSc
     let keys = subquery.node.group_keys.len() as u32;
     let own = scans_of(node, index, scans);
     let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
-    // Each measurement has one feed with one scan, so no other scan waits during the stream.
+    // Each measurement has one feed with one scan, so no other scan waits for the streamed rows.
     let alone = node.inputs.iter().all(|input| matches!(&input.feeds[..], [one] if one.len() == 1));
     let is_group = |request: &ScanRequest| request.group_by.iter().map(|id| id.0).eq(0..keys);
     let is_states = |request: &ScanRequest| matches!(request.output, Output::Aggregates { .. });
@@ -387,7 +390,7 @@ fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize
     of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()
 }
 
-/// Replaces positions with the real times.
+/// Replaces row positions with real times.
 fn restore_times(data: &mut GroupData) {
     let GroupData::Rows { times_ns, fields, .. } = data else { return };
     if let Some(Column { values: Values::Integer(real), .. }) = fields.pop() {
@@ -395,8 +398,8 @@ fn restore_times(data: &mut GroupData) {
     }
 }
 
-/// Converts a subquery's column like 1.x. A number becomes a number of the type that the rules for
-/// names give the expression. The function returns `None` for other conversions.
+/// Converts a column of a subquery as 1.x does. A number is converted to the numeric type that the
+/// expression has by the rules for names. The function returns `None` for other conversions.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

@@ -1,4 +1,4 @@
-//! Arranges the rows of a subquery for scans.
+//! Arranges the rows of a subquery for scanning.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::query::result::{Column, Values};
 use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
-/// The rows of all measurements with one name, in the order of their arrival.
+/// The rows of all measurements that have the same name, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct ArrivedRows {
     pub(super) groups: Vec<Rc<[(String, String)]>>,
@@ -24,24 +24,24 @@ pub(super) struct ArrivedRows {
     pub(super) times_ns: Vec<i64>,
     pub(super) columns: Vec<Column>,
     pub(super) bytes: usize,
-    /// The number of the first row among all rows of the subquery.
+    /// The number of the first of these rows among all rows of the subquery.
     pub(super) first_row: i64,
     pub(super) by_position: Option<Layout>,
     pub(super) by_time: Option<Layout>,
 }
 
-/// The rows in the arrangement of a scan.
+/// The rows in the order that a scan requires.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     tag_order: Vec<ColumnId>,
     times_ns: Rc<[i64]>,
     columns: Rc<[(ColumnId, Rc<Column>)]>,
-    /// The key and the rows of each series, ascending by key.
+    /// The key and the rows of each series, in ascending order of key.
     series: Rc<[(SeriesKey, Range<u32>)]>,
 }
 
 impl ArrivedRows {
-    /// Arranges the rows for a request.
+    /// Arranges the rows as a request requires.
     pub(super) fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
         let node = &subquery.node;
         let ids = subquery.fields.iter().map(|field| field.id);
@@ -74,7 +74,7 @@ impl ArrivedRows {
         ids: impl Iterator<Item = ColumnId>,
         (sorted, descending, window): (bool, bool, Option<&Window>),
     ) -> Layout {
-        // The points of top() and bottom() are sorted by the start of their window.
+        // The points of top() and bottom() are sorted by the start times of their windows.
         let place = |row: u32| {
             let time_ns = self.time_of(row);
             window.map_or(time_ns, |window| window.start(time_ns))
@@ -127,7 +127,7 @@ impl ArrivedRows {
         self.arranged(measurement, &series, times_ns, columns)
     }
 
-    /// Returns the columns of `rows`, in their order.
+    /// Returns the columns of the given rows, in the order of `rows`.
     fn columns(
         &self,
         rows: &[u32],
@@ -138,8 +138,9 @@ impl ArrivedRows {
         ids.zip(&self.columns).map(|(id, of)| (id, column(of))).collect()
     }
 
-    /// Arranges rows with these times. Equal neighbours in `row_series` form one series. An entry
-    /// contains the group and the row's number among the group's rows of the same time.
+    /// Arranges rows with the given times. Each run of equal entries in `row_series` forms one
+    /// series. An entry contains the group, and the row's number among the rows with the same group
+    /// and time.
     fn arranged(
         &self,
         measurement: MeasurementId,

@@ -1,4 +1,4 @@
-//! `cumulative_sum(x)`: the sum of all values so far. Integer sums wrap around.
+//! Computes `cumulative_sum(x)`: the sum of all values so far. Integer sums wrap around.
 
 use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;

@@ -1,4 +1,4 @@
-//! `derivative(x, unit)`: the change per unit of time (1.x `FloatDerivativeReducer`).
+//! Computes `derivative(x, unit)`: the change per unit of time (1.x `FloatDerivativeReducer`).
 
 use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
@@ -9,7 +9,7 @@ pub(crate) struct Derivative {
     unit_ns: i64,
     non_negative: bool,
     descending: bool,
-    /// The last value, from which the next batch continues.
+    /// The last value of the previous batch.
     last: Option<(i64, Values)>,
 }
 
@@ -32,7 +32,7 @@ impl Derivative {
                 last = Some((time, value));
                 continue;
             };
-            // If several points have one time, only the first point counts.
+            // If several points have the same time, only the first point is used.
             if time == last_time {
                 continue;
             }

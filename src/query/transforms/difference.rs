@@ -1,4 +1,4 @@
-//! `difference(x)`: the change between consecutive values (1.x `FloatDifferenceReducer`).
+//! Computes `difference(x)`: the change between consecutive values (1.x `FloatDifferenceReducer`).
 
 use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
@@ -27,7 +27,7 @@ impl Difference {
         let (mut times, mut results) = (Vec::new(), Vec::new());
         for (&time, &value) in piece.times_ns.iter().zip(values) {
             if let Some((last_time, last_value)) = last {
-                // If several points have one time, only the first point counts.
+                // If several points have the same time, only the first point is used.
                 if time == last_time {
                     continue;
                 }

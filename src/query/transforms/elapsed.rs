@@ -1,4 +1,4 @@
-//! `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
+//! Computes `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
 
 use super::stream_batch::{StreamBatch, Transformation};
 use crate::query::result::Values;

@@ -1,4 +1,5 @@
-//! `integral(x, unit)`: the area under the line between values (1.x `FloatIntegralReducer`).
+//! Computes `integral(x, unit)`: the area under the line between values (1.x
+//! `FloatIntegralReducer`).
 
 use super::stream_batch::{Finish, StreamBatch, Transformation};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
@@ -15,7 +16,7 @@ pub(crate) struct Integral {
     range: TimeRange,
     descending: bool,
     last: Option<(i64, f64)>,
-    /// The start and the end of the current window in the direction of the statement.
+    /// The start and the end of the current window, in the direction of the statement.
     bounds: (i64, i64),
     sum: f64,
     /// Whether the values are integers. 1.x treats integers differently in two places.
@@ -72,7 +73,7 @@ impl Integral {
                 let edge = (end, slope * end.wrapping_sub(last.0) as f64 + last.1);
                 self.add_area(last, edge);
                 if self.integers {
-                    // For integers, 1.x uses the value at the border for the point after the
+                    // For integers, 1.x assigns the value at the border to the point after the
                     // border.
                     (last, value) = ((end, last.1), edge.1);
                 } else {
@@ -101,12 +102,12 @@ impl Transformation for Integral {
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
-        // A single point at the start of the window has no area. The same applies to a single point
-        // at the epoch without a window.
+        // A single point at the start of the window has no area. Without windows, the same applies
+        // to a single point at the epoch.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
             return Ok(Finish::Nothing);
         }
-        // Without windows, the result has the time of the epoch for any range.
+        // Without windows, the time of the result is the epoch for every range.
         let values = Values::Float(vec![self.sum]);
         Ok(Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values }))
     }

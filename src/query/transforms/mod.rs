@@ -1,5 +1,5 @@
-//! Computes functions over a stream of values. Each function transforms the ordered values of a
-//! series, batch by batch.
+//! Computes functions over a stream of values. Each function processes the ordered values of a
+//! series in batches.
 
 mod cumulative_sum;
 mod derivative;
@@ -25,11 +25,11 @@ pub(crate) use stream_batch::{Finish, StreamBatch, Transformation};
 pub(crate) enum Transform {
     /// `derivative`, `non_negative_derivative`
     Derivative {
-        /// The unit of time in nanoseconds.
+        /// The unit of time, in nanoseconds.
         unit_ns: i64,
         /// Whether the function drops negative results.
         non_negative: bool,
-        /// Whether times descend.
+        /// Whether times are in descending order.
         descending: bool,
     },
     /// `difference`, `non_negative_difference`
@@ -38,11 +38,11 @@ pub(crate) enum Transform {
         non_negative: bool,
     },
     Elapsed {
-        /// The unit of the result in nanoseconds.
+        /// The unit of the result, in nanoseconds.
         unit_ns: i64,
     },
     MovingAverage {
-        /// The number of averaged values, greater than 1.
+        /// The number of values in each average. It is greater than 1.
         window: usize,
     },
     CumulativeSum,
@@ -51,13 +51,13 @@ pub(crate) enum Transform {
     /// `holt_winters`, `holt_winters_with_fit`
     HoltWinters(Forecast),
     Integral {
-        /// The unit of time in nanoseconds.
+        /// The unit of time, in nanoseconds.
         unit_ns: i64,
         /// The windows of GROUP BY time().
         window: Option<Window>,
         /// The selected time range.
         range: TimeRange,
-        /// Whether times descend.
+        /// Whether times are in descending order.
         descending: bool,
     },
 }
@@ -128,8 +128,8 @@ impl Transform {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Whether the transformation has no values if the windows have no lower bound (observed in
-    /// 1.6.7).
+    /// Whether the transformation returns no values if the statement has windows but no lower time
+    /// bound (observed in 1.6.7).
     pub(crate) fn reads_nothing_unbounded(&self) -> bool {
         !matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
@@ -139,7 +139,7 @@ impl Transform {
         matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Starts the transformation of a series.
+    /// Creates the state of the transformation for one series.
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         match *self {
             Self::Technical(ref technical) => technical.start(),

@@ -1,4 +1,5 @@
-//! `moving_average(x, n)`: the mean of the last n values (1.x `FloatMovingAverageReducer`).
+//! Computes `moving_average(x, n)`: the mean of the last n values (1.x
+//! `FloatMovingAverageReducer`).
 
 use std::collections::VecDeque;
 
@@ -13,11 +14,11 @@ pub(crate) struct MovingAverage {
     unsigneds: RunningSum<u64>,
 }
 
-/// The last values and their running sum. For floats, the sum accumulates the same rounding errors
-/// as in 1.x.
+/// The last values and their running sum. If the values are floats, the sum accumulates the same
+/// rounding errors as in 1.x.
 #[derive(Debug)]
 struct RunningSum<T> {
-    /// The number of values in the sum.
+    /// The number of values in each sum.
     window: usize,
     values: VecDeque<T>,
     sum: T,
@@ -38,8 +39,9 @@ impl<T: Copy + Default> RunningSum<T> {
         Self { window, values: VecDeque::new(), sum: T::default() }
     }
 
-    /// Returns the mean at each value with enough previous values. `replace` adds the next value to
-    /// the sum and, once the sum has enough values, removes the oldest value.
+    /// Returns the mean at each value that has enough previous values. `replace` computes the next
+    /// sum from three values: the previous sum, the oldest value if the window is full, and the
+    /// next value.
     fn means(
         &mut self,
         times_ns: &[i64],

@@ -1,4 +1,4 @@
-//! Defines a batch of a stream of values, and the trait of transformations.
+//! Defines a batch in a stream of values, and the trait of transformations.
 
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -9,7 +9,7 @@ use crate::query::work::Work;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StreamBatch {
     pub(crate) times_ns: Vec<i64>,
-    /// The values at these times, without nulls.
+    /// The values at these times. No value is null.
     pub(crate) values: Values,
 }
 
@@ -18,7 +18,8 @@ pub(crate) trait Transformation {
     /// Transforms the next batch.
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch;
 
-    /// Returns the remaining values after the last batch. Call it again after [`Finish::Pause`].
+    /// Returns the remaining values after the last batch. After [`Finish::Pause`], call this
+    /// function again.
     ///
     /// # Errors
     /// [`QueryError::TooLarge`]
@@ -32,11 +33,11 @@ pub(crate) trait Transformation {
 pub(crate) enum Finish {
     Nothing,
     StreamBatch(StreamBatch),
-    /// The statement must pause first.
+    /// The statement must pause before the next call.
     Pause,
 }
 
-// `Debug` is not a supertrait because it would add the printing of every state to the WebAssembly
+// `Debug` is not a supertrait, because the code to print every state would enlarge the WebAssembly
 // module.
 impl std::fmt::Debug for dyn Transformation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,12 +46,12 @@ impl std::fmt::Debug for dyn Transformation {
 }
 
 impl StreamBatch {
-    /// Creates a batch from the rows of a column that have a value.
+    /// Creates a batch from the rows in which a column has a value.
     pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
         if column.validity.nulls(column.len()) == 0 {
             return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
         }
-        // The positions of a page's rows always fit in u32.
+        // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> =
             (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
         let time = |&row: &u32| times_ns.get(row as usize).copied();
@@ -63,7 +64,8 @@ impl StreamBatch {
     }
 }
 
-/// Returns the last counted value after `piece`: the first value with the last time.
+/// Returns the first value with the last time, after the batch `piece`. Returns `before` if that
+/// value is in an earlier batch.
 pub(super) fn last_of(piece: &StreamBatch, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
     let Some(&time) = piece.times_ns.last() else { return before };
     if before.as_ref().is_some_and(|(last, _)| *last == time) {

@@ -1,5 +1,6 @@
-//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing. The fit
-//! chooses the parameters with the best forecast of the past (1.x `FloatHoltWintersReducer`).
+//! Computes `holt_winters(call, N, S)`: predicts the next N values by damped, seasonal exponential
+//! smoothing. The fit finds the parameters that best predict the past values (1.x
+//! `FloatHoltWintersReducer`).
 
 mod nelder_mead;
 
@@ -13,23 +14,23 @@ use crate::query::result::Values;
 use crate::query::work::Work;
 use nelder_mead::Search;
 
-/// The initial weights of a fit. Each fit starts from one combination of these weights.
+/// The initial values of each weight. A search starts from each combination of these values.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// The maximum spread of all corners' errors at which the fit is complete.
+/// A search is complete if the standard deviation of the corners' values is at most this value.
 const EPSILON: f64 = 1e-4;
-/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. Then
-/// follows one parameter for each step of a season.
+/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. One
+/// parameter for each step of a season follows.
 const PLAIN: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
-    /// The number of values after the last value.
+    /// The number of values to predict.
     pub(crate) ahead: usize,
-    /// The number of steps in a season. Below 2, the forecast has no season.
+    /// The number of steps in a season. If the number is below 2, the forecast has no season.
     pub(crate) season: usize,
-    /// Whether the result contains the fitted past.
+    /// Whether the result also contains the fitted past values.
     pub(crate) with_fit: bool,
-    /// The width of the windows, in nanoseconds, greater than 0.
+    /// The width of the windows, in nanoseconds. It is greater than 0.
     pub(crate) every_ns: i64,
 }
 
@@ -47,7 +48,7 @@ impl HoltWinters {
         Self { forecast, times_ns: Vec::new(), values: Vec::new(), fit: None }
     }
 
-    /// Starts the fit; returns `None` if the series has too few values.
+    /// Starts the fit. Returns `None` if the series has too few values.
     fn start(&self) -> Result<Option<Fit>, QueryError> {
         let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
         if self.values.len() < 2 || (seasonal && self.values.len() < season) {
@@ -61,21 +62,22 @@ impl HoltWinters {
         Ok(Some(Fit::new(past, if seasonal { season } else { 0 })))
     }
 
-    /// Returns the number of the nearest window, counted from the epoch.
+    /// Returns the number of the nearest window. Windows are counted from the epoch.
     fn window(&self, time_ns: i64) -> i64 {
         let every_ns = self.forecast.every_ns.max(1);
         let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
-    /// Returns one value for each window from the first to the last, with NaN for empty windows.
+    /// Returns one value for each window from the first to the last window. The value of an empty
+    /// window is NaN.
     fn evenly_spaced(&self) -> Result<Vec<f64>, QueryError> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
             let at = self.window(time_ns).wrapping_sub(first);
-            // Only the first value in a window counts. If the times descend, only the very first
-            // value counts.
+            // Only the first value in each window is used. If the times descend, only the first
+            // value of the series is used.
             let Ok(at) = usize::try_from(at) else { continue };
             if at < all.len() {
                 continue;
@@ -104,8 +106,8 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
-            // The fit rejects more values than the limit, so one additional value suffices to
-            // detect the excess.
+            // The fit returns an error for more values than the limit, so one value above the limit
+            // suffices.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
@@ -141,16 +143,16 @@ impl Transformation for HoltWinters {
     }
 }
 
-/// The number of initial combinations of weights: two choices for each of four weights (2^4).
+/// The number of combinations of initial weights: two values for each of four weights (2^4).
 const CHOICES: usize = 16;
 
-/// The search for the parameters that fit the past best.
+/// The search for the parameters that best fit the past values.
 #[derive(Debug)]
 struct Fit {
     past: Vec<f64>,
     season: usize,
     start: Vec<f64>,
-    /// The number of started searches.
+    /// The number of searches that have been started.
     choices: usize,
     search: Option<Search>,
     best: Option<(f64, Vec<f64>)>,
@@ -162,7 +164,7 @@ impl Fit {
         Self { past, season, start, choices: 0, search: None, best: None }
     }
 
-    /// Runs one step. Returns whether the fit is complete.
+    /// Runs one step of the fit. Returns whether the fit is complete.
     fn step(&mut self, work: &Work) -> bool {
         let Some(search) = &mut self.search else {
             if self.choices == CHOICES {
@@ -190,7 +192,7 @@ impl Fit {
         false
     }
 
-    /// Computes the past and the future with the best parameters.
+    /// Computes the past and future values with the best parameters.
     fn forecast(&mut self, ahead: usize) -> Vec<f64> {
         let best = self.best.take().map(|(_, parameters)| parameters);
         let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
@@ -198,7 +200,7 @@ impl Fit {
     }
 }
 
-/// Estimates the level, trend and season with simple means. The weights are 0.
+/// Estimates the level, the trend and the seasonal values with simple means. The weights are 0.
 fn initial_estimate(past: &[f64], season: usize) -> Vec<f64> {
     let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
     let (mut level, mut trend) = (0.0, 0.0);
@@ -231,11 +233,11 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
     sum
 }
 
-/// Runs the recursion over the past and `ahead` further values.
+/// Applies the recursion to the past values and predicts `ahead` further values.
 ///
-/// As in 1.x, the recursion starts with the first value and continues with its own forecasts. It
-/// clamps the weights to `0..=1` and leaves the seasons in their state after the last step. The
-/// search for parameters continues from these changed parameters.
+/// As in 1.x, the recursion starts with the first value and continues with its own predictions. It
+/// clamps the weights to `0..=1`, and sets the seasonal parameters to their values after the last
+/// step. The search continues from these changed parameters.
 fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
@@ -249,7 +251,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
     for step in 1..past.len() + ahead {
         let (mut here, mut there) = (1.0, 1.0);
         if season > 0 {
-            // The ring rotates by one position per step.
+            // The ring of seasonal values rotates by one position per step.
             let ring = |shift: usize| seasons.get((2 * step + shift - 2) % season).copied();
             here = ring(0).unwrap_or(1.0);
             there = ring(step % season).unwrap_or(1.0);
@@ -272,7 +274,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
 }
 
 /// Raises `base` to the power of `exponent` with the same rounding as Go's `math.Pow`. Even the
-/// smallest difference would lead the fit to another result.
+/// smallest difference would change the result of the fit.
 fn power(base: f64, mut exponent: usize) -> f64 {
     let (mut power, mut square) = (1.0, base);
     while exponent > 0 {

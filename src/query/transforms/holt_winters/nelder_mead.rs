@@ -1,11 +1,12 @@
-//! Minimizes a function of several variables with the simplex method of Nelder and Mead.
+//! Minimizes a function of several variables with the Nelder–Mead simplex method.
 //!
-//! The found minimum depends on every step, so each step is the same as in 1.x
-//! (`query/neldermead`): reflection 1, expansion 2, contraction and shrinking 0.5.
+//! The minimum that is found depends on every step, so each step is the same as in 1.x
+//! (`query/neldermead`). The coefficients are 1 for reflection, 2 for expansion, and 0.5 for
+//! contraction and shrinking.
 
 use crate::model::limits::FORECAST_STEPS_MAX;
 
-/// A point and the function's value at the point.
+/// A corner of the simplex: a point and the value of the function at this point.
 #[derive(Clone, Debug)]
 struct Vertex {
     at: Vec<f64>,
@@ -16,26 +17,27 @@ struct Vertex {
 #[derive(Debug)]
 pub(super) struct Search {
     vertices: Vec<Vertex>,
-    /// The number of corners with a computed value.
+    /// The number of corners whose values have been computed.
     known: usize,
     steps: usize,
 }
 
 impl Search {
-    /// Starts a search near `start`.
+    /// Creates a search whose first corner is `start`.
     pub(super) fn new(start: &[f64]) -> Self {
         Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
-    /// Returns the number of values that one step computes, except for the values of the function.
+    /// Returns the number of values that one step computes, excluding the values that the function
+    /// computes.
     pub(super) fn step_values(&self) -> usize {
-        // The centre is a sum over all corners.
+        // Computing the centre reads every corner.
         let vertices = self.vertices.len();
         if self.known < vertices { 1 } else { vertices * vertices / 16 + vertices }
     }
 
-    /// Runs one step. Returns the minimum and its point after the last step. `function` may change
-    /// its arguments, and the search continues from the changed point.
+    /// Runs one step. After the last step, returns the minimum and its point. `function` may change
+    /// its arguments; the search then continues from the changed point.
     pub(super) fn step(
         &mut self,
         function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -58,7 +60,8 @@ impl Search {
     }
 }
 
-/// Replaces the worst corner by a better point. Returns whether the corners still differ.
+/// Replaces the worst corner with a better point. Returns whether the values of the corners still
+/// differ.
 fn move_worst(
     vertices: &mut [Vertex],
     function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -106,8 +109,8 @@ fn move_worst(
     !is_found
 }
 
-/// Returns `start` and one further corner for each dimension, with equal distances between all
-/// corners.
+/// Returns `start` and one additional corner for each dimension. All corners are equally far from
+/// each other.
 fn simplex(start: &[f64]) -> Vec<Vertex> {
     let dimensions = start.len() as f64;
     let root = (dimensions + 1.0).sqrt() - 1.0;
@@ -156,7 +159,7 @@ fn centre(vertices: &[Vertex], worst: usize) -> Vec<f64> {
     sums
 }
 
-/// Moves every corner half the way to the best corner.
+/// Moves every corner halfway towards the best corner.
 fn shrink(vertices: &mut [Vertex], best: usize) {
     let Some(target) = vertices.get(best).map(|vertex| vertex.at.clone()) else { return };
     for (_, vertex) in vertices.iter_mut().enumerate().filter(|(at, _)| *at != best) {
@@ -166,7 +169,7 @@ fn shrink(vertices: &mut [Vertex], best: usize) {
     }
 }
 
-/// Returns the standard deviation of the corners' values.
+/// Returns the standard deviation of the values of the corners.
 fn spread(vertices: &[Vertex]) -> f64 {
     let count = vertices.len() as f64;
     let mean = vertices.iter().map(|vertex| vertex.value).sum::<f64>() / count;

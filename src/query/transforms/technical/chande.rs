@@ -1,5 +1,5 @@
-//! `chande_momentum_oscillator`: the difference between upward and downward movement as a
-//! percentage of all movement.
+//! Computes `chande_momentum_oscillator`: the difference between upward and downward movement as a
+//! percentage of total movement.
 
 use std::collections::VecDeque;
 

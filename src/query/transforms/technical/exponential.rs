@@ -1,8 +1,10 @@
 //! Computes the exponential moving averages.
 //!
-//! - `exponential_moving_average` is a mean in which older values count less.
-//! - The double and the triple average follow changes of the values faster than the simple average.
-//! - The triple exponential derivative is the change of a triply smoothed average, in percent.
+//! - `exponential_moving_average` is a mean in which older values have lower weights.
+//! - The double and triple averages follow changes of the values faster than the simple exponential
+//!   average.
+//! - The triple exponential derivative is the change of an average that is smoothed three times, in
+//!   percent.
 
 use super::indicator::{Indicator, Warmup};
 
@@ -27,7 +29,7 @@ impl Exponential {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
     }
 
-    /// Whether the next average may use this average.
+    /// Whether the average is ready to be the input of the next average.
     pub(super) fn feeds(&self) -> bool {
         self.count == self.period || self.warmup == Warmup::Exponential
     }
@@ -54,8 +56,8 @@ impl Indicator for Exponential {
     }
 }
 
-/// `double_exponential_moving_average`: follows changes of its values faster than the simple
-/// exponential average.
+/// Computes `double_exponential_moving_average`, which follows changes of the values faster than
+/// the simple exponential average.
 #[derive(Debug)]
 pub(super) struct Double {
     warmup: Warmup,
@@ -73,7 +75,7 @@ impl Double {
 impl Indicator for Double {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // Before the first average is ready, its value replaces the second average.
+        // Until the first average is ready, its value is also used as the second average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         2.0 * first - second
     }
@@ -84,8 +86,8 @@ impl Indicator for Double {
     }
 }
 
-/// `triple_exponential_moving_average`: follows changes of its values faster than the double
-/// average.
+/// Computes `triple_exponential_moving_average`, which follows changes of the values faster than
+/// the double average.
 #[derive(Debug)]
 pub(super) struct Triple {
     warmup: Warmup,
@@ -104,7 +106,7 @@ impl Triple {
 impl Indicator for Triple {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // Before an average is ready, its value replaces the next average.
+        // Until an average is ready, its value is also used as the next average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         let fed = self.first.feeds() && self.second.feeds();
         let third = if fed { self.third.add(second) } else { second };
@@ -117,7 +119,8 @@ impl Indicator for Triple {
     }
 }
 
-/// `triple_exponential_derivative`: the change of a triply smoothed average, in percent.
+/// Computes `triple_exponential_derivative`: the change of an average that is smoothed three times,
+/// in percent.
 #[derive(Debug)]
 pub(super) struct TripleDerivative {
     warmup: Warmup,

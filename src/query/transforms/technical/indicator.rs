@@ -1,6 +1,6 @@
-//! Defines the trait of technical indicators and the start of their averages.
+//! Defines the trait of technical indicators, and the methods that start their averages.
 
-/// The start of an average.
+/// The method that starts an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
     /// The average starts as an exponential average.
@@ -13,14 +13,14 @@ pub(crate) enum Warmup {
 
 /// A function of all values so far.
 pub(super) trait Indicator {
-    /// Adds a value and returns the function's new result.
+    /// Adds a value and returns the function's result.
     fn add(&mut self, value: f64) -> f64;
 
     /// Returns the number of values before the first meaningful result.
     fn values_before_first(&self) -> usize;
 }
 
-// `Debug` is not a supertrait because it would add the printing of every state to the WebAssembly
+// `Debug` is not a supertrait, because the code to print every state would enlarge the WebAssembly
 // module.
 impl std::fmt::Debug for dyn Indicator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,14 +1,16 @@
-//! `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average`, which depends on the ratio.
+//! Computes `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average`, which is based on
+//! this ratio.
 
 use std::collections::VecDeque;
 
 use super::indicator::Indicator;
 
-/// The ratio between the net change and the sum of all changes in a period.
+/// The ratio of the net change to the sum of all absolute changes in a period.
 #[derive(Debug)]
 pub(super) struct Efficiency {
     period: usize,
-    /// The values and their distances from the previous value. The first distance is from 0.
+    /// The values, and the absolute difference between each value and its previous value. The first
+    /// value's difference is from 0.
     points: VecDeque<(f64, f64)>,
     noise: f64,
     last: f64,
@@ -34,7 +36,7 @@ impl Indicator for Efficiency {
         self.points.push_back((value, change));
         self.noise = self.noise - oldest_change + change;
         let net = (value - oldest).abs();
-        // Rounding errors can leave a noise below 0 after changes that cancel out.
+        // Rounding errors can make `noise` negative if changes cancel each other out.
         if net == 0.0 || self.noise == 0.0 { 0.0 } else { net / self.noise }
     }
 
@@ -58,7 +60,8 @@ impl Adaptive {
 impl Indicator for Adaptive {
     fn add(&mut self, value: f64) -> f64 {
         const SLOW: f64 = 2.0 / 31.0;
-        /// The range from the slow weight to 2 / 3, rounded once like Go's constants.
+        /// The difference between the fast weight, 2 / 3, and the slow weight. It is rounded once,
+        /// like constants in Go.
         const RANGE: f64 = 56.0 / 93.0;
         let warm = self.efficiency.is_warm();
         let efficiency = self.efficiency.add(value);

@@ -1,5 +1,5 @@
-//! Computes technical analysis (1.x `query/internal/gota`). Each function is an [`Indicator`] that
-//! reads one value after another. The first results are held back.
+//! Computes the functions of technical analysis (1.x `query/internal/gota`). Each function is an
+//! [`Indicator`] that processes one value after another. The first results are held back.
 
 mod chande;
 mod exponential;
@@ -19,7 +19,7 @@ use indicator::{Indicator, Warmup};
 pub(crate) struct Technical {
     name: String,
     period: usize,
-    /// The number of results to hold back; if negative, the function's default.
+    /// The number of results to hold back. If negative, the function's default applies.
     hold: i64,
     warmup: Warmup,
 }
@@ -96,7 +96,8 @@ impl Transformation for IndicatorState {
         for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
             let result = indicator.add(value);
             self.seen = self.seen.saturating_add(1);
-            // A derivative after the value 0 is omitted (1.x `TripleExponentialDerivativeReducer`).
+            // A derivative that follows the value 0 is omitted (1.x
+            // `TripleExponentialDerivativeReducer`).
             if self.seen > self.hold && !result.is_infinite() {
                 times_ns.push(time_ns);
                 results.push(result);

@@ -1,4 +1,4 @@
-//! `relative_strength_index`: the upward movement as a percentage of all movement.
+//! Computes `relative_strength_index`: the upward movement as a percentage of total movement.
 
 use super::exponential::Exponential;
 use super::indicator::{Indicator, Warmup};
@@ -27,7 +27,7 @@ impl RelativeStrength {
 impl Indicator for RelativeStrength {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.movements(value);
-        // The order of operations is 1.x's, so that floor() rounds the same number.
+        // The order of operations is that of 1.x, so that floor() is applied to the same number.
         100.0 - 100.0 / (1.0 + up / down)
     }
 
