@@ -1,14 +1,15 @@
-//! Counts the bytes that requests hold in an isolate's memory, and shares the memory among
+//! Counts the bytes that requests reserve in an isolate's memory, and distributes the memory among
 //! databases.
 //!
-//! All code in an isolate shares 128 MB. Request bodies have one budget, counted as they arrive,
-//! and queries have another budget ([`queries`]). A permit returns its bytes when it is dropped,
-//! however the request ends.
+//! All code in an isolate shares 128 MB. Request bodies have one budget, which counts bytes as they
+//! arrive. Queries have another budget ([`queries`]). A permit returns its bytes when it is
+//! dropped, so the bytes are returned regardless of how the request ends.
 //!
-//! When a budget is exhausted, the admission evicts a request of the database that holds the most
-//! bytes. It evicts the upload that has been idle for the longest time, or a response whose client
-//! reads no data. An abandoned request therefore does not block others. Each budget has a reserve
-//! for databases that hold no bytes: the reserve guarantees their first megabyte.
+//! When a budget is exhausted, the module evicts a request of the database that uses the most
+//! bytes. This request is the upload that has been idle for the longest time, or a response whose
+//! client does not read. An abandoned request therefore does not block others. Each budget has a
+//! reserve for databases that use no bytes yet. The reserve guarantees the first megabyte of such a
+//! database.
 
 pub mod queries;
 
@@ -46,7 +47,7 @@ pub struct Overloaded {
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
-    /// The reserve for databases without bytes, in addition to the total.
+    /// The reserve for databases without bytes, in addition to the budget.
     firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
@@ -58,7 +59,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The bytes that the requests of a database hold.
+/// The bytes that the requests of a database use.
 #[derive(Debug)]
 struct Share {
     database: String,
@@ -72,8 +73,8 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// Creates a budget of `total_bytes`, with a reserve of `firsts_bytes` for databases that hold
-    /// no bytes.
+    /// Creates a budget of `total_bytes`, with a reserve of `firsts_bytes` for databases that use
+    /// no bytes yet.
     pub fn new(total_bytes: usize, firsts_bytes: usize) -> Self {
         Self(Rc::new(Ledger {
             held_bytes: Cell::new(0),
@@ -89,7 +90,7 @@ impl Admission {
         self.0.free_bytes()
     }
 
-    /// Returns the number of free bytes in the budget plus `more_bytes`.
+    /// Returns the number of free bytes if the budget were larger by `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
         self.0.free_bytes_with(more_bytes)
     }
@@ -108,8 +109,8 @@ impl Admission {
         Permit { ledger: Rc::clone(&self.0), share, bytes: Rc::default() }
     }
 
-    /// Registers an upload. The admission drops `content`, including the permit that `tag`
-    /// describes, when other requests need its bytes.
+    /// Registers an upload. When other requests need the upload's bytes, the module drops
+    /// `content`, including the permit that `tag` describes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
         let slot = Slot { content: RefCell::new(Some(content)), tag, heard_ns: Cell::new(now_ns) };
         let slot = Rc::new(slot);
@@ -135,9 +136,9 @@ impl Ledger {
         (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
     }
 
-    /// Evicts an upload from the database that holds the most bytes. Candidates belong to databases
-    /// that will hold more bytes than `share`, or to `share` itself. Returns `false` if no upload
-    /// can be evicted.
+    /// Evicts an upload of the database that uses the most bytes. Only the requesting database
+    /// `share`, and databases that use more bytes than `share` will use, are candidates. Returns
+    /// `false` if no upload can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
         let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
@@ -151,19 +152,19 @@ impl Ledger {
         candidates.sort_by_key(|upload| {
             (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.last_active_ns())
         });
-        // The upload that requests bytes is in use and cannot be evicted.
+        // The upload that requests bytes is in use, so it cannot be evicted.
         candidates.into_iter().any(|upload| upload.evict())
     }
 }
 
-/// The share and the number of bytes of an upload.
+/// The database's share and the size of an upload.
 #[derive(Clone, Debug)]
 pub struct Tag {
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
 
-/// Bytes that a request holds. Returns them to the budget on drop.
+/// The bytes that a request uses. Dropping the permit returns the bytes to the budget.
 #[derive(Debug)]
 pub struct Permit {
     ledger: Rc<Ledger>,
@@ -177,10 +178,10 @@ impl Permit {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
-    /// Grows the permit to at least `bytes`. May evict other uploads.
+    /// Grows the permit to at least `bytes`. The function may evict other uploads.
     ///
     /// # Errors
-    /// [`Overloaded`] if the bytes are not available. The permit then keeps its previous bytes.
+    /// [`Overloaded`] if the bytes are not available. The permit then keeps its previous size.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
         self.grow_to_with(bytes, 0)
     }
@@ -225,7 +226,7 @@ impl Permit {
         bytes.saturating_sub(self.bytes.get())
     }
 
-    /// Returns the bytes beyond `bytes` to the budget.
+    /// Shrinks the permit to `bytes`, and returns the other bytes to the budget.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.give_back(self.bytes.get().saturating_sub(bytes));
     }

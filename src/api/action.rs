@@ -1,5 +1,5 @@
-//! The actions that the HTTP contract requests from its host (the code that transfers a request's
-//! bytes).
+//! Defines the actions that an exchange requests from its host, which is the code that transfers a
+//! request's bytes.
 
 use super::http::Response;
 use crate::protocol::call::Call;
@@ -7,11 +7,11 @@ use crate::protocol::call::Call;
 /// The next action for the host of an exchange.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Read the body: announce each growth, hand over each piece, then hand over the rest. If the
-    /// exchange returns an action for a piece, perform it and stop reading.
+    /// Read the body: report each growth to the exchange, pass each piece to it, and then pass the
+    /// rest. If the exchange returns an action for a piece, stop reading and perform this action.
     ReadBody,
-    /// Make these calls and hand in each reply. An empty list means that earlier calls have no
-    /// reply yet.
+    /// Make these calls, and pass each reply to the exchange. An empty list means that replies to
+    /// earlier calls are still missing.
     Calls(Vec<Call>),
     /// Send this complete response.
     Respond(Response),

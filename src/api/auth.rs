@@ -1,7 +1,7 @@
-//! Reads the credentials of every supported scheme, and defines the errors that refuse a caller.
+//! Reads the credentials of every supported scheme, and defines the errors for refused callers.
 //!
-//! All routes use the same order: a header with a token first, then the parameter `p`. A secret in
-//! a URL must never shadow a header. This module checks the admin token;
+//! Every route first reads the credentials in a header and then the parameter `p`, so that a secret
+//! in a URL never overrides a header. This module checks the admin token;
 //! [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
@@ -36,7 +36,7 @@ pub enum AuthError {
          token in \"Authorization: Token\""
     )]
     InUrl,
-    /// Status 429: the password of a user was wrong too often.
+    /// Status 429: too many logins of this user failed.
     #[error(
         "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"
     )]
@@ -44,7 +44,8 @@ pub enum AuthError {
         /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
     },
-    /// Status 503: other callers failed too often, so the server does not check this password now.
+    /// Status 503: too many logins of other callers failed, so the server does not check this
+    /// password now.
     #[error(
         "too many failed logins: only users who recently logged in from this address can log in \
          now; try again in {retry_after_s} s, or use a token instead of a password"
@@ -88,8 +89,8 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Returns the error for a caller without permission on the policy of `database` that the
-    /// request names. A write has 1.x's message.
+    /// Returns the error for a caller who lacks the permission on the requested policy of
+    /// `database`. The error of a write has 1.x's message.
     pub fn forbidden(principal: &Principal, right: PermissionKind, database: &str) -> Self {
         if right != PermissionKind::Write {
             return Self::forbidden_database(principal, right, database);
@@ -99,7 +100,7 @@ impl AuthError {
         Self::Write { who, database: database.to_owned() }
     }
 
-    /// Returns the error for a caller without permission on the whole `database`.
+    /// Returns the error for a caller who lacks a permission on the whole `database`.
     pub fn forbidden_database(
         principal: &Principal,
         right: PermissionKind,
@@ -120,7 +121,7 @@ impl AuthError {
 
 /// Whether these are the administrator's credentials.
 pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
-    // Compares every configured hash, so that the duration does not reveal the matching one.
+    // Compare with every configured hash, so that the duration does not reveal which hash matches.
     let given = [&credentials.token, &credentials.password];
     let matches = settings.admin_tokens.iter().flat_map(|hash| given.map(|t| hash.matches(t)));
     matches.fold(false, |known, matches| known | matches)

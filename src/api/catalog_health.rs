@@ -1,7 +1,8 @@
-//! Caches in each isolate whether the Catalog responds.
+//! Caches, for each isolate, whether the Catalog responds.
 //!
-//! Monitors poll every second, so polling must cost nothing. One of them calls the Catalog; the
-//! others receive the cached result for [`CATALOG_HEALTH_REMEMBERED_NS`].
+//! Monitoring systems may poll `/health` every second, so most polls must not call the Catalog. One
+//! poll calls the Catalog, and the polls of the next [`CATALOG_HEALTH_REMEMBERED_NS`] receive the
+//! cached result.
 
 use crate::model::limits::CATALOG_HEALTH_REMEMBERED_NS;
 

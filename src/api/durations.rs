@@ -1,10 +1,10 @@
 //! Measures the durations of writes and queries, from a request's first byte to its response's last
 //! byte. A server with a single isolate reports them as metrics.
 //!
-//! On the platform a deployment has many short-lived isolates, and the counts of one isolate say
-//! little. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
-//! isolate. The platform's clock does not advance while code runs, so durations contain only the
-//! time of waiting for clients and objects.
+//! On Cloudflare, a deployment has many short-lived isolates, so the counts of one isolate are not
+//! representative. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
+//! isolate. The platform's clock does not advance while code runs, so durations include only the
+//! time spent waiting for clients and objects.
 
 use std::collections::BTreeMap;
 
@@ -63,8 +63,8 @@ pub struct DatabaseDurations {
     pub queries: Histogram,
 }
 
-/// The histograms of an isolate. Counting of a database starts when a client first reads its
-/// metrics, so that a made-up database name takes no memory.
+/// The histograms of an isolate. The isolate starts to count a database's requests when a client
+/// first reads the database's metrics, so that a made-up database name takes no memory.
 #[derive(Debug, Default)]
 pub struct Durations {
     by_database: BTreeMap<String, DatabaseDurations>,

@@ -1,8 +1,8 @@
 //! Defines every error of the HTTP API with its status, code and text.
 //!
-//! The match on [`ApiError`] is exhaustive and has no catch-all arm, so that a new error cannot
-//! become a 500 by accident. Clients act on status and text: `Telegraf` drops, splits or retries a
-//! batch by them.
+//! Every match on [`ApiError`] is exhaustive and has no catch-all arm, so that a new error cannot
+//! become a 500 by accident. Clients depend on the status and the text: Telegraf uses them to
+//! decide whether it drops, splits or retries a batch.
 
 use super::auth::AuthError;
 use super::content_encoding::BodyError;
@@ -83,12 +83,12 @@ pub enum ApiError {
     /// The request is well-formed, but cannot be executed.
     #[error("{0}")]
     Invalid(String),
-    /// The database does not exist. The message is the one that 1.x and Telegraf use.
+    /// The database does not exist. The message is 1.x's, which Telegraf also recognizes.
     #[error("database not found: \"{name}\"{hint}")]
     DatabaseNotFound {
         /// The name, as the client wrote it.
         name: String,
-        /// A hint on how to solve the problem, after a colon; empty if no hint is necessary.
+        /// A hint that follows the message after a colon, or an empty text.
         hint: String,
     },
     /// The retention policy does not exist.
@@ -106,7 +106,7 @@ pub enum ApiError {
     /// The request exceeds a limit, and repeating the request does not help.
     #[error("{0}")]
     Limit(String),
-    /// InfluxDB supports the request, and this server does not. The text names an alternative.
+    /// InfluxDB supports the request, but this server does not. The text names an alternative.
     #[error("{0}")]
     NotImplemented(String),
     /// The query needs more memory than the server can provide, and repeating the query does not
@@ -122,12 +122,12 @@ pub enum ApiError {
     /// The request exceeds a limit per minute.
     #[error("{message}")]
     OverQuota {
-        /// The limit's name, its size and its current use.
+        /// The name, the size and the current use of the limit.
         message: String,
         /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
         /// Whether clients of the route drop a batch on status 429 (Telegraf's `outputs.influxdb`
-        /// does). They receive 503 instead.
+        /// does). Such clients receive 503 instead.
         drops_429: bool,
     },
     /// The request may be valid, and the client should repeat it.
@@ -266,14 +266,14 @@ impl ApiError {
             response = response.with_header("Allow", allow);
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
-            // The remaining bytes on this connection are the rest of the refused body.
+            // The next bytes on this connection are the rest of the refused body.
             response = response.with_header("Connection", "close");
         }
         response
     }
 
-    /// Returns the response to `head`. A client that accepts CSV receives a parse error as CSV. A
-    /// gRPC-Web client receives every error as trailers.
+    /// Returns the response to the request `head`. A client that accepts CSV receives a parse error
+    /// as CSV. A gRPC-Web client receives every error as trailers.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)

@@ -1,6 +1,6 @@
 //! Refuses requests that a browser sends for a page of another origin.
 //!
-//! A browser names the page's origin in the header `Origin`. CORS alone only prevents the page from
+//! A browser sends the page's origin in the header `Origin`. CORS alone only prevents the page from
 //! reading the response; the server would still execute the request.
 
 use super::http::RequestHead;
@@ -17,10 +17,11 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
     (!own && !allowed.allow(origin)).then_some(origin)
 }
 
-/// Whether the request has no sign of a page of another origin. Only then does the server accept
-/// credentials that the browser adds by itself, such as the assertion of Cloudflare Access. A page
-/// of a listed origin may send its own token, but may not use the login of the user who views it. A
-/// link or an image has no `Origin`, but the browser reports its site in `Sec-Fetch-Site`.
+/// Whether no header of the request indicates a page of another origin. The server accepts
+/// credentials that the browser adds automatically, such as the assertion of Cloudflare Access,
+/// only in such a request. A page of an allowed origin may send its own token, but may not use the
+/// login of the page's viewer. A request for a link or an image has no `Origin`, but the browser
+/// reports the linking site in `Sec-Fetch-Site`.
 pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()

@@ -3,11 +3,11 @@
 use super::error::ApiError;
 use super::http::{Parameters, RequestHead};
 
-/// Combines a query's `url` parameters with its body. The second value is the query text of a raw
-/// body.
+/// Combines the parameters in a query's `url` with the parameters in the body. The second value of
+/// the result is the query text of a raw body.
 ///
-/// Form fields override the URL, as in 1.x. An unknown content type is not a form: influxdb-python
-/// sends `application/json` with an empty body.
+/// Form fields override the URL, as in 1.x. A body of an unknown content type is not a form,
+/// because influxdb-python sends `application/json` with an empty body.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a body that does not match its content type.
@@ -43,7 +43,7 @@ pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>
     }
 }
 
-/// Returns the content type as sent, and in lower case without its parameters.
+/// Returns the content type twice: as sent, and in lower case without its parameters.
 fn content_type(head: &RequestHead) -> (&str, String) {
     let whole = head.header("content-type").unwrap_or_default();
     (whole, whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())

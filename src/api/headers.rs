@@ -1,12 +1,13 @@
-//! Sets the headers of every response: the server's and the request's identity, CORS, caching.
+//! Sets the headers of every response: the identities of the server and of the request, CORS and
+//! caching.
 
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
 use crate::response::Format;
 use crate::response::table::TableFormat;
 
-/// The version that clients parse. This server implements the API of InfluxDB 1.8, whose clients
-/// accept only three numbers.
+/// The version in the format that clients parse: exactly three numbers. This server implements the
+/// API of InfluxDB 1.8.
 pub const INFLUXDB_VERSION: &str = "1.8.10";
 /// The name that distinguishes this server from InfluxDB.
 pub const INFLUXDB_BUILD: &str = "Tidemark";
@@ -20,7 +21,7 @@ const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Ty
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-Influxdb-Build, \
                               X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code, \
                               X-Request-Id, X-Tidemark-Created";
-/// The header of a response to a write that created its database: `database/policy; retention=3d`.
+/// The response header of a write that created a database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
 
 /// Returns the client's request id if its characters are safe, else `fresh` (two random words) as a
@@ -71,7 +72,7 @@ pub fn finish(
 }
 
 /// Whether the server must compress a body of this type for a client with this `Accept-Encoding`.
-/// Cloudflare's edge compresses JSON and plain text itself, but does not know these types.
+/// Cloudflare's edge compresses JSON and plain text, but not these types.
 pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
     let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
     let tables = [TableFormat::JsonLines, TableFormat::Arrow].map(TableFormat::content_type);

@@ -1,4 +1,4 @@
-//! Represents requests and responses as plain values, so that native code can run the whole
+//! Represents requests and responses as plain values, so that native code can run the whole HTTP
 //! contract.
 
 /// A request without its body.

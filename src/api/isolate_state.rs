@@ -1,4 +1,4 @@
-//! Holds the state that an isolate keeps between requests.
+//! Defines the state that an isolate keeps between requests.
 
 use super::catalog_health::CatalogHealth;
 use super::durations::Durations;
@@ -56,7 +56,8 @@ pub struct Isolate<'a> {
     pub service: &'a mut Service,
     /// The platform: time, randomness, limits.
     pub platform: &'a dyn Platform,
-    /// The number of calls that the request has made before this step and that the platform counts.
+    /// The number of calls that the request made before this step. Only calls that the platform
+    /// counts are included.
     pub calls: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Maps a request's location to the platform's location hint for new objects.
 //!
-//! An object never moves. A database is therefore created near the client that creates it, unless
-//! the client names a location.
+//! An object never moves. A new database is therefore placed near the client that creates it,
+//! unless the client names a location.
 
 /// The location and the jurisdiction of a deployment's new objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -28,13 +28,13 @@ impl LogRequests {
     }
 }
 
-/// The writes of one isolate that responded with 204, or with 400 and some stored points.
+/// The counts of an isolate's writes with status 204, or with status 400 and some stored points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
     /// The number of writes.
     pub writes: u64,
-    /// The number of writes with fewer than [`TINY_BATCH_POINTS`] points. Each costs as much as a
-    /// large write.
+    /// The number of writes with fewer than [`TINY_BATCH_POINTS`] points. Each of these writes
+    /// costs as much as a large write.
     pub tiny: u64,
 }
 
@@ -64,7 +64,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record. `route` is the route table's name of the path.
+    /// Begins a record. `route` is the name of the path in the route table.
     pub fn new(id: &str, method: &str, route: &'static str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");

@@ -1,9 +1,9 @@
 //! Implements the HTTP contract on plain values: a request comes in, calls to objects go out, and a
 //! response comes back.
 //!
-//! [`exchange`] drives every request, [`routes`] is the route table, and each file of `routes/`
+//! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
 //! implements one route. The code never waits: its host transfers the bytes, makes the calls and
-//! hands in the replies.
+//! passes on the replies.
 //!
 //! | subject | file |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! Reads the parameters of writes and queries. Three write dialects become one [`WriteParams`].
+//! Reads the parameters of writes and queries. [`WriteParams`] represents the parameters of all
+//! three write dialects.
 
 use super::foreign_origin;
 use super::http::{Parameters, RequestHead};
@@ -6,7 +7,7 @@ use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
 use crate::model::time::Precision;
 
-/// The write route. It affects only texts and error bodies.
+/// The write route that the client uses. The route affects only texts and error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/write`
@@ -91,7 +92,7 @@ pub enum ParamsError {
         "failed to deserialize {place}/precision in request: unknown variant `{value}`, expected one of {expected}"
     )]
     Precision {
-        /// The source of the parameter precision, in InfluxDB's words.
+        /// The place of the parameter `precision` in the request, in InfluxDB's words.
         place: &'static str,
         /// The value that the client gave.
         value: String,
@@ -181,8 +182,8 @@ fn switch(parameters: &Parameters, name: &'static str) -> Result<Option<bool>, P
 }
 
 impl QueryParams {
-    /// Parses the parameters of a query. `parameters` contains the form's fields before the URL's.
-    /// If they have no `q`, the raw `body` is the query.
+    /// Parses the parameters of a query. `parameters` lists the form's fields before the URL's
+    /// parameters. If no parameter is named `q`, the raw `body` is the query.
     ///
     /// # Errors
     /// [`ParamsError`] for a missing query or an unknown epoch.

@@ -34,13 +34,13 @@ impl TokenHash {
         &self.0
     }
 
-    /// Compares in constant time.
+    /// Compares the hash with that of `token` in constant time.
     pub fn matches(&self, token: &str) -> bool {
         self.0.ct_eq(&Self::new(token).0).into()
     }
 }
 
-/// Every setting. An isolate reads them once.
+/// All settings. An isolate reads them once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `ADMIN_TOKEN` and, during a rotation, `ADMIN_TOKEN_NEXT`. If empty, the server refuses all
@@ -50,7 +50,7 @@ pub struct Settings {
     pub default_shards: u32,
     /// `DEFAULT_LOCATION` and `JURISDICTION` of new objects.
     pub placement: Placement,
-    /// `SHARD_SPLIT_BYTES`: the size of the largest shard above which a group splits.
+    /// `SHARD_SPLIT_BYTES`: a shard group splits if its largest shard exceeds this size.
     pub shard_split_bytes: u64,
     /// `SHARD_FULL_BYTES`: the size from which a shard rejects writes.
     pub shard_full_bytes: u64,
@@ -58,11 +58,12 @@ pub struct Settings {
     pub access: Option<Rc<Application>>,
     /// `CORS_ORIGINS`: the origins whose pages may call the server.
     pub cors_origins: CorsOrigins,
-    /// `URL_CREDENTIALS`: whether the parameters `u` and `p` of a URL may hold credentials.
+    /// `URL_CREDENTIALS`: whether the parameters `u` and `p` of a URL may contain credentials.
     pub url_credentials: bool,
     /// `AUTO_CREATE_DATABASES`: whether a write creates an absent database.
     pub auto_create_databases: bool,
-    /// `AUTO_CREATE_RETENTION` of such a database, in nanoseconds; 0 means infinite.
+    /// `AUTO_CREATE_RETENTION`: the retention period of a database that a write creates, in
+    /// nanoseconds; 0 means infinite.
     pub auto_create_retention_ns: i64,
     /// The limits of `model/src/configurable_limits.rs`, by name.
     pub limits: Limits,

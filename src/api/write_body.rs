@@ -1,9 +1,9 @@
 //! Converts the body of a write into columns piece by piece, and accounts for the memory.
 //!
-//! The lines of a large body are never in memory as a whole. Complete lines become columns when
-//! enough bytes have arrived, and only the remaining bytes wait for the next piece. Column
-//! capacities are estimated from the share of the body that is already parsed, because growing them
-//! by doubling would temporarily need up to three times their size.
+//! The lines of a large body are never in memory as a whole. Complete lines are converted into
+//! columns when enough bytes have arrived, and only the remaining bytes wait for the next piece.
+//! Column capacities are estimated from the share of the body that is already parsed, because
+//! growing the columns by doubling would temporarily need up to three times their size.
 
 use super::content_encoding::TakeInflated;
 use super::error::ApiError;
@@ -45,7 +45,7 @@ pub struct Intake {
     keeps_text: bool,
     /// The number of parsed bytes.
     used_bytes: usize,
-    /// The number of waiting bytes at which lines become columns.
+    /// The number of waiting bytes at which lines are converted into columns.
     piece_bytes: usize,
 }
 
@@ -85,14 +85,15 @@ impl Intake {
     /// Parses the remaining bytes `left`.
     ///
     /// # Errors
-    /// [`ApiError`] if the whole body is unusable. The result lists single rejected lines.
+    /// [`ApiError`] if the whole body is unusable. If only some lines are invalid, the result lists
+    /// them instead.
     pub fn finish(mut self, left: Vec<u8>) -> Result<Parsed, ApiError> {
         self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
-        // After this point the request holds only the columns, so the rest of the reservation is
-        // returned.
+        // From here on the request needs only the columns, so it returns the rest of the
+        // reservation.
         self.permit.shrink_to(batch.bytes() + text.len());
         self.permit.grow_to(batch.bytes() + text.len())?;
         Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
@@ -100,12 +101,12 @@ impl Intake {
 }
 
 impl TakeInflated for Intake {
-    /// Converts the complete lines at the beginning of `waiting` into columns, if they are long
-    /// enough to be worth the work. Returns the number of parsed bytes. `expected_bytes` is the
-    /// estimated size of the body; `held_bytes` is the other memory that the body uses now.
+    /// Converts the complete lines at the beginning of `waiting` into columns, if there are enough
+    /// bytes. Returns the number of parsed bytes. `expected_bytes` is the estimated size of the
+    /// body; `held_bytes` is the size of the body's other buffers.
     ///
     /// # Errors
-    /// [`ApiError`] if the body is not valid text, or needs more memory than available.
+    /// [`ApiError`] if the body is not valid text, or needs more memory than is available.
     fn take(
         &mut self,
         waiting: &[u8],

@@ -57,7 +57,7 @@ pub struct InProcess {
     last_was_streamed: bool,
     /// The number of requests to each object so far. On Cloudflare, these requests are billed.
     object_requests: BTreeMap<Address, u64>,
-    /// A callback before and after each call. On Cloudflare, other requests could run at these
+    /// A callback before and after each call. On Cloudflare, other requests may run at these
     /// moments.
     watcher: Option<Watcher>,
 }
@@ -163,13 +163,13 @@ impl InProcess {
         }
     }
 
-    /// Runs SQL statements in `session`, one after another, starting with the next request.
+    /// Uses `session` for SQL statements, one after another, starting with the next request.
     pub fn set_sql(&mut self, session: SqlSession) {
         self.sql = Some(session);
         self.platform.has_sql.set(true);
     }
 
-    /// Stores backups in `place`.
+    /// Uses `place` as the backup store.
     pub fn set_backups(&mut self, place: BackupStore) {
         self.backups = Some(place);
         self.platform.has_backups.set(true);
@@ -196,7 +196,7 @@ impl InProcess {
         stores.map(|(address, store)| (address, store.bytes().unwrap_or_default())).collect()
     }
 
-    /// Evicts all objects from memory. Storage remains, and the edge loses its caches.
+    /// Evicts all objects from memory. The storage remains, but the caches of the edge are lost.
     pub fn sleep(&mut self) {
         self.objects.clear();
         self.service.cache = Cache::default();
@@ -236,8 +236,8 @@ impl InProcess {
         self.objects.values().filter_map(|host| host.as_ref()?.next_alarm_ns()).min()
     }
 
-    /// Loads every object with stored data and runs its alarm. The alarm's time is not stored, and
-    /// an alarm may run early.
+    /// Loads every object with stored data and runs its alarm. The time of an alarm is not stored,
+    /// and an alarm may run early.
     pub fn wake_all(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);
         let asleep = self.stores.keys().filter(|address| !self.objects.contains_key(address));
@@ -302,7 +302,7 @@ impl InProcess {
         response
     }
 
-    /// Calls `watcher` before and after each call. On Cloudflare, other requests could run at these
+    /// Calls `watcher` before and after each call. On Cloudflare, other requests may run at these
     /// moments.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
@@ -438,8 +438,8 @@ impl InProcess {
     }
 }
 
-/// A single hash replaces the many rounds of key derivation, because only this process can read the
-/// stored key.
+/// Returns a single hash as a key. The many rounds of a key derivation are not necessary, because
+/// only this process can read the stored key.
 fn stand_in_key(message: &[u8]) -> Vec<u8> {
     Sha256::digest(message).to_vec()
 }

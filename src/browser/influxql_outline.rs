@@ -1,5 +1,6 @@
-//! Outlines an InfluxQL text for the page: the kind and position of each word, and the effect of
-//! each statement. All values are numbers, so JavaScript receives them without copies of the text.
+//! Creates an outline of an InfluxQL text for the page: the kind and position of each word, and the
+//! effect of each statement. All values are numbers, so that JavaScript receives no copies of the
+//! text.
 
 use std::ops::Range;
 
@@ -7,14 +8,15 @@ use crate::influxql::effect::Effect;
 use crate::influxql::outline::Outline;
 use crate::influxql::token::TokenKind;
 
-/// An outline for the page. Positions count UTF-16 units, as JavaScript does.
+/// The outline of a text for the page. Positions count UTF-16 units, as in JavaScript.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageOutline {
-    /// The effect of the whole text; see [`number`].
+    /// The effect of the whole text, as a number that [`number`] returns.
     pub does: u32,
-    /// `kind, from, to` of each word. `www/influxql/tokenize.js` names the kinds.
+    /// Three numbers for each word: kind, start and end. `www/influxql/tokenize.js` defines the
+    /// kinds.
     pub words: Vec<u32>,
-    /// `does, from, to` of each statement.
+    /// Three numbers for each statement: effect, start and end.
     pub statements: Vec<u32>,
 }
 
@@ -46,7 +48,7 @@ fn number(does: Option<Effect>) -> u32 {
     }
 }
 
-/// Returns the position in `kinds` of `www/influxql/tokenize.js`.
+/// Returns the position of the kind in `kinds` of `www/influxql/tokenize.js`.
 fn kind_of(kind: TokenKind, word: &str) -> u32 {
     match kind {
         TokenKind::Whitespace => 0,
@@ -69,7 +71,7 @@ fn kind_of(kind: TokenKind, word: &str) -> u32 {
     }
 }
 
-/// Converts ascending byte positions to UTF-16 units.
+/// A converter from ascending byte positions to UTF-16 units.
 struct Units<'a> {
     text: &'a str,
     bytes: usize,

@@ -1,6 +1,6 @@
-//! The JavaScript interface of a database in a web page: requests, alarms and persistence.
+//! Defines the JavaScript interface of a database in a web page: requests, alarms and persistence.
 //!
-//! The clock and random numbers are arguments. `www/engine/worker.js` is the caller.
+//! The clock and random numbers are arguments. The caller is `www/engine/worker.js`.
 
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -12,8 +12,8 @@ use super::validate::{LineError, SuspectUnit, Verdict};
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
-/// Settings for a web page, which has no bills and no log reader. Points are kept permanently, and
-/// requests are not logged. A shard is full well before the page's 4 GB of memory are used.
+/// The settings for a web page. Points are kept permanently, and requests are not logged. A shard
+/// becomes full well before the page's 4 GB of memory are used.
 const SETTINGS: &[(&str, &str)] = &[
     ("AUTO_CREATE_RETENTION", "INF"),
     ("LOG_REQUESTS", "none"),
@@ -25,8 +25,8 @@ const SETTINGS: &[(&str, &str)] = &[
 #[wasm_bindgen]
 pub struct Tidemark {
     inner: InProcess,
-    /// The administrator's token. Requests without credentials come from the page's user and use
-    /// this token.
+    /// The administrator's token, which the module uses for requests without credentials, because
+    /// such requests come from the page's user.
     token: String,
     /// The rows that the browser has stored.
     image: Image,
@@ -39,7 +39,7 @@ impl Tidemark {
     /// Creates an empty database. Both numbers must be random.
     ///
     /// # Errors
-    /// Returns an error only if a setting in this file is invalid.
+    /// An error occurs only if a setting in this file is invalid.
     #[wasm_bindgen(constructor)]
     pub fn new(seed: u64, secret: u64) -> Result<Self, JsError> {
         console_error_panic_hook::set_once();
@@ -52,7 +52,7 @@ impl Tidemark {
     /// matter.
     ///
     /// # Errors
-    /// The row is damaged, or has another version.
+    /// An error occurs if the row is damaged or has another version.
     pub fn restore(&mut self, key: &str, value: &[u8]) -> Result<(), JsError> {
         Ok(self.restored.get_or_insert_default().add(key, value)?)
     }
@@ -60,7 +60,7 @@ impl Tidemark {
     /// Ends a restore after its last row. The database then has the restored state.
     ///
     /// # Errors
-    /// Rows are missing or do not belong together.
+    /// An error occurs if rows are missing or belong to different states.
     pub fn restored(&mut self) -> Result<(), JsError> {
         let (stores, image) = self.restored.take().unwrap_or_default().finish()?;
         self.inner.set_object_count(image.objects());
@@ -98,8 +98,9 @@ impl Tidemark {
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
     }
 
-    /// Runs SQL statements with `turn(message)`, which takes and returns bytes of
-    /// [`crate::protocol::sql`]. If `turn` throws an error, the statement ends with its message.
+    /// Runs SQL statements with `turn(message)`, which receives and returns bytes of
+    /// [`crate::protocol::sql`]. If `turn` throws an error, the statement ends with the message of
+    /// this error.
     pub fn set_sql(&mut self, turn: Function) {
         self.inner.set_sql(Box::new(move |message| {
             let reply = turn.call1(&JsValue::NULL, &Uint8Array::from(message));
@@ -128,7 +129,8 @@ impl Tidemark {
         self.inner.next_alarm_ns()
     }
 
-    /// Forgets the stored rows, so that [`Self::changes`] starts again with all rows.
+    /// Discards the list of stored rows, so that the next call of [`Self::changes`] returns all
+    /// rows.
     pub fn keep_anew(&mut self) {
         self.image = Image::default();
         for store in self.inner.stores().values() {
@@ -136,8 +138,9 @@ impl Tidemark {
         }
     }
 
-    /// Returns the rows to store, `[key, bytes | undefined, …]`. The first call returns all rows,
-    /// and further calls return the changes. The page must store them in a single transaction.
+    /// Returns the rows to store as `[key, bytes | undefined, …]`. The first call returns all rows,
+    /// and further calls return the changes. The page must store the result of a call in a single
+    /// transaction.
     pub fn changes(&mut self) -> Array {
         let changes = self.image.changes(&self.inner.stores(), self.inner.object_count());
         let flat = changes.into_iter().flat_map(|(key, value)| {
@@ -163,12 +166,13 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
     Ok(InProcess::new(settings, seed))
 }
 
-/// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`
-/// with the first rejected lines. `lines` is the number of lines whose timestamps look like counts
-/// of `unit`; without such lines, `unit` is empty. `precision` has the values of a write.
+/// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`,
+/// where the last three values repeat for the first rejected lines. `lines` is the number of lines
+/// whose timestamps are probably counts of `unit`. If there are no such lines, `unit` is empty.
+/// `precision` has the same values as in a write.
 ///
 /// # Errors
-/// The precision is invalid.
+/// An error occurs if the precision is invalid.
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
     let Verdict { good, bad, errors, mistaken } = Verdict::new(text, precision, now_ns)?;

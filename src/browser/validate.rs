@@ -6,16 +6,16 @@ use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
 use crate::model::time::{D_NS, Precision, S_NS};
 
-/// The times soon after 1970 that may be counts of a coarser unit. If a time in [`LIKELY_S`] is
-/// read in the next finer unit, the result is within 48 days after 1970.
+/// The range of times soon after 1970 that may be counts of a coarser unit. If a time in
+/// [`LIKELY_S`] is read in the next finer unit, the result is within 48 days after 1970.
 const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
 
-/// The likely times of measurements, the years 2002 to 2099, in seconds since 1970. The range
-/// excludes 10^9: a timestamp of 10^9 ns is probably an invented time in 1970.
+/// The range of likely times of measurements, in seconds since 1970: the years 2002 to 2099. The
+/// range excludes 10^9, because a timestamp of 10^9 ns is probably a made-up time in 1970.
 const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 
-/// The result of validating a text without a schema: the lines that a write would accept and
-/// reject.
+/// The result of validating a text without a schema: the numbers of accepted and rejected lines,
+/// and the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The number of lines that would be accepted.
@@ -24,11 +24,11 @@ pub struct Verdict {
     pub bad: u32,
     /// The first `REJECTED_LINES_NAMED_MAX` rejected lines, ascending.
     pub errors: Vec<LineError>,
-    /// The accepted lines with times in 1970, if another unit was probably meant.
+    /// The accepted lines with times in 1970 that were probably meant in another unit.
     pub mistaken: Option<SuspectUnit>,
 }
 
-/// The times that are probably counts of a coarser unit.
+/// A description of times that are probably counts of a coarser unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuspectUnit {
     /// The probable unit.
@@ -48,7 +48,7 @@ pub struct LineError {
     pub reason: String,
 }
 
-/// A unit that writes do not support.
+/// The error for a unit that writes do not support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown precision \"{0}\": use ns, us, ms, s or auto")]
 pub struct UnknownPrecision(String);
@@ -93,8 +93,8 @@ impl Verdict {
 }
 
 impl SuspectUnit {
-    /// Returns the times that are probably counts of a coarser unit than `precision`, the unit in
-    /// which they were read. The first such time determines the unit.
+    /// Returns the times that are probably counts of a coarser unit than `precision`, the unit of
+    /// parsing. The first such time determines the coarser unit.
     fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
         let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
         let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);

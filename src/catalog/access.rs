@@ -1,5 +1,5 @@
 //! Changes tokens and users, and notifies databases: the databases in the permissions, all
-//! databases, or a database in creation.
+//! databases, or a new database.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use crate::store::{Store, Table};
 /// again.
 const LATE_MAX: u32 = 3;
 
-/// The reply of an event after it notified databases.
+/// The reply to send after an event has notified databases.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notified {
     /// The token or user with this id was stored.
@@ -38,17 +38,17 @@ pub(super) enum Notified {
 pub(super) struct NotificationProgress {
     /// The databases of the last requests, in the order of their replies.
     requested: Vec<u64>,
-    /// The databases that failed. The event does not notify them again.
+    /// The databases that failed. The event does not notify these databases again.
     tried: BTreeSet<u64>,
     rounds: u32,
     /// The number of consecutive rounds with a `Late` reply.
     late: u32,
 }
 
-/// The progress of an event with a database in creation.
+/// The progress of an event that concerns a database in creation.
 #[derive(Debug, Default)]
 pub(super) struct CreationProgress {
-    /// Whether the Database is initialised. The tokens and users follow.
+    /// Whether the Database is initialised. The event then sends the tokens and users.
     pub(super) initialised: bool,
     /// The version of all tokens and users, and the last id that the Database received at this
     /// version.
@@ -88,7 +88,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Continues the newest job about this token or user, for a request that changes no state.
+    /// Continues the newest job about this token or user, when a request changes no state.
     pub(super) fn notify_again(
         &mut self,
         user: bool,
@@ -130,7 +130,7 @@ impl<S: Store> Catalog<S> {
         Ok(Started::Task(CatalogTask::Notify { number, notified }))
     }
 
-    /// Returns the next calls that notify databases, or the reply.
+    /// Returns the next calls that notify databases, or the reply if no call is left.
     pub(super) fn notify(
         &mut self,
         platform: &dyn Platform,
@@ -211,7 +211,7 @@ impl<S: Store> Catalog<S> {
         Ok(self.notifications.save(&self.store, number)?)
     }
 
-    /// Returns a page of the tokens and users that concern a database.
+    /// Returns a page of the tokens and users that have permissions on a database.
     pub(super) fn concerning(&mut self, name: &str, after: u64) -> Result<FromCatalog, Failure> {
         let (grantees, store) = self.grantees()?;
         let rows = grantees.concerning(store, name, after)?;
@@ -221,8 +221,8 @@ impl<S: Store> Catalog<S> {
     /// Returns the next page of tokens and users for a database in creation, or `None` after the
     /// last page.
     ///
-    /// Such a database receives no notifications of changes until it is ready. After a change it
-    /// therefore receives all pages again.
+    /// A database in creation receives no notifications of changes until it is ready. After a
+    /// change it therefore receives all pages again.
     pub(super) fn creation_page(
         &mut self,
         work: &mut CatalogWork,
@@ -233,8 +233,7 @@ impl<S: Store> Catalog<S> {
         let notified = work.creation.notified.filter(|(version, _)| *version == sequence);
         let after = notified.map_or(0, |(_, after)| after);
         let put = grantees.concerning(store, name, after)?;
-        // A Catalog that never had a token or user has no old entries that the Database must
-        // forget.
+        // A Catalog that never had a token or user has no old entries that a Database must delete.
         if sequence == 0 || notified.is_some() && put.is_empty() {
             return Ok(None);
         }

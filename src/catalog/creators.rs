@@ -1,13 +1,12 @@
-//! Limits the number of databases that the writes of a token or user may create. Administrators,
-//! and creators without a quota, have no limit.
+//! Limits the number of databases that the writes of a token or user may create. Administrators and
+//! creators without a quota have no limit.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::limits::CREATOR_QUOTAS_MAX;
 use crate::protocol::catalog::{CatalogRefusal, CreatorQuota};
 
-/// The quotas, in the order in which they were first set. They are stored in the Catalog's `state`
-/// row.
+/// The quotas, in the order of their creation. They are stored in the Catalog's `state` row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creators(Vec<CreatorQuota>);
 
@@ -17,8 +16,8 @@ impl Creators {
         &self.0
     }
 
-    /// Returns a copy with `quota`. It replaces a quota with the same id, or with the same name and
-    /// kind.
+    /// Returns a copy that includes `quota`, which replaces a quota with the same id, or with the
+    /// same name and kind.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyCreatorQuotas`]
@@ -38,7 +37,7 @@ impl Creators {
         Ok(Self(all))
     }
 
-    /// Checks whether `creator` may create a database in addition to the `current` ones.
+    /// Checks whether `creator`, which has `current` databases, may create another database.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyOfCreator`]

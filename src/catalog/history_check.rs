@@ -1,10 +1,10 @@
-//! Checks, before a recovery changes any state, whether all objects of a database can go back to a
-//! time.
+//! Checks whether all objects of a database can return to a time, before a recovery changes any
+//! state.
 //!
-//! The platform's history of an object begins a short time after the object was created. An object
-//! that was created after the target time has no history for it, and needs none. An object that was
-//! created around the target time may already have belonged to the database, but its history begins
-//! too late. The database then cannot go back to that time.
+//! The platform's history of an object begins a short time after the creation of the object. An
+//! object that was created after the target time has no history for that time, and needs none. An
+//! object that was created around the target time may already have belonged to the database,
+//! although its history begins later. In that case the database cannot return to the target time.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ use crate::protocol::round::{Replies, Request};
 pub(super) struct HistoryCheck {
     /// The target time, in nanoseconds.
     time_ns: i64,
-    /// The time to which each object must also be able to go back, so that the recovery can be
+    /// The time to which each object must also be able to return, so that the recovery can be
     /// undone, in nanoseconds.
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
@@ -58,7 +58,7 @@ impl HistoryCheck {
         Self { time_ns, undo_ns, left, answered: 0, shards: count }
     }
 
-    /// Returns the number of calls that the check needs in total, as far as known.
+    /// Returns the total number of calls of the check, as far as it is known.
     pub(super) fn calls(&self) -> usize {
         self.answered + self.left.len()
     }
@@ -73,7 +73,7 @@ impl HistoryCheck {
         next.map(request).collect()
     }
 
-    /// Handles the replies. Returns the reason if the database cannot go back to the target time.
+    /// Processes the replies. Returns the reason if the database cannot return to the target time.
     pub(super) fn on_replies(
         &mut self,
         replies: Replies,

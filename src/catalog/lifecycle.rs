@@ -1,5 +1,5 @@
-//! Stores one row per database name. The stages are `creating`, `ready` and `dropping`; then the
-//! row is deleted.
+//! Stores one row per database name. The stages of a row are `creating`, `ready` and `dropping`.
+//! After the last stage the row is deleted.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub enum EntryStage {
     Dropping,
 }
 
-/// Translates the refusal of a Database into the reason why the database cannot be created.
+/// Converts the refusal of a Database into the reason why the database cannot be created.
 pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
@@ -38,14 +38,14 @@ pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The settings of the first request.
+    /// The settings of the request that created the database.
     pub create: CreateDatabase,
-    /// The Database.
+    /// The id of the Database object.
     pub object: ObjectId,
     /// The stage.
     pub stage: EntryStage,
-    /// The time of the alarm's next attempt to finish the row, in nanoseconds. Unused if the stage
-    /// is ready.
+    /// The time at which the alarm next tries to finish the row, in nanoseconds. Unused in the
+    /// stage `ready`.
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,
@@ -59,7 +59,7 @@ impl Entry {
         Self { create, object, stage, due_ns, failures: 0 }
     }
 
-    /// Returns whether the database may have this policy. A policy id contains some bits of its
+    /// Returns whether this database may have the policy. A policy id contains some bits of the
     /// database's id.
     pub fn accepts_policy(&self, policy: PolicyId) -> bool {
         policy.may_be_of(&self.object)
@@ -71,13 +71,13 @@ impl Entry {
 struct EntriesState {
     /// The next id. Ids are never reused.
     next_entry: u64,
-    /// The quotas for databases per creator.
+    /// The limits on the number of databases per creator.
     #[serde(default)]
     creators: Creators,
 }
 
-/// Every database by id: a copy of the `entry` table. Every change is stored before it changes this
-/// copy.
+/// All databases by id: a copy of the `entry` table. A change is stored before it is applied to
+/// this copy.
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     state: EntriesState,
@@ -106,7 +106,7 @@ impl Entries {
         Ok(Self { state, rows, names })
     }
 
-    /// Returns all database ids starting with `number`, in any stage, in ascending order.
+    /// Returns the ids of all databases, in any stage, in ascending order, starting with `number`.
     pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
         self.rows.range(number..).map(|(number, _)| *number)
     }
@@ -140,7 +140,7 @@ impl Entries {
         self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == EntryStage::Ready)
     }
 
-    /// Checks whether another database is within `limit`.
+    /// Checks whether the limit `limit` allows another database.
     pub fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
         let (limit, current) = (limit as u64, self.rows.len() as u64);
         if current < limit {
@@ -149,8 +149,8 @@ impl Entries {
         Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
     }
 
-    /// Checks whether another database of `creator` is within the creator's quota. The count
-    /// includes databases in deletion.
+    /// Checks whether the quota of `creator` allows another database. Databases that are being
+    /// dropped count too.
     pub fn check_creator(&self, creator: u64) -> Result<(), CatalogRefusal> {
         self.state.creators.check(creator, self.created_by(creator))
     }
@@ -206,7 +206,7 @@ impl Entries {
         self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
-    /// Stores that the database is being dropped. A repeat has no effect.
+    /// Stores that the database is being dropped. Repeated calls have no effect.
     pub fn start_drop<S: Store>(
         &mut self,
         store: &S,
@@ -237,7 +237,8 @@ impl Entries {
         })
     }
 
-    /// Keeps the alarm's attempts at a drop, which the Database continues in its own alarms.
+    /// Keeps the alarm's attempts to drop a database, because the Database continues the drop in
+    /// its own alarms.
     pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         match self.get(number).is_some_and(|entry| entry.failures > 0) {
             true => self.change(store, number, |entry| entry.failures = 0),
@@ -254,8 +255,8 @@ impl Entries {
         Ok(())
     }
 
-    /// Returns the due unfinished row with the earliest due time. Skips rows with `failures_max`
-    /// attempts.
+    /// Returns the unfinished row with the earliest due time, if it is due. Skips rows with
+    /// `failures_max` attempts.
     pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
         let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);
         due.min_by_key(|(number, entry)| (entry.due_ns, *number)).map(|(number, _)| number)

@@ -8,8 +8,8 @@ use crate::protocol::release;
 use crate::store::{Store, StoreError};
 
 impl<S: Store> Catalog<S> {
-    /// Returns a page of names with ids above `after`; with `holding`, only databases that may have
-    /// this policy.
+    /// Returns a page of names with ids above `after`. With `holding`, the page contains only
+    /// databases that may have this policy.
     pub(super) fn list(
         &mut self,
         after: Option<u64>,
@@ -22,7 +22,7 @@ impl<S: Store> Catalog<S> {
             if !holding.is_none_or(|policy| entry.accepts_policy(policy)) {
                 continue;
             }
-            // The size of the name and of its length, a varint.
+            // The size of the name, and of its length as a varint.
             bytes += entry.create.name.len() + 5;
             if bytes > PAGE_BYTES_MAX && !names.is_empty() {
                 let (troubles, release) = (Vec::new(), String::new());

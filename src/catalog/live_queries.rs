@@ -1,10 +1,11 @@
-//! Keeps the running queries in memory only; [`crate::protocol::live_queries`] gives the reason.
+//! Stores the running queries in memory only; [`crate::protocol::live_queries`] explains the
+//! reason.
 
 use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::live_queries::LiveQuery;
 
-/// The queries with the time of their last report in nanoseconds, oldest query first.
+/// The queries, oldest first, each with the time of its last report in nanoseconds.
 #[derive(Default)]
 pub(super) struct Queries(Vec<(LiveQuery, i64)>);
 
@@ -13,7 +14,7 @@ impl Queries {
         self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < QUERY_LISTED_NS);
     }
 
-    /// Stores a report. The reply contains whether the query was killed.
+    /// Stores a report. The reply states whether the query was killed.
     pub(super) fn report(&mut self, query: LiveQuery, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         let known = self.0.iter_mut().find(|(known, _)| known.id == query.id);
@@ -38,7 +39,7 @@ impl Queries {
         FromCatalog::Queries(self.0.iter().map(|(query, _)| query.clone()).collect())
     }
 
-    /// Marks a query as killed. The reply names the shards that the edge must notify.
+    /// Marks a query as killed. The reply lists the shards that the edge must notify.
     pub(super) fn kill(&mut self, id: u64, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         match self.0.iter_mut().find(|(known, _)| known.id == id) {

@@ -1,10 +1,11 @@
-//! The Catalog: the one object with the list of databases and their objects.
+//! Implements the Catalog, the only object with the list of databases and their objects.
 //!
-//! A database's row is also its job. A repeated request, any request about the same name, or the
-//! alarm finishes a row in stage `creating` or `dropping` (PROTOCOL.md rules 7 and 12).
+//! A database's row is also the job that creates or drops the database. A repeated request, any
+//! request with the same name, or the alarm finishes a row in the stage `creating` or `dropping`
+//! (PROTOCOL.md rules 7 and 12).
 //!
-//! The Catalog also stores tokens and users, and notifies the databases that they concern of each
-//! change (PROTOCOL.md rule 11).
+//! The Catalog also stores tokens and users, and notifies the affected databases of each change
+//! (PROTOCOL.md rule 11).
 
 mod access;
 mod creators;
@@ -46,8 +47,8 @@ use recovery::RecoveryProgress;
 /// The Catalog and its storage.
 pub struct Catalog<S: Store> {
     store: S,
-    /// The databases. `None` until they are read, and after a store error, when the stored state is
-    /// unknown.
+    /// The databases. `None` before they are read, and after a store error, because the stored
+    /// state is then unknown.
     entries: Option<Entries>,
     /// The jobs that notify databases, read together with `entries`.
     notifications: Notifications,
@@ -65,7 +66,7 @@ struct CatalogWork {
     task: CatalogTask,
     /// The database whose row the event changes.
     entry: u64,
-    /// Whether the Database received exactly the settings of this event's own CREATE.
+    /// Whether the Database received exactly the settings of this event's CREATE.
     own_settings: bool,
     creation: CreationProgress,
     notification: NotificationProgress,
@@ -103,7 +104,7 @@ enum CatalogTask {
     Alarm,
 }
 
-/// The start of a request: a reply without calls, or a task.
+/// The first result of a request: a reply without calls, or a task.
 enum Started {
     Reply(FromCatalog),
     Task(CatalogTask),
@@ -136,7 +137,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Returns the storage, for its statistics.
+    /// Returns the store, for its statistics.
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -159,7 +160,7 @@ impl<S: Store> Catalog<S> {
         Ok((self.grantees.insert(grantees), &self.store))
     }
 
-    /// Ends a turn of an event: sends its calls, its reply or its failure.
+    /// Ends a turn of an event: returns the calls, the reply or the failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,
@@ -259,8 +260,8 @@ impl<S: Store> Catalog<S> {
         Ok(VerifyPage { blocks: rows, bytes, damaged, resume: None })
     }
 
-    /// Returns the next calls of a task, or its reply. The caller runs it at the start of a task
-    /// and after each change.
+    /// Returns the next calls of a task, or the task's reply. The caller uses this function at the
+    /// start of a task and after each change.
     fn next_calls(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         match &work.task {
             CatalogTask::Create { request, existed } => {
@@ -411,7 +412,8 @@ impl<S: Store> Catalog<S> {
         for reply in replies {
             learnt = learnt.and_then(|()| self.on_reply(work, envelope::decode_reply(reply)));
         }
-        // The Database has accepted these settings, so the task does not send them again.
+        // The Database has already accepted these settings, so the task does not send the settings
+        // again.
         if let CatalogTask::Create { request, .. } = &mut work.task
             && work.own_settings
             && self.is_ready(work.entry)
@@ -430,8 +432,8 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Counts an attempt of the recovery, job or row that is due first, schedules its next attempt,
-    /// and executes it.
+    /// Selects the recovery, job or row with the earliest due time, counts an attempt, schedules
+    /// the next attempt, and executes it.
     fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
         if let Some(number) = self.recoveries.due(platform.now_ns()) {

@@ -1,8 +1,8 @@
-//! Jobs that notify databases of changed tokens and users. A job is stored together with the
-//! change, notifies a few databases at a time, and retries without limit.
+//! Implements jobs that notify databases of changed tokens and users. A job is stored together with
+//! the change, notifies a few databases at a time, and retries without limit.
 //!
-//! A message contains the state at the time of sending, not the change. So it may be repeated, and
-//! a database rejects a late message by its version (PROTOCOL.md rule 11).
+//! A message contains the state at the time of sending, not the change. A message may therefore be
+//! repeated, and a database rejects a late message by the message's version (PROTOCOL.md rule 11).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,11 @@ use crate::store::{Store, StoreError, Table};
 pub(super) struct Notification {
     /// The lookup key of the token or user.
     pub key: GranteeKey,
-    /// The name, by which a repeated request finds this job.
+    /// The name of the token or user, by which a repeated request finds this job.
     pub name: String,
     /// The version of all tokens and users after the change.
     pub version: u64,
-    /// Whether a token or user may lose a permission.
+    /// Whether the change may remove a permission of a token or user.
     pub narrows: bool,
     /// The ids of the databases to notify, in ascending order.
     pub left: Vec<u64>,
@@ -34,7 +34,7 @@ pub(super) struct Notification {
     pub due_ns: i64,
     /// The number of failed attempts by the alarm.
     pub failures: u32,
-    /// All other current or former lookup keys: the token's other secrets, and keys from earlier
+    /// All other current or former lookup keys: the token's other secrets, and the keys of earlier
     /// unfinished changes.
     #[serde(default)]
     pub others: Vec<GranteeKey>,
@@ -46,8 +46,8 @@ impl Notification {
         std::iter::once(&self.key).chain(&self.others)
     }
 
-    /// Adds the keys of an earlier unfinished job about the same token or user. A database that has
-    /// received this change has then also received the earlier change.
+    /// Adds the keys of an earlier unfinished job about the same token or user, because a database
+    /// that has received this change does not need the earlier change.
     pub(super) fn takes_over(&mut self, earlier: &Self) {
         for key in earlier.keys() {
             if !self.keys().any(|known| known == key) {
@@ -56,7 +56,8 @@ impl Notification {
         }
     }
 
-    /// Returns at most `most` databases to notify next, except the databases in `tried`.
+    /// Returns the databases to notify next: at most `most` databases, without the databases in
+    /// `tried`.
     pub(super) fn next(
         &mut self,
         entries: &Entries,
@@ -85,8 +86,8 @@ impl Notification {
         (left + rest) as u64
     }
 
-    /// Schedules the next attempt of the alarm: immediately if the event only reached its limit of
-    /// rounds (`stopped`), else with a growing delay.
+    /// Schedules the next attempt of the alarm. The attempt follows immediately if the event only
+    /// reached its limit of rounds (`stopped`), and otherwise after a growing delay.
     pub(super) fn count_attempt(&mut self, now_ns: i64, stopped: bool) {
         self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
         let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
@@ -95,7 +96,7 @@ impl Notification {
     }
 }
 
-/// All jobs by id: a copy of the `job` table. Every change is stored before it changes this copy.
+/// All jobs by id: a copy of the `job` table. A change is stored before it is applied to this copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notifications {
     rows: BTreeMap<u64, Notification>,
@@ -120,7 +121,8 @@ impl Notifications {
         self.next
     }
 
-    /// Returns a job for changes in memory. [`Notifications::save`] stores the changes.
+    /// Returns a job for changes in memory. The caller then stores the changes with
+    /// [`Notifications::save`].
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
         self.rows.get_mut(&number)
     }
@@ -144,7 +146,7 @@ impl Notifications {
         self.rows.insert(number, notification);
     }
 
-    /// Stores the current state of a job, or deletes the job if no database is left.
+    /// Stores the current state of a job. Deletes the job if no database is left to notify.
     pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         let Some(notification) = self.rows.get(&number) else { return Ok(()) };
         if notification.left.is_empty() && notification.rest.is_none() {
@@ -155,7 +157,8 @@ impl Notifications {
         store.put(Table::Job, number, &row::encode(notification)?, &[])
     }
 
-    /// Returns the due time and id of the job that is due first, if it is due at `now_ns`.
+    /// Returns the due time and the id of the job with the earliest due time, if the job is due at
+    /// `now_ns`.
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
         let due = self.rows.iter().filter(|(_, notification)| notification.due_ns <= now_ns);
         due.map(|(number, notification)| (notification.due_ns, *number)).min()

@@ -1,8 +1,9 @@
-//! Resets objects to a time. Each object is checked, prepared for the reset, restarted, and checked
-//! again.
+//! Resets objects to an earlier time. The module checks each object, prepares the reset, restarts
+//! the object, and checks the object again.
 //!
-//! A delayed message must never reset an object that has accepted new data since. So each message
-//! names the checked instance of the object, and any other instance ignores it.
+//! A delayed message must never reset an object that has accepted new data in the meantime. Each
+//! message therefore names the checked instance of the object, and any other instance ignores the
+//! message.
 
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
@@ -13,7 +14,7 @@ use crate::protocol::round::{Replies, Request};
 #[derive(Debug)]
 pub(super) struct PointInTimeReset {
     targets: Vec<Address>,
-    /// The instance to end of each target.
+    /// The instance of each target that must end.
     lives: Vec<u64>,
     step: Step,
 }
@@ -50,12 +51,12 @@ impl PointInTimeReset {
         self.targets.iter().zip(lives).map(of).collect()
     }
 
-    /// Handles the replies. Returns whether all objects have been reset.
+    /// Processes the replies. Returns whether all objects have been reset.
     pub(super) fn on_replies(&mut self, replies: Replies) -> Result<bool, Unavailable> {
         let mut lives = Vec::new();
         for reply in replies {
             let reply = envelope::decode_reply::<FromStorage>(reply);
-            // An instance that ends usually sends no reply.
+            // An instance that ends usually does not send a reply.
             if self.step == Step::Restart {
                 continue;
             }

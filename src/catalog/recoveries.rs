@@ -1,7 +1,8 @@
-//! The state of point-in-time recoveries. The Catalog stores it because the Catalog does not go
-//! back with the database.
+//! Stores the state of point-in-time recoveries. The Catalog stores this state because a recovery
+//! does not reset the Catalog.
 //!
-//! Each database that was ever recovered has one row. The row stays, to reply to repeated requests.
+//! Each database that was ever recovered has one row. The row is never removed, so that repeated
+//! requests receive the same reply.
 
 use std::collections::BTreeMap;
 
@@ -24,17 +25,18 @@ pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
-    /// The number of the recovery, above the numbers of all earlier recoveries of the database.
+    /// The number of the recovery, which is higher than the numbers of all earlier recoveries of
+    /// the database.
     pub recovery: u64,
     /// The requested target time, in nanoseconds.
     pub asked_ns: i64,
-    /// The current target time of the objects, in nanoseconds.
+    /// The time to which the objects are being reset, in nanoseconds.
     pub time_ns: i64,
     /// A time before the first change, in nanoseconds.
     pub begun_ns: i64,
     pub stage: RecoveryStage,
     /// The highest counters that the Database ever reported. Later ids and versions must not be
-    /// below them.
+    /// lower.
     pub counters: Counters,
     /// The quotas at the start of the recovery.
     pub quotas: Quotas,
@@ -44,8 +46,8 @@ pub(super) struct Recovery {
     pub then: Vec<ObjectId>,
     /// The number of shards that finished the current stage.
     pub at: u64,
-    /// The number of shards at the start, and the number of reset shards. They stay when the lists
-    /// are cleared.
+    /// The number of shards at the start, and the number of reset shards. Both remain after the
+    /// lists are cleared.
     pub shards: u64,
     pub back: u64,
     /// The time of the alarm's next attempt, in nanoseconds.
@@ -71,8 +73,8 @@ impl Recovery {
             at: 0,
             shards: 0,
             back: 0,
-            // A second after `begun_ns`, so that the clocks of other objects are also past
-            // `begun_ns`.
+            // The attempt starts a second after `begun_ns`, so that the clocks of other objects are
+            // also past `begun_ns`.
             due_ns: now_ns.saturating_add(S_NS),
             failures: 0,
             trouble: String::new(),
@@ -90,14 +92,15 @@ impl Recovery {
         }
     }
 
-    /// Counts an attempt of the alarm, and schedules the next attempt in case this one fails.
+    /// Counts an attempt of the alarm, and schedules the next attempt for the case that the current
+    /// attempt fails.
     pub(super) fn count_attempt(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due_ns = now_ns.saturating_add(wait_ns);
     }
 
-    /// Returns the next shards of the current stage, at most `count`.
+    /// Returns the next shards of the current stage: at most `count` shards.
     pub(super) fn next(&self, count: usize) -> Vec<ObjectId> {
         let all = match self.stage {
             RecoveryStage::Closing => &self.before,
@@ -106,7 +109,7 @@ impl Recovery {
         all.iter().skip(self.at as usize).take(count).cloned().collect()
     }
 
-    /// Stores the state of the frozen Database before it goes back.
+    /// Stores the state of the frozen Database before the Database is reset.
     pub(super) fn on_frozen(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         self.quotas = frozen.quotas;
@@ -116,10 +119,10 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Stores the state of the frozen Database after it went back.
+    /// Stores the state of the frozen Database after the Database was reset.
     ///
-    /// Between its reset and this freeze, the Database may have assigned ids without knowing the
-    /// higher counters. The Database then goes back again.
+    /// Between the reset and this freeze, the Database may have assigned ids without knowing the
+    /// higher counters. In that case the Database is reset again.
     pub(super) fn on_frozen_again(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
@@ -130,8 +133,8 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Handles a Database that did not exist at the target time: it goes back to the start of the
-    /// recovery.
+    /// Handles a Database that did not exist at the target time: the Database is reset to the start
+    /// of the recovery.
     pub(super) fn on_missing_database(&mut self, now_ns: i64) {
         self.time_ns = self.begun_ns;
         self.enter(RecoveryStage::Database, now_ns);
@@ -140,10 +143,10 @@ impl Recovery {
             .clone_into(&mut self.trouble);
     }
 
-    /// Handles a request for the time that undoes a running recovery: the objects go back to that
-    /// time.
+    /// Handles a request that undoes a running recovery: the objects are reset to the start of the
+    /// recovery.
     ///
-    /// Returns `false` if no object has gone back yet, or if the Database may already have opened.
+    /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
     pub(super) fn abandon(&mut self, now_ns: i64) -> bool {
         let before_any_goes_on =
             [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
@@ -151,8 +154,8 @@ impl Recovery {
             return false;
         }
         (self.asked_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
-        // Some of these shards may have been reset. The Database does not use them, so they are
-        // wiped at the end.
+        // Some of these shards may have been reset. The Database does not use these shards, so they
+        // are wiped at the end.
         let others = self.then.drain(..).filter(|shard| !self.before.contains(shard));
         let others: Vec<ObjectId> = others.collect();
         self.before.extend(others);
@@ -170,7 +173,7 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Starts a stage immediately.
+    /// Starts a stage without delay.
     pub(super) fn enter(&mut self, stage: RecoveryStage, now_ns: i64) {
         (self.stage, self.at) = (stage, 0);
         self.succeeded(now_ns);
@@ -212,8 +215,8 @@ impl Recovery {
     }
 }
 
-/// The last recovery of each database by the database's id: a copy of the rows. Every change is
-/// stored before it changes this copy.
+/// The last recovery of each database, by the database's id: a copy of the rows. A change is stored
+/// before it is applied to this copy.
 #[derive(Debug, Default)]
 pub(super) struct Recoveries {
     rows: BTreeMap<u64, Recovery>,

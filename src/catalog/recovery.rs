@@ -1,8 +1,9 @@
 //! Executes the recovery of a database: resets its Database object and all of its shards
 //! (`docs/design/recovery.md`).
 //!
-//! The recovery's row names the next stage before its requests are sent. Each alarm executes one
-//! step. Every step may be repeated, because no object goes back after the Database opens.
+//! The recovery's row stores the next stage before the requests of this stage are sent. Each alarm
+//! executes one step. Every step may be repeated, because no object is reset after the Database has
+//! opened.
 
 use super::history_check::HistoryCheck;
 use super::point_in_time_reset::PointInTimeReset;
@@ -23,7 +24,7 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
-/// The progress of an event with a recovery.
+/// The progress of an event that executes a recovery.
 #[derive(Debug, Default)]
 pub(super) struct RecoveryProgress {
     /// The check of all objects before the first change; `None` until the Database has returned its
@@ -36,8 +37,8 @@ pub(super) struct RecoveryProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    /// Rejects a request if a recovery of the database is running. The database can then not be
-    /// used or dropped.
+    /// Rejects a request if a recovery of the database is running, because the database cannot be
+    /// used or dropped during a recovery.
     pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
         match number.is_some_and(|number| self.recoveries.is_running(number)) {
@@ -51,8 +52,8 @@ impl<S: Store> Catalog<S> {
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
 
-    /// Starts a recovery request: returns the progress of the same recovery, or the task that first
-    /// checks all objects.
+    /// Starts a recovery request. Returns the progress if the same recovery is running, and
+    /// otherwise the task that checks all objects.
     pub(super) fn begin_recovery(
         &mut self,
         platform: &dyn Platform,
@@ -74,8 +75,8 @@ impl<S: Store> Catalog<S> {
         Ok(Started::Task(CatalogTask::LookBack(request)))
     }
 
-    /// Handles a request for a different time during a recovery. The start time of the recovery
-    /// undoes it.
+    /// Handles a request for a different time during a recovery. If that time is the start time of
+    /// the recovery, the request undoes the recovery.
     fn abandon(
         &mut self,
         number: u64,
@@ -85,7 +86,8 @@ impl<S: Store> Catalog<S> {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
-        // A running event would overwrite the row with its state for the other target time.
+        // An event that is executing the recovery would overwrite the row with its state for the
+        // other target time.
         if self.is_driven(number) {
             return Err(Unavailable::Changing.into());
         }
@@ -109,8 +111,8 @@ impl<S: Store> Catalog<S> {
         object.ok_or_else(|| refused(RecoveryRefusal::NoDatabase(name.to_owned())))
     }
 
-    /// Returns the requests that check the next objects. After the last check it stores the
-    /// recovery, and the alarm continues.
+    /// Returns the requests that check the next objects. After the last check the function stores
+    /// the recovery, and the alarm continues the recovery.
     pub(super) fn look_back(
         &mut self,
         platform: &dyn Platform,
@@ -122,7 +124,7 @@ impl<S: Store> Catalog<S> {
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
-        // One more call has loaded the database.
+        // Loading the database needed one more call.
         let limits = platform.limits();
         if looking.calls() + 1 > limits.calls_before_end() {
             let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
@@ -158,7 +160,7 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
     }
 
-    /// Handles the replies of the Database and of the objects' storage.
+    /// Processes the replies of the Database and of the objects' storage.
     pub(super) fn on_history_reply(
         &mut self,
         work: &mut CatalogWork,
@@ -210,7 +212,7 @@ impl<S: Store> Catalog<S> {
         self.next_calls(platform, work)
     }
 
-    /// Returns the next requests of the current step, or the reply at its end.
+    /// Returns the next requests of the current step, or the reply if the step is complete.
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
         let entry = self.entries()?.get(number).cloned();
         let (Some(entry), Some(row)) = (entry, self.recoveries.get(number).cloned()) else {
@@ -228,7 +230,7 @@ impl<S: Store> Catalog<S> {
                 Next::call(database, &ToDatabase::Freeze { recovery: row.recovery })
             }
             RecoveryStage::Closing => {
-                // The generation is above all generations that the shards know.
+                // The new generation is higher than all generations that the shards know.
                 let generation = row.counters.generation + 2;
                 let close = envelope::encode(&ToShard::Close { generation });
                 let shards = row.next(CALLS_PER_ROUND_MAX).into_iter();
@@ -262,7 +264,7 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Handles the replies to the current step. A failure is stored in the row, so that progress
+    /// Processes the replies to the current step. A failure is stored in the row, so that progress
     /// requests can return it.
     pub(super) fn on_recovery_reply(
         &mut self,

@@ -1,6 +1,6 @@
-//! Rotates a token's secret, and ends one of two secrets.
+//! Rotates a token's secret, and revokes one of a token's two secrets.
 //!
-//! Both secrets are valid for a limited time. Other objects see a token with two secrets as two
+//! Both secrets are valid for a limited time. Other objects treat a token with two secrets as two
 //! tokens; the token with the previous secret expires earlier (PROTOCOL.md rule 11).
 
 use super::access::Notified;
@@ -26,8 +26,8 @@ impl<S: Store> Catalog<S> {
         if row.hash == hash {
             return self.notify_again(false, &name, Notified::Granted(row.id));
         }
-        // A client that lost the reply to its first request repeats it with another secret. The
-        // Catalog rejects the repeat, because the previous secret is still in use.
+        // A client that lost the reply to its first request repeats the request with another
+        // secret. The Catalog rejects the repetition, because the previous secret is still in use.
         if row.earlier.as_ref().is_some_and(|old| platform.now_ns() < old.until_ns) {
             return Err(CatalogRefusal::TwoSecrets.into());
         }
@@ -38,8 +38,8 @@ impl<S: Store> Catalog<S> {
         self.put_grantee(platform, row)
     }
 
-    /// Ends one of a token's two secrets. If the current secret ends, the previous secret replaces
-    /// it and stays valid as long as the token.
+    /// Revokes one of a token's two secrets. If the current secret is revoked, the previous secret
+    /// replaces it and stays valid as long as the token.
     pub(super) fn end_secret(
         &mut self,
         platform: &dyn Platform,

@@ -1,4 +1,4 @@
-//! Moves the row of a database in creation or deletion to its next stage.
+//! Moves the row of a database that is being created or dropped to its next stage.
 
 use super::lifecycle::{self, EntryStage};
 use super::{Catalog, CatalogWork, Failure, Turn};
@@ -35,8 +35,8 @@ impl<S: Store> Catalog<S> {
         }]))
     }
 
-    /// Handles the Database's reply. The row's stage determines the request of this reply. A row in
-    /// a later stage stays unchanged.
+    /// Processes the Database's reply to the request of the row's stage. If the row is in a later
+    /// stage, it stays unchanged.
     pub(super) fn on_reply(
         &mut self,
         work: &mut CatalogWork,
@@ -75,7 +75,7 @@ impl<S: Store> Catalog<S> {
                 }
                 Err(reason.into())
             }
-            // The row has changed or is already ready: the task reads it again.
+            // The row has changed or is already ready, so the task reads the row again.
             (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
             (Some(_), _) => Err(Unavailable::Changing.into()),
         }
@@ -83,8 +83,8 @@ impl<S: Store> Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    /// Deletes the row and frees the name. Users lose their permissions on the database (as in
-    /// 1.x). Tokens keep theirs, because they may name databases that do not exist.
+    /// Deletes the row and frees the name. As in 1.x, users lose their permissions on the database.
+    /// Tokens keep their permissions, because a token may name databases that do not exist.
     fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
         let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
         let (grantees, store) = self.grantees()?;

@@ -1,5 +1,5 @@
-//! Caches an isolate's knowledge of databases: names, shard maps, schemas. The cache is bounded and
-//! may be stale.
+//! Caches the state of databases in an isolate: names, shard maps and schemas. The cache is bounded
+//! and may be stale.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,18 +14,18 @@ use crate::model::shard_map::Policy;
 use crate::model::time::S_NS;
 use crate::protocol::database::Description;
 
-/// The maximum number of shards whose growth reports are remembered.
+/// The maximum number of shards for which the cache stores the time of the last growth report.
 const TOLD_MAX: usize = 1_000;
 
-/// A database as this isolate last saw it.
+/// The last state of a database that this isolate received.
 #[derive(Clone, Debug)]
 pub struct CachedDatabase {
-    /// The database's object.
+    /// The id of the database's object.
     pub object: ObjectId,
-    /// Policies and shard map.
+    /// The policies and the shard map.
     pub description: Rc<Description>,
-    /// The number of the fetch that returned this state: higher is newer. After a "stale" reply, a
-    /// machine needs a state with a higher number.
+    /// The number of the fetch that returned this state. A higher number means a newer state. After
+    /// a "stale" reply, a machine needs a state with a higher number.
     pub stamp: u64,
 }
 
@@ -36,9 +36,10 @@ pub struct Cache {
     /// The approximate size of `databases`, in bytes.
     databases_bytes: usize,
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
-    /// The time of the last growth report to a group's Database, in nanoseconds, by a shard's id.
+    /// The time of the last growth report about each shard, in nanoseconds, by the shard's id.
     notified_ns: BTreeMap<ObjectId, i64>,
-    /// Increased by every use. Orders entries by age and numbers the fetches.
+    /// A counter that every use increases. The counter orders entries by age and numbers the
+    /// fetches.
     clock: u64,
     /// Tokens and users that have sent requests to this isolate.
     pub callers: Callers,
@@ -66,7 +67,7 @@ impl Cache {
         })
     }
 
-    /// Caches a database that was just fetched.
+    /// Caches the state of a database that was just fetched.
     pub fn put_database(
         &mut self,
         name: &str,
@@ -74,7 +75,7 @@ impl Cache {
         description: Description,
     ) -> CachedDatabase {
         self.clock += 1;
-        // An older reply that arrives late must not replace a newer state of the same object.
+        // A late reply with an older state must not replace a newer state of the same object.
         if let Some((known, used)) = self.databases.get_mut(name)
             && known.object == object
             && known.description.generation > description.generation
@@ -90,7 +91,8 @@ impl Cache {
         {
             self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &old));
         }
-        // The newest entry stays even if it alone exceeds the limit, because its request needs it.
+        // The newest entry stays even if it alone exceeds the limit, because the current request
+        // needs it.
         while self.databases_bytes > CACHED_DATABASES_BYTES_MAX && self.databases.len() > 1 {
             let oldest = self.databases.iter().min_by_key(|(_, (_, used))| *used);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
@@ -99,8 +101,8 @@ impl Cache {
         database
     }
 
-    /// Whether to notify the Database now that the group of `shard` has grown: at most once a
-    /// second, even if the Database does nothing.
+    /// Whether the Worker must now report to the Database that the group of `shard` has grown. The
+    /// limit is one report per second, even if the Database does not react.
     pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let notified_ns = self.notified_ns.get(shard).copied();
         let tells =
@@ -147,7 +149,8 @@ impl Cache {
             schema.measurements.values().map(|m| 1 + m.columns.len()).sum()
         };
         let mut total: usize = self.schemas.values().map(|(schema, _)| columns(schema)).sum();
-        // The newest entry stays even if it alone exceeds the limit, because its write needs it.
+        // The newest entry stays even if it alone exceeds the limit, because the current write
+        // needs it.
         while total > CACHED_SCHEMA_COLUMNS_MAX && self.schemas.len() > 1 {
             let oldest = self.schemas.iter().min_by_key(|(_, (_, used))| *used);
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
@@ -156,7 +159,7 @@ impl Cache {
     }
 }
 
-/// Returns the approximate memory of a database, in bytes. An object's id has 64 characters.
+/// Returns the approximate memory of a cached database, in bytes. An object's id has 64 characters.
 fn weight(name: &str, database: &CachedDatabase) -> usize {
     const ENTRY: usize = 300;
     const SHARD: usize = 100;
@@ -171,8 +174,8 @@ fn weight(name: &str, database: &CachedDatabase) -> usize {
 }
 
 /// Returns the policy that `name` selects (docs/design/write-path.md). An absent or empty name
-/// selects the default policy. Otherwise the policy with exactly that name is selected, and then
-/// `autogen` for the name `default`.
+/// selects the default policy. Any other name selects the policy with exactly that name. If no such
+/// policy exists, the name `default` selects `autogen`.
 pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
     let named = |name: &str| description.policies.iter().find(|policy| policy.name == name);
     match name {

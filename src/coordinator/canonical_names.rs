@@ -9,8 +9,8 @@ use crate::query::source::Defaults;
 type Name = Option<String>;
 type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<(), Error> + 'a;
 
-/// Calls `visit` with the database and policy of the target and of every source, subqueries
-/// included, in the order in which 1.x checks them.
+/// Calls `visit` with the database and policy of the target and of every source, including the
+/// sources of subqueries, in the order in which 1.x checks them.
 pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<(), Error> {
     if let Some(target) = &mut select.into {
         visit(&mut target.database, &mut target.policy)?;
@@ -33,7 +33,8 @@ pub(super) fn default_policy(database: &Description) -> Option<&String> {
     default.map(|policy| &policy.name).or(database.dropped_default.as_ref())
 }
 
-/// Returns the warning of 1.x for a `statement` that wrote with GET. 1.x has no warning for DELETE.
+/// Returns 1.x's warning for a `statement` that writes and was sent by GET. 1.x has no warning for
+/// DELETE.
 pub fn read_only_warning(
     mut statement: Statement,
     defaults: Defaults<'_>,

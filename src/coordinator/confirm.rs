@@ -1,9 +1,10 @@
-//! Reports to the Catalog, after a response was sent, which callers this isolate has admitted, and
-//! receives their present state.
+//! After a response was sent, reports to the Catalog which caller this isolate admitted, and
+//! receives the caller's current state.
 //!
-//! The Catalog notes the day on which a token was used. The confirmation also ends a permission
-//! here if its database could not be notified (PROTOCOL.md rule 11), see [`super::confirmations`].
-//! No request waits for the confirmation, and an unreachable Catalog changes nothing.
+//! The Catalog records the day on which a token was used. The confirmation also ends a permission
+//! in this isolate if the Catalog could not notify a database of the change (PROTOCOL.md rule 11),
+//! see [`super::confirmations`]. No request waits for the confirmation, and an unreachable Catalog
+//! has no effect.
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use super::grants::Caller;
 use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 
-/// Confirms a caller, unless this isolate has confirmed it recently.
+/// Confirms a caller, unless this isolate confirmed the caller recently.
 pub fn confirm(caller: Rc<Caller>) -> Task<()> {
     Task::new(|io| async move {
         let now_ns = io.with(|context| context.platform.now_ns())?;

@@ -1,9 +1,10 @@
-//! Runs a Database's continuous queries and scheduled backups. The runner wraps the Database's host
-//! and uses the coordinator's machines.
+//! Runs the continuous queries and the scheduled backups of a Database. The runner wraps the
+//! Database's host and uses the coordinator's machines.
 //!
-//! The Database determines the due runs, and its alarm starts them here. A statement runs like any
-//! other statement, with calls from this object. Most calls go to the same Database. The runner
-//! executes them directly, because an object that calls itself would wait for itself.
+//! The Database determines which runs are due, and its alarm starts them through this module. The
+//! runner executes a continuous query like any other statement, with calls from the Database's
+//! object. Most calls go to the same Database. The runner executes these calls directly, because an
+//! object that calls itself would wait for itself.
 
 use super::backup::scheduled_pass;
 use super::cache::Cache;
@@ -25,7 +26,7 @@ use crate::query::compile::continuous::{ContinuousRun, next_run};
 /// The event id of the run in progress. The Database's own ids count up from 1.
 const RUN: EventId = EventId(u64::MAX);
 
-/// A Database with the runner of its continuous queries and backups.
+/// A Database and the runner of its continuous queries and backups.
 pub struct Runner<H> {
     host: H,
     object: ObjectId,
@@ -54,7 +55,7 @@ struct QueryRun {
 
 enum StepResult {
     Calls(Vec<Call>),
-    /// The run continues without a reply.
+    /// The run continues without waiting for a reply.
     NextRun,
     QueryEnded(ContinuousQuery, RunEnd),
     BackupEnded(Result<PassDone, String>),
@@ -76,7 +77,7 @@ impl Running {
                 Step::Done(Err(Error::Query(reason))) if reason.is_too_large() => {
                     run.ended(run.too_large(RunEnd::Ran(run.run.last_run_ns)))
                 }
-                // An error in the statement itself would repeat, so that the run counts as done.
+                // An error in the statement itself would occur again, so the run counts as done.
                 Step::Done(Err(Error::Query(_))) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
                 Step::Done(Err(_)) => run.ended(RunEnd::Failed),
             },
@@ -91,16 +92,17 @@ impl Running {
 }
 
 impl QueryRun {
-    /// Whether the run exceeds the calls or the time of one alarm if it makes `calls`. The platform
-    /// would end the alarm, and the next alarm would begin again.
+    /// Whether the run would exceed the calls or the time of one alarm if it made `calls`. The
+    /// platform would then end the alarm, and the next alarm would repeat the run from its
+    /// beginning.
     fn exceeds(&self, context: &Context<'_>, calls: &[Call]) -> bool {
         let ran_ns = context.platform.now_ns().saturating_sub(self.started_ns);
         let calls = self.calls + counted(calls);
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns the end of a run that exceeds a limit. For a run of one window, the end is `of_one`.
-    /// Such a run counts as done if it would exceed the limit again.
+    /// Returns the end of a run that exceeds a limit. If the run consists of one window, the end is
+    /// `of_one`: such a run counts as done, because it would exceed the limit again.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,
@@ -121,7 +123,8 @@ impl QueryRun {
 }
 
 impl<H: Scheduled + BackedUp> Runner<H> {
-    /// Wraps `host`, which is the object `object`. The memory of its queries counts in `queries`.
+    /// Wraps `host`, which is the object `object`. `queries` accounts for the memory of the
+    /// continuous queries.
     pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
         let (running, has_run_query) = (None, false);
         Self { host, object, cache: Cache::default(), queries, running, has_run_query }
@@ -146,7 +149,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             self.host.ended(platform, &query, RunEnd::Ran(run.last_run_ns));
             return Step::Done(Vec::new());
         };
-        // The creator had to have all permissions that the statement needs.
+        // CREATE checked that the creator had all permissions that the statement needs.
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
@@ -163,7 +166,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     fn take_turn(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
         let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
         let mut out = Vec::new();
-        // The replies to process, the last one first.
+        // The replies that are not processed yet. The last reply is processed first.
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
@@ -193,7 +196,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         Step::Calls(out)
     }
 
-    /// Carries out a call to this object itself. Returns a call to any other object unchanged.
+    /// Executes a call to this object. Returns a call to any other object unchanged.
     fn in_place(&mut self, platform: &dyn Platform, call: Call) -> Result<Reply, Call> {
         if call.to != Address::Database(self.object.clone()) {
             return Err(call);

@@ -1,5 +1,5 @@
-//! Carries out CREATE and DROP CONTINUOUS QUERY. CREATE completes every name with a database and a
-//! policy, checks them, and stores the text in the Database.
+//! Executes CREATE and DROP CONTINUOUS QUERY. CREATE adds the database and the policy to every
+//! name, checks the names, and stores the text in the Database.
 
 use std::rc::Rc;
 
@@ -16,10 +16,10 @@ use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
 
-/// Carries out the statement. `defaults` are the session's.
+/// Executes CREATE CONTINUOUS QUERY. `defaults` are the defaults of the session.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
+/// [`QueryError::DatabaseRequired`], and an error for a name that cannot be written.
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,
@@ -54,7 +54,7 @@ pub(super) fn create_continuous(
     }))
 }
 
-/// Carries out DROP CONTINUOUS QUERY; a missing database is no error (1.x).
+/// Executes DROP CONTINUOUS QUERY. As in 1.x, a missing database is not an error.
 pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
@@ -68,7 +68,7 @@ pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChu
 /// The databases that a statement names, with their policies.
 type Databases = Vec<(String, Rc<Description>)>;
 
-/// Completes the statement with the names of its policies and checks them.
+/// Adds the database and the policy to every name of the statement, and checks the names.
 fn qualify(
     statement: &mut CreateContinuousQueryStatement,
     databases: &Databases,
@@ -87,7 +87,7 @@ fn qualify(
     })?;
     let source = &statement.source;
     let interval_ns = source.group_by_interval_ns().unwrap_or(0);
-    // 1.x keeps a query without windows and never runs it.
+    // 1.x stores a query without windows but never runs it.
     let is_run = interval_ns > 0 && !source.is_raw();
     let every_ns = match statement.resample_every_ns {
         0 => interval_ns,

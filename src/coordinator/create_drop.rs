@@ -81,13 +81,14 @@ pub enum Change {
 /// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Whether the database existed before. Only for `CreateDatabase` and `DropDatabase`.
+    /// Whether the database existed before. The flag is meaningful only for `CreateDatabase` and
+    /// `DropDatabase`.
     pub existed: bool,
 }
 
 impl Change {
     /// Returns the change that a statement describes; `None` for any other statement. `shards` is
-    /// the number of shards per group in a created database.
+    /// the number of shards per group of a new database.
     ///
     /// # Errors
     /// [`QueryError::Unsupported`] for the limits that 1.12 added.
@@ -105,7 +106,7 @@ impl Change {
         })
     }
 
-    /// Returns the name of the database that changes.
+    /// Returns the name of the changed database.
     pub fn database(&self) -> &str {
         match self {
             Self::CreateDatabase(create) => &create.name,
@@ -176,7 +177,7 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
     }
 }
 
-/// Carries out a change.
+/// Executes a change.
 ///
 /// # Errors
 /// [`Error::Catalog`], [`Error::Database`], [`Error::DatabaseNotFound`]
@@ -194,7 +195,8 @@ pub fn carry_out(change: Change) -> Task<Changed> {
             };
             match done {
                 Some(changed) => return Ok(changed),
-                // The database was dropped after it was found, and possibly created again.
+                // The database was dropped, and possibly created again, after the Catalog returned
+                // its object.
                 None => retries.count()?,
             }
         }
@@ -220,10 +222,10 @@ async fn change_in_catalog(
 ) -> Result<Changed, Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| {
-        // Even after an error the cache may be wrong.
+        // The cached state may be wrong even after an error.
         context.cache.forget(change.database());
         if let Change::DropDatabase { .. } = change {
-            // The users' permissions on the database were dropped too.
+            // Dropping the database also removed the users' permissions on it.
             context.cache.callers.forget_refused();
         }
     })?;
@@ -235,7 +237,8 @@ async fn change_in_catalog(
     }
 }
 
-/// Returns `None` if the database was dropped after it was found.
+/// Changes a database. Returns `None` if the database was dropped after the Catalog returned its
+/// object.
 async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
     let loaded = match io.run(Load::from_owner(change.database(), Want::Nothing)).await {
         Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {

@@ -1,4 +1,4 @@
-//! Lists the names of databases, which the Catalog returns page by page.
+//! Lists the names of databases. The Catalog returns these names page by page.
 
 use super::error::Error;
 use super::single_call::call_catalog;
@@ -30,7 +30,7 @@ pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<Strin
     }
 }
 
-/// Returns the names on which `grants` has a permission, sorted.
+/// Returns the sorted names of the databases on which `grants` has a permission.
 pub fn seen_by_name(grants: &Grants, mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| grants.sees(name));
     names.sort();

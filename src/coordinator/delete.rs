@@ -1,12 +1,13 @@
-//! Carries out DELETE and DROP SERIES on every shard of the policies concerned.
+//! Executes DELETE and DROP SERIES on every shard of the selected policies.
 //!
-//! Each shard first reports the position of its last write. Then the statement requests that the
-//! shard hides the rows up to that position (PROTOCOL.md rule 9). So a message that arrives late or
-//! twice hides no row that was written after the statement. A shard with newer state returns
-//! "stale". Then the statement is planned again from the owners' state and sent to all shards. A
-//! repeat changes nothing.
+//! Each shard first reports the position of its last write. After that, the statement requests that
+//! each shard hides the rows up to that position (PROTOCOL.md rule 9). A message that arrives late
+//! or twice therefore hides no row that was written after the statement. If a shard with newer
+//! state returns "stale", the statement is planned again from the owners' state and sent to all
+//! shards. Repeated messages have no further effect.
 //!
-//! A statement over more shards than its request may call sends its messages through the Database.
+//! If the shards need more calls than the request may make, the Database sends the messages
+//! instead.
 
 use std::rc::Rc;
 
@@ -28,17 +29,18 @@ use crate::query::error::QueryError;
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
 
-/// The maximum number of deletions in one message; a tombstone is one row.
+/// The maximum number of deletions in one message. A shard stores a message's tombstones in one
+/// row.
 const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
-/// The maximum size of their conditions together, in bytes of InfluxQL. Encoded they take less than
-/// twice as much, so that a tombstone fits in a row.
+/// The maximum total size of the conditions in one message, in bytes of InfluxQL. The encoded
+/// conditions are less than twice as large, so that they fit in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
 /// The maximum number of messages that a Database relays in one call.
 const RELAYED_MAX: usize = 1_000;
-/// The maximum size of these messages together, in bytes.
+/// The maximum total size of these messages, in bytes.
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
-/// Carries out a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
+/// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
 /// the value of `now()`.
 ///
 /// # Errors
@@ -83,8 +85,8 @@ impl Delete {
     async fn run(&mut self, database: &str, want: Want) -> Result<(), Error> {
         let mut retries = Retries::default();
         loop {
-            // The state comes from the owners, because the statement must find every acknowledged
-            // row.
+            // The statement must find every acknowledged row, so it loads the state from the
+            // owners.
             let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
             let mut tasks = self.plan(&loaded)?;
             self.relay = self.relay(&loaded, &tasks)?;
@@ -95,8 +97,8 @@ impl Delete {
         }
     }
 
-    /// Chooses whether the request or the Database calls the shards. Each task needs two calls, and
-    /// the request may not exceed its calls after the first row is deleted.
+    /// Determines whether the request or the Database calls the shards. Each task needs two calls,
+    /// and the request must not reach its limit of calls after the first row is deleted.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>, Error> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;
@@ -139,7 +141,7 @@ impl Delete {
                 generation: loaded.description.generation,
                 schema_version: schema.map_or(0, |(_, schema)| schema.version),
                 fresh: loaded.fresh,
-                // The caller was looked up for this statement.
+                // The statement has already looked up the caller.
                 access: NO_GRANT,
                 meter: None,
             };
@@ -159,8 +161,8 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Requests the position of the last write from each shard. Returns `false` if a shard is newer
-    /// than the plan.
+    /// Requests the position of the last write from each shard. Returns `false` if a shard's state
+    /// is newer than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;
@@ -175,7 +177,8 @@ impl Delete {
         Ok(true)
     }
 
-    /// Requests that the shards hide the rows. Returns `false` if a shard is newer than the plan.
+    /// Requests that the shards hide the rows. Returns `false` if a shard's state is newer than the
+    /// plan.
     async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks(self.messages_max()) {
             self.has_begun = true;

@@ -1,6 +1,6 @@
-//! Reads the policies of all databases, a page of policies, or one database's policies from the
-//! objects that own them. The routes for buckets need this, because they name a database or a
-//! policy by its id.
+//! Reads the policies of all databases, a page of policies, or the policies of one database from
+//! the objects that own them. The routes for buckets use this module, because they identify a
+//! database or a policy by an id.
 
 use super::Task;
 use super::database_names;
@@ -17,13 +17,13 @@ use crate::protocol::database::Description;
 struct Page {
     /// The policy after which the page begins, and the databases that may contain that policy.
     after: Option<(PolicyId, Vec<String>)>,
-    /// The number of missing policies.
+    /// The number of policies that the page still lacks.
     policies: usize,
 }
 
 impl Page {
-    /// Counts a database's policies that the caller may see. Returns whether the page is complete,
-    /// or no further policy can be found.
+    /// Counts those policies of a database that the caller may see. Returns whether the page is
+    /// complete, or no further policy can be found.
     fn is_full(&mut self, grants: &Grants, name: &str, policies: &[Policy]) -> bool {
         let seen = policies.iter().filter(|policy| grants.sees_policy(name, &policy.name));
         let mut seen = seen.map(|policy| policy.id);
@@ -49,8 +49,8 @@ pub enum WhichDatabases {
     None,
     /// All databases.
     All,
-    /// The database of policy `after`, and the databases after it, until `policies` policies are
-    /// found. Without `after`, from the first database.
+    /// The database of the policy `after` and the databases after it, until `policies` policies are
+    /// found. If `after` is absent, the list starts with the first database.
     Page {
         /// The policy after which the page begins.
         after: Option<PolicyId>,
@@ -59,14 +59,13 @@ pub enum WhichDatabases {
     },
     /// The database with this name.
     Named(String),
-    /// The database with this policy, and every database that may have the policy according to the
-    /// id alone.
+    /// The database with this policy. The id alone may also select further databases.
     Policy(PolicyId),
 }
 
-/// Describes databases in order of creation. Leaves out a database that does not exist, or on which
-/// `principal` has no permission. Leaves out the policies' shard groups, because a database can
-/// have thousands.
+/// Describes databases in order of creation. The result omits databases that do not exist or on
+/// which `principal` has no permission. It also omits the policies' shard groups, because a
+/// database can have thousands.
 ///
 /// # Errors
 /// [`Error::ListTooLong`]
@@ -122,7 +121,7 @@ struct Described {
 }
 
 impl Described {
-    /// Adds a database. Returns whether it is the page's last database.
+    /// Adds a database. Returns whether this database is the last database of the page.
     fn add(&mut self, name: String, description: &Description) -> Result<bool, Error> {
         let description = outline(description);
         let policies = &description.policies;

@@ -1,4 +1,5 @@
-//! The reasons why a request to the objects failed. `api` maps each variant to a status and a body.
+//! Defines the reasons why a request to the objects failed. `api` maps each variant to a status and
+//! a body.
 
 use super::backup::BackupError;
 use crate::admission::OutOfMemory;
@@ -11,11 +12,12 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::quota::RateExceeded;
 use crate::query::error::QueryError;
 
-/// The error of a machine. Each error is based on a reply of the data's owner, never on the cache
-/// alone.
+/// The error of a machine. Each error is based on a reply of the object that owns the data, never
+/// on the cache alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// No database has this name (404 on writes, the statement's error on queries).
+    /// The database does not exist. A write returns status 404; a query returns the error of the
+    /// statement.
     #[error("database not found: {0}")]
     DatabaseNotFound(String),
     /// The database has no policy with this name.
@@ -24,11 +26,12 @@ pub enum Error {
     /// The database's default policy was dropped.
     #[error("default retention policy not set for: {0}")]
     NoDefaultPolicy(String),
-    /// The Catalog refused the request: a bad name, too many databases, a jurisdiction (501), a bad
-    /// policy.
+    /// The Catalog refused the request: the name or the policy is invalid, there are too many
+    /// databases, or the jurisdiction is unsupported (501).
     #[error(transparent)]
     Catalog(CatalogRefusal),
-    /// The Database refused the request: a bad policy, a jurisdiction (501).
+    /// The Database refused the request: the policy is invalid, or the jurisdiction is unsupported
+    /// (501).
     #[error(transparent)]
     Database(DatabaseRefusal),
     /// The caller has no permission on the policy that the request selects.
@@ -44,8 +47,8 @@ pub enum Error {
     /// The token or user was deleted, or its password was changed.
     #[error("unauthorized access")]
     Revoked,
-    /// A warning, not an error: a permission was reduced, and some databases have not received the
-    /// change yet. The statement is carried out.
+    /// A warning, not an error: a permission was reduced, but some databases have not received the
+    /// change yet. The statement was executed.
     #[error(
         "the change is stored, but {remaining} databases have not received it yet and may still \
          grant the previous permissions; they usually receive the change within seconds"
@@ -57,7 +60,7 @@ pub enum Error {
     /// A limit per minute is reached. The request itself is valid.
     #[error("{whose} has reached its quota: {over}; try again in {} s", .over.retry_after_s)]
     RateExceeded {
-        /// The database or caller that has the limit.
+        /// The name of the database or of the caller that has the limit.
         whose: String,
         /// The limit.
         over: RateExceeded,
@@ -68,7 +71,7 @@ pub enum Error {
     /// The statement failed.
     #[error(transparent)]
     Query(QueryError),
-    /// SQL failed, with its status and message.
+    /// The SQL statement failed.
     #[error("{message}")]
     Sql {
         /// The HTTP status.
@@ -88,10 +91,10 @@ pub enum Error {
          database by name, or a page with fewer databases"
     )]
     ListTooLong,
-    /// A shard cannot decode or process its message.
+    /// A shard could not decode or process its message.
     #[error("a shard refused the request: {0}")]
     Shard(String),
-    /// Some shards may have carried out a delete, and at least one has not.
+    /// Some shards may have executed a deletion, and at least one has not.
     #[error("the request was only partly applied; repeat the request: {0}")]
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
@@ -100,7 +103,7 @@ pub enum Error {
     /// The code has a bug.
     #[error(transparent)]
     Internal(#[from] Bug),
-    /// 503 with Retry-After. The request itself is valid as far as known.
+    /// The server returns 503 with Retry-After. The request itself is valid, as far as is known.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -127,8 +130,8 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
-    /// Returns the error for an exceeded rate limit, which a shard has reported for `database` or
-    /// for the caller `who`.
+    /// Returns the error for an exceeded rate limit that a shard reported for `database` or for the
+    /// caller `who`.
     pub(crate) fn over_rate(over: RateExceeded, who: &str, database: &str) -> Self {
         let whose = match over.of_caller {
             true => format!("{who} on database \"{database}\""),

@@ -1,4 +1,4 @@
-//! Carries out the statements that read every database that the caller may read: SHOW CONTINUOUS
+//! Executes the statements that read all databases that the caller may read: SHOW CONTINUOUS
 //! QUERIES and SHOW MEASUREMENTS ON *.
 
 use std::ops::Range;
@@ -20,8 +20,8 @@ use crate::query::result::SeriesChunk;
 /// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// Carries out SHOW CONTINUOUS QUERIES. A continuous query's text shows all its sources. Therefore
-/// only callers with read permission on the whole database see it.
+/// Executes SHOW CONTINUOUS QUERIES. The text of a continuous query reveals all its sources.
+/// Therefore the result lists only queries of databases that the caller may read as a whole.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
         for name in database_names::list(&io, None).await? {
@@ -82,7 +82,7 @@ pub(super) struct Listing {
     /// Sorted by database, policy and name.
     names: SortedNames,
     held: Option<HeldBytes>,
-    /// The rows that `next` has not returned yet; `None` until they are sorted.
+    /// The rows that `next` has not returned yet; `None` until the rows are sorted.
     shown: Option<Range<usize>>,
 }
 

@@ -1,5 +1,5 @@
-//! Carries out EXPLAIN and EXPLAIN ANALYZE: renders the scans of a SELECT and the costs of their
-//! pages, in 1.x's shape with this engine's counters.
+//! Executes EXPLAIN and EXPLAIN ANALYZE: shows the scans of a SELECT and the costs of their pages,
+//! in 1.x's format with this engine's counters.
 
 use crate::influxql::duration;
 use crate::model::ids::ColumnId;
@@ -24,7 +24,7 @@ pub(super) struct Explain {
 #[derive(Debug)]
 struct Scan {
     measurement: String,
-    /// The calls, or one empty text for raw rows.
+    /// The aggregate calls, or one empty text for raw rows.
     calls: Vec<String>,
     /// The columns that are read in addition to the calls' inputs.
     fields: String,
@@ -36,7 +36,7 @@ struct Node(String, Vec<Node>);
 type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
 
 impl Explain {
-    /// Prepares the result. `shards[i]` is the number of shards that scan `i` of the plan reads.
+    /// Prepares the result. `shards[i]` is the number of shards that the plan's scan `i` reads.
     pub(super) fn new(
         analyze: bool,
         text: String,
@@ -73,14 +73,14 @@ impl Explain {
         SeriesChunk::of_strings(None, &[column], &rows)
     }
 
-    /// Returns the scans that read a shard. A subquery's result is scanned in the coordinator and
-    /// has no shard.
+    /// Returns the scans that read a shard. Scans of a subquery's result are omitted, because the
+    /// coordinator scans that result.
     fn shard_scans(&self) -> impl Iterator<Item = &Scan> {
         self.scans.iter().filter(|scan| !scan.costs.is_empty())
     }
 
     fn plan(&self) -> Vec<String> {
-        // One entry per expression, summed over all measurements.
+        // There is one entry per expression, summed over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
         for scan in self.shard_scans() {
             for call in &scan.calls {
@@ -185,8 +185,8 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// Returns the calls of a scan as 1.x prints them, and the columns that it reads as rows or in
-/// addition to a call.
+/// Returns the aggregate calls of a scan as 1.x prints them, and the columns that the scan reads as
+/// rows or in addition to a call.
 fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
     let key = |id: ColumnId| {
         let columns = schema.into_iter().flat_map(|schema| &schema.columns);
@@ -213,7 +213,7 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
                 format!("{name}({})", field(&call.input))
             };
             let series = schema.into_iter().flat_map(MeasurementSchema::tags).count();
-            // The list leaves out columns that only identify a point's series.
+            // The list omits columns that only identify a point's series.
             let shown = |call: &AggregateCall| {
                 let skipped = match call.function {
                     AggregateFunction::TiedPoints { by_text, .. } => series + usize::from(by_text),

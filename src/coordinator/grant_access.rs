@@ -1,9 +1,9 @@
-//! Adds the tokens and users in a backup or from another deployment. Creates unknown tokens and
-//! users, and gives known ones the permissions that they lack. No permission is removed.
+//! Adds the tokens and users of a backup or of another deployment. The module creates unknown
+//! tokens and users, and grants known ones their missing permissions. It removes no permission.
 //!
-//! Two tokens are the same if their hashes are equal, even with different names. Two users are the
-//! same if name and password are equal. A user with the same name and another password gets no
-//! permissions.
+//! Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
+//! same if name and password are equal. If an existing user has the same name but another password,
+//! the import grants no permissions.
 
 use super::error::Error;
 use super::single_call::call_catalog;
@@ -14,20 +14,20 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 
-/// The result for tokens and users.
+/// The outcome of an import of tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GrantedAccess {
-    /// The number that were created.
+    /// The number of created tokens and users.
     pub made: u64,
-    /// The number that existed and got permissions.
+    /// The number of existing tokens and users that got further permissions.
     pub widened: u64,
-    /// The number that needed no change, or have expired.
+    /// The number of tokens and users that needed no change or have expired.
     pub unchanged: u64,
-    /// The reasons why the others got no permissions.
+    /// The refused tokens and users, with the reasons.
     pub refused: Vec<String>,
 }
 
-/// Adds `rows` in their order. Ignores their ids and versions.
+/// Imports `rows` in their order. Ignores their ids and versions.
 pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     Task::new(|io| async move {
         let mut given = GrantedAccess::default();
@@ -64,10 +64,10 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     })
 }
 
-/// Gives an existing token or user the permissions of `row` that it lacks.
+/// Grants an existing token or user the permissions of `row` that it lacks.
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
-    // Another request has removed the token or user: the client repeats the request.
+    // Another request has removed the token or user, so the client must repeat the request.
     let mut known = one(call_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
     for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
@@ -76,8 +76,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     put(io, known).await
 }
 
-/// Returns the name for a new token or user: the name in `row`, or that name with a number appended
-/// if another token has it. `None` if all these names are taken.
+/// Returns the name for a new token or user: the name in `row`. If another token has this name, the
+/// result has a number appended. Returns `None` if all these names are taken.
 async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     if row.user {
         return Ok(Some(row.name.clone()));
@@ -97,7 +97,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
 
 async fn put(io: &Io, row: Grantee) -> Result<(), Error> {
     let reply = call_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
-    // Even after an error, a refused caller may be known now.
+    // A previously refused caller may exist now, even after an error.
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {
         FromCatalog::Granted { .. } => Ok(()),

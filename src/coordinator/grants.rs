@@ -1,7 +1,7 @@
-//! Caches an isolate's knowledge of callers: the callers' permissions on each database, with the
-//! version number of the database's grants (PROTOCOL.md rule 11).
+//! Caches an isolate's knowledge of callers: their permissions on each database, with the version
+//! number of the database's grants (PROTOCOL.md rule 11).
 //!
-//! This module is plain memory; [`super::identify`] makes the calls and decides.
+//! This module makes no calls and no decisions; [`super::identify`] does both.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,10 +27,10 @@ pub struct Principal {
     pub name: Rc<str>,
     /// Whether the caller is a user.
     pub user: bool,
-    /// The known permissions. For its own data, each database's reply has precedence.
+    /// The known permissions. A database's reply takes precedence for its own data.
     pub grants: Rc<Grants>,
-    /// Whether this request has queried the Catalog, so that a refusal may be based on the reply
-    /// (PROTOCOL.md rule 6).
+    /// Whether this request queried the Catalog. Only then may a refusal be based on the
+    /// permissions (PROTOCOL.md rule 6).
     pub fresh: bool,
     /// The caller to look up in each database; `None` for the administrator and for the default.
     pub caller: Option<Rc<Caller>>,
@@ -43,8 +43,8 @@ pub struct Caller {
     pub key: GranteeKey,
     /// The token's or user's number. A later user with the same name has another number.
     pub id: u64,
-    /// The hash of the accepted secret. A changed password ends the requests that the old password
-    /// began.
+    /// The hash of the accepted secret. After a change of the password, requests that began with
+    /// the old password end.
     pub hash: String,
     /// The version of the Catalog's change that produced the identified state.
     pub version: u64,
@@ -85,7 +85,8 @@ impl Principal {
         Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
     }
 
-    /// Whether this request must look up the caller's permissions. Never for the administrator.
+    /// Whether this request must look up the caller's permissions. Requests of the administrator
+    /// never need a lookup.
     pub fn needs_lookup(&self) -> bool {
         self.caller.is_some() && !self.fresh
     }
@@ -102,7 +103,7 @@ pub struct CallerPermissions {
 }
 
 impl CallerPermissions {
-    /// Creates the standing of a caller with the permissions `grants`.
+    /// Creates the permissions of a caller from `grants`.
     pub fn new(name: &Rc<str>, grants: Rc<Grants>, access: u64) -> Self {
         Self { name: Rc::clone(name), grants, access }
     }
@@ -112,7 +113,8 @@ impl CallerPermissions {
         self.grants.scope(right, database)
     }
 
-    /// Checks the permission on a policy of `database`, after the policy was determined.
+    /// Checks the permission on a policy of `database`. The policy must be resolved before this
+    /// call.
     ///
     /// # Errors
     /// [`Error::Forbidden`]
@@ -128,7 +130,8 @@ impl CallerPermissions {
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Hashes `parts` and the length of each part, so that different lists have different hashes.
+/// Hashes `parts` together with the length of each part, so that different lists have different
+/// hashes.
 pub fn hash_of(parts: &[&str]) -> Hash {
     let mut digest = Sha256::new();
     for part in parts {
@@ -138,7 +141,7 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// The prefix of every token. It is the vendor's prefix, which scanners for leaked secrets
+/// The prefix of every token. The prefix is InfluxDB's, which scanners for leaked secrets
 /// recognize.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
@@ -166,7 +169,7 @@ pub struct ConfirmedGrantee {
 }
 
 impl ConfirmedGrantee {
-    /// Creates the entry for `row` under the version `access`.
+    /// Creates an entry for `row` with the version `access`.
     pub fn new(row: Grantee, access: u64) -> Self {
         let grants = Rc::new(row.grants.clone());
         Self { row, grants, access }
@@ -176,25 +179,25 @@ impl ConfirmedGrantee {
 /// The callers that have sent requests to this isolate.
 #[derive(Debug, Default)]
 pub struct Callers {
-    /// The databases' replies with the time of last use, by caller and database.
+    /// The databases' replies with the time of the last use, by caller and database.
     held: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
-    /// Increased by every use.
+    /// A counter that every use increases.
     clock: u64,
-    /// Hashes of credentials that the Catalog does not know, with the time of its reply. Newest
-    /// last.
+    /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
+    /// replies. The newest entry is the last.
     refused: Vec<(Hash, i64)>,
     /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
     /// exist.
     missing_users: BTreeMap<Hash, (i64, bool)>,
-    /// For each user's id, the hash of the last password that a key derivation verified, and the
-    /// expiry of this entry. There is one entry per user, so that no entry is removed before it
-    /// expires.
+    /// The hash of the last password that a key derivation verified, and the expiry of this entry,
+    /// by user id. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// For the hash of each verified pair of name and password, the expiry of this entry.
+    /// The expiry of each verified pair of name and password, by the hash of the pair.
     right: BTreeMap<Hash, i64>,
-    /// The prefix of all hashed passwords. It makes the hashes useless outside this isolate.
+    /// The secret prefix of all hashed passwords, which makes the hashes useless outside of this
+    /// isolate.
     secret: Option<String>,
-    /// The start of the current second's count of unknown callers, and the count.
+    /// The start of the current second, and the number of unknown callers since then.
     unknown_callers: (i64, u32),
     /// The Catalog's later replies about admitted callers.
     pub confirmed: Confirmations,
@@ -244,7 +247,7 @@ impl Callers {
         held
     }
 
-    /// Removes the entry of a caller that has no permission on the database any more.
+    /// Removes the entry of a caller that no longer has a permission on the database.
     pub fn forget(&mut self, key: &GranteeKey, database: &ObjectId) {
         self.held.remove(&(key.clone(), database.clone()));
     }
@@ -254,21 +257,21 @@ impl Callers {
         self.held.retain(|(_, of), _| of != database);
     }
 
-    /// Clears the unknown credentials and names, after a change by this isolate that may have made
-    /// them known.
+    /// Clears the cached unknown credentials and names, after a change by this isolate that may
+    /// have made them known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
         self.missing_users.clear();
     }
 
-    /// Whether the request may query the owners about a caller that is possibly unknown: at most
+    /// Whether the request may query the owners about a possibly unknown caller. The limit is
     /// `UNKNOWN_CALLERS_PER_SECOND_MAX` unknown callers per second.
     pub fn may_look_up(&self, now_ns: i64) -> bool {
         let (since_ns, count) = self.unknown_callers;
         count < UNKNOWN_CALLERS_PER_SECOND_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
-    /// Counts a caller that turned out to be unknown.
+    /// Counts a caller whom the owners do not know.
     pub fn count_unknown_caller(&mut self, now_ns: i64) {
         let (since_ns, count) = self.unknown_callers;
         self.unknown_callers = match now_ns.saturating_sub(since_ns) < S_NS {
@@ -277,18 +280,19 @@ impl Callers {
         };
     }
 
-    /// Whether the Catalog recently replied that it does not know `credentials`.
+    /// Whether the Catalog recently replied that no caller has `credentials`.
     pub fn is_refused(&self, credentials: &Hash, now_ns: i64) -> bool {
         self.refused.iter().any(|(hash, at_ns)| hash == credentials && is_recent(*at_ns, now_ns))
     }
 
     /// Returns whether any users exist, if the Catalog recently replied that no user has this name.
+    /// Otherwise returns `None`.
     pub fn missing_user(&self, name: &str, now_ns: i64) -> Option<bool> {
         let (since_ns, users) = self.missing_users.get(&hash_of(&[name]))?;
         is_recent(*since_ns, now_ns).then_some(*users)
     }
 
-    /// Remembers that no user has this name, if the table has space.
+    /// Stores that no user has this name, if the table has space.
     pub fn remember_missing_user(&mut self, name: &str, users: bool, now_ns: i64) {
         if self.missing_users.len() >= UNKNOWN_NAMES_MAX {
             self.missing_users.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
@@ -298,7 +302,7 @@ impl Callers {
         }
     }
 
-    /// Remembers that the Catalog does not know `credentials`.
+    /// Stores that no caller has `credentials`.
     pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
         remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
     }
@@ -328,7 +332,7 @@ impl Callers {
         self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }
 
-    /// Remembers that this password is correct for the user and for the name.
+    /// Stores that this password is correct for the user and for the name.
     pub fn verify(&mut self, id: u64, (password, pair): (Hash, Hash), now_ns: i64) {
         if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);

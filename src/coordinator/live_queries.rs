@@ -1,4 +1,4 @@
-//! Carries out SHOW QUERIES and KILL QUERY. The Catalog has the list of running queries. KILL QUERY
+//! Executes SHOW QUERIES and KILL QUERY. The Catalog has the list of running queries. KILL QUERY
 //! also notifies the shards that the query reads.
 
 use super::Parts;
@@ -39,8 +39,8 @@ pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
         for shards in shards.chunks(CALLS_PER_ROUND_MAX) {
             let request =
                 |shard: &ObjectId| Request::new(Address::Shard(shard.clone()), message.clone());
-            // The replies do not matter: a shard that cannot be reached sends no page either, and
-            // the query's next report returns that it was killed.
+            // The replies are ignored. An unreachable shard cannot send a page either, and the
+            // reply to the query's next report contains that the query was killed.
             io.calls(shards.iter().map(request).collect()).await;
         }
         Ok(None)
@@ -73,7 +73,8 @@ fn list(all: &[LiveQuery], now_ns: i64) -> SeriesChunk {
     }
 }
 
-/// Formats an age in whole seconds, else whole milliseconds, else whole microseconds (1.x).
+/// Formats an age as 1.x does: in whole seconds, or in whole milliseconds or microseconds if the
+/// age is shorter.
 fn age(age_ns: i64) -> String {
     let units = [S_NS, MS_NS, US_NS, 1];
     let unit_ns = units.into_iter().find(|unit_ns| age_ns >= *unit_ns).unwrap_or(1);

@@ -1,4 +1,5 @@
-//! Reports a query for SHOW QUERIES: with its second page, then every few seconds, and at its end.
+//! Reports a query to the list of SHOW QUERIES: together with its second page, then every few
+//! seconds, and at its end.
 
 use super::Context;
 use super::session::Session;
@@ -12,7 +13,7 @@ use crate::protocol::round::Request;
 
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
-    /// The query's id; 0 until its first report.
+    /// The query's id; 0 before the first report.
     id: u64,
     /// The time of the first page, in nanoseconds; 0 before it was requested.
     started_ns: i64,
@@ -20,14 +21,14 @@ pub(super) struct LiveQueryReport {
 }
 
 impl LiveQueryReport {
-    /// Returns the precedence in page requests of a query that has read `rows` rows; 0 for a query
-    /// that is not listed.
+    /// Returns the precedence of the page requests of a query that has read `rows` rows; 0 for a
+    /// query that is not listed.
     pub(super) fn precedence(&self, rows: u64) -> u64 {
         if self.id == 0 { 0 } else { Precedence::of(self.id, rows).number() }
     }
 
-    /// Returns the report to send with the next pages, if it is due. `further` is whether one of
-    /// the pages is not the first page of its shard.
+    /// Returns the report to send with the next pages, if the report is due. `further` is true if
+    /// one of the pages is not the first page of its shard.
     pub(super) fn report(
         &mut self,
         context: &Context<'_>,
@@ -69,7 +70,7 @@ impl LiveQueryReport {
     }
 }
 
-/// Whether the reply to a report says that the query was killed. A lost reply counts as "not
+/// Whether the reply to a report states that the query was killed. A lost reply counts as "not
 /// killed".
 pub(super) fn is_killed(reply: Result<Vec<u8>, CallFailure>) -> bool {
     let reply = envelope::decode_reply::<FromCatalog>(reply);

@@ -1,6 +1,6 @@
-//! Loads the facts about a database that a request needs before it can start: the database's
-//! object, its shard map, the caller's permissions, and the schemas of the request's policies. Uses
-//! the cache if that is sufficient, otherwise the Catalog and the Database.
+//! Loads the data about a database that a request needs before it can start: the database's object,
+//! its shard map, the caller's permissions, and the schemas of the request's policies. The load
+//! uses the cache if that is sufficient, and otherwise the Catalog and the Database.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -29,32 +29,32 @@ use crate::protocol::shard::{NO_GRANT, Stamp};
 pub enum Want {
     /// No schema: the shard map is sufficient.
     Nothing,
-    /// The schema of this policy. An absent or empty name is the default policy.
+    /// The schema of this policy. An absent or empty name means the default policy.
     Policy(Option<String>),
     /// The schemas of all policies.
     All,
 }
 
-/// The loaded facts about a database.
+/// The loaded data about a database.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The database's object.
+    /// The id of the database's object.
     pub object: ObjectId,
-    /// Policies and shard map.
+    /// The policies and the shard map.
     pub description: Rc<Description>,
     /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
-    /// The caller's permissions here. Empty if the load had no caller.
+    /// The caller's permissions on the database. They are empty if the load had no caller.
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
-    /// Whether this load has queried the owners, so that a refusal may be based on it.
+    /// Whether this load queried the owners. Only then may a refusal be based on the loaded data.
     pub fresh: bool,
 }
 
 impl Loaded {
     /// Returns the meter for requests to a group with `shards` shards; `None` if the database has
-    /// no limits. A write adds its own amounts.
+    /// no limits. A write adds its own amounts to the meter.
     pub fn meter(&self, shards: usize) -> Option<Meter> {
         let quotas = &self.description.quotas;
         if quotas.are_none() {
@@ -86,8 +86,8 @@ impl Loaded {
         self.schemas.iter().find(|(id, _)| *id == policy).map(|(_, schema)| schema)
     }
 
-    /// Updates the stamp of a partly read scan to the loaded state. Later additions do not affect
-    /// the scan. Returns `false` if shards were moved or the scan's policy was dropped.
+    /// Updates the stamp of a partly read scan to the loaded state. The scan does not include later
+    /// additions. Returns `false` if shards were moved or the scan's policy was dropped.
     pub fn renew(&self, stamp: &mut Stamp) -> bool {
         let is_same = self.description.generation == stamp.generation;
         let Some(schema) = self.schema(stamp.policy).filter(|_| is_same) else { return false };
@@ -118,9 +118,9 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Lookup {
     principal: Principal,
-    /// The caller's permissions, once known.
+    /// The caller's permissions; `None` until they are known.
     standing: Option<CallerPermissions>,
-    /// The version of grants under which the Database does not know the caller.
+    /// The version of the grants at which the Database did not know the caller.
     unknown_under: Option<u64>,
 }
 
@@ -129,7 +129,7 @@ enum AwaitedReply {
     Nothing,
     Resolve,
     Describe(ObjectId),
-    /// Waits for the Database's reply about the caller, then for the Catalog's.
+    /// The load waits for the Database's reply about the caller, and then for the Catalog's reply.
     CallerPermissions,
     Schema(PolicyId),
 }
@@ -152,25 +152,25 @@ impl Load {
         }
     }
 
-    /// Creates a load that requests the state from the Catalog and the Database. Needed after
-    /// "stale" and before a refusal.
+    /// Creates a load that requests the state from the Catalog and the Database. Such a load is
+    /// needed after "stale" and before a refusal.
     pub fn from_owner(name: &str, want: Want) -> Self {
         Self { from_owner: true, ..Self::cached(name, want) }
     }
 
-    /// Also looks up the permissions of `principal`.
+    /// Makes the load also look up the permissions of `principal`.
     pub fn for_caller(mut self, principal: &Principal) -> Self {
         self.lookup.principal = principal.clone();
         self
     }
 
-    /// Requires schemas of at least this version.
+    /// Sets the minimum version of the schemas.
     pub fn with_schema_version(mut self, version: u64) -> Self {
         self.schema_version_min = version;
         self
     }
 
-    /// Returns the next call for missing facts, or the loaded facts.
+    /// Returns the next call for missing data, or the loaded data.
     fn request_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
         if let AwaitedReply::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
@@ -217,8 +217,8 @@ impl Load {
         }))
     }
 
-    /// Returns the caller's known permissions. Cached permissions are as old as the rest of the
-    /// cache, so that a load from the owners does not use them.
+    /// Returns the caller's known permissions. A load from the owners does not use cached
+    /// permissions, because they may be as outdated as the rest of the cache.
     fn caller_permissions(
         &mut self,
         context: &mut Context<'_>,
@@ -238,8 +238,8 @@ impl Load {
         self.lookup.standing.clone()
     }
 
-    /// Requests the caller's row from the Database, then from the Catalog if the Database does not
-    /// know the caller.
+    /// Requests the caller's row from the Database, and then from the Catalog if the Database does
+    /// not know the caller.
     fn request_permissions(&mut self, object: &ObjectId) -> Next<Loaded> {
         self.waiting = AwaitedReply::CallerPermissions;
         let caller = self.lookup.principal.caller.as_ref();
@@ -253,8 +253,8 @@ impl Load {
         }
     }
 
-    /// Processes a reply about the caller. The Catalog's reply is stored under the version of
-    /// grants that the Database reported before. A later revocation increases that version.
+    /// Processes a reply about the caller. The Catalog's reply is stored under the version of the
+    /// grants that the Database reported earlier. A later revocation increases that version.
     fn on_permissions(
         &mut self,
         context: &mut Context<'_>,
@@ -324,7 +324,7 @@ impl Load {
         }
     }
 
-    /// Discards the loaded facts and loads them from the owners.
+    /// Discards the loaded data, and loads it from the owners.
     fn restart(&mut self) -> Result<(), Error> {
         self.restarts.count()?;
         self.from_owner = true;
@@ -348,8 +348,8 @@ impl Load {
                         self.fresh = true;
                         Ok(())
                     }
-                    // The database was dropped between the two calls. If the Catalog was not reached,
-                    // it may have been dropped earlier.
+                    // The database was dropped between the two calls, or earlier if the Catalog was
+                    // not reached.
                     FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
                     FromDatabase::Unavailable(reason) => Err(reason.into()),
                     _ => Err(Error::unexpected_reply()),
@@ -362,8 +362,8 @@ impl Load {
         }
     }
 
-    /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable, a
-    /// cached object is used: the Database itself reports whether it still exists.
+    /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable,
+    /// the load uses a cached object, because the Database itself reports whether it still exists.
     fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         let lost = match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => {
@@ -401,19 +401,19 @@ impl Load {
         let mut schema = PolicySchema::clone(known);
         let last = measurements.last().map(|measurement| measurement.version);
         let reached = if more { last.unwrap_or(version) } else { version };
-        // A page without newer state would be requested repeatedly.
+        // The load would request a page without newer state again and again.
         if reached <= schema.version {
             return Err(Error::unexpected_reply());
         }
         for measurement in measurements {
             if measurement.dropped && measurement.name.is_empty() {
-                // The measurement belongs to a time from which the database was recovered, and its
-                // name is unknown.
+                // The measurement was created in a state that a recovery discarded, and its name is
+                // unknown.
                 schema.measurements.retain(|_, known| known.id != measurement.id);
                 continue;
             }
             if measurement.dropped {
-                // Another measurement may have the name by now, or get it with a later page.
+                // Another measurement may have this name now, or may receive it with a later page.
                 let named = schema.measurements.get(&measurement.name);
                 if named.is_some_and(|named| named.id == measurement.id) {
                     schema.measurements.remove(&measurement.name);

@@ -1,4 +1,4 @@
-//! Defines requests in progress (machines) and the driver of all machines.
+//! Defines requests in progress (machines) and the code that runs all machines.
 
 use super::cache::Cache;
 use super::error::Error;
@@ -16,35 +16,36 @@ pub struct Context<'a> {
     pub queries: &'a QueryMemory,
     /// The clock and the source of randomness.
     pub platform: &'a dyn Platform,
-    /// The number of calls that the request has made before this step and that the platform counts.
+    /// The number of calls that the request made before this step. Only calls that the platform
+    /// counts are included.
     pub calls: usize,
 }
 
-/// A request in progress, from the view of the host that makes its calls.
+/// A request in progress, as used by the host that makes its calls.
 pub trait Machine {
     /// The result.
     type Output;
 
-    /// Continues the request. `reply` is the reply to one of its calls. `None` starts the request
-    /// and, if the machine documents it, requests the next piece.
+    /// Continues the request. `reply` is the reply to one of the request's calls. `None` starts the
+    /// request. If the machine documents it, `None` also requests the next piece.
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output>;
 }
 
 /// The result of a machine's turn: further calls, a reply, or an error.
 pub type Turn<T> = Result<Next<T>, Error>;
 
-/// A request in progress, as its own module implements it: it calls several objects together, and
-/// takes its next turn after all of them have replied.
+/// A request in progress, as implemented by its own module: it makes several calls together, and
+/// its next turn follows after the replies to all of them.
 pub trait RoundMachine {
     /// The result of a successful request.
     type Reply;
 
     /// Returns the calls in progress. Only the driver uses them, and only for the outermost
-    /// machine. A machine inside another machine takes its turns by [`RoundMachine::take_turn`].
+    /// machine. The outer machine runs an inner machine by [`RoundMachine::take_turn`].
     fn round(&mut self) -> &mut Round;
 
-    /// Takes a turn. `replies` are the replies to the calls of the previous turn, in the order of
-    /// the calls. It is empty at the start and when the next piece is requested.
+    /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the
+    /// order of the calls. It is empty at the start and when the host requests the next piece.
     ///
     /// # Errors
     /// The error that ended the request.

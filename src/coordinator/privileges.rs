@@ -17,14 +17,14 @@ pub enum Need {
         right: PermissionKind,
         /// The database.
         database: String,
-        /// The policy, as the statement names it. `None`: the whole database.
+        /// The policy, as the statement names it. `None` means the whole database.
         policy: Option<Option<String>>,
     },
 }
 
 impl Need {
-    /// Returns the need for a permission on one policy, or on some policies. The machine that
-    /// determines the policies checks them.
+    /// Returns the need for a permission on one policy, or on at least some policies. The machine
+    /// that resolves the policies checks the permission on each of them.
     fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
         Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }
@@ -34,8 +34,8 @@ impl Need {
         Self::PermissionKind { right, database: database.to_owned(), policy: None }
     }
 
-    /// Whether `grants` may satisfy the need. If that depends on the default policy, the machine
-    /// that loads the database decides.
+    /// Whether `grants` may satisfy the need. If the result depends on the default policy, the
+    /// machine that loads the database makes the final check.
     pub fn is_satisfied(&self, grants: &Grants) -> bool {
         match self {
             Self::Admin => grants.admin,
@@ -60,8 +60,8 @@ impl Need {
     }
 }
 
-/// Returns all permissions that `statement` needs. A statement without a database and without a
-/// default database needs none: it fails later.
+/// Returns all permissions that `statement` needs. A statement without any database needs no
+/// permission, because it fails later.
 pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
@@ -75,7 +75,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
-        // Lists only the objects that the caller may see.
+        // The result lists only objects that the caller may see.
         Statement::ShowDatabases | Statement::ShowContinuousQueries => Vec::new(),
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
@@ -89,7 +89,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowFieldKeys(_) => {
             shown().map(|name| Need::some(PermissionKind::Read, &name, None)).into_iter().collect()
         }
-        // A database's readers may see its size, as they may see its cardinalities.
+        // Readers of a database may see its size, because they may also see its cardinalities.
         Statement::ShowStats { database: Some(name), .. } => {
             vec![Need::whole(PermissionKind::Read, name)]
         }
@@ -107,7 +107,8 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
             let mut needs = vec![Need::whole(PermissionKind::Read, &create.database)];
-            // The query runs later, without a check of its creator's permissions.
+            // The query runs later, without a check of its creator's permissions. The creator
+            // therefore needs them now.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs
         }

@@ -15,10 +15,10 @@ pub(super) struct QueryWait {
 }
 
 impl QueryWait {
-    /// Returns the pause before the next check; `None` when the query may begin.
+    /// Returns the pause before the next check; `None` if the query may begin.
     ///
     /// # Errors
-    /// [`Unavailable::Crowded`] when other queries hold the memory for too long, or too many
+    /// [`Unavailable::Crowded`] if other queries use the memory for too long, or if too many
     /// queries wait.
     pub(super) fn wait(
         &mut self,
@@ -36,8 +36,8 @@ impl QueryWait {
     }
 }
 
-/// Whether a query that failed for lack of memory starts again when enough memory is free. The
-/// query has released its memory.
+/// Whether a query that failed for lack of memory restarts when enough memory is free. The query
+/// has already released its own memory.
 pub(super) fn may_restart<T>(turn: &Turn<T>, reservation: &ReservationSlot) -> bool {
     let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)

@@ -1,5 +1,5 @@
-//! Sends the Catalog a request for a database's recovery to an earlier time, or for the recovery's
-//! progress.
+//! Sends the Catalog a request to recover a database to an earlier time, or to report the progress
+//! of a recovery.
 
 use super::Task;
 use super::error::Error;
@@ -7,7 +7,7 @@ use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
-/// Begins a recovery, or returns the progress of the recovery that `request` has begun.
+/// Begins a recovery, or returns the progress if `request` has already begun it.
 pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
     call(request.name.clone(), ToCatalog::Recover(request))
 }
@@ -21,7 +21,7 @@ pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
 fn call(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
     Task::new(|io| async move {
         let reply = call_catalog(&io, &message).await;
-        // Even after an error the cache may be wrong.
+        // The cached state may be wrong even after an error.
         io.with(|context| context.cache.forget(&database))?;
         match reply? {
             FromCatalog::Recovery(status) => Ok(status),

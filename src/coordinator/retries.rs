@@ -1,9 +1,9 @@
-//! Counts the restarts of a request because of an object's newer state.
+//! Counts how often a request restarts because an object has newer state.
 
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::protocol::host::Unavailable;
 
-/// The times that a request was started again.
+/// The number of restarts of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Retries(u32);
 
@@ -12,7 +12,7 @@ impl Retries {
     ///
     /// # Errors
     /// [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts: the state changes faster
-    /// than the request can follow, and the client must retry later.
+    /// than the request can process it, so the client must retry later.
     pub(super) fn count(&mut self) -> Result<(), Unavailable> {
         if self.0 >= STALE_RETRIES_MAX {
             return Err(Unavailable::Changing);

@@ -8,19 +8,19 @@ use crate::query::work::Work;
 /// The context of a statement.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
-    /// `db`; `None` when absent or empty.
+    /// The parameter `db`; `None` if absent or empty.
     pub database: Option<String>,
-    /// `rp`; `None` when absent or empty.
+    /// The parameter `rp`; `None` if absent or empty.
     pub policy: Option<String>,
     /// The value of `now()`, in nanoseconds. All statements of a request have the same value.
     pub now_ns: i64,
-    /// `DEFAULT_SHARDS`, for CREATE DATABASE.
+    /// The setting `DEFAULT_SHARDS`, for CREATE DATABASE.
     pub default_shards: u32,
     /// The caller. The default has no permissions.
     pub principal: Principal,
-    /// Whether a missing database is an error in statements for which 1.x returns an empty result.
+    /// Whether a missing database is an error for statements for which 1.x returns an empty result.
     pub as_v3: bool,
-    /// The memory of the request's statements.
+    /// The memory account that all statements of the request share.
     pub reservation: ReservationSlot,
     /// The statement's counted work.
     pub work: Work,

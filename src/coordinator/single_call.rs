@@ -1,4 +1,4 @@
-//! Sends one message to the Catalog, or to a Database by the database's name.
+//! Sends one message to the Catalog, or to the Database with a given name.
 
 use super::Io;
 use super::error::Error;
@@ -11,7 +11,7 @@ use crate::protocol::envelope;
 /// Sends a message to the Catalog.
 ///
 /// # Errors
-/// [`Error::Unavailable`], [`Error::Catalog`] for a refusal.
+/// [`Error::Unavailable`], and [`Error::Catalog`] for a refusal.
 pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
         FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
@@ -20,10 +20,10 @@ pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, E
     }
 }
 
-/// Looks a database up in the Catalog and sends it a message.
+/// Looks up a database in the Catalog, and sends a message to the Database.
 ///
 /// # Errors
-/// [`Error::DatabaseNotFound`], [`Error::Unavailable`], [`Error::Database`] for a refusal.
+/// [`Error::DatabaseNotFound`], [`Error::Unavailable`], and [`Error::Database`] for a refusal.
 pub async fn call_database(
     io: &Io,
     name: &str,

@@ -1,4 +1,4 @@
-//! Carries out an InfluxQL statement of any kind: selects the machine for its kind, and returns its
+//! Executes an InfluxQL statement of any kind: selects the machine for the kind, and returns the
 //! result piece by piece.
 
 use super::create_continuous::{create_continuous, drop_continuous};
@@ -25,8 +25,9 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 
 /// A statement in progress.
 ///
-/// `Done(Ok(Some(chunk)))` is a piece of the result: step with `None` for the next piece.
-/// `Done(Ok(None))` is the end. An error also ends the statement, possibly after pieces.
+/// `Done(Ok(Some(chunk)))` is a piece of the result, after which a step with `None` requests the
+/// next piece. `Done(Ok(None))` is the end. An error also ends the statement, possibly after some
+/// pieces.
 #[derive(Debug)]
 pub struct Execution {
     kind: Kind,
@@ -36,10 +37,10 @@ pub struct Execution {
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// A query, with its result if the database does not exist (no error in 1.x).
+    /// A query, and the result to return if the database does not exist, which is no error in 1.x.
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
-    /// A known result: empty or an error.
+    /// A known outcome: an empty result or an error.
     Known(Option<Error>),
 }
 
@@ -76,7 +77,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
             return Ok(change_kind(Change::DropMeasurement { database, name }));
         }
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
-            // 1.x returns "database not found" for a missing name.
+            // Without a database name, 1.x returns "database not found".
             let database = session.database.unwrap_or_default();
             let delete = delete(statement, database, Want::All, session.now_ns);
             Parts::once(|io| async move { io.run(delete).await.map(|()| None) })
@@ -92,7 +93,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         // There are no subscriptions.
         Statement::ShowSubscriptions => return Ok(Kind::Known(None)),
         Statement::ShowQueries => show_queries(),
-        // The host of the statement is ignored: there is one service.
+        // The host in the statement is ignored, because there is only one service.
         Statement::KillQuery(kill) => kill_query(kill.id),
         Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {
@@ -109,7 +110,8 @@ fn change_kind(change: Change) -> Kind {
     Kind::Parts(Parts::once(|io| async move { io.run(change).await.map(|_| None) }))
 }
 
-/// SHOW DATABASES: the databases on which the caller has a permission (1.x).
+/// Executes SHOW DATABASES. As in 1.x, the result lists the databases on which the caller has a
+/// permission.
 fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let mut names = database_names::list(&io, None).await?;
@@ -118,7 +120,7 @@ fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     })
 }
 
-/// SHOW RETENTION POLICIES: the policies that the caller may read.
+/// Executes SHOW RETENTION POLICIES. The result lists the policies that the caller may read.
 fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
@@ -133,7 +135,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
     })
 }
 
-/// Prepares a SHOW statement that the shards of `database` carry out.
+/// Prepares a SHOW statement that the shards of `database` execute.
 fn show(statement: Statement, database: String, session: Session) -> Kind {
     let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
     let query = Box::new(Query::show(statement, database, session));
@@ -167,8 +169,8 @@ impl Execution {
         }
     }
 
-    /// Stops the statement. Returns the calls that remove it from the list of queries. The caller
-    /// may ignore the replies.
+    /// Stops the statement. Returns the calls that remove a listed statement from the list of
+    /// queries. The caller may ignore the replies.
     pub fn abandon(&mut self) -> Vec<Call> {
         let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
             return Vec::new();

@@ -1,9 +1,9 @@
 //! Runs an `async fn` as a [`RoundMachine`]: [`Task`] for one result, [`Parts`] for a stream.
 //!
 //! A request that needs several objects is written as an async function over [`Io`]. The function
-//! awaits `io.calls(requests)`, which hands the requests to the host and resumes with their
-//! replies. There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the future
-//! once for each round of replies. Dropping the task cancels the request.
+//! awaits `io.calls(requests)`, which passes the requests to the host and returns their replies.
+//! There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the future once for
+//! each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::envelope::{self, Wire};
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// An async function in progress. `T` is its result.
+/// An async function in progress. `T` is the type of its result.
 pub struct Task<T> {
     /// `None` after the function has returned.
     future: Option<BoxedFuture<T>>,
@@ -30,7 +30,7 @@ pub struct Task<T> {
 type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
 impl<T> Task<T> {
-    /// Prepares the function that `start` returns. It runs at the first step.
+    /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io) -> F) -> Self
     where
         F: Future<Output = Result<T, Error>> + 'static,
@@ -97,7 +97,7 @@ pub struct Parts<T> {
 }
 
 impl<T: 'static> Parts<T> {
-    /// Prepares the function that `start` returns. It runs at the first step.
+    /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io, Output<T>) -> F) -> Self
     where
         F: Future<Output = Result<(), Error>> + 'static,
@@ -107,7 +107,7 @@ impl<T: 'static> Parts<T> {
         Self { task: Task::new(|io| start(io, output)), part }
     }
 
-    /// The parts of a function that returns at most one.
+    /// Creates the parts of a function that returns at most one part.
     pub fn once<F>(start: impl FnOnce(Io) -> F) -> Self
     where
         F: Future<Output = Result<Option<T>, Error>> + 'static,
@@ -220,7 +220,7 @@ impl Io {
         self.next(&mut machine).await
     }
 
-    /// Runs another machine to its next reply, which is a part of a stream or the result.
+    /// Runs another machine until its next reply, which is a part of a stream or the result.
     ///
     /// # Errors
     /// The machine's error.
@@ -234,14 +234,15 @@ impl Io {
         }
     }
 
-    /// Lends the cache, the query memory and the platform to `action`.
+    /// Passes the context of the step to `action`: the cache, the query memory and the platform.
     ///
     /// # Errors
-    /// [`Error::unexpected_reply`] outside a step and inside another `with`.
+    /// [`Error::unexpected_reply`] if the call is outside of a step or inside another `with`.
     pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
-        // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress. `take`
-        // makes this the only reference until it is stored again.
+        // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress.
+        // `take` removes the pointer, so that this reference is the only one until the pointer is
+        // stored again.
         let result = action(unsafe { lent.as_mut() });
         self.0.context.set(Some(lent));
         Ok(result)
@@ -251,14 +252,14 @@ impl Io {
 impl Shared {
     /// Makes `context` available to [`Io::with`] until the guard is dropped.
     fn provide<'a>(&'a self, context: &'a mut Context<'_>) -> ContextGuard<'a> {
-        // `Io::with` accepts only actions that work for every lifetime, so that the longer one
-        // cannot leak.
+        // `Io::with` accepts only actions that are valid for every lifetime, so that the extended
+        // lifetime cannot leak.
         self.context.set(Some(NonNull::from(context).cast()));
         ContextGuard(&self.context)
     }
 }
 
-/// Takes the context back when the poll ends.
+/// Removes the context when the poll ends.
 struct ContextGuard<'a>(&'a Cell<Option<NonNull<Context<'static>>>>);
 
 impl Drop for ContextGuard<'_> {
@@ -277,7 +278,7 @@ pub(crate) mod tests {
     use crate::model::ids::ObjectId;
     use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
-    /// A platform whose clock stands still. It creates no objects.
+    /// A platform whose clock does not advance. It creates no objects.
     pub(crate) struct Fixed;
 
     impl Platform for Fixed {
@@ -325,7 +326,7 @@ pub(crate) mod tests {
         let Step::Calls(last) = step(&mut task, reply(&calls[0])) else { panic!("no calls") };
         assert_eq!(last[0].message, [3]);
         assert_eq!(step(&mut task, reply(&last[0])), Step::Done(Ok((3, 7))));
-        // A late reply and a further step do not poll a finished future.
+        // A late reply or a further step must not poll a finished future.
         assert_eq!(step(&mut task, reply(&last[0])), Step::Calls(Vec::new()));
         assert_eq!(step(&mut task, None), Step::Done(Err(Error::unexpected_reply())));
     }

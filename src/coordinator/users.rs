@@ -1,9 +1,9 @@
-//! Carries out the statements about users: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW
+//! Executes the statements about users: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW
 //! USERS and SHOW GRANTS.
 //!
-//! A change reads the user from the Catalog and replaces exactly that state. If another request has
-//! changed the user in the meantime, the change starts again. The Worker derives a key from a
-//! password and sends only the key.
+//! A change reads the user from the Catalog, and replaces exactly the state that it read. If
+//! another request changed the user in the meantime, the change starts again. The Worker derives a
+//! key from a password and sends only the key.
 
 use subtle::ConstantTimeEq;
 
@@ -22,10 +22,10 @@ use crate::protocol::password_derivation::Derivation;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// Carries out a statement about users.
+/// Executes a statement about users.
 ///
 /// # Errors
-/// Returns any other statement.
+/// The statement, if it is not about users.
 pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
     match statement {
         Statement::ShowUsers => Ok(Parts::new(show_users)),
@@ -56,7 +56,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     }
 }
 
-/// Carries out the statement. Starts again if another request changes the user at the same time.
+/// Executes the statement. Starts again if another request changes the user at the same time.
 async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
     let mut retries = Retries::default();
     loop {
@@ -103,7 +103,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>,
             put(io, Some(found), row).await?;
         }
         Statement::DropUser { name } => {
-            // Databases may still know a user that the Catalog has dropped.
+            // Databases may still know a user that was already removed from the Catalog.
             let message = ToCatalog::RemoveGrantee { user: true, name: name.clone() };
             change(io, &message, false).await?;
         }
@@ -154,7 +154,7 @@ async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<
 }
 
 async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error> {
-    // An unchanged user may be a repeat that some databases have not received.
+    // If nothing changes, the request may repeat a change that some databases have not received.
     let widens = found.is_none_or(|found| {
         let is_same = found.hash == row.hash && found.salt == row.salt;
         is_same && row.grants.include(&found.grants) && found != row
@@ -163,7 +163,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
 }
 
 /// Sends a change to the Catalog. A change that only adds permissions is complete before the
-/// databases know it, because a database looks up unknown users in the Catalog.
+/// databases receive it, because a database looks up unknown users in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
@@ -188,7 +188,8 @@ fn not_found() -> Error {
     invalid("user not found")
 }
 
-/// Changes the permission on `database`: GRANT replaces it, REVOKE reduces it (1.x).
+/// Changes the permission on `database`. As in 1.x, GRANT replaces the permission and REVOKE
+/// reduces it.
 fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
     let named = |right| grant.privilege == Privilege::All || grant.privilege == right;
     let (read, write) = (named(Privilege::Read), named(Privilege::Write));

@@ -1,5 +1,6 @@
-//! Checks every checksum of a database: in the Catalog's rows, in the Database's rows, then shard
-//! by shard. A request does a bounded number of steps and returns the position of the next step.
+//! Verifies every checksum of a database: in the Catalog's rows, in the Database's rows, and then
+//! in each shard. A request executes a bounded number of steps and returns the position of the next
+//! step.
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
@@ -11,35 +12,35 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
-/// The number of steps in one request. Each step checks 8 MB and the rest of a value.
+/// The number of steps in one request. Each step verifies 8 MB and the rest of a value.
 const STEPS_PER_REQUEST: u32 = 16;
 
-/// The position where the next request continues: a shard by its number in SHOW SHARDS, and the key
-/// of the shard's next step (`None`: the shard's start).
+/// The position at which the next request continues: the shard's number in SHOW SHARDS, and the key
+/// of the shard's next step (`None` for the shard's start).
 pub type Resume = (i64, Option<u64>);
 
 /// The result of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Blocks whose checksum was computed.
+    /// The number of verified blocks.
     pub blocks: u64,
-    /// Bytes read.
+    /// The number of bytes read.
     pub bytes: u64,
-    /// The damaged blocks, as query errors describe them, with their shard; `None` for rows of the
+    /// The damaged blocks in the words of query errors, each with its shard; `None` for rows of the
     /// Catalog and the Database.
     pub damaged: Vec<(Option<i64>, String)>,
-    /// The position where the next request continues; `None` after the last shard.
+    /// The position at which the next request continues; `None` after the last shard.
     pub resume: Option<Resume>,
 }
 
-/// Verifies `database` from its start or from `start`. Skips dropped shards.
+/// Verifies `database` from its start or from the position `start`. Skips dropped shards.
 pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     let database = database.to_owned();
     Task::new(move |io| async move {
         let mut report = Report::default();
         match verify_metadata(&io, &database, start, &mut report).await {
             Ok(loaded) => verify_shards(&io, &loaded, start, &mut report).await?,
-            // Damaged metadata can be the reason of the error: return the findings instead.
+            // Damaged metadata can be the cause of the error, so the findings are returned instead.
             Err(_) if !report.damaged.is_empty() => {}
             Err(error) => return Err(error),
         }
@@ -47,7 +48,7 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     })
 }
 
-/// Verifies the rows of the Catalog and the Database, unless an earlier request has done so.
+/// Verifies the rows of the Catalog and the Database, unless an earlier request verified them.
 async fn verify_metadata(
     io: &Io,
     database: &str,
@@ -70,7 +71,7 @@ async fn verify_metadata(
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
-            // The database was dropped. The load below returns the error.
+            // The database was dropped. The later load returns the error.
             FromDatabase::NotOpen => {}
             FromDatabase::Unavailable(reason) => return Err(reason.into()),
             _ => return Err(Error::unexpected_reply()),
@@ -79,7 +80,7 @@ async fn verify_metadata(
     io.run(Load::from_owner(database, Want::Nothing)).await
 }
 
-/// Verifies shards until the request has done its steps.
+/// Verifies shards until the request has executed its number of steps.
 async fn verify_shards(
     io: &Io,
     loaded: &Loaded,
@@ -109,7 +110,7 @@ async fn verify_shards(
                     page = None;
                     vec![block]
                 }
-                // The shard was dropped since the map was read.
+                // The shard was dropped after the map was read.
                 FromShard::Stale => {
                     page = None;
                     Vec::new()

@@ -1,5 +1,5 @@
 //! Creates, drops and lists continuous queries, and selects the next query to run. Each query has a
-//! separate row, which every finished run rewrites.
+//! separate row. Every finished run rewrites the row.
 
 use super::object::{Database, Failure};
 use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};

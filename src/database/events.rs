@@ -23,7 +23,7 @@ use crate::store::StoreError;
 use crate::store::row::{self, Verified};
 
 impl<S: Store> Database<S> {
-    /// Ends a turn of an event: sends its calls, its reply or its failure.
+    /// Ends a turn of an event: returns the calls, the reply or the failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,
@@ -35,8 +35,8 @@ impl<S: Store> Database<S> {
         self.pending_events.settle(event_id, event, next)
     }
 
-    /// Returns the next messages of a job. When all messages have a reply, it publishes the job and
-    /// returns `None`.
+    /// Returns the next messages of a job. After replies to all messages have arrived, the function
+    /// publishes the job and returns `None`.
     pub(super) fn drive(
         &mut self,
         platform: &dyn Platform,
@@ -96,8 +96,8 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Ends an event whose next messages would exceed the platform's calls per event. The progress
-    /// is stored, and the alarm continues the job immediately.
+    /// Ends an event whose next messages would exceed the platform's limit of calls per event. The
+    /// progress is stored, and the alarm continues the job immediately.
     pub(super) fn end_early(
         &mut self,
         platform: &dyn Platform,
@@ -106,11 +106,11 @@ impl<S: Store> Database<S> {
     ) -> Turn {
         let now_ns = platform.now_ns();
         let driven = work.driven.map(|driven| (driven.job, driven.answered as u64));
-        // A split or the wipe of a database may have driven another job.
+        // A split or the wipe of a database may also have executed another job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
-        // The steps of a split before its copying begin again in each event. A split that copies
-        // nothing is given up after some events.
+        // Each event starts a split's steps before the copying from the beginning. A split that
+        // copies nothing is therefore abandoned after some events.
         let is_stuck = |job: &Job| matches!(job.kind, JobKind::Split(_)) && work.split.pages == 0;
         let jobs = jobs.filter_map(|(key, job)| {
             let continued = job.continued(*keys.get(key)?, now_ns);
@@ -125,8 +125,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Checks the replies of a round. Every shard must have agreed. Returns the event's reply if
-    /// the event ends here.
+    /// Checks the replies of a round. Every shard must have accepted its message. Returns the
+    /// event's reply if the event ends here.
     fn on_replies(
         &mut self,
         platform: &dyn Platform,
@@ -153,8 +153,7 @@ impl<S: Store> Database<S> {
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
             match reply {
-                // A shard that is closed, or has newer settings, does not need the message any
-                // more.
+                // A shard that is closed or has newer settings no longer needs the message.
                 FromShard::Done | FromShard::Stale => {}
                 FromShard::Unavailable(reason) => return Err(reason.into()),
                 _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
@@ -179,8 +178,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Verifies the stored rows. It does not load them first, because loading fails on damaged
-    /// rows.
+    /// Verifies the stored rows without loading them first, because loading fails on damaged rows.
     fn verify(&self) -> Result<FromDatabase, StoreError> {
         Ok(match row::verify(&self.store)? {
             Some(Verified { rows, bytes, damaged }) => {
@@ -220,8 +218,8 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<FromDatabase>, Failure> {
         self.refuse_between(message)?;
         Ok(Some(match message {
-            // The shards of a split respond with `Stale` before the map is published. An edge that
-            // then requests the description waits for the new map.
+            // The shards of a split reply with `Stale` before the map is published. An edge that
+            // then requests the description must wait for the new map.
             ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
             ToDatabase::Describe => {
                 let split_bytes = self.split_bytes;

@@ -1,7 +1,7 @@
 //! Creates shard groups, and builds the settings of their shards.
 //!
-//! A new group has `create.shards` shards. This is `DEFAULT_SHARDS`, or the number in the request
-//! that created or reconfigured the database.
+//! A new group has `create.shards` shards. This number is `DEFAULT_SHARDS`, or the number in the
+//! request that created or reconfigured the database.
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -53,7 +53,7 @@ pub fn shard_settings(
 }
 
 /// Returns every shard of a group with its settings for this generation and access number. The
-/// group may be missing in the policy.
+/// policy need not contain the group.
 pub fn group_settings(
     database: &ObjectId,
     policy: &Policy,

@@ -1,11 +1,11 @@
-//! A job: a change of a database that sends messages to other objects, for example to open a
-//! policy, to split a group or to drop data.
+//! Defines jobs. A job is a change of a database that sends messages to other objects, for example
+//! to open a policy, to split a group or to drop data.
 //!
-//! The Database stores a job, pushes it to every shard that it concerns, publishes it and
-//! acknowledges it (PROTOCOL.md rule 2). Every push may be repeated.
+//! The Database stores a job, sends the change to every affected shard, publishes the change and
+//! acknowledges it (PROTOCOL.md rule 2). Every message may be repeated.
 //!
-//! This file contains the jobs as stored. [`super::job_messages`] contains their messages, and
-//! [`super::job_completion`] their final changes.
+//! This file defines the stored form of jobs. [`super::job_messages`] creates their messages, and
+//! [`super::job_completion`] makes their final changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +29,8 @@ pub struct Job {
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,
-    /// The number of the job's messages that have a reply, counted in events that ended before the
-    /// last message. The order of the messages is stable until the job ends.
+    /// The number of the job's messages that have a reply, counted over the events that ended
+    /// before the last message. The order of the messages does not change until the job ends.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub answered: u64,
 }
@@ -46,7 +46,7 @@ fn is_zero(count: &u64) -> bool {
 /// The kind of change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobKind {
-    /// Open the shards of a new policy, then publish it.
+    /// Open the shards of a new policy, and then publish the policy.
     CreatePolicy {
         /// The key of the policy's row.
         number: u64,
@@ -57,28 +57,29 @@ pub enum JobKind {
         /// The generation of the database after publication.
         generation: u64,
     },
-    /// Push new settings, then publish them.
+    /// Send new settings to the shards, and then publish the settings.
     AlterPolicy {
         /// The key of the policy's row.
         number: u64,
-        /// All settings of the policy, including unchanged ones.
+        /// The complete settings of the policy, including unchanged settings.
         settings: Settings,
         /// Whether the policy becomes the default.
         make_default: bool,
         /// The generation of the database after publication.
         generation: u64,
     },
-    /// Close the shards of a policy, then remove it.
+    /// Close the shards of a policy, and then remove the policy.
     DropPolicy {
         /// The key of the policy's row.
         number: u64,
         /// The generation of the database after publication.
         generation: u64,
     },
-    /// Retire the measurement's ids on every shard, then remove it from the schemas.
+    /// Retire the measurement's ids on every shard, and then remove the measurement from the
+    /// schemas.
     DropMeasurement {
-        /// For each policy with the measurement, the key of the policy's row and the measurement's
-        /// id.
+        /// The key of each policy that contains the measurement, and the measurement's id in that
+        /// policy.
         ids: Vec<(u64, MeasurementId)>,
         /// The generation of the database after publication.
         generation: u64,
@@ -88,11 +89,11 @@ pub enum JobKind {
         /// The last generation of the database.
         generation: u64,
     },
-    /// Check the size of every group and drop expired groups. This job repeats permanently.
+    /// Check the size of every group, and drop expired groups. This job never ends.
     Tend,
     /// Split a group if necessary, see [`super::split`].
     Split(Split),
-    /// Push the new ranges of both groups of a split, then publish the new group.
+    /// Send the new ranges to both groups of a split, and then publish the new group.
     PublishSplit {
         /// The split.
         split: Split,
@@ -105,7 +106,7 @@ pub enum JobKind {
         split: Split,
     },
     /// Close the shards of a policy's first groups, whose points have all expired. The next group
-    /// takes over their range.
+    /// takes over their time range.
     DropGroups {
         /// The key of the policy's row.
         number: u64,
@@ -119,12 +120,13 @@ pub enum JobKind {
         /// The closed shards.
         shards: Vec<ObjectId>,
     },
-    /// Wipe every shard, including those that wait to be wiped, then this object with all its jobs.
+    /// Wipe every shard, including shards that wait for a wipe, and then wipe this object with all
+    /// its jobs.
     WipeDatabase,
     /// Send the access number to every shard, because a token or user loses a permission.
     Access,
-    /// Raise the generation on every shard, then publish new limits. Senders with the old limits
-    /// are then stale.
+    /// Raise the generation on every shard, and then publish new limits. Senders with the old
+    /// limits become stale.
     SetQuota {
         /// The new limits.
         change: QuotaChange,
@@ -133,10 +135,10 @@ pub enum JobKind {
     },
     /// Open the new shards for a restore.
     OpenRestore(Filling),
-    /// Wait while the edge fills the open shards, which no other object knows. When the job is due,
-    /// the restore is undone.
+    /// Wait while the edge fills the new shards, which no other object knows yet. When the job
+    /// becomes due, the restore is undone.
     Restore(Filling),
-    /// Close the shards of all other policies, then publish the restored policies.
+    /// Close the shards of all other policies, and then publish the restored policies.
     PublishRestore {
         /// The filled policies.
         filling: Filling,
@@ -145,7 +147,7 @@ pub enum JobKind {
         /// The generation of the database after publication.
         generation: u64,
     },
-    /// Push all settings to every shard after a point-in-time recovery, then open the database.
+    /// Send all settings to every shard after a point-in-time recovery, and then open the database.
     Recover(Box<RecoveredDatabase>),
 }
 
@@ -154,7 +156,7 @@ pub enum JobKind {
 pub struct Filling {
     /// The name of the backup.
     pub backup: String,
-    /// The row key of the first policy. The keys of the other policies follow.
+    /// The row key of the first policy. The other policies have the following keys.
     pub first: u64,
     /// The policies with new shards.
     pub policies: Vec<Policy>,
@@ -169,22 +171,22 @@ pub struct Split {
     pub number: u64,
     /// The group to split.
     pub group: u64,
-    /// The size of the group's largest shard, as far as known, in bytes.
+    /// The size of the group's largest shard in bytes, as far as it is known.
     pub bytes: u64,
-    /// The progress of the copying; `None` until a time was chosen.
+    /// The progress of the copying; `None` until the time of the split is determined.
     pub copy: Option<Copying>,
 }
 
 /// The progress of the copying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copying {
-    /// The new group, from the chosen time to the end of the old group.
+    /// The new group, from the time of the split to the end of the old group.
     pub target: ShardGroup,
     /// The generation of the new shards until they are published.
     pub generation: u64,
-    /// The position of the old shard that is being copied.
+    /// The position of the old shard whose rows are being copied.
     pub shard: u32,
-    /// The minimum id of the next measurement to copy.
+    /// The lowest id of the next measurement to copy.
     pub measurement: u32,
     /// The start of the measurement's next page.
     pub resume: Resume,
@@ -193,8 +195,8 @@ pub struct Copying {
 }
 
 impl Job {
-    /// Creates a job that a request executes immediately. The alarm waits before it retries the
-    /// job. The wait is shorter if a permission is being revoked.
+    /// Creates a job that a request executes immediately. The alarm retries the job after a delay,
+    /// which is shorter if a permission is being revoked.
     pub fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
         Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, answered: 0 }
@@ -227,7 +229,7 @@ impl Job {
     }
 
     /// Returns the job after an event that ended early, with the number of messages that have a
-    /// reply. The alarm continues it immediately.
+    /// reply. The alarm continues the job immediately.
     pub fn continued(&self, answered: u64, now_ns: i64) -> Self {
         let answered = answered.max(self.answered);
         Self { due_ns: now_ns, failures: 0, answered, ..self.clone() }

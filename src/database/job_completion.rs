@@ -1,4 +1,4 @@
-//! Changes a Database's rows after every shard has agreed to a job, and starts dropping a database.
+//! Changes a Database's rows after every shard has accepted a job, and starts to drop a database.
 
 use super::groups::shards;
 use super::job::{Job, JobKind};
@@ -9,7 +9,8 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
 use crate::model::shard_map::Policy;
 
-/// Returns the changes of a job after all messages have a reply. `None` wipes this object.
+/// Returns the changes of a job whose messages all have a reply. `None` means that this object must
+/// be wiped.
 pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
     let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
     let mut state = rows.state.clone();
@@ -73,20 +74,20 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
         JobKind::WipeDatabase => return None,
-        // All other jobs leave the rows unchanged here. A restore job ends in `end_restore_job`.
+        // All other jobs change no rows here. `end_restore_job` ends a restore job.
         _ => return Some(change),
     }
     change.state = Some(state);
     Some(change)
 }
 
-/// Returns the stage after the first policy was created. A frozen database opens only at the end of
-/// its recovery.
+/// Returns the stage after the creation of the first policy. A frozen database opens only at the
+/// end of its recovery.
 fn opened(stage: DatabaseStage) -> DatabaseStage {
     if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
 }
 
-/// Adds the changes of a job that changes a policy's groups to [`publish`].
+/// Adds the changes of a job on a policy's groups to the changes of [`publish`].
 fn publish_groups(
     rows: &DatabaseRows,
     kind: &JobKind,
@@ -115,8 +116,8 @@ fn publish_groups(
     }
 }
 
-/// Returns the change that starts dropping the database. It replaces an unfinished statement, whose
-/// new shards no other object knows.
+/// Returns the change that starts to drop the database. The change also replaces an unfinished
+/// statement, whose new shards no other object knows.
 pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     let mut change = RowsChange::default();
     let mut state = rows.state.clone();
@@ -129,7 +130,7 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
             wipe_later(&mut change, &mut state, &job.fresh(), now_ns);
         }
     }
-    // The generation is above all generations that a shard may know.
+    // The new generation is higher than all generations that a shard may know.
     let kind = JobKind::DropDatabase { generation: state.generation + 2 };
     change.jobs.push((state.next_job, Job::started(kind, now_ns)));
     state.next_job += 1;

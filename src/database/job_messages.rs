@@ -1,5 +1,5 @@
-//! Builds the messages of a job to the shards. The messages of a job have a stable order, and each
-//! message may be repeated.
+//! Creates the messages of a job to the shards. The order of a job's messages does not change, and
+//! each message may be repeated.
 
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::{Filling, JobKind};
@@ -11,8 +11,8 @@ use crate::model::shard_map::Policy;
 use crate::protocol::recovery::Counters;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
-/// Returns the messages of a job. The order is stable until the job ends. The caller encodes only
-/// the messages of the current round, because a policy may have 10,000 shards.
+/// Returns the messages of a job. Their order does not change until the job ends. The caller
+/// encodes only the messages of the current round, because a policy may have 10,000 shards.
 pub(super) fn messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -71,7 +71,7 @@ pub(super) fn messages(
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
-        // The shards that wait to be wiped belong to separate jobs, which may end at any time.
+        // Separate jobs wipe the shards that wait for a wipe. Those jobs may end at any time.
         JobKind::WipeDatabase => to_all(&mut all_shards(rows), ToShard::Wipe),
         _ => restore_messages(rows, database, kind),
     }
@@ -106,8 +106,9 @@ fn restore_messages(
     }
 }
 
-/// Returns the messages to the shards of a recovered database. They contain the complete settings,
-/// because the state of each shard may be slightly older or newer than the Database's.
+/// Returns the messages to the shards of a recovered database. The messages contain the complete
+/// settings, because the state of each shard may be slightly older or newer than the Database's
+/// state.
 fn recovery_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -163,8 +164,8 @@ fn group_messages(
     }
 }
 
-/// Returns the ids of the policy's measurements that the job drops. The shards already know earlier
-/// dropped measurements.
+/// Returns the ids of the policy's measurements that the job drops. The shards already know the
+/// measurements that were dropped earlier.
 fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
     let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
     else {

@@ -1,4 +1,5 @@
-//! Regular maintenance of a Database: it checks the size of its groups and drops expired groups.
+//! Implements the regular maintenance of a Database: checks the size of its groups, and drops
+//! expired groups.
 
 use super::job::{Job, JobKind, Split};
 use super::object::{Database, Failure};
@@ -12,7 +13,7 @@ use crate::protocol::database::ToDatabase;
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// Stores jobs for all necessary changes. Sets the next maintenance to tomorrow, or to the
+    /// Stores jobs for all necessary changes. The next maintenance is due tomorrow, or at the
     /// expiry of the next group.
     pub(super) fn schedule_maintenance(
         &mut self,
@@ -56,15 +57,14 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Returns whether the groups may be dropped now: no statement and no split of these groups is
-    /// unfinished.
+    /// Returns whether the groups may be dropped now. They must not be dropped while a statement or
+    /// a split of these groups is unfinished.
     fn may_drop(&self, policy: &Policy, groups: usize) -> bool {
         let mut first = policy.groups.iter().take(groups + 1);
         self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
     }
 
-    /// Handles a report from a write that a group has grown, or that the write was rejected by a
-    /// fence.
+    /// Processes the report of a write that a group has grown, or that a fence rejected the write.
     pub(super) fn grown(
         &mut self,
         platform: &dyn Platform,
@@ -88,7 +88,7 @@ impl<S: Store> Database<S> {
             change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
         } else {
             // A group that was checked without a split is checked again only after it has grown by
-            // an eighth of the mark.
+            // an eighth of the limit.
             let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
             if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
                 return Ok(());
@@ -100,7 +100,7 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Sets the number of shards for later groups. The groups that accept current points end
+    /// Sets the number of shards for later groups. The groups that currently accept points end
     /// shortly after now.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
         super::groups::check_count(shards)?;
@@ -115,7 +115,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Adds a job to a change that has the state.
+/// Adds a job to a change that already contains the state.
 fn push(change: &mut RowsChange, job: Job) {
     if let Some(state) = &mut change.state {
         change.jobs.push((state.next_job, job));
@@ -123,8 +123,8 @@ fn push(change: &mut RowsChange, job: Job) {
     }
 }
 
-/// Returns the number of a policy's first groups whose points have all expired. At least one group
-/// always stays.
+/// Returns the number of a policy's first groups whose points have all expired. The policy always
+/// keeps at least one group.
 fn expired(policy: &Policy, now_ns: i64) -> usize {
     let oldest_ns = policy.oldest_kept_ns(now_ns);
     let ends = policy.groups.iter().map(|group| group.range.end_ns);

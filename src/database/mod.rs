@@ -1,8 +1,9 @@
-//! The Database: the object with a database's policies, schemas and shard groups.
+//! Implements the Database, the object with a database's policies, schemas and shard groups.
 //!
 //! Reads and registrations need no other object. A change that involves other objects is a job
-//! ([`job`]). The Database stores a job before its first message. The request that stored the job
-//! executes it. Any later statement that finds the job unfinished, or the alarm, continues it.
+//! ([`job`]). The Database stores a job before it sends the job's first message. The request that
+//! stored the job also executes it. The alarm, or any later statement that finds the job
+//! unfinished, continues it.
 
 mod access;
 mod backup_schedule;

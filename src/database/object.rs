@@ -1,4 +1,4 @@
-//! The memory of a Database: a copy of its rows, and its pending events.
+//! Defines the memory of a Database: a copy of its rows, and its pending events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,9 +29,9 @@ pub struct Database<S: Store> {
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
-    /// The size at which each group was last checked without a split, by group, in bytes.
+    /// The size of each group in bytes when the group was last checked without a split.
     pub(super) weighed: BTreeMap<u64, u64>,
-    /// The access number, and the shards that have received it. A shard stores the number.
+    /// The access number, and the shards that have received it. Each shard stores the number.
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),
     /// The time at which the last request or alarm began, in nanoseconds.
     pub(super) event_ns: i64,
@@ -39,7 +39,7 @@ pub struct Database<S: Store> {
 
 /// The subject of an event.
 pub(super) enum DatabaseTask {
-    /// A request, whose reply follows when it is complete.
+    /// A request. The reply follows when the request is complete.
     Request(ToDatabase),
     /// The alarm executes the job with this key.
     Job(u64),
@@ -57,17 +57,17 @@ pub(super) struct DatabaseWork {
     pub(super) relayed: Vec<FromShard>,
     /// The calls of the event so far.
     pub(super) calls: usize,
-    /// The replies for the current split.
+    /// The progress of the current split.
     pub(super) split: SplitProgress,
-    /// The current messages with the access number.
+    /// The current round of messages with the access number.
     pub(super) access: AccessProgress,
 }
 
-/// The progress of an event with a job.
+/// The progress of an event that executes a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
-    /// The number of the job's messages that have a reply, including earlier events.
+    /// The number of the job's messages that have a reply, including replies in earlier events.
     pub(super) answered: usize,
 }
 
@@ -119,7 +119,7 @@ impl<S: Store> Database<S> {
         self
     }
 
-    /// Returns the storage, for its statistics.
+    /// Returns the store, for its statistics.
     pub fn store(&self) -> &S {
         &self.store
     }

@@ -7,7 +7,7 @@ use crate::model::limits::QUOTAS_PER_DATABASE_MAX;
 use crate::model::quota::Quotas;
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal, QuotaChange};
 
-/// Returns the job that makes a change, or `None` if the limits are unchanged.
+/// Returns the job that changes the limits, or `None` if the limits stay the same.
 ///
 /// # Errors
 /// [`PolicyRefusal::TooManyQuotas`]

@@ -1,5 +1,5 @@
-//! The part of the Database in a point-in-time recovery. The Database is frozen before and after
-//! its reset. It opens with counters above all numbers that it ever assigned
+//! Implements the Database's part of a point-in-time recovery. The Database is frozen before and
+//! after its reset. When it opens, its counters are higher than all numbers that it ever assigned
 //! (`docs/design/recovery.md`).
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ impl<S: Store> Database<S> {
         match rows.state.stage {
             DatabaseStage::Dropping => return Err(Failure::NotOpen),
             DatabaseStage::Opening => return Err(Unavailable::Changing.into()),
-            // The message is late: this recovery has ended.
+            // The message is late, because this recovery has already ended.
             DatabaseStage::Open if rows.state.recovered >= recovery => {
                 return Ok(FromDatabase::Done);
             }
@@ -67,7 +67,7 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// Rejects the work of events that began before the database was frozen.
+    /// Rejects events that began before the database was frozen.
     pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<(), Failure> {
         match task {
             DatabaseTask::Request(ToDatabase::Recover(_)) | DatabaseTask::Nothing => Ok(()),
@@ -101,7 +101,8 @@ impl<S: Store> Database<S> {
             };
             let kind = JobKind::Recover(Box::new(recovered));
             let mut jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-            // A shard's state may be older than this object's, and then lacks earlier messages.
+            // A shard's state may be older than this object's state. Such a shard lacks the earlier
+            // messages.
             let begun = rows.jobs.iter().filter(|(_, job)| job.answered > 0);
             jobs.extend(begun.map(|(&key, job)| (key, Job { answered: 0, ..job.clone() })));
             self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
@@ -114,7 +115,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Opens the database after every shard has received its settings. All rows get new versions,
-    /// so that edges reload them.
+    /// so that edges load the rows again.
     pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(Job { kind: JobKind::Recover(recovered), .. }) = known.jobs.get(&key) else {
@@ -164,7 +165,7 @@ fn counters(rows: &DatabaseRows) -> Counters {
     }
 }
 
-/// Returns the distinct shards in the map, in creation and waiting to be wiped.
+/// Returns the shards in the map, in creation and waiting for a wipe, without duplicates.
 fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
     let of_map = rows.policies.rows.iter().flat_map(|row| shards(&row.policy)).cloned();
     let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {

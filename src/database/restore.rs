@@ -1,6 +1,6 @@
-//! Restores a backup. The Database creates new shards for the backup's policies, which no other
-//! object knows until they are filled. Then the restored policies and measurements replace the
-//! existing ones, which are empty.
+//! Restores a backup. The Database creates new shards for the backup's policies. No other object
+//! knows these shards until they are filled. The restored policies and measurements then replace
+//! the existing ones, which are empty.
 
 use super::groups::{new_group, shards};
 use super::job::{Filling, Job, JobKind};
@@ -18,8 +18,8 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Database<S> {
-    /// Plans a step that begins or finishes a restore: a job, no job if the step is already done,
-    /// or a refusal.
+    /// Plans a step that begins or finishes a restore. Returns a job, no job if the step is already
+    /// done, or a refusal.
     pub(super) fn plan_restore(
         &self,
         platform: &dyn Platform,
@@ -128,8 +128,8 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends a restore job. New shards wait to be filled. Filled shards replace the existing ones.
-    /// If a restore was not finished in time, its shards are wiped.
+    /// Ends a restore job. New shards then wait until they are filled, and filled shards replace
+    /// the existing shards. If a restore was not finished in time, its shards are wiped.
     pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
@@ -197,14 +197,14 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// Whether a restore is being published. No other change may happen during this time.
+    /// Whether a restore is being published. All other changes must wait during this time.
     pub(super) fn is_publishing_restore(&mut self) -> Result<bool, Failure> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }
 }
 
-/// Returns the restore that waits for filled shards.
+/// Returns the restore whose shards are being filled.
 fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
     rows.jobs.iter().find_map(|(&key, job)| match &job.kind {
         JobKind::Restore(filling) => Some((key, filling)),

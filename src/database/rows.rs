@@ -1,5 +1,5 @@
 //! Reads and writes a Database's rows, and keeps a copy in memory. A change is stored atomically
-//! before it changes the memory.
+//! before it is applied to this copy.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,8 @@ const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
 /// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
 /// Database never loads all of these rows, see [`super::access`].
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
-/// The number of bits of a measurement's id in its row key. The upper bits are the policy's number.
+/// The number of low bits in a measurement's row key that contain the measurement's id. The high
+/// bits contain the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
 
 /// The stage of a database.
@@ -39,16 +40,17 @@ pub enum DatabaseStage {
     Opening,
     /// The database is in use.
     Open,
-    /// The shards are closed or being closed. The storage is wiped later.
+    /// The shards are closed or are being closed. The storage is wiped later.
     Dropping,
-    /// A point-in-time recovery is running. The database waits for its counters.
+    /// A point-in-time recovery is running. The database waits until the Catalog sends the
+    /// counters.
     Frozen,
 }
 
 /// The single `state` row of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseState {
-    /// The settings of the first request.
+    /// The settings of the request that created the database.
     pub create: CreateDatabase,
     /// The stage.
     pub stage: DatabaseStage,
@@ -56,7 +58,7 @@ pub struct DatabaseState {
     pub generation: u64,
     /// The default policy.
     pub default_policy: Option<PolicyId>,
-    /// The name of the default policy if it was dropped.
+    /// The name of the default policy, if the default policy was dropped.
     #[serde(default)]
     pub dropped_default: Option<String>,
     /// The key of the next policy's row.
@@ -80,16 +82,16 @@ pub struct DatabaseState {
     /// The number of the last recovery; 0 without one.
     #[serde(default)]
     pub recovered: u64,
-    /// The minimum id of new columns. Lower ids may belong to columns that existed before a
+    /// The lowest id of new columns. Lower ids may belong to columns that existed before a
     /// recovery.
     #[serde(default)]
     pub next_column: u32,
 }
 
-/// The `state` row with the billed rows, counted over all runs of the object.
+/// The `state` row with the number of billed rows, counted over all runs of the object.
 ///
-/// Every [`RowsChange`] and registration stores it. Reads since then, and writes of a continuous
-/// query's progress, are lost when the object is evicted.
+/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, the later
+/// reads and the later writes of a continuous query's progress are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// The number of rows read.
@@ -97,7 +99,7 @@ pub struct Billed {
     /// The number of rows written.
     pub rows_written: u64,
     /// The time when a measurement or column last received an id, in nanoseconds. A recovery uses
-    /// it to find out whether this happened after the reset.
+    /// this time to determine whether an id was assigned after the reset.
     #[serde(default)]
     pub registered_ns: i64,
     /// The usage of the last days.
@@ -107,14 +109,14 @@ pub struct Billed {
 
 const BILLED_KEY: u64 = 1;
 
-/// The base of the bill.
+/// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
     /// The stored counts of earlier runs.
     saved: Billed,
     /// The store's counts at the start of this run.
     before: RowCounts,
-    /// The usage, including the events since the last change.
+    /// The usage, including the events since the last stored change.
     meter: UsageMeter,
 }
 
@@ -141,10 +143,10 @@ impl Bill {
         self.saved.registered_ns
     }
 
-    /// Stores the bill, as the last row of a change.
+    /// Stores the counters as the last row of a change.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
-        // The row of the bill is also counted.
+        // The row with these counters also counts.
         billed.rows_written += 1;
         store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
     }
@@ -155,7 +157,7 @@ struct PolicyHead {
     policy: Policy,
 }
 
-/// The row of a continuous query.
+/// A continuous query with its state in memory.
 #[derive(Clone, Debug)]
 pub struct ContinuousRow {
     pub(super) key: u64,
@@ -185,7 +187,7 @@ impl ContinuousRow {
 pub struct DatabaseRows {
     /// The `state` row.
     pub state: DatabaseState,
-    /// The `entry` and `schema` rows.
+    /// The policies and measurements from the `entry` and `schema` tables.
     pub policies: Policies,
     /// The `job` rows by key.
     pub jobs: BTreeMap<u64, Job>,
@@ -196,7 +198,7 @@ pub struct DatabaseRows {
     /// The backup schedule, if one is set.
     pub schedule: Option<ScheduleRow>,
     /// The time of the next check while a continuous query or a scheduled backup runs, in
-    /// nanoseconds. Not stored.
+    /// nanoseconds. This time is not stored.
     pub busy_until_ns: Option<i64>,
     /// The billed rows.
     pub bill: Bill,
@@ -209,7 +211,7 @@ pub struct RowsChange {
     pub state: Option<DatabaseState>,
     /// A new or changed policy, with its row key.
     pub policy: Option<(u64, Policy)>,
-    /// The row key of a policy to remove with its measurements.
+    /// The row key of a policy that is removed together with its measurements.
     pub removed_policy: Option<u64>,
     /// The markers of dropped measurements, with the row keys of their policies.
     pub dropped: Vec<(u64, MeasurementSchema)>,

@@ -1,4 +1,4 @@
-//! The row of a database's backup schedule, and the due time of its next pass.
+//! Defines the row of a database's backup schedule, and the due time of the next pass.
 
 use crate::model::limits::{BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, JOB_RETRY_NS};
 use crate::model::time::S_NS;
@@ -53,7 +53,7 @@ impl ScheduleRow {
             schedule.attempt_ns = None;
             let begun_s = done.whole.and_then(|begun_s| i64::try_from(begun_s).ok());
             let begun_ns = begun_s.map_or(now_ns, |begun_s| begun_s.saturating_mul(S_NS));
-            // After a long pause, the schedule makes one backup in place of all missed backups.
+            // After a long pause, the schedule makes one backup instead of all missed backups.
             schedule.due_ns = begun_ns.saturating_add(schedule.settings.every_ns).max(now_ns);
         }
     }

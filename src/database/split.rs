@@ -1,4 +1,5 @@
-//! Splits a shard group in two: the state of a split, and its steps before publication.
+//! Splits a shard group in two: defines the state of a split, and executes the steps before
+//! publication.
 //!
 //! ```text
 //! Weigh ─▶ every shard: its size, and a time T for the split
@@ -8,10 +9,11 @@
 //! PublishSplit (`push`): Configure ─▶ new and old shards, then the map with both groups
 //! ```
 //!
-//! The copied rows stay in the old shards, hidden, until the shards reclaim their space. Before the
-//! push, edges know only the old group, which is complete. After its push, an old shard responds
-//! with `Stale` to senders with the old map. A page that arrives after the push has an old
-//! generation. The new shards reject it, so it cannot overwrite newer rows.
+//! The copied rows stay in the old shards but are hidden until the shards reclaim the space. Until
+//! the new settings are sent to the shards, edges know only the old group, which is complete. After
+//! an old shard has received the settings, it replies with `Stale` to senders with the old map. A
+//! page that arrives after that has an old generation. The new shards reject such a page, so that
+//! it cannot overwrite newer rows.
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
@@ -60,7 +62,8 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Returns the policy with the old group's size mark set to `bytes`, and its row key.
+    /// Returns the policy in which the old group has the size limit `bytes` for its next split, and
+    /// the policy's row key.
     pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
@@ -68,7 +71,7 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Returns the shards of both groups with their new settings. The new group is first.
+    /// Returns the shards of both groups with their new settings. The new group comes first.
     pub fn settings(
         &self,
         rows: &DatabaseRows,
@@ -79,7 +82,7 @@ impl Split {
         let target = self.target().map_or(0, |target| target.id);
         let groups = policy.groups.iter().rev();
         let groups = groups.filter(|group| group.id == target || group.id == self.group);
-        // The new shards do not know the measurements that were dropped during the copying.
+        // The new shards do not know which measurements were dropped during the copying.
         let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
         let numbers = (generation, rows.state.access);
         let settings = |group: &ShardGroup| {
@@ -105,7 +108,7 @@ impl Split {
     }
 }
 
-/// Adds a split of the group for the times just after now, if its number of shards differs from the
+/// Adds a split of the group at a time shortly after now, if its number of shards differs from the
 /// number for new groups.
 pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
@@ -146,8 +149,8 @@ impl<S: Store> Database<S> {
         found.map(|(&key, job)| (key, job))
     }
 
-    /// Returns the next messages of a split, or `None` if the split has ended or become another
-    /// job.
+    /// Returns the next messages of a split, or `None` if the split has ended or another job has
+    /// replaced it.
     pub(super) fn drive_split(
         &mut self,
         platform: &dyn Platform,
@@ -192,8 +195,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Handles the replies to a split's messages. Returns the event's reply when the event has
-    /// handled the maximum number of pages.
+    /// Processes the replies to a split's messages. Returns the event's reply when the event has
+    /// copied the maximum number of pages.
     pub(super) fn on_split_reply(
         &mut self,
         platform: &dyn Platform,
@@ -244,8 +247,8 @@ impl<S: Store> Database<S> {
             let page_calls = 1 + split.target().map_or(1, |target| target.shards.len());
             self.remember(platform, key, split, page.copied)?;
             work.split.pages += 1;
-            // A page costs a scan and a write to every new shard. The other half of the event's
-            // calls is for the steps before and after the copying.
+            // Each page needs one scan, and a write to every new shard. The other half of the
+            // event's calls is reserved for the steps before and after the copying.
             let most = platform.limits().calls_before_end() / 2 / page_calls;
             if work.split.pages as usize >= most.min(SPLIT_PAGES_PER_EVENT_MAX as usize) {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
@@ -310,7 +313,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
     }
 
-    /// Starts the split after all shards were weighed, or ends it if no split is necessary.
+    /// Starts the copying after the sizes of all shards are known, or ends the split if it is not
+    /// necessary.
     fn decide(
         &mut self,
         platform: &dyn Platform,
@@ -367,8 +371,8 @@ impl<S: Store> Database<S> {
         self.replace_with(platform, work, key, kind)
     }
 
-    /// Replaces a split with another job. The new job has a new key: replies to the split's
-    /// messages in another event must not count as replies to the new job's messages.
+    /// Replaces a split with another job. The new job has a new key, so that another event's
+    /// replies to the split's messages do not count as replies to the new job's messages.
     fn replace_with(
         &mut self,
         platform: &dyn Platform,
@@ -388,8 +392,8 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Abandons a split that keeps failing. A full group is better than a group that rejects
-    /// writes.
+    /// Abandons a split that keeps failing, because a full group is better than a group that
+    /// rejects writes.
     fn abandon(
         &mut self,
         platform: &dyn Platform,

@@ -1,4 +1,4 @@
-//! Converts a page of rows from one shard into the frames that write the rows to other shards.
+//! Converts a page of rows from one shard into frames for other shards.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::model::time::TimeRange;
 use crate::scan::page::{Group, GroupData};
 use crate::scan::request::{Input, Output, Resume, ScanRequest};
 
-/// Returns the scan of all rows of a measurement inside `time`, with one group per series.
+/// Returns the scan of a measurement's rows within `time`. Each series is a group.
 pub(super) fn scan(
     measurement: &MeasurementSchema,
     time: TimeRange,
@@ -46,7 +46,7 @@ fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
     column.id
 }
 
-/// Returns the rows from a page of [`scan`], as one frame for each shard of `target` that receives
+/// Converts the rows of a page of [`scan`] into one frame for each shard of `target` that receives
 /// rows.
 pub(super) fn frames(
     measurement: &MeasurementSchema,

@@ -1,4 +1,4 @@
-//! The state of an event that executes a split, and the selection of its next request.
+//! Defines the state of an event that executes a split, and selects the event's next request.
 
 use super::job::{Copying, Split};
 use super::rows::DatabaseRows;
@@ -15,15 +15,15 @@ use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 
 /// The replies that an event has received for its split.
 ///
-/// Another event may execute the same split. The event therefore interprets a reply by its own
-/// request.
+/// Another event may execute the same split. This event therefore interprets a reply according to
+/// its own request.
 #[derive(Debug, Default)]
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
     /// The number of messages of the first steps that have a reply.
     pub(super) answered: usize,
-    /// The largest of the weighed shards.
+    /// The largest shard of those whose size is known.
     pub(super) fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
     pub(super) source: u32,
@@ -36,12 +36,12 @@ pub(super) struct SplitProgress {
     pub(super) pages: u32,
 }
 
-/// The size of a group's largest shard. Comparisons use the size first.
+/// The size of a group's largest shard. The derived order compares the sizes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FullestShard {
     /// The stored size, in bytes.
     pub(super) bytes: u64,
-    /// The time for the split, in nanoseconds; `None` if no time divides the shard.
+    /// The time of the split, in nanoseconds; `None` if no time divides the shard.
     pub(super) split_at_ns: Option<i64>,
 }
 
@@ -50,7 +50,8 @@ pub(super) struct FullestShard {
 pub(super) struct RequestedPage {
     /// The progress of the copying at the time of the request.
     pub(super) copying: Copying,
-    /// The measurement of the page, with the requested columns. Columns may have been added since.
+    /// The measurement of the page, with the requested columns. More columns may have been added in
+    /// the meantime.
     pub(super) measurement: MeasurementSchema,
 }
 
@@ -74,7 +75,7 @@ struct LiveMeasurements {
 
 impl SplitProgress {
     /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
-    /// the resume key, because the caller would repeat the request without end.
+    /// the resume key, because the caller would then repeat the request without end.
     pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);
@@ -91,7 +92,7 @@ impl SplitProgress {
         self.target == split.target().map(|target| target.id)
     }
 
-    /// Resets the state if it belongs to another stage of the split.
+    /// Resets the state if it belongs to another step of the split.
     pub(super) fn adopt(&mut self, split: &Split) {
         if !self.is_about(split) {
             *self = Self { target: split.target().map(|target| target.id), ..Self::default() };

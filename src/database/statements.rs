@@ -1,5 +1,5 @@
-//! Executes the requests that involve other objects. A request first finishes the unfinished
-//! statement, then stores and executes its job.
+//! Executes the requests that involve other objects. A request first finishes an unfinished
+//! statement. It then stores and executes its own job.
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};
@@ -23,7 +23,7 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// Returns the next messages of an event, or its reply.
+    /// Returns the next messages of an event, or the event's reply.
     pub(super) fn next_calls(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         self.refuse_frozen(&work.task)?;
@@ -85,13 +85,13 @@ impl<S: Store> Database<S> {
                 let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
                 let is_unfinished =
                     |job: u64| jobs.and_then(|jobs| jobs.get(&job)).is_some_and(Job::is_statement);
-                // A split that waits for a statement is executing that statement.
+                // A split that waits for a statement executes that statement.
                 let other = work.driven.map(|driven| driven.job).filter(|job| *job != key);
                 if let Some(other) = other.filter(|job| is_unfinished(*job)) {
                     return Ok(Some(other));
                 }
-                // The access job starts after the statement that was unfinished when the permission
-                // was revoked.
+                // The access job follows the statement that was unfinished when the permission was
+                // revoked.
                 if self.access_job() == Some(key) {
                     return Ok(self.statement_job());
                 }
@@ -106,8 +106,8 @@ impl<S: Store> Database<S> {
                 let recovered = recovered.clone();
                 self.recover(platform, &recovered)
             }
-            // The job with the access number follows unfinished statements. A statement that opens
-            // shards or changes the map therefore never runs at the same time.
+            // The job with the access number follows unfinished statements, so that it never runs
+            // at the same time as a statement that opens shards or changes the map.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
                 Ok(self.access_job().and_then(|_| self.statement_job()))
             }
@@ -141,7 +141,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Returns whether a new map is being published. Shards then reject reads with the old map.
+    /// Returns whether a new map is being published. During this time, shards reject reads with the
+    /// old map.
     pub(super) fn is_publishing_map(&mut self) -> Result<bool, Failure> {
         let rows = self.open_rows()?;
         let publishes = |kind: &JobKind| {
@@ -204,7 +205,7 @@ impl<S: Store> Database<S> {
         let policies = self.rows.as_ref().map(|rows| &rows.policies);
         let row = policies.and_then(|policies| policies.by_id(policies.default?));
         let Some(PolicyRow { policy, .. }) = row else { return statement };
-        // A shard group duration above the new duration is replaced by the default.
+        // If the shard group duration exceeds the new duration, the default replaces it.
         let too_long = 1..policy.shard_group_duration_ns;
         let spec = PolicyChange {
             name: policy.name.clone(),
@@ -215,7 +216,7 @@ impl<S: Store> Database<S> {
         ToDatabase::AlterPolicy { spec, make_default: false }
     }
 
-    /// Plans a statement: no change, a job with the new state, or a refusal.
+    /// Plans a statement. Returns no change, a job with the new state, or a refusal.
     fn plan(
         &mut self,
         platform: &dyn Platform,
@@ -291,8 +292,8 @@ impl<S: Store> Database<S> {
         Ok(key)
     }
 
-    /// Selects the job that has been due longest, counts an attempt, schedules the next attempt, and
-    /// executes the job.
+    /// Selects the job with the earliest due time, counts an attempt, schedules the next attempt,
+    /// and executes the job.
     pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         let now_ns = platform.now_ns();
@@ -309,7 +310,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns a new database with the job that opens its first policy.
+/// Returns a new database, and the job that opens its first policy.
 fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,
@@ -362,8 +363,8 @@ fn create_policy(
         replica_n: settings.replica_n,
         groups: vec![group],
     };
-    // Only a moved default sends writes of outdated edges to the wrong policy, so only this case
-    // needs a new generation.
+    // Outdated edges send writes to the wrong policy only if the default policy changes, so only
+    // this case needs a new generation.
     let moves_default = make_default && state.default_policy.is_some();
     let generation = state.generation + u64::from(moves_default);
     let number = state.next_policy;

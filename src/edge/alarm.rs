@@ -1,5 +1,5 @@
-//! Sets an object's alarm, but only if its time changes, because each setting is billed as a
-//! written row.
+//! Sets an object's alarm. The module sets an alarm only if its time changes, because the platform
+//! bills each setting as a written row.
 
 use std::cell::Cell;
 
@@ -10,8 +10,8 @@ use worker::{Result, ScheduledTime, State, Storage};
 use crate::model::limits::ALARM_LATE_MS_MAX;
 use crate::model::time::MS_NS;
 
-/// The minimum delay of an alarm, in milliseconds. An alarm that a handler sets for the current
-/// time, or for an earlier time, may never fire (workerd issue 6866).
+/// The minimum delay of an alarm, in milliseconds. If a handler sets an alarm for the current time
+/// or an earlier time, the alarm may never fire (workerd issue 6866).
 const AHEAD_MS: i64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,12 @@ impl Alarm {
         self.known.set(Known::Unset);
     }
 
-    /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays. When it fires,
-    /// the handler finds no due work and sets the alarm again, which costs less than moving the
-    /// alarm at every event.
+    /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When
+    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. This costs
+    /// less than moving the alarm at every event.
     ///
-    /// If the storage is full, setting the alarm may fail. The response is sent nevertheless: the
-    /// object derives due work from stored data, so the next event tries again.
+    /// If the storage is full, setting the alarm may fail. The response is sent nevertheless. The
+    /// object derives due work from stored data, so the next event tries again to set the alarm.
     pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
         let Some(due_ns) = due_ns else { return };
         if let Err(error) = self.set(due_ns, now_ns).await {
@@ -68,7 +68,7 @@ impl Alarm {
         };
         if !is_set {
             self.known.set(Known::At(due_ms));
-            // The argument is a Date, because a number would be an offset.
+            // The argument is a Date, because a number would be interpreted as a delay.
             let date = Date::new(&JsValue::from_f64(due_ms as f64));
             self.storage.set_alarm(ScheduledTime::new(date)).await?;
         }

@@ -1,5 +1,5 @@
 //! Accesses the backup store: an R2 bucket (binding `BACKUPS`) or, with `tidemark serve`, a folder.
-//! The folder is a service with GET, PUT and DELETE (binding `BACKUP_FOLDER`).
+//! The folder is a service that supports GET, PUT and DELETE (binding `BACKUP_FOLDER`).
 
 use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -13,7 +13,8 @@ use crate::protocol::envelope;
 
 const BUCKET: &str = "BACKUPS";
 const FOLDER: &str = "BACKUP_FOLDER";
-/// The address of the folder. The folder ignores it, but the platform requires one.
+/// The host name in the URLs of the folder service. The service ignores it, but the platform
+/// requires a host name.
 const HOST: &str = "http://folder/";
 
 #[wasm_bindgen]
@@ -69,7 +70,7 @@ pub(super) fn are_bound(env: &Env) -> bool {
 /// Executes a [`ToBackups`] message.
 ///
 /// # Errors
-/// The runtime's error message.
+/// The error is the runtime's message.
 pub(super) async fn execute(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
@@ -130,8 +131,8 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
 async fn of_folder(folder: &Folder, message: ToBackups) -> Result<FromBackups, JsValue> {
     match message {
         ToBackups::Put { key, object } => {
-            // The folder has no conditional PUT. Two requests that put the same key put the same
-            // object, or two equally valid objects of the same moment.
+            // The folder has no conditional PUT. Two requests that store the same key store equal
+            // objects, or equally valid objects of the same moment.
             if ask(folder, "HEAD", &key, None).await?.status() == 200 {
                 return Ok(FromBackups::Done);
             }

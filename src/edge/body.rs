@@ -1,12 +1,12 @@
-//! Reads a request's body in large pieces, and processes each piece before it reads the next.
+//! Reads a request's body in large pieces, and processes each piece before the next piece is read.
 //!
-//! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
-//! fills our buffer, which moves back and forth between the stream and this module. `readAtLeast`
-//! (an extension of the runtime) waits until the buffer has enough bytes.
+//! The default reader delivers 4 KB at a time, which costs more than parsing. A BYOB reader instead
+//! fills a buffer that moves back and forth between the stream and this module. `readAtLeast` (an
+//! extension of the runtime) waits until the buffer contains enough bytes.
 //!
-//! Large bodies leave time for other requests. After its first megabytes, a body is read no faster
-//! than one piece per millisecond, and all such bodies share this rate. All other work of the
-//! isolate then waits for one piece only, not for one piece of each body.
+//! Large bodies leave time for other requests. After the first megabytes of a body, the module
+//! reads at most one piece per millisecond, and all such bodies share this rate. Other work of the
+//! isolate therefore waits for only one piece, not for one piece of each body.
 
 use std::cell::{Cell, RefCell};
 
@@ -49,17 +49,17 @@ extern "C" {
 }
 
 thread_local! {
-    /// The buffer of the last request, reused by the next request.
+    /// The buffer of the last request, which the next request reuses.
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
-    /// The number of bodies that are being read and are past their first megabytes.
+    /// The number of bodies whose first megabytes have been read but whose end has not.
     static PACED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Reads the body of `request` and passes its pieces to `exchange`. If `exchange` returns an action
-/// for a piece, that action ends the reading and is returned.
+/// for a piece, the reading ends and the function returns this action.
 ///
 /// # Errors
-/// The stream's error: the client has disconnected.
+/// The error is the stream's error, because the client has disconnected.
 pub(super) async fn read(
     request: &Request,
     exchange: &mut Exchange,
@@ -87,7 +87,7 @@ pub(super) async fn read(
     }
 }
 
-/// Copies `piece` to the end of `body`, once and without zeroing first.
+/// Appends `piece` to `body` with a single copy. The new bytes are not zeroed first.
 fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
     let length = piece.length() as usize;
     body.reserve(length);
@@ -101,10 +101,9 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
 enum Next {
     Piece(Uint8Array),
     End,
-    /// The stream delivered no data for too long and is cancelled.
+    /// The stream delivered no data for too long and was cancelled.
     Stalled,
-    /// The stream delivered no data, another request needed its memory, and the stream is
-    /// cancelled.
+    /// The stream delivered no data while another request needed its memory, and was cancelled.
     Displaced(Action),
 }
 
@@ -125,9 +124,9 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
 
-    /// Returns the next piece. While it waits, it periodically calls `displaced` with the number of
-    /// elapsed intervals, to check whether to stop. The first interval may end immediately after
-    /// the previous piece.
+    /// Returns the next piece. While waiting, the function periodically calls `displaced` with the
+    /// number of elapsed intervals, to check whether to stop. The first interval may end
+    /// immediately after the previous piece.
     async fn next(
         &mut self,
         mut displaced: impl FnMut(u32) -> Option<Action>,
@@ -154,7 +153,7 @@ impl Pieces {
         let read: JsRead = read.unchecked_into();
         let value = read.value();
         if read.done() {
-            // The last view is empty and returns our buffer.
+            // The last view is empty but still returns the buffer.
             if let Some(value) = value {
                 self.keep(&value);
             }
@@ -164,8 +163,8 @@ impl Pieces {
         Ok(value.map_or(Next::End, Next::Piece))
     }
 
-    /// Pauses for one millisecond per other large body. A single large body does not pause: other
-    /// work runs between its pieces anyway.
+    /// Pauses for one millisecond for each other large body. If there is only one large body, the
+    /// function does not pause, because other work runs between the pieces anyway.
     async fn leave_room(&mut self) -> Result<(), JsValue> {
         if self.bytes <= BODY_PACED_AFTER_BYTES {
             return Ok(());
@@ -189,7 +188,7 @@ impl Pieces {
     }
 
     /// Reads and discards the rest of a refused body. Stops when the client pauses, so that the
-    /// client gets its response.
+    /// client receives its response.
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
         let paused = |notices| (notices > 1).then_some(Action::End);

@@ -115,7 +115,8 @@ async fn fetch(
     };
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
-    // The ids of other objects contain their jurisdiction, and their creator chose their location.
+    // The ids of all other objects contain their jurisdiction, and the creator of an object
+    // determined its location.
     let placement = match is_name {
         true => config::placement(env).map_err(|reason| Error::RustError(reason.to_string()))?,
         false => Placement::default(),

@@ -1,7 +1,8 @@
-//! Exports the Catalog object. A deployment has one, and its name is `catalog`.
+//! Exports the Catalog object. A deployment has one Catalog, whose name is `catalog`.
 //!
-//! `answer` takes one `ToCatalog` message and returns one `FromCatalog` message. The alarm finishes
-//! databases that are being created or dropped. `protocol/PROTOCOL.md` shows both.
+//! `answer` receives one `ToCatalog` message and returns one `FromCatalog` message. The alarm
+//! finishes databases that are being created or dropped. `protocol/PROTOCOL.md` describes the
+//! messages and the alarm.
 
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
@@ -29,7 +30,7 @@ impl Catalog {
     /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. In this case, the effect of the message is unknown.
+    /// The runtime's exception. After an exception, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

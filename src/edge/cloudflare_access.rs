@@ -16,7 +16,7 @@ const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";
 
 #[wasm_bindgen]
 extern "C" {
-    /// The only request to an address outside the deployment: see [`keys`].
+    /// Sends the only request to an address outside of the deployment: see [`keys`].
     #[wasm_bindgen(catch, js_name = fetch)]
     fn fetch_keys(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 
@@ -41,10 +41,11 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 }
 
-/// Fetches the key list of the team in the settings. No request can influence the address.
+/// Fetches the key list of the team in the settings. No request can change the address of this
+/// list.
 ///
 /// # Errors
-/// The reason why the list is unavailable.
+/// The error states why the list is unavailable.
 pub(super) async fn keys(env: &Env) -> Result<Vec<u8>, String> {
     let settings = config::settings(env).map_err(|error| error.to_string())?;
     let application = settings.access.ok_or("Cloudflare Access is not configured")?;
@@ -70,7 +71,7 @@ async fn get(url: &str) -> Result<JsValue, JsValue> {
 /// Performs a [`SignatureCheck`].
 ///
 /// # Errors
-/// The runtime's error message, or that the message is not a signature check.
+/// The runtime's error message, or a message that the input is not a signature check.
 pub(super) async fn check(message: &[u8]) -> Result<Vec<u8>, String> {
     let check = SignatureCheck::read(message).ok_or("the message contains no signature")?;
     let holds = verify(check).await;

@@ -35,8 +35,8 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
     Settings::read(|name| Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string())
 }
 
-/// Returns the limits of this deployment. With invalid settings, requests fail before they need the
-/// limits.
+/// Returns the limits of this deployment. If the settings are invalid, requests fail before they
+/// need the limits.
 pub(super) fn limits(env: &Env) -> Limits {
     LIMITS.with(|once| {
         *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())
@@ -46,7 +46,7 @@ pub(super) fn limits(env: &Env) -> Limits {
 /// Returns the placement of new objects.
 ///
 /// # Errors
-/// [`SettingsError`] for any invalid setting: an object must not be created in a wrong
+/// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
 /// jurisdiction, even by an alarm.
 pub(super) fn placement(env: &Env) -> Result<Placement, SettingsError> {
     PLACEMENT.with(|once| match once.get() {

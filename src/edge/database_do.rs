@@ -1,8 +1,9 @@
-//! Exports a Database object. Each database has one such object, under the id that the Catalog
+//! Exports the Database object. Each database has one such object, under the id that the Catalog
 //! stores.
 //!
-//! `answer` takes one `ToDatabase` message and returns one `FromDatabase` message. The alarm runs
-//! the job queue and the continuous queries. `protocol/PROTOCOL.md` shows both.
+//! `answer` receives one `ToDatabase` message and returns one `FromDatabase` message. The alarm
+//! runs the job queue and the continuous queries. `protocol/PROTOCOL.md` describes the messages and
+//! the alarm.
 
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
@@ -28,7 +29,7 @@ impl Database {
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
         let object = ObjectId(state.id().to_string());
-        // Invalid settings disable splits. The Worker reports the invalid settings.
+        // Invalid settings disable splits. The Worker reports the error.
         let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object.clone());
         let host = Runner::new(host.splitting_at(split_bytes), object, query_memory(&env));
@@ -38,7 +39,7 @@ impl Database {
     /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. In this case, the effect of the message is unknown.
+    /// The runtime's exception. After an exception, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

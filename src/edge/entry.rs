@@ -20,7 +20,8 @@ use crate::api::isolate_state::Service;
 use crate::protocol::call::{Call, Platform};
 
 thread_local! {
-    /// The isolate's state between requests: plain values only, without objects of any request.
+    /// The isolate's state between requests. It contains only plain values, and no objects of a
+    /// request.
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
@@ -73,7 +74,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     }
 }
 
-/// The connection from a request to the isolate's service and to the objects.
+/// The connection between a request, the isolate's service and the objects.
 pub(super) struct Connection {
     env: Env,
     platform: EdgePlatform,
@@ -105,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// Makes calls and processes the first reply, to these or to earlier calls.
+    /// Makes calls, and processes the first reply to these calls or to earlier calls.
     pub(super) async fn call(
         &mut self,
         exchange: &mut Exchange,
@@ -123,7 +124,7 @@ impl Connection {
         with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
     }
 
-    /// Makes these calls. A lost call is made again after a later request.
+    /// Makes these calls. If a call is lost, it is made again after a later request.
     pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.pending_calls.clear().await;
         self.pending_calls.start(calls);
@@ -135,13 +136,13 @@ impl Connection {
         }
     }
 
-    /// Removes a query from the list after its client has disconnected.
+    /// Removes a query from the list of running queries after its client has disconnected.
     pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
         self.pending_calls.clear().await;
         if !calls.is_empty() {
             self.pending_calls.start(calls);
-            // If the call is lost, the entry expires.
+            // If the call is lost, the entry in the list expires.
             let _ = self.pending_calls.next().await;
         }
     }
@@ -153,7 +154,8 @@ extern "C" {
     fn console_log(line: &str);
 }
 
-/// Returns the memory of this isolate's queries, including those that its Databases run.
+/// Returns the memory account of this isolate's queries, including the queries that its Databases
+/// run.
 pub(super) fn query_memory(env: &Env) -> QueryMemory {
     with_service(env, |service| service.queries.clone())
 }
@@ -171,7 +173,7 @@ fn head(request: &web_sys::Request) -> RequestHead {
     let mut lines = text.split('\n');
     let method = lines.next().unwrap_or_default();
     let url = lines.next().unwrap_or_default();
-    // scheme://host, then the path.
+    // The URL is scheme://host, followed by the path.
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let target = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
     let target = target.split_once('#').map_or(target, |(target, _)| target);

@@ -1,5 +1,5 @@
-//! Drives an object through [`Host`]: starts a request or an alarm, makes its calls, and passes
-//! each reply to it.
+//! Runs an object that implements [`Host`]: starts a request or an alarm, makes the calls, and
+//! passes each reply to the object.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(super) struct Hosted<H> {
     object: Rc<Object<H>>,
 }
 
-/// The part of the object that the work after a reply also uses.
+/// The part of the object that is also used by the work after a reply.
 struct Object<H> {
     host: RefCell<H>,
     platform: EdgePlatform,
@@ -40,7 +40,7 @@ impl<H: Host + 'static> Hosted<H> {
         self
     }
 
-    /// Executes a message. Work that the message has made due continues after the reply.
+    /// Executes a message. Work that becomes due through the message continues after the reply.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
         if self.goes_back
             && let Some(reply) = past::answer(&self.state, &message).await
@@ -68,8 +68,8 @@ impl<H: Host + 'static> Hosted<H> {
 }
 
 impl<H: Host> Object<H> {
-    /// Runs due work. An error is recorded in the object's state, because a thrown error would make
-    /// the platform repeat an alarm.
+    /// Runs due work. The object's state records an error, because the platform would repeat an
+    /// alarm that throws an error.
     async fn finish_due_work(&self, event_id: EventId, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(event_id, step).await {
             worker::console_error!("due work failed: {error}");

@@ -1,8 +1,8 @@
 //! Contains the only code that waits, reads a clock, draws random numbers or uses a type of the
 //! Workers runtime.
 //!
-//! This module turns requests into calls of `api`, drives the machines with `fetch`, and lends the
-//! three objects their SQLite. It makes no decisions.
+//! This module converts requests into calls of `api`, runs the machines with `fetch`, and gives the
+//! three objects access to their SQLite databases. It contains no other logic.
 
 mod alarm;
 mod backups;

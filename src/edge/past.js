@@ -1,6 +1,6 @@
 // Recovers an object's storage to an earlier time, with functions of the runtime. The runtime
-// creates a new `state` for each instance of the object. Giving the module a new memory does not
-// create a new instance.
+// creates a new `state` for each instance of the object. A new WebAssembly memory in the same
+// instance does not change `state`.
 
 /** The number of each instance, by the instance's `state`. */
 const lives = new WeakMap();

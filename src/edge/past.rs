@@ -1,6 +1,6 @@
-//! Recovers an object's storage to an earlier time, if the runtime supports it. Executes the
-//! messages of [`crate::protocol::recovery`], which concern the object's instances. The object
-//! itself never receives them.
+//! Recovers an object's storage to an earlier time, if the runtime supports it. The module executes
+//! the messages of [`crate::protocol::recovery`], which concern the instances of an object. The
+//! object itself never receives these messages.
 //!
 //! `past.js` calls the runtime, because `worker` has no bindings for these functions.
 
@@ -35,8 +35,8 @@ const END_MS: u32 = 10_000;
 /// The error text of a runtime without point-in-time recovery.
 const UNSUPPORTED: &str = "does not implement point-in-time recovery";
 
-/// The error texts for an object that did not exist at the time, or has no history yet. The history
-/// begins some moments after the object's creation.
+/// The error texts for an object that did not exist at the target time, or that has no history yet.
+/// The history begins some moments after the object's creation.
 const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
 
 /// Returns the reply to a message about the object's instances; `None` for any other message.
@@ -74,7 +74,7 @@ fn ms(time_ns: i64) -> f64 {
     time_ns.div_euclid(MS_NS) as f64
 }
 
-/// Converts a thrown error. A missing method also throws.
+/// Converts a thrown error. Calling a missing method also throws an error.
 fn refusal(thrown: &JsValue) -> FromStorage {
     let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
     let reason = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));

@@ -29,13 +29,14 @@ impl EdgePlatform {
         Self { env: env.clone(), request: None }
     }
 
-    /// Returns the placement of new objects. With invalid settings, the call to the Catalog that
-    /// would create the object fails.
+    /// Returns the placement of new objects. If the settings are invalid, the call to the Catalog
+    /// that would create the object fails.
     fn placement(&self) -> Placement {
         config::placement(&self.env).unwrap_or_default()
     }
 
-    /// Creates the platform for a client's request, which determines the location.
+    /// Creates the platform for a client's request. The request determines the location of new
+    /// objects.
     pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
         Self { env: env.clone(), request: Some(Clone::clone(request)) }
     }
@@ -79,7 +80,8 @@ impl Platform for EdgePlatform {
         if let Some(configured) = self.placement().location {
             return Some(configured);
         }
-        // The location is read on demand, because the runtime then parses the whole `cf` object.
+        // The location is read only when it is needed, because the runtime then parses the whole
+        // `cf` object.
         location(self.request.as_ref()?)
     }
 
@@ -97,8 +99,8 @@ impl Platform for EdgePlatform {
         jurisdiction: Option<&str>,
     ) -> Result<ObjectId, PlacementError> {
         self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
-            // Without a jurisdiction, the only possible error is a missing binding. Every
-            // deployment has the binding.
+            // Without a jurisdiction, the only possible error is a missing binding, and every
+            // deployment has this binding.
             worker::console_error!("the object's id could not be computed: {error}");
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
         })
@@ -117,7 +119,7 @@ fn location(request: &web_sys::Request) -> Option<&'static str> {
 pub(super) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     if get_random_values(&mut bytes).is_err() {
-        // The call fails only outside a request, where no caller needs random bits.
+        // The call fails only outside of a request, where the code needs no random bits.
         worker::console_error!("the runtime does not provide random numbers");
     }
     u64::from_le_bytes(bytes)

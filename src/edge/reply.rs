@@ -1,4 +1,4 @@
-//! Sends the responses of `api` as responses of the runtime, either whole or piece by piece.
+//! Sends the responses of `api` as responses of the runtime, as a whole or piece by piece.
 
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -17,7 +17,7 @@ use crate::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
 
 #[wasm_bindgen]
 extern "C" {
-    /// A stream that passes bytes through. The reader's pace limits the writer.
+    /// A stream that passes bytes through. The writer waits for the reader.
     type IdentityTransformStream;
 
     #[wasm_bindgen(constructor, catch)]
@@ -46,7 +46,7 @@ extern "C" {
     fn abort(this: &JsWriter, reason: &str) -> std::result::Result<Promise, JsValue>;
 }
 
-/// Returns the headers in the form of [`runtime::respond`].
+/// Returns the headers in the format of [`runtime::respond`].
 fn head(response: &Response) -> String {
     let mut lines = String::new();
     for (name, value) in &response.headers {
@@ -57,8 +57,8 @@ fn head(response: &Response) -> String {
     lines
 }
 
-/// Lets the runtime compress a response that Cloudflare does not compress, if the client accepts
-/// it. The runtime compresses a body with this header piece by piece.
+/// Makes the runtime compress a response that Cloudflare does not compress, if the client accepts
+/// compression. The runtime compresses a body with this header piece by piece.
 pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     let packs = of_type.is_some_and(|(_, content_type)| {
@@ -78,9 +78,9 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
     response
 }
 
-/// Whether wrangler's development server is in front. It labels every response without an encoding
-/// as gzip, including a response without a body. Only Cloudflare sets `CF-Ray`; `tidemark serve`
-/// has no `cf` object.
+/// Whether wrangler's development server sends the request. This server labels every response
+/// without an encoding as gzip, including a response without a body. Only Cloudflare sets `CF-Ray`;
+/// `tidemark serve` has no `cf` object.
 fn is_development_server(request: &web_sys::Request) -> bool {
     let is_cloudflare = request.headers().has("cf-ray").unwrap_or_default();
     let cf = || Reflect::get(request, &JsValue::from_str("cf")).ok();
@@ -102,7 +102,7 @@ pub(super) fn complete(response: Response) -> Result<web_sys::Response> {
     Ok(runtime::respond(response.status, &head(&response), &body)?)
 }
 
-/// Returns a response with a streamed body. While the client reads, the exchange continues.
+/// Returns a response with a streamed body. The exchange continues while the client reads.
 pub(super) fn stream(
     response: Response,
     mut connection: Connection,
@@ -113,10 +113,10 @@ pub(super) fn stream(
     let pipe = IdentityTransformStream::new()?;
     let writer = pipe.writable().get_writer()?;
     let readable = pipe.readable();
-    // Without this, the runtime would drop the request when its client disconnects.
+    // Without `wait_until`, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
         if send(&writer, response.body, &mut connection, &mut exchange).await.is_err() {
-            // Every further write fails. The remaining work is to update the list of running
+            // Every further write fails. The only remaining work is to update the list of running
             // queries.
             connection.abandon(&mut exchange).await;
         }
@@ -127,7 +127,7 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the client has read a piece. Returns `false` if the response was stopped before.
+/// Waits until the client has read a piece. Returns `false` if the response was stopped earlier.
 /// `notice` is a timer promise. It is reused for all pieces that are read before it resolves,
 /// because a request may have only some thousands of timers at the same time.
 async fn taken(
@@ -155,7 +155,8 @@ async fn taken(
     }
 }
 
-/// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
+/// Appends the next available pieces to a small piece. Returns the action after these pieces, if it
+/// is known.
 fn gather(bytes: &mut Vec<u8>, connection: &Connection, exchange: &mut Exchange) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
         match connection.with_service(|service, platform| exchange.proceed(service, platform)) {
@@ -196,7 +197,7 @@ async fn send(
                 return Ok(());
             }
             Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                // The status was sent. Only a truncated body can still report the error.
+                // The status was already sent, so only a truncated body can report the error.
                 JsFuture::from(writer.abort("the response ended early")?).await?;
                 return Ok(());
             }

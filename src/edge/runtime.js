@@ -1,6 +1,7 @@
-// Calls the runtime's functions from JavaScript, which costs less than calls from WebAssembly. Each
-// property, header and promise that WebAssembly reads crosses the boundary twice and creates
-// objects. The garbage collection of these objects pauses all requests of the isolate.
+// Calls the runtime's functions from JavaScript, which costs less than calling them from
+// WebAssembly. For each property, header and promise that WebAssembly reads, execution crosses the
+// boundary twice and creates objects. The garbage collection of these objects pauses all requests
+// of the isolate.
 
 /** The URL of calls to objects. The objects ignore it. */
 const url = 'https://object/';
@@ -69,7 +70,7 @@ export function respond(status, lines, body) {
  */
 export async function callObject(namespace, object, isName, location, jurisdiction, message) {
   const id = idOf(namespace, object, isName, jurisdiction);
-  // A stub that has failed once remains broken. Therefore each attempt uses a new stub.
+  // A stub that has failed once keeps failing, so each attempt uses a new stub.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
   const response = await stub.fetch(url, { method: 'POST', body: message });
   release(message);

@@ -6,22 +6,22 @@ use web_sys::{Request, Response};
 
 #[wasm_bindgen(module = "/src/edge/runtime.js")]
 extern "C" {
-    /// Returns the method, the URL, then the name and value of each header, one per line.
+    /// Returns the method and the URL, followed by the name and value of each header, one text per
+    /// line.
     #[wasm_bindgen(js_name = headOf)]
     pub(super) fn head_of(request: &Request) -> String;
 
-    /// Frees a large buffer after its bytes were used. The bytes must not be part of a write in
-    /// progress.
+    /// Frees a large buffer whose bytes are no longer needed. No write in progress may use these
+    /// bytes.
     pub(super) fn release(bytes: &Uint8Array);
 
-    /// Creates a response. `head`: names and values of headers, one per line. `body`: bytes, a
-    /// stream, or null.
+    /// Creates a response. `head` contains names and values of headers, one text per line. `body`
+    /// is bytes, a stream, or null.
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 
-    /// Sends `message` to an object and returns the bytes of its reply. Consumes the message's
-    /// buffer. `object` is the object's id or name, and a name is in
-    /// `jurisdiction`.
+    /// Sends `message` to an object and returns the bytes of the reply. Consumes the message's
+    /// buffer. `object` is the object's id or name. A name belongs to `jurisdiction`.
     #[wasm_bindgen(catch, js_name = callObject)]
     pub(super) async fn call_object(
         namespace: &JsValue,

@@ -1,9 +1,10 @@
-//! Exports a Shard object. A shard group has one or more such objects, under the ids that the
+//! Exports the Shard object. A shard group has one or more such objects, under the ids that the
 //! Database stores.
 //!
-//! `answer` takes one `ToShard` message and returns one `FromShard` message. After the reply, and
-//! in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md` shows
-//! both. The shard is never borrowed across an await, which makes a write atomic.
+//! `answer` receives one `ToShard` message and returns one `FromShard` message. After the reply,
+//! and in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md`
+//! describes the messages and the alarm. The shard is never borrowed across an await, which makes a
+//! write atomic.
 
 use std::rc::Rc;
 
@@ -21,9 +22,11 @@ use crate::shard::host::ShardHost;
 use crate::shard::turns::Pages;
 
 thread_local! {
-    /// Shared by all shards of the isolate, because they share its memory.
+    /// The memory budget of the memtables. All shards of the isolate share this budget, because
+    /// they use the same memory.
     static BUDGET: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, random_u64());
-    /// Shared by all shards of the isolate, because they share its thread.
+    /// The page counters. All shards of the isolate share these counters, because they use the same
+    /// thread.
     static PAGES: Rc<Pages> = Rc::default();
 }
 
@@ -39,7 +42,7 @@ impl Shard {
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
-        // Invalid settings disable writes. The Worker reports the invalid settings.
+        // Invalid settings disable writes. The Worker reports the error.
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
@@ -50,7 +53,7 @@ impl Shard {
     /// Executes a message.
     ///
     /// # Errors
-    /// The runtime's exception. In this case, the effect of the message is unknown.
+    /// The runtime's exception. After an exception, the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

@@ -28,7 +28,7 @@ extern "C" {
     fn end(this: &JsSession) -> Result<Promise, JsValue>;
 }
 
-/// A session, which its first message opens.
+/// A session with the SQL Worker. The first message opens the session.
 #[derive(Default)]
 pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
@@ -40,21 +40,21 @@ impl SqlSession {
         })
     }
 
-    /// Whether the session was opened and not ended.
+    /// Whether the session is open.
     pub(super) fn is_open(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// Ends the session: the runtime does not notify the other Worker by itself.
+    /// Ends the session, because the runtime does not notify the SQL Worker automatically.
     pub(super) async fn end(&self) {
         let Some(session) = self.0.take() else { return };
         if let Ok(ended) = session.end() {
-            // If the message is lost, the SQL Worker ends the session after some seconds when it
+            // If the message is lost, the SQL Worker ends the session after some seconds if it
             // needs the memory.
             drop(JsFuture::from(ended).await);
         }
-        // Otherwise both Workers keep the session until garbage collection, with a warning in the
-        // log.
+        // Without this call, both Workers keep the session until garbage collection, with a warning
+        // in the log.
         let _ = dispose(&session);
     }
 
@@ -64,8 +64,8 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                // The call is not awaited, because the runtime sends the first message after the
-                // call and accepts the promise as the session.
+                // The call is not awaited: the runtime accepts the promise as the session, and
+                // sends the first message after the call.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());
                 session

@@ -1,10 +1,10 @@
 //! Implements [`Store`] with the object's SQLite.
 //!
-//! This module has its own bindings for two reasons. The bindings in `worker` lack
-//! `transactionSync`. In these bindings, a `&[u8]` argument becomes a view of WASM memory at the
-//! moment of the call, without a copy and without an allocation that could move the memory. Only
-//! `exec` and `raw` are used: the cursor's other methods throw through WASM instead of returning an
-//! error.
+//! This module has its own bindings for two reasons. First, the bindings in `worker` lack
+//! `transactionSync`. Second, these bindings pass a `&[u8]` argument as a view of WASM memory that
+//! is created during the call, without a copy and without an allocation that could move the memory.
+//! The module uses only `exec` and `raw`, because the cursor's other methods throw through WASM
+//! instead of returning an error.
 //!
 //! An i64 never passes through JavaScript: keys are below 2^53, and all other numbers are inside
 //! blobs.
@@ -92,13 +92,13 @@ extern "C" {
 pub(super) struct DoStore {
     storage: JsStorage,
     sql: JsSql,
-    /// Whether the store is known to be open. Avoids a query of `sqlite_master`.
+    /// Whether the store is known to be open. The flag avoids a query of `sqlite_master`.
     open: Cell<bool>,
     counts: Cell<RowCounts>,
 }
 
 impl DoStore {
-    /// Wraps the object's storage, opened or not.
+    /// Wraps the object's storage. The storage need not be opened yet.
     pub(super) fn new(state: &worker::State) -> Self {
         let storage: JsStorage = JsValue::from(state.storage().as_raw()).unchecked_into();
         let sql = storage.sql();
@@ -158,7 +158,7 @@ impl Store for DoStore {
             let result = work.take().map(|work| work());
             let failed = !matches!(result, Some(Ok(_)));
             outcome = result;
-            // A thrown error rolls the transaction back. The original error stays in Rust.
+            // A thrown error rolls the transaction back. The Rust code keeps the original error.
             if failed { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
         });
         match (outcome, committed) {
@@ -234,8 +234,8 @@ impl Store for DoStore {
     }
 
     fn wipe(&self) -> Result<(), StoreError> {
-        // `delete_all` takes effect before it returns. The promise concerns only durability, which
-        // the output gate awaits anyway.
+        // `delete_all` takes effect before it returns. The promise only reports durability, for
+        // which the output gate waits anyway.
         let _durable = self.storage.delete_all().map_err(failure)?;
         self.open.set(false);
         Ok(())
@@ -250,7 +250,7 @@ impl Store for DoStore {
     }
 }
 
-/// Returns the last key of a range. An open range ends at the maximum key.
+/// Returns the last key of a range. A range without an end ends at the maximum key.
 fn last_key(keys: &RangeInclusive<u64>) -> u64 {
     (*keys.end()).min(KEY_MAX)
 }
@@ -272,8 +272,8 @@ fn count(number: f64) -> u64 {
     number as u64
 }
 
-/// Returns the bytes of a blob. SQLite binds an empty blob as NULL, so both values are read as
-/// empty.
+/// Returns the bytes of a blob. SQLite binds an empty blob as NULL, so NULL is also read as an
+/// empty blob.
 fn blob(value: &JsValue) -> Vec<u8> {
     if value.is_null() || value.is_undefined() {
         return Vec::new();

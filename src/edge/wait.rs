@@ -1,24 +1,23 @@
-//! Waits by the runtime's clock.
+//! Waits with the runtime's timers.
 
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// The number of times that a pause of 0 ms lets the runtime poll its sockets. In this time, a new
-/// request is read, calls an object, and receives its response.
+/// The number of times that a pause of 0 ms lets the runtime poll its sockets. This number is
+/// sufficient for a new request to be read, to call an object, and to receive its response.
 const LOOKS: u32 = 3;
 
 #[wasm_bindgen]
 extern "C" {
     /// Returns a promise that resolves after `ms` milliseconds, and not before the runtime has
-    /// polled its sockets. The promise never resolves if its
-    /// request ends first.
+    /// polled its sockets. If the request ends first, the promise never resolves.
     #[wasm_bindgen(js_namespace = scheduler)]
     pub(super) fn wait(ms: u32) -> Promise;
 }
 
-/// Lets other work run for `ms` milliseconds. 0 waits only until that work has run, which takes a
-/// fraction of a millisecond. The shortest other pause takes two milliseconds.
+/// Lets other work run for `ms` milliseconds. A pause of 0 ms ends as soon as that work has run,
+/// which takes a fraction of a millisecond. The shortest other pause takes two milliseconds.
 pub(super) async fn pause(ms: u32) {
     for _ in 0..if ms == 0 { LOOKS } else { 1 } {
         // An interrupted wait still counts as a pause.

@@ -1,8 +1,9 @@
-//! The bytes that a part of a query holds.
+//! Counts the bytes that a part of a query uses.
 
 use super::{HALF_BYTES, OutOfMemory, QueryReservation};
 
-/// The bytes that a part of a query holds. Returns them to the query's reservation on drop.
+/// The bytes that a part of a query uses. Dropping the value returns the bytes to the query's
+/// reservation.
 #[derive(Debug)]
 pub struct HeldBytes {
     reservation: QueryReservation,
@@ -14,11 +15,11 @@ impl HeldBytes {
         Self { reservation, bytes: 0 }
     }
 
-    /// Sets the number of bytes that the part holds.
+    /// Sets the number of bytes that the part uses.
     ///
     /// # Errors
-    /// [`OutOfMemory`] if the bytes are not available and exceed half of a query's initial bytes. The
-    /// part then keeps its previous number of bytes.
+    /// [`OutOfMemory`] if the bytes are not available and exceed half of a query's initial bytes.
+    /// The part then keeps its previous size.
     pub fn set(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let reservation = &self.reservation.0;
         let used = (reservation.used_bytes.get() + bytes).saturating_sub(self.bytes);
@@ -38,8 +39,8 @@ impl HeldBytes {
         self.bytes
     }
 
-    /// Returns the part of `wish` that is available without taking bytes from others. Returns at
-    /// least half of a query's initial bytes, or `wish` if smaller.
+    /// Returns the part of `wish` that is available without taking bytes from other queries. The
+    /// result is at least half of a query's initial bytes, or `wish` if that is smaller.
     pub fn affordable(&self, wish: usize) -> usize {
         let others = self.reservation.0.used_bytes.get().saturating_sub(self.bytes);
         let available = self.reservation.0.available_bytes().saturating_sub(others);

@@ -1,16 +1,17 @@
-//! Counts the bytes that queries hold, and decides when queries may start.
+//! Counts the bytes that queries use, and determines when queries may start.
 //!
-//! A query starts with one megabyte ([`QueryReservation::start`]) and takes more bytes while its result
-//! grows. If memory is short, a query uses smaller buffers, such as smaller slices of a result.
-//! Buffers with a fixed size, such as the values of a median, may also use the free part of the
-//! bodies' budget.
+//! A query starts with one megabyte ([`QueryReservation::start`]) and reserves more bytes while its
+//! result grows. If memory is short, a query uses smaller buffers, such as smaller slices of a
+//! result. Buffers with a fixed size, such as the values of a median, may also use the free part of
+//! the bodies' budget.
 //!
-//! A query that cannot get such bytes is *large*. It returns its bytes and restarts with the number
-//! of bytes that it could not get ([`QueryReservation::restart`]). Large queries run one after another.
-//! Therefore small queries can run between them, and two large queries cannot block each other.
+//! A query that cannot reserve the bytes for such a buffer is *large*. It returns its bytes, and
+//! restarts with the number of bytes that it could not reserve ([`QueryReservation::restart`]).
+//! Large queries run one after another, so that small queries can run between them and two large
+//! queries cannot block each other.
 //!
 //! A query that needs more than the first pages of its shards is *long*. Each database can run a
-//! few long queries at a time, and further long queries wait in the same way
+//! few long queries at a time. Further long queries return their bytes and wait in the same way
 //! ([`QueryReservation::become_long`]).
 
 mod held;
@@ -29,22 +30,23 @@ use crate::model::limits::{
 pub use held::HeldBytes;
 pub use slow_reader::SlowReader;
 
-/// The maximum number of restarts of a query that needs more bytes than available.
+/// The maximum number of restarts of a query that needs more bytes than are available.
 const RESTARTS_MAX: u32 = 4;
-/// Half of a query's initial bytes is for pages in transit, and half for collected results.
+/// Half of a query's initial bytes: one half is for pages in transit, and the other half for
+/// collected results.
 const HALF_BYTES: usize = QUERY_START_BYTES / 2;
 
 /// The budget of an isolate's queries. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct QueryMemory(Rc<Shared>);
 
-/// The error of a query that cannot get the bytes it needs.
+/// The error of a query that cannot reserve the bytes that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
-    /// The bytes are held by other queries.
+    /// Other queries use the bytes.
     #[error("query memory exhausted; retry later")]
     Now,
-    /// The query needs more bytes than a query may hold.
+    /// The query needs more bytes than a query may use.
     #[error(
         "the query needs {wanted} bytes of memory, and the limit is {most}: narrow the time range, \
          use longer windows, or select fewer columns"
@@ -52,7 +54,7 @@ pub enum OutOfMemory {
     Ever {
         /// The number of bytes that the query needs.
         wanted: usize,
-        /// The maximum number of bytes that a query may hold.
+        /// The maximum number of bytes that a query may use.
         most: usize,
     },
 }
@@ -111,8 +113,7 @@ impl QueryMemory {
         QueryReservation(reservation)
     }
 
-    /// Whether the queue of waiting queries is so long that the caller should reject further
-    /// queries.
+    /// Whether the queue of waiting queries is so long that the caller must reject further queries.
     pub fn is_crowded(&self) -> bool {
         self.0.waiting.borrow().len() > QUERIES_WAITING_MAX
     }
@@ -123,7 +124,7 @@ impl QueryMemory {
     }
 }
 
-/// The bytes that a query holds. All clones refer to the same bytes, which are returned when the
+/// The bytes that a query uses. All clones refer to the same bytes, which are returned when the
 /// last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct QueryReservation(Rc<Reservation>);
@@ -144,8 +145,8 @@ impl ReservationSlot {
         self.0.get()
     }
 
-    /// Sets the bytes of a part, and creates the part in `held` at the first call. Without a
-    /// reservation, bytes are not counted.
+    /// Sets the bytes of a part. The first call creates the part in `held`. If no reservation
+    /// exists, the bytes are not counted.
     ///
     /// # Errors
     /// The errors of [`HeldBytes::set`].
@@ -162,7 +163,7 @@ enum Kind {
     Small,
     /// The query needs more than the first pages of its shards.
     Long,
-    /// The query could not get more than the initial bytes.
+    /// The query could not reserve more than the initial bytes.
     Large,
 }
 
@@ -170,21 +171,21 @@ enum Kind {
 struct Reservation {
     shared: Rc<Shared>,
     permit: RefCell<Permit>,
-    /// The bytes beyond the permit, from the free part of the bodies' budget.
+    /// The bytes that exceed the permit, from the free part of the bodies' budget.
     spare: RefCell<Permit>,
-    /// The bytes that the query's parts hold.
+    /// The bytes that the query's parts use.
     used_bytes: Cell<usize>,
     /// The maximum size of the query's pages in transit, in bytes.
     pieces_bytes: Cell<usize>,
     /// The number of bytes that the query needs to start.
     begins_with_bytes: Cell<usize>,
-    /// The number of bytes that the query could not get since its start.
+    /// The number of bytes that the query could not reserve since its start.
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
     began_ns: Cell<i64>,
-    /// Whether the query ever held more than the initial bytes. It may then move these bytes from
-    /// one part to another.
+    /// Whether the query ever used more than the initial bytes. Such a query may move these bytes
+    /// from one part to another.
     has_grown: Cell<bool>,
     is_long: Cell<bool>,
     /// Whether no part of the response waits for the client.
@@ -201,9 +202,9 @@ impl Default for QueryReservation {
 }
 
 impl QueryReservation {
-    /// Takes the initial bytes. Returns `false` if other queries hold the bytes, or if a waiting
-    /// query goes first: an earlier query, or a query of a database that holds less. The caller
-    /// must try again later.
+    /// Reserves the initial bytes. Returns `false` if other queries use the bytes, or if a waiting
+    /// query has precedence: an earlier query, or a query of a database that uses fewer bytes. The
+    /// caller must then try again later.
     pub fn start(&self, now_ns: i64) -> bool {
         let reservation = &self.0;
         reservation.shared.now_ns.set(now_ns);
@@ -230,8 +231,8 @@ impl QueryReservation {
         begins
     }
 
-    /// Makes the query long, because it needs more than the first pages of its shards. Not required
-    /// after the response has begun.
+    /// Makes the query long, because it needs more than the first pages of its shards. The call is
+    /// not required after the response has begun.
     ///
     /// # Errors
     /// [`OutOfMemory::Now`] if too many queries of the database are long or wait to become long.
@@ -249,9 +250,10 @@ impl QueryReservation {
         Err(OutOfMemory::Now)
     }
 
-    /// Prepares a restart after [`OutOfMemory::Now`]. The caller must first drop everything that the
-    /// query held. The query waits as a long query, or as a large query until it gets the missing
-    /// bytes. Returns `false` if no bytes were missing, or if the query has restarted too often.
+    /// Prepares a restart after [`OutOfMemory::Now`]. Before this call, the caller must drop all
+    /// memory of the query. The query then waits as a long query, or as a large query until the
+    /// missing bytes are available. Returns `false` if no bytes were missing, or if the query has
+    /// restarted too often.
     pub fn restart(&self) -> bool {
         let reservation = &self.0;
         let refused_bytes = reservation.refused_bytes.take();
@@ -260,7 +262,7 @@ impl QueryReservation {
         }
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
-            // The query may need much more than it has requested so far.
+            // The query may need many more bytes than it has requested so far.
             let more_bytes = (2 * reservation.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
             reservation.begins_with_bytes.set(refused_bytes.max(more_bytes));
         } else {
@@ -274,8 +276,8 @@ impl QueryReservation {
         true
     }
 
-    /// Returns the page size for requests to `shards` shards. If the result continues after the
-    /// first pages, larger pages are requested if bytes are free.
+    /// Returns the page size for requests to `shards` shards. If `continues` is true, the result
+    /// needs more than the first pages, and free bytes allow larger pages.
     pub fn piece_bytes(&self, shards: usize, continues: bool) -> u32 {
         let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
@@ -312,8 +314,8 @@ impl QueryReservation {
 }
 
 impl Shared {
-    /// Whether a query waits to start. Running queries then take only necessary bytes. Small pages
-    /// also allow writes to run between them.
+    /// Whether a query waits to start. Running queries then reserve only necessary bytes. Their
+    /// smaller pages also allow writes to run between the pages.
     fn has_waiting_query(&self) -> bool {
         self.waiting.borrow().iter().any(|reservation| reservation.strong_count() > 0)
     }
@@ -326,8 +328,8 @@ impl Shared {
         is_waited_for || self.count_running(Reservation::is_large) > 0
     }
 
-    /// Returns the number of running queries that satisfy `is_such`. Excludes queries whose client
-    /// reads no data, because they can be evicted.
+    /// Returns the number of running queries for which `is_such` is true. Queries whose client does
+    /// not read are not counted, because they can be evicted.
     fn count_running(&self, is_such: impl Fn(&Reservation) -> bool) -> usize {
         let is_one = |reservation: &Rc<Reservation>| {
             reservation.has_begun.get() && reservation.has_reader.get() && is_such(reservation)
@@ -343,42 +345,44 @@ impl Reservation {
         waiting.push(Rc::downgrade(self));
     }
 
-    /// Whether the query could not get more than the initial bytes.
+    /// Whether the query could not reserve more than the initial bytes.
     fn is_large(&self) -> bool {
         self.begins_with_bytes.get() > QUERY_START_BYTES
     }
 
-    /// Whether the query holds more than the initial bytes.
+    /// Whether the query uses more than the initial bytes.
     fn is_grown(&self) -> bool {
         self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
     }
 
-    /// Whether the query is among the next waiting queries that fit into the free bytes.
+    /// Whether the query is among those waiting queries that come first and fit into the free
+    /// bytes.
     fn is_next(self: &Rc<Self>) -> bool {
         let free =
             self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
         match free {
-            // Only the reserve or the bytes of a slow client remain.
+            // Only the reserve, or the bytes of a response with a slow client, are left.
             0 => self.database_bytes() == 0 || self.count_ahead(1) == 0,
             free => self.count_ahead(free) < free,
         }
     }
 
     /// Whether the query is the first waiting large query, and no running query is large or may
-    /// become large. Two queries that together need more than the budget would never end.
+    /// become large. If two running queries together needed more than the budget, neither would
+    /// ever end.
     fn is_next_large(self: &Rc<Self>) -> bool {
         let is_such = |reservation: &Self| reservation.is_large() || reservation.is_grown();
         self.count_ahead(1) == 0 && self.shared.count_running(is_such) == 0
     }
 
-    /// Whether the query is the first waiting long query of its database, and few long queries are
-    /// running.
+    /// Whether the query is the first waiting long query of its database, and the database may run
+    /// another long query.
     fn is_next_long(self: &Rc<Self>) -> bool {
         self.count_ahead(1) == 0 && self.may_be_long()
     }
 
-    /// Whether the database may run another long query. Limits the number of long queries, with a
-    /// lower limit for those that started recently.
+    /// Whether the database may run another long query. The number of long queries is limited, with
+    /// a lower limit for queries that started recently.
     fn may_be_long(&self) -> bool {
         let is_other = |reservation: &Self| {
             reservation.is_long.get()
@@ -405,9 +409,9 @@ impl Reservation {
         }
     }
 
-    /// Returns the number of queries of the same kind that start earlier, up to `most`. A query
-    /// starts earlier if its database holds less, or if it arrived earlier and its database holds
-    /// equally many bytes.
+    /// Returns the number of queries of the same kind that start before this query, up to `most`. A
+    /// query starts before this query if its database uses fewer bytes, or if its database uses
+    /// equally many bytes and the query arrived earlier.
     fn count_ahead(self: &Rc<Self>, most: usize) -> usize {
         let waiting: Vec<_> =
             self.shared.waiting.borrow().iter().filter_map(Weak::upgrade).collect();
@@ -423,17 +427,17 @@ impl Reservation {
         ahead.take(most).count()
     }
 
-    /// Takes the initial bytes.
+    /// Reserves the initial bytes.
     fn take_first(&self) -> bool {
         self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
     }
 
-    /// Returns the bytes that all queries of the database hold.
+    /// Returns the number of bytes that all queries of the database use.
     fn database_bytes(&self) -> usize {
         self.permit.borrow().share.bytes.get()
     }
 
-    /// Ensures that the query's parts can hold `bytes` in addition to the pages in transit.
+    /// Ensures that the query's parts can use `bytes` in addition to the pages in transit.
     fn hold(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let wanted = bytes + self.pieces_bytes.get();
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
@@ -443,8 +447,8 @@ impl Reservation {
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
         }
-        // A query that has grown continues. A query that would grow for the first time waits behind
-        // large queries.
+        // A query that has already grown continues. A query that would grow for the first time must
+        // wait for the large queries.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if !waits && self.take(wanted) {
             self.has_grown.set(true);
@@ -454,7 +458,7 @@ impl Reservation {
         Err(OutOfMemory::Now)
     }
 
-    /// Takes `wanted` bytes from the budget, and beyond it from the free part of the bodies'
+    /// Reserves `wanted` bytes, first from the budget, and then from the free part of the bodies'
     /// budget.
     fn take(&self, wanted: usize) -> bool {
         let mut permit = self.permit.borrow_mut();
@@ -474,9 +478,9 @@ impl Reservation {
         permit.grow_to(wanted).is_ok()
     }
 
-    /// Returns the bytes that the parts may hold without evicting others or taking bytes that
-    /// others wait for. A long query may always hold some megabytes, because it would otherwise
-    /// read the same data repeatedly.
+    /// Returns the number of bytes that the parts may use without evicting other queries and
+    /// without taking bytes that other queries wait for. A long query may always use some
+    /// megabytes, because it would otherwise read the same data repeatedly.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.reservations.free_bytes();

@@ -1,4 +1,5 @@
-//! Responses whose client reads no data. They are evicted when other queries need their bytes.
+//! Tracks responses whose client does not read. These responses are evicted when other queries need
+//! the bytes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use crate::model::limits::SLOW_READER_NS;
 
 impl QueryReservation {
     /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
-    /// queries may evict it.
+    /// queries may evict the response.
     pub fn waits(&self, now_ns: i64) -> SlowReader {
         let slot = Rc::new(SlowReaderState {
             reservation: self.clone(),

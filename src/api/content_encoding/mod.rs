@@ -38,7 +38,7 @@ impl Encoding {
 /// The maximum size of a body, and the limit that defines it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
-    /// The limit.
+    /// The limit that defines the maximum size.
     pub limit: Limit,
     /// The maximum size, in bytes.
     pub bytes: usize,
@@ -60,12 +60,12 @@ impl Ceiling {
 
 /// A consumer of inflated bytes.
 pub trait TakeInflated {
-    /// Consumes the usable beginning of `waiting` and returns its length. `expected_bytes` is the
-    /// estimated size of the body. `held_bytes` is all other memory of the body, which the consumer
-    /// must account for.
+    /// Consumes the usable beginning of `waiting` and returns the number of consumed bytes.
+    /// `expected_bytes` is the estimated size of the body. `held_bytes` is the size of the body's
+    /// other buffers, for which the consumer must also reserve memory.
     ///
     /// # Errors
-    /// [`ApiError`] if the body is unusable, or needs more memory than available.
+    /// [`ApiError`] if the body is unusable, or needs more memory than is available.
     fn take(
         &mut self,
         waiting: &[u8],
@@ -122,19 +122,19 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// The window of deflate as a power of two: 32 KB. The state of a member takes about
-/// [`STATE_BYTES`] including the window.
+/// The base-2 logarithm of deflate's window size: 2^15 bytes are 32 KB. The state of a member,
+/// including the window, takes about [`STATE_BYTES`].
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
 /// The maximum number of bytes that one step inflates, unless a long line needs more.
 const ROOM_BYTES: usize = 256 << 10;
 
-/// Inflates all members of `compressed` up to `ceiling` bytes, and hands the bytes to `intake`.
-/// Returns the bytes that `intake` did not consume. The reservation includes the raw bytes, the
-/// waiting inflated bytes and the columns.
+/// Inflates all members of `compressed` up to `ceiling` bytes, and passes the bytes to `intake`.
+/// Returns the bytes that `intake` did not consume. The memory reservation covers the raw bytes,
+/// the waiting inflated bytes and the columns.
 ///
 /// # Errors
-/// [`ApiError`]; a body is usable only as a whole.
+/// [`ApiError`] if any part of the body is invalid.
 pub fn inflate(
     compressed: &[u8],
     ceiling: Ceiling,
@@ -145,10 +145,10 @@ pub fn inflate(
     let mut state = Inflate::new(false, HISTORY_BITS);
     let mut inflated =
         Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
-    // An empty body is not a gzip member, but clients do send it. It has no lines.
+    // Clients send empty bodies with this encoding, although an empty body is not a gzip member.
     while !rest.is_empty() {
-        // Even a small member costs the initialization of tables. A body of 10 MB could have half a
-        // million members.
+        // A body of 10 MB could have half a million members, and each member requires the
+        // initialization of tables.
         members += 1;
         if members > GZIP_MEMBERS_MAX {
             return Err(GzipFault::TooManyMembers.into());
@@ -166,8 +166,8 @@ struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
     intake: &'a mut dyn TakeInflated,
-    /// The buffer. Its length can exceed `filled`, because growing the vector again would zero the
-    /// new bytes.
+    /// The buffer. Its length can exceed `filled`: the vector is not shortened, because growing the
+    /// vector again would zero the new bytes.
     bytes: Vec<u8>,
     filled: usize,
     /// The number of bytes inflated so far.
@@ -207,7 +207,7 @@ impl Inflated<'_> {
         let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
         let mut expected = [0; 8];
         expected[..4].copy_from_slice(&checksum.to_le_bytes());
-        // ISIZE is the length modulo 2^32 (RFC 1952); members are far below that.
+        // ISIZE is the length modulo 2^32 (RFC 1952); members are much shorter.
         expected[4..].copy_from_slice(&((self.total - start) as u32).to_le_bytes());
         if trailer != expected {
             return Err(GzipFault::Checksum.into());
@@ -215,13 +215,14 @@ impl Inflated<'_> {
         Ok(rest)
     }
 
-    /// Makes room for more output: hands over the waiting bytes, then removes the consumed ones.
-    /// The room ends one byte past the limit, so that the next check notices an overlong body.
+    /// Makes room for more output: passes the waiting bytes to the consumer, then removes the
+    /// consumed bytes. The room extends one byte beyond the limit, so that the next check detects a
+    /// body that is too long.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).or_bug();
-        // A single long line waits as a whole. The room grows with the line, so that moving it
-        // stays cheap.
+        // The buffer keeps a long line until the line is complete. The room grows with the line, so
+        // that the line is moved only a few times.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
         let held = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
         // The estimate assumes that the remaining input has the same compression ratio as the

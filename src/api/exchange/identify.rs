@@ -119,8 +119,9 @@ impl Exchange {
         }
     }
 
-    /// Returns the objects that can identify the caller. For access to a policy or to statements,
-    /// the database that the URL names is sufficient, because its shards make the final decision.
+    /// Returns the objects that can identify the caller. If the request needs access to a policy or
+    /// to statements, the database in the URL is sufficient, because the shards of that database
+    /// make the final decision.
     pub(super) fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}
@@ -135,10 +136,11 @@ impl Exchange {
         AuthSource::Databases(name.into_iter().collect())
     }
 
-    /// Refuses the caller if its identification is fresh. Otherwise the refusal is based only on
-    /// cached grants or on the replies of some databases, and the request identifies the caller
-    /// again. It calls the databases of the statements first, if the cache knows all of them, and
-    /// then the Catalog (PROTOCOL.md rule 6). The request continues at `then`.
+    /// Refuses the caller if the identification is fresh. Otherwise the request identifies the
+    /// caller again, because the refusal would be based on cached grants or on the replies of only
+    /// some databases. The request first calls the databases of the statements, if the cache knows
+    /// all of them, and then the Catalog (PROTOCOL.md rule 6). After that, the request continues at
+    /// `then`.
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,

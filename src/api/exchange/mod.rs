@@ -1,10 +1,11 @@
-//! Drives one HTTP request from its head to the last byte of its response, and never waits.
+//! Processes one HTTP request from its head to the last byte of its response. The code never waits.
 //!
-//! The host (`edge/`, a test, the browser) performs each [`Action`]. It then passes the body or the
-//! reply to a call, or requests the next piece of a stream.
+//! The host (`edge/`, a test or the browser) performs each [`Action`]. The host then gives the
+//! exchange the body or a call's reply, or requests the next piece of a stream.
 //!
 //! Every request passes the same steps: *identify → locate → authorise → body → step → respond*.
-//! The route's row in the table ([`super::routes`]) and its handler define the differences.
+//! The route's row in the table ([`super::routes`]) and the route's handler define the differences
+//! between requests.
 
 mod identify;
 mod receive_body;
@@ -52,7 +53,7 @@ pub struct Exchange {
     origins: Option<CorsOrigins>,
     /// The caller, after identification.
     caller: Principal,
-    /// Whether the databases of the statements were already queried about the caller.
+    /// Whether the request already called the statements' databases to identify the caller.
     asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
@@ -92,12 +93,13 @@ fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
 enum Point {
     /// The beginning: the handler does not exist yet.
     Beginning,
-    /// The check of the statements, which the earlier grants of the caller did not permit.
+    /// The check of the statements, because the earlier grants of the caller did not permit all
+    /// statements.
     Statements,
 }
 
 impl Exchange {
-    /// Takes a request's head and returns the first action.
+    /// Starts a request from its head, and returns the first action.
     pub fn start(
         service: &mut Service,
         platform: &dyn Platform,
@@ -161,7 +163,7 @@ impl Exchange {
         self.confirm_step(service, platform, None)
     }
 
-    /// Takes the reply to a call of [`Exchange::background_calls`].
+    /// Processes the reply to a call of [`Exchange::background_calls`].
     pub fn on_background_reply(
         &mut self,
         service: &mut Service,
@@ -185,7 +187,8 @@ impl Exchange {
         }
     }
 
-    /// Refuses a request whose body stalled while the client stays connected, and frees its memory.
+    /// Refuses a request whose body stalled although the client is still connected, and frees the
+    /// request's memory.
     pub fn body_stalled(&mut self) -> Action {
         self.refuse(ApiError::Stalled)
     }
@@ -198,7 +201,8 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Counts the duration, unless the status is from 400 to 499: such a request hardly waits.
+    /// Counts the duration, unless the status is between 400 and 499, because such a request hardly
+    /// waits.
     fn count_duration(&self, service: &mut Service, now_ns: i64) {
         let Record { database, status, started_ns, route, .. } = &self.record;
         let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
@@ -209,7 +213,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the reply to a call.
+    /// Processes the reply to a call, and returns the next action.
     pub fn reply(
         &mut self,
         service: &mut Service,
@@ -224,7 +228,7 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    /// Continues after `Stream` or `Bytes`.
+    /// Returns the next action after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         let calls = self.calls;
         let isolate = &mut Isolate { service, platform, calls };
@@ -265,7 +269,8 @@ impl Exchange {
         }
     }
 
-    /// Creates the handler from the URL, after identification or without it.
+    /// Creates the handler from the URL. The caller is already identified, unless the operation is
+    /// open.
     fn begin(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -279,7 +284,7 @@ impl Exchange {
         self.locate(isolate, None)
     }
 
-    /// Runs the handler's `locate`, and authorises the request after that.
+    /// Runs the handler's `locate`, and then authorises the request.
     fn locate(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -313,8 +318,8 @@ impl Exchange {
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
-            // These kinds of access were checked before the handler began, or are checked when the
-            // statements are known.
+            // The exchange checked these kinds of access before it created the handler, or checks
+            // them when the statements are known.
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
@@ -338,7 +343,8 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
-    /// Runs all of the request's statements if the caller may run every one, else none.
+    /// Runs the request's statements if the caller may run all of them. Otherwise no statement
+    /// runs.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {
@@ -365,8 +371,8 @@ impl Exchange {
         }
     }
 
-    /// Counts the calls of `action`. The request ends before the platform refuses a call, because
-    /// the platform's error would not name the limit.
+    /// Counts the calls of `action`. Ends the request before the platform would refuse a call,
+    /// because the platform's error would not name the limit.
     fn within_calls(
         &mut self,
         platform: &dyn Platform,

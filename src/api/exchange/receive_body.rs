@@ -30,11 +30,12 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
 /// The consumer of a body's bytes.
 #[derive(Debug)]
 enum Sink {
-    /// The bytes as they are. The sink keeps their memory reservation.
+    /// The unchanged bytes, with their memory reservation.
     Bytes(Permit),
-    /// Compressed bytes, which are inflated after the last byte, up to a maximum size.
+    /// Compressed bytes, and the maximum size of the inflated body. Inflation starts after the last
+    /// byte.
     PackedBytes(Permit, Ceiling),
-    /// Lines that become columns as they arrive.
+    /// Lines that are converted into columns as they arrive.
     Lines(Box<Intake>),
     /// Compressed lines, which are inflated after the last byte.
     PackedLines(Box<Intake>, Ceiling),
@@ -61,7 +62,7 @@ impl BodyReading {
     }
 
     /// Makes room for a piece. After the first allocation the buffer grows at most to twice the
-    /// received bytes, independent of the announced size.
+    /// received bytes, regardless of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
         let needed = self.held.len() + piece_bytes;
         if needed <= self.held.capacity() {
@@ -135,7 +136,7 @@ impl Exchange {
         Ok(Action::ReadBody)
     }
 
-    /// Reports the number of the body's bytes at `now_ns`. If the function returns a response, the
+    /// Reports that the body has `bytes` bytes at `now_ns`. If the function returns a response, the
     /// host must stop reading and send the response.
     pub fn body_grew(&mut self, bytes: usize, now_ns: i64) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
@@ -151,9 +152,9 @@ impl Exchange {
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
-    /// Takes the next piece of the body: `append` copies `bytes` bytes to the end of the buffer. If
-    /// the function returns a response, the host must stop reading and send the response.
-    /// [`Self::body`] takes the rest.
+    /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
+    /// If the function returns a response, the host must stop reading and send the response. The
+    /// host passes the rest of the body to [`Self::body`].
     pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
         let taken = upload.with(|reading| catch(|| reading.take(bytes, append)));
@@ -171,7 +172,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the whole body, or its rest after the last piece.
+    /// Receives the whole body, or the rest of the body after the last piece.
     pub fn body(
         &mut self,
         service: &mut Service,

@@ -1,9 +1,9 @@
-//! Stops the response to a slow reader when other requests need the memory of its query.
+//! Stops the response to a slow reader when other requests need the memory of the response's query.
 
 use super::Exchange;
 
 impl Exchange {
-    /// Records that a piece waits for its reader since `now_ns`.
+    /// Records that a piece of the response has been waiting for the reader since `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
         let reservation = self.handler.as_ref().and_then(|handler| handler.reservation());
         self.reader = reservation.map(|reservation| reservation.waits(now_ns));
@@ -17,8 +17,8 @@ impl Exchange {
         goes_on
     }
 
-    /// Whether the server stopped the response, because its reader was idle for longer than any
-    /// other.
+    /// Whether the server stopped the response because this reader was idle longer than any other
+    /// reader.
     pub fn is_stopped(&mut self) -> bool {
         let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
         if gone {

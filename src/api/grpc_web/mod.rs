@@ -1,9 +1,9 @@
 //! Reads and writes gRPC-Web, which transports the messages and the status of a gRPC call in plain
 //! HTTP bodies.
 //!
-//! A body is a sequence of frames. A frame has one byte with its kind, four bytes with its length
-//! (big endian), and its content. The last frame of a response contains the trailers. In the text
-//! format each piece of the body is base64.
+//! A body is a sequence of frames. A frame consists of one byte for its kind, four bytes for its
+//! length (big endian), and its content. The last frame of a response contains the trailers. In the
+//! text format each piece of the body is base64.
 
 mod status;
 
@@ -42,7 +42,7 @@ pub enum FrameError {
     /// The message is compressed. gRPC's status for an unsupported compression is "unimplemented".
     #[error("compressed messages are not supported: send messages without compression")]
     Compressed,
-    /// The first byte of a frame is not a supported kind.
+    /// The first byte of a frame is an unsupported kind.
     #[error("a frame of kind {0} is not a message")]
     Kind(u8),
     /// The message is too long for the length field.
@@ -65,8 +65,8 @@ impl Form {
         })
     }
 
-    /// Returns the response's content type, which equals the request's. Clients compare the whole
-    /// value.
+    /// Returns the response's content type, which equals the request's content type, because
+    /// clients compare the whole value.
     pub fn content_type(self) -> &'static str {
         match (self.is_text, self.is_named) {
             (false, false) => "application/grpc-web",
@@ -120,7 +120,7 @@ impl Form {
 fn from_text(text: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for piece in text.split_inclusive(|&byte| byte == b'=') {
-        // The second character of a padding follows an empty piece.
+        // If the padding has two characters, the piece before the second character is empty.
         if piece == b"=" {
             continue;
         }
@@ -149,7 +149,7 @@ pub fn end(frames: &mut Vec<u8>, code: Code, message: &str) {
     let trailers =
         format!("grpc-status:{}\r\ngrpc-message:{}\r\n", code as u8, percent_encoded(message));
     frames.push(TRAILERS);
-    // `percent_encoded` cuts messages, so the length always fits.
+    // `percent_encoded` truncates messages, so the length always fits.
     frames.extend(u32::try_from(trailers.len()).unwrap_or(u32::MAX).to_be_bytes());
     frames.extend(trailers.into_bytes());
 }

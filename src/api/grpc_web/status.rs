@@ -37,8 +37,8 @@ impl Code {
     }
 }
 
-/// Encodes a text for a trailer: UTF-8 bytes outside of printable ASCII become `%XX`. Cuts long
-/// texts.
+/// Encodes a text for a trailer: UTF-8 bytes outside of printable ASCII become `%XX`. Truncates
+/// long texts.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len().min(GRPC_MESSAGE_BYTES_MAX));
     for character in text.chars() {

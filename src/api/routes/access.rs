@@ -1,6 +1,6 @@
 //! Serves `/api/v3/configure/access`: GET lists tokens and users with the hashes of their secrets,
-//! and POST imports such a list to move a deployment. The list contains no secret. InfluxDB has no
-//! such route.
+//! and POST imports such a list into another deployment. The list contains no secret. InfluxDB has
+//! no such route.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(TaskHandler::run(move |io| page(io, kind, after))))
 }
 
-/// Returns a page and the parameters of the next page. Users follow the last token.
+/// Returns a page and the parameters of the next page. Tokens precede users.
 async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
     let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
     let message = ToCatalog::Grantees { user, after, limit };

@@ -23,7 +23,7 @@ const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucke
 const NO_ID: &str = "expected the id of a backup, as in the responses of POST and GET \
                      /api/v3/backup";
 
-/// The position of the first tokens and users, which follow the restored points.
+/// The position at which a restore continues with tokens and users, after it restored all points.
 const FIRST_ACCESS: &str = "0.0";
 
 /// Begins `POST`, `GET` and `DELETE /api/v3/backup`.
@@ -182,7 +182,8 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // The next requests restore tokens and users, which therefore see the complete database.
+        // Restore tokens and users only in the next requests, so that these callers never see an
+        // incomplete database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }

@@ -23,9 +23,9 @@ impl BucketLookup {
         Some(Self { id: policy_id(name)?, survey: None })
     }
 
-    /// Replaces the database and the policy of a request by the names of the bucket. The names stay
-    /// unchanged if the request needs no lookup. If the caller may see no bucket with this id, the
-    /// id is treated as a name.
+    /// Replaces the database and the policy of a request with those of the bucket. The names stay
+    /// unchanged if the request needs no lookup. If no visible bucket has this id, the id is
+    /// treated as a name.
     ///
     /// # Errors
     /// [`ApiError`] if the owner objects do not respond.

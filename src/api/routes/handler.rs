@@ -1,8 +1,8 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::api::exchange`] calls a handler in the order below. Between these calls it applies the
-//! route's row: it identifies the caller before `begin`, refuses a caller without permission, and
-//! reads the body.
+//! [`crate::api::exchange`] calls a handler in the order below. Between these calls the exchange
+//! applies the route's row: it identifies the caller before `begin`, refuses a caller without
+//! permission, and reads the body.
 //!
 //! ```text
 //! begin → locate → (permission) → (body) → start → (permission for each statement) → step …
@@ -22,7 +22,7 @@ use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Task};
 use crate::protocol::call::{Call, Reply, Step};
 
-/// A request as its handler sees it.
+/// The parts of a request that a handler uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// The method, path and headers.
@@ -31,7 +31,7 @@ pub struct Incoming<'a> {
     pub url: &'a Parameters,
     /// The value of `{id}` in the route's path.
     pub id: Option<&'a str>,
-    /// The caller, who has no permission on open routes.
+    /// The caller. On an open route, the caller has no permissions.
     pub caller: &'a Principal,
 }
 
@@ -86,7 +86,7 @@ pub struct Outcome {
 /// A request of a route, in progress.
 pub trait Handler: std::fmt::Debug {
     /// Returns the database and policy of the request. The exchange checks the caller's permission
-    /// for them.
+    /// on this policy.
     fn target(&self) -> Option<RequestTarget<'_>> {
         None
     }
@@ -96,8 +96,9 @@ pub trait Handler: std::fmt::Debug {
         self.target().map(|place| place.database)
     }
 
-    /// Resolves the database and policy if the parameters do not name them. The first call has the
-    /// reply `None`; each further call has a reply to the requested calls.
+    /// Resolves the database and policy if the parameters do not name them. The reply is `None` in
+    /// the first call of this function. In each further call it is the reply to one of the
+    /// requested calls.
     ///
     /// # Errors
     /// [`ApiError`] if the owner objects do not respond.
@@ -217,7 +218,7 @@ impl TaskHandler {
         Self { database: None, state: TaskState::Running(task(route)) }
     }
 
-    /// Creates a handler that runs the function that `start` creates from the body.
+    /// Creates a handler from `start`, which receives the body and returns the function to run.
     pub fn with_body<R, F>(
         start: impl FnOnce(&mut Isolate<'_>, Received) -> Result<R, ApiError> + 'static,
     ) -> Self

@@ -1,7 +1,7 @@
 //! Defines the route table. A new route is one row here and one file in `routes/`.
 //!
 //! A row specifies the path, the methods, the format of errors, the required permission and the
-//! accepted body. [`super::exchange`] drives every request by its row.
+//! accepted body. [`super::exchange`] processes every request according to its row.
 
 pub mod access;
 pub mod backup;
@@ -85,13 +85,14 @@ pub enum Body {
     Bytes(usize),
     /// The whole body, up to a multiple of the operator's limit.
     Times(usize, Limit),
-    /// Line protocol, plain or compressed, which becomes columns while it arrives.
+    /// Line protocol, plain or compressed, which is converted into columns while it arrives.
     Lines,
 }
 
 /// The JSON of a management request.
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
-/// The text of a query with its bound parameters. Percent-encoding may enlarge it.
+/// The text of a query and its bound parameters. Percent-encoding may make the body larger than the
+/// text.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 
 /// Every route.
@@ -222,8 +223,8 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// The route for paths that only InfluxDB has. An identified caller receives an error with an
-/// alternative.
+/// The route for paths that only InfluxDB supports. It returns an error with an alternative to
+/// every identified caller.
 static UNSUPPORTED: Route =
     route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
 
@@ -254,7 +255,8 @@ impl Route {
         (!id.contains('/')).then_some(Some(id))
     }
 
-    /// Returns the route's name for the log. The log has no ids, which are numerous and private.
+    /// Returns the route's name for the log. The name contains no ids, because ids are numerous and
+    /// private.
     pub fn log_name(&self) -> &'static str {
         self.path.strip_suffix("/{id}").unwrap_or(self.path)
     }

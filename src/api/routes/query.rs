@@ -1,7 +1,7 @@
 //! Serves `/query`: runs the statements of a query in order and writes one response.
 //!
-//! A small response is sent at once. A large or chunked response is streamed, which bounds its memory
-//! for any size of the result. The status is final before the first byte.
+//! A small response is sent at once. A large or chunked response is streamed, so that its memory
+//! use does not grow with the result. The status cannot change after the first byte.
 
 use std::vec;
 
@@ -232,9 +232,9 @@ impl Querying {
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
                 }
-                // No bytes were sent, so the status can still be an error, and clients retry a 503.
-                // A caller who lost a permission also receives an error instead of a partial
-                // result.
+                // No bytes were sent yet, so the response can still have an error status, and
+                // clients retry after status 503. A caller who lost a permission also receives an
+                // error instead of a partial result.
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
@@ -249,7 +249,7 @@ impl Querying {
         }
     }
 
-    /// Writes the next rows of the current chunk, and sends the written bytes if they are enough.
+    /// Writes the next rows of the current chunk, and sends the written bytes if they fill a piece.
     fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
@@ -295,15 +295,15 @@ impl Querying {
         self.current = None;
     }
 
-    /// Sends the written bytes if they are enough.
+    /// Sends the written bytes if they fill a piece.
     fn flush(&mut self) -> Option<Action> {
         let limit = match (self.chunked, self.delivery.is_streaming()) {
             (true, _) => 1,
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
         };
-        // Bytes in the writer can still be replaced by an error. Go's encoder also fails as a whole
-        // instead of truncating a document.
+        // An error can still replace the bytes in the writer. Go's encoder, which 1.x uses, also
+        // returns an error instead of a truncated document.
         if self.writer.bytes() < limit {
             return None;
         }

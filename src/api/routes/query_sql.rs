@@ -136,8 +136,8 @@ impl RunningStatement {
         })
     }
 
-    /// Authorises `caller` if it may read at least one policy that the statement may use. The
-    /// database may have to resolve the policy; it then checks the permission.
+    /// Authorises `caller` if it may read at least one policy that the statement may use. If the
+    /// database must resolve the policy, the database also checks the permission.
     fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
         let scope = caller.grants.scope(PermissionKind::Read, &self.database);
         if !scope.may_cover(self.policy.as_deref()) {
@@ -169,7 +169,7 @@ impl RunningStatement {
 }
 
 /// Converts a parameter to [`crate::protocol::sql`]. An integer becomes signed if possible, because
-/// unsigned values compare with few columns.
+/// only few columns can be compared with unsigned values.
 fn parameter(value: ParamValue) -> Parameter {
     match value {
         ParamValue::Null => Parameter::Null,

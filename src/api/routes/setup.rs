@@ -12,7 +12,7 @@ pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError
     Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
-/// Begins a request of `/api/v2/setup`. The secret `ADMIN_TOKEN` is the only setup.
+/// Begins a request of `/api/v2/setup`. The server needs no setup except the secret `ADMIN_TOKEN`.
 ///
 /// # Errors
 /// [`ApiError::Unprocessable`] for POST, since the setup is always complete.

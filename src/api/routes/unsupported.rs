@@ -1,4 +1,4 @@
-//! Refuses paths that InfluxDB supports and this server does not, and names alternatives.
+//! Refuses paths that InfluxDB supports but this server does not, and names alternatives.
 
 use crate::api::error::ApiError;
 use crate::api::routes::handler::{Handler, Incoming};
@@ -83,7 +83,7 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether `path` is one of `known` under `parent`, or a path below it.
+/// Whether `path` is one of the paths `known` under `parent`, or is below such a path.
 fn is_known_path(path: &str, parent: &str, known: &[&str]) -> bool {
     let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
     rest.is_some_and(|rest| rest.split('/').next().is_some_and(|name| known.contains(&name)))

@@ -5,16 +5,16 @@
 //! value │ version <u8> │ head length <u32> │ head │ body │ crc <u32>
 //! ```
 //!
-//! In addition, the row `image` is written together with every change of the other rows. The head
-//! of `image` contains
+//! The row `image` is written together with every change of the other rows. The head of `image`
+//! contains
 //!
 //! ```text
 //! objects created <u64> │ rows <u64> │ sum of their crc <u64>
 //! ```
 //!
 //! Integers are little-endian. `crc` is the CRC-32C of the row's key and of all preceding bytes of
-//! the value. It detects changed rows and rows under a wrong key. The count and the sum detect
-//! missing rows and rows from different states.
+//! the value. It detects changed rows, and rows that are stored under a wrong key. The count and
+//! the sum detect missing rows and mixtures of rows from different states.
 
 use std::collections::BTreeMap;
 
@@ -31,10 +31,11 @@ const IMAGE_KEY: &str = "image";
 /// The size of the fields around head and body: version, head length and checksum.
 const FRAME_BYTES: usize = 1 + 4 + 4;
 
-/// A reason to reject the stored rows. The rows remain unchanged until the user deletes them.
+/// The reason why the page rejects the stored rows. The rows remain unchanged until the user
+/// deletes them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// The rows come from another release.
+    /// Another release wrote the rows.
     #[error(
         "the stored database has version {0}, and this page reads version {VERSION}: open the \
          database with the page that wrote it, or delete the database"
@@ -46,7 +47,7 @@ pub enum ImageError {
          continue"
     )]
     Row(String),
-    /// A row is missing, or comes from another state.
+    /// A row is missing, or belongs to another state.
     #[error(
         "the stored database is damaged: a row is missing or outdated ({found} rows found, \
          {expected} expected); delete the database to continue"
@@ -67,7 +68,7 @@ pub enum ImageError {
 /// A row's key and its new value. `None` deletes the row.
 pub type Change = (String, Option<Vec<u8>>);
 
-/// The state of the rows that the browser has stored.
+/// The state of the rows that are stored in the browser.
 #[derive(Debug, Default)]
 pub struct Image {
     /// The checksum of every stored row.
@@ -130,7 +131,7 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Adds a row. The order of rows does not matter.
+    /// Adds a row. Rows may be added in any order.
     ///
     /// # Errors
     /// [`ImageError::Version`], [`ImageError::Row`]
@@ -219,7 +220,7 @@ fn checksum(value: &[u8]) -> u32 {
 fn name((address, table, key): &(Address, Table, u64)) -> String {
     let table = table.name();
     match address {
-        // Runtime services store no rows.
+        // Runtime services do not store rows.
         Address::Catalog
         | Address::KeyDerivation
         | Address::AccessKeys

@@ -1,5 +1,5 @@
-//! Stores tokens and users, one row each. Finds them by name, by lookup key and by the databases
-//! that they concern. [`uses`] stores the last uses of tokens.
+//! Stores tokens and users, one row each, and finds them by name, by lookup key and by the
+//! databases in their permissions. [`uses`] stores the last uses of tokens.
 //!
 //! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
 //! each entry.
@@ -30,14 +30,15 @@ struct GrantsState {
     last_id: u64,
 }
 
-/// The ids of all tokens and users in the `schema` table. Every change is stored before it changes
-/// this index.
+/// The index of all tokens and users in the `schema` table. A change is stored before it is applied
+/// to this index.
 #[derive(Clone, Debug, Default)]
 pub struct Grantees {
     state: GrantsState,
-    /// The id of each lookup key and name, by its hash.
+    /// The id of a token or user by the hash of each lookup key and name.
     found_by: BTreeMap<u64, u64>,
-    /// Pairs of a database name's hash and the id of a token or user with permissions on it.
+    /// Pairs of a database name's hash and the id of a token or user with permissions on that
+    /// database.
     naming: BTreeSet<(u64, u64)>,
     /// The ids of tokens and users with permissions on every database.
     everywhere: BTreeSet<u64>,
@@ -45,7 +46,7 @@ pub struct Grantees {
     count: usize,
 }
 
-/// A change that has not been stored yet.
+/// A change of a token or user that has not been stored yet.
 #[derive(Clone, Debug)]
 pub struct GranteeChange {
     /// The old state.
@@ -67,7 +68,7 @@ impl GranteeChange {
 pub enum Put {
     /// The state is already stored under this id.
     Same(u64),
-    /// The request is rejected: `None` if the expected version is outdated.
+    /// The request is rejected. `None` means that the expected version is outdated.
     Refused(Option<CatalogRefusal>),
     /// The change to store.
     Change(Box<GranteeChange>),
@@ -147,7 +148,7 @@ impl Grantees {
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// Returns the token or user with this lookup key, as [`Grantee::found_by`] shows it.
+    /// Returns the token or user with this lookup key, in the form of [`Grantee::found_by`].
     ///
     /// # Errors
     /// [`StoreError`]
@@ -161,7 +162,7 @@ impl Grantees {
         Ok(row.and_then(|row| row.found_by(key)))
     }
 
-    /// Returns a page of tokens or users with ids above `after`, and whether more follow.
+    /// Returns a page of tokens or users with ids above `after`, and whether further pages follow.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -192,8 +193,8 @@ impl Grantees {
         Ok((rows, false))
     }
 
-    /// Returns a page of the tokens and users with ids above `after` that concern `database`. They
-    /// have only their permissions on this database.
+    /// Returns a page of the tokens and users with ids above `after` that have permissions on
+    /// `database`. The result omits all other permissions.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -213,7 +214,7 @@ impl Grantees {
                 continue;
             };
             // Both secrets of a token must be on the same page, because the next page starts after
-            // its id.
+            // the token's id.
             for row in row.keys().filter_map(|key| row.found_by(&key)) {
                 let row = row.on(database);
                 bytes += row::encode(&row)?.len();
@@ -232,7 +233,7 @@ impl Grantees {
         self.naming.range((hash, 0)..=(hash, u64::MAX)).map(|(_, id)| *id)
     }
 
-    /// Prepares the change that stores `grantee`, see
+    /// Prepares the change that stores `grantee`. See
     /// [`crate::protocol::catalog::ToCatalog::PutGrantee`].
     ///
     /// # Errors
@@ -281,7 +282,7 @@ impl Grantees {
         Ok(old.map(|old| GranteeChange { old: Some(old), new: None, state }))
     }
 
-    /// Stores a change and executes `beside` in the same transaction.
+    /// Stores a change, and executes `beside` in the same transaction.
     ///
     /// # Errors
     /// [`StoreError`]: the store is unchanged.
@@ -384,7 +385,7 @@ impl Grantees {
     }
 }
 
-/// Returns the database names in the permissions. A name may occur several times.
+/// Returns the database names in the permissions. The result may contain duplicates.
 pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
     grants.permissions.iter().filter_map(|held| held.database.as_deref())
 }

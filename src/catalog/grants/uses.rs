@@ -1,5 +1,5 @@
-//! Stores the last day on which each secret of a token was used. A separate row per token contains
-//! this, so that a use does not change the token's row.
+//! Stores the last day on which each secret of a token was used. The days of a token have a
+//! separate row, so that a use does not change the token's row.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! Copies the tokens and users with permissions on a database into a backup, and restores them. A
-//! backup contains the hashes of tokens and passwords, but no secrets.
+//! backup contains hashes of tokens and passwords, but no secrets.
 //!
-//! A restore gives the permissions only on request, and only on the restored database. It never
-//! gives the admin permission, and a permission on every database becomes a permission on this
-//! database.
+//! A restore grants permissions only if the request asks for them, and only on the restored
+//! database. A restore never grants the admin permission. A permission on every database becomes a
+//! permission on the restored database.
 
 use super::error::BackupError;
 use super::place::{self, BackupId};
@@ -14,20 +14,20 @@ use crate::model::limits::ACCESS_ROWS_PER_REQUEST;
 use crate::protocol::backup::{ObjectKind, open_metadata};
 use crate::protocol::grants::Grantee;
 
-/// The position where the next request continues: a page, and a row in that page.
+/// The position at which the next request continues: a page, and a row in that page.
 pub type AccessPosition = (u64, u64);
 
 /// The progress of a restore request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessProgress {
-    /// The tokens and users.
+    /// The outcome for the tokens and users of this request.
     pub given: GrantedAccess,
-    /// The position where the next request continues; `None` at the end.
+    /// The position at which the next request continues; `None` at the end.
     pub resume: Option<AccessPosition>,
 }
 
-/// Returns the part of a token or user that a backup of `database` stores; `None` if it has no
-/// permission on exactly that database.
+/// Returns the part of a token or user that a backup of `database` stores; `None` if the token or
+/// user has no permission on exactly that database.
 pub(super) fn kept(row: Grantee, database: &str) -> Option<Grantee> {
     let permissions = row.grants.on(database).permissions;
     let permissions: Vec<Permission> =
@@ -43,7 +43,7 @@ fn renamed(row: Grantee, database: &str) -> Grantee {
     Grantee { grants: Grants { admin: false, permissions }, ..row }
 }
 
-/// Gives the tokens and users in the backup `from` their permissions on `database`. Begins at
+/// Grants the tokens and users in the backup `from` their permissions on `database`, starting at
 /// `position`.
 pub fn restore_access(
     from: BackupId,

@@ -1,5 +1,5 @@
-//! Makes a backup in this order: the points of all shards, the map over them, the values that the
-//! backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
+//! Makes a backup in this order: the points of all shards, the map of these points, the values that
+//! the backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
 
 use std::collections::BTreeMap;
 
@@ -28,11 +28,11 @@ use crate::protocol::shard::{FromShard, ToShard};
 /// The progress of a backup after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupProgress {
-    /// The backup.
+    /// The id of the backup.
     pub id: BackupId,
     /// The number of shards of the database.
     pub shards: u64,
-    /// The number of shards to copy. The backup is complete at 0.
+    /// The number of shards that are not copied yet. The backup is complete when the number is 0.
     pub remaining: u64,
     /// The number of objects that this request has stored.
     pub objects: u64,
@@ -67,7 +67,7 @@ pub fn back_up(database: &str) -> Task<BackupProgress> {
 /// Returns the unfinished backup of a database, or marks a new backup as begun.
 ///
 /// # Errors
-/// [`BackupError::Conflict`] while a backup is being deleted, [`BackupError::TooMany`]
+/// [`BackupError::Conflict`] while a backup is being deleted, and [`BackupError::TooMany`]
 async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
     let list_marks = async |mark| place::list(io, place::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
@@ -108,14 +108,14 @@ struct BackupTask {
     progress: BackupProgress,
 }
 
-/// The objects of a map that earlier requests have stored, by the names of their folders.
+/// The names of a map's objects that earlier requests have stored, one list per folder.
 struct Stored {
     points: Vec<String>,
     pages: Vec<String>,
     access: Vec<String>,
 }
 
-// A method returns `false` or `None` if the request has used up its share of objects.
+// Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
     /// Reads the map and its checksum; `None` if none is stored.
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
@@ -126,14 +126,15 @@ impl BackupTask {
         Ok(Some((map, checksum(&object))))
     }
 
-    /// Puts the points of all shards, and the pages and the map over them.
+    /// Stores the points of all shards, and then the pages and the map of these points.
     async fn make_map(&mut self) -> Result<bool, Error> {
         let mut stored = Stored {
             points: place::list(&self.io, self.id.points()).await?,
             pages: place::list(&self.io, self.id.pages()).await?,
             access: place::list(&self.io, self.id.access()).await?,
         };
-        // A policy may be dropped while the backup reads the schema. Then the map is made again.
+        // A policy may be dropped while the backup reads the schema. In this case the map is made
+        // again.
         loop {
             let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
             match self.call_database(&ToDatabase::BackUp).await? {
@@ -144,7 +145,7 @@ impl BackupTask {
             let mut is_current = true;
             for (at, policy) in policies.into_iter().enumerate() {
                 match self.put_schema(policy, &stored.pages).await? {
-                    // A database has at most some hundreds of policies.
+                    // A database has at most a few hundred policies.
                     Pages::Put(names) => {
                         map.schema.extend(names.into_iter().map(|name| (at as u32, name)));
                     }
@@ -166,7 +167,7 @@ impl BackupTask {
         }
     }
 
-    /// Puts the missing points. Returns the map without measurements, tokens and users.
+    /// Stores the missing points. Returns the map without measurements, tokens and users.
     async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>, Error> {
         loop {
             let description = match self.call_database(&ToDatabase::Describe).await? {
@@ -211,7 +212,7 @@ impl BackupTask {
                         self.put(self.id.point(&name), point).await?;
                         stored.points.push(name);
                     }
-                    // The shard's group was dropped, or has split since the map was read.
+                    // The shard's group was dropped or split after the map was read.
                     FromShard::Stale => {}
                     other => return Err(self.shard_refused(shard, other)),
                 }
@@ -219,7 +220,7 @@ impl BackupTask {
         }
     }
 
-    /// Puts the pages with a policy's measurements that are not in `stored`.
+    /// Stores the pages with a policy's measurements that are not in `stored`.
     async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages, Error> {
         let (mut names, mut after_version) = (Vec::new(), 0);
         loop {
@@ -232,7 +233,7 @@ impl BackupTask {
             let message = ToDatabase::Schema { policy, after_version };
             let measurements = match self.call_database(&message).await? {
                 FromDatabase::Schema { measurements, .. } => measurements,
-                // The policy was dropped since the map was read.
+                // The policy was dropped after the map was read.
                 FromDatabase::UnknownPolicy => return Ok(Pages::UnknownPolicy),
                 other => return Err(self.refused(other)),
             };
@@ -250,7 +251,8 @@ impl BackupTask {
         }
     }
 
-    /// Puts the pages of tokens and users with permissions on the database that are not `stored`.
+    /// Stores the pages that are not in `stored`, with the tokens and users that have permissions
+    /// on the database.
     async fn put_access(&mut self, stored: &[String]) -> Result<Option<Vec<String>>, Error> {
         let (mut names, mut after) = (Vec::new(), 0);
         loop {
@@ -303,8 +305,8 @@ impl BackupTask {
         Ok(Some(indexes.into_iter().flatten().collect()))
     }
 
-    /// Copies the values that the backup store lacks, and then the shard's index. Returns the
-    /// index's name.
+    /// Copies the values that the backup store lacks, and then the shard's index. Returns the name
+    /// of the index.
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
         let key = self.id.point(point);
         let object = place::get_sealed(&self.io, &key).await?;
@@ -334,13 +336,13 @@ impl BackupTask {
         let object = place::seal(ObjectKind::Index, &index, "index")?;
         let name = place::sealed_name(&place::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
-        // If the release fails, the shard's hold ends by its time limit.
+        // If the release fails, the shard releases the backup when its time limit expires.
         let release = ToShard::Backup(ShardBackup::Release { backup: self.id.begun_s });
         let _ = self.io.call(Address::Shard(shard.clone()), &release).await;
         Ok(Some(name))
     }
 
-    /// Puts the manifest. Deletes it again if the backup is being deleted by another request.
+    /// Stores the manifest. Deletes the manifest again if another request is deleting the backup.
     async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<(), Error> {
         let finished_ns = self.io.with(|context| context.platform.now_ns())?;
         let manifest = BackupManifest { map, indexes, finished_ns };
@@ -355,7 +357,7 @@ impl BackupTask {
             place::delete(io, vec![self.id.mark(Mark::Begun)]).await?;
             true
         } else {
-            // Another request has finished the backup, or deleted it together with its map.
+            // Another request has finished the backup, or has deleted the backup and its map.
             place::get(io, self.id.map()).await?.is_some()
         };
         if !is_kept {
@@ -407,7 +409,7 @@ impl BackupTask {
 }
 
 enum Pages {
-    /// All pages are stored under these names.
+    /// All pages are stored. Their names are listed here.
     Put(Vec<String>),
     /// The request has used up its share of objects.
     Paused,
@@ -415,8 +417,8 @@ enum Pages {
     UnknownPolicy,
 }
 
-/// The stored page whose name begins with `prefix`, and the last version or id in the page. The
-/// name contains this number as 16 hexadecimal digits.
+/// Returns the stored page whose name begins with `prefix`, and the last version or id in the page.
+/// The name contains this number as 16 hexadecimal digits.
 fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     let name = stored.iter().find(|name| name.starts_with(prefix))?;
     let last = name.get(prefix.len()..prefix.len() + 16);

@@ -1,8 +1,8 @@
-//! Deletes a backup, and the shared values that no other backup names.
+//! Deletes a backup, and those shared values that no other backup uses.
 //!
-//! A backup cannot be made while another backup of the database is deleted. Otherwise the new
-//! backup could name a value that is about to be deleted. Each request stores its own mark before
-//! it looks for the mark of the other request.
+//! A backup cannot be made while another backup of the same database is being deleted. Otherwise
+//! the new backup could refer to a value that is about to be deleted. Each of the two requests
+//! stores its own mark before it looks for the other request's mark.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 
-/// The suffix of the mark that means: no backup of the database was being made.
+/// The suffix of the mark which records that no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a complete or incomplete backup. Returns the remaining work for further requests: the
-/// number of shards, plus 1 for the backup's own objects. The backup is deleted at 0.
+/// Deletes a complete or incomplete backup. Returns the remaining work: the number of shards, plus
+/// 1 for the backup's own objects. The backup is deleted when the result is 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_deleting(&io, &id).await?;
@@ -109,7 +109,7 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
     Ok(others)
 }
 
-/// Deletes the keys of each list, list by list in their order. Returns whether the request may
+/// Deletes the keys of each list, one list after the other. Returns whether the request may
 /// continue.
 async fn delete_all(
     io: &Io,

@@ -1,4 +1,4 @@
-//! The reasons why a backup cannot be made, read or deleted.
+//! Defines the reasons why a backup cannot be made, read or deleted.
 
 use crate::coordinator::error::Error;
 
@@ -8,7 +8,7 @@ pub enum BackupError {
     /// No complete backup has this name.
     #[error("backup {0} does not exist or is incomplete: GET /api/v3/backup?db= lists the backups")]
     Missing(String),
-    /// One request must end before the other can begin.
+    /// Another request for the same database must finish before this request can begin.
     #[error("{0}")]
     Conflict(String),
     /// The backup can never be completed.
@@ -19,7 +19,8 @@ pub enum BackupError {
         /// The missing or changed data.
         reason: String,
     },
-    /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
+    /// The database has
+    /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX) backups.
     #[error(
         "the database already has {limit} backups, and no more are allowed: delete a backup first"
     )]

@@ -1,4 +1,4 @@
-//! Lists the backups of a database, which may have been dropped.
+//! Lists the backups of a database, even if the database was dropped.
 
 use super::place::{self, BackupId, Mark};
 use crate::coordinator::Task;
@@ -6,17 +6,18 @@ use crate::coordinator::Task;
 /// A backup and its marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedBackup {
-    /// The backup.
+    /// The id of the backup.
     pub id: BackupId,
-    /// Whether all of its objects are stored.
+    /// Whether all objects of the backup are stored.
     pub is_whole: bool,
-    /// Whether the mark of an unfinished backup still exists. No deletion starts while it exists.
+    /// Whether the mark of an unfinished backup still exists. No deletion starts while the mark
+    /// exists.
     pub is_begun: bool,
     /// Whether the backup is being deleted.
     pub is_going: bool,
 }
 
-/// Lists the backups of the database `database` in the order in which they were begun.
+/// Lists the backups of the database `database` in the order of their creation.
 pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
     let database = database.to_owned();
     Task::new(|io| async move {

@@ -1,7 +1,7 @@
 //! Copies a database into the backup store, and restores it.
 //!
-//! Each request does a bounded amount of work and returns the remaining work. The stored objects
-//! are the progress: a repeated request continues at the point where the last request stopped. Two
+//! Each request does a bounded amount of work and returns the amount of remaining work. The stored
+//! objects record the progress: a repeated request continues where the last request stopped. Two
 //! concurrent requests do the same work twice, which is harmless. `docs/design/backups.md`
 //! describes the objects.
 

@@ -1,4 +1,4 @@
-//! Keys and lists of names in the backup store, and access to its objects.
+//! Defines the keys and lists of names in the backup store, and accesses its objects.
 
 use super::error::BackupError;
 use crate::coordinator::Io;
@@ -13,8 +13,8 @@ use crate::protocol::backup::{
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 
-/// A backup: the name of a database, and the second since 1970 in which the backup was begun. The
-/// text form is both, separated by a dot.
+/// The id of a backup: the name of a database, and the time at which the backup was begun, in
+/// seconds since 1970. The text form consists of the name and the time, separated by a dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupId {
     /// The database's name.
@@ -38,7 +38,7 @@ impl BackupId {
         Some(Self { database: database.to_owned(), begun_s })
     }
 
-    /// Parses a name that [`BackupId::name`] has returned.
+    /// Parses a name that [`BackupId::name`] returned.
     pub(super) fn named(database: &str, name: &str) -> Option<Self> {
         Self::parse(&format!("{database}.{}", name.trim_start_matches('0')))
     }
@@ -118,15 +118,15 @@ impl std::fmt::Display for BackupId {
 /// A state of a backup. A mark object in the backup store records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// A request has begun the backup, and no request has finished it.
+    /// A request has begun the backup, but no request has finished it.
     Begun,
-    /// The backup is complete. The mark is its manifest.
+    /// The backup is complete. This mark is the backup's manifest.
     Done,
     /// The backup is being deleted.
     Going,
 }
 
-/// Returns the folder of a database. Writes bytes that a key must not contain as `=` and two
+/// Returns the folder of a database. Bytes that a key must not contain are written as `=` and two
 /// hexadecimal digits.
 pub(super) fn folder(database: &str) -> String {
     let mut out = String::from("db-");
@@ -179,7 +179,7 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 
-/// Checks an object against the checksum that its name ends with.
+/// Checks an object against the checksum at the end of its name.
 ///
 /// # Errors
 /// [`BackupError::Damaged`]
@@ -218,10 +218,10 @@ pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> 
     }
 }
 
-/// Returns the object under `key`, whose name ends with its checksum.
+/// Returns the object under `key`, and checks it against the checksum at the end of `key`.
 ///
 /// # Errors
-/// [`BackupError::Damaged`] if it is missing or has another checksum.
+/// [`BackupError::Damaged`] if the object is missing or has another checksum.
 pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     let object = get(io, key.to_owned()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(key))?;
@@ -229,7 +229,7 @@ pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     Ok(object)
 }
 
-/// Returns all names of a folder in order, read page by page.
+/// Returns all names of a folder in order. Reads the list page by page.
 pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
     let mut all: Vec<String> = Vec::new();
     loop {
@@ -265,7 +265,7 @@ pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifes
 /// Reads the map that `manifest` names.
 ///
 /// # Errors
-/// [`BackupError::Damaged`] if it is missing or has another checksum.
+/// [`BackupError::Damaged`] if the object is missing or has another checksum.
 pub(super) async fn get_map(
     io: &Io,
     id: &BackupId,
@@ -282,10 +282,10 @@ pub(super) async fn get_map(
     Ok(map.map_err(|reason| BackupError::damaged(&key, reason))?)
 }
 
-/// Encodes an object of metadata.
+/// Encodes a metadata object.
 ///
 /// # Errors
-/// [`BackupError::Damaged`], which names it `what`, if it cannot be encoded.
+/// [`BackupError::Damaged`] with the key `what` if the object cannot be encoded.
 pub(super) fn seal(
     kind: ObjectKind,
     metadata: &impl serde::Serialize,
@@ -305,7 +305,7 @@ impl Default for ObjectBudget {
 }
 
 impl ObjectBudget {
-    /// Counts one object. Returns `false` when the request has used up its share.
+    /// Counts one object. Returns `false` if the request has used up its share.
     pub(super) fn take(&mut self) -> bool {
         let may = self.0 > 0;
         self.0 = self.0.saturating_sub(1);

@@ -1,5 +1,6 @@
-//! Restores a backup: creates shards and fills them in order, then restores the measurements, then
-//! publishes the database. Until then, other requests do not see the database.
+//! Restores a backup: creates the shards and fills them in order, then restores the measurements,
+//! and finally publishes the database. Other requests cannot use the database before it is
+//! published.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
@@ -26,7 +27,8 @@ use crate::protocol::shard::{FromShard, ToShard};
 pub struct RestoreProgress {
     /// The number of shards in the backup.
     pub shards: u64,
-    /// The number of shards to fill, plus 1 for the rest. The restore is complete at 0.
+    /// The number of shards that are not filled yet, plus 1 for the rest. The restore is complete
+    /// when the number is 0.
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,
@@ -34,7 +36,8 @@ pub struct RestoreProgress {
     pub bytes: u64,
 }
 
-/// Restores `from` into a database. Creates the database by `create` if it is missing.
+/// Restores `from` into a database. Creates the database with the definition `create` if the
+/// database does not exist.
 pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> {
     Task::new(|io| async move {
         let manifest = place::get_manifest(&io, &from).await?;
@@ -77,7 +80,7 @@ struct Restore {
 }
 
 impl Restore {
-    /// Works until the restore is complete or the request has done its share.
+    /// Works until the restore is complete or the request has used up its share of work.
     async fn run(&mut self) -> Result<(), Error> {
         self.progress.shards = self.map.points.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());
@@ -119,7 +122,7 @@ impl Restore {
         Ok(filled)
     }
 
-    /// Returns the number of values that an unfinished shard has, or `None` if it is filled.
+    /// Returns the number of values in an unfinished shard, or `None` if the shard is filled.
     async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>, Error> {
         match self.call_shard(shard, ShardBackup::Progress).await? {
             FromShardBackup::Filled { is_installed, values } => {
@@ -129,7 +132,7 @@ impl Restore {
         }
     }
 
-    /// Fills the shard at a position. Returns whether the request may continue.
+    /// Fills the shard at position `at`. Returns whether the request may continue.
     async fn fill(&mut self, at: usize, shard: &ObjectId) -> Result<bool, Error> {
         let done = self.from.mark(Mark::Done);
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
@@ -157,7 +160,7 @@ impl Restore {
         Ok(true)
     }
 
-    /// Sends the measurements, starting with page `page`, and then publishes the database.
+    /// Sends the measurements, starting with the page `page`, and then publishes the database.
     async fn restore_schema(&mut self, page: u32) -> Result<(), Error> {
         let mut page = page;
         loop {
@@ -177,10 +180,10 @@ impl Restore {
             }
         }
         let is_default = |policy: &Policy| Some(policy.id) == self.map.default_policy;
-        // A database has at most some hundreds of policies.
+        // A database has at most a few hundred policies.
         let default_policy = self.map.policies.iter().position(is_default).map(|at| at as u32);
-        // A continuous query contains the name of its database. In a restore under another name, it
-        // would use the original database.
+        // A continuous query contains the name of its database. After a restore under another name,
+        // the query would use the original database.
         let is_same = self.create.name == self.from.database;
         let rest = RestoredRest {
             default_policy,

@@ -1,5 +1,6 @@
-//! One pass of a database's schedule of backups. A pass lists the backups and does the first task
-//! whose condition holds. It does as much of the task as one request of a client:
+//! Runs one pass of a database's schedule of backups. A pass lists the backups and starts the first
+//! task in this list whose condition is true. The pass does as much of the task as one request of a
+//! client:
 //!
 //! ```text
 //! a backup is being deleted                      continue the deletion
@@ -18,7 +19,7 @@ use crate::coordinator::Task;
 use crate::coordinator::error::Error;
 use crate::protocol::backup_schedule::{BackupSchedule, DuePass, PassDone};
 
-/// Runs a pass that is due.
+/// Runs a pass of the schedule.
 pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
     let DuePass { database, schedule } = due;
     Task::new(|io| async move {
@@ -36,7 +37,7 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
                         done.made.push(begun_s);
                     }
                 }
-                // A new backup can begin only after this backup is deleted.
+                // No new backup can begin before this backup is deleted.
                 Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
                     let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
                     io.run(delete_backup(id)).await?;
@@ -55,14 +56,14 @@ enum Work {
     Delete(BackupId),
 }
 
-/// Chooses the work of a pass from the backups that were found.
+/// Chooses the work of a pass, depending on the existing backups.
 fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
     let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
     let kept = || found.iter().filter(own).filter(|backup| !backup.is_going);
     let whole: Vec<&BackupId> =
         kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
     let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
-    // The last backup always stays, because `keep` is at least 1.
+    // The last backup is never deleted, because `keep` is at least 1.
     let keep = (schedule.settings.keep as usize).max(1);
     let mut done = PassDone {
         made: kept().map(|backup| backup.id.begun_s).collect(),

@@ -11,9 +11,9 @@ use crate::protocol::backup::{
 };
 use crate::protocol::grants::Grantee;
 
-/// The position where the next request continues. Either 0 and the position of a page of
-/// measurements, tokens or users; or a shard's position plus 1, and the position of the shard's
-/// value.
+/// The position at which the next request continues. The first number is 0 for a page of
+/// measurements, tokens or users, or a shard's position plus 1. The second number is the position
+/// of the page, or of the shard's value.
 pub type VerifyPosition = (u64, u64);
 
 /// The progress of a verification request.
@@ -23,9 +23,9 @@ pub struct VerifyProgress {
     pub objects: u64,
     /// The size of the objects read, in bytes.
     pub bytes: u64,
-    /// The missing and damaged objects: each key with the reason.
+    /// The keys of the missing and damaged objects, each with the reason.
     pub damaged: Vec<String>,
-    /// The position where the next request continues; `None` at the end.
+    /// The position at which the next request continues; `None` at the end.
     pub resume: Option<VerifyPosition>,
 }
 
@@ -74,8 +74,8 @@ impl Check {
         }
     }
 
-    /// Checks objects from `start` until the request has done its share. Returns where the next
-    /// request continues.
+    /// Checks objects from `start` until the request has used up its share of work. Returns the
+    /// position at which the next request continues.
     async fn objects(
         &mut self,
         manifest: &BackupManifest,
@@ -147,7 +147,7 @@ impl Check {
         Ok(())
     }
 
-    /// Reads an object. Notes an error and returns `None` if it is missing or damaged.
+    /// Reads an object. Records an error and returns `None` if the object is missing or damaged.
     async fn check<T>(
         &mut self,
         key: &str,

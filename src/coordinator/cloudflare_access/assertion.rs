@@ -4,10 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// The maximum number of characters in an assertion: more than a request's head can contain.
+/// The maximum number of characters in an assertion. A request's head cannot contain more.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
-/// The maximum difference between the team's clock and this clock, in seconds. It applies to the
-/// time at which an assertion begins.
+/// The maximum difference between the team's clock and this clock, in seconds. The difference is
+/// tolerated for the time at which an assertion becomes valid.
 const CLOCKS_APART_S: i64 = 60;
 
 /// The required issuer and audience of assertions.
@@ -18,7 +18,7 @@ pub struct Application {
     audience: String,
 }
 
-/// The reason why two texts do not name an application.
+/// The reason why the settings do not define an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationError {
     /// The team is not the address of a host.
@@ -29,7 +29,7 @@ pub enum ApplicationError {
 
 impl Application {
     /// Creates an application from the team's address and the audience. The address is `https://`
-    /// and a host, or for tests `http://127.0.0.1` and a port.
+    /// and a host. In tests it may also be `http://127.0.0.1` and a port.
     ///
     /// # Errors
     /// [`ApplicationError`]
@@ -48,7 +48,8 @@ impl Application {
         Ok(Self { issuer: issuer.to_owned(), audience: audience.to_owned() })
     }
 
-    /// Returns the address at which the team publishes its keys. No request can change it.
+    /// Returns the address at which the team publishes its keys. The address does not depend on the
+    /// request.
     pub fn keys_url(&self) -> String {
         format!("{}/cdn-cgi/access/certs", self.issuer)
     }
@@ -87,9 +88,9 @@ impl Audiences {
 
 /// An assertion with valid claims and an unchecked signature.
 pub(super) struct Assertion<'a> {
-    /// The id of the key that the assertion names as its signing key.
+    /// The id of the signing key, as the assertion states it.
     pub key: String,
-    /// The signed text.
+    /// The part of the assertion that is signed.
     pub signed: &'a str,
     pub signature: Vec<u8>,
 }

@@ -1,21 +1,21 @@
-//! An isolate's cache of the team's keys.
+//! Caches the team's keys in an isolate.
 
 use serde::Deserialize;
 
 use crate::model::time::{MINUTE_NS, S_NS};
 
-/// The maximum age of cached keys, in nanoseconds. After this time, a key that the team has
-/// withdrawn is refused.
+/// The maximum age of cached keys, in nanoseconds. After this time, the server refuses a key that
+/// the team has withdrawn.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
 /// The minimum time between two fetches of the keys, in nanoseconds.
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
-/// The maximum time to wait for another request's fetch of the keys, in nanoseconds.
+/// The maximum time that a request waits for another request's fetch of the keys, in nanoseconds.
 const KEYS_FETCH_MAX_NS: i64 = 10 * S_NS;
-/// The maximum number of a team's keys (a team has two), and the maximum size of their list, in
-/// bytes.
+/// The maximum number of a team's keys (a team has two), and the maximum size of the list of keys,
+/// in bytes.
 const KEYS_MAX: usize = 32;
 const KEYS_BYTES_MAX: usize = 64 << 10;
-/// The permitted number of characters in a modulus: 2,048 to 8,192 bits.
+/// The permitted number of base64url characters in a modulus, for 2,048 to 8,192 bits.
 const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
 /// A public RSA key: modulus and exponent as base64url.
@@ -27,7 +27,7 @@ pub(super) struct Key {
     pub e: String,
 }
 
-/// The list of keys. Entries that are not RSA keys are skipped.
+/// The list of keys. The parser skips entries that are not RSA keys.
 #[derive(Deserialize)]
 struct List {
     keys: Vec<serde_json::Value>,
@@ -52,7 +52,7 @@ pub struct AccessKeys {
     keys: Vec<Key>,
     /// The time at which the keys arrived, in nanoseconds since 1970.
     fetched_ns: Option<i64>,
-    /// The time of the last fetch, in nanoseconds, and its error.
+    /// The time of the last fetch, in nanoseconds, and the error of that fetch.
     tried: Option<(i64, Option<String>)>,
     /// The time at which the fetch in progress began.
     fetching_since_ns: Option<i64>,

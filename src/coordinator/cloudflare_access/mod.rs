@@ -1,10 +1,10 @@
-//! Admits a request as administrator by the assertion that Cloudflare Access puts into the
-//! request's head: a JSON web token that the team's key has signed.
+//! Admits a request as administrator if its head contains a valid assertion of Cloudflare Access: a
+//! JSON web token that the team's key signed.
 //!
-//! Claims are checked first, because that is cheap. Then the key is looked up, and the runtime
-//! checks the signature. An unknown key causes a fetch. To bound the cost of forged assertions,
-//! only one request of the isolate fetches at a time, and the isolate fetches at most once a
-//! minute.
+//! Claims are checked first, because this check is cheap. Then the isolate looks up the key, and
+//! the runtime checks the signature. An unknown key causes a fetch of the keys. To bound the cost
+//! of forged assertions, only one request of the isolate fetches at a time, and the isolate fetches
+//! at most once a minute.
 
 mod assertion;
 mod keys;
@@ -31,7 +31,7 @@ const TURN_MS: u32 = 20;
 /// The result of checking an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The client is the administrator.
+    /// The client is an administrator.
     Admitted,
     /// The assertion is missing, invalid, or for another application.
     Refused,
@@ -39,7 +39,7 @@ pub enum Verdict {
     Unverified(String),
 }
 
-/// An assertion being checked.
+/// The check of an assertion, in progress.
 pub struct AccessLogin {
     application: Rc<Application>,
     token: String,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for AccessLogin {
 }
 
 enum AwaitedReply {
-    /// Waits for no reply, or for another request's fetch.
+    /// The check waits for no reply, or waits for another request's fetch.
     Turn,
     Keys,
     Signature,

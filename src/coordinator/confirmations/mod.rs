@@ -1,7 +1,7 @@
-//! Stores the Catalog's replies about admitted callers. A database's grant for a caller is no
-//! longer accepted after the Catalog has reported fewer permissions.
+//! Stores the Catalog's replies about admitted callers. After the Catalog has reported fewer
+//! permissions, the isolate no longer accepts an older grant of a database for that caller.
 //!
-//! This module is plain memory; [`super::confirm`] makes the calls.
+//! This module makes no calls; [`super::confirm`] makes them.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::protocol::grants::{Grantee, GranteeKey};
 struct Confirmation {
     /// The earliest time of the next request to the Catalog, in nanoseconds.
     next_ns: i64,
-    /// The lowest acceptable version: databases' grants with lower versions exceed the Catalog's
+    /// The lowest acceptable version. Grants of databases with lower versions exceed the Catalog's
     /// grant.
     least_version: u64,
 }
@@ -26,8 +26,8 @@ pub struct Confirmations {
 }
 
 impl Confirmations {
-    /// Whether to send the Catalog a request now. If so, the next request follows after a minute at
-    /// the earliest.
+    /// Whether the isolate must send the Catalog a request now. If so, the next request follows
+    /// after a minute at the earliest.
     pub(super) fn begin(&mut self, key: &GranteeKey, now_ns: i64) -> bool {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
             return false;
@@ -36,7 +36,7 @@ impl Confirmations {
             self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
         }
         if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            // Each caller is confirmed again at its next request.
+            // After this, each caller is confirmed again at its next request.
             self.rows = BTreeMap::new();
         }
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);
@@ -45,7 +45,8 @@ impl Confirmations {
         true
     }
 
-    /// Stores the Catalog's reply about a caller. `held` are the databases' earlier replies.
+    /// Stores the Catalog's reply about a caller. `held` contains the earlier replies of the
+    /// databases.
     pub(super) fn on_reply(
         &mut self,
         caller: &Caller,
@@ -66,14 +67,15 @@ impl Confirmations {
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());
     }
 
-    /// Whether a database's row may be used: the Catalog has not reported fewer permissions since
-    /// that version.
+    /// Whether a database's row may be used, because the Catalog has not reported fewer permissions
+    /// since the row's version.
     pub fn is_trusted(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)
     }
 }
 
-/// Whether `held`, from one database, grants more than `row`, the Catalog's row for all databases.
+/// Whether `held`, a row of one database, grants more than `row`, the Catalog's row for all
+/// databases.
 fn grants_more(held: &Grantee, row: &Grantee) -> bool {
     let is_same = held.id == row.id && held.hash == row.hash;
     !is_same || held.expires_ns > row.expires_ns || !row.grants.include(&held.grants)

@@ -1,10 +1,10 @@
-//! Carries out SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. Loads the shard map
-//! of every database, or of the database that ON names. Then loads the counters of the objects, and
-//! returns them in 1.x's shapes.
+//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module loads the
+//! shard map of every database, or of the database after ON. It then loads the counters of the
+//! objects, and returns them in 1.x's format.
 //!
-//! An object that cannot be reached is left out of the counters and named in SHOW DIAGNOSTICS.
-//! SHOW STATS and SHOW DIAGNOSTICS end before the platform's limit of calls. They then name the
-//! databases whose objects they have not called.
+//! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
+//! SHOW DIAGNOSTICS end before the platform's limit of calls. They then list the databases whose
+//! objects were not called.
 
 mod quotas;
 mod series;
@@ -24,7 +24,7 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::query::result::SeriesChunk;
 
-/// The state of a deployment, from which the statements are rendered.
+/// The state of a deployment, from which the results of the statements are created.
 #[derive(Debug)]
 struct Diagnostics {
     statement: Statement,
@@ -80,7 +80,7 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-/// The calls that load a database: to the Catalog and to the Database.
+/// The number of calls that load a database: one to the Catalog and one to the Database.
 const CALLS_PER_LOAD: usize = 2;
 
 /// Carries out one of the statements.
@@ -185,7 +185,7 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Whether the statement may leave out objects and name them.
+    /// Whether the statement may skip objects and list them as skipped.
     fn may_skip(&self) -> bool {
         matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
     }

@@ -1,4 +1,4 @@
-//! Renders the quotas of a database's callers, and their use in the current minute.
+//! Reports the quotas of a database's callers, and the current minute's use of these quotas.
 
 use super::series::{Cell, series};
 use super::{DatabaseFigures, shards};
@@ -6,7 +6,8 @@ use crate::model::quota::{Rate, Rates};
 use crate::protocol::shard::Stats;
 use crate::query::result::SeriesChunk;
 
-/// Returns a series with the database's limits, and one for each token and user with limits.
+/// Returns one series with the database's limits, and one series for each token and user with
+/// limits.
 pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     let quotas = &found.loaded.description.quotas;
     let of_database = |key: &'static str, name: &str| {
@@ -34,7 +35,7 @@ pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     chunks
 }
 
-/// Returns a row for each rate with a limit. `caller` 0 is all callers together.
+/// Returns a row for each limited rate. `caller` 0 means all callers together.
 fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
     let row = |rate: Rate| {
         let allowed = rates.of(rate)?;
@@ -49,8 +50,8 @@ fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> 
     Rate::ALL.into_iter().filter_map(row).collect()
 }
 
-/// Returns the sum over a group's shards, for the group with the highest sum: limits apply to each
-/// group.
+/// Returns the sum over a group's shards, for the group with the highest sum, because limits apply
+/// to each group.
 fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
 }
@@ -60,7 +61,7 @@ fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -
     groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
 }
 
-/// Returns for each group the sum over its shards, and the number of shards.
+/// Returns the sum over the shards of each group, and the number of shards.
 fn groups(
     found: &DatabaseFigures,
     of_shard: impl Fn(&Stats) -> u64,

@@ -53,8 +53,8 @@ impl From<&str> for Cell {
 }
 
 impl ShardOf<'_> {
-    /// Returns the shard's number: 1 for the first shard of a database, unique within the database,
-    /// and unchanged by a restart.
+    /// Returns the number of the shard. The first shard of a database has the number 1. The number
+    /// is unique within the database and does not change after a restart.
     pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)
@@ -86,7 +86,7 @@ impl Diagnostics {
         }
     }
 
-    /// Returns the reachable objects that run another release than this Worker.
+    /// Returns the reachable objects whose release differs from this Worker's release.
     fn other_releases(&self) -> SeriesChunk {
         let own = release::current();
         let mut rows: Vec<Vec<Cell>> = Vec::new();
@@ -119,7 +119,7 @@ fn skipped(skipped: &[Skipped]) -> SeriesChunk {
     series("skipped", &[], &["database", "objects"], rows.collect())
 }
 
-/// Filters the series by `FOR 'module'`. An unknown module lists no series.
+/// Filters the series by `FOR 'module'`. The result is empty for an unknown module.
 fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
     chunks
@@ -158,8 +158,8 @@ fn groups_of(found: &[DatabaseFigures]) -> SeriesChunk {
     series("shard groups", &[], &columns, rows.collect())
 }
 
-/// Returns the shards of policies with at least one write. 1.x creates a group with its first
-/// point.
+/// Returns the shards of policies with at least one write. In 1.x, a group exists only after its
+/// first point.
 fn written(found: &DatabaseFigures) -> impl Iterator<Item = ShardOf<'_>> {
     let is_untouched = |policy: &Policy| {
         let mut of_policy = shards(&found.loaded)
@@ -194,7 +194,7 @@ fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
     databases.chain(quotas).chain(shards).chain(usage).collect()
 }
 
-/// The object time of a request in milliseconds, for estimates: `assumed.active_ms.most` of
+/// The estimated object time of a request in milliseconds: `assumed.active_ms.most` of
 /// `docs/costs.json`.
 const REQUEST_MS_ESTIMATE: u64 = 50;
 

@@ -1,10 +1,10 @@
-//! Identifies the caller of a request by its credentials. The sources, in this order, are this
-//! isolate's cache, the Databases that the request uses, and, before a refusal, the Catalog, which
-//! knows all callers.
+//! Identifies the caller of a request by its credentials. It uses these sources in this order: the
+//! cache of the isolate, the Databases that the request uses, and, before a refusal, the Catalog,
+//! which knows all callers.
 //!
-//! The credentials are tried as a token first, then as user and password. A caller that the cache
-//! admits may have lost its permission since. In that case the shards or the Database refuse the
-//! request before they carry it out (PROTOCOL.md rule 11).
+//! The credentials are tried as a token first, and then as user and password. A caller that the
+//! cache admits may have lost a permission in the meantime. In that case the shards or the Database
+//! refuse the request before they execute it (PROTOCOL.md rule 11).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,31 +26,34 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// The pause before a login checks again whether it may derive its key, in milliseconds.
+/// The time after which a waiting login checks again whether it may derive its key, in
+/// milliseconds.
 const TURN_MS: u32 = 10;
 /// The maximum time that a login waits to derive its key, in nanoseconds.
 const TURN_WAIT_NS: i64 = 10 * S_NS;
-/// The salt for a user who does not exist, so that a refusal takes as long as for an existing user.
+/// The salt for a user who does not exist, so that the refusal takes as long as for an existing
+/// user.
 const NOBODY_SALT: &str = "nobody";
 
-/// The salt in hashes of a name and its right password, independent of the user's salt.
+/// The salt in hashes of a name and its correct password. It does not depend on the user's own
+/// salt.
 const ANY_SALT: &str = "";
 
 /// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user name of Basic, `u` or `Token user:password`. A token may have any user name.
+    /// The user name of Basic, `u` or `Token user:password`. A token is valid with any user name.
     pub user: Option<String>,
     /// The text after the scheme. It is tried as a token first.
     pub token: String,
-    /// The password that belongs to `user`. It is also tried as a token, since a token may have any
-    /// user name.
+    /// The password that belongs to `user`. It is also tried as a token, since a token is valid
+    /// with any user name.
     pub password: String,
 }
 
 impl Credentials {
-    /// Creates credentials from a secret. The secret is either a token, with any user name, or that
-    /// user's password.
+    /// Creates credentials from a secret, which is either a token with any user name or the
+    /// password of `user`.
     pub fn pair(user: Option<String>, secret: String) -> Self {
         Self { user, token: secret.clone(), password: secret }
     }
@@ -69,7 +72,8 @@ pub enum Verdict {
     Known(Principal),
     /// The credentials belong to no caller.
     Unknown,
-    /// The credentials may be a user's, but the isolate derives no key from a password now.
+    /// The credentials may belong to a user, but the isolate must not derive a key from the
+    /// password now.
     Closed(Closed),
 }
 
@@ -79,24 +83,25 @@ pub enum AuthSource {
     /// The replies of these databases, if this isolate knows the databases. An empty list accepts
     /// every database that this isolate has queried before.
     Databases(Vec<String>),
-    /// Only the Catalog: no shard carries out the request, or a refusal is based on the result.
+    /// Only the Catalog, because no shard executes the request, or because a refusal is based on
+    /// the result.
     Catalog,
 }
 
-/// Credentials being checked.
+/// The check of credentials, in progress.
 pub struct Identify {
     credentials: Credentials,
     tokens: [GranteeKey; 2],
     user: Option<GranteeKey>,
-    /// The hash of all credentials, by which they are cached.
+    /// The hash of all credentials, which is the cache key.
     hash: Hash,
-    /// The client's address, under which its tries are counted.
+    /// The client's address, under which tries are counted.
     address: String,
     /// The databases that remain to be queried.
     databases: VecDeque<String>,
-    /// The found tokens and users, one row per source.
+    /// The matching tokens and users, with one row per source.
     found: Vec<Rc<ConfirmedGrantee>>,
-    /// Whether any users exist, after the Catalog has replied.
+    /// Whether any users exist; known after the Catalog's reply.
     catalog: Option<bool>,
     /// Whether `catalog` comes from an earlier reply about the name.
     is_remembered: bool,
@@ -125,7 +130,7 @@ enum AwaitedReply {
 enum Lookup {
     Known(Principal),
     Unknown,
-    /// The key of this password is needed.
+    /// The check needs the key of this password.
     Derive {
         salt: String,
         iterations: u32,
@@ -165,8 +170,8 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    /// Starts the check. If no key may be derived from the password, the check ends without a call,
-    /// so that guessing costs no call.
+    /// Starts the check. If no key may be derived from the password now, the check ends without a
+    /// call, so that guessing causes no calls.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
@@ -177,8 +182,8 @@ impl Identify {
         self.decide(context)
     }
 
-    /// Returns whether any users exist, if it is known that no user has this name. Not for
-    /// credentials that may be a token or that a database knows.
+    /// Returns whether any users exist, if it is known that no user has this name. Returns `None`
+    /// for credentials that may be a token or that a database knows.
     fn remember_missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
@@ -187,15 +192,15 @@ impl Identify {
         (is_requested && self.everywhere(context).is_empty()).then_some(users)
     }
 
-    /// Whether a secret has a token's form. Such a secret never waits, and is tried as a password
-    /// only if the Catalog knows no such token.
+    /// Whether a secret has the format of a token. The check of such a secret never waits. The
+    /// secret is tried as a password only if the Catalog knows no such token.
     fn may_be_token(&self) -> bool {
         let secrets = [&self.credentials.token, &self.credentials.password];
         secrets.iter().any(|secret| secret.starts_with(TOKEN_PREFIX))
     }
 
-    /// Returns why no key may be derived from the user's password now; `None` if a key may be
-    /// derived, or if the cache admits the caller.
+    /// Returns the reason why no key may be derived from the user's password now. Returns `None` if
+    /// a key may be derived, or if the cache admits the caller.
     fn closed(&self, context: &mut Context<'_>) -> Option<Closed> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
@@ -211,14 +216,14 @@ impl Identify {
         context.cache.callers.password_hash(context.platform, password)
     }
 
-    /// Whether the password was recently found to be this user's.
+    /// Whether the password of this user was recently verified.
     fn is_verified(&self, context: &mut Context<'_>, user: &ConfirmedGrantee) -> bool {
         let now_ns = context.platform.now_ns();
         let password = self.password_hash(context, &user.row.name, &user.row.salt);
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Decides with the replies so far, or queries the next source.
+    /// Makes a decision from the replies so far, or queries the next source.
     fn decide(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
@@ -250,8 +255,8 @@ impl Identify {
                 Ok(Next::Reply(Verdict::Unknown))
             }
             Lookup::Unknown | Lookup::Derive { .. } => {
-                // Only a caller that no database knows counts as unknown. A refusal of a known
-                // caller and a wrong password do not count.
+                // Only a caller whom no database knows counts as unknown. A refused known caller
+                // and a wrong password do not count.
                 let known = !self.everywhere(context).is_empty();
                 if !known && !context.cache.callers.may_look_up(now_ns) {
                     return Err(Unavailable::Overloaded.into());
@@ -291,8 +296,9 @@ impl Identify {
         Ok(None)
     }
 
-    /// Whether an earlier reply of the database identifies the credentials. Not for a password that
-    /// was not recently verified: it may have changed, or it may be a token.
+    /// Whether an earlier reply of the database identifies the credentials. This is false for a
+    /// password that was not recently verified, because the password may have changed or may be a
+    /// token.
     fn is_identified(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
@@ -310,8 +316,8 @@ impl Identify {
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
 
-    /// Requests the derivation of a key from the password, or waits for other derivations of the
-    /// address.
+    /// Requests the derivation of a key from the password, or waits for other derivations for the
+    /// same address.
     fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let name = self.credentials.user.as_deref().unwrap_or_default();
@@ -358,7 +364,7 @@ impl Identify {
             }
         }
         let Some(name) = &self.credentials.user else { return Lookup::Unknown };
-        // If databases differ, the row with the latest change counts.
+        // If databases report different rows, the row with the latest change is used.
         let users = || valid().filter(|held| held.row.user && held.row.name == *name);
         let user = users().max_by_key(|held| held.row.version);
         let (salt, iterations) = match (user, self.catalog) {
@@ -398,7 +404,8 @@ impl Identify {
                 }
                 Ok(())
             }
-            // The database was dropped. The Catalog knows every caller that could be found in it.
+            // The database was dropped. The Catalog knows every caller that this database could
+            // have known.
             FromDatabase::NotOpen => {
                 self.from_catalog = true;
                 Ok(())
@@ -434,7 +441,7 @@ impl Identify {
     }
 }
 
-/// The next request to an owner, if one is needed.
+/// The next request to an owner, if a further request is needed.
 type OwnerRequest = Result<Option<Next<Verdict>>, super::error::Error>;
 
 impl RoundMachine for Identify {

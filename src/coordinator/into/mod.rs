@@ -1,8 +1,8 @@
-//! Carries out SELECT … INTO: writes the rows of a query as points, batch by batch as they are
-//! read.
+//! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written as
+//! soon as it is read.
 //!
-//! If a statement fails, its earlier batches stay written, as in 1.x. A repeated statement writes
-//! the same points.
+//! If a statement fails, its earlier batches stay written, as in 1.x. Repeating the statement
+//! writes the same points.
 
 mod rows_to_batch;
 
@@ -22,7 +22,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
 use rows_to_batch::IntoPoints;
 
-/// Carries out `select` and writes its rows to `target`.
+/// Executes `select` and writes its rows to `target`.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`], and an error for a name that cannot be written.
@@ -76,18 +76,18 @@ async fn write(
     }
 }
 
-/// Requires a single time column, which is the first one.
+/// Checks that the chunk has a single time column, which must be the first column.
 fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
     match (times.next(), times.next()) {
         (Some((0, _)), None) => Ok(()),
-        // The message of 1.x for a renamed time. Two time columns make 1.x panic.
+        // This is 1.x's message for a renamed time column. Two time columns make 1.x panic.
         _ => Err(QueryError::Invalid("error finding time index in result".into())),
     }
 }
 
-/// Checks that the names in the statement can be written, before any row is read. Each batch checks
-/// the names that depend on the data.
+/// Checks that the names in the statement can be written, before any row is read. Names that depend
+/// on the data are checked in each batch.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
     if let TargetName::Name(name) = &target.name {
         check_writable(name, NameKind::Measurement).map_err(|reason| invalid(&reason))?;
@@ -105,8 +105,8 @@ fn invalid(reason: &Unwritable) -> QueryError {
     QueryError::Invalid(reason.to_string())
 }
 
-/// Returns the tag arguments of top() and bottom(). They stay tags; all other columns become
-/// fields.
+/// Returns the tag arguments of top() and bottom(). These columns stay tags; all other columns
+/// become fields.
 fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     let mut names = Vec::new();
     for field in &select.fields {
@@ -122,7 +122,7 @@ fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     names
 }
 
-/// Returns the message of 1.x for points that the target rejected.
+/// Returns 1.x's message for points that the target rejected.
 fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     let first = outcome.rejected.named.first()?;
     let (cause, dropped) = (&first.cause, outcome.rejected.total);

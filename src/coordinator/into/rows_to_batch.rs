@@ -8,7 +8,7 @@ use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
-/// The size in bytes at which a batch is written. It becomes one frame for each shard.
+/// The size at which a batch is written, in bytes. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// The approximate size of a series' tags, in bytes.
@@ -50,8 +50,8 @@ impl IntoPoints {
         self.bytes >= BATCH_BYTES
     }
 
-    /// Adds the rows of `chunk` that have a value, to `measurement` or to the chunk's own
-    /// measurement. A row with an infinite value is not a point and is left out (1.x).
+    /// Adds the rows of `chunk` that have a value to `measurement`, or to the chunk's own
+    /// measurement. As in 1.x, a row with an infinite value is omitted.
     pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
@@ -118,7 +118,7 @@ impl IntoPoints {
     /// Removes and returns the collected rows.
     ///
     /// # Errors
-    /// [`Unwritable`] for a name, or a tag's value, that no client could have written.
+    /// [`Unwritable`] for a name or a tag value that no client could have written.
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
         let batch = self.batch();
         for measurement in &batch.measurements {

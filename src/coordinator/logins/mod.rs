@@ -1,10 +1,10 @@
-//! Limits logins by password: guessing is slow, and only the guesser is delayed.
+//! Limits logins by password, so that guessing is slow and delays only the guesser.
 //!
 //! A try is a derivation of a key from a password. A caller that is admitted without a derivation
 //! (by a token, or by a recently verified password) makes no try. A try counts as a failure until
-//! it has succeeded, so that a client which disconnects early has used up a try. Names that no user
-//! has also count. Each isolate counts separately, so an attacker who reaches several isolates gets
-//! more tries.
+//! it succeeds, so that a client that disconnects early has still used up a try. Tries with unknown
+//! names also count. Each isolate counts separately, so an attacker who reaches several isolates
+//! gets more tries.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ use crate::model::limits::{
 };
 use crate::model::time::{MS_NS, S_NS};
 
-/// The maximum wait in a response to a client, in seconds.
+/// The maximum waiting time that a response states to a client, in seconds.
 const RETRY_AFTER_S_MAX: i64 = 30;
-/// The maximum time for which a derivation blocks other derivations from the same address. If the
-/// client's request is lost, no call reports the derivation's end.
+/// The maximum time for which a derivation blocks other derivations for the same address. If the
+/// client's request is lost, no call reports the end of the derivation.
 const DERIVATION_NS_MAX: i64 = 500 * MS_NS;
-/// The minimum time between two searches of a full table for unneeded entries.
+/// The minimum time between two searches for unneeded entries in a full table.
 const SWEEP_EVERY_NS: i64 = S_NS;
 
 /// The decision about a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginDecision {
-    /// Derive the key, then call [`Logins::derived`].
+    /// Derive the key, and then call [`Logins::derived`].
     Open,
-    /// Another derivation of the address is running.
+    /// Another derivation for the address is running.
     Busy,
     /// The key must not be derived now.
     Closed(Closed),
@@ -39,7 +39,7 @@ pub enum LoginDecision {
 pub struct Closed {
     /// The counter that is full.
     pub by: FullCounter,
-    /// The number of seconds until a further try can succeed.
+    /// The number of seconds until a further try may be allowed.
     pub retry_after_s: u32,
 }
 
@@ -48,17 +48,18 @@ pub struct Closed {
 pub enum FullCounter {
     /// The failures of this name from this address.
     Name,
-    /// The failures of all names from this address. The name was not recently verified here.
+    /// The failures of all names from this address. This counter applies only to names that were
+    /// not recently verified from the address.
     Address,
     /// The table is full, and all its entries are still needed.
     Table,
 }
 
-/// An isolate's counts.
+/// The failed and verified logins that an isolate counts.
 #[derive(Debug, Default)]
 pub struct Logins {
     addresses: BTreeMap<String, Address>,
-    /// The number of names of all addresses.
+    /// The total number of names of all addresses.
     names: usize,
     swept_ns: i64,
 }
@@ -68,7 +69,7 @@ struct Address {
     failures: Window,
     /// The start of the derivation in progress for this address.
     deriving_ns: Option<i64>,
-    /// The names by their hashes: clients choose the names' lengths.
+    /// The names by their hashes, because clients choose the lengths of names.
     names: BTreeMap<Hash, Name>,
 }
 
@@ -78,7 +79,7 @@ struct Name {
     verified_ns: Option<i64>,
 }
 
-/// The failures since the first one, for [`FAILURE_WINDOW_NS`].
+/// The failures in a window of [`FAILURE_WINDOW_NS`] that starts with the first failure.
 #[derive(Debug, Default)]
 struct Window {
     since_ns: i64,
@@ -121,8 +122,8 @@ impl Name {
 }
 
 impl Logins {
-    /// Returns why no key may be derived now from a password of `name` from `address`; `None` if a
-    /// key may be derived. Does not count a try.
+    /// Returns the reason why no key may be derived now from a password of `name` from `address`;
+    /// `None` if a key may be derived. Does not count a try.
     pub fn closed(&self, address: &str, name: &str, now_ns: i64) -> Option<Closed> {
         self.closed_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
     }
@@ -183,8 +184,8 @@ impl Logins {
         }
     }
 
-    /// Records that the password is correct, with or without a derivation. A name is not remembered
-    /// if the table is full.
+    /// Records that the password is correct, with or without a derivation. If the table is full,
+    /// the name is not recorded.
     pub fn verified(&mut self, address: &str, name: &str, now_ns: i64) {
         let hash = hash_of(&[name]);
         let known = self.addresses.get_mut(address).and_then(|here| here.names.get_mut(&hash));

@@ -1,12 +1,11 @@
-//! Carries out SELECT and SHOW: loads the schemas, plans, requests pages from every shard that may
-//! contain rows, and returns the merged result piece by piece. The query begins when memory is
-//! available ([`crate::admission`]).
+//! Executes SELECT and SHOW: loads the schemas, plans the query, requests pages from every shard
+//! that may contain rows, and returns the merged result piece by piece. The query begins when
+//! memory is available ([`crate::admission`]).
 //!
-//! A shard with newer state replies "stale". Before the first piece of the result, the query then
-//! starts again with the owners' state. After the first piece, it continues if the newer state
-//! contains only additions. If a plan calls no shard of a policy, the statement is also planned
-//! again with the owners' state, because no shard could have reported that the cache is stale
-//! (PROTOCOL.md rule 6).
+//! A shard with newer state replies "stale". If no piece of the result was returned yet, the query
+//! starts again with the owners' state. Otherwise the query continues if the newer state contains
+//! only additions. A statement is also planned again with the owners' state if the plan calls no
+//! shard of a policy, because no shard could have reported a stale cache (PROTOCOL.md rule 6).
 
 mod nonempty_measurements;
 mod shard_pages;
@@ -59,13 +58,14 @@ pub struct Query {
     beginning: QueryWait,
     /// Whether a piece of the result was returned.
     emitted: bool,
-    /// The partly returned result, while the query loads the state that a stale shard requires.
+    /// The partly returned result. It waits here while the query loads the state that a stale shard
+    /// requires.
     paused: Option<Box<QueryRun>>,
     retries: Retries,
     watch: LiveQueryReport,
     /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     explain: Option<bool>,
-    /// The measurements that have rows, if the plan depends on it.
+    /// The measurements that have rows, if the plan depends on them.
     nonempty: NonemptyMeasurements,
     /// The row after which the result starts.
     after: Option<RowPosition>,
@@ -77,18 +77,19 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `requested` contains the streams of each call in progress. It is empty after a piece was
+    /// `requested` lists the streams of each call in progress. The list is empty after a piece was
     /// returned.
     Run {
         run: Box<QueryRun>,
         requested: Vec<Vec<StreamId>>,
     },
-    /// The Catalog removes the query from its list. Then the query ends with this result.
+    /// The query waits until the Catalog has removed it from the list, and then ends with this
+    /// result.
     Unlist(Box<QueryTurn>),
     Finished,
 }
 
-/// The load of the sources, in their order.
+/// The loads of the sources, in the order of the sources.
 #[derive(Debug)]
 struct QueryLoad {
     /// The load of the next source.
@@ -114,14 +115,15 @@ impl Query {
         Ok(Self::new(ReadStatement::Select(Box::new(select)), session, sources))
     }
 
-    /// Starts the result after `row` ([`Executor::begin_after`](crate::query::executor::Executor)).
+    /// Makes the result start after `row`
+    /// ([`Executor::begin_after`](crate::query::executor::Executor)).
     #[must_use]
     pub fn after(mut self, row: Option<RowPosition>) -> Self {
         self.after = row;
         self
     }
 
-    /// Prepares EXPLAIN or EXPLAIN ANALYZE. INTO is not carried out (1.x).
+    /// Prepares EXPLAIN or EXPLAIN ANALYZE. As in 1.x, INTO is ignored.
     ///
     /// # Errors
     /// [`QueryError::DatabaseRequired`]
@@ -168,7 +170,7 @@ impl Query {
     /// Begins if memory is available, otherwise pauses.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
         self.session.work.set_limits(context.platform.limits());
-        // Earlier statements may have computed for a whole turn.
+        // Earlier statements of the request may have used up a whole turn.
         if self.session.work.pauses()? {
             self.stage = QueryStage::Start;
             return Ok(Next::Calls(vec![Request::pause(0)]));
@@ -216,7 +218,7 @@ impl Query {
                 self.load_next(context, loading.loaded, loading.from_owner)
             }
             Err(error) => {
-                // An error in the statement precedes the error of a missing policy.
+                // An error in the statement takes precedence over the error for a missing policy.
                 if let (Error::PolicyNotFound(_), ReadStatement::Select(select)) =
                     (&error, &self.question)
                 {
@@ -282,9 +284,9 @@ impl Query {
         }
     }
 
-    /// Continues a partly returned result with newer state. Later additions do not affect the
-    /// result. If shards were moved or a policy was dropped, the query fails, because it could have
-    /// read rows twice or not at all.
+    /// Continues a partly returned result with newer state. The result does not include later
+    /// additions. If shards were moved or a policy was dropped, the query fails, because it could
+    /// read rows twice or miss rows.
     fn proceed(
         &mut self,
         context: &mut Context<'_>,
@@ -300,7 +302,8 @@ impl Query {
         self.advance(context, run)
     }
 
-    /// Checks that the caller may read each source's policy, which is known after the load.
+    /// Checks that the caller may read each source's policy. The policies are known only after the
+    /// load.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         for (source, loaded) in self.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
@@ -312,7 +315,7 @@ impl Query {
         Ok(())
     }
 
-    /// Takes pieces from the merge, or requests the pages that it needs.
+    /// Returns pieces of the merged result, or requests the pages that the merge needs.
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
         loop {
             match run.next()? {
@@ -426,7 +429,7 @@ impl Query {
         self.columns.as_ref()
     }
 
-    /// Stops the query. Returns the call that removes it from the list, if it is listed.
+    /// Stops the query. Returns the call that removes a listed query from the list.
     pub fn abandon(&mut self) -> Option<Request> {
         self.stage = QueryStage::Finished;
         self.watch.end()

@@ -1,6 +1,6 @@
-//! Determines which measurements have rows, if the result of a SELECT depends on it. This happens
-//! before the statement is compiled, and only for measurements with conflicting types
-//! ([`compile::clashing`]).
+//! Determines which measurements have rows, if the result of a SELECT depends on this information.
+//! The module runs before the statement is compiled, and only for measurements with conflicting
+//! types ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,13 +17,13 @@ use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 
-/// The progress of finding the measurements with conflicting types that have rows.
+/// The progress of the search for non-empty measurements among those with conflicting types.
 #[derive(Debug, Default)]
 pub(super) enum NonemptyMeasurements {
-    /// No request was sent to the shards.
+    /// No request was sent to the shards yet.
     #[default]
     Unknown,
-    /// The requests to the shards are running. The set contains the measurements for which no rows
+    /// The shards are processing the requests. The set contains the measurements for which no rows
     /// were reported yet.
     Asked(BTreeSet<ClashPosition>),
     /// The measurements in this set have no rows.
@@ -36,7 +36,7 @@ impl NonemptyMeasurements {
         matches!(self, Self::Asked(_))
     }
 
-    /// Removes the measurements in `chunk`, which have rows, from the set.
+    /// Removes the measurements in `chunk` from the set, because they have rows.
     pub(super) fn remove_nonempty(&mut self, chunk: &SeriesChunk) {
         let Self::Asked(silent) = self else { return };
         for row in chunk.strings() {
@@ -73,8 +73,8 @@ impl NonemptyMeasurements {
         schemas.collect()
     }
 
-    /// Returns the run that determines which measurements have rows; `None` if that is known or
-    /// irrelevant.
+    /// Returns the run that determines which measurements have rows; `None` if the answer is known
+    /// or irrelevant.
     pub(super) fn find_run(
         &mut self,
         select: &SelectStatement,
@@ -96,7 +96,7 @@ impl NonemptyMeasurements {
     }
 }
 
-/// Returns the policies in the planner's form.
+/// Converts the policies to the planner's type.
 pub(super) fn views<'a>(
     selected: &[SelectedPolicy<'_>],
     schemas: &'a [Rc<PolicySchema>],
@@ -110,7 +110,7 @@ pub(super) fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
+/// Plans SHOW MEASUREMENTS for `places`. Each policy is named by its position.
 fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],

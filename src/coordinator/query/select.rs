@@ -22,7 +22,7 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) session: &'a Session,
     /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     pub(super) explain: Option<bool>,
-    /// The measurements that have rows, if the plan depends on it.
+    /// The measurements that have rows, if the plan depends on them.
     pub(super) nonempty: &'a NonemptyMeasurements,
     /// The row after which the result starts.
     pub(super) after: Option<&'a RowPosition>,
@@ -85,7 +85,7 @@ impl SelectPlanner<'_> {
                 executor.begin_after(row);
             }
             match merge {
-                // As in 1.x, no rows are read if the query has too many series.
+                // As in 1.x, a query with too many series reads no rows.
                 Some(_) => afterwards = Some(executor),
                 None => merge = Some(Merge::Rows(executor)),
             }

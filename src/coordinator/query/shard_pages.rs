@@ -16,7 +16,7 @@ use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::ScanRequest;
 
-/// The shards of each scan, and the merge of their replies.
+/// The shards of each scan, and the merge of the shards' replies.
 #[derive(Debug)]
 pub(super) struct QueryRun {
     pub(super) merge: Merge,
@@ -31,14 +31,14 @@ pub(super) struct QueryRun {
 #[derive(Debug)]
 pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
-    /// Whether the plan calls a shard of each policy. Such a shard reports if the plan is based on
-    /// an outdated cache.
+    /// Whether the plan calls at least one shard of each policy. Such a shard reports an outdated
+    /// cache.
     pub(super) reads_all_shards: bool,
     /// The columns of a SELECT's rows.
     pub(super) columns: Option<ResultColumns>,
 }
 
-/// The series by scan, and the points of a run, with the limits `SERIES_PER_QUERY_MAX` and
+/// The series of each scan and the points of a run, with the limits `SERIES_PER_QUERY_MAX` and
 /// `POINTS_PER_QUERY_MAX`.
 #[derive(Debug)]
 pub(super) struct ReadCounts {
@@ -84,8 +84,8 @@ impl ReadCounts {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// EXPLAIN, or the count of series for a limit. Merges no rows. Contains the scans until they
-    /// are requested.
+    /// The merge of EXPLAIN, or of the count of series for a limit. It merges no rows. It contains
+    /// the scans until they are requested.
     Plan(Vec<ScanRequest>),
 }
 
@@ -98,7 +98,7 @@ pub(super) enum RunStep {
     Done,
 }
 
-/// Whether a page is not the first of its shard.
+/// Whether a requested page is not the first page of its shard.
 pub(super) fn resumes(message: &ToShard) -> bool {
     match message {
         ToShard::Scan { request, .. } => request.resume.is_continuation(),
@@ -107,8 +107,8 @@ pub(super) fn resumes(message: &ToShard) -> bool {
     }
 }
 
-/// Combines first pages of several scans into one call for each shard. A statement over a thousand
-/// measurements then needs only a few calls.
+/// Combines the first pages of several scans into one call for each shard, so that a statement over
+/// a thousand measurements needs only a few calls.
 pub(super) fn gather(
     needs: Vec<(StreamId, ToShard)>,
     run: &QueryRun,
@@ -140,7 +140,7 @@ pub(super) fn gather(
 }
 
 impl QueryRun {
-    /// Returns the query's shards without duplicates, at most `QUERY_SHARDS_NAMED_MAX`.
+    /// Returns the query's shards without duplicates: at most `QUERY_SHARDS_NAMED_MAX` shards.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.streams.iter().flatten() {

@@ -11,7 +11,7 @@ use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 
-/// Returns the run that lists the part of the loaded database within `scope`.
+/// Returns the run that lists the parts of the loaded database that `scope` includes.
 pub(super) fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
@@ -26,7 +26,7 @@ pub(super) fn plan_show(
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
         policies.extend(policy.map(|policy| MetaPolicy {
             name: policy.name.clone(),
-            // An unreadable policy looks empty.
+            // An unreadable policy is treated as empty.
             schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
             group_duration_ns: policy.shard_group_duration_ns,
         }));
@@ -53,8 +53,8 @@ pub(super) fn plan_show(
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
         streams.push(shards.unwrap_or_default());
     }
-    // If a policy has no scan, the cache has no measurement for it. Only the policy's owner knows
-    // newer measurements.
+    // A policy has no scan if the cache contains no measurement of the policy. Only the policy's
+    // owner knows newer measurements.
     let scanned = |id| {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))

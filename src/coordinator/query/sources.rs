@@ -1,4 +1,5 @@
-//! Determines a query's databases and policies by their names, and the shards with their points.
+//! Resolves a query's databases and policies by their names, and determines the shards with their
+//! points.
 
 use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
@@ -28,7 +29,7 @@ impl QuerySource {
 
 /// A policy that a SELECT reads.
 pub(super) struct SelectedPolicy<'l> {
-    /// The name as the statement spells it.
+    /// The name, as spelled in the statement.
     pub(super) name: SourceName,
     pub(super) loaded: &'l Loaded,
     pub(super) policy: &'l Policy,

@@ -20,7 +20,7 @@ pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option
         }
         Condition::TagNotIn(name, values) => {
             let tag = tag(name)?;
-            // A shard treats a missing tag as the empty text.
+            // A shard treats a missing tag as an empty text.
             let values = std::iter::once("").chain(values.iter().map(String::as_str));
             every(values.map(|value| text(&tag, Comparison::NotEqual, value)).collect())
         }
@@ -50,8 +50,8 @@ fn any(parts: Vec<Predicate>) -> Predicate {
     balanced(parts, &Predicate::Or).unwrap_or(Predicate::Constant(false))
 }
 
-/// Joins the parts pairwise in rounds, so that thousands of values do not nest thousands of levels
-/// deep.
+/// Joins the parts pairwise in rounds, so that thousands of values do not produce thousands of
+/// nested levels.
 fn balanced(
     mut parts: Vec<Predicate>,
     join: &dyn Fn(Box<Predicate>, Box<Predicate>) -> Predicate,

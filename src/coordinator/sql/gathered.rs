@@ -1,4 +1,4 @@
-//! Merges the aggregates of all shards into pages with a row for each group and window.
+//! Merges the aggregates of all shards into pages with one row for each group and window.
 
 use std::collections::VecDeque;
 
@@ -17,11 +17,11 @@ use crate::scan::request::{
 
 const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for other calls");
 
-/// The aggregate states of a scan, on their way from the shards to SQL.
+/// The aggregate states of a scan, which the shards send and SQL receives.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    /// The calls. The first call counts the rows: it determines the existing windows and is not
-    /// returned.
+    /// The aggregate calls. The first call counts the rows. It determines the existing windows and
+    /// is not returned.
     calls: Vec<AggregateCall>,
     stream: Stream,
     /// The rows that are not in a page yet.
@@ -30,7 +30,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Prepares the merge of `shards` shards, which all receive `request`. The request's output
+    /// Prepares the merge of `shards` shards. Every shard receives `request`. The request's output
     /// must be aggregates, and its first call must count the rows.
     pub(super) fn new(
         request: &ScanRequest,
@@ -42,13 +42,13 @@ impl Gathered {
             Output::Rows { .. } => Vec::new(),
         };
         let key = (0..request.group_by.len()).map(Some).collect();
-        // The cast is safe: there are far fewer than 2^32 shards.
+        // The cast is safe, because the number of shards is far below 2^32.
         let stream = Stream::new(0, shards as u32, request.clone(), key, false, reservation);
         let rows = PageRows::new(request.group_by.len(), &calls);
         Self { calls, stream, rows, pages: VecDeque::new() }
     }
 
-    /// Returns the position where a shard continues; `None` if the shard must not be called now.
+    /// Returns the position at which a shard continues; `None` if the shard must not be called now.
     pub(super) fn resume(&self, shard: usize) -> Option<Resume> {
         let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
         self.stream.resume(shard as u32).filter(|_| is_missing)
@@ -57,18 +57,18 @@ impl Gathered {
     /// Adds a shard's page.
     ///
     /// # Errors
-    /// The page does not fit the request, or exceeds the memory.
+    /// An error if the page does not match the request, or exceeds the memory.
     pub(super) fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
         self.stream.supply(shard as u32, page)
     }
 
-    /// Returns the next page, and whether it is the last page; `None` if shards must be called
-    /// first.
+    /// Returns the next page, and whether that page is the last one; `None` if shards must be
+    /// called first.
     ///
     /// # Errors
-    /// The states do not fit the request.
+    /// An error if the states do not match the request.
     pub(super) fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
-        // With two pages, the first page is certainly not the last.
+        // If two pages exist, the first page cannot be the last.
         while self.pages.len() < 2 {
             let Front::Group(key) = self.stream.front() else { break };
             let key = key.to_vec();
@@ -97,8 +97,8 @@ struct PageRows {
     times_ns: Vec<i64>,
     /// The groups' tags, one column per tag key.
     tags: Vec<StringColumn>,
-    /// The columns of each call: the call's value, and for a selector also the time and the
-    /// additional columns.
+    /// The columns of each call: the call's value, and the time and the additional columns of a
+    /// selector.
     fields: Vec<Column>,
 }
 
@@ -182,15 +182,15 @@ impl PageRows {
     }
 }
 
-/// Returns for each window the position of its value. Both lists ascend.
+/// Returns the position of each window's value. Both lists are in ascending order.
 fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
     let mut own = (0..).zip(own_ns).peekable();
     let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
     windows_ns.iter().map(place).collect()
 }
 
-/// Appends the values at these places, and null for a missing place. Returns `false` if the values
-/// have another type.
+/// Appends the values at these positions, and null for a missing position. Returns `false` if the
+/// values have another type.
 fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
     if places.len() == values.len() && !places.contains(&None) {
         return field.extend_from(values);

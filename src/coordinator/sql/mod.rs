@@ -1,10 +1,10 @@
-//! Carries out a SQL statement. The SQL Worker plans and computes in turns. This machine sends it
-//! the columns of tables, and reads its scans from the shards.
+//! Executes a SQL statement. The SQL Worker plans and computes in turns. This machine sends the
+//! columns of tables to the SQL Worker, and reads the Worker's scans from the shards.
 //!
-//! The statement starts, is listed, killed, metered and restarted like a SELECT of InfluxQL
-//! ([`super::query`]). Rounds alternate: pages from shards, then a turn of SQL, which returns a
-//! piece of the result or requests further pages. If a scan continues, its next pages are requested
-//! during the turn.
+//! The statement is started, listed, killed, metered and restarted like a SELECT of InfluxQL
+//! ([`super::query`]). Two kinds of rounds alternate: reading pages from shards, and a turn of SQL,
+//! which returns a piece of the result or requests further pages. If a scan continues, its next
+//! pages are requested during the turn.
 
 mod condition;
 mod gathered;
@@ -39,7 +39,7 @@ use scans::{PageRequest, PageResult, Scans};
 pub struct SqlQuestion {
     /// The statement.
     pub text: String,
-    /// The values of `$name` parameters.
+    /// The values of the parameters `$name`.
     pub parameters: Vec<(String, Parameter)>,
     /// The name of the response format.
     pub format: &'static str,
@@ -47,8 +47,9 @@ pub struct SqlQuestion {
 
 /// A SQL statement in progress.
 ///
-/// `Done(Ok(Some(bytes)))` is a piece of the result: step with `None` for the next piece. The first
-/// piece follows when rows are encoded, or at the end. `Done(Ok(None))` is the end.
+/// `Done(Ok(Some(bytes)))` is a piece of the result, after which a step with `None` requests the
+/// next piece. The first piece follows when rows are encoded, or at the end. `Done(Ok(None))` is
+/// the end.
 #[derive(Debug)]
 pub struct SqlQuery {
     question: SqlQuestion,
@@ -59,25 +60,25 @@ pub struct SqlQuery {
     /// The loaded tables.
     loaded: Option<Loaded>,
     scans: Scans,
-    /// The information to send with the next turn.
+    /// The data that the next turn sends.
     answers: Vec<SessionReply>,
-    /// The bytes of the result that are not returned yet, and their memory.
+    /// The bytes of the result that are not returned yet, and their memory reservation.
     piece: Vec<u8>,
     held: Option<HeldBytes>,
     last: LastTurn,
-    /// Whether a shard has replied, which confirms the columns.
+    /// Whether a shard has replied. A reply confirms the columns.
     is_confirmed: bool,
     /// Whether a piece was returned.
     emitted: bool,
     /// The number of rows read.
     points: u64,
     retries: Retries,
-    /// The number of times that the SQL Worker has lost the statement.
+    /// The number of times that the SQL Worker lost the statement.
     losses: Retries,
     watch: LiveQueryReport,
 }
 
-/// The information from the last turn about the next turn.
+/// The parts of the last turn's reply that affect the next turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastTurn {
     goes_on: bool,
@@ -88,12 +89,14 @@ struct LastTurn {
 enum Stage {
     Start,
     Load(Box<Load>),
-    /// Waits for a turn of SQL, and for the pages that SQL will probably request next.
+    /// The statement waits for a turn of SQL, and for the pages that SQL will probably request
+    /// next.
     Turn(Vec<PageRequest>),
     Read(Vec<PageRequest>),
     List,
     Emitted,
-    /// The Catalog removes the query from its list. Then the query ends with this result.
+    /// The statement waits until the Catalog has removed it from the list, and then ends with this
+    /// result.
     Unlist(Box<SqlTurn>),
     Finished,
 }
@@ -209,8 +212,8 @@ impl SqlQuery {
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
-    /// Whether the state used for planning is current: it was loaded from its owners for this
-    /// request, or a shard has confirmed it. Otherwise the cache may be stale.
+    /// Whether the state used for planning is current, because it was loaded from its owners for
+    /// this request or a shard confirmed it. Otherwise the cache may be stale.
     fn is_certain(&self) -> bool {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
@@ -230,7 +233,7 @@ impl SqlQuery {
         }
         match envelope::decode_reply::<FromSql>(reply)? {
             FromSql::Failed { status, message } => {
-                // A statement that exceeds a limit would also exceed it with newer columns.
+                // A statement that exceeds a limit would also exceed the limit with newer columns.
                 if !self.emitted && !self.is_certain() && status != TOO_MUCH {
                     return self.load(context, true);
                 }
@@ -251,8 +254,8 @@ impl SqlQuery {
                         return Ok(Next::Calls(vec![request]));
                     }
                 }
-                // A format that is written as a whole has no bytes before its end, and may still
-                // fail.
+                // A format that is written as a whole has no bytes before its end, so the statement
+                // may still fail.
                 match is_done || (has_rows && !self.piece.is_empty()) {
                     true => self.emit(),
                     false => self.proceed(context),
@@ -261,7 +264,7 @@ impl SqlQuery {
         }
     }
 
-    /// Processes a request of SQL. Information that is available is sent with the next turn.
+    /// Processes a request of SQL. The next turn sends the data that is already available.
     fn on_request(
         &mut self,
         context: &Context<'_>,
@@ -322,7 +325,7 @@ impl SqlQuery {
         Ok(Next::Reply(Some(std::mem::take(&mut self.piece))))
     }
 
-    /// Starts the next turn, or requests the pages that it needs.
+    /// Starts the next turn, or requests the pages that the turn needs.
     fn proceed(&mut self, context: &mut Context<'_>) -> SqlTurn {
         if self.last.is_done {
             return Ok(Next::Reply(None));
@@ -344,8 +347,8 @@ impl SqlQuery {
         Ok(Next::Calls(requests))
     }
 
-    /// Adds the requests for the requested pages, or with `ahead` for later pages, and the report
-    /// about them.
+    /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
+    /// report about the query.
     fn request_pages(
         &mut self,
         context: &mut Context<'_>,
@@ -376,8 +379,8 @@ impl SqlQuery {
         Ok(())
     }
 
-    /// Stores pages that were requested ahead. A page that failed is requested again when SQL needs
-    /// it. Only a failure of the second request is an error.
+    /// Stores pages that were requested ahead. If such a request failed, the page is requested
+    /// again when SQL needs it. Only a failure of the second request is an error.
     fn on_prefetched(
         &mut self,
         context: &Context<'_>,
@@ -443,7 +446,7 @@ impl SqlQuery {
         }
     }
 
-    /// Stops the statement. Returns the call that removes it from the list, if it is listed.
+    /// Stops the statement. Returns the call that removes a listed statement from the list.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.stage = Stage::Finished;
         let end = self.watch.end();

@@ -26,11 +26,11 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
 
-/// The scans, in the order in which they are called.
+/// The scans, in the order in which they call shards.
 #[derive(Debug, Default)]
 pub(super) struct Scans(VecDeque<Scan>);
 
-/// A scan, with the progress on each of its shards.
+/// A scan, with its progress on each shard.
 #[derive(Debug)]
 struct Scan {
     number: u64,
@@ -38,23 +38,23 @@ struct Scan {
     request: ScanRequest,
     shards: Vec<(ObjectId, Stamp)>,
     progress: Progress,
-    /// The shards whose series must still be counted for a limit.
+    /// The shards whose series are not counted yet for a limit.
     uncounted: Vec<usize>,
     series: u64,
     /// Whether SQL has requested a page.
     is_wanted: bool,
-    /// Whether SQL has requested a page after the first page. Then it probably needs all pages.
+    /// Whether SQL requested a page after the first page, so that it probably needs all pages.
     goes_on: bool,
     /// The pages that were read ahead.
     ready: Vec<SessionReply>,
-    /// The rows read and the bytes decoded since the last page.
+    /// The numbers of rows read and bytes decoded since the last page.
     read: (u64, u64),
 }
 
 #[derive(Debug)]
 enum Progress {
-    /// Each shard's next position; `None` at its end. SQL gets the pages in the order of their
-    /// arrival.
+    /// The next position of each shard; `None` after the shard's last page. SQL receives the pages
+    /// in the order of their arrival.
     Rows(Vec<Option<Resume>>),
     /// The shards' aggregates are merged.
     Groups(Box<Gathered>),
@@ -75,12 +75,12 @@ pub(super) struct PageResult {
     pub(super) answer: Option<SessionReply>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
-    /// The number of the scan's series that are counted so far.
+    /// The number of the scan's series counted so far.
     pub(super) series: u64,
 }
 
 impl Scan {
-    /// Whether to request pages now. With `ahead`, before SQL has requested them.
+    /// Whether to request pages now. If `ahead` is true, SQL has not requested these pages yet.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -138,7 +138,7 @@ impl Scans {
     /// Begins a scan. Returns its only page if it reads no shard.
     ///
     /// # Errors
-    /// The scan's table or columns do not exist.
+    /// An error if the scan's table or columns do not exist.
     pub(super) fn begin(
         &mut self,
         scan: &sql::ScanRequest,
@@ -181,10 +181,10 @@ impl Scans {
         Ok(None)
     }
 
-    /// Notes that SQL has requested a further page. Returns the pages that were read ahead.
+    /// Records that SQL requested a further page. Returns the pages that were read ahead.
     ///
     /// # Errors
-    /// The scan does not exist.
+    /// An error if the scan does not exist.
     pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
@@ -217,9 +217,9 @@ impl Scans {
         self.0.retain(|scan| !cancelled.contains(&scan.number));
     }
 
-    /// Returns the pages to request now, and whether one of them is not a shard's first. Requests
-    /// at most `SHARDS_REQUESTED_AT_ONCE_MAX` pages, scan by scan. With `ahead`, it requests at most
-    /// half that number, because the earlier pages are still in memory.
+    /// Returns the pages to request now, and whether one of them is not a shard's first page.
+    /// Requests at most `SHARDS_REQUESTED_AT_ONCE_MAX` pages, scan by scan. If `ahead` is true, the
+    /// limit is half that number, because the earlier pages are still in memory.
     pub(super) fn pages_to_request(
         &mut self,
         reservation: &QueryReservation,
@@ -267,7 +267,7 @@ impl Scans {
     /// Processes a shard's page.
     ///
     /// # Errors
-    /// The reply is not a page.
+    /// An error if the reply is not a page.
     pub(super) fn on_reply(
         &mut self,
         requested: PageRequest,
@@ -290,7 +290,7 @@ impl Scans {
     /// Processes a page that was requested ahead.
     ///
     /// # Errors
-    /// The reply is not a page.
+    /// An error if the reply is not a page.
     pub(super) fn on_prefetched(
         &mut self,
         requested: PageRequest,
@@ -302,9 +302,9 @@ impl Scans {
         Ok(learned)
     }
 
-    /// Continues partly read scans with newer state. Later additions do not affect the scans. If
-    /// shards were moved or a policy was dropped, the statement fails, because a scan could have
-    /// read rows twice or not at all.
+    /// Continues partly read scans with newer state. The scans do not include later additions. If
+    /// shards were moved or a policy was dropped, the statement fails, because a scan could read
+    /// rows twice or miss rows.
     ///
     /// # Errors
     /// [`Unavailable::Changing`]
@@ -316,7 +316,7 @@ impl Scans {
         }
     }
 
-    /// Returns the scans' shards without duplicates, at most `QUERY_SHARDS_NAMED_MAX`.
+    /// Returns the scans' shards without duplicates: at most `QUERY_SHARDS_NAMED_MAX` shards.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.0.iter().flat_map(|scan| &scan.shards) {
@@ -381,7 +381,7 @@ fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Optio
             let cast = call.as_float.then_some(FieldType::Float);
             Input { cast, ..input(table, name)? }
         }
-        // Any column is suitable, because the call does not read it.
+        // Any column is suitable, because the aggregate does not read its values.
         None => {
             let column = table.columns.first()?.id;
             Input { column, field_type: FieldType::Boolean, cast: None }

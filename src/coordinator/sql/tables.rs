@@ -10,8 +10,8 @@ pub(super) fn named(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema>
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
 }
 
-/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables to
-/// search for.
+/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables for
+/// this search.
 pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
     if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
         return None;

@@ -144,7 +144,7 @@ impl Write {
                 Err(reason) => failure = failure.or(Some(reason.into())),
             }
         }
-        // PROTOCOL.md rule 8: if a shard fails, the response has status 503 and names no line.
+        // PROTOCOL.md rule 8: if a shard fails, the response has status 503 and lists no line.
         if let Some(error) = failure {
             return Err(error);
         }
@@ -162,7 +162,7 @@ impl Write {
         self.retry(context)
     }
 
-    /// Rejects the lines of `rows`, which a shard has not stored.
+    /// Rejects the lines of `rows`, because a shard has not stored them.
     fn reject_all(&mut self, rows: &[Selection], over: StorageExceeded) {
         for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
             for row in rows.to_rows(batch.block.rows()) {
@@ -172,8 +172,8 @@ impl Write {
         }
     }
 
-    /// Counts `rows` as written, except rows of series with these hashes. Rejects the lines of the
-    /// excepted rows.
+    /// Counts `rows` as written, except for the rows of series with these hashes, whose lines are
+    /// rejected.
     fn on_partly_appended(
         &mut self,
         rows: &[Selection],
@@ -199,8 +199,8 @@ impl Write {
     }
 }
 
-/// Returns the meter of a write with `points` points for each of the `requested` shards. Each shard
-/// counts a share, so that the called shards together count the write once.
+/// Returns the meter of a write with `points` points for each of the `requested` shards. Each of
+/// these shards counts a share, so that together they count the write once.
 fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
     let share =
@@ -208,7 +208,8 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-/// Returns the ids that identify each measurement's series, if the database has a limit of series.
+/// Returns the ids that identify each measurement's series, if the database limits the number of
+/// series.
 fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
     match loaded.description.quotas.series {
         Some(_) => columns.iter().map(Columns::series_ids).collect(),

@@ -1,5 +1,4 @@
-//! Creates a database that a write names and that does not exist, if the database would keep the
-//! write's rows.
+//! Creates the missing database of a write, if the database would keep the write's rows.
 
 use super::rejections::{LineRefusal, Retention};
 use super::{Created, Write, WriteOutcome, WriteStage};
@@ -14,9 +13,9 @@ use crate::protocol::round::{CallResult, Next};
 
 impl Write {
     /// Creates the database if it would keep at least one row, or all rows if the write is
-    /// all-or-nothing. Otherwise the lines are rejected as the database would reject them, and no
-    /// database is created. The policy that the client names becomes the only and default policy,
-    /// as with `CREATE DATABASE … WITH NAME`.
+    /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
+    /// as by an existing database. The policy that the client names becomes the only policy and the
+    /// default, as with `CREATE DATABASE … WITH NAME`.
     pub(super) fn create(
         &mut self,
         context: &Context<'_>,
@@ -71,7 +70,7 @@ impl Write {
         }
     }
 
-    /// Rejects every row that is older than the policy keeps.
+    /// Rejects every row that is older than the retention period of the policy.
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
             for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Checks a measurement's rows against its schema: which rows can be sent, which are rejected, and
-//! which need new columns.
+//! Checks a measurement's rows against its schema. The result divides the rows: rows that can be
+//! sent, rows that are rejected, and rows that need new columns.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// The placeholder for the id of a column that no sent row has (see `batch::frame::TableRef`).
+/// The placeholder for the id of a column that no sent row uses (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
 /// The ids that identify a measurement's series: the measurement's id and the column ids of the
 /// batch's tags.
 pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
 
-/// The schema's columns for a batch.
+/// The columns of the schema that a batch uses.
 #[derive(Debug)]
 pub struct Columns {
-    /// `None` while the measurement is unknown.
+    /// The measurement's id; `None` while the measurement is unknown.
     pub measurement: Option<MeasurementId>,
     /// The ids of the batch's tag keys, in their order.
     pub tag_ids: Vec<ColumnId>,
@@ -80,7 +80,7 @@ impl Columns {
         columns
     }
 
-    /// Whether every row can be sent as it is.
+    /// Whether the batch needs no registration and has no conflicts, so that every row can be sent.
     pub fn are_known(&self) -> bool {
         self.measurement.is_some()
             && self.new_tags.is_empty()
@@ -93,7 +93,7 @@ impl Columns {
         !self.conflicts.is_empty()
     }
 
-    /// Returns the schema's reason to reject a row, if any.
+    /// Returns the reason why the schema rejects a row, if any.
     pub fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
         self.conflicts.iter().find_map(|&(position, existing)| {
             let column = batch.block.fields.get(position)?;
@@ -106,9 +106,9 @@ impl Columns {
         })
     }
 
-    /// Groups the rows by the columns that must be registered first, in the order of each set's
-    /// first row. Without `with_rows`, returns only the sets. Rows without new columns are left
-    /// out.
+    /// Groups the rows by the set of columns that must be registered first, in the order of each
+    /// set's first row. If `with_rows` is false, returns only the sets. Rows without new columns
+    /// are omitted.
     pub fn missing(
         &self,
         batch: &MeasurementBatch,

@@ -12,25 +12,25 @@ use crate::protocol::shard::FromShard;
 #[derive(Debug)]
 pub(super) struct Target {
     pub shard: ObjectId,
-    /// The group's id, and the group's own mark in bytes.
+    /// The group's id, and the size in bytes at which this group must be reported.
     pub group: (u64, u64),
     /// The frame's rows, for each measurement of the batch.
     pub rows: Vec<Selection>,
 }
 
-/// A group that has grown past its mark, or is blocked by an unfinished split.
+/// A group whose size exceeds its mark, or which an unfinished split blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Growth {
     pub database: ObjectId,
     pub policy: PolicyId,
-    /// The mark that applies to every group, in bytes; 0 disables splits.
+    /// The mark for all groups, in bytes; 0 disables splits.
     pub mark_bytes: u64,
     pub group: u64,
     pub bytes: u64,
 }
 
 impl Growth {
-    /// Returns the growth that a shard's reply shows; `None` if the Database needs no report.
+    /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
     pub(super) fn seen(
         &self,
         (group, mark_bytes): (u64, u64),
@@ -44,7 +44,7 @@ impl Growth {
             // The shard waits for a split that may have stopped. The report makes the Database
             // continue the split.
             FromShard::Unavailable(Unavailable::Changing) => 0,
-            // A full shard has passed every mark.
+            // A full shard exceeds every mark.
             FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
             _ => return None,
         };

@@ -5,8 +5,8 @@
 //! - Register missing columns.
 //! - Send one frame to each shard.
 //!
-//! Before a rejection that is based on the cache, the write loads the owners' state once. A shard
-//! with newer state makes the write start again with the rows of the refused frames only
+//! Before the write rejects a line based on the cache, it loads the owners' state once. If a shard
+//! has newer state, the write starts again, but only with the rows of the refused frames
 //! (PROTOCOL.md rules 4 to 8).
 
 pub mod check_rows;
@@ -46,15 +46,16 @@ const SETS_PER_CALL_MAX: usize = 1_000;
 pub struct WriteRequest {
     /// The database's name.
     pub database: String,
-    /// The policy as the client names it. An absent or empty name is the default policy.
+    /// The policy as the client names it. An absent or empty name means the default policy.
     pub policy: Option<String>,
     /// The caller. The write checks the caller's permission after the policy is known.
     pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
-    /// The database to create if it does not exist; `None` makes a missing database an error.
+    /// The definition of the database to create if it does not exist. If `None`, a missing database
+    /// is an error.
     pub auto_create: Option<CreateDatabase>,
-    /// Whether one line that the schema rejects makes the write reject all lines.
+    /// Whether the write rejects all lines if the schema rejects one line.
     pub all_or_nothing: bool,
 }
 
@@ -78,8 +79,8 @@ pub struct Created {
     pub duration_ns: i64,
 }
 
-/// A write in progress. It returns an error only if the outcome of single lines is unknown or must
-/// not be reported.
+/// A write in progress. It returns an error only if the outcome of individual lines is unknown or
+/// must not be reported.
 #[derive(Debug)]
 pub struct Write {
     request: WriteRequest,
@@ -90,7 +91,7 @@ pub struct Write {
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     stage: WriteStage,
     round: Round,
-    /// The number of restarts because of an owner's newer state.
+    /// The number of restarts because an owner had newer state.
     retries: Retries,
     registrations: u32,
     /// The growth to report to the Database before the response.
@@ -109,10 +110,11 @@ enum WriteStage {
     Append {
         targets: Vec<Target>,
         growth: Growth,
-        /// The series ids of each measurement, if the database has a limit of series.
+        /// The series ids of each measurement, if the database limits the number of series.
         ids: Vec<SeriesIds>,
     },
-    /// The Database receives a report about a grown group. Then the write ends with this result.
+    /// The write waits while the Database receives a report about a grown group. The write then
+    /// ends with this result.
     ReportGrowth(Turn<WriteOutcome>),
     Finished,
 }
@@ -170,7 +172,7 @@ impl Write {
         self.load_again(context)
     }
 
-    /// Rejects rows that cannot be stored, registers missing columns, sends the other rows.
+    /// Rejects rows that cannot be stored, registers missing columns, and sends the other rows.
     fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Turn<WriteOutcome> {
         let Some((policy, schema)) = loaded.policy() else {
             return Err(Error::unexpected_reply());
@@ -193,8 +195,8 @@ impl Write {
             self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
         }
         let missing = self.take_missing(&columns);
-        // The write cannot remove rows that a shard has stored. In that case the outcome reports
-        // the stored rows.
+        // The write cannot remove rows that a shard has already stored. In that case the outcome
+        // reports the stored rows.
         let none_yet = self.outcome.points_written == 0;
         if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
             return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
@@ -253,10 +255,10 @@ impl Write {
         }
     }
 
-    /// Returns the column sets to register. Rejects rows of sets that were refused before.
+    /// Returns the column sets to register. Rejects the rows of sets that were refused before.
     fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
-        // The rows are needed only if some are rejected: they take four bytes each.
+        // The row numbers take four bytes each and are needed only if some rows are rejected.
         let any_refused = !self.refused_sets.is_empty();
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
@@ -324,7 +326,8 @@ impl Write {
                 if !left.is_empty() {
                     return self.register(loaded, left);
                 }
-                // A batch needs one registration, plus one for each restart because of newer state.
+                // A batch needs one registration, and one more for each restart because of newer
+                // state.
                 if self.registrations > STALE_RETRIES_MAX {
                     return Err(Unavailable::Changing.into());
                 }

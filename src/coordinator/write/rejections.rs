@@ -1,11 +1,11 @@
-//! Collects rejected lines: names the first lines and counts all.
+//! Collects rejected lines: stores the first lines and counts all lines.
 
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
 use crate::protocol::quota::{SeriesExceeded, StorageExceeded};
 
-/// Rejected lines. The first lines are named; all are counted.
+/// The rejected lines. The first lines are stored, and all lines are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rejections {
     /// The rejected lines with the lowest numbers, ascending; at most `REJECTED_LINES_NAMED_MAX`.
@@ -18,7 +18,7 @@ pub struct Rejections {
     pub retention: Option<Retention>,
 }
 
-/// The policy that has rejected lines as too old.
+/// The policy that rejected lines as too old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// The policy's name.
@@ -27,7 +27,8 @@ pub struct Retention {
     pub duration_ns: i64,
     /// The oldest accepted time, in nanoseconds.
     pub oldest_kept_ns: i64,
-    /// Whether the policy does not exist: the write would create it with its database.
+    /// Whether the policy does not exist yet, because the write would create it together with its
+    /// database.
     pub absent: bool,
 }
 
@@ -39,10 +40,11 @@ impl Retention {
     }
 }
 
-/// One rejected line.
+/// A rejected line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RejectedLine {
-    /// The number of the physical line on which the rejected line starts, counted from 1.
+    /// The number of the physical line on which the rejected line starts. The first line has the
+    /// number 1.
     pub line: u32,
     /// The cause.
     pub cause: LineRefusal,
@@ -68,7 +70,7 @@ pub enum LineRefusal {
         .0.current, .0.allowed
     )]
     Series(SeriesExceeded),
-    /// The line is older than its policy keeps points.
+    /// The line is older than the retention period of its policy.
     #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {
         /// The measurement.

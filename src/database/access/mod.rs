@@ -1,8 +1,8 @@
 //! Stores the tokens and users with permissions on this database, and revokes permissions on all
 //! shards (PROTOCOL.md rule 11).
 //!
-//! The key of a row is a hash of the lookup key. The Database reads rows one at a time and keeps no
-//! rows in memory, because a database may have 100,000 rows.
+//! A row's key is a hash of the lookup key. The Database reads rows one at a time and keeps no rows
+//! in memory, because a database may have 100,000 rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +25,11 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The number of changes that a Database remembers. A change is repeated within minutes.
+/// The number of changes that a Database remembers. A repetition of a change arrives within
+/// minutes.
 const ENDED_MAX: usize = 64;
 
-/// The current round of messages with the access number.
+/// The current round of messages that send the access number.
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
     /// The access number.
@@ -50,8 +51,8 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Identified { access, found })
     }
 
-    /// Stores tokens and users from the Catalog. Returns a reply unless a token or user loses a
-    /// permission. In that case it stores a job, which the event then executes.
+    /// Stores tokens and users from the Catalog, and returns a reply. If a token or user loses a
+    /// permission, the function instead stores a job, which the event then executes.
     pub(super) fn take_grants(
         &mut self,
         platform: &dyn Platform,
@@ -68,7 +69,7 @@ impl<S: Store> Database<S> {
         if push.sequence < rows.state.granted {
             return Ok(Some(FromDatabase::Late));
         }
-        // A late message must not remove entries that arrived after it was sent.
+        // A late message must not remove entries that arrived after the message was sent.
         let grants_anew = push.anew && push.sequence > rows.state.granted;
         let mut state = rows.state.clone();
         state.granted = push.sequence;
@@ -107,7 +108,7 @@ impl<S: Store> Database<S> {
         jobs.filter(|(_, job)| job.kind == JobKind::Access).map(|(&key, _)| key).next()
     }
 
-    /// Returns the messages to the next shards in the current map, or `None` after the last shard.
+    /// Returns the messages to the next shards of the current map, or `None` after the last shard.
     pub(super) fn drive_access(
         &mut self,
         work: &mut DatabaseWork,
@@ -131,8 +132,8 @@ impl<S: Store> Database<S> {
         Ok(Some(requests))
     }
 
-    /// Handles the shards' replies. A shard that is not open accepts no requests, so its reply
-    /// `Stale` also counts.
+    /// Processes the shards' replies. The reply `Stale` also counts as success, because a shard
+    /// that is not open accepts no requests.
     pub(super) fn on_access_reply(
         &mut self,
         work: &mut DatabaseWork,
@@ -145,7 +146,8 @@ impl<S: Store> Database<S> {
                 Ok(FromShard::Done | FromShard::Stale) if self.notified_shards.0 == number => {
                     self.notified_shards.1.insert(shard);
                 }
-                // The access number has risen in the meantime, so the shard must receive it again.
+                // The access number has risen in the meantime, so the shard must receive the new
+                // number.
                 Ok(FromShard::Done | FromShard::Stale) => {}
                 Ok(FromShard::Unavailable(reason)) | Err(reason) => failure = Some(reason),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),

@@ -1,5 +1,5 @@
-//! Checks retention policy statements, in the order of 1.x (`services/meta/client.go` and
-//! `data.go`, and replies of 1.6.7).
+//! Checks retention policy statements in the order of 1.x (`services/meta/client.go` and `data.go`,
+//! and replies of 1.6.7).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::model::limits::{POLICIES_PER_DATABASE_MAX, POLICY_DURATION_MIN_NS};
 use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
-/// The policy name if the creation of a database names no policy.
+/// The name of the first policy if the creation of a database names no policy.
 pub const DEFAULT_NAME: &str = "autogen";
 
 /// The policies of a database.
@@ -17,17 +17,18 @@ pub const DEFAULT_NAME: &str = "autogen";
 pub struct Policies {
     /// The policies, in order of creation.
     pub rows: Vec<PolicyRow>,
-    /// The default policy. `None` before the first policy, and after the default policy was
-    /// dropped.
+    /// The default policy. `None` before the first policy is created, and after the default policy
+    /// was dropped.
     pub default: Option<PolicyId>,
 }
 
 /// One policy.
 #[derive(Clone, Debug)]
 pub struct PolicyRow {
-    /// The key in the `entry` table. The keys of its measurements start at `number << 32`.
+    /// The key in the `entry` table. The row keys of the policy's measurements start at `number <<
+    /// 32`.
     pub number: u64,
-    /// The policy as edges receive it.
+    /// The description of the policy, as edges receive it.
     pub policy: Policy,
     /// The policy's measurements.
     pub schema: Schema,
@@ -40,7 +41,7 @@ pub struct Settings {
     pub name: String,
     /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// The replication factor. Only SHOW uses it.
+    /// The replication factor, which only SHOW uses.
     pub replica_n: u32,
     /// The shard group duration in nanoseconds, at least an hour.
     pub shard_group_duration_ns: i64,
@@ -125,7 +126,7 @@ impl Policies {
         if change.duration_ns.is_some_and(|ns| ns != 0 && ns < POLICY_DURATION_MIN_NS) {
             return Err(PolicyRefusal::DurationTooLow);
         }
-        // 1.x compares the new settings with the remaining ones before it rounds the shard
+        // 1.x compares the new settings with the unchanged settings before it rounds the shard
         // duration.
         let duration_ns = change.duration_ns.unwrap_or(policy.duration_ns);
         let shard_ns = change.shard_group_duration_ns.unwrap_or(policy.shard_group_duration_ns);
@@ -150,7 +151,7 @@ impl Policies {
     }
 }
 
-/// Returns complete settings, with 1.x's defaults.
+/// Returns complete settings. 1.x's defaults replace absent settings.
 ///
 /// # Errors
 /// [`PolicyRefusal`] for invalid settings.

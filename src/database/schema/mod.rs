@@ -1,5 +1,5 @@
-//! The schema of a policy. It registers sets of columns and assigns ids to measurements and
-//! columns. A set is registered or rejected as a whole.
+//! Defines the schema of a policy. The schema registers sets of columns, and assigns ids to
+//! measurements and columns. A set is registered or rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,34 +10,33 @@ use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// The maximum overhead of a stored column in addition to its key, in bytes: total length, id,
-/// length of the key, kind.
+/// The maximum size of a stored column without its key, in bytes: total length, id, length of the
+/// key, kind.
 const COLUMN_BYTES: usize = 4 + 5 + 5 + 2;
-/// The maximum overhead of a stored measurement in addition to its name and columns, in bytes:
-/// version and checksum, total length, id, length of the name, version, number of columns, dropped
-/// flag.
+/// The maximum size of a stored measurement without its name and columns, in bytes: version and
+/// checksum, total length, id, length of the name, version, number of columns, dropped flag.
 const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
 
 /// A policy's measurements: a copy of the stored rows.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
-    /// The dropped measurements, without columns. They stay, so that ids are never reused and every
-    /// edge receives the drop.
+    /// The dropped measurements, without their columns. They are kept so that ids are never reused
+    /// and every edge learns of the drop.
     dropped: Vec<MeasurementSchema>,
     /// The highest version of all measurements.
     version: u64,
     next_measurement: u32,
-    /// The minimum id of new columns.
+    /// The lowest id of new columns.
     first_column: u32,
 }
 
-/// The changes of a registration. The caller stores them and then calls [`Schema::apply`].
+/// The changes of a registration. The caller stores the changes, and then calls [`Schema::apply`].
 #[derive(Debug, Default)]
 pub struct Registration {
     /// The changed measurements by name.
     pub changed: BTreeMap<String, MeasurementSchema>,
-    /// The refusal of each set, in order.
+    /// The refusal of each set, in the order of the sets.
     pub refusals: Vec<Option<RegisterRefusal>>,
     version: u64,
     next_measurement: u32,
@@ -76,8 +75,9 @@ impl Schema {
         self.dropped.iter().map(|measurement| measurement.id).collect()
     }
 
-    /// Returns the marker that replaces measurement `id` when it is dropped. The caller stores the
-    /// marker and then calls [`Schema::mark`]. Returns `None` if the measurement does not exist.
+    /// Returns the marker that replaces measurement `id` when the measurement is dropped. The
+    /// caller stores the marker, and then calls [`Schema::mark`]. Returns `None` if the measurement
+    /// does not exist.
     pub fn marker(&self, id: MeasurementId) -> Option<MeasurementSchema> {
         let gone = self.by_name.values().find(|measurement| measurement.id == id)?;
         let version = self.version + 1;
@@ -107,7 +107,7 @@ impl Schema {
         self.version
     }
 
-    /// Computes the changes that register `sets` in order. The schema stays unchanged.
+    /// Computes the changes that register `sets` in order. Does not change the schema.
     pub fn register(&self, sets: &[ColumnSet], limits: &Limits) -> Registration {
         let mut registration = Registration {
             version: self.version,
@@ -134,13 +134,13 @@ impl Schema {
         self.next_measurement = registration.next_measurement;
     }
 
-    /// Sets the minimum id of new columns.
+    /// Sets the lowest id of new columns.
     pub fn set_next_column_id(&mut self, first: u32) {
         self.first_column = self.first_column.max(first);
     }
 
-    /// Returns the id of the next measurement, and a column id above the columns of every
-    /// measurement.
+    /// Returns the id of the next measurement, and a column id that is higher than the ids of all
+    /// existing columns.
     pub fn next_ids(&self) -> (u32, u32) {
         let columns = self.by_name.values().flat_map(|measurement| &measurement.columns);
         let next = columns.map(|column| column.id.0.saturating_add(1)).max().unwrap_or(0);
@@ -149,7 +149,8 @@ impl Schema {
 
     /// Returns all rows with new versions above `version`, so that edges with a newer copy of this
     /// schema receive every row. The ids from this schema's next id up to `next_measurement` were
-    /// assigned later. Each of these ids gets the marker of a dropped measurement, without a name.
+    /// assigned after the target time of the recovery. For each of these ids, the result contains
+    /// the marker of a dropped measurement, without a name.
     pub fn resend_rows(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
         let mut rows: Vec<MeasurementSchema> =
             self.by_name.values().chain(&self.dropped).cloned().collect();
@@ -166,8 +167,8 @@ impl Schema {
         rows
     }
 
-    /// Returns the measurements that changed after `after_version`, in order of their changes, and
-    /// whether more follow.
+    /// Returns the measurements that changed after `after_version`, in the order of their changes,
+    /// and whether further changes follow.
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let changed = all.filter(|m| m.version > after_version);
@@ -289,7 +290,7 @@ fn add_columns(
     Ok(any)
 }
 
-/// Returns an upper bound of the measurement's stored and sent size, in bytes.
+/// Returns an upper limit for the measurement's stored and sent size, in bytes.
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {
     let columns = measurement.columns.iter();
     let columns: usize = columns.map(|column| COLUMN_BYTES + column.key.len()).sum();

@@ -108,8 +108,8 @@ impl Handler for DeleteHandler {
 }
 
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, as in
-/// 2.x. Returns `None` if the predicate matches no point: it names two measurements, or the time
-/// range is empty.
+/// 2.x. Returns `None` if no point can match, because the predicate names two measurements or the
+/// time range is empty.
 fn statement(
     equalities: &[Equality],
     start_ns: i64,

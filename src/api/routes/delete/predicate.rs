@@ -10,7 +10,7 @@ use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 pub(super) struct Equality {
     /// A tag key, or `_measurement`.
     pub(super) key: String,
-    /// The value as text, since tags are text and neither numbers nor booleans.
+    /// The value as text. Tag values are never numbers or booleans.
     pub(super) value: String,
 }
 
@@ -58,7 +58,7 @@ impl Reader<'_> {
         self.rest.get(..end).or_bug()
     }
 
-    /// Parses terms that AND joins.
+    /// Parses terms that are joined by AND.
     fn all(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
         loop {
             self.term(into)?;

@@ -1,14 +1,14 @@
 //! Serves `/api/v3/export?db=&rp=&measurement=&start=&end=&after=`. It returns line protocol in
 //! pieces, and the write API accepts the output unchanged.
 //!
-//! Each measurement is read by a SELECT of all fields for each [`Window`], grouped by all tags. The
+//! For each measurement and each [`Window`], one SELECT reads all fields, grouped by all tags. The
 //! memory limits of queries therefore apply, and SHOW QUERIES lists the export.
 //!
 //! With the parameter `after`, the response may end before the last point. Its last line is then `#
-//! after: ` and the value of `after` for the next request. Without the parameter, such an export
-//! fails, because a client that ignores the line would mistake the points for the complete export.
-//! The value contains the tags of a series, which may be too long for a URL. A POST therefore
-//! accepts the value as a form field.
+//! after: ` and the value of `after` for the next request. Without the parameter, an export that
+//! must end early fails, because a client that ignores the last line would mistake the points for
+//! the complete export. The value contains the tags of a series, which may be too long for a URL. A
+//! POST therefore accepts the value as a form field.
 
 mod position;
 
@@ -117,18 +117,18 @@ struct Exporting {
     /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
     after: Option<Option<Position>>,
     load: Option<Load>,
-    /// The measurements that follow.
+    /// The remaining measurements.
     rest: VecDeque<String>,
     /// The windows of each measurement.
     windows: Vec<Window>,
-    /// The windows of the current measurement that follow.
+    /// The remaining windows of the current measurement.
     ahead: VecDeque<Window>,
     policy: String,
     current: Option<Box<Query>>,
     /// The exported points so far.
     position: Option<Position>,
-    /// The call that removes the query from the list of running queries, before the end of a
-    /// response that ends early.
+    /// The call that removes the query from the list of running queries. A response that ends early
+    /// makes this call first.
     ending: Option<Round>,
     /// The counted calls so far.
     calls: usize,
@@ -137,7 +137,7 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Parses the times of `url` and the position `after`. `session` has the caller and the
+    /// Parses the times of `url` and the position `after`. `session` contains the caller and the
     /// exported database.
     fn parse(
         url: &Parameters,
@@ -224,7 +224,7 @@ impl Exporting {
                 Step::Done(Ok(Some(chunk))) => {
                     let is_first = !self.delivery.is_streaming() && self.out.is_empty();
                     if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
-                        // At the beginning of the body a reader would remove the byte order mark.
+                        // A reader would remove a byte order mark at the beginning of the body.
                         self.out.push(b'\n');
                     }
                     lines(&chunk, &mut self.out);
@@ -249,7 +249,7 @@ impl Exporting {
         has_advanced && self.calls + counted(calls) > most
     }
 
-    /// Ends the response with the position of the next request.
+    /// Ends the response with the position at which the next request continues.
     fn end_early(&mut self) -> Action {
         self.rest.clear();
         self.ahead.clear();

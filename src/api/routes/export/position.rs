@@ -11,15 +11,15 @@ use crate::query::executor::RowPosition;
 /// range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    /// The first time; `None` is the first possible time.
+    /// The start; `None` means the earliest possible time.
     pub(super) start_ns: Option<i64>,
-    /// The end; `None` is after the last possible time.
+    /// The exclusive end; `None` means that the range has no end.
     pub(super) end_ns: Option<i64>,
 }
 
 impl Window {
-    /// Divides `times` into windows. The groups of a window have about as many shards as a query
-    /// calls at once, because a query calls each of its shards several times.
+    /// Divides `times` into windows. The shard groups of a window have about as many shards as a
+    /// query calls at the same time, because a query calls each of its shards several times.
     pub(super) fn all(groups: &[ShardGroup], times: Self) -> Vec<Self> {
         let mut groups: Vec<&ShardGroup> = groups.iter().collect();
         groups.sort_by_key(|group| group.range.start_ns);
@@ -66,7 +66,7 @@ pub(super) struct Position {
     /// The name of the retention policy. An export whose requests name no policy continues with
     /// this policy.
     pub(super) policy: String,
-    /// The measurement. Measurements are in order of their names.
+    /// The measurement. An export reads the measurements in order of their names.
     pub(super) measurement: String,
     /// The window of the measurement.
     pub(super) window: Window,
@@ -111,7 +111,7 @@ impl Position {
     }
 }
 
-/// Parses a number. The result is empty for an empty text.
+/// Parses a number. Returns `Some(None)` for an empty text.
 fn number(text: &str) -> Option<Option<i64>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }

@@ -28,7 +28,7 @@ pub(super) enum ActionResult {
 
 #[derive(Debug)]
 pub(super) struct Preparation {
-    /// The text and the database, without parameters.
+    /// The query text and the database, without parameters.
     question: QueryRequest,
 }
 

@@ -246,7 +246,8 @@ fn is_like(text: &str, pattern: &str) -> bool {
             Some(Some(one)) if one.is_none_or(|one| text.get(at) == Some(&one)) => {
                 (at, sign) = (at + 1, sign + 1);
             }
-            // A mismatch: extend the text of the last `%` by one character and continue after it.
+            // On a mismatch, extend the text that the last `%` matches by one character, and
+            // continue after that text.
             _ => match &mut any {
                 Some((of_any, from)) => {
                     *from += 1;

@@ -270,14 +270,14 @@ impl FlightHandler {
         Ok(action)
     }
 
-    /// Sends frames; the first frames follow the response's head. The response is always streamed,
-    /// because Cloudflare would not convert a response with a length to gRPC.
+    /// Sends frames. The response's head precedes the first frames. The response is always
+    /// streamed, because Cloudflare would not convert a response with a length to gRPC.
     fn send(&mut self, frames: Vec<u8>) -> Action {
         let form = self.form;
         self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
     }
 
-    /// Ends the statement early, and then the call.
+    /// Ends the statement early, and then ends the call.
     fn leave(
         &mut self,
         reading: &mut Reading,

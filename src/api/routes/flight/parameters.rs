@@ -26,11 +26,11 @@ enum Kind {
     Integer(usize),
     Unsigned(usize),
     Float(usize),
-    /// A text; the width of an offset.
+    /// A text, with the width of an offset.
     Text(usize),
-    /// A time; the number of nanoseconds per unit.
+    /// A time, with the number of nanoseconds per unit.
     Time(i64),
-    /// A date; the width, and the number of nanoseconds per unit.
+    /// A date, with its width and the number of nanoseconds per unit.
     Date(usize, i64),
 }
 

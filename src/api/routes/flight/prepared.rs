@@ -21,7 +21,7 @@ const CONTEXT: &[u8] = b"tidemark: a prepared statement of Flight SQL, 1";
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Prepared {
-    /// The text, with `$1`, `$2` instead of each `?`.
+    /// The text, with each `?` replaced by `$1`, `$2` and so on.
     #[prost(string, tag = "1")]
     pub(super) query: String,
     #[prost(message, repeated, tag = "2")]
@@ -32,8 +32,8 @@ impl Prepared {
     /// Returns the handle of the statement.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] if no admin token is configured to sign the handle with. The server
-    /// then refuses all requests anyway.
+    /// [`ApiError::Internal`] if no admin token is configured that could sign the handle. The
+    /// server then refuses all requests anyway.
     pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
@@ -81,7 +81,7 @@ fn macs<'a>(
 /// A statement with the names of its placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Placeholders {
-    /// The text, with `$1`, `$2` instead of each `?`.
+    /// The text, with each `?` replaced by `$1`, `$2` and so on.
     pub(super) text: String,
     /// The unique names without `$`: numbers in ascending order, then other names in order of
     /// occurrence.

@@ -66,11 +66,12 @@ pub(super) struct Reading {
     handler: Box<dyn Handler>,
     purpose: Purpose,
     stream: IpcStream,
-    /// The statement to run if the statement for its columns fails.
+    /// The original statement, which runs if the statement that reads only its columns fails.
     whole: Option<QueryRequest>,
-    /// The lines received so far, if they become a list of tables after the last line.
+    /// The lines received so far, if the response is a list of tables. The list is created after
+    /// the last line.
     lines: Option<Vec<u8>>,
-    /// Whether the list of tables has the schema of each table.
+    /// Whether the list of tables contains the schema of each table.
     include_schema: bool,
     /// The memory reservation for incomplete messages and lines.
     held: Option<HeldBytes>,
@@ -193,7 +194,7 @@ impl Reading {
         matches!(self.purpose, Purpose::Prepared { has_parameters: true, .. })
     }
 
-    /// Takes bytes of the handler's response.
+    /// Receives bytes of the handler's response.
     fn take(&mut self, mut bytes: Vec<u8>) -> Result<(), ApiError> {
         let Some(lines) = &mut self.lines else {
             self.stream.take(bytes);

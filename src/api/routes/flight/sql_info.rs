@@ -1,4 +1,4 @@
-//! Reports the server's version and features by number: `CommandGetSqlInfo`.
+//! Implements `CommandGetSqlInfo`, which returns the server's version and features by number.
 //!
 //! The JDBC driver requests all numbers, and its older versions fail if a number is missing.
 

@@ -55,7 +55,7 @@ pub fn policy_of(found: &[DescribedDatabase], id: PolicyId) -> Option<(String, S
     Some((bucket.database.to_owned(), bucket.policy.name.clone()))
 }
 
-/// Whether `name` means `bucket`.
+/// Whether `name` is a name of `bucket`.
 pub(super) fn has_name(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
     let (database, policy) = name::split_bucket(name);
     let of_name = found.iter().find(|(found, _)| found == database);

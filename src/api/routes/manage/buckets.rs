@@ -63,7 +63,8 @@ pub(super) fn plan(
                     name: policy.clone(),
                     duration_ns: Some(rules.0),
                     replica_n: None,
-                    // 0 means the default for the duration, as for a new bucket.
+                    // 0 selects the default shard group duration for the retention period, as for a
+                    // new bucket.
                     shard_group_duration_ns: Some(rules.1),
                 };
                 let (database, make_default) = (database.clone(), false);

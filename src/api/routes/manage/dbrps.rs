@@ -31,7 +31,7 @@ pub(super) fn plan(
     if let Some(bucket) = request.bucket(buckets)? {
         return match request.method.as_str() {
             "PATCH" => change(request, bucket, 200),
-            // As in 2.x, a bucket named `db/rp` keeps its virtual mapping.
+            // As in 2.x, DELETE does not remove the virtual mapping of a bucket named `db/rp`.
             "DELETE" => Ok(ManagePlan::Change(Vec::new(), AfterChanges::Empty)),
             _ => Ok(ManagePlan::Respond(respond(200, &json!({ "content": value(bucket) })))),
         };
@@ -48,8 +48,8 @@ pub(super) fn plan(
         given(["id", "id"]),
         given(["default", "default"]),
     ];
-    // The position of a page counts all mappings, so a page that is filtered afterwards would not show
-    // where the next page begins.
+    // The position of a page counts all mappings. If the server filtered a page afterwards, the
+    // client could not compute the position of the next page.
     if request.is_paged() {
         if wanted[1..].iter().any(Option::is_some) {
             let reason = "limit, offset and after can be combined only with the filter db";

@@ -1,7 +1,8 @@
 //! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies under v2's names.
 //!
-//! Each policy is both a bucket and a mapping, and there is one organisation. Every request first
-//! reads the databases. It then responds, or makes changes and returns the changed resource.
+//! Each policy is both a bucket and a mapping, and there is one organisation. The server first
+//! reads the databases. The server then responds, or makes changes and returns the changed
+//! resource.
 
 pub mod bucket_names;
 mod buckets;
@@ -196,7 +197,8 @@ impl ManageHandler {
 
     fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
         let mut buckets = buckets_of(found);
-        // Any permission on a policy makes it visible. Changes already required the admin token.
+        // A policy is visible to every caller with any permission on it. Changes already required
+        // the admin token.
         let grants = &self.principal.grants;
         buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
         match self.request.resource {

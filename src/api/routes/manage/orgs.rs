@@ -1,4 +1,5 @@
-//! Serves `/api/v2/orgs`, which lists the only organisation. It never changes.
+//! Serves `/api/v2/orgs`, which lists the only organisation. Clients cannot change the
+//! organisation.
 
 use serde_json::{Value, json};
 
@@ -7,11 +8,11 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
-/// The id of the only organisation. The server ignores the organisation's name, since every request
-/// belongs to it.
+/// The id of the only organisation. The server ignores the names of organisations in requests.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
-/// Returns the organisation, alone or in a list. It has the name that the client looks for.
+/// Returns the organisation, alone or in a list. The response contains the organisation's name from
+/// the request.
 pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
     let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {

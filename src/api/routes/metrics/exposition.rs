@@ -212,8 +212,8 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// Returns labels such as `{database="db",shard="1"}`: the tags of the series, for a quota the
-/// name of its limit, and for usage the day. Returns `None` for usage of earlier days.
+/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series, the
+/// name of the limit for a quota, and the day for usage. Returns `None` for usage of earlier days.
 fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {

@@ -1,6 +1,6 @@
 //! Serves `/api/v3/query_influxql`: runs one InfluxQL statement and writes its rows as a table.
 //!
-//! The response is streamed like the response of `/query`. The status is final before the first
+//! The response is streamed like the response of `/query`. The status cannot change after the first
 //! byte. A later error truncates the body, so that a partial response never looks complete.
 
 use super::request::{ParamValue, QueryRequest};
@@ -253,7 +253,7 @@ impl TableQuery {
         Ok(held.map_err(Error::from)?)
     }
 
-    /// Sends the written bytes if they are enough.
+    /// Sends the written bytes if they fill a piece.
     fn flush(&mut self) -> Option<Action> {
         let limit = match self.delivery.is_streaming() {
             true => REPLY_PIECE_BYTES,
@@ -280,7 +280,7 @@ impl TableQuery {
         Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
     }
 
-    /// Lets the SQL Worker convert the complete rows.
+    /// Converts the complete rows with the SQL Worker.
     fn rewrite(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
         let mut rows = Vec::new();
         while self.ready_bytes() > 0 {

@@ -10,8 +10,8 @@ use crate::protocol::sql::{FromSql, ToSql};
 
 /// A conversion in progress.
 ///
-/// `Done(Ok(Some(bytes)))` is a piece; the next step must have no reply. `Done(Ok(None))` is the
-/// end.
+/// `Done(Ok(Some(bytes)))` contains a piece, and the next call of `step` must have no reply.
+/// `Done(Ok(None))` is the end.
 #[derive(Debug)]
 pub(super) struct Rewriting {
     format: &'static str,

@@ -149,7 +149,7 @@ async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
 }
 
 /// Sends a change of a token to the Catalog. Clears the cache of refused callers, because the
-/// change may have created a caller even if the reply was lost.
+/// Catalog may have created a token even if its reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
@@ -157,7 +157,7 @@ async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
 }
 
 /// Returns the response to the removal of a token or a secret. The status is 202 while some
-/// databases may still accept it.
+/// databases may still accept the removed token or secret.
 fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Response, ApiError> {
     match reply {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),

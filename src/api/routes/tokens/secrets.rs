@@ -1,5 +1,5 @@
 //! Serves `/api/v3/configure/token/secret`. POST gives a token a new secret, and the old secret
-//! stays valid for a limited time. DELETE revokes one of the two.
+//! stays valid for a limited time. DELETE revokes one of the token's secrets.
 
 use serde::Deserialize;
 use serde_json::json;

@@ -62,7 +62,7 @@ struct Writing {
 /// The reason why a write does not create its database.
 #[derive(Clone, Copy, Debug)]
 enum NotCreated {
-    /// The operator disabled it with `AUTO_CREATE_DATABASES`.
+    /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
     NoCaller,
     /// The caller has no write permission on the whole database.
     ByCaller,

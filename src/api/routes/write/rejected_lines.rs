@@ -128,8 +128,8 @@ impl RejectedLines {
         }
     }
 
-    /// Writes the rejected lines as InfluxDB 3 does: as a list, or only the first line if it
-    /// rejects all lines.
+    /// Writes the rejected lines as InfluxDB 3 does: as a list, or only the first line if one
+    /// invalid line rejects all lines.
     fn list(&self, out: &mut Emitter) {
         let alone = self.all_or_nothing;
         out.key("error");
