@@ -61,7 +61,7 @@ const groups = [
 
 /** What a client or an operator should do, by HTTP status. */
 const actions = {
-  400: 'Correct the request as the text of the error says. Do not repeat the request unchanged.',
+  400: 'Correct the request as the text of the error describes. Do not repeat the request unchanged.',
   401: 'Check the credentials.',
   403: 'Use a token with the permission, or add the permission to the token.',
   404: 'Check the name in the request.',
@@ -70,7 +70,7 @@ const actions = {
   409: 'If another operation is running, wait until it ends. Otherwise follow the instruction in the text of the error.',
   413: 'Send smaller batches.',
   415: 'Use a supported type.',
-  422: 'Do what the text of the error says. A repetition does not help.',
+  422: 'Follow the instruction in the text of the error. A repetition does not help.',
   429: 'Wait for the seconds in `Retry-After`.',
   500: '[Check the stored data](../OPERATING.md#checking-stored-data), and report the fault.',
   501: 'Use the alternative in the text of the error.',
@@ -103,7 +103,7 @@ const groupActions = {
   setting: 'Correct the [setting](../SETTINGS.md).',
   line: 'Correct the line, and send it again.',
   syntax: 'Correct the statement at the position that the error names.',
-  statement: 'Correct or narrow the statement as the text of the error says.',
+  statement: 'Correct or narrow the statement as the text of the error describes.',
 };
 
 /** Statuses of single errors, which replace the status of their group. */
