@@ -1,7 +1,7 @@
 // Measures how long Arrow Flight takes to send a million rows with five columns, through `tidemark
-// flight` and `tidemark serve`. Alternates with format=arrow, with JSON from SQL and InfluxQL, and
-// with InfluxDB's JSON. Also measures the time to the first byte of `SELECT 1`, and the memory of
-// the Worker and of the transcoder during ten million rows.
+// flight` and `tidemark serve`. Compares this with format=arrow, with JSON from SQL and InfluxQL,
+// and with InfluxDB's JSON, in turns. Also measures the time to the first byte of `SELECT 1`, and
+// the memory of the Worker and of the transcoder during ten million rows.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
@@ -147,7 +147,7 @@ function workerdOf(pid) {
   return Number(children.find(Boolean) ?? pid);
 }
 
-/** Runs `act`. Returns the maximum memory of each process in `pids`, in MB. */
+/** Returns the maximum memory of each process in `pids` while `act` runs, in MB. */
 async function held(pids, act) {
   const most = pids.map(() => 0);
   const look = () => pids.forEach((pid, i) => (most[i] = Math.max(most[i], residentMb(pid))));

@@ -1,4 +1,4 @@
-// Measures points per second, and CPU seconds per million points. Alternates with InfluxDB.
+// Measures points per second, and CPU seconds per million points. Tidemark and InfluxDB take turns.
 
 import { Agent, request } from 'node:http';
 import { gzipSync } from 'node:zlib';

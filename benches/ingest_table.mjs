@@ -1,5 +1,5 @@
-// Measures points per second, CPU time and latencies of writes with five kinds of data. Alternates
-// with InfluxDB.
+// Measures points per second, CPU time and latencies of writes with five kinds of data. Tidemark
+// and InfluxDB take turns.
 //
 // Each case starts new servers with one database. All turns write to this database, so that
 // Tidemark flushes during the measurement. After the last turn, the benchmark compares the

@@ -1,5 +1,5 @@
 // Measures a result with three million rows in each format of InfluxQL on `tidemark serve`.
-// Alternates with InfluxDB.
+// Tidemark and InfluxDB take turns.
 
 import { median } from './ingest.mjs';
 import { db, fill } from './queries.mjs';

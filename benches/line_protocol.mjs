@@ -1,5 +1,5 @@
-// Compares Tidemark's line protocol parser with the parser of InfluxDB 3. The parsers alternate.
-// They run natively, and as WASM in Node's V8.
+// Compares Tidemark's line protocol parser with the parser of InfluxDB 3. The parsers take turns.
+// Both run natively, and as WASM in Node's V8.
 
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';

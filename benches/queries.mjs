@@ -1,5 +1,5 @@
 // Measures the fifteen query types of TSBS, or the shapes of query_shapes.mjs. Tidemark and
-// InfluxDB alternate, with one connection per server.
+// InfluxDB take turns, with one connection per server.
 //
 // Before each type, the benchmark restarts both servers and warms them up with a query of another
 // measurement. Every query has new parameters. The comparison of the responses is not part of the
@@ -50,8 +50,8 @@ const ofDay =
   'of queries with new parameters over one connection. The servers restart before each type.';
 
 /**
- * The lists of queries. Each list has the title and the notes of its table, and the server on which
- * its ratios are based. `isGross` means that the durations include the empty request.
+ * The lists of queries, each with the title and the notes of its table, and the server on which its
+ * ratios are based. `isGross` means that the durations include the empty request.
  */
 export const lists = {
   types: {

@@ -1,5 +1,5 @@
-// npm run bench: benchmarks of line protocol parsers, and of Tidemark with `wrangler dev`. Each
-// benchmark alternates between Tidemark and other programs.
+// npm run bench: benchmarks of line protocol parsers, and of Tidemark with `wrangler dev`. In each
+// benchmark, Tidemark and the programs to which it is compared take turns.
 //
 // Arguments: the names of the benchmarks to run. Without arguments, all benchmarks run except
 // `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and `scale`. These run only if

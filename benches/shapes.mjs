@@ -46,7 +46,7 @@ function* iot({ points = 5000, seed = 2 } = {}) {
   }
 }
 
-/** Yields lines. Each line belongs to a new series. */
+/** Yields lines, of which each belongs to a new series. */
 function* million({ points = 5000 } = {}) {
   for (let first = 0; ; first += points) {
     const line = (_, i) => {
@@ -65,8 +65,8 @@ function* cpu(options = {}) {
 }
 
 /**
- * The shapes. Each has a name, the target for the bytes per value, the number of batches, and the
- * generator, whose optional parameters are `{ points, seed }`.
+ * The shapes of points: the name, the target for the bytes per value, the number of batches, and
+ * the generator. The generator has the optional parameters `{ points, seed }`.
  */
 export const shapes = [
   ['cpu integers', 0.31, 173, cpu],

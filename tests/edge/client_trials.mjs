@@ -36,7 +36,7 @@ export const everyType = {
   boolean: true,
 };
 
-/** Runs an async function. Resolves to `{ error }`. */
+/** Runs an async function and resolves to `{ error }`. */
 export async function errorOf(work) {
   try {
     await work();

@@ -7,8 +7,8 @@ import { hashOf, noProblems, opened, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
 /**
- * Texts that change data. A page that split the first two texts at the wrong position would create
- * databases.
+ * Links whose texts change data. If the page split the first two texts at the wrong position, it
+ * would create databases.
  */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',

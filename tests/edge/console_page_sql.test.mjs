@@ -49,7 +49,7 @@ async function filled(page) {
 const shown = (page) =>
   page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text. Resolves after the page has displayed the result or the error. */
+/** Runs a text in the page. Resolves after the page has displayed the result or the error. */
 async function run(page, text) {
   await type(page, text);
   await page.locator('.query .cm-content').press('Control+Enter');

@@ -113,7 +113,7 @@ async function isErrorOfSeries(parts, { trusted, env, ours }) {
   return false;
 }
 
-/** The rules. Each rule has a description, a quick check whether it can apply, and a proof. */
+/** The rules, each with a description, a quick check whether it can apply, and a proof. */
 export const RULES = [
   {
     name: 'several statements, each by itself: 1.6.7 loses the error of the later ones',

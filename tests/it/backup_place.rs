@@ -1,4 +1,4 @@
-//! An in-memory backup store. Its calls can fail on request.
+//! An in-memory backup store whose calls can fail on request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tidemark::protocol::backup::{FromBackups, ToBackups};
 use tidemark::protocol::envelope;
 
-/// Objects by their keys. All clones use the same objects.
+/// The stored objects by their keys. All clones use the same objects.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryPlace {
     inner: Rc<RefCell<Inner>>,

@@ -1,6 +1,6 @@
 //! Tests the reports that edges send to the Catalog after requests. A report contains the day of a
-//! token's last use. Through the reports, edges also detect that a permission is revoked while its
-//! database is unreachable.
+//! token's last use. The response to a report shows a permission that was revoked while its
+//! database was unreachable.
 
 use serde_json::{Value, json};
 use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};

@@ -18,7 +18,7 @@ const TEXTS: u32 = 1_000_000;
 const THREADS: u32 = 4;
 /// The maximum length of a text. Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
-/// One of this number of reading texts is executed, to check that it changes no data.
+/// The number of reading texts per text that the test runs, to check that the text changes no data.
 const RUN_ONE_IN: u32 = 500;
 
 const STATEMENTS: &[&str] = &[

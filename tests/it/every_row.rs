@@ -7,8 +7,7 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::scan::reader::Reader;
 
-/// A row. It consists of the non-empty tags of its series in ascending order of id, the time, and
-/// the values.
+/// A row: the non-empty tags of its series in ascending order of id, the time, and the values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
 
 /// Calls a function for every row of a measurement inside `time` that has a value in one of

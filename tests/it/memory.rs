@@ -19,7 +19,7 @@ use crate::write_overload::{head, service};
 /// The size of the chunks in which the edge reads a body.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// A write. Only the memory of its exchange is measured, and not the memory of the called objects.
+/// A write whose exchange is measured. The memory of the called objects is not measured.
 struct Measured {
     exchange: Option<Exchange>,
     service: Service,

@@ -31,7 +31,7 @@ const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 20;
 const COLUMNS: u32 = 10;
 
-/// One series. Its `n`th time is `first + n * step`.
+/// A series whose `n`th time is `first + n * step`.
 struct Made {
     key: Option<SeriesKey>,
     columns: Columns,

@@ -43,7 +43,7 @@ impl Counted {
 /// The part of a response that has arrived: its status, and a hash of all bytes so far.
 type Answer = Rc<RefCell<(u16, u64, usize)>>;
 
-/// A query. Only the memory of its exchange is measured, and not the memory of the called objects.
+/// A query whose exchange is measured. The memory of the called objects is not measured.
 struct Asking {
     target: String,
     exchange: Option<Exchange>,

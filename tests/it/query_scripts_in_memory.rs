@@ -49,7 +49,7 @@ const OTHERS: [&str; 5] = [
     "show_across_policies.test",
 ];
 
-/// Steps whose results differ. Steps may only be removed from the list.
+/// The steps whose results differ. Steps may only be removed from this list.
 const DIFFERENT: [&str; 3] = [
     // fill() inserts a number into a string column, so that the column has two types.
     "query db0 SELECT max(v), s, i FROM cpu WHERE time >= 0 AND time < 6m GROUP BY time(1m) \

@@ -71,7 +71,7 @@ enum Step {
     Query(String),
 }
 
-/// Returns three to six batches, with flushes and evictions between them. Queries follow.
+/// Returns three to six batches with flushes and evictions between them, and queries after them.
 fn story(rng: &mut Rng) -> Vec<Step> {
     let hosts = rng.usize(1..9);
     let exact = rng.u8(..4) > 0;

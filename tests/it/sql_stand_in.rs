@@ -29,7 +29,7 @@ struct Count {
     table: String,
     rows: usize,
     pages: usize,
-    /// The remaining chunks of a result. `None` is a failure.
+    /// The remaining chunks of a result. `None` marks a failure.
     pieces: VecDeque<Option<Vec<u8>>>,
     /// Whether each page adds a chunk to the result.
     tells: bool,

@@ -303,7 +303,7 @@ async function prepared(source, options, wanted) {
 }
 
 /**
- * Deploys. Runs all checks that need no upload before `source.build`.
+ * Deploys to the account. Runs all checks that need no upload before `source.build`.
  *
  * @param {Source} source
  * @param {Record<string, any>} options the options of the command

@@ -12,8 +12,7 @@ use tidemark::model::value::FieldValue;
 
 pub(crate) const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
-/// A point as text. It consists of the name, the tags by key, the last value of each field by key,
-/// and the time.
+/// A point as text: the name, the tags by key, the last value of each field by key, and the time.
 pub(crate) type Point = (String, BTreeMap<String, String>, BTreeMap<String, String>, i64);
 
 /// Panics unless the points of `body` are the same after writing and parsing. Returns the number of

@@ -1,4 +1,4 @@
-//! A response. It comes either from the indented lines of a script or from a body of `/query`.
+//! A response from the indented lines of a script or from a body of `/query`.
 
 use super::json::{self, Json};
 
