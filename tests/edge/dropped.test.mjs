@@ -1,5 +1,5 @@
-// Tests that a drop frees the disk space. No object of the dropped database keeps a table, a page
-// or a word.
+// Tests that a drop frees the disk space. No object of the dropped database still contains its
+// tables, its pages or its text.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, statSync } from 'node:fs';

@@ -3,7 +3,7 @@
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
 export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
-/** The maximum age of a point relative to the start of the data, in seconds. */
+/** The maximum time from the start of the data to a point, in seconds. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
 /**

@@ -116,7 +116,7 @@ async function isErrorOfSeries(parts, { trusted, env, ours }) {
 /** The rules, each with a description, a quick check whether it can apply, and a proof. */
 export const RULES = [
   {
-    name: 'several statements, each by itself: 1.6.7 loses the error of the later ones',
+    name: 'several statements: 1.6.7 loses the errors of the later ones, and each statement alone returns the same result',
     holds: ({ text }) => text.includes('; '),
     async proof({ text, ours, trusted }) {
       const results = [];
@@ -134,7 +134,7 @@ export const RULES = [
     },
   },
   {
-    name: 'a series of more than 10,000 rows, which 1.x calls partial though it is whole',
+    name: 'a complete series of more than 10,000 rows: 1.x marks it as partial',
     holds: ({ theirs }) => seriesOf(theirs.document).some((series) => series.has('partial')),
     proof({ theirs, ours, isSeries }) {
       const whole = (document) => seriesOf(document).some((series) => series.get('values')?.length > 10_000);
@@ -143,7 +143,7 @@ export const RULES = [
     },
   },
   {
-    name: 'infinity, in the words of later versions',
+    name: 'infinity: the error has the text of later versions',
     holds: () => true,
     proof({ theirs, ours }) {
       const value = /^json: error calling .*: (json: unsupported value: [+-]Inf)\n$/.exec(theirs.body)?.[1];
@@ -151,7 +151,7 @@ export const RULES = [
     },
   },
   {
-    name: 'which of several calls an error names, which 1.x leaves to the order of a map',
+    name: 'an error in one of several calls: in 1.x, the order of a map determines which call the error names',
     holds: ({ theirs, ours }) => [theirs, ours].every(({ body }) => /iterator type/.test(body)),
     async proof({ text, parts, theirs, ours, env }) {
       const named = [theirs, ours].map(({ document }) => /unsupported (\w+) iterator type/.exec(errorOf(document))?.[1]);
@@ -170,7 +170,7 @@ export const RULES = [
     },
   },
   {
-    name: 'types of calls, which 1.x looks at where a series is found and not before',
+    name: 'types of calls: 1.x checks them only if a series is found',
     holds: (query) => (/iterator type/.test(query.ours.body) || (isFlat(query) && /"type error: /.test(query.ours.body))) && !query.theirs.body.includes('"error"'),
     async proof({ text, parts, theirs, ours, isOurs, env }) {
       if (seriesOf(theirs.document).length > 0) return false;
@@ -179,7 +179,7 @@ export const RULES = [
     },
   },
   {
-    name: 'errors of types inside subqueries, which 1.x does not look for, or not where no column is read',
+    name: 'type errors inside subqueries: 1.x does not check for them, or only if a column is read',
     holds: (query) => isNested(query) && /iterator type: |"type error: /.test(query.ours.body),
     async proof({ text, isOurs, env }) {
       for (const one of inner(text)) if (isOurs(await env.real(one))) return true;
@@ -187,7 +187,7 @@ export const RULES = [
     },
   },
   {
-    name: 'type errors in the words of later versions: mathematics are floats, and numbers have the digits that they have',
+    name: 'type errors with the text of later versions: mathematical functions return floats, and numbers have all their digits',
     holds: ({ theirs }) => theirs.body.includes('"type error: '),
     proof({ theirs, ours }) {
       const [one, other] = [errorOf(theirs.document), errorOf(ours.document)];
@@ -195,21 +195,21 @@ export const RULES = [
     },
   },
   {
-    name: 'tags compared by order, which 1.6.7 takes for !=: with the values spelled out it gives our answer',
+    name: 'tags compared by order: 1.6.7 treats the operator as !=, and with a list of the values it returns the result of Tidemark',
     holds: ({ text }) => text.replaceAll(/time (<=?|>=?) '[^']*'/g, '').search(ORDER_OF_TAGS) >= 0,
     async proof({ text, env, isOurs }) {
       return isOurs(await env.real(spelledOut(text)));
     },
   },
   {
-    name: 'DISTINCT without parentheses in a subquery, which 1.6.7 leaves empty',
+    name: 'DISTINCT without parentheses in a subquery: 1.6.7 returns no rows',
     holds: (query) => isNested(query) && /DISTINCT \w/.test(query.parts.FROM) && seriesOf(query.theirs.document).length === 0,
     async proof({ parts, isSame, trusted }) {
       return isSame(await trusted(statement({ ...parts, FROM: parts.FROM.replace(/DISTINCT (\w+)/g, 'distinct($1)') })));
     },
   },
   {
-    name: 'limits: 1.x applies them to what top() and bottom() read, and counts series of the index in its order',
+    name: 'limits: 1.x applies them to the points that top() and bottom() read, and counts series in the order of its index',
     holds: ({ parts }) => parts && hasLimits(parts),
     async proof({ text, parts, ours, env, isSeries, trusted, agreed }) {
       if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
@@ -226,7 +226,7 @@ export const RULES = [
     },
   },
   {
-    name: 'abs() of integers, which 1.6.7 left negative',
+    name: 'abs() of integers: 1.6.7 returns negative results',
     holds: ({ text }) => text.includes('abs('),
     async proof({ text, theirs, ours, isSeries, trusted }) {
       const all = await trusted(text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))'));
@@ -236,7 +236,7 @@ export const RULES = [
     },
   },
   {
-    name: 'whole numbers of sums and averages, the last bits of which depend on the order of the values',
+    name: 'rounded sums and averages: their last bits depend on the order of the values',
     holds: ({ text }) => new RegExp(ROUNDING.source).test(text),
     async proof({ text, ours, env }) {
       const moved = [];
@@ -245,7 +245,7 @@ export const RULES = [
     },
   },
   {
-    name: 'a series that 1.x gives several times, as it mixes the rows of several subqueries: together they are ours',
+    name: 'a series that 1.x returns several times, because it mixes rows of several subqueries: merged, they equal the result of Tidemark',
     holds: (query) => isNested(query) && !hasLimits(query.parts),
     proof({ parts, theirs, isSeries }) {
       const whole = together(seriesOf(theirs.document), parts);
@@ -253,17 +253,17 @@ export const RULES = [
     },
   },
   {
-    name: 'how 1.x reads a subquery: over its stored rows it gives our answer',
+    name: 'a subquery that 1.x reads incorrectly: over its stored rows, 1.x returns the result of Tidemark',
     holds: isNested,
     proof: (query) => isOverStored(query, true),
   },
   {
-    name: 'what a subquery gives, which is excused by itself: over our stored rows 1.x gives our answer',
+    name: 'a subquery with a difference that is itself excused: over the stored rows of Tidemark, 1.x returns the result of Tidemark',
     holds: isNested,
     proof: (query) => isOverStored(query, false),
   },
   {
-    name: 'several calls, which 1.x joins in a wrong order: each call by itself is as here',
+    name: 'several calls that 1.x joins in a wrong order: each call alone returns the same result',
     holds: (query) => isFlat(query) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|first|last|mode|percentile|sample|top|bottom'),
     async proof({ parts, theirs, isSeries, trusted }) {
       // The samples of two executions differ.
@@ -289,7 +289,7 @@ export const RULES = [
     },
   },
   {
-    name: 'several series, of which 1.x loses or mixes some: each series by itself is as here',
+    name: 'several series of which 1.x loses or mixes some: each series alone returns the same result',
     holds: (query) => isFlat(query) && hasSeries(query.parts) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|percentile'),
     async proof({ parts, isSeries, trusted }) {
       // Finds every series that has a value, before other clauses apply.
@@ -305,7 +305,7 @@ export const RULES = [
     },
   },
   {
-    name: 'holt_winters() of sums, which makes much of their last bits: over our stored sums 1.x gives our answer',
+    name: 'holt_winters() of sums, whose last bits have a large effect: over the stored sums of Tidemark, 1.x returns the result of Tidemark',
     holds: (query) => isFlat(query) && /holt_winters/.test(query.text),
     async proof({ parts, env, trusted, isOurs }) {
       const [field, more] = fieldsOf(parts);
@@ -323,17 +323,17 @@ export const RULES = [
     },
   },
   {
-    name: 'which of several equal values or points 1.x takes, or draws: ours is one of them',
+    name: 'one of several equal values or points, or a random sample: the result of Tidemark is a permitted choice',
     holds: (query) => isFlat(query) && calls(query.text, 'first|last|mode|percentile|sample'),
     proof: chosen,
   },
   {
-    name: 'several calls of which some draw samples: over our stored draws 1.x gives our answer',
+    name: 'several calls of which some draw random samples: over the stored samples of Tidemark, 1.x returns the result of Tidemark',
     holds: (query) => isFlat(query) && calls(query.text, 'sample'),
     proof: drawnTogether,
   },
   {
-    name: 'points of one time, which 1.x reads in any order: there is one in which it gives our answer',
+    name: 'points with the same time, which 1.x reads in any order: in one order, 1.x returns the result of Tidemark',
     holds: ({ tied, parts }) => tied && parts !== undefined,
     proof: untied,
   },

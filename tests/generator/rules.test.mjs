@@ -15,7 +15,7 @@ const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf
  * The response for this rule has too many rows to record. The rule sends no request, so the test
  * generates the response.
  */
-const PARTIAL = 'a series of more than 10,000 rows, which 1.x calls partial though it is whole';
+const PARTIAL = 'a complete series of more than 10,000 rows: 1.x marks it as partial';
 const rows = Array.from({ length: 10_001 }, (_, at) => [at, at]);
 const answer = (series) => [200, JSON.stringify({ results: [{ statement_id: 0, series: [series] }] })];
 const whole = { name: 'cpu', columns: ['time', 'f'], values: rows };

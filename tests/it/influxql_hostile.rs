@@ -12,7 +12,7 @@ use tidemark::model::limits::{QUERY_TEXT_BYTES_MAX, SOURCES_WRITTEN_MAX};
 /// build.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Parses a text. The parser must reject the text quickly and without a stack overflow.
+/// Parses a text that the parser must reject, quickly and without a stack overflow.
 fn refused(text: &str) -> String {
     let started = ThreadTime::now();
     let error = parse(text, &Params::default()).map(drop).unwrap_err().to_string();
@@ -21,7 +21,7 @@ fn refused(text: &str) -> String {
     error
 }
 
-/// Parses a text. The text must be accepted, printed and dropped quickly.
+/// Parses a text that the parser must accept. Parsing, printing and dropping must be quick.
 fn accepted(text: &str) {
     let started = ThreadTime::now();
     let statements = parse(text, &Params::default()).unwrap();

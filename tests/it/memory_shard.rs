@@ -376,7 +376,7 @@ fn large_loads_stay_within_isolate_memory() {
     }
 }
 
-/// While a contiguous column grows, it would exist twice. It would then leave a gap that only
+/// If a column were contiguous, it would exist twice while it grows, and then leave a gap that only
 /// smaller allocations can use.
 #[test]
 fn append_memory_ignores_stored_rows() {

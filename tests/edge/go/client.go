@@ -1,4 +1,4 @@
-// Uses influxdb1-client as its users do, with the server in the arguments. Prints the results as JSON.
+// Uses influxdb1-client in the same way as its users. The arguments contain the server. Prints the results as JSON.
 package main
 
 import (
@@ -78,7 +78,7 @@ func main() {
 	bound := map[string]interface{}{"tag": "x, y=z"}
 	query("bound", client.NewQueryWithParameters(`SELECT count(float) FROM types WHERE "a tag" = $tag`, "made", "ns", bound))
 
-	// Chunks one by one, and joined by the client.
+	// Reads a chunked response chunk by chunk, and with the client joining the chunks.
 	q := client.Query{Command: `SELECT integer FROM types`, Database: "made", Precision: "ns", Chunked: true, ChunkSize: 1}
 	chunks, err := c.QueryAsChunk(q)
 	check(err)

@@ -1,4 +1,4 @@
-# Uses the gem influxdb as its users do, with the server in the arguments. Prints the results as JSON.
+# Uses the gem influxdb in the same way as its users. The arguments contain the server. Prints the results as JSON.
 
 require 'influxdb'
 require 'json'
@@ -39,7 +39,7 @@ batch = client.batch do |statements|
 end
 report[:batch] = batch.execute
 
-# A background thread joins these points into few requests.
+# A background thread combines these points into a few requests.
 background = InfluxDB::Client.new('made', **options, async: { sleep_interval: 1 })
 10.times { |i| background.write_point('load', { values: { value: i }, timestamp: time + i }) }
 background.stop!
@@ -59,7 +59,7 @@ report[:continuous_left] = client.list_continuous_queries('made')
 
 client.create_database_user('made', 'reader', 'pass word', permissions: :read)
 client.create_cluster_admin('chief', 'pass word')
-# In InfluxDB the administrator of the arguments is also a user.
+# In InfluxDB, the administrator in the arguments is also a user.
 users = -> { client.list_users.reject { |user| user['username'] == options[:username] } }
 report[:users] = users.call
 report[:admins] = client.list_cluster_admins - [options[:username]]
