@@ -21,9 +21,9 @@ fn function_names_are_unique() {
 #[test]
 fn completion_functions_match_function_table() {
     let mut wanted = String::from(
-        "// The functions of InfluxQL, for completion. Written from src/query/functions/ by\n\
-         // `UPDATE=1 cargo test --test it functions`.\n\n\
-         /** `{ name, parameters, explained }` of each function. */\n\
+        "// The functions of InfluxQL, for completion. `UPDATE=1 cargo test --test it functions` writes\n\
+         // this list from src/query/functions/.\n\n\
+         /** The functions, each as `{ name, parameters, explained }`. */\n\
          export const functions = [\n",
     );
     for function in functions::all() {

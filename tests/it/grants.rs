@@ -1,4 +1,4 @@
-//! Tests rule 11 of PROTOCOL.md in a whole deployment: when permissions begin and end on the edges.
+//! Tests PROTOCOL.md rule 11 in a whole deployment: when permissions begin and end on the edges.
 //! Objects and messages fail during the tests.
 
 use std::collections::BTreeSet;

@@ -471,7 +471,7 @@ fn quotas_keep_acknowledged_points() {
     assert!(groups["results"][0]["series"][0]["values"].as_array().unwrap().len() > 1);
 }
 
-/// Rule 2 of PROTOCOL.md: the limits that were acknowledged last apply, for any writer.
+/// PROTOCOL.md rule 2: the limits that were acknowledged last apply, for any writer.
 #[test]
 fn rule_2_acknowledged_quota_binds_every_edge() {
     for seed in 0..20 {

@@ -59,7 +59,7 @@ fn only_edge_uses_clock_and_platform() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Threat 22 in threats.md: a client's request never causes a request to another host. The only
+/// threats.md threat 22: a client's request never causes a request to another host. The only
 /// exceptions are the keys of the Access team and the folder for backups. The operator sets both
 /// addresses.
 #[test]
