@@ -13,25 +13,26 @@
 //! [`api::params::WriteParams`]. The body is inflated within a budget and parsed into columns
 //! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
 //! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
-//! [`wal`], adds it to its [`memtable`] and acknowledges it. A flush writes the frames' rows as
-//! sorted [`part`]s. A merge combines many parts into few.
+//! [`wal`], adds the rows to its [`memtable`] and acknowledges the frame. A flush writes the
+//! frames' rows as sorted [`part`]s. A merge combines many parts into few.
 //!
 //! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]). The scan
 //! requests go to every shard that may contain rows. A shard returns partial aggregates or column
-//! pages ([`scan`]). The Worker merges them, computes the result and writes it ([`response`]).
+//! pages ([`scan`]). The Worker merges the pages, computes the result and writes the result
+//! ([`response`]).
 //!
 //! # The four places where code runs
 //!
-//! - *Edge*: the Worker, in many isolates. It stores nothing except caches.
+//! - *Edge*: the Worker, in many isolates. The Worker stores nothing except caches.
 //! - *Catalog*: one object, with names and tokens.
 //! - *Database*: one object per database, with policies, schema and shard map.
 //! - *Shard*: the columnar store.
 //!
-//! These four exchange the messages of [`protocol`]. An operation with several messages is an async
-//! function that can await only its calls ([`coordinator::task`]). There is no executor:
-//! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
-//! calls with `fetch`, tests make them in every order and with losses, and the browser makes them
-//! in process.
+//! These four components exchange the messages of [`protocol`]. An operation with several messages
+//! is an async function that can await only its calls ([`coordinator::task`]). There is no
+//! executor: `step(reply)` resumes the function and returns the next calls, or the result. `edge/`
+//! makes the calls with `fetch`, tests make the calls in every order and with losses, and the
+//! browser makes the calls in process.
 //!
 //! # Modules, in reading order
 //!
@@ -60,9 +61,9 @@
 //!
 //! `crates/` contains the modules that do not depend on the rest: `model`, `line-protocol`,
 //! `influxql`, and `engine` (`batch` to `shard`, and `protocol`). The other modules are in `src/`.
-//! These modules have a page on their format: [`batch::frame`], [`wal`], [`part`], [`shard`] (its
+//! The pages of these modules describe formats: [`batch::frame`], [`wal`], [`part`], [`shard`] (its
 //! tables), [`shard::manifest`] (the list of parts), [`protocol`]. The pages in `docs/design`
-//! explain the reasons, path by path: `README.md` lists them.
+//! explain the reasons for the design: `README.md` lists these pages.
 //!
 //! # Where to look first
 //!

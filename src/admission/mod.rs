@@ -217,7 +217,7 @@ impl Permit {
         is_had
     }
 
-    /// Returns the number of held bytes.
+    /// Returns the number of used bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.get()
     }
@@ -278,7 +278,7 @@ impl<T> Evictable for Slot<T> {
     }
 }
 
-/// The received part of a request body. The admission can evict it.
+/// The received part of a request body, which the module can evict.
 pub struct Upload<T>(Rc<Slot<T>>);
 
 impl<T> std::fmt::Debug for Upload<T> {

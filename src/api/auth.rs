@@ -19,8 +19,8 @@ pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
 /// The reason why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// Status 503: without a configured admin token the server refuses requests instead of allowing
-    /// them.
+    /// Status 503: no admin token is configured. The server then refuses all requests instead of
+    /// allowing them.
     #[error(
         "no ADMIN_TOKEN is configured, so the server refuses requests for data: set ADMIN_TOKEN \
          with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
@@ -54,7 +54,7 @@ pub enum AuthError {
         /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
     },
-    /// Status 503: the server cannot verify the token, and therefore refuses it.
+    /// Status 503: the server refuses the token, because it cannot verify the token now.
     #[error("the token cannot be verified: {0}")]
     Unverified(String),
     /// Status 403 on a write, with 1.x's message. The message does not reveal whether the database

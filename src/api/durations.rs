@@ -1,5 +1,5 @@
 //! Measures the durations of writes and queries, from a request's first byte to its response's last
-//! byte. A server with a single isolate reports them as metrics.
+//! byte. A server with a single isolate reports the durations as metrics.
 //!
 //! On Cloudflare, a deployment has many short-lived isolates, so the counts of one isolate are not
 //! representative. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
@@ -71,8 +71,8 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Returns the histograms of a database, and starts to count it if necessary. Returns `None` if
-    /// the isolate already counts `DATABASES_TIMED_MAX` databases.
+    /// Returns the histograms of a database, and creates them if necessary. Returns `None` if the
+    /// isolate already counts `DATABASES_TIMED_MAX` databases.
     pub fn of(&mut self, database: &str) -> Option<DatabaseDurations> {
         if let Some(found) = self.by_database.get(database) {
             return Some(*found);

@@ -1,8 +1,8 @@
 //! Defines every error of the HTTP API with its status, code and text.
 //!
 //! Every match on [`ApiError`] is exhaustive and has no catch-all arm, so that a new error cannot
-//! become a 500 by accident. Clients depend on the status and the text: Telegraf uses them to
-//! decide whether it drops, splits or retries a batch.
+//! become a 500 by accident. Clients depend on the status and the text: Telegraf drops, splits or
+//! retries a batch depending on both.
 
 use super::auth::AuthError;
 use super::content_encoding::BodyError;
@@ -27,7 +27,8 @@ pub enum ApiError {
     /// The caller is refused.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// A page of another origin sent the request. The browser may have added credentials to it.
+    /// A page of another origin sent the request. The browser may have added credentials to the
+    /// request.
     #[error(
         "the request comes from a page of \"{0}\", which is neither this server's address nor in \
          CORS_ORIGINS: to allow the page, add its origin to CORS_ORIGINS"
@@ -100,7 +101,7 @@ pub enum ApiError {
     /// A resource of that name already exists.
     #[error("{0}")]
     Conflict(String),
-    /// The request is well-formed, but this server cannot fulfil it.
+    /// The request is well-formed, but this server cannot execute it.
     #[error("{0}")]
     Unprocessable(String),
     /// The request exceeds a limit, and repeating the request does not help.
@@ -130,7 +131,7 @@ pub enum ApiError {
         /// does). Such clients receive 503 instead.
         drops_429: bool,
     },
-    /// The request may be valid, and the client should repeat it.
+    /// The request may be valid, and the client should repeat the request.
     #[error("{message}")]
     Unavailable {
         /// A description of what failed.

@@ -32,7 +32,8 @@ pub(super) struct ErrorBody<'a> {
 }
 
 impl<'a> ErrorBody<'a> {
-    /// Begins a body with `code` and `message`, if the format has them. `pretty` indents the body.
+    /// Begins a body, with `code` and `message` if the format contains these fields. `pretty`
+    /// indents the body.
     pub(super) fn begin(shape: ErrorShape, status: u16, message: &'a str, pretty: bool) -> Self {
         let mut out = Emitter::new(pretty);
         out.open(b'{');
@@ -45,7 +46,7 @@ impl<'a> ErrorBody<'a> {
         Self { shape, status, message, out }
     }
 
-    /// Adds `error`, if the format has it.
+    /// Adds `error`, if the format contains this field.
     pub(super) fn error(&mut self) {
         if self.shape != ErrorShape::WriteV2 {
             self.out.key("error");

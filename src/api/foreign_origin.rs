@@ -6,8 +6,8 @@
 use super::http::RequestHead;
 use super::settings::CorsOrigins;
 
-/// Returns the origin of `head` if it is neither this server's own nor in `allowed`. The scheme is
-/// ignored, because a proxy that terminates TLS changes it.
+/// Returns the origin of `head` if the origin is neither this server's own nor in `allowed`. The
+/// scheme is ignored, because a proxy that terminates TLS changes the scheme.
 pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a str> {
     let origin = head.header("origin")?;
     let own = authority(origin).is_some_and(|page| {

@@ -96,8 +96,8 @@ fn accepts_gzip(accept_encoding: &str) -> bool {
     any
 }
 
-/// Returns the response to a CORS preflight. It needs no authentication, since browsers send no
-/// token with a preflight.
+/// Returns the response to a CORS preflight. A preflight needs no authentication, since browsers
+/// send no token with it.
 pub fn preflight() -> Response {
     Response::empty(204)
         .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")

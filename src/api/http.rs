@@ -79,7 +79,8 @@ impl Parameters {
         Self(pairs)
     }
 
-    /// Puts the parameters of `first` in front, so that they take precedence.
+    /// Puts the parameters of `first` before the existing parameters, so that `first` takes
+    /// precedence.
     #[must_use]
     pub fn prepend(mut self, mut first: Self) -> Self {
         first.0.append(&mut self.0);
@@ -96,8 +97,8 @@ impl Parameters {
         self.0.iter().filter(|(n, _)| n == name).count()
     }
 
-    /// Returns the first value of this name unless it is empty: clients send `rp=` for an absent
-    /// value.
+    /// Returns the first value of this name, or `None` if the value is empty: clients send `rp=`
+    /// for an absent value.
     pub fn filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -13,7 +13,7 @@ use crate::protocol::call::Platform;
 /// The state that an isolate keeps between requests.
 #[derive(Debug)]
 pub struct Service {
-    /// The operator's settings, or the reason why they are invalid.
+    /// The operator's settings, or the error of invalid settings.
     pub settings: Result<Settings, SettingsError>,
     /// The cache of names, schemas, shard maps, tokens and users.
     pub cache: Cache,
@@ -21,7 +21,8 @@ pub struct Service {
     pub admission: Admission,
     /// The memory that queries use.
     pub queries: QueryMemory,
-    /// The seed of the parser's hash maps. It must be random, because clients choose the tag keys.
+    /// The seed of the parser's hash maps. The seed must be random, because clients choose the tag
+    /// keys.
     pub hash_seed: u64,
     /// The number of completed writes.
     pub write_counts: WriteCounts,

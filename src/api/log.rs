@@ -55,7 +55,7 @@ pub struct Record {
     pub status: u16,
     /// The number of stored points.
     pub points: u64,
-    /// The size of the body as the client sent it, in bytes.
+    /// The size of the body as received, in bytes.
     pub bytes_in: u64,
     /// The class of the error, if the request failed.
     pub error: Option<&'static str>,

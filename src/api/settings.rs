@@ -40,7 +40,7 @@ impl TokenHash {
     }
 }
 
-/// All settings. An isolate reads them once.
+/// All settings of the operator. An isolate reads the settings once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `ADMIN_TOKEN` and, during a rotation, `ADMIN_TOKEN_NEXT`. If empty, the server refuses all

@@ -86,14 +86,14 @@ impl Intake {
     ///
     /// # Errors
     /// [`ApiError`] if the whole body is unusable. If only some lines are invalid, the result lists
-    /// them instead.
+    /// these lines instead.
     pub fn finish(mut self, left: Vec<u8>) -> Result<Parsed, ApiError> {
         self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
-        // From here on the request needs only the columns, so it returns the rest of the
-        // reservation.
+        // From here on the request needs only the columns, so the rest of the reservation is
+        // returned.
         self.permit.shrink_to(batch.bytes() + text.len());
         self.permit.grow_to(batch.bytes() + text.len())?;
         Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })

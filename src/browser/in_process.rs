@@ -47,7 +47,7 @@ pub struct InProcess {
     pages: Rc<Pages>,
     full_bytes: u64,
     split_bytes: u64,
-    /// The storage of each object. It outlives the object.
+    /// The storage of each object, which outlives the object.
     stores: BTreeMap<Address, MemoryStore>,
     /// The objects in memory. `None` while an object is processing a call.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
@@ -109,7 +109,7 @@ impl Platform for Local {
     }
 
     fn random_u64(&self) -> u64 {
-        // This is SplitMix64. For every seed, its sequence has no repeats.
+        // This code is SplitMix64. For every seed, its sequence has no repeats.
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -308,7 +308,7 @@ impl InProcess {
         self.watcher = Some(watcher);
     }
 
-    /// Makes a call, and the calls that result from it.
+    /// Makes a call, and all calls that result from this call.
     fn deliver(&mut self, call: Call) -> Reply {
         let to = call.to.clone();
         self.watch(&to);
@@ -389,8 +389,8 @@ impl InProcess {
         }
     }
 
-    /// Takes an object out of the map and loads it if necessary. Returns `None` if the object is
-    /// already processing a call.
+    /// Removes an object from the map. Loads the object if necessary. Returns `None` if the object
+    /// is already processing a call.
     fn take(&mut self, address: &Address) -> Option<Box<dyn Host>> {
         if let Some(object) = self.objects.get_mut(address) {
             return object.take();
@@ -444,7 +444,7 @@ fn stand_in_key(message: &[u8]) -> Vec<u8> {
     Sha256::digest(message).to_vec()
 }
 
-/// Returns the response for an exchange that stops without a result. This is a bug in the code.
+/// Returns the response for an exchange that stops without a result, which is a bug in the code.
 fn internal_error() -> Response {
     ApiError::Internal("the request ended without a response".to_owned())
         .response(ErrorShape::Other, false)

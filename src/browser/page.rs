@@ -36,7 +36,7 @@ pub struct Tidemark {
 
 #[wasm_bindgen]
 impl Tidemark {
-    /// Creates an empty database. Both numbers must be random.
+    /// Creates an empty database. `seed` and `secret` must be random.
     ///
     /// # Errors
     /// An error occurs only if a setting in this file is invalid.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::limits::CREATOR_QUOTAS_MAX;
 use crate::protocol::catalog::{CatalogRefusal, CreatorQuota};
 
-/// The quotas, in the order of their creation. They are stored in the Catalog's `state` row.
+/// The quotas, in the order of their creation. The Catalog's `state` row contains these quotas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creators(Vec<CreatorQuota>);
 

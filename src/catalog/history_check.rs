@@ -58,7 +58,7 @@ impl HistoryCheck {
         Self { time_ns, undo_ns, left, answered: 0, shards: count }
     }
 
-    /// Returns the total number of calls of the check, as far as it is known.
+    /// Returns the total number of calls of the check, as far as this number is known.
     pub(super) fn calls(&self) -> usize {
         self.answered + self.left.len()
     }

@@ -35,7 +35,7 @@ pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     }
 }
 
-/// One database.
+/// A database in the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The settings of the request that created the database.
@@ -237,8 +237,8 @@ impl Entries {
         })
     }
 
-    /// Keeps the alarm's attempts to drop a database, because the Database continues the drop in
-    /// its own alarms.
+    /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give up
+    /// while the Database executes the drop in its own alarms.
     pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         match self.get(number).is_some_and(|entry| entry.failures > 0) {
             true => self.change(store, number, |entry| entry.failures = 0),
@@ -255,7 +255,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Returns the unfinished row with the earliest due time, if it is due. Skips rows with
+    /// Returns the unfinished row with the earliest due time, if that row is due. Skips rows with
     /// `failures_max` attempts.
     pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
         let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);

@@ -38,7 +38,7 @@ pub(super) struct Recovery {
     /// The highest counters that the Database ever reported. Later ids and versions must not be
     /// lower.
     pub counters: Counters,
-    /// The quotas at the start of the recovery.
+    /// The database's quotas at the start of the recovery.
     pub quotas: Quotas,
     /// The shards at the start of the recovery.
     pub before: Vec<ObjectId>,

@@ -190,8 +190,8 @@ impl<S: Store> Catalog<S> {
         Ok(())
     }
 
-    /// Continues a recovery in the alarm, unless another event is executing it. Two concurrent
-    /// events could reset an object that the other event has already opened.
+    /// Continues a recovery in the alarm, unless another event is executing this recovery. Two
+    /// concurrent events could reset an object that the other event has already opened.
     pub(super) fn retry_recovery(
         &mut self,
         platform: &dyn Platform,
@@ -264,7 +264,7 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Processes the replies to the current step. A failure is stored in the row, so that progress
+    /// Processes the replies to the current step. The row stores a failure, so that progress
     /// requests can return it.
     pub(super) fn on_recovery_reply(
         &mut self,

@@ -39,7 +39,7 @@ impl<S: Store> Catalog<S> {
     }
 
     /// Revokes one of a token's two secrets. If the current secret is revoked, the previous secret
-    /// replaces it and stays valid as long as the token.
+    /// becomes the current secret and stays valid as long as the token.
     pub(super) fn end_secret(
         &mut self,
         platform: &dyn Platform,

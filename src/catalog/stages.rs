@@ -35,8 +35,8 @@ impl<S: Store> Catalog<S> {
         }]))
     }
 
-    /// Processes the Database's reply to the request of the row's stage. If the row is in a later
-    /// stage, it stays unchanged.
+    /// Processes the Database's reply to the request of the row's stage. A row in a later stage
+    /// stays unchanged.
     pub(super) fn on_reply(
         &mut self,
         work: &mut CatalogWork,

@@ -91,8 +91,8 @@ impl Cache {
         {
             self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &old));
         }
-        // The newest entry stays even if it alone exceeds the limit, because the current request
-        // needs it.
+        // The newest entry stays even if this entry alone exceeds the limit, because the current
+        // request needs it.
         while self.databases_bytes > CACHED_DATABASES_BYTES_MAX && self.databases.len() > 1 {
             let oldest = self.databases.iter().min_by_key(|(_, (_, used))| *used);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
@@ -149,8 +149,8 @@ impl Cache {
             schema.measurements.values().map(|m| 1 + m.columns.len()).sum()
         };
         let mut total: usize = self.schemas.values().map(|(schema, _)| columns(schema)).sum();
-        // The newest entry stays even if it alone exceeds the limit, because the current write
-        // needs it.
+        // The newest entry stays even if this entry alone exceeds the limit, because the current
+        // write needs it.
         while total > CACHED_SCHEMA_COLUMNS_MAX && self.schemas.len() > 1 {
             let oldest = self.schemas.iter().min_by_key(|(_, (_, used))| *used);
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };

@@ -1,4 +1,4 @@
-//! Completes the names in a statement with their database and retention policy, as 1.x prints them.
+//! Adds the database and the retention policy to the names in a statement, as 1.x prints the names.
 
 use super::cache::Cache;
 use super::error::Error;

@@ -49,7 +49,7 @@ struct QueryRun {
     run: ContinuousRun,
     execution: Execution,
     started_ns: i64,
-    /// The counted calls so far.
+    /// The number of calls so far that the platform counts.
     calls: usize,
 }
 

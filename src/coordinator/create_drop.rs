@@ -23,7 +23,7 @@ use crate::query::error::QueryError;
 pub enum Change {
     /// CREATE DATABASE, `POST /api/v3/configure/database`
     CreateDatabase(CreateDatabase),
-    /// DROP DATABASE. A missing database is no error (1.x).
+    /// DROP DATABASE. As in 1.x, a missing database is not an error.
     DropDatabase {
         /// The database's name.
         name: String,
@@ -46,7 +46,7 @@ pub enum Change {
         /// Whether the policy becomes the default.
         make_default: bool,
     },
-    /// DROP MEASUREMENT, in every policy. A missing measurement is no error (1.x).
+    /// DROP MEASUREMENT, in every policy. As in 1.x, a missing measurement is not an error.
     DropMeasurement {
         /// The database that contains the measurement.
         database: String,
@@ -69,7 +69,7 @@ pub enum Change {
         /// The limits to change.
         change: QuotaChange,
     },
-    /// DROP RETENTION POLICY. A missing policy or database is no error (1.x).
+    /// DROP RETENTION POLICY. As in 1.x, a missing policy or database is not an error.
     DropPolicy {
         /// The database that contains the policy.
         database: String,
@@ -225,7 +225,7 @@ async fn change_in_catalog(
         // The cached state may be wrong even after an error.
         context.cache.forget(change.database());
         if let Change::DropDatabase { .. } = change {
-            // Dropping the database also removed the users' permissions on it.
+            // Dropping the database also removed the users' permissions on this database.
             context.cache.callers.forget_refused();
         }
     })?;

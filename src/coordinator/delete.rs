@@ -85,7 +85,7 @@ impl Delete {
     async fn run(&mut self, database: &str, want: Want) -> Result<(), Error> {
         let mut retries = Retries::default();
         loop {
-            // The statement must find every acknowledged row, so it loads the state from the
+            // The statement must find every acknowledged row, so the state is loaded from the
             // owners.
             let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
             let mut tasks = self.plan(&loaded)?;

@@ -1,6 +1,6 @@
 //! Reads the policies of all databases, a page of policies, or the policies of one database from
-//! the objects that own them. The routes for buckets use this module, because they identify a
-//! database or a policy by an id.
+//! the objects that own the policies. The routes for buckets use this module, because buckets are
+//! identified by ids.
 
 use super::Task;
 use super::database_names;
@@ -59,13 +59,14 @@ pub enum WhichDatabases {
     },
     /// The database with this name.
     Named(String),
-    /// The database with this policy. The id alone may also select further databases.
+    /// The database with this policy. The result may include other databases, because a policy's id
+    /// contains only some bits of the database's id.
     Policy(PolicyId),
 }
 
 /// Describes databases in order of creation. The result omits databases that do not exist or on
-/// which `principal` has no permission. It also omits the policies' shard groups, because a
-/// database can have thousands.
+/// which `principal` has no permission. The result also omits the policies' shard groups, because a
+/// database can have thousands of groups.
 ///
 /// # Errors
 /// [`Error::ListTooLong`]

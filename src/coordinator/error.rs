@@ -54,7 +54,7 @@ pub enum Error {
          grant the previous permissions; they usually receive the change within seconds"
     )]
     NotEverywhere {
-        /// The number of these databases.
+        /// The number of databases that have not received the change.
         remaining: u64,
     },
     /// A limit per minute is reached. The request itself is valid.

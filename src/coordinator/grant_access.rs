@@ -1,5 +1,6 @@
-//! Adds the tokens and users of a backup or of another deployment. The module creates unknown
-//! tokens and users, and grants known ones their missing permissions. It removes no permission.
+//! Imports the tokens and users of a backup or of another deployment. The import creates unknown
+//! tokens and users, and grants known ones their missing permissions. The import removes no
+//! permission.
 //!
 //! Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
 //! same if name and password are equal. If an existing user has the same name but another password,
@@ -64,7 +65,7 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     })
 }
 
-/// Grants an existing token or user the permissions of `row` that it lacks.
+/// Grants an existing token or user the missing permissions of `row`.
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
     // Another request has removed the token or user, so the client must repeat the request.

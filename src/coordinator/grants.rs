@@ -257,8 +257,8 @@ impl Callers {
         self.held.retain(|(_, of), _| of != database);
     }
 
-    /// Clears the cached unknown credentials and names, after a change by this isolate that may
-    /// have made them known.
+    /// Clears the cached unknown credentials and names, because a change by this isolate may have
+    /// made one of these known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
         self.missing_users.clear();
@@ -326,8 +326,8 @@ impl Callers {
         known.is_some_and(|(hash, until_ns)| hash == password && now_ns < *until_ns)
     }
 
-    /// Whether this pair of name and password was recently verified. This alone does not admit a
-    /// caller.
+    /// Whether this pair of name and password was recently verified. A verified pair alone does not
+    /// admit a caller.
     pub fn is_verified_password(&self, pair: &Hash, now_ns: i64) -> bool {
         self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }

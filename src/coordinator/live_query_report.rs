@@ -15,7 +15,7 @@ use crate::protocol::round::Request;
 pub(super) struct LiveQueryReport {
     /// The query's id; 0 before the first report.
     id: u64,
-    /// The time of the first page, in nanoseconds; 0 before it was requested.
+    /// The time of the request for the first page, in nanoseconds; 0 before that request.
     started_ns: i64,
     reported_ns: i64,
 }

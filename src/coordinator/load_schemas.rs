@@ -1,6 +1,6 @@
-//! Loads the data about a database that a request needs before it can start: the database's object,
-//! its shard map, the caller's permissions, and the schemas of the request's policies. The load
-//! uses the cache if that is sufficient, and otherwise the Catalog and the Database.
+//! Loads the data about a database that a request needs at its start: the database's object, its
+//! shard map, the caller's permissions, and the schemas of the request's policies. The load uses
+//! the cache if the cache is sufficient, and otherwise the Catalog and the Database.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -44,7 +44,8 @@ pub struct Loaded {
     pub description: Rc<Description>,
     /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
-    /// The caller's permissions on the database. They are empty if the load had no caller.
+    /// The caller's permissions on the database. The permissions are empty if the load had no
+    /// caller.
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
@@ -118,7 +119,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Lookup {
     principal: Principal,
-    /// The caller's permissions; `None` until they are known.
+    /// The caller's permissions; `None` until the permissions are known.
     standing: Option<CallerPermissions>,
     /// The version of the grants at which the Database did not know the caller.
     unknown_under: Option<u64>,
@@ -218,7 +219,7 @@ impl Load {
     }
 
     /// Returns the caller's known permissions. A load from the owners does not use cached
-    /// permissions, because they may be as outdated as the rest of the cache.
+    /// permissions, because the permissions may be as outdated as the rest of the cache.
     fn caller_permissions(
         &mut self,
         context: &mut Context<'_>,
@@ -363,7 +364,8 @@ impl Load {
     }
 
     /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable,
-    /// the load uses a cached object, because the Database itself reports whether it still exists.
+    /// the load uses a cached object, because the Database itself reports whether the database
+    /// still exists.
     fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         let lost = match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => {
@@ -413,7 +415,8 @@ impl Load {
                 continue;
             }
             if measurement.dropped {
-                // Another measurement may have this name now, or may receive it with a later page.
+                // Another measurement may have this name now, or may receive this name with a later
+                // page.
                 let named = schema.measurements.get(&measurement.name);
                 if named.is_some_and(|named| named.id == measurement.id) {
                     schema.measurements.remove(&measurement.name);

@@ -7,8 +7,8 @@ use crate::model::bug;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::round::{Next, Replies, Round};
 
-/// The resources of a machine during a step. They are borrowed for the step only, because an
-/// isolate's machines run concurrently and share the cache.
+/// The resources of a machine during a step. The machine borrows these resources only for the step,
+/// because an isolate's machines run concurrently and share the cache.
 pub struct Context<'a> {
     /// The isolate's cache.
     pub cache: &'a mut Cache,
@@ -27,25 +27,26 @@ pub trait Machine {
     type Output;
 
     /// Continues the request. `reply` is the reply to one of the request's calls. `None` starts the
-    /// request. If the machine documents it, `None` also requests the next piece.
+    /// request. If the machine's documentation says so, `None` also requests the next piece.
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output>;
 }
 
 /// The result of a machine's turn: further calls, a reply, or an error.
 pub type Turn<T> = Result<Next<T>, Error>;
 
-/// A request in progress, as implemented by its own module: it makes several calls together, and
-/// its next turn follows after the replies to all of them.
+/// A request in progress, as implemented by its own module. The request makes several calls
+/// together, and its next turn follows after the replies to all of these calls.
 pub trait RoundMachine {
     /// The result of a successful request.
     type Reply;
 
-    /// Returns the calls in progress. Only the driver uses them, and only for the outermost
+    /// Returns the calls in progress. Only the driver uses these calls, and only for the outermost
     /// machine. The outer machine runs an inner machine by [`RoundMachine::take_turn`].
     fn round(&mut self) -> &mut Round;
 
     /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the
-    /// order of the calls. It is empty at the start and when the host requests the next piece.
+    /// order of the calls. `replies` is empty at the start and when the host requests the next
+    /// piece.
     ///
     /// # Errors
     /// The error that ended the request.

@@ -23,8 +23,8 @@ pub enum Need {
 }
 
 impl Need {
-    /// Returns the need for a permission on one policy, or on at least some policies. The machine
-    /// that resolves the policies checks the permission on each of them.
+    /// Returns the need for a permission on one policy or on some policies. The machine that
+    /// resolves the policies checks the permission on each resolved policy.
     fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
         Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }
@@ -108,7 +108,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             let defaults = Defaults { database, policy: defaults.policy };
             let mut needs = vec![Need::whole(PermissionKind::Read, &create.database)];
             // The query runs later, without a check of its creator's permissions. The creator
-            // therefore needs them now.
+            // therefore needs the permissions now.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs
         }

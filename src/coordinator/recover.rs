@@ -7,7 +7,7 @@ use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
-/// Begins a recovery, or returns the progress if `request` has already begun it.
+/// Begins a recovery, or returns the progress if `request` has already begun the recovery.
 pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
     call(request.name.clone(), ToCatalog::Recover(request))
 }

@@ -48,7 +48,7 @@ impl<T> fmt::Debug for Task<T> {
 
 enum Polled<T> {
     Calls(Vec<Request>),
-    /// The function waits for an event that no reply can cause.
+    /// The function waits, but no call is in progress that could resume it.
     Idle,
     Returned(Result<T, Error>),
 }
@@ -278,7 +278,7 @@ pub(crate) mod tests {
     use crate::model::ids::ObjectId;
     use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
-    /// A platform whose clock does not advance. It creates no objects.
+    /// A platform whose clock does not advance. This platform creates no objects.
     pub(crate) struct Fixed;
 
     impl Platform for Fixed {

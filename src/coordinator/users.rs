@@ -25,7 +25,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 /// Executes a statement about users.
 ///
 /// # Errors
-/// The statement, if it is not about users.
+/// The unchanged statement, if it is not about users.
 pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
     match statement {
         Statement::ShowUsers => Ok(Parts::new(show_users)),
@@ -146,7 +146,7 @@ fn new_salt(io: &Io) -> Result<String, Error> {
     Ok(hex(words.as_flattened()))
 }
 
-/// Derives a key from a password. Returns it in hexadecimal.
+/// Derives a key from a password. Returns the key in hexadecimal.
 async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String, Error> {
     let request = Derivation { iterations, salt, password }.request();
     let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;

@@ -66,8 +66,8 @@ async fn verify_metadata(
             _ => return Err(Error::unexpected_reply()),
         };
         let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
-        // This does not use `call_database`, because a damaged Database may be unable to describe
-        // itself.
+        // The request does not use `call_database`, because a damaged Database may be unable to
+        // describe itself.
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),

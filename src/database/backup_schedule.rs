@@ -1,6 +1,6 @@
-//! Stores a database's backup schedule, and computes when its next pass is due. The schedule has a
-//! separate `state` row. The Database writes this row when a backup starts, when it is complete and
-//! when a pass fails, but not for each step of a backup.
+//! Stores a database's backup schedule, and computes the due time of the next pass. The schedule
+//! has a separate `state` row. The Database writes this row when a backup starts, when a backup is
+//! complete and when a pass fails, but not for each step of a backup.
 
 use super::object::{Database, Failure};
 use super::rows::{DatabaseRows, DatabaseStage};

@@ -110,7 +110,7 @@ pub enum JobKind {
     DropGroups {
         /// The key of the policy's row.
         number: u64,
-        /// The number of groups to drop, starting with the first.
+        /// The number of groups to drop, starting with the first group.
         groups: usize,
         /// The generation of the database after publication.
         generation: u64,
@@ -171,7 +171,7 @@ pub struct Split {
     pub number: u64,
     /// The group to split.
     pub group: u64,
-    /// The size of the group's largest shard in bytes, as far as it is known.
+    /// The size of the group's largest shard in bytes, as far as this size is known.
     pub bytes: u64,
     /// The progress of the copying; `None` until the time of the split is determined.
     pub copy: Option<Copying>,

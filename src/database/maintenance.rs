@@ -57,8 +57,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Returns whether the groups may be dropped now. They must not be dropped while a statement or
-    /// a split of these groups is unfinished.
+    /// Returns whether the groups may be dropped now. The groups must not be dropped while a
+    /// statement or a split of these groups is unfinished.
     fn may_drop(&self, policy: &Policy, groups: usize) -> bool {
         let mut first = policy.groups.iter().take(groups + 1);
         self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())

@@ -55,7 +55,7 @@ pub(super) struct DatabaseWork {
     pub(super) driven: Option<JobProgress>,
     /// The replies to the messages of a `Relay`.
     pub(super) relayed: Vec<FromShard>,
-    /// The calls of the event so far.
+    /// The number of calls of the event so far.
     pub(super) calls: usize,
     /// The progress of the current split.
     pub(super) split: SplitProgress,
@@ -148,7 +148,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Stores a change, then applies it to the memory.
+    /// Stores a change, and then applies the change to the memory.
     pub(super) fn apply(&mut self, change: RowsChange) -> Result<(), StoreError> {
         match &mut self.rows {
             Some(rows) => rows.apply(&self.store, change),
@@ -166,7 +166,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Discards the memory after a store error, because the stored rows may differ. The next event
-    /// reads them again.
+    /// reads the rows again.
     pub(super) fn discard_cache(
         &mut self,
         platform: &dyn Platform,

@@ -1,6 +1,6 @@
 //! Implements the Database's part of a point-in-time recovery. The Database is frozen before and
-//! after its reset. When it opens, its counters are higher than all numbers that it ever assigned
-//! (`docs/design/recovery.md`).
+//! after its reset. When the Database opens, its counters are higher than all numbers that it ever
+//! assigned (`docs/design/recovery.md`).
 
 use std::collections::BTreeSet;
 

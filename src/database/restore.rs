@@ -103,7 +103,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    /// Stores a page of measurements, if it is the expected page.
+    /// Stores a page of measurements, if this page is the expected page.
     pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase, Failure> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);

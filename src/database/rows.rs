@@ -26,7 +26,7 @@ pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 /// The key of the quotas in the `entry` table. Without quotas, the row does not exist.
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
 /// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
-/// Database never loads all of these rows, see [`super::access`].
+/// Database never loads all rows of tokens and users, see [`super::access`].
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// The number of low bits in a measurement's row key that contain the measurement's id. The high
 /// bits contain the policy's number.
@@ -67,7 +67,7 @@ pub struct DatabaseState {
     pub next_group: u64,
     /// The key of the next job's row.
     pub next_job: u64,
-    /// The access number. It rises when a token or user loses a permission.
+    /// The access number, which rises when a token or user loses a permission.
     #[serde(default)]
     pub access: u64,
     /// The latest received version of the Catalog's tokens and users.
@@ -163,9 +163,9 @@ pub struct ContinuousRow {
     pub(super) key: u64,
     /// The stored query. Every run that moves its watermark rewrites the row.
     pub(super) query: ContinuousQuery,
-    /// The earliest time of the next run, in nanoseconds. Not stored.
+    /// The earliest time of the next run, in nanoseconds. The row does not contain this time.
     pub(super) not_before_ns: i64,
-    /// The number of consecutive failed runs. Not stored.
+    /// The number of consecutive failed runs. The row does not contain this number.
     pub(super) failures: u32,
 }
 
@@ -290,7 +290,7 @@ impl DatabaseRows {
         Ok(Some(rows))
     }
 
-    /// Stores a change, then applies it to the memory.
+    /// Stores a change, and then applies the change to the memory.
     pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> Result<(), StoreError> {
         store.atomically(|| {
             write(store, &change)?;
@@ -326,7 +326,8 @@ impl DatabaseRows {
         Ok(())
     }
 
-    /// Stores a registration in the schema of policy `number`, then applies it to the memory.
+    /// Stores a registration in the schema of policy `number`, and then applies the registration to
+    /// the memory.
     pub fn register<S: Store>(
         &mut self,
         store: &S,

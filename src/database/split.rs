@@ -11,9 +11,9 @@
 //!
 //! The copied rows stay in the old shards but are hidden until the shards reclaim the space. Until
 //! the new settings are sent to the shards, edges know only the old group, which is complete. After
-//! an old shard has received the settings, it replies with `Stale` to senders with the old map. A
-//! page that arrives after that has an old generation. The new shards reject such a page, so that
-//! it cannot overwrite newer rows.
+//! an old shard has received the settings, the shard replies with `Stale` to senders with the old
+//! map. A page that arrives later has an old generation. The new shards reject such a page, so that
+//! the page cannot overwrite newer rows.
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
@@ -313,8 +313,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
     }
 
-    /// Starts the copying after the sizes of all shards are known, or ends the split if it is not
-    /// necessary.
+    /// Starts the copying after the sizes of all shards are known, or ends the split if a split is
+    /// not necessary.
     fn decide(
         &mut self,
         platform: &dyn Platform,

@@ -70,7 +70,7 @@ pub(super) fn frames(
     parts.into_iter().filter_map(frame).collect()
 }
 
-/// Returns the rows as one block. Each group is a series.
+/// Returns the rows as one block. In this block, each group is a series.
 fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
     let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
     let mut block = Block {

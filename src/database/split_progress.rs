@@ -23,7 +23,7 @@ pub(super) struct SplitProgress {
     target: Option<u64>,
     /// The number of messages of the first steps that have a reply.
     pub(super) answered: usize,
-    /// The largest shard of those whose size is known.
+    /// The largest shard found so far.
     pub(super) fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
     pub(super) source: u32,
@@ -92,7 +92,7 @@ impl SplitProgress {
         self.target == split.target().map(|target| target.id)
     }
 
-    /// Resets the state if it belongs to another step of the split.
+    /// Resets the state if the state belongs to another step of the split.
     pub(super) fn adopt(&mut self, split: &Split) {
         if !self.is_about(split) {
             *self = Self { target: split.target().map(|target| target.id), ..Self::default() };

@@ -1,5 +1,5 @@
 //! Executes the requests that involve other objects. A request first finishes an unfinished
-//! statement. It then stores and executes its own job.
+//! statement. After that, the request stores and executes its own job.
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};

@@ -13,8 +13,8 @@ use crate::protocol::envelope;
 
 const BUCKET: &str = "BACKUPS";
 const FOLDER: &str = "BACKUP_FOLDER";
-/// The host name in the URLs of the folder service. The service ignores it, but the platform
-/// requires a host name.
+/// The host name in the URLs of the folder service. The service ignores the host name, but the
+/// platform requires one.
 const HOST: &str = "http://folder/";
 
 #[wasm_bindgen]

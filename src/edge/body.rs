@@ -112,7 +112,7 @@ struct Pieces {
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
-    /// A timer promise. It is reused for all pieces that arrive before it resolves.
+    /// A timer promise, which is reused for all pieces that arrive before the promise resolves.
     notice: Option<Promise>,
 }
 
@@ -179,7 +179,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Takes back the buffer of a processed piece.
+    /// Stores the buffer of a processed piece for the next piece.
     fn keep(&mut self, piece: &Uint8Array) {
         let buffer = piece.buffer();
         if buffer.byte_length() == BODY_READ_BYTES_MAX {

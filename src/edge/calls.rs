@@ -1,4 +1,4 @@
-//! Sends calls to objects with `fetch` and returns each reply as it arrives.
+//! Sends calls to objects with `fetch`, and returns each reply when the reply arrives.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -11,7 +11,7 @@ use crate::protocol::signature_check::SignatureCheck;
 
 /// The timeout of fetching the keys, in milliseconds.
 const KEYS_MS_MAX: u32 = 5_000;
-/// The algorithm of RS256, as WebCrypto calls it.
+/// WebCrypto's name for the algorithm RS256.
 const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";
 
 #[wasm_bindgen]

@@ -1,5 +1,5 @@
-//! Exports the Worker. It passes a request's head to `api` and executes the actions of the exchange
-//! until the last byte of the response is sent.
+//! Exports the Worker, which passes a request's head to `api` and executes the actions of the
+//! exchange until the last byte of the response is sent.
 
 use std::cell::RefCell;
 
@@ -20,8 +20,8 @@ use crate::api::isolate_state::Service;
 use crate::protocol::call::{Call, Platform};
 
 thread_local! {
-    /// The isolate's state between requests. It contains only plain values, and no objects of a
-    /// request.
+    /// The isolate's state between requests. This state contains only plain values, and no objects
+    /// of a request.
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
@@ -124,7 +124,7 @@ impl Connection {
         with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
     }
 
-    /// Makes these calls. If a call is lost, it is made again after a later request.
+    /// Makes calls after the response. A lost call is made again after a later request.
     pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.pending_calls.clear().await;
         self.pending_calls.start(calls);

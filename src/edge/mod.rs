@@ -2,7 +2,7 @@
 //! Workers runtime.
 //!
 //! This module converts requests into calls of `api`, runs the machines with `fetch`, and gives the
-//! three objects access to their SQLite databases. It contains no other logic.
+//! three objects access to their SQLite databases. The module contains no other logic.
 
 mod alarm;
 mod backups;

@@ -13,7 +13,7 @@ use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 
 #[wasm_bindgen]
 extern "C" {
-    /// Fills a view of WASM memory in place.
+    /// Fills a view of WASM memory with random bytes, without a copy.
     #[wasm_bindgen(catch, js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
 }
@@ -80,7 +80,7 @@ impl Platform for EdgePlatform {
         if let Some(configured) = self.placement().location {
             return Some(configured);
         }
-        // The location is read only when it is needed, because the runtime then parses the whole
+        // The location is read only on demand, because the runtime then parses the whole
         // `cf` object.
         location(self.request.as_ref()?)
     }

@@ -128,8 +128,8 @@ pub(super) fn stream(
 }
 
 /// Waits until the client has read a piece. Returns `false` if the response was stopped earlier.
-/// `notice` is a timer promise. It is reused for all pieces that are read before it resolves,
-/// because a request may have only some thousands of timers at the same time.
+/// `notice` is a timer promise. All pieces that are read before the promise resolves share this
+/// promise, because a request may have only some thousands of timers at the same time.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,

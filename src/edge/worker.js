@@ -1,6 +1,6 @@
-// The entry module of the Worker. It passes requests and objects to the WebAssembly module. A panic
-// or a trap leaves the module's memory in an unknown state, so the module then gets a new memory.
-// `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
+// Defines the entry module of the Worker, which passes requests and objects to the WebAssembly
+// module. A panic or a trap leaves the module's memory in an unknown state, so the module then gets
+// a new memory. `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 

@@ -34,7 +34,7 @@ impl HeldBytes {
         Ok(())
     }
 
-    /// Returns the number of held bytes.
+    /// Returns the number of used bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

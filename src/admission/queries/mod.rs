@@ -5,8 +5,8 @@
 //! result. Buffers with a fixed size, such as the values of a median, may also use the free part of
 //! the bodies' budget.
 //!
-//! A query that cannot reserve the bytes for such a buffer is *large*. It returns its bytes, and
-//! restarts with the number of bytes that it could not reserve ([`QueryReservation::restart`]).
+//! A query that cannot reserve the bytes for such a buffer is *large*. A large query returns its
+//! bytes, and restarts with the number of bytes that were missing ([`QueryReservation::restart`]).
 //! Large queries run one after another, so that small queries can run between them and two large
 //! queries cannot block each other.
 //!
@@ -135,7 +135,7 @@ pub struct QueryReservation(Rc<Reservation>);
 pub struct ReservationSlot(Rc<OnceCell<QueryReservation>>);
 
 impl ReservationSlot {
-    /// Returns the reservation. The first query of `database` creates it in `memory`.
+    /// Returns the reservation. The first query of `database` creates the reservation in `memory`.
     pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
         self.0.get_or_init(|| memory.enter(database))
     }
@@ -145,8 +145,8 @@ impl ReservationSlot {
         self.0.get()
     }
 
-    /// Sets the bytes of a part. The first call creates the part in `held`. If no reservation
-    /// exists, the bytes are not counted.
+    /// Sets the number of bytes of a part. The first call creates the part in `held`. If no
+    /// reservation exists, the bytes are not counted.
     ///
     /// # Errors
     /// The errors of [`HeldBytes::set`].
@@ -231,8 +231,8 @@ impl QueryReservation {
         begins
     }
 
-    /// Makes the query long, because it needs more than the first pages of its shards. The call is
-    /// not required after the response has begun.
+    /// Makes the query long, because the query needs more than the first pages of its shards. The
+    /// call is not required after the response has begun.
     ///
     /// # Errors
     /// [`OutOfMemory::Now`] if too many queries of the database are long or wait to become long.
@@ -262,7 +262,7 @@ impl QueryReservation {
         }
         reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
-            // The query may need many more bytes than it has requested so far.
+            // The query may need many more bytes than requested so far.
             let more_bytes = (2 * reservation.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
             reservation.begins_with_bytes.set(refused_bytes.max(more_bytes));
         } else {

@@ -189,7 +189,7 @@ impl Inflated<'_> {
             let (read, written) = (state.total_in(), state.total_out());
             let reservation = self.bytes.get_mut(self.filled..).or_bug();
             let status = state.decompress(data, reservation, InflateFlush::NoFlush);
-            // Both differences are lengths of slices, so they fit.
+            // Both differences are lengths of slices, so the casts cannot overflow.
             let read = (state.total_in() - read) as usize;
             let written = (state.total_out() - written) as usize;
             data = data.get(read..).or_bug();
@@ -215,7 +215,7 @@ impl Inflated<'_> {
         Ok(rest)
     }
 
-    /// Makes room for more output: passes the waiting bytes to the consumer, then removes the
+    /// Makes room for more output: passes the waiting bytes to the consumer, and then removes the
     /// consumed bytes. The room extends one byte beyond the limit, so that the next check detects a
     /// body that is too long.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {

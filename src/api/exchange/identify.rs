@@ -41,8 +41,8 @@ impl Exchange {
         self.identify_step(isolate, None)
     }
 
-    /// Identifies a caller without credentials by the assertion of Cloudflare Access, if the
-    /// request has one.
+    /// Identifies a caller without credentials, if the request contains an assertion of Cloudflare
+    /// Access.
     fn identify_by_access(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -136,10 +136,10 @@ impl Exchange {
         AuthSource::Databases(name.into_iter().collect())
     }
 
-    /// Refuses the caller if the identification is fresh. Otherwise the request identifies the
-    /// caller again, because the refusal would be based on cached grants or on the replies of only
-    /// some databases. The request first calls the databases of the statements, if the cache knows
-    /// all of them, and then the Catalog (PROTOCOL.md rule 6). After that, the request continues at
+    /// Refuses the caller if the identification is fresh. Otherwise the refusal would be based on
+    /// cached grants or on the replies of only some databases, so the request identifies the caller
+    /// again. The request first calls the databases of the statements, if the cache knows all of
+    /// them, and then the Catalog (PROTOCOL.md rule 6). After that, the request continues at
     /// `then`.
     pub(super) fn refuse_caller(
         &mut self,
@@ -160,8 +160,8 @@ impl Exchange {
         self.identify(isolate, AuthSource::Catalog, then)
     }
 
-    /// Returns the error for a login that the server does not check. 1.x's write clients drop a
-    /// batch on status 429.
+    /// Returns the error for a login that the server does not check. The error for `/write` avoids
+    /// status 429, because 1.x's write clients drop a batch on status 429.
     fn rejected_login(&self, closed: Closed) -> AuthError {
         let Closed { by, retry_after_s } = closed;
         match by {

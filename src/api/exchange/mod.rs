@@ -1,7 +1,7 @@
 //! Processes one HTTP request from its head to the last byte of its response. The code never waits.
 //!
-//! The host (`edge/`, a test or the browser) performs each [`Action`]. The host then gives the
-//! exchange the body or a call's reply, or requests the next piece of a stream.
+//! The host (`edge/`, a test or the browser) performs each [`Action`]. After that, the host passes
+//! the body or the reply to a call to the exchange, or requests the next piece of a stream.
 //!
 //! Every request passes the same steps: *identify → locate → authorise → body → step → respond*.
 //! The route's row in the table ([`super::routes`]) and the route's handler define the differences
@@ -57,11 +57,11 @@ pub struct Exchange {
     asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
-    /// The registration of a response that waits for its reader.
+    /// The registration of the response while the response waits for its reader.
     reader: Option<SlowReader>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
-    /// The counted calls so far.
+    /// The number of calls so far that the platform counts.
     calls: usize,
 }
 
@@ -83,7 +83,7 @@ enum ExchangeStage {
 /// Runs a step of a request.
 ///
 /// # Errors
-/// The step's error, and [`ApiError::Internal`] for a bug.
+/// The error of the step, or [`ApiError::Internal`] for a bug.
 fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
     bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
 }
@@ -91,9 +91,9 @@ fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
 /// The point at which a request continues after identification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
-    /// The beginning: the handler does not exist yet.
+    /// The beginning of the request, before the handler exists.
     Beginning,
-    /// The check of the statements, because the earlier grants of the caller did not permit all
+    /// The check of the statements, after the earlier grants of the caller did not permit all
     /// statements.
     Statements,
 }
@@ -143,7 +143,7 @@ impl Exchange {
     }
 
     /// Ends a request whose client disconnected during the response. Returns the calls that release
-    /// the resources of the request. The caller may ignore their replies.
+    /// the resources of the request. The caller may ignore the replies to these calls.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
@@ -152,8 +152,8 @@ impl Exchange {
         calls
     }
 
-    /// Returns the calls to make after the response. The client does not wait for them. The replies
-    /// to these calls go to [`Exchange::on_background_reply`].
+    /// Returns the calls to make after the response. The client does not wait for these calls. The
+    /// replies to these calls go to [`Exchange::on_background_reply`].
     pub fn background_calls(
         &mut self,
         service: &mut Service,
@@ -193,7 +193,8 @@ impl Exchange {
         self.refuse(ApiError::Stalled)
     }
 
-    /// Counts the request and returns its log line. Call it after the last action.
+    /// Counts the request and returns its log line. The host must call this function after the last
+    /// action.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
         self.record.count(&mut service.write_counts);
         self.count_duration(service, platform.now_ns());
@@ -334,7 +335,8 @@ impl Exchange {
 
     /// Starts the handler with the complete body.
     fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
-        // The body may have taken any time to arrive, so the identification is no longer fresh.
+        // The body may have arrived long after the identification, so the identification is no
+        // longer fresh.
         self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
         let (handler, incoming) = self.parts()?;
         let started = handler.start(&incoming, isolate, body);
@@ -343,8 +345,7 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
-    /// Runs the request's statements if the caller may run all of them. Otherwise no statement
-    /// runs.
+    /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {

@@ -46,7 +46,7 @@ enum Sink {
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
-    /// The received bytes that no consumer has used yet.
+    /// The received bytes that no consumer has processed yet.
     held: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,

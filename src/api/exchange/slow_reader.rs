@@ -9,8 +9,8 @@ impl Exchange {
         self.reader = reservation.map(|reservation| reservation.waits(now_ns));
     }
 
-    /// Records that the reader took the piece. Returns `false` if the server stopped the response
-    /// in the meantime.
+    /// Records that the reader received the piece. Returns `false` if the server stopped the
+    /// response in the meantime.
     pub fn sent(&mut self) -> bool {
         let goes_on = !self.is_stopped();
         self.reader = None;

@@ -116,7 +116,7 @@ impl Form {
     }
 }
 
-/// Decodes a sequence of base64 texts. Padding ends each text.
+/// Decodes a sequence of base64 texts. Each text may end with padding.
 fn from_text(text: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for piece in text.split_inclusive(|&byte| byte == b'=') {

@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// Begins `GET` and `POST /api/v3/configure/access`.
+/// Creates the handler for `GET` and `POST /api/v3/configure/access`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for an invalid `kind` or `after`.

@@ -26,7 +26,7 @@ const NO_ID: &str = "expected the id of a backup, as in the responses of POST an
 /// The position at which a restore continues with tokens and users, after it restored all points.
 const FIRST_ACCESS: &str = "0.0";
 
-/// Begins `POST`, `GET` and `DELETE /api/v3/backup`.
+/// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db`, for a missing `id` of DELETE, and for an invalid `id`.
@@ -87,7 +87,7 @@ async fn list(io: Io, database: String) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
-/// Begins `POST /api/v3/backup/verify`.
+/// Creates the handler for `POST /api/v3/backup/verify`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing or invalid `id`, and for an invalid `resume`.
@@ -114,7 +114,7 @@ async fn verify(
     Ok(progress(u64::from(resume.is_some()), &body))
 }
 
-/// Begins `POST /api/v3/restore`.
+/// Creates the handler for `POST /api/v3/restore`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db` or `from`, and for a `from` that is not a backup.
@@ -216,7 +216,7 @@ fn backup(url: &Parameters, name: &str) -> Result<BackupId, ApiError> {
 /// Checks that storage for backups is bound.
 ///
 /// # Errors
-/// [`ApiError::NotImplemented`], which explains how to bind it.
+/// [`ApiError::NotImplemented`], which explains how to bind storage.
 pub(super) fn require_place(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_backups() {
         true => Ok(()),

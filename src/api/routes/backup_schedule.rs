@@ -51,7 +51,7 @@ impl Body {
     }
 }
 
-/// Begins `GET`, `POST` and `DELETE /api/v3/configure/backup`.
+/// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/backup`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db` of GET or DELETE.

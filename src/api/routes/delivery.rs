@@ -1,4 +1,4 @@
-//! Sends a short response at once, and a long response in pieces.
+//! Sends a short response as a whole, and a long response in pieces.
 
 use crate::api::action::Action;
 use crate::api::http::Response;
@@ -27,7 +27,7 @@ impl Delivery {
         }
     }
 
-    /// Returns the action for the last bytes, or for a further piece if there are `more`. Returns
+    /// Returns the action that sends the last bytes, or a further piece if `more` is true. Returns
     /// the end after all bytes were sent.
     pub(super) fn rest(
         &mut self,

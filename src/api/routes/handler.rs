@@ -1,8 +1,8 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
 //! [`crate::api::exchange`] calls a handler in the order below. Between these calls the exchange
-//! applies the route's row: it identifies the caller before `begin`, refuses a caller without
-//! permission, and reads the body.
+//! identifies the caller (before `begin`), refuses a caller without permission, and reads the body.
+//! The route's row defines the permission and the body.
 //!
 //! ```text
 //! begin → locate → (permission) → (body) → start → (permission for each statement) → step …
@@ -96,9 +96,9 @@ pub trait Handler: std::fmt::Debug {
         self.target().map(|place| place.database)
     }
 
-    /// Resolves the database and policy if the parameters do not name them. The reply is `None` in
-    /// the first call of this function. In each further call it is the reply to one of the
-    /// requested calls.
+    /// Resolves the database and policy if the parameters do not contain them. The reply is `None`
+    /// in the first call of this function. In each further call, the argument is the reply to one
+    /// of the requested calls.
     ///
     /// # Errors
     /// [`ApiError`] if the owner objects do not respond.
@@ -119,7 +119,7 @@ pub trait Handler: std::fmt::Debug {
         Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
     }
 
-    /// Takes the body and prepares `step`. The default does nothing.
+    /// Stores the body and prepares `step`. The default does nothing.
     ///
     /// # Errors
     /// [`ApiError`] for a request that cannot be parsed or executed.
@@ -173,7 +173,7 @@ pub trait Handler: std::fmt::Debug {
 /// A function that parses the parameters of the URL and creates the handler.
 pub type Begin = fn(&Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>;
 
-/// A handler with a known response.
+/// A handler whose response is known in advance.
 #[derive(Debug)]
 pub struct ImmediateHandler(Option<Response>);
 

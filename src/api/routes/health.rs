@@ -15,7 +15,8 @@ use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 
-/// The ids of two calls: the call to the Catalog, and the timer that limits it.
+/// The ids of two calls: the call to the Catalog, and the timer that limits the duration of this
+/// call.
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
@@ -25,7 +26,7 @@ struct HealthCheck {
     requested: bool,
 }
 
-/// Begins `GET /health`.
+/// Creates the handler for `GET /health`.
 ///
 /// # Errors
 /// Returns no error.

@@ -1,6 +1,6 @@
 //! Serves `/query`: runs the statements of a query in order and writes one response.
 //!
-//! A small response is sent at once. A large or chunked response is streamed, so that its memory
+//! A small response is sent as a whole. A large or chunked response is streamed, so that its memory
 //! use does not grow with the result. The status cannot change after the first byte.
 
 use std::vec;
@@ -42,7 +42,7 @@ struct QueryHandler {
     querying: Option<Querying>,
 }
 
-/// Begins `GET /query` and `POST /query`.
+/// Creates the handler for `GET /query` and `POST /query`.
 ///
 /// # Errors
 /// Returns no error, because the text may be in the body.
@@ -116,7 +116,7 @@ pub struct Querying {
     warns: bool,
     /// The current statement, if it gets a warning.
     warned: Option<Statement>,
-    /// Whether a statement failed. The statements after it are not executed.
+    /// Whether a statement failed. The later statements are then not executed.
     failed: bool,
     writer: Writer,
     /// A chunk with the index of its first unwritten row.
@@ -274,7 +274,7 @@ impl Querying {
         self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
     }
 
-    /// Begins the next statement. Returns `false` after the last one.
+    /// Starts the next statement. Returns `false` after the last statement.
     fn next_statement(&mut self) -> bool {
         let Some(statement) = self.statements.next() else { return false };
         self.writer.statement_begin(self.statement_id);

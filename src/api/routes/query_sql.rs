@@ -40,7 +40,7 @@ struct RunningStatement {
     delivery: Delivery,
 }
 
-/// Begins `GET` and `POST /api/v3/query_sql`.
+/// Creates the handler for `GET` and `POST /api/v3/query_sql`.
 ///
 /// # Errors
 /// Returns no error, because the text may be in the body.
@@ -136,8 +136,8 @@ impl RunningStatement {
         })
     }
 
-    /// Authorises `caller` if it may read at least one policy that the statement may use. If the
-    /// database must resolve the policy, the database also checks the permission.
+    /// Authorises `caller` if `caller` may read at least one policy that the statement may use. If
+    /// the database must resolve the policy, the database also checks the permission.
     fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
         let scope = caller.grants.scope(PermissionKind::Read, &self.database);
         if !scope.may_cover(self.policy.as_deref()) {

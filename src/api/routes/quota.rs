@@ -32,7 +32,7 @@ struct Body {
     databases: Option<u64>,
 }
 
-/// Begins `GET` and `POST /api/v3/configure/quota`.
+/// Creates the handler for `GET` and `POST /api/v3/configure/quota`.
 ///
 /// # Errors
 /// Returns no error.

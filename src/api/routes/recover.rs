@@ -12,7 +12,7 @@ use crate::influxql::time_literal;
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 use crate::response::time::rfc3339;
 
-/// Begins `POST` and `GET /api/v3/recover`.
+/// Creates the handler for `POST` and `GET /api/v3/recover`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db`, and for a POST with an invalid `time` (not RFC 3339)

@@ -4,7 +4,7 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
-/// Begins `GET /ready` and `GET /api/v2/ready`.
+/// Creates the handler for `GET /ready` and `GET /api/v2/ready`.
 ///
 /// # Errors
 /// Returns no error.
@@ -12,7 +12,8 @@ pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError
     Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
-/// Begins a request of `/api/v2/setup`. The server needs no setup except the secret `ADMIN_TOKEN`.
+/// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except the
+/// secret `ADMIN_TOKEN`.
 ///
 /// # Errors
 /// [`ApiError::Unprocessable`] for POST, since the setup is always complete.

@@ -9,7 +9,7 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
-/// Begins `POST /debug/verify`.
+/// Creates the handler for `POST /debug/verify`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db` and an invalid `resume`.

@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Integers are little-endian. `crc` is the CRC-32C of the row's key and of all preceding bytes of
-//! the value. It detects changed rows, and rows that are stored under a wrong key. The count and
-//! the sum detect missing rows and mixtures of rows from different states.
+//! the value. The checksum detects changed rows, and rows that are stored under a wrong key. The
+//! count and the sum detect missing rows and mixtures of rows from different states.
 
 use std::collections::BTreeMap;
 

@@ -8,7 +8,8 @@ use crate::protocol::grants::Grantee;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The first key of these rows in the `schema` table. Tokens and users have lower keys.
+/// The first key of the rows with last uses in the `schema` table. Tokens and users have lower
+/// keys.
 pub(super) const FIRST_USE_KEY: u64 = 1 << 52;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Copies the tokens and users with permissions on a database into a backup, and restores them. A
-//! backup contains hashes of tokens and passwords, but no secrets.
+//! Copies the tokens and users with permissions on a database into a backup, and restores these
+//! tokens and users. A backup contains hashes of tokens and passwords, but no secrets.
 //!
 //! A restore grants permissions only if the request asks for them, and only on the restored
 //! database. A restore never grants the admin permission. A permission on every database becomes a

@@ -36,7 +36,7 @@ pub struct BackupProgress {
     pub remaining: u64,
     /// The number of objects that this request has stored.
     pub objects: u64,
-    /// The size of these objects, in bytes.
+    /// The size of the objects that this request has stored, in bytes.
     pub bytes: u64,
 }
 

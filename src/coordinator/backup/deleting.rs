@@ -48,8 +48,8 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
                 .map(|name| id.index(name))
                 .chain(own_points.iter().map(|name| id.point(name)))
                 .collect();
-            // The backup's own objects are deleted last, because a later request needs them to find
-            // the shard.
+            // The backup's own objects are deleted last, because a later request needs these
+            // objects to find the shard.
             if !delete_all(&io, &mut objects_left, [values, own]).await? {
                 return Ok(remaining(&points));
             }

@@ -115,7 +115,7 @@ impl std::fmt::Display for BackupId {
     }
 }
 
-/// A state of a backup. A mark object in the backup store records it.
+/// A state of a backup, which a mark object in the backup store records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// A request has begun the backup, but no request has finished it.

@@ -1,6 +1,6 @@
 //! Restores a backup: creates the shards and fills them in order, then restores the measurements,
-//! and finally publishes the database. Other requests cannot use the database before it is
-//! published.
+//! and finally publishes the database. Other requests cannot use the database before this
+//! publication.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
@@ -32,7 +32,7 @@ pub struct RestoreProgress {
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,
-    /// The size of these values, in bytes.
+    /// The size of the values that this request has stored in shards, in bytes.
     pub bytes: u64,
 }
 
@@ -80,7 +80,7 @@ struct Restore {
 }
 
 impl Restore {
-    /// Works until the restore is complete or the request has used up its share of work.
+    /// Continues the restore until it is complete or the request has used up its share of work.
     async fn run(&mut self) -> Result<(), Error> {
         self.progress.shards = self.map.points.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());

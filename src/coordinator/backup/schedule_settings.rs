@@ -11,7 +11,7 @@ pub fn show_schedule(database: &str) -> Task<Option<BackupSchedule>> {
     call(database, ToDatabase::BackupSchedule)
 }
 
-/// Sets a database's schedule of backups, or removes it. Returns the new schedule.
+/// Sets or removes a database's schedule of backups. Returns the new schedule.
 pub fn set_schedule(
     database: &str,
     settings: Option<ScheduleSettings>,

@@ -1,4 +1,5 @@
-//! Checks that every object of a backup is present and undamaged, without restoring it.
+//! Checks that every object of a backup is present and undamaged. The check does not restore the
+//! backup.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
@@ -19,9 +20,9 @@ pub type VerifyPosition = (u64, u64);
 /// The progress of a verification request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// The number of objects read.
+    /// The number of objects that were read.
     pub objects: u64,
-    /// The size of the objects read, in bytes.
+    /// The size of the objects that were read, in bytes.
     pub bytes: u64,
     /// The keys of the missing and damaged objects, each with the reason.
     pub damaged: Vec<String>,
@@ -48,7 +49,7 @@ struct Check {
 }
 
 impl Check {
-    /// Reads the manifest and the map. Returns `None` if one of them is damaged.
+    /// Reads the manifest and the map. Returns `None` if one of these objects is damaged.
     async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>, Error> {
         let object = place::get(&self.io, self.id.mark(Mark::Done)).await?;
         let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;

@@ -29,7 +29,7 @@ pub enum ApplicationError {
 
 impl Application {
     /// Creates an application from the team's address and the audience. The address is `https://`
-    /// and a host. In tests it may also be `http://127.0.0.1` and a port.
+    /// and a host. In tests the address may also be `http://127.0.0.1` and a port.
     ///
     /// # Errors
     /// [`ApplicationError`]
@@ -96,8 +96,8 @@ pub(super) struct Assertion<'a> {
 }
 
 impl<'a> Assertion<'a> {
-    /// Parses `token`. Returns `None` unless it is an assertion for `application` that is valid at
-    /// `now_s`.
+    /// Parses `token`. Returns `None` unless `token` is an assertion for `application` that is
+    /// valid at `now_s`.
     pub(super) fn read(token: &'a str, application: &Application, now_s: i64) -> Option<Self> {
         if token.len() > ASSERTION_CHARS_MAX {
             return None;

@@ -1,7 +1,7 @@
 //! Stores the Catalog's replies about admitted callers. After the Catalog has reported fewer
 //! permissions, the isolate no longer accepts an older grant of a database for that caller.
 //!
-//! This module makes no calls; [`super::confirm`] makes them.
+//! This module makes no calls; [`super::confirm`] makes the calls.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,10 +1,10 @@
-//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module loads the
-//! shard map of every database, or of the database after ON. It then loads the counters of the
-//! objects, and returns them in 1.x's format.
+//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module first loads
+//! the shard map of every database, or of the database after ON. After that, the module loads the
+//! counters of the objects, and returns the counters in 1.x's format.
 //!
 //! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
-//! SHOW DIAGNOSTICS end before the platform's limit of calls. They then list the databases whose
-//! objects were not called.
+//! SHOW DIAGNOSTICS end before the platform's limit of calls. The results then list the databases
+//! whose objects were not called.
 
 mod quotas;
 mod series;
@@ -185,7 +185,7 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Whether the statement may skip objects and list them as skipped.
+    /// Whether the statement may skip objects and list the skipped objects.
     fn may_skip(&self) -> bool {
         matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
     }

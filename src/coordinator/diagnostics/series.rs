@@ -198,7 +198,7 @@ fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
 /// `docs/costs.json`.
 const REQUEST_MS_ESTIMATE: u64 = 50;
 
-/// Returns the usage of a database's objects by day, from the first known day to today.
+/// Returns the usage of a database's objects by day, from the first recorded day to today.
 fn usage(found: &DatabaseFigures, now_ns: i64) -> SeriesChunk {
     let today = now_ns.div_euclid(D_NS);
     let of_shards = found.shards.iter().flatten().map(|stats| &stats.usage);
@@ -226,7 +226,7 @@ fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {
     let unknown = found.shards.iter().filter(|stats| stats.is_none()).count();
     let silent = unknown.saturating_sub(found.skipped);
     let tags = [("database", found.name.clone())];
-    // Only for databases with scheduled backups.
+    // The counter exists only for databases with scheduled backups.
     let backup_s = stats.last_backup_ns.map(|at_ns| u64::try_from(at_ns / S_NS).unwrap_or(0));
     let mut counters = vec![
         ("diskBytes", stats.bytes_stored),

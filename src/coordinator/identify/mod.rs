@@ -1,6 +1,6 @@
-//! Identifies the caller of a request by its credentials. It uses these sources in this order: the
-//! cache of the isolate, the Databases that the request uses, and, before a refusal, the Catalog,
-//! which knows all callers.
+//! Identifies the caller of a request by its credentials. The sources are, in this order: the cache
+//! of the isolate, the Databases that the request uses, and, before a refusal, the Catalog, which
+//! knows all callers.
 //!
 //! The credentials are tried as a token first, and then as user and password. A caller that the
 //! cache admits may have lost a permission in the meantime. In that case the shards or the Database
@@ -26,7 +26,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// The time after which a waiting login checks again whether it may derive its key, in
+/// The time after which a waiting login checks again whether its key may be derived, in
 /// milliseconds.
 const TURN_MS: u32 = 10;
 /// The maximum time that a login waits to derive its key, in nanoseconds.
@@ -35,8 +35,8 @@ const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// user.
 const NOBODY_SALT: &str = "nobody";
 
-/// The salt in hashes of a name and its correct password. It does not depend on the user's own
-/// salt.
+/// The salt in hashes of a name and its correct password. This salt does not depend on the user's
+/// own salt.
 const ANY_SALT: &str = "";
 
 /// The credentials of a request.
@@ -44,10 +44,10 @@ const ANY_SALT: &str = "";
 pub struct Credentials {
     /// The user name of Basic, `u` or `Token user:password`. A token is valid with any user name.
     pub user: Option<String>,
-    /// The text after the scheme. It is tried as a token first.
+    /// The text after the scheme. This text is tried as a token first.
     pub token: String,
-    /// The password that belongs to `user`. It is also tried as a token, since a token is valid
-    /// with any user name.
+    /// The password that belongs to `user`. The password is also tried as a token, since a token is
+    /// valid with any user name.
     pub password: String,
 }
 
@@ -80,8 +80,8 @@ pub enum Verdict {
 /// The source that is sufficient to admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSource {
-    /// The replies of these databases, if this isolate knows the databases. An empty list accepts
-    /// every database that this isolate has queried before.
+    /// The replies of the listed databases, if this isolate knows these databases. An empty list
+    /// accepts every database that this isolate has queried before.
     Databases(Vec<String>),
     /// Only the Catalog, because no shard executes the request, or because a refusal is based on
     /// the result.
@@ -101,7 +101,7 @@ pub struct Identify {
     databases: VecDeque<String>,
     /// The matching tokens and users, with one row per source.
     found: Vec<Rc<ConfirmedGrantee>>,
-    /// Whether any users exist; known after the Catalog's reply.
+    /// Whether any users exist; `None` before the Catalog's reply.
     catalog: Option<bool>,
     /// Whether `catalog` comes from an earlier reply about the name.
     is_remembered: bool,
@@ -182,8 +182,8 @@ impl Identify {
         self.decide(context)
     }
 
-    /// Returns whether any users exist, if it is known that no user has this name. Returns `None`
-    /// for credentials that may be a token or that a database knows.
+    /// Returns whether any users exist, if no user is known to have this name. Returns `None` for
+    /// credentials that may be a token or that a database knows.
     fn remember_missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
@@ -223,7 +223,7 @@ impl Identify {
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Makes a decision from the replies so far, or queries the next source.
+    /// Decides about the caller with the replies received so far, or queries the next source.
     fn decide(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {

@@ -1,5 +1,5 @@
-//! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written as
-//! soon as it is read.
+//! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written
+//! immediately after the batch is read.
 //!
 //! If a statement fails, its earlier batches stay written, as in 1.x. Repeating the statement
 //! writes the same points.

@@ -16,7 +16,7 @@ const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
-/// The rows collected so far.
+/// The rows collected for the next batch.
 #[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,

@@ -198,7 +198,7 @@ impl Logins {
         }
     }
 
-    /// Whether the table has space for another name. Removes unneeded names if it is full.
+    /// Whether the table has space for another name. Removes unneeded names if the table is full.
     fn has_room(&mut self, now_ns: i64) -> bool {
         if self.names >= LOGINS_MAX && now_ns.saturating_sub(self.swept_ns) >= SWEEP_EVERY_NS {
             self.swept_ns = now_ns;

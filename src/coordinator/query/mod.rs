@@ -58,12 +58,11 @@ pub struct Query {
     beginning: QueryWait,
     /// Whether a piece of the result was returned.
     emitted: bool,
-    /// The partly returned result. It waits here while the query loads the state that a stale shard
-    /// requires.
+    /// The partly returned result, while the query loads the state that a stale shard requires.
     paused: Option<Box<QueryRun>>,
     retries: Retries,
     watch: LiveQueryReport,
-    /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
+    /// Whether the statement is EXPLAIN ANALYZE; `None` if the statement is not EXPLAIN.
     explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on them.
     nonempty: NonemptyMeasurements,
@@ -167,7 +166,7 @@ impl Query {
         self.session.reservation.enter(context.queries, database).clone()
     }
 
-    /// Begins if memory is available, otherwise pauses.
+    /// Starts the query if memory is available, and otherwise pauses.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
         self.session.work.set_limits(context.platform.limits());
         // Earlier statements of the request may have used up a whole turn.

@@ -73,8 +73,8 @@ impl NonemptyMeasurements {
         schemas.collect()
     }
 
-    /// Returns the run that determines which measurements have rows; `None` if the answer is known
-    /// or irrelevant.
+    /// Returns the run that determines which measurements have rows; `None` if this information is
+    /// known or irrelevant.
     pub(super) fn find_run(
         &mut self,
         select: &SelectStatement,
@@ -110,7 +110,7 @@ pub(super) fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// Plans SHOW MEASUREMENTS for `places`. Each policy is named by its position.
+/// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
 fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],

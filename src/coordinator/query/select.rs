@@ -20,7 +20,7 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) select: &'a SelectStatement,
     pub(super) session: &'a Session,
-    /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
+    /// Whether the statement is EXPLAIN ANALYZE; `None` if the statement is not EXPLAIN.
     pub(super) explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on them.
     pub(super) nonempty: &'a NonemptyMeasurements,

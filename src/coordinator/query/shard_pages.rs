@@ -84,8 +84,8 @@ impl ReadCounts {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// The merge of EXPLAIN, or of the count of series for a limit. It merges no rows. It contains
-    /// the scans until they are requested.
+    /// The merge of EXPLAIN, or of the count of series for a limit. This merge ignores rows. The
+    /// list contains the scans until they are requested.
     Plan(Vec<ScanRequest>),
 }
 
@@ -114,7 +114,7 @@ pub(super) fn gather(
     run: &QueryRun,
 ) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
-    // The index of each shard's call that can take a further scan.
+    // The index of each shard's call that has space for a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
     for (stream, message) in needs {
         let shard = run.stream(stream).map(|(shard, _)| shard);

@@ -20,8 +20,8 @@ const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for o
 /// The aggregate states of a scan, which the shards send and SQL receives.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    /// The aggregate calls. The first call counts the rows. It determines the existing windows and
-    /// is not returned.
+    /// The aggregate calls. The first call counts the rows. This count determines the existing
+    /// windows and is not returned.
     calls: Vec<AggregateCall>,
     stream: Stream,
     /// The rows that are not in a page yet.
@@ -161,7 +161,7 @@ impl PageRows {
         self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
     }
 
-    /// Moves the collected rows into pages.
+    /// Converts the collected rows into pages.
     fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
         let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
         for (rows, times_ns) in

@@ -191,7 +191,7 @@ impl SqlQuery {
         (self.is_confirmed, self.points) = (false, 0);
     }
 
-    /// Starts the statement, or starts it again.
+    /// Starts or restarts the statement.
     fn open(&mut self) -> SqlTurn {
         self.close();
         let SqlQuestion { text, parameters, format } = &self.question;

@@ -99,7 +99,7 @@ impl Scan {
         SessionReply::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
     }
 
-    /// Returns the next merged page, if it is complete.
+    /// Returns the next merged page, if the page is complete.
     fn page(&mut self) -> Result<Option<SessionReply>, QueryError> {
         let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
         let page = gathered.page()?;
@@ -135,7 +135,7 @@ impl Scan {
 }
 
 impl Scans {
-    /// Begins a scan. Returns its only page if it reads no shard.
+    /// Begins a scan. If the scan reads no shard, returns the scan's only page.
     ///
     /// # Errors
     /// An error if the scan's table or columns do not exist.

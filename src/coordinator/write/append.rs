@@ -199,8 +199,8 @@ impl Write {
     }
 }
 
-/// Returns the meter of a write with `points` points for each of the `requested` shards. Each of
-/// these shards counts a share, so that together they count the write once.
+/// Returns the meter of a write with `points` points for each of the `requested` shards. Each shard
+/// counts a share, so that all requested shards together count the write once.
 fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
     let share =

@@ -5,8 +5,8 @@
 //! - Register missing columns.
 //! - Send one frame to each shard.
 //!
-//! Before the write rejects a line based on the cache, it loads the owners' state once. If a shard
-//! has newer state, the write starts again, but only with the rows of the refused frames
+//! Before the write rejects a line because of cached state, the write loads the owners' state once.
+//! If a shard has newer state, the write starts again, but only with the rows of the refused frames
 //! (PROTOCOL.md rules 4 to 8).
 
 pub mod check_rows;
@@ -41,12 +41,12 @@ use rejections::{LineRefusal, Rejections, Retention};
 /// The maximum number of column sets in one registration.
 const SETS_PER_CALL_MAX: usize = 1_000;
 
-/// One write.
+/// A write request.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
     /// The database's name.
     pub database: String,
-    /// The policy as the client names it. An absent or empty name means the default policy.
+    /// The policy in the client's words. An absent or empty name means the default policy.
     pub policy: Option<String>,
     /// The caller. The write checks the caller's permission after the policy is known.
     pub principal: Principal,
@@ -79,8 +79,8 @@ pub struct Created {
     pub duration_ns: i64,
 }
 
-/// A write in progress. It returns an error only if the outcome of individual lines is unknown or
-/// must not be reported.
+/// A write in progress. The result is an error only if the outcome of individual lines is unknown
+/// or must not be reported.
 #[derive(Debug)]
 pub struct Write {
     request: WriteRequest,

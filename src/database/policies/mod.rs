@@ -22,7 +22,7 @@ pub struct Policies {
     pub default: Option<PolicyId>,
 }
 
-/// One policy.
+/// A retention policy.
 #[derive(Clone, Debug)]
 pub struct PolicyRow {
     /// The key in the `entry` table. The row keys of the policy's measurements start at `number <<

@@ -21,8 +21,8 @@ const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
-    /// The dropped measurements, without their columns. They are kept so that ids are never reused
-    /// and every edge learns of the drop.
+    /// The dropped measurements, without their columns. These entries stay, so that ids are never
+    /// reused and every edge receives the drop.
     dropped: Vec<MeasurementSchema>,
     /// The highest version of all measurements.
     version: u64,

@@ -7,7 +7,7 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
 use crate::coordinator::database_names::{database_names, seen_by_name};
 
-/// Begins `GET /api/v3/configure/database`.
+/// Creates the handler for `GET /api/v3/configure/database`.
 ///
 /// # Errors
 /// Returns no error.

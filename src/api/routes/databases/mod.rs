@@ -54,7 +54,7 @@ enum ChangeKind {
     Drop,
 }
 
-/// Begins `POST`, `PUT` and `DELETE /api/v3/configure/database`.
+/// Creates the handler for `POST`, `PUT` and `DELETE /api/v3/configure/database`.
 ///
 /// # Errors
 /// Returns no error.

@@ -42,7 +42,7 @@ struct DeleteHandler {
     machine: Option<Task<()>>,
 }
 
-/// Begins `POST /api/v2/delete`.
+/// Creates the handler for `POST /api/v2/delete`.
 ///
 /// # Errors
 /// [`ApiError::Params`] for a missing or invalid bucket.

@@ -42,7 +42,7 @@ impl Reader<'_> {
         self.rest.chars().next()
     }
 
-    /// Consumes `symbol` if it is next.
+    /// Consumes `symbol` if the remaining text starts with `symbol`.
     fn takes(&mut self, symbol: &str) -> bool {
         self.peek();
         let rest = self.rest.strip_prefix(symbol);

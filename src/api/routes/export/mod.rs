@@ -1,5 +1,5 @@
-//! Serves `/api/v3/export?db=&rp=&measurement=&start=&end=&after=`. It returns line protocol in
-//! pieces, and the write API accepts the output unchanged.
+//! Serves `/api/v3/export?db=&rp=&measurement=&start=&end=&after=`. The route returns line protocol
+//! in pieces, and the write API accepts the output unchanged.
 //!
 //! For each measurement and each [`Window`], one SELECT reads all fields, grouped by all tags. The
 //! memory limits of queries therefore apply, and SHOW QUERIES lists the export.
@@ -51,7 +51,7 @@ struct ExportHandler {
     exporting: Option<Box<Exporting>>,
 }
 
-/// Begins a request of `/api/v3/export`.
+/// Creates the handler for a request to `/api/v3/export`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing database.
@@ -125,12 +125,12 @@ struct Exporting {
     ahead: VecDeque<Window>,
     policy: String,
     current: Option<Box<Query>>,
-    /// The exported points so far.
+    /// The number of points exported so far.
     position: Option<Position>,
     /// The call that removes the query from the list of running queries. A response that ends early
     /// makes this call first.
     ending: Option<Round>,
-    /// The counted calls so far.
+    /// The number of calls so far that the platform counts.
     calls: usize,
     out: Vec<u8>,
     delivery: Delivery,
@@ -241,7 +241,8 @@ impl Exporting {
         }
     }
 
-    /// Whether the response ends before `calls`, because the request may not make them.
+    /// Whether the response must end before `calls`, because they would exceed the request's limit
+    /// of calls.
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
         // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
@@ -349,7 +350,7 @@ fn response(body: Vec<u8>) -> Response {
     Response::ok("text/plain; charset=utf-8", body)
 }
 
-/// Parses nanoseconds as a number, or a time in InfluxQL's format.
+/// Parses a time: a number of nanoseconds, or InfluxQL's format.
 fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
     parsed.ok_or_else(|| {

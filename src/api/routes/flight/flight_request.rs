@@ -31,7 +31,7 @@ pub(super) struct Metadata {
     pub(super) database: Option<String>,
     /// Whether statements are InfluxQL.
     pub(super) is_influxql: bool,
-    /// The table type of regular tables. ODBC only knows `TABLE`.
+    /// The table type of regular tables. ODBC supports only `TABLE`.
     pub(super) base_table: &'static str,
 }
 
@@ -98,7 +98,7 @@ pub(super) enum FlightRequest {
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
-    /// A list of tables, which a statement reads ([`tables::listed`]).
+    /// A list of tables. A statement reads the tables, and [`tables::listed`] creates the list.
     Tables {
         question: QueryRequest,
         /// Whether the list contains the schema of each table.

@@ -64,7 +64,7 @@ impl IpcStream {
         self.held.len()
     }
 
-    /// Removes the complete messages and returns them.
+    /// Removes and returns the complete messages.
     ///
     /// # Errors
     /// [`ApiError::Internal`] for an invalid stream, and [`ApiError::TooHeavy`] for a message above

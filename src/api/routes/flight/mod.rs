@@ -86,7 +86,7 @@ enum Stage {
     Over,
 }
 
-/// Begins `POST /arrow.flight.protocol.FlightService/{method}`.
+/// Creates the handler for `POST /arrow.flight.protocol.FlightService/{method}`.
 ///
 /// # Errors
 /// [`ApiError::MediaType`] for a request that is not gRPC-Web, and [`ApiError::Invalid`] for

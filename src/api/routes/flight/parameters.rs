@@ -1,6 +1,6 @@
 //! Reads the values that a client binds to a prepared statement: the first row of an Arrow batch.
 //!
-//! Arrow's own reader supports every type, but it would take a quarter of this Worker's module.
+//! Arrow's own reader supports every type, but would take a quarter of this Worker's module.
 //! Parameters have only a few types.
 
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};

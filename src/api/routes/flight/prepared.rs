@@ -64,8 +64,8 @@ impl Prepared {
     }
 }
 
-/// Returns a statement's signature by each admin token. During a rotation both tokens are valid,
-/// and the first one signs.
+/// Returns a statement's signature by each admin token. During a rotation two tokens are valid, and
+/// the first token signs.
 fn macs<'a>(
     settings: &'a Settings,
     statement: &'a [u8],

@@ -80,7 +80,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Begins a statement.
+    /// Starts a statement.
     ///
     /// # Errors
     /// [`ApiError`] of a statement that does not parse, if the parser runs in this Worker.

@@ -28,8 +28,8 @@ enum Info {
     NoConversions,
 }
 
-/// The values in ascending order of the numbers in `FlightSql.proto`. The server's name is
-/// InfluxDB's, because clients check it.
+/// The values in ascending order of the numbers in `FlightSql.proto`. Clients check the server's
+/// name, so it is InfluxDB's name.
 const INFOS: [(u32, Info); 87] = [
     (0, Info::Text("InfluxDB IOx")),
     (1, Info::Text("2")),
@@ -195,7 +195,8 @@ fn push<T>(values: &mut Vec<T>, value: T) -> usize {
     values.len() - 1
 }
 
-/// Returns a builder for a map from a type to the types to which it can be converted.
+/// Returns a builder for a map from a type to the types into which a value of this type can be
+/// converted.
 fn conversions() -> MapBuilder<Int32Builder, ListBuilder<Int32Builder>> {
     let item = Field::new("$data$", DataType::Int32, true);
     let lists = ListBuilder::new(Int32Builder::new()).with_field(item);

@@ -99,8 +99,8 @@ struct ColumnOfTable {
     is_nullable: String,
 }
 
-/// Returns the tables in `lines` as an Arrow stream, in the same order. The schema is the one that
-/// `CommandGetTables` defines, independent of the nullability in SQL's result.
+/// Returns the tables in `lines` as an Arrow stream, in the same order. The schema is defined by
+/// `CommandGetTables` and does not depend on the nullability in SQL's result.
 ///
 /// # Errors
 /// [`ApiError::Internal`] for lines that the statement cannot return.

@@ -53,7 +53,7 @@ enum ManageStage {
     },
 }
 
-/// Begins a request of `/api/v2/buckets` or `/api/v2/buckets/{id}`.
+/// Creates the handler for a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
 ///
 /// # Errors
 /// Returns no error.
@@ -61,7 +61,7 @@ pub fn begin_buckets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
     Ok(begin(request, Resource::Buckets))
 }
 
-/// Begins a request of `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
+/// Creates the handler for a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
 ///
 /// # Errors
 /// Returns no error.
@@ -69,7 +69,7 @@ pub fn begin_dbrps(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>
     Ok(begin(request, Resource::Dbrps))
 }
 
-/// Begins a request of `/api/v2/orgs` or `/api/v2/orgs/{id}`.
+/// Creates the handler for a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
 ///
 /// # Errors
 /// Returns no error.
@@ -197,7 +197,7 @@ impl ManageHandler {
 
     fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
         let mut buckets = buckets_of(found);
-        // A policy is visible to every caller with any permission on it. Changes already required
+        // Every caller with any permission on a policy can see the policy. Changes already required
         // the admin token.
         let grants = &self.principal.grants;
         buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));

@@ -176,7 +176,7 @@ impl Exposition {
     }
 }
 
-/// Writes a histogram, which has the same format in both text formats.
+/// Writes a histogram. Both text formats represent histograms in the same way.
 fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mut String) {
     let name = format!("tidemark_{what}_duration_seconds");
     let database = format!("database=\"{}\"", escaped(database));
@@ -219,7 +219,7 @@ fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
         let key = match key.as_str() {
             "id" => "shard",
             "retentionPolicy" => "retention_policy",
-            // Both tags repeat the shard's id.
+            // The values of both tags repeat the shard's id.
             "engine" | "path" => return None,
             other => other,
         };

@@ -27,7 +27,7 @@ struct MetricsHandler {
     chunks: Vec<SeriesChunk>,
 }
 
-/// Begins `GET /metrics`.
+/// Creates the handler for `GET /metrics`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db`. Each database is scraped separately, because a scrape

@@ -1,6 +1,6 @@
-//! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`). It lists
-//! a target for each database that the caller may see, so that Prometheus scrapes and wakes the
-//! databases at different times.
+//! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`). The
+//! response lists a target for each database that the caller may see, so that Prometheus scrapes
+//! and wakes the databases at different times.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::coordinator::Io;
 use crate::coordinator::database_names::{database_names, seen_by_name};
 use crate::coordinator::grants::Principal;
 
-/// Begins `GET /metrics/targets`.
+/// Creates the handler for `GET /metrics/targets`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a request without `Host`, which is the address of the targets.

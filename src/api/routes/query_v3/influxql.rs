@@ -46,7 +46,7 @@ struct InfluxqlHandler {
     querying: Option<TableQuery>,
 }
 
-/// Begins `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
+/// Creates the handler for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
 ///
 /// # Errors
 /// Returns no error, because the text may be in the body.
@@ -143,7 +143,7 @@ struct TableQuery {
     /// The conversion of SHOW results to a table.
     show: show::Shape,
     execution: Option<Execution>,
-    /// The writer, created when the columns are known.
+    /// The writer, which is created when the columns are known.
     writer: Option<TableWriter>,
     /// The memory reservation for unsent bytes.
     document: Option<HeldBytes>,
@@ -225,7 +225,8 @@ impl TableQuery {
         }
     }
 
-    /// Returns the writer. Creates it with the currently known columns if necessary.
+    /// Returns the writer. If the writer does not exist yet, creates it with the currently known
+    /// columns.
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,

@@ -47,7 +47,7 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// Begins `GET`, `POST` and `DELETE /api/v3/configure/token`.
+/// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/token`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a DELETE that names no token, and for an invalid `after` or `limit`.

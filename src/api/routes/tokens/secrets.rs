@@ -24,7 +24,7 @@ struct Body {
     keep_secs: Option<i64>,
 }
 
-/// Begins `POST` and `DELETE /api/v3/configure/token/secret`.
+/// Creates the handler for `POST` and `DELETE /api/v3/configure/token/secret`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a DELETE that does not name a token and one of its secrets.

@@ -68,7 +68,7 @@ enum NotCreated {
     ByCaller,
 }
 
-/// Begins `POST /write`.
+/// Creates the handler for `POST /write`.
 ///
 /// # Errors
 /// [`ApiError::Params`]
@@ -76,7 +76,7 @@ pub fn begin_v1(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V1)
 }
 
-/// Begins `POST /api/v2/write`.
+/// Creates the handler for `POST /api/v2/write`.
 ///
 /// # Errors
 /// [`ApiError::Params`]
@@ -84,7 +84,7 @@ pub fn begin_v2(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V2)
 }
 
-/// Begins `POST /api/v3/write_lp`.
+/// Creates the handler for `POST /api/v3/write_lp`.
 ///
 /// # Errors
 /// [`ApiError::Params`]

@@ -1,4 +1,5 @@
-//! Reports the rejected lines of a write, with the reasons and hints for solving them.
+//! Reports the rejected lines of a write, with the reasons and with hints on how to correct the
+//! lines.
 
 use std::fmt::Write as _;
 
@@ -99,8 +100,8 @@ impl RejectedLines {
         }
     }
 
-    /// Returns the HTTP status: 422 if all points are too old, so that a client does not retry
-    /// them.
+    /// Returns the HTTP status. The status is 422 if all points are too old, so that a client does
+    /// not retry the write.
     pub(super) fn status(&self) -> u16 {
         if self.all_outside_retention { 422 } else { 400 }
     }
@@ -222,8 +223,8 @@ fn cause(refusal: &LineRefusal) -> String {
     }
 }
 
-/// Returns a hint with the number of lines that are too old, the policy, and the statement that
-/// changes it.
+/// Returns a hint that contains the number of lines that are too old, the policy, and the statement
+/// that changes the policy.
 fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     let rejected = &outcome.rejected;
     let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;
