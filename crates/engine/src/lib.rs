@@ -4,10 +4,10 @@
 //! lines → batch → frame → WAL, memtable → part → merge → scan → page or partial aggregates
 //! ```
 //!
-//! [`shard`] combines the modules and processes the messages of [`protocol`]. [`store`] is the port
-//! to an object's SQLite. These modules have a page on their format: [`batch::frame`], [`wal`],
-//! [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of parts), [`store`],
-//! [`protocol`].
+//! [`shard`] combines the modules and processes the messages of [`protocol`]. [`store`] is the
+//! interface to an object's SQLite. The following modules have a page that describes their format:
+//! [`batch::frame`], [`wal`], [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of
+//! parts), [`store`], [`protocol`].
 
 pub mod batch;
 pub mod codec;

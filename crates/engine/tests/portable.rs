@@ -32,7 +32,8 @@ fn build_uses_simd128() {
 fn routing_hash_and_crc_are_fixed() {
     let tags = [("host", "a"), ("region", "eu")];
     assert_eq!(series_hash("cpu", tags), 7_926_629_250_477_632_278);
-    // The check value of CRC-32C, and a length that is not a multiple of any register size.
+    // The check value of CRC-32C, and the checksum of a text whose length is not a multiple of any
+    // register size.
     assert_eq!(crc::crc32c(b"123456789"), 0xe306_9283);
     let bytes: Vec<u8> = numbers().into_iter().flat_map(u64::to_le_bytes).skip(3).collect();
     let halves = bytes.split_at(bytes.len() / 2 + 1);

@@ -8,7 +8,7 @@ use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
 use super::{clause, duration, future_limit, quote};
 
-/// `ALTER RETENTION POLICY name ON db …` with at least one option. Options can have any order.
+/// `ALTER RETENTION POLICY name ON db …` with at least one option. The options can be in any order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AlterRetentionPolicyStatement {
     /// The policy's name. The keyword `DEFAULT` without quotes means the policy named `default`.
@@ -46,7 +46,7 @@ impl AlterRetentionPolicyStatement {
         Ok(statement)
     }
 
-    /// Parses one option if one comes next. Returns whether it parsed an option.
+    /// Parses one option if the next token starts an option. Returns whether it did.
     fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
         let token = p.next();
         let (option, seen) = match token.kind {

@@ -1,7 +1,7 @@
-//! Binds parameters: converts the JSON object of `params=` to tokens.
+//! Binds parameters: converts the JSON object in `params=` to tokens.
 //!
-//! A value replaces `$name` with exactly one token. It can therefore be a name, the number of a
-//! LIMIT clause or a regex, but never a longer text (1.x `params.go`).
+//! Exactly one token replaces each `$name`. A value can therefore be a name, the number of a LIMIT
+//! clause or a regex, but it cannot insert several tokens (1.x `params.go`).
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ pub struct Params {
     values: BTreeMap<String, BoundValue>,
 }
 
-/// A token, or [`TokenKind::BoundParam`] and the reason why the value cannot be bound.
+/// The token for a parameter's value. If the value cannot be bound, the token is
+/// [`TokenKind::BoundParam`] with the reason as its text.
 #[derive(Clone, Debug, PartialEq)]
 struct BoundValue {
     kind: TokenKind,
@@ -49,8 +50,8 @@ impl Params {
     /// function ignores the text after the first JSON value.
     ///
     /// A string, number or boolean binds as that literal. An object such as `{"identifier": "x"}`
-    /// binds as the kind of token that its key names. If a value cannot be bound, the query that
-    /// uses it returns the error.
+    /// binds as the kind of token that its key names. If a value cannot be bound, a query that uses
+    /// the value returns the error.
     ///
     /// # Errors
     /// [`InvalidParams`] if the text is not a JSON object or contains an integer greater than

@@ -1,8 +1,8 @@
-//! Reads a text character by character with positions. A few characters can be put back.
+//! Reads the characters of a text and their positions. The last characters can be put back.
 //!
 //! 1.x derives its error positions from the characters that its reader has consumed. This reader
-//! reads, puts back and counts in the same way, so that positions are equal (1.x `scanner.go`,
-//! `reader`).
+//! reads, puts back and counts characters in the same way, so that the positions are equal (1.x
+//! `scanner.go`, `reader`).
 
 use super::error::Position;
 
@@ -23,7 +23,7 @@ struct ReadCharacter {
 /// A reader of characters. `\r\n` and `\r` count as `\n`.
 pub(super) struct Reader<'a> {
     text: &'a str,
-    /// The byte offset of the first character that was not read yet.
+    /// The byte offset of the first unread character.
     offset: usize,
     ring: [ReadCharacter; RING],
     last: usize,
@@ -77,8 +77,8 @@ impl<'a> Reader<'a> {
         (entry.char, entry.position)
     }
 
-    /// Returns the next character without consuming it. [`EOF`] is consumed, because 1.x's error
-    /// positions depend on this.
+    /// Returns the next character without consuming it. The exception is [`EOF`], which is consumed
+    /// because 1.x's error positions depend on it.
     pub(super) fn peek(&mut self) -> char {
         let (char, _) = self.read();
         if char != EOF {

@@ -1,11 +1,11 @@
-//! Assertions for the tests of statements. A case consists of a text and its canonical text or
-//! error.
+//! Defines assertions for the tests of statements. A test case is a pair: the text of a statement,
+//! and its canonical text or error.
 
 use super::bound_params::Params;
 use super::{parse, parse_expr};
 
-/// Checks that each text parses as one statement and prints as the second text, and that the second
-/// text parses to the same statement.
+/// Checks that the first text of each pair parses as one statement and prints as the second text.
+/// The second text must parse to the same statement.
 pub(super) fn prints(cases: &[(&str, &str)]) {
     let params = Params::default();
     for (text, expected) in cases {
@@ -25,7 +25,7 @@ pub(super) fn stays(texts: &[&str]) {
     prints(&texts.iter().map(|&text| (text, text)).collect::<Vec<_>>());
 }
 
-/// Checks that each text returns this error.
+/// Checks that parsing each text returns the given error.
 pub(super) fn fails(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let error = parse(text, &Params::default()).map_err(|error| error.to_string());
@@ -33,7 +33,7 @@ pub(super) fn fails(cases: &[(&str, &str)]) {
     }
 }
 
-/// Checks that each text parses as an expression and prints as the second text.
+/// Checks that the first text of each pair parses as an expression and prints as the second text.
 pub(super) fn expressions(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let printed = parse_expr(text, &Params::default()).map(|expr| expr.to_string());

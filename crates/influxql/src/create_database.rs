@@ -82,15 +82,16 @@ impl fmt::Display for CreateDatabaseStatement {
         write!(f, "CREATE DATABASE {}", quote::ident(&self.name))?;
         let Some(policy) = &self.policy else { return Ok(()) };
         f.write_str(" WITH")?;
-        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, unlike all other durations.
+        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, but all other durations in
+        // InfluxQL's form.
         if let Some(ns) = policy.duration_ns {
             write!(f, " DURATION {}", duration::format_go(ns))?;
         }
         if let Some(replication) = policy.replication {
             write!(f, " REPLICATION {replication}")?;
         }
-        // 1.x omits a shard duration of 0, even if its text then ends with `WITH`. This code prints
-        // the 0 in that case, so that the text parses again.
+        // 1.x omits a shard duration of 0. If no other option is present, its text then ends with
+        // `WITH` and does not parse. In this case, this code prints the 0.
         let alone = *policy == DatabasePolicy::default();
         if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;

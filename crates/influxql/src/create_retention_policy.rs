@@ -40,8 +40,7 @@ impl CreateRetentionPolicyStatement {
         let replication = p.replication()?;
         let shard_duration_ns =
             if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
-        // 1.12 releases have the limits before or after DEFAULT, so this parser accepts both
-        // positions.
+        // 1.12 releases differ: the limits come before or after DEFAULT. This parser accepts both.
         let mut future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
         let mut past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         let default = p.keyword_if(Keyword::Default);

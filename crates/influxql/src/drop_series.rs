@@ -23,7 +23,7 @@ impl DropSeriesStatement {
         let token = p.next();
         p.unscan();
         let sources = source::parse_measurements(p)?;
-        // If several sources are invalid, 1.x reports the last one.
+        // If several sources are invalid, 1.x reports the last invalid source.
         let mistake = sources.iter().rev().find_map(|source| match source {
             Source::Measurement(measurement) if measurement.policy.is_some() => {
                 Some(ParseError::PolicyNotSupported)

@@ -24,8 +24,8 @@ pub enum InvalidDuration {
 ///
 /// # Errors
 /// [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, and
-/// [`InvalidDuration::Syntax`] for any other invalid text. Unlike 1.x, this function reports every
-/// overflow: in 1.x some sums wrap around twice.
+/// [`InvalidDuration::Syntax`] for any other invalid text. This function reports every overflow.
+/// 1.x misses some sums that wrap around twice.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -116,7 +116,8 @@ fn decimal(count: u64, unit: u64) -> String {
     if fraction == 0 {
         return (count / unit).to_string();
     }
-    // Adding the unit keeps the fraction's leading zeros. The leading 1 is removed.
+    // Adding the unit keeps the fraction's leading zeros, but also puts a 1 before them. The next
+    // line removes the 1.
     let digits = (unit + fraction).to_string();
     let digits = digits.get(1..).unwrap_or_default();
     format!("{}.{}", count / unit, digits.trim_end_matches('0'))

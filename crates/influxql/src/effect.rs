@@ -1,5 +1,5 @@
 //! Classifies statements by their effect on the database. The HTTP API and the console both use
-//! this classification, so they always agree.
+//! this classification, so they always agree on a statement's effect.
 
 use super::ast::Statement;
 

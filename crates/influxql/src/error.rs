@@ -7,7 +7,8 @@ use super::duration::InvalidDuration;
 use super::operator::BinaryOp;
 use tidemark_model::regex::InvalidRegex;
 
-/// The position of a token. It counts from 0 and prints counting from 1, as in 1.x.
+/// The position of a token. The fields count from 0, but the printed numbers count from 1, as in
+/// 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Position {
     /// The number of preceding lines.
@@ -25,7 +26,7 @@ impl std::fmt::Display for Position {
 /// The reason why a text is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// The token is not one that the grammar allows at this position.
+    /// The grammar does not allow the token at this position.
     #[error("found {found}, expected {} at {position}", .expected.join(", "))]
     Unexpected {
         /// The token as written.
@@ -132,7 +133,7 @@ pub enum ParseError {
     /// The integer of a clause does not fit into its type.
     #[error("strconv.{function}: parsing \"{text}\": value out of range at {position}")]
     IntegerRange {
-        /// The Go function that 1.x's error text contains.
+        /// The name of the Go function that 1.x's error text contains.
         function: &'static str,
         /// The integer as written.
         text: String,

@@ -165,7 +165,7 @@ impl fmt::Display for Expr {
             Self::Call { name, args } if name == "distinct" => {
                 write!(f, "distinct({})", List(args))
             }
-            // 1.x omits the quotes. No existing function name needs them.
+            // 1.x omits the quotes. No existing function has a name that needs quotes.
             Self::Call { name, args } => write!(f, "{}({})", quote::ident(name), List(args)),
             Self::VarRef { name, cast: None } => f.write_str(&quote::ident(name)),
             Self::VarRef { name, cast: Some(cast) } => {

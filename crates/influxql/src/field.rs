@@ -45,8 +45,8 @@ fn parse(p: &mut Parser<'_>) -> Result<Field, ParseError> {
     Ok(Field { expr, alias: alias.filter(|alias| !alias.is_empty()) })
 }
 
-/// Returns the operator that makes `expr` a condition. If sibling operands have several, 1.x
-/// reports the last one.
+/// Returns the operator that makes `expr` a condition. If several operands of an expression contain
+/// such operators, 1.x reports the last one.
 fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
     match expr {
         Expr::Binary { op, .. } if op.is_condition() => Some(*op),

@@ -7,8 +7,8 @@ use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, TokenKind};
 
-/// `GRANT … ON db TO user` or `REVOKE … ON db FROM user`. Without `ON`, the statement concerns the
-/// privileges of an administrator.
+/// `GRANT … ON db TO user` or `REVOKE … ON db FROM user`. Without `ON`, the statement grants or
+/// revokes the role of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantStatement {
     /// The privilege to grant or revoke; always [`Privilege::All`] without a database.
@@ -31,7 +31,7 @@ pub enum Privilege {
 }
 
 impl Privilege {
-    /// Returns the privilege in upper case. `ALL` includes `PRIVILEGES`.
+    /// Returns the privilege in upper case. For [`Privilege::All`], this is `ALL PRIVILEGES`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "READ",

@@ -25,7 +25,7 @@ pub struct Target {
 pub enum TargetName {
     /// A measurement's name, never empty.
     Name(String),
-    /// `:MEASUREMENT`: the source measurement of each row.
+    /// `:MEASUREMENT`: the measurement that each row comes from.
     SameAsSource,
 }
 

@@ -1,8 +1,8 @@
 //! Splits a text into tokens.
 //!
-//! The lexer produces the same tokens and positions as 1.x's `scanner.go`. Only the parser knows
-//! whether a `/` divides or starts a regex, so regexes have a separate function,
-//! [`Lexer::scan_regex`].
+//! The lexer produces the same tokens and positions as 1.x's `scanner.go`. A `/` can be a division
+//! or the start of a regex. Only the parser can decide this. Regexes therefore have a separate
+//! function, [`Lexer::scan_regex`].
 
 use std::borrow::Cow;
 
@@ -208,7 +208,8 @@ impl<'a> Lexer<'a> {
                 EOF => break,
                 '"' => {
                     let token = self.string();
-                    // As in 1.x, the characters before the quote are lost.
+                    // As in 1.x, the token contains only the quoted text. The bare characters
+                    // before the quote are lost.
                     return match token.kind {
                         TokenKind::String => Token { kind: TokenKind::Ident, position, ..token },
                         _ => token,

@@ -2,9 +2,10 @@
 //!
 //! Parses InfluxQL statements and prints them.
 //!
-//! [`parse`] parses a whole query. Statements print themselves in the canonical form of 1.x. The
-//! planner, not this module, resolves names, checks functions and validates statements. The
-//! reference is package `influxql` of InfluxDB 1.x. Unusual behaviour here comes from 1.x.
+//! [`parse`] parses a whole query. The `Display` implementation of a statement prints the canonical
+//! form of 1.x. The planner, not this module, resolves names, checks functions and validates
+//! statements. The reference is package `influxql` of InfluxDB 1.x. Unusual behaviour of this
+//! parser reproduces 1.x.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -225,7 +226,7 @@ mod tests {
                 "{refused}"
             );
         }
-        // The levels of different kinds add up, but levels of sibling operands do not.
+        // Nested levels of different kinds add up, but the levels of sibling operands do not.
         assert_eq!(
             error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
             "1 statements"

@@ -37,7 +37,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     }
 }
 
-/// Returns all measurements of the default policy that match the regex.
+/// Returns the pattern for all measurements of the default policy that match `regex`.
 pub(super) fn matching(regex: Regex) -> Measurement {
     Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
 }

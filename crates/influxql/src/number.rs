@@ -3,7 +3,7 @@
 /// Formats the shortest decimal that parses as `value`, without an exponent: `2`, `0.5`, and `1e21`
 /// with its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
 pub(crate) fn format_plain(value: f64) -> String {
-    // `Display` in Rust never uses an exponent and prints the shortest text that parses as the
+    // Rust's `Display` never uses an exponent and prints the shortest text that parses as the
     // value.
     format!("{value}")
 }

@@ -1,9 +1,9 @@
 //! Describes the tokens of a text, the statements and the effects of the statements for an editor.
 //!
-//! The tokens are those that the parser read, so a `/` starts a regex here exactly if it does so on
-//! the server. After a syntax error, the lexer alone supplies the tokens. Code that highlights,
-//! completes or rewrites a text uses this outline, and so does the check whether a text may run
-//! automatically.
+//! The tokens are those that the parser read. A `/` therefore starts a regex here if and only if it
+//! starts a regex on the server. After a syntax error, the lexer alone supplies the tokens. The
+//! console uses this outline to highlight, complete and rewrite a text, and to check whether a text
+//! may run automatically.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Supplies the statements' parsers with tokens. It can put tokens back, skips blanks, binds
-//! parameters, and creates errors that list the expected tokens.
+//! Supplies the parsers of statements with tokens. [`Parser`] can put tokens back and skip blanks.
+//! It binds parameters, and creates errors that list the expected tokens.
 //!
 //! When 1.x looks for a regex, it reads the character after the last token, even if that token was
 //! put back. The error texts and positions of 1.x depend on this, so this parser keeps the same
@@ -42,7 +42,8 @@ pub(super) struct Parser<'a> {
     regexes: BTreeMap<String, Regex>,
     /// The number of sources in the current statement.
     sources: usize,
-    /// The kinds and byte ranges of all tokens read from the text, if they are recorded.
+    /// The kinds and byte ranges of all tokens read from the text, or `None` if they are not
+    /// recorded.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
@@ -135,8 +136,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the next token if it is a name that equals `word`, ignoring case. `FUTURE` and `PAST`
-    /// are keywords only in 1.12. This function reads them as names, so that they stay usable as
-    /// names elsewhere.
+    /// are keywords only in 1.12. This function reads them as names, because other clauses may use
+    /// them as names.
     pub(super) fn word_if(&mut self, word: &str) -> bool {
         let found = self.peek_word(word);
         if found {
@@ -232,7 +233,8 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a regex if one comes next. As in 1.x, the next character decides, not the next token.
+    /// Reads a regex if one comes next. As in 1.x, this function checks the next character, not the
+    /// next token.
     pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
         if matches!(self.peek_char(), ' ' | '\t' | '\n') {
             self.skip_blank();

@@ -14,7 +14,8 @@ pub fn ident(name: &str) -> String {
     if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }
 }
 
-/// Joins names with dots as in 1.x's error texts: quotes all names except the last and empty ones.
+/// Joins names with dots as in 1.x's error texts: quotes all names except the last name and empty
+/// names.
 pub fn path<T: AsRef<str>>(segments: &[T]) -> String {
     let mut out = String::new();
     for (i, segment) in segments.iter().enumerate() {

@@ -64,7 +64,7 @@ impl ShowMeasurementsStatement {
 }
 
 /// Parses `WITH MEASUREMENT …` if it comes next. As in 1.x, `=` also accepts a regex and `=~` also
-/// accepts a name. The operand decides, not the operator.
+/// accepts a name. The operand, not the operator, determines the filter.
 fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseError> {
     if !p.keyword_if(Keyword::With) {
         return Ok(None);

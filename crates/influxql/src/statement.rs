@@ -1,7 +1,8 @@
 //! Parses the first keywords of a statement and calls the parser of that statement. Register a new
 //! statement here.
 //!
-//! The expected keywords at each point, and their order in errors, come from 1.x's `parse_tree.go`.
+//! The keywords that are expected at each position, and their order in errors, come from 1.x's
+//! `parse_tree.go`.
 
 use super::alter_retention_policy::AlterRetentionPolicyStatement;
 use super::ast::Statement;
@@ -31,7 +32,7 @@ use super::show_tag_keys::ShowTagKeysStatement;
 use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
-/// Parses one statement. The token after it stays unread.
+/// Parses one statement. The token after the statement stays unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &[&str] = &[
         "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
@@ -117,7 +118,7 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             if p.keyword_if(Keyword::Cardinality) {
                 return cardinality(p, Counted::Series, exact);
             }
-            // 1.x ignores an EXACT without CARDINALITY.
+            // 1.x ignores `EXACT` without `CARDINALITY`.
             Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
         }
         Keyword::Shard => {

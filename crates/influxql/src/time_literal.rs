@@ -18,12 +18,13 @@ pub enum InvalidTime {
     /// The time is later than [`MAX_TIME_NS`].
     #[error("time {0} overflows time literal")]
     Overflow(String),
-    /// The time is [`MIN_TIME_NS`], which 1.x reserves, or earlier.
+    /// The time equals [`MIN_TIME_NS`], which 1.x reserves, or is earlier.
     #[error("time {0} underflows time literal")]
     Underflow(String),
 }
 
-/// Whether 1.x treats this string as a time in a comparison with a time: it begins with a date.
+/// Whether 1.x treats this string as a time when a condition compares it with a time. Such a string
+/// begins with a date.
 pub fn is_time(text: &str) -> bool {
     const DATE: &[u8; 10] = b"dddd-dd-dd";
     let date = text.as_bytes().get(..DATE.len()).is_some_and(|found| {
@@ -108,7 +109,7 @@ fn parts(text: &str) -> Option<TimeParts> {
     rest.0.is_empty().then_some(TimeParts { local_s, subsecond_ns, zone_s })
 }
 
-/// The part of the text that was not read yet.
+/// The unread part of the text.
 struct UnreadText<'a>(&'a str);
 
 impl UnreadText<'_> {
@@ -124,7 +125,7 @@ impl UnreadText<'_> {
         digits.parse().ok()
     }
 
-    /// Reads `.` or `,` and up to nine digits. Returns 0 without them.
+    /// Reads `.` or `,` and up to nine digits. Returns 0 if there is no fraction.
     fn fraction_ns(&mut self) -> i64 {
         const DIGITS_MAX: usize = 9;
         let Some(after) = self.0.strip_prefix(['.', ',']) else { return 0 };

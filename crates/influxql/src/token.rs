@@ -140,7 +140,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// Returns the name of a token without text in an error.
+    /// Returns the name by which errors call a token without text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Illegal => "ILLEGAL",
@@ -191,12 +191,12 @@ pub struct Token<'a> {
     /// The start of the token. As in 1.x, strings and regexes have the position of the preceding
     /// character.
     pub position: Position,
-    /// The text; see [`TokenKind`]. It is empty for operators and keywords.
+    /// The text, as described at [`TokenKind`]. It is empty for operators and keywords.
     pub text: Cow<'a, str>,
 }
 
 impl Token<'_> {
-    /// Returns the name of the token in an error.
+    /// Returns the name by which errors call this token.
     pub fn found(&self) -> String {
         if self.text.is_empty() { self.kind.as_str().to_owned() } else { self.text.to_string() }
     }

@@ -53,9 +53,9 @@ impl<'a> Cursor<'a> {
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 
-    /// Returns the name that a word without `=` may be part of, with its spaces escaped. The cursor
-    /// is at the word, where a field is expected. The name starts after the previous delimiter or
-    /// ends at the next `=`. Returns `None` if no `=` follows.
+    /// Suggests a name for an error message when a word without `=` is at the position of a field.
+    /// The word may be part of a name whose spaces are not escaped. The suggestion joins the words
+    /// of this name with escaped spaces. Returns `None` if no `=` follows in the line.
     #[cold]
     pub(super) fn name_with_space(&self) -> Option<String> {
         let line = self.rest_text().split('\n').next()?;

@@ -1,8 +1,8 @@
 //! Finds the end of a rejected line in a body that arrives in pieces.
 
 /// The scanner's state within a rejected line. The line ends at the first newline that is neither
-/// escaped nor inside a string, so the parser never reads a string of a rejected line as lines.
-/// Quotes count only at positions of field values (1.x `models.scanLine`).
+/// escaped nor inside a string, so the parser does not mistake the text of a string for further
+/// lines. Quotes count only at positions of field values (1.x `models.scanLine`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EndOfLine {
     is_comment: bool,

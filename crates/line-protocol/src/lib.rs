@@ -8,7 +8,8 @@
 //! columns and series.
 //!
 //! In names, a backslash before a delimiter is an escape and is dropped. Before any other byte, a
-//! backslash is data (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
+//! backslash is part of the name (1.x `models/points.go`). In strings, the only escapes are `\"`
+//! and `\\`.
 
 mod cursor;
 mod end_of_line;

@@ -27,7 +27,7 @@ const POWERS: [f64; 23] = [
 /// The factors for appending 0 to 8 digits to a number.
 const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The maximum number of digits that cannot overflow a u64.
+/// The maximum number of digits that always fit into a u64.
 const SAFE_DIGITS: usize = 19;
 
 /// The number of bytes that [`read_short`] inspects. The whole number and the byte after it must
@@ -69,7 +69,7 @@ pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
         }
         _ => whole as f64,
     };
-    // The next byte could start an exponent, a suffix or invalid text.
+    // Any other byte could start an exponent, a suffix or invalid text.
     if !matches!(window.get(at)?, b',' | b' ') {
         return None;
     }
@@ -182,8 +182,8 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let upper = high >> 63;
     let shift = upper + 9;
     let mut bits = high >> shift;
-    // A value halfway between two floats rounds to the even one. Only small powers can divide like
-    // this.
+    // A value halfway between two floats rounds to the even one. Only small powers of ten can
+    // produce such a value.
     if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
         bits &= !1;
     }

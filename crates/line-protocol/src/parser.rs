@@ -28,8 +28,8 @@ impl TimestampUnit {
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // |timestamp| ÷ 10^9 below 5 means seconds, below 5,000 milliseconds, and below
-            // 5,000,000 microseconds.
+            // If |timestamp| ÷ 10^9 is below 5, the unit is seconds. Below 5,000, it is
+            // milliseconds. Below 5,000,000, it is microseconds.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -40,7 +40,7 @@ impl TimestampUnit {
         precision.to_ns(timestamp)
     }
 
-    /// Returns the finer unit of a timestamp that is too large for this unit, if one is plausible.
+    /// Returns the unit that the client probably meant if a timestamp is too large for this unit.
     fn meant(self, timestamp: i64) -> Option<Precision> {
         let Self::Fixed(given) = self else { return None };
         Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < given.unit_ns())
@@ -129,8 +129,9 @@ impl Parser {
     }
 
     /// Passes the lines of the body's next piece to `sink` and returns the number of bytes used.
-    /// Unless this piece is the `last`, an incomplete line remains unused. The caller must put the
-    /// unused bytes before the next piece. A line that is already too long is rejected.
+    /// Unless `last` is true, an incomplete line at the end of the piece remains unused. The caller
+    /// must put the unused bytes before the next piece. An incomplete line that is already too long
+    /// is rejected.
     ///
     /// # Errors
     /// [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the body.
@@ -213,8 +214,8 @@ impl Parser {
     }
 
     /// Returns the position at which parsing continues when the rest of the line at `start`
-    /// arrives. This is `start`, unless the line is already too long. Then the line is rejected,
-    /// and its bytes so far are skipped.
+    /// arrives. This position is `start`, except if the line is already too long. Then this
+    /// function rejects the line and skips its bytes.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
@@ -240,10 +241,10 @@ impl Parser {
         length
     }
 
-    /// Stores the error of the rejected line. Columns count from `shown`.
+    /// Stores the error of the rejected line. The first column is at `shown`.
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
-        // Columns count from the start of the physical line and include leading blanks.
+        // Columns are counted from the start of the physical line and include leading blanks.
         let before = text.get(shown..refused.start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
         self.rejected.push(|| {
@@ -315,8 +316,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     } else {
         let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
         if length == rest.len() && !last {
-            // An incomplete key must not be used as a series. A key that is cut after a backslash
-            // could even equal the expected one.
+            // An incomplete key must not be used as a series. A key that ends after a backslash
+            // could even equal the expected key.
             return Err(cursor.fault(Cause::MissingFields));
         }
         let at_space = rest.get(length) == Some(&b' ');
@@ -463,7 +464,7 @@ fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Resu
 }
 
 /// Reads the rest of the line: nothing, or a timestamp and its position. The timestamp is `None` if
-/// it does not fit an i64. Afterwards, the cursor is at the newline or the end of the text.
+/// it does not fit into an i64. Afterwards, the cursor is at the newline or the end of the text.
 #[inline(always)]
 fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
     if cursor.at_end() {

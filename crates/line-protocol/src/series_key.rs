@@ -20,7 +20,7 @@ pub struct SeriesKey<'a> {
     pub(crate) was_sorted: bool,
 }
 
-/// Splits a key as written, which ends before the first unescaped space.
+/// Splits a series key as written. The key ends before the first unescaped space.
 ///
 /// # Errors
 /// The [`Cause`] and its byte offset within the key.

@@ -14,9 +14,9 @@ pub enum FieldKey<'a> {
 /// A receiver of lines. For each line it receives the series, the fields, and then [`Sink::commit`]
 /// or [`Sink::rollback`].
 ///
-/// The two `expected_` methods are predictions. With a correct one, the parser does not search for
-/// the end of a key, and the sink does not look the key up. An empty prediction disables this, and
-/// a wrong one costs a comparison.
+/// The two `expected_` methods are predictions. If a prediction is correct, the parser does not
+/// search for the end of the key, and the sink does not look up the key. A wrong prediction costs
+/// one comparison. An empty prediction skips the comparison.
 pub trait Sink {
     /// Returns the expected series key of the next line, as written.
     fn expected_series(&self) -> &[u8];
@@ -49,11 +49,11 @@ pub trait Sink {
     /// Receives a boolean value.
     fn boolean(&mut self, key: FieldKey<'_>, value: bool) -> Result<(), Cause>;
 
-    /// Receives a string value without its quotes. It contains escapes if and only if `escaped` is
-    /// set.
+    /// Receives a string value without its quotes. The value contains escapes if and only if
+    /// `escaped` is set.
     fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause>;
 
-    /// Ends the line. It is one point at `time_ns` from the physical line `line`.
+    /// Ends the line, which is one point at `time_ns`. `line` is the number of the physical line.
     ///
     /// # Errors
     /// The [`Cause`] for which the line is rejected. The parser then calls [`Self::rollback`].

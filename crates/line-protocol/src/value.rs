@@ -101,7 +101,8 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
         escaped |= escape;
         newlines += u32::from(byte == b'\n' || escape && bytes.get(at + 1) == Some(&b'\n'));
         at += 1 + usize::from(escape);
-        // Most bytes of a long text are neither quotes, backslashes nor newlines.
+        // In a long text, most bytes are neither quotes, backslashes nor newlines. This loop
+        // therefore checks eight bytes at once.
         if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             at += plain_bytes(u64::from_le_bytes(*word));
         }
@@ -114,7 +115,7 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
 #[inline(always)]
 fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The lowest high bit belongs to a byte equal to `byte`. Higher bits may be wrong.
+    // The lowest set high bit marks a byte that equals `byte`. Higher bits may be wrong.
     let equal = |byte: u8| {
         let other = word ^ (ONES * u64::from(byte));
         other.wrapping_sub(ONES) & !other & (ONES << 7)
@@ -127,8 +128,8 @@ fn plain_bytes(word: u64) -> usize {
 ///
 /// Each quote without a preceding backslash starts or ends a quoted section. The value ends at a
 /// comma, space or line end outside quoted sections. The quotes must balance, the last byte must be
-/// a quote, and no `=` may occur outside quoted sections. 1.x also accepts a different last byte,
-/// and drops it.
+/// a quote, and no `=` may occur outside quoted sections. 1.x also accepts a value with a different
+/// last byte, and drops this byte.
 #[cold]
 fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     let bytes = text.as_bytes();
@@ -160,8 +161,8 @@ fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Calls `piece` with the parts of a string as written. The parts contain everything except the
-/// backslashes of `\"` and `\\`.
+/// Calls `piece` with each part of the unescaped string. Together, the parts contain everything
+/// except the backslashes of `\"` and `\\`.
 pub fn unescape_string(raw: &str, mut piece: impl FnMut(&str)) {
     let bytes = raw.as_bytes();
     let (mut start, mut at) = (0, 0);

@@ -1,21 +1,21 @@
 //! Turns bugs into errors.
 //!
 //! Code that finds an impossible state, such as an index without a value, reports a bug and
-//! continues with a default. [`catch`] then returns an error instead of the operation's result. An
-//! inner loop therefore needs no `Result`, and no default leaves the operation. (SQLite handles
-//! failed allocations in this way: `mallocFailed`.)
+//! continues with a default. [`catch`] then returns an error instead of the operation's result.
+//! Inner loops therefore need no `Result`, and callers never receive a result that contains such a
+//! default. SQLite handles failed allocations in the same way (`mallocFailed`).
 
 use std::cell::Cell;
 use std::panic::Location;
 
-/// A bug, with the place in the code that reported it.
+/// A bug, with the source location that reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("internal error at {}:{}: please report this bug", file(place), place.line())]
 pub struct Bug {
     place: &'static Location<'static>,
 }
 
-/// Returns the path in its crate, without the folders of the machine that compiled it.
+/// Returns the file's path within its crate, without the directories of the build machine.
 fn file(place: &'static Location<'static>) -> &'static str {
     let path = place.file();
     path.rsplit_once("src/").map_or(path, |(_, path)| path)
@@ -59,7 +59,7 @@ pub fn check() -> Result<(), Bug> {
     }
 }
 
-/// Reports a bug at the caller's place. With debug assertions, panics.
+/// Reports a bug at the caller's source location. Panics if debug assertions are enabled.
 #[cold]
 #[inline(never)]
 #[track_caller]
@@ -79,7 +79,7 @@ pub fn ensure(holds: bool) {
     }
 }
 
-/// Runs a test of reported bugs, without the panic of debug assertions.
+/// Runs a test that reports bugs. During the test, debug assertions do not panic.
 pub fn tolerate<T>(test: impl FnOnce() -> T) -> T {
     let before = IS_TOLERATED.replace(true);
     let result = test();

@@ -45,7 +45,7 @@ pub struct Settable {
     pub name: &'static str,
     /// The error text for a client that exceeds the limit.
     pub fault: &'static str,
-    /// The value if the operator sets none.
+    /// The value that applies if the operator sets none.
     pub default: u32,
     /// The maximum value of the setting.
     pub most: u32,
@@ -152,7 +152,8 @@ impl Limits {
         self.0[limit as usize] as usize
     }
 
-    /// Returns the number of calls that a request may make before its end.
+    /// Returns the number of calls that a request may make before the calls that are reserved for
+    /// its end.
     pub fn calls_before_end(&self) -> usize {
         let calls = self.get(Limit::Calls);
         calls - CALLS_RESERVED.min(calls / 2)

@@ -9,7 +9,8 @@ pub enum PermissionKind {
     Read,
     /// Writes and deletes points.
     Write,
-    /// Reads the metrics of the database's objects. [`PermissionKind::Read`] includes it.
+    /// Reads the metrics of the database's objects. [`PermissionKind::Read`] includes this
+    /// permission.
     Metrics,
 }
 
@@ -35,7 +36,7 @@ pub struct Permission {
     pub read: bool,
     /// Whether points may be written.
     pub write: bool,
-    /// Whether metrics may be read. This does not include reading points.
+    /// Whether metrics may be read. This permission does not include reading points.
     #[serde(default)]
     pub metrics: bool,
 }
@@ -68,7 +69,7 @@ pub struct Grants {
     pub permissions: Vec<Permission>,
 }
 
-/// The part of a database that a right covers.
+/// The part of a database that a permission covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// No policy.
@@ -89,9 +90,9 @@ impl Scope {
         }
     }
 
-    /// Whether the policy that a client names may be covered. The meaning of an empty name and of
-    /// `default` is known only after the database is loaded. For these names, the result is true if
-    /// any policy is covered.
+    /// Whether the policy that a client names may be covered. An empty name and `default` can be
+    /// resolved only after the database is loaded. For these names, the result is true if any
+    /// policy is covered.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,
@@ -106,7 +107,7 @@ impl Grants {
         Self { admin: true, permissions: Vec::new() }
     }
 
-    /// Returns the part of `database` that the right covers.
+    /// Returns the part of `database` that the permissions of the kind `right` cover.
     pub fn scope(&self, right: PermissionKind, database: &str) -> Scope {
         if self.admin {
             return Scope::All;
@@ -152,7 +153,7 @@ impl Grants {
         self.admin || given && !other.admin
     }
 
-    /// Whether a list of databases may show this database. Any right on it suffices.
+    /// Whether a list of databases may show this database. Any permission on the database suffices.
     pub fn sees(&self, database: &str) -> bool {
         let any = |p: &Permission| p.names(database) && p.gives_any();
         self.admin || self.permissions.iter().any(any)

@@ -19,7 +19,7 @@ pub struct ColumnId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyId(pub u64);
 
-/// The number of random low bits in a policy's id. The bits above them identify the database.
+/// The number of random low bits in a policy's id. The higher bits identify the database.
 const DRAWN_BITS: u32 = 40;
 
 impl PolicyId {
@@ -33,8 +33,8 @@ impl PolicyId {
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether the policy may belong to the database `object`. One in 16 million other databases
-    /// also matches.
+    /// Whether the policy may belong to the database `object`. The result is also true for one in
+    /// 16 million other databases.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }
@@ -46,7 +46,7 @@ impl std::fmt::Display for PolicyId {
     }
 }
 
-/// The id of a Durable Object as text. The object's parent stores it. Ids are never derived from
+/// The id of a Durable Object as text. The object's parent stores the id. No id is derived from
 /// user input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub String);

@@ -18,11 +18,11 @@ pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// The maximum size of all bodies in flight in one isolate, in bytes: raw bodies, inflated bodies
 /// and their columns.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
-/// The memory, in addition to [`BODIES_IN_FLIGHT_BYTES_MAX`], for the bodies of databases that have
-/// no other body in flight, in bytes.
+/// The additional memory for the bodies of databases that have no other body in flight, in bytes.
+/// It is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The bytes that a database with no memory in use gets for its bodies, and again for its queries.
-/// It gets them even if other databases use up the budget.
+/// The memory that a database without memory in use always gets for its bodies, in bytes. Such a
+/// database gets the same amount for its queries. Other databases cannot use up this memory.
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
 /// milliseconds.
@@ -30,8 +30,8 @@ pub const DISPLACED_NOTICED_MS: u32 = 1_000;
 
 /// The maximum size of a management request's body, in bytes. The body is a short JSON document.
 pub const MANAGEMENT_BODY_BYTES_MAX: usize = 64 << 10;
-/// The maximum ratio between the body of a query request and its text. The body may be
-/// percent-encoded and may contain bound parameters.
+/// The maximum size of a query request's body, as a multiple of the maximum size of its text. The
+/// body may be percent-encoded and may contain bound parameters.
 pub const QUERY_BODY_PER_TEXT: usize = 4;
 /// The memory that is reserved when the first piece of a body arrives, in bytes.
 pub const BODY_FIRST_ROOM_BYTES: usize = 512 << 10;
@@ -42,18 +42,18 @@ pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
 /// The size of a body above which reading pauses between pieces, in bytes. The pauses give other
 /// requests a turn.
 pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
-/// The maximum number of bytes of a rejected body that are read and discarded. A client that is
-/// still sending does not read the error response.
+/// The maximum number of bytes of a rejected body that are read and discarded. The server reads
+/// them because a client that is still sending does not read the error response.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 /// The maximum size of a response that is sent as a whole, in bytes.
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
 /// The approximate size of the pieces of a longer response, in bytes.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
-/// The minimum size of a response piece if more bytes follow, in bytes. Each piece costs the
-/// runtime as much as thousands of bytes.
+/// The minimum size of a response piece if more bytes follow, in bytes. Sending a piece takes the
+/// runtime as much time as several thousand bytes.
 pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
-/// The number of rows to write before the written bytes may be sent. A series of windows arrives as
-/// one chunk, so chunks alone do not bound the bytes.
+/// The number of rows after which the written bytes may be sent. All windows of a series arrive as
+/// one chunk, so the number of chunks does not limit the number of bytes.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
 /// The maximum number of rows in one batch of an Arrow stream. [`REPLY_PIECE_BYTES`] may end a
 /// batch earlier.
@@ -90,21 +90,21 @@ pub const STRING_BYTES_MAX: usize = 1 << 20;
 /// The maximum number of tags of a point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
 /// The maximum number of cells of a write request: field values, tags of its series, and the
-/// padding of absent fields. Padding adds about as many cells as the values at most
-/// (`batch/row_runs.rs`). With 8 bytes a cell, 8 million cells use 64 MB. A body of 25 MB has at
-/// most 4.2 million lines with one field each. So only requests whose lines have different fields
-/// reach the limit.
+/// padding of absent fields. Padding at most about doubles the number of values
+/// (`batch/row_runs.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of 25 MB has at
+/// most 4.2 million lines with one field each. Therefore only requests whose lines have different
+/// fields reach the limit.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
-/// The number of points below which a write counts as tiny. A tiny write costs the same request,
-/// call and row as a batch of thousands of points.
+/// The number of points below which a write counts as tiny. A tiny write causes as many requests,
+/// calls and stored rows as a batch of thousands of points.
 pub const TINY_BATCH_POINTS: u64 = 100;
 /// The maximum number of rejected lines that a response names. The response counts the others.
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// The maximum number of characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
 
-/// The number of bytes that are converted to columns before the body ends. A shorter body is
-/// converted in one pass.
+/// The number of received bytes after which their lines are converted to columns while the rest of
+/// the body arrives. A shorter body is converted in one pass.
 pub const PARSED_PIECE_BYTES: usize = 128 << 10;
 /// The maximum size of a v3 body that is kept until the response, in bytes. The response repeats
 /// the beginnings of rejected lines.
@@ -112,7 +112,8 @@ pub const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 /// The number of bytes of a rejected line that InfluxDB 3 repeats.
 pub const REJECTED_LINE_EXCERPT_BYTES_MAX: usize = 20;
 /// The size after which an exported row continues in another line with the same series and time, in
-/// bytes. The values of several written lines can exceed the size limit of a line.
+/// bytes. One row can contain the values of several written lines and thus exceed the size limit of
+/// a line.
 pub const EXPORTED_LINE_BYTES: usize = LINE_BYTES_MAX / 2;
 /// The maximum nesting of parentheses in the predicate of a v2 delete.
 pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
@@ -133,8 +134,8 @@ pub const POLICY_DURATION_MIN_NS: i64 = super::time::H_NS;
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
 /// The maximum number of fields of a measurement.
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
-/// The maximum size of a measurement's columns as stored and sent, in bytes. It fits one row and
-/// one page.
+/// The maximum size of a measurement's columns as stored and sent, in bytes. Columns of this size
+/// fit into one row and one page.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
 /// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
 /// in each shard's row.
@@ -158,11 +159,11 @@ pub const BUCKETS_PER_PAGE_MAX: usize = 100;
 
 /// The maximum number of shards in one shard group.
 pub const SHARDS_PER_GROUP_MAX: u32 = 64;
-/// The maximum number of shards in all groups of a policy. The ids of the shards fit the policy's
-/// row.
+/// The maximum number of shards in all groups of a policy. The policy's row has space for the ids
+/// of this many shards.
 pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
-/// The distance between now and the time at which a group of live data is split, in nanoseconds. It
-/// exceeds the delay of writes in flight.
+/// The time between now and the time at which a group of live data is split, in nanoseconds. This
+/// time is longer than the delay of writes in flight.
 pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
 /// The maximum number of pages that one event of a split copies. Each page costs a scan and a write
 /// to every new shard.
@@ -170,43 +171,44 @@ pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
 /// The interval at which a Database checks the size of its shards, in nanoseconds.
 pub const TEND_EVERY_NS: i64 = super::time::D_NS;
 /// The time during which dropped shards reject messages before their storage is deleted, in
-/// nanoseconds. A message that was sent before the drop must not reach an object without this
-/// state.
+/// nanoseconds. A message that was sent before the drop must not reach an object whose storage no
+/// longer contains the drop.
 pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
-/// The maximum number of shards in one wipe job. It bounds the job's row.
+/// The maximum number of shards in one wipe job. This limit bounds the size of the job's row.
 pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 
 // Quotas.
 
 /// The maximum number of tokens and users with a quota on one database. Every edge that caches the
-/// database holds these quotas.
+/// database also caches these quotas.
 pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
 
 /// The maximum number of tokens and users with a limit on the number of databases that their writes
-/// may create. These quotas fit the Catalog's row.
+/// may create. The Catalog's row has space for this many quotas.
 pub const CREATOR_QUOTAS_MAX: usize = 1_000;
 
 // Tokens, users and logins.
 
-/// The maximum number of tokens and users of a deployment. The Catalog holds about 100 bytes for
-/// each.
+/// The maximum number of tokens and users of a deployment. The Catalog uses about 100 bytes of
+/// memory for each of these tokens and users.
 pub const GRANTEES_MAX: usize = 100_000;
-/// The maximum size of a token or user as stored, in bytes. It also bounds the number of databases
-/// that the token or user names.
+/// The maximum size of a token or user as stored, in bytes. This limit also bounds the number of
+/// databases on which the token or user can have permissions.
 pub const GRANTEE_BYTES_MAX: usize = 100_000;
 /// The default number of tokens in one page of a list.
 pub const GRANTEES_PER_PAGE: usize = 1_000;
 /// The number of databases that are notified concurrently about a change of a token or user.
 pub const DATABASES_NOTIFIED_AT_ONCE: usize = 32;
-/// The maximum number of rounds of such notifications: for one request, and for one run of the
-/// alarm. After that, the request reports the remaining databases, and the alarm schedules itself
-/// again immediately.
+/// The maximum number of rounds of notifications about a change of a token or user. The first
+/// number is for one request, and the second is for one run of the alarm. After these rounds, the
+/// request reports the remaining databases, or the alarm schedules itself again immediately.
 pub const NOTIFICATION_ROUNDS_MAX: [u32; 2] = [4, 24];
-/// The maximum pause between two attempts of the alarm to end a permission, in nanoseconds.
+/// The maximum pause between two attempts of the alarm to notify a database of a revoked
+/// permission, in nanoseconds.
 pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
-/// The minimum interval at which an edge confirms a token or user with the Catalog after the
-/// response, in nanoseconds. A revoked permission ends within this time, even on databases that
-/// could not be notified.
+/// The minimum interval between two confirmations of a token or user by the Catalog, in
+/// nanoseconds. An edge requests the confirmation after it has sent the response. A revoked
+/// permission ends within this time, even on databases that could not be notified.
 pub const CONFIRMED_NS: i64 = super::time::H_NS;
 /// The interval before the next confirmation if the Catalog did not respond, in nanoseconds.
 pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
@@ -233,7 +235,7 @@ pub const UNKNOWN_CALLERS_PER_SECOND_MAX: u32 = 250;
 /// platform's WebCrypto and takes about 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
 /// The time after its last use for which a verified password is not derived again, in nanoseconds.
-/// A changed password ends this time immediately, because the cache entry contains the salt.
+/// A changed password takes effect immediately, because a cache entry is valid only for its salt.
 pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::MINUTE_NS;
 /// The number of failed logins of a name from one address within [`FAILURE_WINDOW_NS`] after which
 /// further logins must wait.
@@ -267,7 +269,7 @@ pub const EXPR_DEPTH_MAX: usize = 512;
 pub const STATEMENTS_MAX: usize = 100;
 /// The maximum size of a regex's source text, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
-/// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check it again.
+/// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check this limit again.
 pub(crate) const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
 /// The maximum number of different regexes in one query text. Compiling a regex takes a few
 /// milliseconds at worst.
@@ -275,31 +277,32 @@ pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.
 pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum number of times that the text of a subquery is compiled. The number doubles at each
-/// level that combines functions which need the window before their range with other functions.
+/// nesting level if a SELECT combines other functions with functions that need the window before
+/// the time range.
 pub const SUBQUERY_READINGS_MAX: u32 = 64;
 
 // Execution of queries.
 
-/// The maximum number of windows of a query over all series (1.x `max-select-buckets`).
+/// The maximum number of windows of a query, counted over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
-/// The default for the series of one SELECT and for the points that it reads (1.x
-/// `max-select-series`, `max-select-point`). There is no limit unless an operator sets one, because
-/// memory does not grow with these numbers.
+/// The default of two limits: the number of series of one SELECT, and the number of points that it
+/// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default
+/// there is none, because memory does not grow with these numbers.
 pub const UNLIMITED: u32 = u32::MAX;
-/// The maximum number of streams of later measurements whose first page is requested ahead of time.
-/// This avoids one round trip per measurement in a statement over many measurements. Each stream
-/// holds one page.
+/// The maximum number of measurements whose first page a statement requests ahead of time. A
+/// statement over many measurements then does not wait for one round trip per measurement. Each
+/// requested page is kept in memory until it is merged.
 pub const STREAMS_AHEAD_MAX: usize = 256;
 /// The maximum number of further scans whose first pages are requested in one call to a shard. The
-/// shard returns the pages that fit one event and one page.
+/// shard returns as many of these pages as fit into one event and the size of one page.
 pub const FURTHER_SCANS_MAX: usize = 255;
 /// The maximum number of shards that are called concurrently for one scan. One page of each shard
 /// may be in flight.
 pub const SHARDS_REQUESTED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
-/// The memory, in addition to [`QUERIES_BYTES_MAX`], for the queries of databases that have no
-/// other running query, in bytes.
+/// The additional memory for the queries of databases that have no other running query, in bytes.
+/// It is not part of [`QUERIES_BYTES_MAX`].
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
 /// queries cannot use it up, so small queries can always start.
@@ -308,15 +311,15 @@ pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
 /// rows that are merged.
 pub const QUERY_START_BYTES: usize = FIRST_BYTES;
 /// The maximum memory that queries may borrow from the free part of the bodies' budget, in bytes.
-/// They use it for values that must be in memory as a whole.
+/// This memory is for functions that need all their values in memory at once.
 pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 /// The time after which a client that reads nothing of its response is slow, in nanoseconds. The
 /// response may then be cancelled in favour of other requests.
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// The maximum number of concurrent long queries of a database in an isolate. A long query needs
-/// more than the first pages of its shards. Further long queries restart one after the other, and
-/// small queries overtake them. A shard processes the same number of queries, so with a larger
-/// number the queries would only hold memory while they wait.
+/// more than the first pages of its shards. Further long queries wait and restart one after the
+/// other, and small queries overtake them. A shard processes the same number of queries at a time.
+/// With a larger number, additional queries would only use memory while they wait for a shard.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// The memory that a long query may use for merging while other queries wait to start, in bytes.
 /// With half of this memory, fifty such queries take twice as long. With more memory, writes wait
@@ -348,7 +351,7 @@ pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 pub const WORK_PER_MS: u64 = 20_000;
 /// The amount of work after which a statement pauses so that other requests run (10 ms).
 pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
-/// The work of resolving one column or measurement in a statement.
+/// The amount of work that counts for resolving one column or measurement in a statement.
 pub const WORK_PER_NAME: usize = 20;
 /// The default of the setting `QUERY_CPU_MS_MAX`, in milliseconds: the maximum computing time of a
 /// statement.
@@ -365,8 +368,8 @@ pub const SOURCES_PER_QUERY_MAX: usize = 20_000;
 /// The maximum number of sources that the text of one statement lists. The text is parsed without a
 /// pause.
 pub const SOURCES_WRITTEN_MAX: usize = 2_000;
-/// The maximum number of databases and policies that one statement reads. Each of them is loaded
-/// with a call.
+/// The maximum number of databases and policies that one statement reads. Loading a database or a
+/// policy takes one call.
 pub const POLICIES_PER_QUERY_MAX: usize = 100;
 /// The maximum number of times that FROM may name the same measurement. The rows of all sources are
 /// merged.
@@ -378,13 +381,15 @@ pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
 pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
-/// The maximum number of measurements whose names are searched for in the text of a SQL statement.
-/// The statement then does not need to request its tables.
+/// The maximum number of measurements for which the text of a SQL statement is searched for their
+/// names. The tables found this way are sent with the statement. With more measurements, the
+/// statement's tables take another request.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// The maximum number of points of the same time that `first` and `last` keep for a text column.
-/// They need these points to select the same point as 1.x.
+/// The functions need these points to select the same point as 1.x.
 pub const TIED_POINTS_MAX: usize = 64;
-/// The maximum number of values in one window that are held for a function that needs all of them.
+/// The maximum number of values in one window that are kept in memory for a function that needs all
+/// of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in
 /// bytes. The result takes the same amount again.
@@ -399,7 +404,8 @@ pub const COUNTED_NAMES_MAX: usize = 4 << 20;
 /// The maximum number of values of a series in a forecast, past and future. The search reads each
 /// value up to 32,000 times.
 pub const FORECAST_VALUES_MAX: usize = 5_000;
-/// The maximum season length of a forecast. The memory of the fit grows with its square.
+/// The maximum season length of a forecast. The memory for fitting the model grows with the square
+/// of the season length.
 pub const FORECAST_SEASON_MAX: usize = 500;
 /// The maximum number of steps in the search for a forecast's parameters (1.x `query/neldermead`).
 pub const FORECAST_STEPS_MAX: usize = 1_000;
@@ -449,12 +455,12 @@ pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
 // Backups.
 
-/// The time for which a backup may hold the values of a checkpoint, in nanoseconds. A backup that
-/// takes longer must be restarted.
+/// The maximum time for which the values of a checkpoint are kept for a backup, in nanoseconds. A
+/// backup that takes longer must be restarted.
 pub const BACKUP_HOLD_NS: i64 = super::time::D_NS;
 /// The maximum number of objects that one request of a backup, restore or check copies or reads.
-/// The platform's free plan allows fifty calls per request. Half of them remain for determining the
-/// progress.
+/// The platform's free plan allows fifty calls per request. Half of these calls are left for
+/// determining the progress.
 pub const BACKUP_OBJECTS_PER_REQUEST: u32 = 12;
 /// The maximum size of a shard's checkpoint without its values, in bytes: manifest, columns and
 /// deletes.
@@ -466,23 +472,23 @@ pub const BACKUPS_PER_DATABASE_MAX: usize = 16;
 pub const BACKUP_NAMES_MAX: usize = 1_000;
 /// The maximum number of objects that one call deletes.
 pub const BACKUP_DELETES_MAX: usize = 100;
-/// The maximum number of tokens and users that one request imports. Each of them takes at most
-/// three calls, and a request on the platform's free plan may make fifty.
+/// The maximum number of tokens and users that one request imports. Importing a token or user takes
+/// at most three calls, and a request on the platform's free plan may make fifty.
 pub const ACCESS_ROWS_PER_REQUEST: usize = 10;
 /// The maximum number of names that are tried for an imported token whose name is taken.
 pub const ACCESS_NAMES_MAX: u32 = 10;
-/// The maximum size of a request body with tokens and users, in bytes. Each of them takes at most
-/// `GRANTEE_BYTES_MAX`.
+/// The maximum size of a request body with tokens and users, in bytes. Each token or user takes at
+/// most `GRANTEE_BYTES_MAX`.
 pub const ACCESS_BODY_BYTES_MAX: usize = 4 << 20;
 /// The shortest interval between two backups of a schedule, in nanoseconds.
 pub const BACKUP_EVERY_NS_MIN: i64 = super::time::MINUTE_NS;
 /// The longest interval between two backups of a schedule, in nanoseconds.
 pub const BACKUP_EVERY_NS_MAX: i64 = 366 * super::time::D_NS;
-/// The maximum number of backups that a schedule keeps. One more backup exists while the next one
-/// is made.
+/// The maximum number of backups that a schedule keeps. While the next backup is made, one more
+/// backup exists.
 pub const SCHEDULED_BACKUPS_MAX: u32 = BACKUPS_PER_DATABASE_MAX as u32 - 1;
-/// The pause between two passes of a scheduled backup, in nanoseconds. Each pass does the work of a
-/// request.
+/// The pause between two passes of a scheduled backup, in nanoseconds. Each pass does as much work
+/// as one request.
 pub const BACKUP_PASS_NS: i64 = super::time::S_NS;
 /// The maximum pause before a failed scheduled backup is retried, in nanoseconds.
 pub const BACKUP_RETRY_NS_MAX: i64 = super::time::H_NS;
@@ -497,7 +503,7 @@ pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// The maximum size of a page of a reply between objects, in bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
-/// [`PAGE_BYTES_MAX`] as the type of the request's field.
+/// [`PAGE_BYTES_MAX`] in the integer type of the request's field.
 pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
 /// The maximum number of columns or calls in one group of a page. It is far above the number that
 /// one query can name.
@@ -513,21 +519,22 @@ pub const CALLS_PER_REQUEST_MAX: usize = 10_000;
 pub const CALLS_PER_REQUEST_CEILING: usize = 10_000_000;
 /// The number of days for which an object stores its usage: today and the week before.
 pub const USAGE_DAYS_MAX: usize = 8;
-/// The calls of a request that are reserved for its end: the calls after the response, and one
-/// repeated round.
+/// The number of a request's calls that are reserved for its end: the calls after the response, and
+/// one repeated round.
 pub const CALLS_RESERVED: usize = 40;
 /// The maximum number of times that a frame is split again or a query is restarted because a shard
 /// had newer state.
 pub const STALE_RETRIES_MAX: u32 = 2;
-/// The time after which the alarm first retries a stored job, in nanoseconds. It doubles with each
-/// failure. The request that stored the job has enough time to finish it before.
+/// The time after which the alarm first retries a stored job, in nanoseconds. The time doubles with
+/// each failure. It is long enough for the request that stored the job to finish the job itself.
 pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
 /// The number of failures after which the alarm no longer retries a job.
 pub const JOB_FAILURES_MAX: u32 = 3;
-/// The maximum number of shards of a database for a point-in-time recovery. One row contains their
-/// names two or three times.
+/// The maximum number of shards of a database for a point-in-time recovery. One row contains the
+/// names of these shards two or three times.
 pub const RECOVERY_SHARDS_MAX: usize = 2_000;
-/// The maximum age of a recovery's target time, in nanoseconds. The platform keeps 30 days.
+/// The maximum age of a recovery's target time, in nanoseconds. The platform keeps a history of 30
+/// days.
 pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
 /// up to one minute.

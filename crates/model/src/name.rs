@@ -43,8 +43,8 @@ pub enum NameKind {
     FieldKey,
 }
 
-/// The error for a name that line protocol cannot express. No client could write it, and an import
-/// could not read its export.
+/// The error for a name that line protocol cannot express. No client could write points with this
+/// name, and an import could not read an export that contains it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be written as line protocol, so an export would lose the name: {reason}")]
 pub struct Unwritable {

@@ -91,8 +91,8 @@ impl Quotas {
         *self == Self::default()
     }
 
-    /// Replaces the caller's limits, which are found by id or by name. A quota without limits
-    /// removes the caller from the list.
+    /// Replaces the limits of the caller with the same id or name. A quota without limits removes
+    /// the caller from the list.
     pub fn set_caller(&mut self, quota: CallerQuota) {
         let is_same = |known: &CallerQuota| {
             known.id == quota.id || (known.user == quota.user && known.name == quota.name)

@@ -35,7 +35,7 @@ pub struct MeasurementSchema {
     pub id: MeasurementId,
     /// The measurement's name.
     pub name: String,
-    /// The policy's `schema_version` of the last change.
+    /// The policy's `schema_version` at the last change of this measurement.
     pub version: u64,
     /// The columns in order of registration.
     pub columns: Vec<ColumnDefinition>,

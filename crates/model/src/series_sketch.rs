@@ -11,8 +11,8 @@ pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 const REGISTER_BITS: u32 = 8;
 /// The maximum value of a register: all remaining bits are zeros, plus one.
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// The number of terms of the sums below. Each term doubles or halves, so more terms than a float's
-/// bits add nothing.
+/// The number of terms of the sums below. The weight doubles or halves with each term, so terms
+/// beyond the number of bits of a float add nothing.
 const STEPS_MAX: usize = 64;
 
 /// A sketch of a set of series. Series cannot be removed.
@@ -65,7 +65,8 @@ impl SeriesSketch {
         }
     }
 
-    /// Whether a series with this hash may have been added. `false` is certain.
+    /// Whether a series with this hash may have been added. The result `false` is certain, but
+    /// `true` is not.
     pub fn may_have(&self, hash: u64) -> bool {
         let (register, rank) = place(hash);
         self.registers.get(register).is_some_and(|&held| held >= rank)

@@ -15,9 +15,9 @@ pub struct ShardGroup {
     pub range: TimeRange,
     /// The shards in routing order, at least one.
     pub shards: Vec<ObjectId>,
-    /// The size at which this group may be split, in bytes, if it is above `SHARD_SPLIT_BYTES`. A
-    /// group that was full and could not be split is not tried again before it reaches this size. 0
-    /// means that the group has no separate size.
+    /// The size in bytes at which this group may be split, or 0 if `SHARD_SPLIT_BYTES` applies. The
+    /// value is larger than `SHARD_SPLIT_BYTES` if the group was full but could not be split. The
+    /// split is then not tried again before the group reaches this size.
     #[serde(default)]
     pub split_bytes: u64,
 }

@@ -1,5 +1,5 @@
-//! Build script that packs data tables. The crates that contain these tables store them in a form
-//! that is several times larger.
+//! Packs data tables when the crate is built. The crates from which the tables come store them in a
+//! form that is several times larger.
 
 mod packed;
 mod unicode;

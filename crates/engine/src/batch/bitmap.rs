@@ -116,7 +116,7 @@ impl Bitmap {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Returns the words. The first bit of a word is its lowest one, and the bits after the length
+    /// Returns the words. The first bit of a word is its lowest bit, and the bits after the length
     /// are zero.
     pub fn words(&self) -> &[u64] {
         &self.words
@@ -159,8 +159,8 @@ impl Validity {
     /// Drops all rows starting with `len`.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // Checking whether all remaining rows are valid would read the whole column on every
-            // rollback.
+            // The bitmap is kept even if all remaining rows are valid. Checking this would read the
+            // whole column on every rollback.
             bits.truncate(len);
         }
     }

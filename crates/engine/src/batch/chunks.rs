@@ -1,7 +1,8 @@
 //! Implements lists that grow in chunks of rows, without moving existing rows.
 //!
 //! A contiguous list exists twice while it moves to a larger allocation. The freed allocation is
-//! too small for larger lists. WebAssembly memory never shrinks, so it would grow with each move.
+//! too small for larger lists. WebAssembly memory never shrinks, so the total memory would grow
+//! with each move.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
@@ -125,7 +126,7 @@ impl ChunkedColumn {
             FieldType::Unsigned => Values::Unsigned(self.pick(rows)),
             FieldType::Boolean => Values::Boolean(self.pick(rows)),
             FieldType::String => {
-                // Text that a chunk stores as codes stays coded.
+                // Text that a chunk stores as codes remains stored as codes.
                 let mut picker = Picker::new(self.field_type, self.chunks.iter());
                 picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
                 return picker.finish();
@@ -161,8 +162,8 @@ impl ChunkedColumn {
                 let part: Vec<u32> = (start as u32..end as u32).collect();
                 chunk.extend_from(&column.gather(&part));
             } else if chunk.is_empty() {
-                // The copy reserves no additional memory, because most wide tables receive no
-                // second frame.
+                // The clone reserves no spare memory, because most wide tables receive no second
+                // frame.
                 chunk.clone_from(column);
             } else {
                 chunk.extend_from(column);

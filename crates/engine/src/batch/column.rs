@@ -1,5 +1,5 @@
-//! Defines typed columns. Each row has an entry in the values. A null has a padding value and a
-//! cleared validity bit.
+//! Defines typed columns. Each row has an entry in the list of values. For a null, this entry is a
+//! padding value, and the validity bit is cleared.
 
 use std::ops::Range;
 
@@ -169,7 +169,7 @@ impl Values {
         }
     }
 
-    /// Copies the values at `rows` in the given order, and padding for `None`.
+    /// Copies the values at `rows` in the given order. A row `None` becomes padding.
     pub fn gather_or_pad(&self, rows: &[Option<u32>]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], rows: &[Option<u32>]) -> Vec<T> {
             let value = |row: u32| values.get(row as usize).copied().or_bug();

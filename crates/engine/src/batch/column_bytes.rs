@@ -18,8 +18,8 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
 /// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. The
-/// format is larger than a finished [`draft_rows`], and encoding is faster. A row number after the
-/// end counts as null.
+/// result is larger than the result of [`draft_rows`], but encoding is faster. A row number after
+/// the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {
@@ -31,8 +31,8 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends all rows in a format for data that is not stored. It may be larger than [`encode`], and
-/// encoding is faster. [`decode`] also reads this format.
+/// Appends all rows in a format for data that is not stored. The result may be larger than the
+/// result of [`encode`], but encoding is faster. [`decode`] also reads this format.
 pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
@@ -94,7 +94,7 @@ pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     Draft::done(head)
 }
 
-/// Appends the validity of `rows`, and returns the rows with a value.
+/// Appends the validity of `rows`, and returns the rows that have a value.
 fn encode_validity<'a>(column: &Column, rows: Picked<'a>, out: &mut Vec<u8>) -> Picked<'a> {
     match &column.validity {
         Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
@@ -117,7 +117,7 @@ fn encode_picked(values: &StringColumn, rows: &Picked<'_>, out: &mut Vec<u8>) {
     encode_strings(rows.iter().map(|row| values.get(row as usize)), out);
 }
 
-/// Decodes a column with `count` rows and type `field_type`, which takes all of `bytes`.
+/// Decodes a column with `count` rows and type `field_type`. The column must take all of `bytes`.
 ///
 /// # Errors
 /// Any [`Error`] of the codecs.
@@ -182,7 +182,7 @@ pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &m
     codec::string::encode(text, ends, out);
 }
 
-/// Decodes the `count` strings that [`encode_strings`] wrote, which take all of `bytes`.
+/// Decodes the `count` strings that [`encode_strings`] wrote. The strings must take all of `bytes`.
 ///
 /// # Errors
 /// Any [`Error`] of the string codec.
@@ -196,7 +196,7 @@ pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn,
     }
 }
 
-/// Places one value at each set bit, and padding at the others.
+/// Places one value at each set bit, and padding at the other bits.
 fn scatter<T: Copy + Default>(dense: Vec<T>, bits: Option<&Bitmap>) -> Vec<T> {
     let Some(bits) = bits else { return dense };
     let mut next = dense.into_iter();

@@ -1,10 +1,11 @@
 //! Estimates the final size of a column from the part of a body that was read, so that memory is
 //! reserved only once.
 
-/// The part of a body (one eighth) after which an estimate is reliable.
+/// The share of a body (one eighth) after which an estimate is reliable.
 const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
 
-/// The bytes of a body: read so far, expected in total, and expected before the next call.
+/// The size of a body in bytes: the bytes read so far, the expected total, and the bytes expected
+/// before the next call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     used_bytes: u64,
@@ -20,14 +21,14 @@ impl Room {
         Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
     }
 
-    /// Returns the number of elements to reserve after `len` elements. It is 0 while the next piece
-    /// fits `capacity`.
+    /// Returns the number of elements to reserve after `len` elements. The result is 0 if the next
+    /// piece fits into `capacity`.
     ///
-    /// Otherwise, the function extrapolates from the read part to the rest of the body and adds a
-    /// sixty-fourth of all elements. Lines tend to get longer, because the numbers in the lines get
-    /// longer. So the estimate is at most `len`, or the elements of the next piece if these are
-    /// more. Before the first complete line, the result is 0, because the number of elements then
-    /// belongs to a line of unknown length.
+    /// Otherwise, the function extrapolates from the part that was read to the rest of the body,
+    /// and adds 1/64 of all elements. Lines tend to get longer, because the numbers in the lines
+    /// get longer. The result is therefore limited to about `len` elements, or to the elements of
+    /// the next piece if these are more. Before the first complete line, the result is 0, because
+    /// the number of elements then belongs to a line of unknown length.
     pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;
@@ -43,9 +44,9 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// Reserves memory for text, which never exceeds the bytes that it is read from. Once an
-    /// estimate is reliable, reserves memory for all of the text, because the text exists twice
-    /// while it moves.
+    /// Reserves memory for text, which is never longer than the bytes from which it is read. If the
+    /// estimate is reliable, reserves memory for the text of the whole body, because a text exists
+    /// twice while it moves to a larger allocation.
     pub(super) fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;
@@ -68,8 +69,8 @@ impl Room {
 /// The number of elements above which a column is long.
 const LONG: usize = 1 << 19;
 
-/// Appends `from`. A long column grows by an eighth instead of doubling, because it exists twice
-/// while it moves.
+/// Appends `from`. A long column grows by an eighth instead of doubling, because the column exists
+/// twice while it moves to a larger allocation.
 pub(super) fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
     let len = column.len();
     if len >= LONG && column.capacity() - len < from.len() {

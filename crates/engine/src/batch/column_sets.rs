@@ -1,4 +1,4 @@
-//! Groups rows by their columns. A schema must know these columns before the rows may be sent.
+//! Groups rows by their columns. The schema must contain these columns before the rows can be sent.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::Block;
 use super::selection::Selection;
 use tidemark_model::bug::OrBug;
 
-/// The overhead of a table's column for sending, decoding and storing, in cells of 8 bytes
+/// The overhead of sending, decoding and storing one column of a table, in cells of 8 bytes
 /// (`slabs::SLAB_COLUMN_BYTES`).
 const COLUMN_CELLS: usize = 12;
 
@@ -17,17 +17,17 @@ pub struct ColumnSet {
     pub tags: Vec<usize>,
     /// The fields as ascending positions in `block.fields`.
     pub fields: Vec<usize>,
-    /// The rows with exactly these wanted columns, in ascending order. The list is empty unless it
-    /// was requested.
+    /// The rows with exactly these columns, counting only wanted columns, in ascending order. The
+    /// list is empty unless the rows were requested.
     pub rows: Vec<u32>,
 }
 
-/// Groups the given rows by the wanted columns that they have, in order of each set's first row.
-/// Rows without any wanted column are in no set.
+/// Groups the given rows by the wanted columns that they have. The sets are in the order of their
+/// first rows. Rows without any wanted column are in no set.
 ///
 /// `wanted_tags` and `wanted_fields` correspond to `block.series.tags` and `block.fields`. For
-/// example, they select the columns that the schema lacks. Columns after the ends of these slices
-/// are not wanted.
+/// example, these slices mark the columns that the schema lacks. Columns after the ends of the
+/// slices are not wanted.
 pub fn column_sets(
     block: &Block,
     rows: &Selection,
@@ -68,8 +68,8 @@ pub fn column_sets(
         .collect()
 }
 
-/// Groups rows by the fields `0..fields` that they have, in order of each set's first row. The rows
-/// without any field also form a set.
+/// Groups rows by the fields `0..fields` that they have. The sets are in the order of their first
+/// rows. The rows without any field also form a set.
 pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
@@ -84,7 +84,7 @@ pub(crate) fn field_sets(
     grouped(rows, fields, has, true).into_iter().map(set).collect()
 }
 
-/// Merges small sets into one set with all their columns if its padding costs less than the
+/// Merges small sets into one set with all their columns if its padding takes less space than the
 /// overhead of separate sets. The sets must not contain tags.
 pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
@@ -185,8 +185,8 @@ mod tests {
             let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
             fields.map(of).collect::<Vec<_>>()
         };
-        // The small sets have 27 columns. Merged, they take 27 * (140 + 12) cells, and separately
-        // 140 * 2 * 13.
+        // The small sets have 27 columns in total. One merged table takes 27 * (140 + 12) cells,
+        // and separate tables take 140 * 2 * 13 cells.
         let together = without_small(one_row(0..140));
         assert_eq!(together.len(), 140);
         let together = without_small(one_row(0..20));

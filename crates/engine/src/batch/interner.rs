@@ -11,19 +11,19 @@ const SLOTS_MAX: usize = 1 << 19;
 /// first appearance.
 ///
 /// The number of strings in the lookup table is limited. When the table is full, the interner
-/// forgets all strings. A forgotten string that appears again gets a second number. So a million
-/// distinct tag values cost little more than their bytes.
+/// forgets all strings. A forgotten string that appears again gets a second number. A million
+/// distinct tag values therefore take little more memory than their bytes.
 ///
-/// The table uses open addressing over positions in one text. A new string costs its bytes and
-/// three words, without a separate allocation. The caller passes a seed for the hash, so that a
-/// client cannot choose colliding keys.
+/// The table uses open addressing over positions in one text. A new string takes its bytes and
+/// three words of memory, without a separate allocation. The caller passes a seed for the hash, so
+/// that a client cannot choose colliding keys.
 #[derive(Clone, Debug)]
 pub(super) struct Interner {
     strings: StringColumn,
     /// The number of strings that are no longer in the lookup table.
     forgotten: u32,
-    /// The hashes of the strings in the lookup table. With them, growing the table does not read
-    /// the text.
+    /// The hashes of the strings in the lookup table. Because of these hashes, the table can grow
+    /// without reading the text.
     hashes: Vec<u32>,
     /// The positions in `hashes` plus 1, or 0 for a free slot. The length is a power of two, and at
     /// most three quarters of the slots are in use.
@@ -98,7 +98,7 @@ impl Interner {
         if let Err(slot) | Ok(slot) = self.slot_of(&last, self.hash(&last))
             && let Some(place) = self.slots.get_mut(slot)
         {
-            // The last string was placed last, so no other string was moved past its slot.
+            // The last string was inserted last, so no other string was moved past its slot.
             *place = 0;
         }
         self.strings.truncate(number);
@@ -119,7 +119,7 @@ impl Interner {
         number.map(|index| self.forgotten + index).ok_or(slot)
     }
 
-    /// Returns the slot of `string`, or the free slot for it as an error.
+    /// Returns the slot of `string`, or the free slot for `string` as the error.
     fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
@@ -205,7 +205,7 @@ mod tests {
         let strings = strings.filter(|string| known.hash(string).is_multiple_of(SLOTS));
         let strings: Vec<String> = strings.take(200).collect();
         assert_eq!(homes(&known, &strings), 1);
-        // 200 random strings have 182 of 1,024 home slots, give or take 4.
+        // 200 random strings use 182 of 1,024 home slots on average, with a deviation of about 4.
         for seed in [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0] {
             let homes = homes(&Interner::new(seed), &strings);
             assert!(homes > 150, "{homes} homes with seed {seed}");

@@ -1,4 +1,4 @@
-//! Reads the rows of slabs in a different order without duplicates, and finds a field's values in
+//! Reads the rows of slabs in a given order and without duplicates, and finds a field's values in
 //! this order.
 
 use std::borrow::Cow;
@@ -13,12 +13,12 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// A view of rows in a given order. Each row is identified by its position in this order. If
-/// several rows have the same series and time, each field has its last value.
+/// A view of rows in a given order. The position in this order identifies a row. Rows with the same
+/// series and time count as one row, in which each field has its last value.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
     distinct: Distinct,
-    /// The rows of each slab, ascending by position. The list is empty if there is only one slab.
+    /// The rows of each slab, ascending by position. This list is empty if there is only one slab.
     cells: Vec<Cell>,
     /// The end of each slab's rows in `cells`.
     ends: Vec<u32>,
@@ -51,7 +51,7 @@ pub struct FieldLayout<'a> {
 }
 
 enum FieldRows<'a> {
-    /// The column of the only slab, and its row for each position.
+    /// The column of the only slab, and the slab's row for each position.
     Whole(&'a ChunkedColumn, Cow<'a, [u32]>),
     /// The columns of several slabs, and the rows of these slabs, ascending by position and append
     /// order.
@@ -97,7 +97,8 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each entry now is the start of the next slab's rows.
+        // Each entry is now the start of the next slab's rows, which equals the end of its own
+        // slab's rows.
         self.ends = next;
     }
 
@@ -209,7 +210,7 @@ fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     cells.get(before(positions.start)..before(positions.end)).or_bug()
 }
 
-/// Returns the column of a cell's slab and its index in `columns`, if the cell has a value.
+/// Returns the column of a cell's slab and the cell's row in this column, if the cell has a value.
 fn valid<'a>(
     columns: &[(u32, &'a ChunkedColumn)],
     cell: &Cell,
@@ -247,7 +248,7 @@ mod tests {
         }
     }
 
-    /// Builds tables of random columns in which few rows have every column. Also returns their
+    /// Builds tables of random columns in which few rows have every column. Also returns the
     /// expected values.
     fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Chunks<u32>, Chunks<i64>, Model) {
         let (mut slabs, mut model) = (Slabs::default(), Model::new());

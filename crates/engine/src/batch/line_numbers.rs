@@ -1,5 +1,5 @@
 //! Stores the physical line numbers of a batch's rows as runs, because consecutive rows usually
-//! have consecutive lines.
+//! come from consecutive lines.
 
 /// The 1-based physical line on which each row starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub struct LineNumbers {
     /// The first row and its line for each run of consecutive lines.
     runs: Vec<(u32, u32)>,
     rows: u32,
-    /// The line number that continues the last run.
+    /// The line number that would continue the last run.
     next: u32,
 }
 

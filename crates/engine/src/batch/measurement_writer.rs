@@ -1,7 +1,8 @@
 //! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
-//! Values are written to typed columns. A column that a line does not mention becomes shorter than
-//! the others and is padded at the next write. So the cost of a row depends only on its fields.
+//! Values are appended to typed columns. If a line has no value for a column, the column stays
+//! shorter than the others, and the next value for the column first pads it. The cost of a row
+//! therefore depends only on the row's fields.
 
 use super::MeasurementBatch;
 use super::bitmap::Bitmap;
@@ -72,21 +73,22 @@ pub(super) struct MeasurementWriter {
     tags: Vec<TagWriter>,
     n_series: u32,
     fields: Interner,
-    /// The columns of each field key by `FieldType::code`.
+    /// The columns of each field key, indexed by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, followed by a prediction: the next columns of earlier rows.
+    /// The columns of the draft so far, followed by the predicted columns: those that followed in
+    /// earlier rows.
     order: Vec<u32>,
     /// The number of columns in `order` that belong to the draft.
     at: usize,
-    /// The numbers of columns and fields before the draft.
+    /// The numbers of columns and fields before the draft was started.
     committed: (usize, usize),
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
     lines: LineNumbers,
-    /// The number of values in these rows.
+    /// The number of values in the committed rows.
     values: usize,
-    /// The previous rows, which have separate columns.
+    /// The previous runs of rows. Each run has separate columns.
     runs: Vec<RowRun>,
 }
 
@@ -147,8 +149,8 @@ impl MeasurementWriter {
         }
     }
 
-    /// Adds a series and returns its number. `cells` is the number of the request's cells, which
-    /// the function updates.
+    /// Adds a series and returns its number. The function adds the series' cells to `cells`, the
+    /// number of the request's cells.
     pub(super) fn add_series<'a>(
         &mut self,
         tags: impl Iterator<Item = (&'a str, &'a str)>,
@@ -189,7 +191,7 @@ impl MeasurementWriter {
         column.map_or(&[], |column| column.expected.as_bytes())
     }
 
-    /// Returns the column of the expected field for the draft's value.
+    /// Returns the column of the draft's value for the expected field.
     #[inline]
     pub(super) fn expected_column(
         &mut self,
@@ -210,7 +212,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Returns the column of the field `key`, written as `raw`, for the draft's value.
+    /// Returns the column of the draft's value for the field `key`, which the line spells `raw`.
     pub(super) fn named_column(
         &mut self,
         raw: &str,
@@ -298,7 +300,7 @@ impl MeasurementWriter {
         row_runs::to_batches(&names, series, self.runs, any_rejected)
     }
 
-    /// Takes the committed rows with the first `columns` columns.
+    /// Removes the committed rows with the first `columns` columns, and returns them as a run.
     fn take_run(&mut self, columns: usize) -> RowRun {
         let rows = self.times_ns.len();
         let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
@@ -316,7 +318,7 @@ impl MeasurementWriter {
     fn end_run(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
         let (n_columns, n_fields) = self.committed;
-        // The draft's new columns were charged for all rows.
+        // The draft's new columns were counted for all rows.
         *cells = cells.saturating_sub((self.columns.len() - n_columns) * rows);
         self.columns_of_field.fill([NONE; N_TYPES]);
         let (mut order, mut columns) = (Vec::with_capacity(self.at), Vec::with_capacity(self.at));
@@ -392,8 +394,8 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// Adds column `number` to the draft and pads it up to the draft's row. A previous value of the
-    /// draft is removed: if a line repeats a field, the last value counts.
+    /// Adds column `number` to the draft and pads it up to the draft's row. Removes a previous
+    /// value of the draft, because the last value counts if a line repeats a field.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();

@@ -1,9 +1,9 @@
-//! Represents points as columns. The parser builds them, frames contain them, the memtable stores
-//! them, and scans read them.
+//! Represents points as columns. The parser builds these columns, frames contain them, the memtable
+//! stores them, and scans read them.
 //!
 //! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
-//! in a [`SeriesTable`], and a row refers to its series by number. So tag values are not repeated
-//! per row. The block does not name its columns. A client's batch names them by key
+//! in a [`SeriesTable`], and a row refers to its series by number. Tag values are therefore not
+//! repeated in every row. The block does not name its columns. A client's batch names them by key
 //! ([`MeasurementBatch`]). After the schema lookup, a table names them by id ([`FrameTable`]).
 
 pub mod bitmap;
@@ -45,7 +45,7 @@ pub struct Block {
     pub row_series: Vec<u32>,
     /// The time of each row, in nanoseconds.
     pub times_ns: Vec<i64>,
-    /// The field columns. Each of them is as long as `times_ns`.
+    /// The field columns. Each column is as long as `times_ns`.
     pub fields: Vec<Column>,
 }
 
@@ -74,8 +74,8 @@ impl Batch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The batches of each measurement, in order of first appearance. A measurement has several
-    /// batches, in line order, if padding all of its rows to the same columns would take much more
-    /// space than the values.
+    /// batches, in line order, if its rows have so different columns that a single batch would
+    /// consist mostly of padding.
     pub measurements: Vec<MeasurementBatch>,
 }
 
@@ -87,7 +87,8 @@ pub struct MeasurementBatch {
     /// The keys of `block.series.tags`, in the same order.
     pub tag_keys: Vec<String>,
     /// The keys of `block.fields`, in the same order. A key occurs twice if two lines of the
-    /// request have different types for it. The schema then determines the rejected line.
+    /// request have different types for it. The type in the schema then determines which line is
+    /// rejected.
     pub field_keys: Vec<String>,
     /// The rows in line order.
     pub block: Block,

@@ -1,5 +1,5 @@
-//! Stores columns as offsets of one or two bytes. In this form, the recent days of several thousand
-//! series fit the cache.
+//! Stores columns as offsets of one or two bytes. In this form, the cache has space for the recent
+//! days of several thousand series.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -110,7 +110,8 @@ impl Narrow {
     /// Appends the values of `rows`, which must exist. The values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
-        // Integers up to `WHOLE_MAX`, and their sums with the offsets, are exact floats.
+        // A float represents every integer up to `WHOLE_MAX`, also after an offset was added,
+        // exactly.
         let smallest = self.smallest as f64;
         let value = |offset: f64| (smallest + offset) / scale;
         match &self.offsets {
@@ -126,7 +127,7 @@ fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: imp
 }
 
 /// Returns the values as multiples of 1 / factor, and the factor. Returns `None` if no factor
-/// restores every value bit for bit.
+/// reproduces every value bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
         let whole = |&value: &f64| {

@@ -19,8 +19,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// Orders the rows of a block with `series` series. If `rank` is given, series `s` gets the
-    /// place `rank[s]`.
+    /// Orders the rows of a block with `series` series. If `rank` is given, series `s` is at place
+    /// `rank[s]` in the order.
     pub fn new(
         series: usize,
         rank: Option<&[u32]>,
@@ -78,7 +78,7 @@ pub struct Distinct {
     /// For each row in `rows`: the end, in `all`, of the rows with the same series and time. The
     /// list is empty if there are no duplicates.
     ends: Vec<u32>,
-    /// The rows including duplicates. The list is empty if there are no duplicates.
+    /// All rows, including duplicates. The list is empty if there are no duplicates.
     all: Vec<u32>,
 }
 
@@ -111,8 +111,8 @@ impl Distinct {
         Self { rows: last, ends, all: rows.to_vec() }
     }
 
-    /// Iterates over the groups of rows with the same series and time. Each group has the order of
-    /// writing.
+    /// Iterates over the groups of rows with the same series and time. The rows of a group are in
+    /// the order of writing.
     pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.rows.len()).map(|at| self.group(at))
     }
@@ -127,7 +127,7 @@ impl Distinct {
         self.all.get(start..end(at)).or_bug()
     }
 
-    /// Returns the rows to read from `column`. From each group, this is the last row with a value.
+    /// Returns the rows to read from `column`: the last row with a value in each group.
     pub fn picks(&self, column: &ChunkedColumn) -> Cow<'_, [u32]> {
         if self.ends.is_empty() || column.is_full() {
             return Cow::Borrowed(&self.rows);
@@ -156,7 +156,7 @@ pub(crate) fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
             let mut codes: Vec<u32> = (0..texts).collect();
             let text = |code: u32| tag.dictionary.get(code as usize);
             codes.sort_by(|&a, &b| text(a).cmp(text(b)));
-            // Rank 0 is for a missing tag, which sorts first as an empty string.
+            // Rank 0 is for a missing tag, which sorts first because its value is the empty string.
             let mut rank = vec![0; texts as usize + 1];
             for (place, code) in (1..).zip(codes) {
                 if let Some(slot) = rank.get_mut(code as usize + 1) {

@@ -7,8 +7,8 @@ use tidemark_model::value::FieldType;
 
 /// A column that is built from rows of other columns.
 ///
-/// Text that a source stores as codes stays coded, and only entries in use are copied. So a row
-/// costs four bytes, independent of the length of its text.
+/// Text that a source stores as codes remains stored as codes, and only the used entries are
+/// copied. Each row then takes four bytes, whatever the length of its text is.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,
@@ -16,7 +16,7 @@ pub struct Picker<'a> {
 
 struct Source<'a> {
     column: &'a Column,
-    /// The code of each row, if the source stores text as codes and the new column has text.
+    /// The code of each row, if both the source and the new column store codes.
     codes: Option<&'a [u32]>,
     /// The new column's entry for each entry of the source, or [`NONE`]. The list is empty until a
     /// code is used.
@@ -27,7 +27,7 @@ struct Source<'a> {
 const NONE: u32 = u32::MAX;
 
 impl<'a> Picker<'a> {
-    /// Creates an empty column of type `field_type`, and the sources of its rows.
+    /// Creates an empty column of type `field_type`. The rows can come from `sources`.
     pub fn new(field_type: FieldType, sources: impl Iterator<Item = &'a Column>) -> Self {
         let sources: Vec<Source<'a>> =
             sources.map(|column| Source::new(column, field_type)).collect();
@@ -40,7 +40,7 @@ impl<'a> Picker<'a> {
         Self { sources, picked }
     }
 
-    /// Appends a row of source number `source`, including a null. A missing source, or one with a
+    /// Appends a row of source number `source`, including a null. If the source is missing or has a
     /// different type, appends a null.
     pub fn push(&mut self, source: usize, row: usize) {
         let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
@@ -57,7 +57,7 @@ impl<'a> Picker<'a> {
         }
     }
 
-    /// Appends several rows, given by source and row number, like [`Self::push`].
+    /// Appends several rows like [`Self::push`]. Each place is a source number and a row number.
     pub fn extend(&mut self, places: &[(usize, usize)]) {
         if self.extend_codes(places) {
             return;
@@ -136,7 +136,7 @@ impl<'a> Source<'a> {
         self.column.validity == Validity::All
     }
 
-    /// Returns the entry of `to` that has the text of row `row`, and adds it if necessary. The
+    /// Returns the entry of `to` with the text of row `row`. Adds the entry if necessary. The
     /// source must store codes.
     #[inline(always)]
     fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {

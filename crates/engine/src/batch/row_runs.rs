@@ -1,8 +1,8 @@
 //! Groups consecutive rows of a measurement in a request into runs with common columns.
 //!
 //! Rows are padded to the columns of their run. If padding takes much more space than the values,
-//! the run ends and a new run begins without columns. So one wide line before or after many narrow
-//! lines causes no padding in either direction.
+//! the run ends and a new run begins without columns. A wide line before or after many narrow lines
+//! therefore causes no padding.
 
 use super::column::Column;
 use super::extract::CELLS_PER_VALUE_MAX;
@@ -11,12 +11,12 @@ use super::series_table::SeriesTable;
 use super::{Block, MeasurementBatch};
 use tidemark_model::bug::OrBug;
 
-/// The number of cells that a run may have, independent of its number of values: 512 KB.
+/// The number of cells (512 KB) that a run may have even if most of the cells are padding.
 pub(super) const CELLS_ENOUGH: usize = 1 << 16;
 /// The marker for a series without rows.
 const NONE: u32 = u32::MAX;
 
-/// Whether a table of `rows` times `columns` cells is too large for its number of values.
+/// Whether a table of `rows` times `columns` cells is too large for the number of its values.
 #[inline]
 pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
     rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
@@ -24,7 +24,7 @@ pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
 
 #[derive(Debug, Default)]
 pub(super) struct RowRun {
-    /// The number of each column's field, and the column, which is as long as `times_ns`.
+    /// The field number of each column, and the column, which is as long as `times_ns`.
     pub(super) columns: Vec<(u32, Column)>,
     pub(super) row_series: Vec<u32>,
     pub(super) times_ns: Vec<i64>,

@@ -19,8 +19,8 @@ impl Selection {
         if kept.len() == rows { Self::All } else { Self::Rows(kept) }
     }
 
-    /// Removes the rows `dropped` from the selection of a block with `rows` rows. `dropped` must be
-    /// ascending.
+    /// Returns the selection without the rows `dropped`, for a block with `rows` rows. `dropped`
+    /// must be ascending.
     pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
         if dropped.is_empty() {
             return self.clone();
@@ -38,7 +38,7 @@ impl Selection {
         }
     }
 
-    /// Whether no row in a block with `rows` rows is selected.
+    /// Whether the selection contains no row of a block with `rows` rows.
     pub fn is_empty(&self, rows: usize) -> bool {
         self.len(rows) == 0
     }

@@ -16,7 +16,7 @@ pub struct TagColumn {
 }
 
 impl TagColumn {
-    /// Returns the value of series `series`. It is empty if the series lacks the tag, as in
+    /// Returns the value of series `series`. The value is empty if the series lacks the tag, as in
     /// InfluxQL.
     pub fn get(&self, series: usize) -> &str {
         match self.codes.get(series) {
@@ -66,7 +66,7 @@ impl SeriesTable {
 
     /// Copies the series `numbers` in the given order.
     pub fn pick(&self, numbers: &[u32]) -> Self {
-        // There are at most as many series as rows in a block.
+        // A block has at most as many series as rows.
         let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
     }

@@ -20,17 +20,17 @@ pub struct ShardRows {
 /// The rows of a block, divided among shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardSplit {
-    /// The parts, ascending by group and then by shard. Each given row is either in one part or in
-    /// `outside`.
+    /// The parts, ascending by group and then by shard. Each given row is either in exactly one
+    /// part or in `outside`.
     pub parts: Vec<ShardRows>,
-    /// The rows whose time is in no group. This means that the shard map is stale.
+    /// The rows whose time is in no group. Such rows mean that the shard map is stale.
     pub outside: Vec<u32>,
 }
 
 /// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
 /// keys of the block's tags.
 ///
-/// Each series is hashed at most once. No series is hashed if each group has only one shard.
+/// The function hashes each series at most once, and no series if each group has only one shard.
 pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
@@ -57,8 +57,8 @@ pub fn split_by_shard(
     let mut parts: Vec<Vec<Vec<u32>>> =
         groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
     let mut outside = Vec::new();
-    // Rows that are close in the body are close in time, so the previous row's group is tried
-    // first.
+    // Rows that are close in the body usually have close times, so the previous row's group is
+    // tried first.
     let mut last = 0;
     for row in rows.to_rows(block.rows()) {
         let time_ns = block.times_ns.get(row as usize).copied().or_bug();

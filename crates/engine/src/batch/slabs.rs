@@ -1,7 +1,7 @@
 //! Stores columns of rows with different column sets without padding, in one slab per column set.
 //!
-//! Rows are numbered in append order across slabs. A row with a thousand fields next to many rows
-//! with one field costs only its own values, not rows times fields.
+//! Rows are numbered in append order across slabs. If one row has a thousand fields and many rows
+//! have one field, the memory is proportional to the number of values, not to rows times fields.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct Slabs {
 /// The rows with the same column set.
 #[derive(Clone, Debug, Default)]
 struct Slab {
-    /// The columns, ascending by id. Each of them has `rows` rows.
+    /// The columns, ascending by id. Each column has `rows` rows.
     columns: Vec<ChunkedColumn>,
     rows: u32,
 }
@@ -69,7 +69,8 @@ impl Slabs {
     }
 
     /// Appends `rows` rows with the columns `ids`, which must be unique. A column whose type
-    /// differs from the stored type is appended as nulls. The shard rejects such columns earlier.
+    /// differs from the stored type is appended as nulls. The shard has rejected such columns
+    /// before.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
         sorted.sort_by_key(|&(id, _)| id);

@@ -10,7 +10,7 @@ pub struct StringColumn {
     /// The end offsets of the strings in `text`. If there are codes, the strings are the
     /// dictionary's entries.
     ends: Vec<u32>,
-    /// The existing entry of each row. Without codes, each row is the string at the row's position.
+    /// The dictionary entry of each row. Without codes, row i is string i.
     codes: Option<Vec<u32>>,
 }
 
@@ -50,12 +50,13 @@ impl StringColumn {
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
-    /// Returns, for each row, the index of its text in [`StringColumn::entries`], if the rows are coded.
+    /// Returns the position of each row's text in [`StringColumn::entries`], or `None` if the
+    /// column stores no codes.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
     }
 
-    /// Iterates over the dictionary's entries. Without codes, these are the rows.
+    /// Iterates over the dictionary's entries. Without codes, the entries are the rows.
     pub fn entries(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }
@@ -95,7 +96,8 @@ impl StringColumn {
         self.extend_codes([entry]);
     }
 
-    /// Appends an entry and returns its number. In a coded column, no row uses the new entry yet.
+    /// Appends an entry and returns its number. If the column stores codes, no row uses the new
+    /// entry yet.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
         self.text.push_str(value);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
@@ -115,8 +117,8 @@ impl StringColumn {
         (&mut self.text, &mut self.ends)
     }
 
-    /// Appends the strings of `other`. Coded rows stay coded, so the result takes the memory of
-    /// both columns and not one copy of the text per row.
+    /// Appends the strings of `other`. Codes remain codes: the result takes the memory of both
+    /// columns, instead of one copy of the text per row.
     pub fn extend_from(&mut self, other: &Self) {
         if self.is_empty() {
             return self.clone_from(other);
@@ -167,7 +169,7 @@ impl StringColumn {
     }
 
     /// Copies the strings at `rows` in the given order. Rows after the end become empty. The result
-    /// stays coded if the entries are shorter than the rows' text.
+    /// stores codes if the entries are shorter than the rows' text.
     pub fn gather(&self, rows: &[u32]) -> Self {
         if let Some(codes) = &self.codes {
             let picked: Option<Vec<u32>> =
@@ -189,8 +191,8 @@ impl StringColumn {
         }
     }
 
-    /// Returns a column with one row per pick: the selected string, or an empty string. Coded rows
-    /// stay coded.
+    /// Returns a column with one row per pick: the selected string, or an empty string. Codes
+    /// remain codes.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();

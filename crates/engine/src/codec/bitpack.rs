@@ -21,7 +21,7 @@ const RUN: usize = 256;
 /// values.
 const WIDTH_MAX: u32 = 56;
 
-/// The estimate plans only one of this number of runs.
+/// The estimate plans one of every `SAMPLED` runs.
 const SAMPLED: usize = 4;
 
 /// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a
@@ -73,7 +73,7 @@ fn plan_run(run: &[u64]) -> (u32, usize) {
             *slot += 1;
         }
     }
-    // Only bit widths of existing values can be best. A larger width would only add zeros.
+    // Only bit widths of existing values can be optimal. A larger width would only add zeros.
     let mut used = [(0_u32, 0_usize); 66];
     let mut n_used = 0;
     for (width, &count) in (0_u32..).zip(&histogram) {
@@ -139,7 +139,7 @@ fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
     }
     let start = out.len();
     let length = (run.len() * width as usize).div_ceil(8);
-    // Eight spare bytes allow writing every value with one eight-byte store.
+    // With eight spare bytes, every value can be written by one eight-byte store.
     out.resize(start + length + 8, 0);
     let packed = out.get_mut(start..).or_bug();
     let mask = (1_u64 << width) - 1;
@@ -202,7 +202,7 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
         }
     };
     let mask = (1_u64 << width) - 1;
-    // The number of values in one load, for any start bit within its first byte.
+    // The number of values that one load contains, for any start bit within the first byte.
     let per_load = (56 / width).max(1) as usize;
     let start = out.len();
     out.resize(start + n, 0);

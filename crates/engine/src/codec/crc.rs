@@ -6,7 +6,7 @@ use tidemark_model::bug::OrBug;
 /// The size of a checksum, in bytes.
 pub const CRC_BYTES: usize = 4;
 
-/// The errors of checksum verification.
+/// An error of the verification of a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CrcError {
     /// The input is shorter than a checksum.

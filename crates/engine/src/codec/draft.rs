@@ -1,13 +1,13 @@
-//! Holds an encoding whose residuals have no final format yet. They are either bit-packed, or coded
-//! with the Huffman table that all blocks of a column share. A bit of the method byte stores the
-//! choice.
+//! Represents an encoding whose residuals have no final format yet. Residuals are either
+//! bit-packed, or coded with a Huffman table that all blocks of a column share. One bit of the
+//! method byte states the choice.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::{Error, finish};
 
-/// The bit of a method byte for residuals in Huffman classes. They continue to the end of the
-/// encoding.
+/// The bit of a method byte that marks residuals in Huffman classes. The residuals continue to the
+/// end of the encoding.
 pub(super) const CLASSES: u8 = 0x80;
 
 /// The residuals that are not yet encoded.
@@ -27,13 +27,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Creates an encoding without residuals.
+    /// Creates a draft from a complete encoding without residuals.
     pub fn done(head: Vec<u8>) -> Self {
         Self { head, open: None }
     }
 
-    /// Creates an encoding from `head` and `residuals`. The method byte is at `method_at` in
-    /// `head`. `packed_bytes` is the result of [`bitpack::estimate`] for the residuals.
+    /// Creates a draft from `head` and `residuals`. The method byte is at `method_at` in `head`.
+    /// `packed_bytes` is the result of [`bitpack::estimate`] for the residuals.
     pub(super) fn open(
         head: Vec<u8>,
         method_at: usize,
@@ -53,7 +53,7 @@ impl Draft {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 
-    /// Returns the encoding. If there is a table, the residuals are coded with it.
+    /// Returns the encoding. If there is a table, the table codes the residuals.
     pub fn finish(self, table: Option<&CodeTable>) -> Vec<u8> {
         let Self { head: mut out, open } = self;
         if let Some(Open { method_at, residuals, .. }) = open {

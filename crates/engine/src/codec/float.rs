@@ -1,5 +1,5 @@
-//! Encodes floats. Decimal numbers become scaled integers if this is exact. Other floats become
-//! integers that keep the order of their bits.
+//! Encodes floats. Decimal numbers become scaled integers if the conversion is exact. Other floats
+//! become integers that keep the order of their bits.
 //!
 //! ```text
 //! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions as gaps <varint>… │
@@ -19,8 +19,8 @@ use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// The largest exponent that is tried. Above it, every float below ten is a decimal, so encoding it
-/// as one saves no bytes.
+/// The largest exponent that is tried. With a larger exponent, the conversion to an integer saves
+/// no bytes, because every float below ten would be a decimal.
 const EXPONENT_MAX: usize = 13;
 /// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -57,7 +57,7 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
         }
         integers.push(previous);
     }
-    // An exception takes nine bytes or more, and a decimal often less than two.
+    // An exception takes at least nine bytes, and a decimal often takes less than two.
     if exceptions.len() * 8 > values.len() {
         return all_ordered(values, head);
     }
@@ -157,8 +157,8 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             .find_map(|(at, &power)| scaled(value, power).map(|_| at));
         match needed {
             Some(needed) => exponent = needed,
-            // A value may be exact with its smallest exponent and not with a larger one. It then
-            // becomes an exception.
+            // A value may be exact with its smallest exponent, but not with a larger exponent. Such
+            // a value becomes an exception.
             None => failed += 1,
         }
     }
@@ -171,7 +171,8 @@ fn ordered(bits: u64) -> i64 {
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }
 
-/// The inverse of [`ordered`], which keeps the sign bit and flips the other bits if it is set.
+/// Converts the result of [`ordered`] back to float bits: keeps the sign bit, and flips the other
+/// bits if the sign bit is set.
 fn unordered(integer: i64) -> u64 {
     ordered(integer as u64) as u64
 }

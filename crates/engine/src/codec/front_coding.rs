@@ -7,8 +7,8 @@
 //!            │ most frequent first │ the other bytes end to end, each as its place among those │
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
-//! Each part without a width is a list of numbers with its own table: the table, the number of
-//! following bytes as a varint, and the values (see `huffman`). An empty list takes no bytes.
+//! Each part whose width is not given is a list of numbers: a table for this list, the number of
+//! the following bytes as a varint, and the values (see `huffman`). An empty list takes no bytes.
 
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::varint::{self, unzigzag, zigzag};
@@ -16,7 +16,7 @@ use super::{Error, TEXT_BYTES_MAX, finish, start, take};
 use tidemark_model::bug::OrBug;
 
 /// The maximum size of a dictionary's strings without their shared prefixes, in bytes. A writer
-/// ends its block earlier.
+/// ends its block before this limit.
 const OTHERS_BYTES_MAX: usize = 1 << 20;
 
 /// Appends the encoding of `strings` to `out`.

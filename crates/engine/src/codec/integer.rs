@@ -6,9 +6,9 @@
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
-//! PLAIN is for data that is not stored but decoded soon. The width is 1, 2, 4 or 8. Residuals are
-//! runs of `bitpack`. If 0x80 is added to the method, they are coded by `huffman` with the column's
-//! table instead. Differences wrap, so the codec preserves any sequence of `i64`. An empty slice
+//! PLAIN is for data that is decoded soon and not stored. The width is 1, 2, 4 or 8. Residuals are
+//! runs of `bitpack`. If 0x80 is added to the method, `huffman` codes them with the column's table
+//! instead. Differences wrap around, so the codec preserves any sequence of `i64`. An empty slice
 //! takes only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
@@ -20,8 +20,8 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// The number of additional bytes per value for which storing and copying takes less time than
-/// packing and unpacking.
+/// The maximum number of additional bytes per value for which storing and copying whole bytes is
+/// faster than packing and unpacking.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -30,8 +30,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` in a format that decodes quickly. It uses whole bytes unless this is much
-/// larger than [`encode`].
+/// Appends `values` in a format that decodes quickly. The format uses whole bytes unless they take
+/// much more space than [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
@@ -101,8 +101,8 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
     let mut chosen = (DELTA, first, deltas);
     let mut bytes = bitpack::estimate(&chosen.2);
-    // This bound avoids a second pass. If the differences are this small, offsets can be smaller
-    // only by the size of the exceptions.
+    // If the differences are this small, offsets can be smaller only by the size of the exceptions.
+    // This bound avoids a second pass over the values.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
     if bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());

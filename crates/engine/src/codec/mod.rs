@@ -1,8 +1,8 @@
 //! Encodes and decodes slices of values. Each codec has its own file and does not depend on the
 //! meaning of the values.
 //!
-//! Every encoding starts with a byte for its method. A better method gets a new number, so old
-//! bytes stay readable. The caller of a decoder passes the number of values, and the decoder must
+//! Every encoding starts with a byte for its method. A better method gets a new number, so that old
+//! bytes remain readable. The caller of a decoder passes the number of values, and the decoder must
 //! use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate more than
 //! [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
 

@@ -17,8 +17,9 @@ use tidemark_model::bug::OrBug;
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
 
-/// Appends the encoding of strings to `out`. String i starts at the end of its predecessor (0 for
-/// the first string) and ends at `ends[i]` in `text`. The strings cover all of `text`.
+/// Appends the encoding of strings to `out`. `ends[i]` is the end of string i in `text`. String i
+/// starts at the end of the previous string, and the first string starts at 0. The strings cover
+/// all of `text`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     match dictionary(text, ends) {
         Some((entries, codes)) => {
@@ -59,9 +60,9 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Replaces the contents of `text` and `ends` with `count` strings. For a dictionary encoding, they
-/// receive the dictionary's strings instead, and the result contains a code for each of the `count`
-/// strings.
+/// Replaces the contents of `text` and `ends` with `count` strings. For a dictionary encoding, the
+/// new contents are the dictionary's strings, and the result contains a code for each of the
+/// `count` strings.
 ///
 /// # Errors
 /// Any [`Error`]. The contents of the outputs are then unspecified.
@@ -90,7 +91,7 @@ pub fn decode(
     Ok(codes)
 }
 
-/// Returns the distinct strings and the codes if they save at least half of the text.
+/// Returns the distinct strings and the codes if these save at least half of the text.
 fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>)> {
     if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
         return None;
@@ -143,8 +144,8 @@ fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that `bytes` is UTF-8, ends at the last of `ends`, and has a character boundary at each
-/// end.
+/// Checks that `bytes` is UTF-8 and ends at the last of `ends`. Each end must be a character
+/// boundary.
 fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     let length = ends.last().map_or(0, |&end| end as usize);
     match bytes.len() {

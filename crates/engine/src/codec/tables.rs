@@ -1,15 +1,15 @@
-//! Finishes the blocks of a column. Residuals use a common table if this is smaller.
+//! Finishes the blocks of a column. Residuals use a common table if the result is smaller.
 
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table must save at least one byte in this number of bit-packed bytes. A table decodes more
-/// slowly than bit packing, and merges can copy only blocks without a table. For floats of full
-/// precision, a table saves about one percent.
+/// A table must save at least one of this number of bit-packed bytes. Decoding with a table is
+/// slower than with bit packing, and merges can copy only blocks without a table. For floats of
+/// full precision, a table saves about one percent.
 const WORTH: usize = 24;
 
-/// Finishes the drafts of a column in order. Returns the table that some of them use, and the
-/// encodings.
+/// Finishes the drafts of a column in order. Returns the encodings, and the table that some
+/// encodings use.
 pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let histograms: Vec<Option<Histogram>> = drafts.iter().map(Draft::histogram).collect();
     let table = histograms.iter().flatten().cloned().reduce(|mut sum, more| {

@@ -5,14 +5,14 @@
 //!           zigzag((time − previous) ∕ unit − step)
 //! GRID  1 │ as STEP, but residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
-//! Residuals are runs of `bitpack`. If 0x80 is added to the method, they are coded by `huffman`
-//! with the table that the pages of a group share.
+//! Residuals are runs of `bitpack`. If 0x80 is added to the method, `huffman` codes them with the
+//! table that the pages of a group share.
 //!
 //! `unit` divides every difference. It is the clock's resolution (such as a millisecond) or a
-//! multiple. So jitter in milliseconds does not take the bits of nanoseconds. STEP suits gaps and
-//! changes of series. GRID is smaller for one series with jitter. The codec preserves any sequence
-//! of `i64`: if a difference overflows, the unit is 1 and arithmetic wraps. An empty slice takes
-//! only the method byte.
+//! multiple of it. Jitter in milliseconds therefore needs fewer bits than jitter in nanoseconds.
+//! STEP suits gaps and changes of series. GRID is smaller for one series with jitter. The codec
+//! preserves any sequence of `i64`: if a difference overflows, the unit is 1 and arithmetic wraps
+//! around. An empty slice takes only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;
@@ -52,11 +52,11 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
     let mut bytes = bitpack::estimate(&packed);
     let mut header = (STEP, step);
-    // Below two bits per value, there is no jitter that GRID could reduce.
+    // With less than two bits per value, there is no jitter that GRID could reduce.
     if bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;
-        // The step is rounded. A step that is off by one would drift from the grid.
+        // The step is rounded, because a step that is one too small would drift away from the grid.
         let grid_step = total.wrapping_add(n / 2).div_euclid(n);
         let mut residual = 0_i64;
         let grid: Vec<u64> = deltas
@@ -112,7 +112,7 @@ pub fn decode_with(
     out.reserve(count);
     out.push(first);
     if packed.iter().all(|&residual| residual == 0) {
-        // In this usual case, no time depends on the previous time.
+        // In this most frequent case, no time depends on the previous time.
         let step_ns = step.wrapping_mul(unit);
         out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
     } else if method & !CLASSES == STEP {
@@ -170,7 +170,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     if unit == 1 {
         return;
     }
-    // The divisor of differences other than i64::MIN fits an i64.
+    // The common divisor of differences other than i64::MIN fits into an i64.
     let unit = unit as i64;
     let mut previous = (0, 0);
     for delta in deltas {

@@ -1,5 +1,5 @@
-//! Encodes unsigned integers as the signed integers with the same bits. Differences of both kinds
-//! wrap in the same way.
+//! Encodes unsigned integers as the signed integers with the same bits. The differences of both
+//! types wrap around in the same way.
 
 use super::draft::Draft;
 use super::huffman::Decoder;

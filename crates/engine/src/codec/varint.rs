@@ -32,7 +32,7 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     Err(Error::Truncated)
 }
 
-/// Removes a length or count from the front of `bytes`. It must not exceed `max`.
+/// Removes a length or count from the front of `bytes`. The length or count must not exceed `max`.
 ///
 /// # Errors
 /// The errors of [`read`], and [`Error::TooMany`] above `max`.

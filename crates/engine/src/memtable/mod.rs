@@ -4,9 +4,9 @@
 //!
 //! Each measurement has a table of its series, and its rows in the order of writing. Rows are
 //! sorted when they are read or flushed. Field values are stored in slabs, one for each set of
-//! columns. So a row takes no space for columns without a value, and the memtable is about as large
-//! as its decoded frames. The shard decides which frames are in the memtable and when it is
-//! dropped.
+//! columns. A row therefore takes no space for columns without a value, and the memtable is about
+//! as large as its decoded frames. The shard decides which frames are in the memtable and when it
+//! is dropped.
 
 pub mod cursor;
 pub mod hash_index;
@@ -18,7 +18,7 @@ use crate::batch::FrameTable;
 use table::MeasurementTable;
 use tidemark_model::ids::MeasurementId;
 
-/// The rows of all frames above the flushed head.
+/// The rows of all frames after the flushed head.
 #[derive(Clone, Debug)]
 pub struct Memtable {
     hash_seed: u64,

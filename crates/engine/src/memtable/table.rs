@@ -152,7 +152,7 @@ impl MeasurementTable {
         map
     }
 
-    /// Returns, for each series of a frame, whether it has rows in this table.
+    /// Returns, for each series of a frame, whether this table has rows of the series.
     pub fn knows(&self, table: &FrameTable) -> Vec<bool> {
         let places: Vec<Option<usize>> = table
             .tag_ids

@@ -39,16 +39,16 @@ pub enum Condition {
 /// An operand of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// The value of the tag at this position, or '' if the series lacks the tag.
+    /// The value of the tag at this position, or the empty string if the series lacks the tag.
     Tag(usize),
     /// A constant text.
     Literal(Box<str>),
-    /// The value of a tag that is not in the tag order. It is ''.
+    /// The value of a tag that is not in the tag order, which is the empty string.
     Missing,
 }
 
-/// A regular expression with its last text and result. Series are sorted, so the values of their
-/// first tags repeat.
+/// A regular expression with the last text that was matched and its result. Series are sorted, so
+/// the values of their first tags repeat.
 #[derive(Clone, Debug)]
 pub struct CachedRegex {
     pattern: Rc<Pattern>,
@@ -80,7 +80,8 @@ impl Condition {
     /// Whether the condition is true for a series with these values, from
     /// [`super::key::SeriesKey::values`].
     ///
-    /// The caller splits the key only once, because that takes longer than most conditions.
+    /// The caller splits the key once for all conditions, because splitting takes longer than
+    /// evaluating most conditions.
     pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
         match self {
             Self::Constant(holds) => *holds,

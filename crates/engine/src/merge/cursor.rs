@@ -16,9 +16,9 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The maximum number of sources of a merge. A shard never has that many overlapping parts. Each
-/// source holds the times of a page and a column, at most 40 KB. Readers divide the time range so
-/// that a merge has about 64 sources.
+/// The maximum number of sources of a merge. A shard never has this many overlapping parts. Each
+/// source keeps the times of one page and one column in memory, at most 40 KB. Readers divide the
+/// time range so that a merge has about 64 sources.
 pub const CURSORS_MAX: usize = 2_048;
 
 /// Field columns and their types, in ascending order of their ids.
@@ -44,8 +44,8 @@ impl Direction {
         }
     }
 
-    /// Returns the order in this direction of two keys or times whose ascending order is
-    /// `ascending`.
+    /// Returns the order of two keys or times in this direction. `ascending` is their ascending
+    /// order.
     pub const fn order(self, ascending: Ordering) -> Ordering {
         match self {
             Self::Ascending => ascending,
@@ -54,12 +54,12 @@ impl Direction {
     }
 }
 
-/// A sorted source of rows: a part, the rows in memory, or either of them with rows hidden.
+/// A sorted source of rows: a part, the rows in memory, or one of these without hidden rows.
 ///
-/// A new cursor is at its first series. It visits each series once, and each time of a series once.
-/// The constructor of a cursor takes its [`Direction`]. A descending cursor visits the series from
-/// last to first, and the pages of each series from latest to earliest. The rows *within* a page
-/// always ascend, as in storage; the merge reverses them.
+/// A new cursor is at its first series. The cursor visits each series once, and each time of a
+/// series once. The [`Direction`] is an argument of the cursor's constructor. A descending cursor
+/// visits the series from last to first, and the pages of each series from latest to earliest. The
+/// rows *within* a page always ascend, as in storage. The merge reverses them.
 ///
 /// After an error the position of a cursor is undefined, and the caller must drop it.
 pub trait SeriesCursor {
@@ -68,9 +68,9 @@ pub trait SeriesCursor {
 
     /// Moves to the first series that is not before `to` in the cursor's direction.
     ///
-    /// Ascending, this is the lowest key `>= to`; descending, the highest key `<= to`. Does nothing
-    /// if the cursor has reached `to`. It skips the other series by their extents, without reading
-    /// them.
+    /// For an ascending cursor, this is the series with the lowest key `>= to`. For a descending
+    /// cursor, it is the series with the highest key `<= to`. Does nothing if the cursor has
+    /// already reached `to`. The cursor skips the other series without reading them.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -92,8 +92,9 @@ pub trait SeriesCursor {
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError>;
 
-    /// Whether the current series has a row inside `time`. The position among its pages does not
-    /// change. Reads page metadata only, if that is sufficient.
+    /// Whether the current series has a row inside `time`. The next result of
+    /// [`SeriesCursor::page`] does not change. If the metadata of the pages is sufficient, the
+    /// cursor reads only the metadata.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -109,8 +110,8 @@ pub trait SeriesCursor {
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
-    /// Passes several series in one call: the current series, which must be unread, and following
-    /// series.
+    /// Moves past several series in one call: the current series, which must be unread, and the
+    /// series after it.
     ///
     /// All rows of these series must be in the same page and inside `limits`. Returns `None`
     /// without moving if fewer than two series qualify, or if the cursor cannot determine this.
@@ -183,13 +184,13 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 /// The limits of [`SeriesCursor::short_series`].
 #[derive(Clone, Copy, Debug)]
 pub struct RunLimits<'a> {
-    /// The time range. A series with rows outside the range is not passed.
+    /// The time range. A series with rows outside the range is not included.
     pub time: TimeRange,
-    /// The first series that is not passed, if any.
+    /// The first series that is not included, if any.
     pub end: Option<&'a SeriesKey>,
-    /// The number of rows after which no further series is passed.
+    /// The number of rows after which no further series is included.
     pub rows: usize,
-    /// The size of the keys, in bytes, after which no further series is passed.
+    /// The size of the keys, in bytes, after which no further series is included.
     pub key_bytes: usize,
 }
 
@@ -373,7 +374,7 @@ impl PageKeys {
 
 impl PageKeys {
     /// Extends the range to include the rows of `other`, which is in the same page, and the rows
-    /// between. Afterwards the times that only `other` contains are not available.
+    /// between the two ranges. Afterwards, the times of the added rows are not available.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);
@@ -411,7 +412,8 @@ pub enum ReadError {
     /// The store failed.
     #[error("{0}")]
     Storage(String),
-    /// Two sources have different types for a column. Types never change, so this is damage.
+    /// Two sources have different types for a column. Types never change, so this difference is
+    /// damage.
     #[error("column {} is {found:?} in one part and {expected:?} in another", column.0)]
     ColumnType {
         /// The column with different types.

@@ -42,7 +42,7 @@ impl HiddenRows {
         Self { tombstones, retired }
     }
 
-    /// Returns the tombstones that may affect a part and are not yet applied to it, sorted by
+    /// Returns the tombstones that may affect a part and are not yet applied to the part, sorted by
     /// measurement.
     pub(crate) fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
         let awaited = |tombstone: &&Tombstone| {
@@ -55,8 +55,9 @@ impl HiddenRows {
 
 /// A cursor that wraps a cursor and skips hidden rows.
 ///
-/// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
-/// part's rows are all hidden. It may visit a series without visible rows.
+/// The cursor evaluates the conditions of tombstones once for each series. The cursor skips a
+/// series if all rows of the part are hidden in this series. It may still visit a series without
+/// visible rows.
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
     hidden: Rc<HiddenRows>,
@@ -214,8 +215,7 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // A drop hides all series of a measurement, so it cannot hide only some of the passed
-        // series.
+        // A drop hides all series of a measurement. Only tombstones can hide some of the series.
         if !self.tombstones.is_empty() {
             return Ok(None);
         }
@@ -235,7 +235,7 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 }
 
-/// Returns the ranges before, between and after ascending ranges.
+/// Returns the gaps before, between and after ascending ranges.
 fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
     let ends = times.iter().map(|time| time.start_ns).chain([i64::MAX]);
     let starts = [i64::MIN].into_iter().chain(times.iter().map(|time| time.end_ns));

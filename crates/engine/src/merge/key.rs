@@ -9,12 +9,12 @@
 //! └───────────────────────────┴────────────────────────────────────────┘
 //! ```
 //!
-//! Values are in the measurement's *tag order*, which grows only at its end. A missing tag has the
-//! value ''. Empty values at the end are omitted, so a series keeps its key when the order grows.
-//! Sorted parts stay sorted, because '' sorts first.
+//! Values are in the measurement's *tag order*. New tags are only added at the end of this order. A
+//! missing tag has the value ''. Empty values at the end of a key are omitted, so a series keeps
+//! its key when the order grows. Sorted parts remain sorted, because '' sorts first.
 //!
-//! Within a value, the byte 0x00 is encoded as 0x01 0x01, and the byte 0x01 as 0x01 0x02. So 0x00
-//! always ends a value, and it is lower than every byte that may continue a value.
+//! Within a value, the byte 0x00 is encoded as 0x01 0x01, and the byte 0x01 as 0x01 0x02. The byte
+//! 0x00 therefore always ends a value, and it is lower than every byte that may continue a value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,7 +24,7 @@ use tidemark_model::ids::MeasurementId;
 const MEASUREMENT_BYTES: usize = 4;
 /// The end of a value.
 const END: u8 = 0;
-/// The first byte of an escape. The second byte is the escaped byte (0x00 or 0x01) plus 1.
+/// The first byte of an escape. The second byte is 1 more than the escaped byte (0x00 or 0x01).
 const ESCAPE: u8 = 1;
 /// A byte that is greater than every byte of a key, because UTF-8 does not use 0xff.
 const ABOVE: u8 = 0xff;
@@ -36,8 +36,8 @@ pub struct SeriesKey(Vec<u8>);
 impl SeriesKey {
     /// Creates the key of a series with these tag values, in the tag order.
     ///
-    /// A missing tag has the value ''. With only the first few values, the result is also the
-    /// lowest key of a series that starts with these values.
+    /// A missing tag has the value ''. If only the first few values are given, the result is the
+    /// lowest key of all series that start with these values.
     pub fn new<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut key = Self(Vec::new());
         key.set(measurement, values);
@@ -65,7 +65,7 @@ impl SeriesKey {
     /// Returns a position after every series whose first tags have these values, and before the
     /// following series.
     ///
-    /// With no values, the position is after the whole measurement. No series has this key.
+    /// Without values, the position is after the whole measurement. No series has the returned key.
     pub fn past<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = measurement.0.to_be_bytes().to_vec();
         values.into_iter().for_each(|value| push_value(value, &mut bytes));
@@ -87,7 +87,7 @@ impl SeriesKey {
         Some(Self(bytes))
     }
 
-    /// Returns the key's bytes. They compare like keys.
+    /// Returns the key's bytes, which have the same order as the keys.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -143,8 +143,8 @@ fn push_value(value: &str, out: &mut Vec<u8>) {
     out.push(END);
 }
 
-/// Splits the first value, still escaped, from the bytes after its end byte. Returns `None` if
-/// there is no end byte.
+/// Splits off the first value, without unescaping it, and returns it and the bytes after its end
+/// byte. Returns `None` if there is no end byte.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(END, bytes)?;
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
@@ -189,7 +189,8 @@ mod tests {
         assert_eq!(SeriesKey::past(M, ["a", ""]).as_bytes(), b"\0\0\0\x07a\0\0\xff");
     }
 
-    /// Returns values of few letters, most of which need an escape or sort unusually.
+    /// Returns values of few different characters, most of which must be escaped or have an unusual
+    /// sort order.
     fn random(rng: &mut fastrand::Rng) -> Vec<String> {
         let letters = ['\0', '\u{1}', '\u{2}', 'a', 'ü', '\u{10ffff}'];
         let value = |rng: &mut fastrand::Rng| {
@@ -202,7 +203,7 @@ mod tests {
         SeriesKey::new(M, values.iter().map(String::as_str))
     }
 
-    /// Pads the values with '' to four tags, so that they compare like keys.
+    /// Pads the values with '' to four tags, so that they have the same order as keys.
     fn padded(values: &[String]) -> Vec<&str> {
         (0..4).map(|at| values.get(at).map_or("", String::as_str)).collect()
     }

@@ -17,14 +17,14 @@ use tidemark_model::value::FieldType;
 
 /// A merge of cursors with the same direction.
 ///
-/// A new merge is before its first series. After an error the caller must drop it.
+/// A new merge is before its first series. After an error, the caller must drop the merge.
 pub struct Merge<C> {
     direction: Direction,
     /// The sources, with the newest first.
     sources: Vec<Source<C>>,
-    /// The sources whose next series is after the current series, in reverse order of that series.
-    /// For equal series, the newest source is last. Items take two bytes, so that an insertion is
-    /// cheap.
+    /// The sources whose next series is after the current series, in descending order of their next
+    /// series. If sources have the same next series, the newest source is last. Items take two
+    /// bytes, so that an insertion is cheap.
     waiting: Vec<u16>,
     /// The sources that have the current series, with the newest first.
     current: Vec<u16>,
@@ -48,7 +48,7 @@ impl<C: SeriesCursor> Merge<C> {
     ///
     /// If two sources have a value for the same series, time and field, the source with the higher
     /// sequence wins. Sources that overlap in time have disjoint sequences, and the rows in memory
-    /// have the highest.
+    /// have the highest sequences.
     ///
     /// # Errors
     /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.
@@ -93,8 +93,7 @@ impl<C: SeriesCursor> Merge<C> {
         self.key()
     }
 
-    /// Passes several short series in one call, as [`SeriesCursor::short_series`] does, and moves
-    /// to the series after them.
+    /// Moves past several short series in one call, as [`SeriesCursor::short_series`] does.
     ///
     /// This requires that only one source has these series, and that the current series is unread.
     /// Returns the series and their rows.
@@ -152,8 +151,8 @@ impl<C: SeriesCursor> Merge<C> {
     /// If sources do not overlap, each result is an unchanged page.
     ///
     /// # Errors
-    /// Returns an error of the cursors, or [`ReadError::Damaged`] if a cursor returns times that do
-    /// not ascend, so that the merge cannot continue.
+    /// Returns an error of the cursors, or [`ReadError::Damaged`] if the merge cannot continue
+    /// because the times of a cursor do not ascend.
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
         if let [only] = self.current[..] {
             let page = self.take_page(only, time)?;
@@ -195,8 +194,8 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(false)
     }
 
-    /// Returns a column for rows that this merge has picked, even from series that it has passed.
-    /// The values are in the order of the picks. Returns `None` if all values are null.
+    /// Returns a column for rows that this merge has picked, even if the merge has moved past their
+    /// series. The values are in the order of the picks. Returns `None` if all values are null.
     ///
     /// To read several columns of many short series, join their picks first ([`Picks::extend`]).
     /// Then each column of a page is decoded once.
@@ -229,8 +228,8 @@ impl<C: SeriesCursor> Merge<C> {
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
     }
 
-    /// Returns the page if the picks are all rows of a single page and most of its bytes can be
-    /// copied without decoding.
+    /// Returns the page if the picks are exactly the rows of one page and most bytes of this page
+    /// can be copied without decoding.
     pub fn stored_page(&self, picks: &Picks) -> Option<SourcePage> {
         let (source, page) = picks.only_page()?;
         let cursor = &self.sources.get(usize::from(*source))?.cursor;
@@ -238,7 +237,7 @@ impl<C: SeriesCursor> Merge<C> {
     }
 
     /// Returns a stored column of a page from [`Merge::stored_page`], as [`SeriesCursor::block`]
-    /// does. Returns `None` also if the column has another type.
+    /// does. Also returns `None` if the column has another type.
     ///
     /// # Errors
     /// Returns an error of the cursors.
@@ -265,8 +264,9 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(())
     }
 
-    /// Whether the current sources again share a series that precedes all others. If consecutive
-    /// series come from the same sources, the merge need not sort its sources.
+    /// Whether the current sources share their next series, and this series precedes the series of
+    /// all other sources. If consecutive series come from the same sources, the merge need not sort
+    /// its sources.
     fn are_first(&self) -> bool {
         let Some((&first, others)) = self.current.split_first() else { return false };
         let Some(key) = self.key_of(first) else { return false };
@@ -275,7 +275,8 @@ impl<C: SeriesCursor> Merge<C> {
             && others.iter().all(|&other| self.key_of(other) == Some(key))
     }
 
-    /// Inserts a source into the waiting sources in order. Omits a source after its last series.
+    /// Inserts a source into the list of waiting sources in order. Omits a source that has no
+    /// further series.
     fn wait(&mut self, source: u16) {
         let Some(key) = self.key_of(source) else { return };
         let is_later = |&held: &u16| {

@@ -2,15 +2,15 @@
 //!
 //! Series are ordered by key and the rows of a series by time. The last write wins.
 //!
-//! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory. [`hide::VisibleCursor`]
-//! wraps a source and removes rows that a delete or a drop hides. [`kway::Merge`] reads up to
-//! [`cursor::CURSORS_MAX`] sources as a single source. Flush, compaction, scan and export each
-//! consume a merge. This module does not read the bytes of a source from storage, and does not
-//! process the merged rows.
+//! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory.
+//! [`hide::VisibleCursor`] wraps a source and removes rows that a delete or a drop hides.
+//! [`kway::Merge`] reads up to [`cursor::CURSORS_MAX`] sources as a single source. Flush,
+//! compaction, scan and export each consume a merge. This module does not read the bytes of a
+//! source from storage, and does not process the merged rows.
 //!
-//! Keys come first, then one column at a time. A merge uses only keys and times to decide the order
-//! of the pages' rows ([`picks::Picks`]), and fetches a column on request. So it holds a page of
-//! times and one column of each source, independent of the number of columns.
+//! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). It then
+//! reads one column at a time on request. Its memory is therefore one page of times and one column
+//! per source, whatever the number of columns is.
 
 pub mod condition;
 pub mod cursor;

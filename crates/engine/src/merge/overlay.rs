@@ -1,4 +1,4 @@
-//! Overlays pages with shared times, so that the last write wins.
+//! Overlays pages that have times in common, so that the last write wins.
 //!
 //! The value of a field at a time comes from the newest source that has a value. A row that is in
 //! several sources is picked from the newest source, and older sources fill its nulls (see
@@ -8,16 +8,16 @@ use super::cursor::{Direction, PageKeys};
 use super::picks::Picks;
 use tidemark_model::bug::OrBug;
 
-/// The approximate maximum number of rows of an overlay. The limit matters for text: all rows of 64
-/// pages would take too much memory.
+/// The approximate maximum number of rows of an overlay. The limit bounds the memory for text: the
+/// text of all rows of 64 pages would take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
 /// The time of a page without remaining rows. It is after every other time, in both directions.
 const THROUGH: i64 = i64::MAX;
 
 /// Overlays pages of a series, ordered from the newest source to the oldest.
 ///
-/// The overlay stops at the earliest last time of all pages, because later rows may be incomplete,
-/// or after about [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
+/// The overlay stops after about [`ROWS_MAX`] rows, or when the first page ends, because later rows
+/// may be incomplete. It removes the overlaid rows from the pages.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =
@@ -132,9 +132,9 @@ impl<'a> Head<'a> {
 struct Least {
     /// The earliest time of all pages.
     time: i64,
-    /// The newest page with this time.
+    /// The newest page with the earliest time.
     at: usize,
-    /// Whether another page has the same time.
+    /// Whether another page also has this time.
     shared: bool,
     /// The earliest time among the other pages.
     next: i64,
@@ -156,8 +156,7 @@ impl Least {
         least
     }
 
-    /// Returns the time up to which the rows of the page at `at` are complete and not shared with
-    /// other pages.
+    /// Returns the time up to which the rows of the page at `at` are complete and in no other page.
     fn until(&self, complete: i64) -> i64 {
         if self.shared { self.time } else { complete.min(self.next.saturating_sub(1)) }
     }

@@ -25,7 +25,8 @@ pub struct Picks {
     runs: SmallVec<[Run; 1]>,
     /// The older rows, in ascending order of `at`. For the same `at`, newer rows come first.
     older: Vec<OlderRow>,
-    /// The time of each row. Empty if the rows are all rows of a single page in ascending order.
+    /// The time of each row. The list is empty if the picks are all rows of a single page in
+    /// ascending order.
     times_ns: Vec<i64>,
     rows: u32,
 }
@@ -40,8 +41,8 @@ pub(super) struct Run {
     pub(super) rows: u32,
 }
 
-/// A row in an older source, with the same series and time as row `at`. It supplies values that are
-/// null in newer sources.
+/// A row in an older source, with the same series and time as row `at`. The older row supplies the
+/// values that are null in newer sources.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OlderRow {
     pub(super) at: u32,
@@ -111,7 +112,7 @@ impl Picks {
         }
     }
 
-    /// Picks only the rows at these positions, which must ascend.
+    /// Picks only the rows at the positions `places`, which must ascend.
     #[must_use]
     pub fn only(&self, places: &[u32]) -> Self {
         let mut only = Self::new(self.direction);
@@ -158,7 +159,8 @@ impl Picks {
         self.pages.len()
     }
 
-    /// Returns the total number of rows in the pages. A column read decodes that many values.
+    /// Returns the total number of rows in the pages. Reading a column decodes this number of
+    /// values.
     pub fn rows_read(&self) -> usize {
         self.pages.iter().map(|(_, page)| page.page_rows() as usize).sum()
     }
@@ -176,8 +178,8 @@ impl Picks {
         union(self.pages.iter().map(|(_, page)| Rc::clone(page.columns())))
     }
 
-    /// Returns the number of overwritten rows. A row that is in several sources counts once for
-    /// each source except the newest.
+    /// Returns the number of overwritten rows. A row in several sources counts once for each source
+    /// except the newest source.
     pub fn overwritten(&self) -> usize {
         self.older.len()
     }

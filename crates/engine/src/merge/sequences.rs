@@ -1,11 +1,11 @@
-//! Defines the write sequences of parts, which decide between values and limit the parts that may
-//! be merged.
+//! Defines the write sequences of parts. The sequences determine which value is the latest, and
+//! which parts may be merged.
 //!
-//! *Invariant S*: parts that overlap in time have disjoint write sequences. So if two parts have a
-//! value for the same series, time and field, the later value is in the part with the higher
-//! sequences. The result is a maximum over a total order. A merge of some parts therefore does not
-//! change it, as long as the merged part keeps their order relative to all other parts. Slots,
-//! sizes and keys do not matter.
+//! *Invariant S*: parts that overlap in time have disjoint write sequences. If two parts have a
+//! value for the same series, time and field, the later value is therefore in the part with the
+//! higher sequences. The visible value is the value with the highest sequence. A merge of some
+//! parts does not change this value, as long as the merged part keeps its order relative to all
+//! other parts. Slots, sizes and keys do not matter.
 
 use tidemark_model::time::TimeRange;
 
@@ -56,16 +56,16 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether the two extents share a time and a write sequence. It is then undefined which of the
-    /// two parts is later.
+    /// Whether the two extents have a time and a write sequence in common. If so, it is undefined
+    /// which of the two parts is later.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi
             && other.sequences.lo <= self.sequences.hi
     }
 
-    /// Returns the smallest extent that contains all of `parts`. The part that a merge creates has
-    /// this extent.
+    /// Returns the smallest extent that contains all of `parts`. A merge of these parts creates a
+    /// part with this extent.
     pub(crate) fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),

@@ -13,7 +13,7 @@ pub enum Error {
     /// The bytes are too short, or the checksum is wrong.
     #[error("checksum mismatch")]
     Checksum,
-    /// Another release wrote the head.
+    /// The head was written by another release.
     #[error("version {0}, which this release cannot read")]
     Version(u8),
     /// The data is inconsistent.

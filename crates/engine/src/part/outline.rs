@@ -1,7 +1,7 @@
 //! Estimates the rows of a measurement in a part from the part's last directory.
 //!
-//! A query is estimated before it reads rows. Reading every value's directory for the estimate
-//! would take too long in a part with many values.
+//! The cost of a query is estimated before the query reads rows. In a part with many values,
+//! reading every directory for this estimate would take too long.
 
 use super::directory::{Directory, Root, RowExtent};
 use super::values::Values;
@@ -15,7 +15,7 @@ pub struct Outline {
     /// A time range that contains the part's rows inside the requested range.
     pub time: TimeRange,
     /// The approximate number of rows inside the range. For a value whose directory is not read,
-    /// this assumes that rows are evenly distributed in time.
+    /// the estimate assumes that rows are evenly distributed in time.
     pub rows: u64,
     /// The number of rows at any time.
     pub(crate) rows_of_all_times: u64,
@@ -83,13 +83,14 @@ impl Outline {
             return;
         }
         let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
-        // The share does not exceed the number of rows.
+        // The share is at most the number of rows.
         self.rows += (share as u64).max(1);
         self.time = self.time.hull(inside);
     }
 }
 
-/// Whether a part has a group of a measurement. It reads no more directories than necessary.
+/// Whether a part has a group of a measurement. The function reads no more directories than
+/// necessary.
 ///
 /// # Errors
 /// Returns an error of `values`.

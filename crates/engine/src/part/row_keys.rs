@@ -7,7 +7,7 @@ use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
-/// A page stores times as steps if its series have at least this many rows on average.
+/// The minimum average number of rows per series for which a page stores times as steps.
 const STEPS_MIN: usize = 4;
 
 /// The rows of a page: the end of each series and the times.
@@ -31,7 +31,7 @@ impl RowKeys {
         Self { ends: ends.into(), times: Times::Each(times_ns.into()) }
     }
 
-    /// Returns the same keys in fewer bytes if the rows of each series are equally far apart.
+    /// Returns the same keys in fewer bytes if the rows of each series have a constant time step.
     #[must_use]
     pub fn narrowed(&self) -> Self {
         let Times::Each(times_ns) = &self.times else { return self.clone() };

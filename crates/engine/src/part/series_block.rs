@@ -1,7 +1,7 @@
 //! Encodes and decodes blocks of series keys.
 //!
-//! Each block has separate dictionaries. This limits their size, and a reader only decodes one
-//! block to find a series.
+//! Each block has its own dictionaries. The dictionaries therefore remain small, and a reader
+//! decodes only one block to find a series.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,14 +13,15 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const SERIES_MAX: usize = 2_048;
-/// The size of a block's keys, in bytes, after which the block gets no further series. The last
-/// series has a key of at most twice `SERIES_KEY_BYTES_MAX`.
+/// The size of a block's keys, in bytes, after which the block receives no further series. The key
+/// of the last series has at most twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
 /// The maximum decoded size of a block's dictionaries, in bytes. A writer stays far below this
 /// limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Returns the number of `keys` that the next block contains. It is 0 only without keys.
+/// Returns the number of `keys` that the next block contains. The result is 0 only if there are no
+/// keys.
 pub(super) fn length(keys: &[SeriesKey]) -> usize {
     let mut bytes = 0;
     let fits = |key: &&SeriesKey| {

@@ -25,8 +25,8 @@ pub trait Values {
     /// Calls `read` with bytes of the value's body.
     ///
     /// # Errors
-    /// Returns the errors of [`Values::directory`]. An error of `read` is converted with
-    /// [`Values::damaged`].
+    /// Returns the errors of [`Values::directory`]. [`Values::damaged`] converts an error of
+    /// `read`.
     fn with<T>(
         &mut self,
         value: usize,
@@ -49,7 +49,7 @@ pub trait Values {
     }
 }
 
-/// The key of a unit of a group that is decoded as a whole.
+/// The key of decoded data: the part of a group that is decoded as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodedAt {
     /// The number of a series block.

@@ -1,4 +1,4 @@
-//! Messages for backups and restores: to shards, to Databases and to the backup store.
+//! Defines messages for backups and restores: to shards, to Databases and to the backup store.
 //! `docs/design/backups.md` describes the objects of a backup.
 
 use serde::de::DeserializeOwned;
@@ -27,9 +27,9 @@ const LENGTH_BYTES: usize = 4;
 pub enum ObjectKind {
     /// A row of a shard's table `value`.
     Value = b'V',
-    /// A shard's state at one moment, without its values.
+    /// A shard's snapshot: its state at one moment, without its values.
     Point = b'P',
-    /// The names of the objects that contain a point's values.
+    /// The names of the objects that contain a snapshot's values.
     Index = b'I',
     /// A page of a policy's measurements.
     Schema = b'S',
@@ -37,8 +37,8 @@ pub enum ObjectKind {
     Map = b'M',
     /// A page of tokens and users, with their permissions on the database.
     Access = b'A',
-    /// The list of all objects of a backup. It is written last: a backup without a manifest is
-    /// incomplete.
+    /// The list of all objects of a backup. This object is written last: a backup without a
+    /// manifest is incomplete.
     Manifest = b'B',
 }
 
@@ -117,8 +117,8 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
 
-/// Encodes a shard's point. `numbers` are the ascending numbers of its values, as pairs of first
-/// number and count. Only a shard decodes `rows`.
+/// Encodes a shard's snapshot. `numbers` are the ascending numbers of the snapshot's values, as
+/// pairs of first number and count. Only a shard decodes `rows`.
 ///
 /// # Errors
 /// [`ObjectError::Content`] if the numbers cannot be encoded, which does not happen.
@@ -128,7 +128,7 @@ pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>,
     Ok(seal(ObjectKind::Point, &[&length, &numbers, rows]))
 }
 
-/// Decodes the value numbers and the rows of a point.
+/// Decodes the value numbers and the rows of a snapshot.
 ///
 /// # Errors
 /// [`ObjectError`]
@@ -156,36 +156,35 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 /// A backup request to a shard. Only the edge sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShardBackup {
-    /// Flushes, and returns the shard's current point. The shard keeps the point's values for
-    /// `BACKUP_HOLD_NS`. A repeat keeps the values of both points.
+    /// Flushes, and returns a snapshot of the shard. The shard keeps the snapshot's values for
+    /// `BACKUP_HOLD_NS`. If the request is repeated, the shard keeps the values of both snapshots.
     Hold {
-        /// The number of the backup, the same for all holds of the backup.
+        /// The number of the backup. All holds of the backup have the same number.
         backup: u64,
     },
-    /// Reads the value with this number, which any hold may keep.
+    /// Reads the value with this number. Any hold may keep the value.
     Read {
-        /// The number of the value in a point.
+        /// The number of the value in a snapshot.
         number: u64,
     },
-    /// Ends a backup's holds. Without such a hold the request has no effect.
+    /// Ends a backup's holds. If the backup has no hold, the request has no effect.
     Release {
         /// The number of the backup, as in `Hold`.
         backup: u64,
     },
     /// Returns the progress of a new shard that is being filled.
     Progress,
-    /// Stores a value in a new shard. The caller sends the values in order: each value follows the
-    /// stored ones.
+    /// Stores a value in a new shard. The caller sends the values in the order of the snapshot.
     Put {
-        /// The position in the point's list of numbers.
+        /// The position in the snapshot's list of numbers.
         position: u64,
-        /// The encoded object; sent as the message body.
+        /// The encoded object. It is sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
-    /// Installs the point in a new shard that has all values. A repeat has no effect.
+    /// Installs the snapshot in a new shard that has all values. A repeated request has no effect.
     Install {
-        /// The encoded point; sent as the message body.
+        /// The encoded snapshot. It is sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
@@ -200,13 +199,13 @@ pub enum FromShardBackup {
     Held {
         /// The time range of the shard. It equals the group's range, unless a split is running.
         range: TimeRange,
-        /// The encoded point; sent as the message body.
+        /// The encoded snapshot. It is sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
     /// The value.
     Value {
-        /// The encoded object; sent as the message body.
+        /// The encoded object. It is sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
@@ -216,7 +215,7 @@ pub enum FromShardBackup {
     Filled {
         /// The number of stored values.
         values: u64,
-        /// Whether the point is installed.
+        /// Whether the snapshot is installed.
         is_installed: bool,
     },
 }
@@ -258,15 +257,16 @@ impl FromShardBackup {
 /// A restore request to a Database. Only the edge sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
-    /// Creates and opens new shards for these policies. No other object knows the shards yet. A
-    /// repeat returns the same shards. The Database rejects the request if it has a measurement.
+    /// Creates and opens new shards for these policies. No other object can use the shards yet. A
+    /// repeated request returns the same shards. The Database rejects the request if it has a
+    /// measurement.
     Begin {
         /// The name of the backup.
         backup: String,
         /// The policies of the backup, with the backup's ids and shards.
         policies: Vec<Policy>,
     },
-    /// Stores a page of measurements. A page before the expected page has no effect.
+    /// Stores a page of measurements. A page that is already stored has no effect.
     Schema {
         /// The name of the backup.
         backup: String,
@@ -339,17 +339,17 @@ pub struct BackedUpMap {
     pub quotas: Quotas,
     /// The policy's position and the object name of each page of measurements, in order.
     pub schema: Vec<(u32, String)>,
-    /// The object name of each shard's point.
+    /// The object name of each shard's snapshot.
     pub points: Vec<(ObjectId, String)>,
     /// The object name of each page of tokens and users with permissions on the database, in order.
     #[serde(default)]
     pub access: Vec<String>,
 }
 
-/// The object names of a point's values, in the order of the value numbers.
+/// The object names of a snapshot's values, in the order of the value numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUpValues {
-    /// The object name of the point.
+    /// The object name of the snapshot.
     pub point: String,
     /// The object names of the values.
     pub values: Vec<String>,
@@ -360,7 +360,7 @@ pub struct BackedUpValues {
 pub struct BackupManifest {
     /// The checksum of the map.
     pub map: u32,
-    /// The object name of each shard's index, in the order of the map's points.
+    /// The object name of each shard's index, in the order of the map's snapshots.
     pub indexes: Vec<String>,
     /// The completion time, in nanoseconds.
     pub finished_ns: i64,
@@ -372,11 +372,11 @@ pub struct BackupManifest {
 /// and `=`, and does not begin with `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToBackups {
-    /// Stores an object atomically. An existing object stays unchanged.
+    /// Stores an object atomically. An existing object remains unchanged.
     Put {
         /// The key.
         key: String,
-        /// The object; sent as the message body.
+        /// The object. It is sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },
@@ -389,24 +389,24 @@ pub enum ToBackups {
     List {
         /// The key of the folder.
         folder: String,
-        /// The listing contains only names after this one.
+        /// The listing contains only names after this name.
         after: Option<String>,
     },
-    /// Deletes objects. An object may be missing.
+    /// Deletes objects. Objects that do not exist are ignored.
     Delete {
         /// The keys, at most `BACKUP_DELETES_MAX`.
         keys: Vec<String>,
     },
 }
 
-/// A reply of the backup store. A failure has no reply: the call fails.
+/// A reply of the backup store. A failed request has no reply: the call itself fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromBackups {
     /// Put, Delete: the request succeeded.
     Done,
     /// The object.
     Object {
-        /// The object; sent as the message body.
+        /// The object. It is sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },

@@ -1,9 +1,10 @@
-//! Scheduled backups of a Database: the interval, the number of kept backups, and the results.
+//! Defines scheduled backups of a Database: the interval, the number of kept backups, and the
+//! results.
 //!
-//! A Database cannot access the backup store. It computes when the next pass is due. The code
-//! around it (`coordinator::continuous`) performs one bounded step and reports the result. The
-//! Database stores the attempt before the step sends its first call. After a crash, the restarted
-//! object therefore continues the attempt.
+//! A Database cannot access the backup store. It only computes when the next pass is due. The code
+//! around the Database (`coordinator::continuous`) performs one bounded step and reports the
+//! result. The Database stores the attempt before the step sends its first call. After a crash, the
+//! restarted object therefore continues the attempt.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,19 +30,19 @@ pub struct BackupSchedule {
     pub due_ns: i64,
     /// The start of the current attempt, in nanoseconds; `None` between two backups.
     pub attempt_ns: Option<i64>,
-    /// The start times of the schedule's existing backups, complete or not, in seconds and
-    /// ascending order. The schedule deletes no other backups.
+    /// The start times of the schedule's existing backups, in seconds and ascending order,
+    /// including incomplete backups. The schedule deletes no other backups.
     pub made: Vec<u64>,
     /// The last complete backup.
     pub last_success: Option<ScheduledSuccess>,
-    /// The last failed pass. Later passes may have succeeded.
+    /// The last failed pass. Passes after this failure may have succeeded.
     pub last_failure: Option<ScheduledFailure>,
 }
 
 /// A complete backup of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduledSuccess {
-    /// The start time in seconds. Together with the database's name it identifies the backup.
+    /// The start time in seconds. The start time and the database's name identify the backup.
     pub begun_s: u64,
     /// The time when the schedule found the backup complete, in nanoseconds.
     pub at_ns: i64,
@@ -75,9 +76,9 @@ impl BackupSchedule {
         u64::try_from(self.attempt_ns? / S_NS).ok()
     }
 
-    /// Returns whether a backup belongs to the schedule. It does if it is recorded, or if it was
-    /// begun since the start of the current attempt. A crash may have prevented the record in the
-    /// second case.
+    /// Returns whether a backup belongs to the schedule. This is true if the backup is recorded, or
+    /// if it began after the start of the current attempt. In the second case, a crash may have
+    /// prevented the record.
     pub fn owns(&self, begun_s: u64) -> bool {
         self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
     }
@@ -105,11 +106,11 @@ pub struct PassDone {
 
 /// A [`Host`] with a backup schedule.
 pub trait BackedUp: Host {
-    /// Returns the pass that is due. Returns `None` if no pass is due, or the caller is `busy`. The
-    /// call counts as an attempt and sets the time of the next pass. [`BackedUp::passed`] may
-    /// change this time.
+    /// Returns the pass that is due. Returns `None` if no pass is due, or if the caller is `busy`.
+    /// The call counts as an attempt and sets the time of the next pass, which [`BackedUp::passed`]
+    /// may change.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
-    /// Records the result of a pass: its work, or an error message.
+    /// Records the result of a pass: either the work that it did, or an error message.
     fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
 }

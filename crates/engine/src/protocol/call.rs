@@ -1,7 +1,8 @@
-//! The interface of state machines without I/O: calls to objects, new ids and the time.
+//! Defines the interface of state machines without I/O: calls to objects, new ids and the time.
 //!
-//! A state machine never waits: it returns a [`Step`]. `edge/` sends the calls with `fetch`. Tests
-//! deliver them in any order, and lose or repeat them. The browser makes the calls in process.
+//! A state machine never waits: it returns a [`Step`]. `edge/` sends the step's calls with `fetch`.
+//! Tests deliver the calls in any order, and lose or repeat some of them. The browser executes the
+//! calls in the same process.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +18,20 @@ pub enum Address {
     Database(ObjectId),
     /// A Shard object.
     Shard(ObjectId),
-    /// The runtime's key derivation, see [`super::password_derivation`].
+    /// The runtime's key derivation. See [`super::password_derivation`].
     KeyDerivation,
-    /// The public keys of the configured Cloudflare Access team. The message is empty. This is the
-    /// only external host that the server contacts.
+    /// The public keys of the configured Cloudflare Access team. The message is empty. The team's
+    /// address is the only external host that the server contacts.
     AccessKeys,
-    /// The runtime's signature check, see [`super::signature_check`].
+    /// The runtime's signature check. See [`super::signature_check`].
     SignatureCheck,
     /// The request's SQL session in a separate Worker ([`super::sql`]). The first call opens the
-    /// session, and the session ends with the request.
+    /// session. The session ends with the request.
     Sql,
     /// The backup store ([`super::backup`]).
     Backups,
-    /// The runtime's clock. The message is a number of milliseconds (u32). The empty reply follows
-    /// after that time, or immediately if no other event can happen in the meantime.
+    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty. It
+    /// follows after that time, or immediately if no other event can happen in the meantime.
     Pause,
 }
 
@@ -63,11 +64,12 @@ pub struct Call {
     pub message: Vec<u8>,
 }
 
-/// The reason why a call has no reply. The request may have taken effect, except after
-/// [`CallFailure::Overloaded`].
+/// The reason why a call has no reply. The request may still have taken effect, except in the case
+/// of [`CallFailure::Overloaded`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
-    /// The platform's `.overloaded` error. The caller does not retry: the client must retry later.
+    /// The platform's `.overloaded` error. The caller does not retry the call: the client must
+    /// retry later.
     #[error("the object is overloaded")]
     Overloaded,
     /// The platform's `.retryable` error. The caller may retry with a new stub.
@@ -90,9 +92,10 @@ pub struct Reply {
 /// The next step of a state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<T> {
-    /// Send these calls and pass on each reply. An empty list means that replies are still pending.
+    /// The caller must send these calls and pass on each reply. An empty list means that replies
+    /// are still pending.
     Calls(Vec<Call>),
-    /// The work is finished. The caller ignores replies that are still pending.
+    /// The work is finished. The caller must ignore replies that are still pending.
     Done(T),
 }
 
@@ -114,7 +117,7 @@ pub enum PlacementError {
 }
 
 /// The functions that the runtime provides to state machines. `edge/`, the tests and the browser
-/// implement it.
+/// implement this trait.
 pub trait Platform {
     /// Returns the current time in nanoseconds since the epoch.
     fn now_ns(&self) -> i64;
@@ -122,13 +125,13 @@ pub trait Platform {
     /// Returns 64 random bits.
     fn random_u64(&self) -> u64;
 
-    /// Returns the location hint for objects that this request creates: `DEFAULT_LOCATION`, or near
-    /// the client, if its location is known.
+    /// Returns the location hint for objects that this request creates. The hint is
+    /// `DEFAULT_LOCATION`, or a location near the client if the client's location is known.
     fn location(&self) -> Option<&'static str> {
         None
     }
 
-    /// Returns the jurisdiction of databases that name none (`JURISDICTION`).
+    /// Returns the jurisdiction of databases that do not specify one (`JURISDICTION`).
     fn jurisdiction(&self) -> Option<&'static str> {
         None
     }

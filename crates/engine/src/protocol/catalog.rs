@@ -15,9 +15,10 @@ use tidemark_model::ids::{ObjectId, PolicyId};
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToCatalog {
-    /// Creates a database. A repeat finishes an interrupted creation and otherwise has no effect.
+    /// Creates a database. A repeated request finishes an interrupted creation and otherwise has no
+    /// effect.
     Create(CreateDatabase),
-    /// Drops a database. A repeat finishes an interrupted drop.
+    /// Drops a database. A repeated request finishes an interrupted drop.
     Drop {
         /// The database's name.
         name: String,
@@ -43,10 +44,10 @@ pub enum ToCatalog {
     },
     /// Returns the names of the databases that are ready, in order of creation.
     List {
-        /// The resume key: `resume` of [`FromCatalog::Listed`].
+        /// The resume key: the field `resume` of [`FromCatalog::Listed`].
         #[serde(default)]
         after: Option<u64>,
-        /// Return only databases that may have this policy.
+        /// If set, the list contains only databases that may have this policy.
         #[serde(default)]
         holding: Option<PolicyId>,
     },
@@ -55,38 +56,39 @@ pub enum ToCatalog {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Stores a token or user. It replaces the entry with the same `version`; version 0 creates a
-    /// new entry. The Catalog responds with `Unavailable` if another change came first. A repeat
-    /// notifies the databases that have not received the change yet.
+    /// Stores a token or user. It replaces the entry with the same `version`. Version 0 creates a
+    /// new entry. The Catalog responds with `Unavailable` if the entry has changed since this
+    /// version. A repeated request notifies the databases that have not received the change yet.
     PutGrantee(Box<Grantee>),
-    /// Removes a token or user. A repeat notifies the databases that have not received the change
-    /// yet.
+    /// Removes a token or user. A repeated request notifies the databases that have not received
+    /// the change yet.
     RemoveGrantee {
         /// Whether to remove a user rather than a token.
         user: bool,
         /// The user's or token's name.
         name: String,
     },
-    /// Checks the checksums of the object's own rows.
+    /// Checks the checksums of all rows of the object.
     Verify,
     /// Lists the tokens or the users, in order of creation.
     Grantees {
         /// Whether to list users rather than tokens.
         user: bool,
-        /// The list contains only ids above this one. 0 starts with the first.
+        /// The list contains only entries with a higher id. 0 starts with the first entry.
         after: u64,
         /// The maximum number of entries.
         limit: u64,
     },
-    /// Gives a token a new secret. The previous secret stays valid for a limited time. The Catalog
-    /// rejects the request if the token has two valid secrets. A repeat notifies the databases that
-    /// have not received the change yet.
+    /// Gives a token a new secret. The previous secret remains valid for a limited time. The
+    /// Catalog rejects the request if the token already has two valid secrets. A repeated request
+    /// notifies the databases that have not received the change yet.
     RotateToken(Rotation),
-    /// Ends one of a token's two secrets immediately. A repeat behaves as for RemoveGrantee.
+    /// Ends one of a token's two secrets immediately. A repeated request has the same effect as for
+    /// RemoveGrantee.
     EndSecret {
         /// The token's name.
         name: String,
-        /// The secret's SHA-256, lower-case hex.
+        /// The secret's SHA-256 hash in lower-case hex.
         hash: String,
     },
     /// Looks up tokens and users that an edge has authenticated. The Catalog records the current
@@ -99,7 +101,7 @@ pub enum ToCatalog {
     SetCreatorQuota(CreatorQuota),
     /// Returns the creator quotas, and the current number of databases of each creator.
     CreatorQuotas,
-    /// Returns a page with the token or user of this name, or an empty page.
+    /// Returns a page with the token or user of this name, or an empty page if there is none.
     Grantee {
         /// Whether to return a user rather than a token.
         user: bool,
@@ -107,16 +109,16 @@ pub enum ToCatalog {
         name: String,
     },
     /// Lists the tokens and users with permissions on a database, in order of creation. The entries
-    /// have only those permissions. A token with two secrets has two entries. An empty page is the
-    /// last one.
+    /// contain only the permissions on this database. A token with two secrets has two entries. An
+    /// empty page means that the list is complete.
     Concerning {
         /// The database's name.
         database: String,
-        /// The list contains only ids above this one. 0 starts with the first.
+        /// The list contains only entries with a higher id. 0 starts with the first entry.
         after: u64,
     },
-    /// Starts a point-in-time recovery of a database. A repeat for the same time returns the
-    /// progress. It does not restart a finished recovery.
+    /// Starts a point-in-time recovery of a database. A repeated request for the same time returns
+    /// the progress. It does not restart a finished recovery.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
     Recovery {
@@ -128,7 +130,7 @@ pub enum ToCatalog {
 /// The last reported use of a token's secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastUse {
-    /// The secret's SHA-256, lower-case hex.
+    /// The secret's SHA-256 hash in lower-case hex.
     pub hash: String,
     /// The day of the use, in days since the epoch (UTC).
     pub day: u32,
@@ -139,12 +141,12 @@ pub struct LastUse {
 pub struct Rotation {
     /// The token's name.
     pub name: String,
-    /// The new secret's SHA-256, lower-case hex.
+    /// The new secret's SHA-256 hash in lower-case hex.
     pub hash: String,
     /// The start of the new secret's validity, in nanoseconds.
     pub now_ns: i64,
-    /// The end of the previous secret's validity, in nanoseconds. The previous secret ends
-    /// immediately if this is not after `now_ns`.
+    /// The end of the previous secret's validity, in nanoseconds. If this time is not after
+    /// `now_ns`, the previous secret ends immediately.
     pub until_ns: i64,
 }
 
@@ -175,7 +177,7 @@ pub struct CreateDatabase {
 pub struct CreatorQuota {
     /// The id of the token or user.
     pub id: u64,
-    /// Whether this is a user. Otherwise it is a token.
+    /// Whether the creator is a user, not a token.
     pub user: bool,
     /// The name at the time when the quota was set.
     pub name: String,
@@ -184,9 +186,8 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Sets the jurisdiction of the deployment, unless the database has a jurisdiction. Then sets
-    /// the location hint, unless the database has a location or the hint is outside of the
-    /// jurisdiction.
+    /// Fills in the jurisdiction and the location hint where the request has none. The jurisdiction
+    /// is the deployment's. The location hint is omitted if it is outside of the jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -201,8 +202,8 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is a place inside of a jurisdiction. The platform accepts both for one
-/// object, and does not document the effect of a hint outside of the jurisdiction.
+/// Whether a location hint is inside a jurisdiction. The platform accepts an object with both, and
+/// does not document the effect of a hint outside the jurisdiction.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),
@@ -221,12 +222,12 @@ pub enum FromCatalog {
         /// Whether the database was ready before this request.
         existed: bool,
     },
-    /// No database, token or user has this name any more. A dropped database's shards reject all
-    /// reads and writes.
+    /// The database, token or user no longer exists. A dropped database's shards reject all reads
+    /// and writes.
     Dropped {
         /// Whether the name existed.
         existed: bool,
-        /// The number of databases that have not received the removal of a token or user yet.
+        /// The number of databases that have not received the removal of the token or user yet.
         #[serde(default)]
         remaining: u64,
     },
@@ -249,10 +250,10 @@ pub enum FromCatalog {
         names: Vec<String>,
         /// The resume key of the next page; `None` after the last page.
         resume: Option<u64>,
-        /// Descriptions of creations and drops that failed three times; on the last page.
+        /// Descriptions of creations and drops that failed three times. They are on the last page.
         #[serde(default)]
         troubles: Vec<String>,
-        /// The object's software release ([`super::release`]); on the last page.
+        /// The object's software release ([`super::release`]). It is on the last page.
         #[serde(default)]
         release: String,
     },
@@ -275,7 +276,7 @@ pub enum FromCatalog {
     Refused(CatalogRefusal),
     /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// The result of a check of all of the object's own rows.
+    /// The result of a check of all rows of the object.
     Verified(VerifyPage),
     /// A page of tokens or users.
     Grantees {
@@ -283,7 +284,7 @@ pub enum FromCatalog {
         rows: Vec<Grantee>,
         /// Whether more entries follow.
         more: bool,
-        /// For each token in `rows`, the last uses of its secrets. Empty for users.
+        /// For each token in `rows`, the last uses of its secrets. The list is empty for users.
         #[serde(default)]
         used: Vec<Vec<LastUse>>,
     },
@@ -304,7 +305,7 @@ pub enum CatalogRefusal {
     /// KILL QUERY names an unknown id.
     #[error("no such query id: {id}")]
     NoSuchQuery {
-        /// The id in the statement.
+        /// The id that the statement names.
         id: u64,
     },
     /// KILL QUERY names a query that is already killed.
@@ -319,9 +320,9 @@ pub enum CatalogRefusal {
     TooManyDatabases {
         /// `DATABASES_MAX`
         limit: u64,
-        /// The current number of databases.
+        /// The number of existing databases.
         current: u64,
-        /// The number of databases with this request.
+        /// The number of databases including this request.
         requested: u64,
     },
     /// The token or user exceeds `GRANTEES_MAX` or `GRANTEE_BYTES_MAX`.
@@ -332,7 +333,7 @@ pub enum CatalogRefusal {
     TooManyGrantees {
         /// The limit.
         limit: u64,
-        /// The number with this request.
+        /// The number including this request.
         requested: u64,
         /// The unit of the limit.
         unit: String,
@@ -355,7 +356,7 @@ pub enum CatalogRefusal {
         limit: u64,
         /// The creator's current number of databases.
         current: u64,
-        /// The creator's number of databases with this write.
+        /// The creator's number of databases including this write.
         requested: u64,
     },
     /// `CREATOR_QUOTAS_MAX`

@@ -1,10 +1,10 @@
-//! The usage of an object by day, as the platform bills it: requests and storage rows.
+//! Counts the usage of an object by day, as the platform bills it: requests and storage rows.
 
 use serde::{Deserialize, Serialize};
 use tidemark_model::limits::USAGE_DAYS_MAX;
 
-/// The usage of an object. It contains no time, because an object cannot measure its computing
-/// time on the platform.
+/// The usage of an object. It contains no computing time, because the platform does not let an
+/// object measure it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DailyUsage {
     /// The number of requests and alarms since the object was created.

@@ -24,8 +24,8 @@ use tidemark_model::value::FieldType;
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToDatabase {
-    /// Makes this object the database. Only the Catalog sends it. A repeat finishes an interrupted
-    /// initialisation.
+    /// Initialises this object as the database. Only the Catalog sends this message. A repeated
+    /// message finishes an interrupted initialisation.
     Initialise(CreateDatabase),
     /// Returns the policies, the shard map and the versions.
     Describe,
@@ -33,10 +33,11 @@ pub enum ToDatabase {
     Schema {
         /// The policy of the measurements.
         policy: PolicyId,
-        /// The version that the caller knows, or 0 for all measurements. It is also the resume key.
+        /// The version that the caller has, or 0 for all measurements. The version is also the
+        /// resume key.
         after_version: u64,
     },
-    /// Registers sets of columns. Each set is registered or rejected as a whole.
+    /// Registers sets of columns. The Database registers or rejects each set as a whole.
     Register {
         /// The policy of the columns.
         policy: PolicyId,
@@ -52,7 +53,7 @@ pub enum ToDatabase {
     },
     /// ALTER RETENTION POLICY
     AlterPolicy {
-        /// The policy's name and its new settings. Missing settings stay as they are.
+        /// The policy's name and its new settings. Settings that are missing here do not change.
         spec: PolicyChange,
         /// Whether the policy becomes the default.
         make_default: bool,
@@ -67,22 +68,22 @@ pub enum ToDatabase {
         /// The measurement's name.
         name: String,
     },
-    /// CREATE CONTINUOUS QUERY. A query with the same name and text may already exist.
+    /// CREATE CONTINUOUS QUERY. An existing query with the same name and text is not an error.
     CreateContinuousQuery {
         /// The complete query, without a watermark.
         query: ContinuousQuery,
     },
-    /// DROP CONTINUOUS QUERY. The query may be missing.
+    /// DROP CONTINUOUS QUERY. A missing query is not an error.
     DropContinuousQuery {
         /// The query's name.
         name: String,
     },
     /// SHOW CONTINUOUS QUERIES
     ContinuousQueries,
-    /// Returns the object's billed rows and its failed jobs.
+    /// Returns the object's billed rows and the jobs that failed.
     Stats,
-    /// Changes the settings of later shard groups and the default policy's duration. A group with a
-    /// different number of shards ends shortly after the current time.
+    /// Changes the default policy's duration and the settings of later shard groups. If the number
+    /// of shards changes, the current group ends shortly after the current time.
     Configure {
         /// The number of shards of each new group.
         #[serde(default)]
@@ -91,8 +92,8 @@ pub enum ToDatabase {
         #[serde(default)]
         duration_ns: Option<i64>,
     },
-    /// Reports that a write found a shard above its size mark, or was rejected by the fence of a
-    /// split. The alarm makes the necessary changes to the group later.
+    /// Reports that a write found a shard larger than its split size, or that the fence of a split
+    /// rejected a write. The alarm makes the necessary changes to the group later.
     Grown {
         /// The policy of the group.
         policy: PolicyId,
@@ -101,14 +102,14 @@ pub enum ToDatabase {
         /// The size that the shard reported, in bytes; 0 for a fence.
         bytes: u64,
     },
-    /// Drops the database. Only the Catalog sends it. Every shard rejects requests before the
-    /// Database replies; the alarm frees the storage later.
+    /// Drops the database. Only the Catalog sends this message. Every shard rejects requests before
+    /// the Database replies. The alarm frees the storage later.
     Drop,
-    /// Checks the checksums of the object's own rows.
+    /// Checks the checksums of all rows of the object.
     Verify,
-    /// Sends tokens and users that concern this database. Only the Catalog sends it. If a token or
-    /// user loses a permission, the Database replies after every shard has received the new access
-    /// number.
+    /// Sends tokens and users that have permissions on this database. Only the Catalog sends this
+    /// message. If a token or user loses a permission, the Database replies after every shard has
+    /// received the new access number.
     Grants(Box<GrantsPush>),
     /// Looks up the tokens and users with permissions on this database.
     Identify {
@@ -126,25 +127,27 @@ pub enum ToDatabase {
     BackupSchedule,
     /// Replaces or removes the backup schedule. The reply is the same as for `BackupSchedule`.
     SetBackupSchedule(Option<ScheduleSettings>),
-    /// Freezes the database before and during a point-in-time recovery. Only the Catalog sends it.
-    /// After the reply the database changes no state and rejects all requests except the Catalog's.
+    /// Freezes the database before and during a point-in-time recovery. Only the Catalog sends this
+    /// message. After the reply, the database changes no state and rejects all requests except the
+    /// Catalog's.
     Freeze {
         /// The number of the recovery. A finished recovery no longer freezes the database.
         recovery: u64,
     },
-    /// Opens a frozen database after its recovery: it adopts the counters and notifies its shards.
-    /// Only the Catalog sends it.
+    /// Opens a frozen database after its recovery: the database adopts the counters and notifies
+    /// its shards. Only the Catalog sends this message.
     Recover(Box<RecoveredDatabase>),
-    /// Sends these messages to shards and returns their replies. A statement over more shards than
-    /// its request may call sends its messages in this way, because the Database's event has its
-    /// own calls. The messages have no binary body, and at most the calls of an event.
+    /// Sends these messages to shards and returns their replies. This message is for a statement
+    /// over more shards than its request may call, because the Database's event has a separate
+    /// limit of calls. The messages must have no binary body, and there must not be more messages
+    /// than calls in one event.
     Relay(Vec<(ObjectId, ToShard)>),
 }
 
 /// A change of limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuotaChange {
-    /// Replaces the limits of the database. The limits of callers stay.
+    /// Replaces the limits of the database. The limits of callers do not change.
     Database {
         /// The limits for all callers together.
         rates: Rates,
@@ -228,8 +231,8 @@ pub enum FromDatabase {
     Description(Description),
     /// A page of measurements.
     Schema {
-        /// The measurements in ascending order of [`MeasurementSchema::version`]. Each version
-        /// occurs once.
+        /// The measurements in ascending order of [`MeasurementSchema::version`]. No two
+        /// measurements have the same version.
         measurements: Vec<MeasurementSchema>,
         /// The policy's schema version at the time of reading.
         version: u64,
@@ -249,8 +252,8 @@ pub enum FromDatabase {
     ContinuousQueries(Vec<(String, String)>),
     /// The reply to `Stats`.
     Stats(ObjectStats),
-    /// The object has no database: it was dropped, or never initialised. The caller should resolve
-    /// the name with the Catalog.
+    /// The object has no database, because it was dropped or never initialised. The caller should
+    /// resolve the name with the Catalog.
     NotOpen,
     /// No policy has this id. The caller should request the description again.
     UnknownPolicy,
@@ -258,17 +261,18 @@ pub enum FromDatabase {
     Refused(DatabaseRefusal),
     /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// The result of a check of all of the object's own rows.
+    /// The result of a check of all rows of the object.
     Verified(VerifyPage),
     /// The reply to `Identify`.
     Identified {
-        /// The access number. Frames and queries of these tokens and users carry it.
+        /// The access number. Frames and queries of these tokens and users contain this number.
         access: u64,
         /// The tokens and users that have permissions on this database, or have lost their
         /// permissions.
         found: Vec<Grantee>,
     },
-    /// Grants: the Database already knows a later version of the Catalog and changed no state.
+    /// Grants: the Database has already received a later version from the Catalog and did not
+    /// change.
     Late,
     /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),
@@ -289,15 +293,15 @@ pub struct Description {
     pub generation: u64,
     /// The policies, in order of creation.
     pub policies: Vec<Policy>,
-    /// The default policy; `None` after the default policy was dropped.
+    /// The default policy. It is `None` after the default policy was dropped.
     pub default_policy: Option<PolicyId>,
     /// The schema version of each policy in `policies`.
     pub schema_versions: Vec<u64>,
     /// The name of the dropped default policy, until another policy becomes the default.
     #[serde(default)]
     pub dropped_default: Option<String>,
-    /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this and than the group's
-    /// mark. 0 disables these reports.
+    /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this size and larger than
+    /// the group's split size. 0 disables these reports.
     #[serde(default)]
     pub split_bytes: u64,
     /// The limits of the database and its callers.
@@ -305,8 +309,8 @@ pub struct Description {
     pub quotas: Quotas,
 }
 
-/// The object's costs and its problems. The row counts include earlier runs of the object, except
-/// reads after the last stored change.
+/// The object's costs and its problems. The row counts include earlier instances of the object.
+/// Reads after the last stored change may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
     /// The size of the object's storage, in bytes.
@@ -319,8 +323,8 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Descriptions of jobs that failed three times.
     pub troubles: Vec<String>,
-    /// The completion time of the last scheduled backup, in nanoseconds. 0 before the first backup;
-    /// `None` without a schedule.
+    /// The completion time of the last scheduled backup, in nanoseconds. It is 0 before the first
+    /// backup, and `None` without a schedule.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
     /// The object's software release ([`super::release`]).
@@ -362,10 +366,11 @@ pub enum RegisterRefusal {
         limit: u64,
         /// The current number of fields.
         current: u64,
-        /// The number of fields with this line.
+        /// The number of fields including this line.
         requested: u64,
     },
-    /// The tag keys and field keys together exceed the maximum size of the measurement's row.
+    /// The tag keys and field keys together exceed the maximum size of the row that describes the
+    /// measurement.
     #[error(
         "the column names of measurement \"{measurement}\" have more than \
          {MEASUREMENT_SCHEMA_BYTES_MAX} bytes together (MEASUREMENT_SCHEMA_BYTES_MAX): use fewer \
@@ -388,7 +393,7 @@ pub enum RegisterRefusal {
         limit: u64,
         /// The current number of measurements.
         current: u64,
-        /// The number of measurements with this line.
+        /// The number of measurements including this line.
         requested: u64,
     },
 }
@@ -400,13 +405,13 @@ pub enum PolicyRefusal {
     /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character.
     #[error("invalid name")]
     InvalidName,
-    /// A policy with this name exists and has other settings.
+    /// A policy with this name exists with other settings.
     #[error("retention policy already exists")]
     Exists,
     /// CREATE DATABASE, or CREATE … DEFAULT, conflicts with existing settings.
     #[error("retention policy conflicts with an existing policy")]
     Conflict,
-    /// The duration is less than an hour. The duration 0 means no expiry.
+    /// The duration is less than one hour. A duration of 0 means that points never expire.
     #[error("retention policy duration must be at least 1h0m0s")]
     DurationTooLow,
     /// The duration is less than the shard group duration.
@@ -418,7 +423,7 @@ pub enum PolicyRefusal {
     /// ALTER RETENTION POLICY names a policy that does not exist.
     #[error("retention policy not found: {0}")]
     NotFound(String),
-    /// A continuous query with this name exists and has another text.
+    /// A continuous query with this name exists with another text.
     #[error("continuous query already exists")]
     ContinuousQueryExists,
     /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
@@ -442,7 +447,7 @@ pub enum PolicyRefusal {
         limit: u64,
         /// The current number of policies.
         current: u64,
-        /// The number of policies with this request.
+        /// The number of policies including this request.
         requested: u64,
     },
     /// `DROPPED_MEASUREMENTS_MAX`
@@ -482,7 +487,7 @@ pub enum DatabaseRefusal {
     /// The runtime cannot create objects in this location.
     #[error(transparent)]
     Placement(PlacementError),
-    /// A restore needs a database without measurements.
+    /// The database of a restore must not have measurements.
     #[error("the database is not empty: restore under a new name, or drop the database first")]
     NotEmpty,
     /// The restore of another backup is running.

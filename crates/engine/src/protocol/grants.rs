@@ -1,4 +1,5 @@
-//! Tokens and users as the Catalog stores them, and the message that sends them to Databases.
+//! Defines tokens and users as the Catalog stores them, and the message that sends them to
+//! Databases.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,33 +8,34 @@ use tidemark_model::grant::Grants;
 /// A token or a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grantee {
-    /// The id, never reused. 0 before the Catalog assigns one.
+    /// The id, which is never reused. It is 0 before the Catalog assigns an id.
     pub id: u64,
-    /// The Catalog version of the last change. 0 before the Catalog stores it.
+    /// The Catalog version of the last change. It is 0 before the Catalog stores the entry.
     pub version: u64,
-    /// Whether this is a user, with its name as the key. The key of a token is its hash.
+    /// Whether this is a user. The key of a user is its name, and the key of a token is its hash.
     pub user: bool,
     /// The name, unique among tokens or among users.
     pub name: String,
-    /// The SHA-256 of a token's secret, or the key derived from a user's password, in lower-case
-    /// hex.
+    /// The SHA-256 hash of a token's secret, or the key derived from a user's password, in
+    /// lower-case hex.
     pub hash: String,
-    /// The salt of the password derivation, in hex. Empty for a token.
+    /// The salt of the password derivation, in hex. It is empty for a token.
     pub salt: String,
-    /// The number of iterations of the password derivation. 0 for a token.
+    /// The number of iterations of the password derivation. It is 0 for a token.
     pub iterations: u32,
     /// The permissions.
     pub grants: Grants,
     /// The creation time, in nanoseconds since the epoch.
     pub created_ns: i64,
-    /// The expiry time, in nanoseconds since the epoch. `i64::MAX` never expires.
+    /// The expiry time, in nanoseconds since the epoch. `i64::MAX` means that the entry never
+    /// expires.
     pub expires_ns: i64,
-    /// The time of the last rotation of a token's secret, in nanoseconds. 0 if the secret was never
-    /// rotated.
+    /// The time of the last rotation of a token's secret, in nanoseconds. It is 0 if the secret was
+    /// never rotated.
     #[serde(default)]
     pub rotated_ns: i64,
-    /// The token's previous secret, which stays valid for a limited time. Only the Catalog stores
-    /// it: other objects receive the result of [`Grantee::found_by`].
+    /// The token's previous secret, which remains valid for a limited time. Only the Catalog stores
+    /// this secret. Other objects receive the result of [`Grantee::found_by`].
     #[serde(default)]
     pub earlier: Option<EarlierSecret>,
 }
@@ -41,7 +43,7 @@ pub struct Grantee {
 /// A token's previous secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierSecret {
-    /// The SHA-256 of the secret, in lower-case hex.
+    /// The SHA-256 hash of the secret, in lower-case hex.
     pub hash: String,
     /// The time when the token received the secret, in nanoseconds.
     pub since_ns: i64,
@@ -50,8 +52,8 @@ pub struct EarlierSecret {
 }
 
 impl Grantee {
-    /// Creates a token that has no id yet. `hash` is the hash of its secret; `times_ns` is
-    /// `[created, expires]` in nanoseconds.
+    /// Creates a token that has no id yet. `hash` is the hash of the token's secret. `times_ns`
+    /// contains the creation time and the expiry time, in nanoseconds.
     pub fn token(name: &str, hash: String, grants: Grants, times_ns: [i64; 2]) -> Self {
         let [created_ns, expires_ns] = times_ns;
         let (name, salt) = (name.to_owned(), String::new());
@@ -84,7 +86,7 @@ impl Grantee {
         GranteeKey { user: self.user, text: text.clone() }
     }
 
-    /// Returns all lookup keys. A token with a previous secret has two.
+    /// Returns all lookup keys. A token with a previous secret has two keys.
     pub fn keys(&self) -> impl Iterator<Item = GranteeKey> {
         let earlier = self.earlier.iter().filter(|_| !self.user);
         let earlier = earlier.map(|old| GranteeKey { user: false, text: old.hash.clone() });
@@ -92,8 +94,8 @@ impl Grantee {
     }
 
     /// Returns the part of the token or user that is visible to an object that looked up `key`. The
-    /// result has only the secret of `key`, and expires when that secret expires. Returns `None` if
-    /// `key` does not match.
+    /// result contains only the secret of `key`, and expires when this secret expires. Returns
+    /// `None` if `key` does not match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {
@@ -111,13 +113,13 @@ impl Grantee {
     }
 }
 
-/// The lookup key of a token or user. It is the same in all objects and, unlike a token's name,
-/// occurs only once.
+/// The lookup key of a token or user. The key is the same in all objects. Unlike a token's name, it
+/// is unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GranteeKey {
-    /// Whether this is a user. Otherwise it is a token.
+    /// Whether this is the key of a user, not of a token.
     pub user: bool,
-    /// The user's name, or the SHA-256 of the token's secret in lower-case hex.
+    /// The user's name, or the SHA-256 hash of the token's secret in lower-case hex.
     pub text: String,
 }
 
@@ -129,16 +131,16 @@ pub struct GrantsPush {
     pub sequence: u64,
     /// The current tokens and users, with only the permissions that apply to this database.
     pub put: Vec<Grantee>,
-    /// The keys that are deleted, or no longer concern this database.
+    /// The keys that were deleted or no longer have permissions on this database.
     pub removed: Vec<GranteeKey>,
     /// Whether a token or user loses a permission. The Database then raises its access number, and
     /// all shards receive the number before the Database replies.
     pub narrows: bool,
-    /// The Catalog version of the permission loss. A repeat of the message does not raise the
-    /// access number again.
+    /// The Catalog version of the change that removed the permission. If the message is repeated,
+    /// the access number is not raised again.
     pub change: u64,
-    /// Whether the database is being created and `put` starts its full list. The Database then
-    /// forgets the entries of earlier versions.
+    /// Whether the database is being created. `put` is then the start of its full list, and the
+    /// Database forgets the entries of earlier versions.
     #[serde(default)]
     pub anew: bool,
 }

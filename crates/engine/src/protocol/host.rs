@@ -1,9 +1,10 @@
 //! Defines how the runtime drives an object that calls other objects. One object may process
 //! several requests concurrently.
 //!
-//! Each event has an id and a separate set of calls. A host never waits for another event. A
-//! request that finds unfinished work performs that work itself, because every message is
-//! repeatable. So a host needs no wake-ups, and a disconnected caller leaves no locks behind.
+//! Each event has an id and a separate set of calls. A host never waits for another event. Every
+//! message is repeatable. A request that finds unfinished work of another event therefore performs
+//! this work itself. A host needs no notifications between events, and a disconnected caller leaves
+//! no locks behind.
 //!
 //! The glue code of each runtime performs only these steps. It borrows the host only inside
 //! `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls it sets the alarm to
@@ -33,15 +34,15 @@ pub trait Host {
     fn resume(&mut self, platform: &dyn Platform, event_id: EventId, reply: Reply)
     -> Step<Vec<u8>>;
 
-    /// Handles the alarm, which may fire early, late or twice. The host counts an attempt of each
-    /// due job and sets its next alarm before it returns the first call. Callers ignore the content
-    /// of `Done`.
+    /// Handles the alarm, which may fire early, late or twice. Before the host returns the first
+    /// call, it counts an attempt of each due job and sets its next alarm. Callers must ignore the
+    /// content of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
-    /// Continues, after a reply, with work that the request made due. The caller does not wait for
-    /// the event.
+    /// Starts work that a request made due. The runtime calls this method after it has sent the
+    /// reply, so the client does not wait for this work.
     ///
-    /// Returns `None` if no work is due, or if the host works only in its alarm.
+    /// Returns `None` if no work is due, or if the host performs such work only in its alarm.
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }
@@ -49,7 +50,8 @@ pub trait Host {
     /// Returns the time of the next alarm, in nanoseconds since the epoch.
     fn next_alarm_ns(&self) -> Option<i64>;
 
-    /// Removes an event. The alarm or the next request finishes the changes that the event stored.
+    /// Removes an event. The alarm or the next request finishes the changes that the event has
+    /// stored.
     fn abandon(&mut self, event_id: EventId);
 }
 
@@ -76,20 +78,20 @@ pub enum Unavailable {
     /// A split or another change is running.
     #[error("the database is being changed; retry later")]
     Changing,
-    /// Too many parts wait for a merge, and writes wait for that merge. The client should retry
-    /// after a second.
+    /// Too many parts are unmerged, and writes must wait for merges. The client should retry after
+    /// a second.
     #[error("the shard must first merge {parts} parts: repeat the write in a second")]
     Behind {
         /// The number of parts.
         parts: u64,
     },
-    /// More pages of queries wait than a shard remembers.
+    /// More query pages are waiting than a shard can queue.
     #[error("{waiting} queries are waiting in the shard: repeat the query later")]
     Busy {
         /// The number of waiting queries.
         waiting: u64,
     },
-    /// The query memory is exhausted by other queries.
+    /// Other queries use up the query memory.
     #[error("query memory exhausted; retry later")]
     Crowded,
 }

@@ -1,32 +1,34 @@
-//! The Catalog's record of each query that needs more than one page.
+//! Defines the Catalog's record of each query that needs more than one page.
 //!
 //! The Catalog keeps these records because SHOW QUERIES and KILL QUERY name no database, and one
-//! query may read several databases. The records are only in memory, so a report costs one call and
-//! no row. The edge sends a report with the second page, then one every `QUERY_REPORT_EVERY_NS`,
-//! and one at the end.
+//! query may read several databases. The records are only in memory, so a report takes one call and
+//! no storage row. The edge sends a report with the second page, then every
+//! `QUERY_REPORT_EVERY_NS`, and at the end of the query.
 
 use serde::{Deserialize, Serialize};
 
 use tidemark_model::ids::ObjectId;
 use tidemark_model::time::S_NS;
 
-/// The size of a query id in bits. An id has at most 13 decimal digits, short enough to type.
+/// The size of a query id in bits. An id therefore has at most 13 decimal digits, so that a user
+/// can type it.
 const ID_BITS: u32 = 40;
 /// The number of random low bits in an id. The upper bits contain the start time.
 const DRAWN_BITS: u32 = 28;
-/// The number of rows that ends class 0. Each further class ends at twice the number of rows.
+/// The number of rows at which class 0 ends. Each further class ends at twice the number of rows of
+/// the previous class.
 const CLASS_ROWS: u64 = 1 << 16;
 
-/// The priority of a query's pages: the query's id and the number of rows read. All shards
-/// therefore prefer the same queries.
+/// The priority of a query's pages. It depends on the query's id and the number of rows read, so
+/// all shards prefer the same queries.
 ///
-/// As a number, bits 0 … 39 are the id. The upper twelve bits of the id are the start second,
-/// modulo 4,096. Bits 40 … 47 are the class.
+/// The priority is encoded as a number. Bits 0 … 39 are the id, whose upper twelve bits are the
+/// start time in seconds modulo 4,096. Bits 40 … 47 are the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
-    /// The id of the query; 0 before the query is listed.
+    /// The id of the query. It is 0 before the query is listed.
     pub id: u64,
-    /// The class: the number of times that the count of rows read has doubled.
+    /// The class: how often the number of rows read has doubled.
     pub class: u8,
 }
 
@@ -54,8 +56,8 @@ impl Precedence {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 
-    /// Whether this query precedes `other`: it has a lower class, or the same class and an earlier
-    /// start.
+    /// Whether this query precedes `other`. It does if its class is lower, or if the classes are
+    /// equal and it started earlier.
     pub fn is_before(self, other: Self) -> bool {
         let rest_bits = u64::BITS - ID_BITS;
         let earlier = (self.id << rest_bits).wrapping_sub(other.id << rest_bits).cast_signed() < 0;
@@ -66,19 +68,19 @@ impl Precedence {
 /// The report of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveQuery {
-    /// The id, drawn by the edge and never 0.
+    /// The id, which the edge draws and which is never 0.
     pub id: u64,
     /// The statement.
     pub text: String,
-    /// The database of the request; "" without one.
+    /// The database of the request, or "" if the request names none.
     pub database: String,
-    /// The name of the user; "" for a token.
+    /// The name of the user, or "" for a token.
     pub user: String,
     /// The start time, in nanoseconds.
     pub started_ns: i64,
     /// The shards that the query reads.
     pub shards: Vec<ObjectId>,
-    /// Whether KILL QUERY stopped the query. Only the Catalog sets it.
+    /// Whether KILL QUERY stopped the query. Only the Catalog sets this field.
     #[serde(default)]
     pub killed: bool,
 }

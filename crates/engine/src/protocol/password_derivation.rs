@@ -1,8 +1,8 @@
 //! Derives a key from a password with PBKDF2-HMAC-SHA-256. The runtime's WebCrypto performs the
 //! derivation.
 //!
-//! A derivation is a call, so that every state machine that can call an object can also wait for a
-//! key. The reply is the key's bytes, without an envelope.
+//! A derivation is a call, so that a state machine can wait for a key in the same way as for an
+//! object. The reply is the key's bytes, without an envelope.
 
 use super::call::Address;
 use super::round::Request;
@@ -12,7 +12,7 @@ use super::round::Request;
 pub struct Derivation<'a> {
     /// The number of iterations.
     pub iterations: u32,
-    /// The salt in its stored text form. The text itself is the salt.
+    /// The salt in its stored text form. The bytes of this text are the salt.
     pub salt: &'a str,
     /// The password in clear text. It is never logged, and never sent to an object.
     pub password: &'a str,

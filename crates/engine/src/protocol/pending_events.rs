@@ -1,5 +1,5 @@
-//! Keeps the pending events of a calling object: the calls of each event, and the protocol version
-//! for its reply.
+//! Stores the pending events of a calling object: the calls of each event, and the protocol version
+//! of its reply.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::envelope::{self, Wire};
 use super::host::EventId;
 use super::round::{Next, Replies, Round};
 
-/// One pending event. `work` is the object's own state for it.
+/// One pending event. `work` is the object's state for this event.
 #[derive(Debug)]
 pub struct PendingEvent<W> {
     /// The object's task and its progress.
@@ -50,7 +50,7 @@ impl<W> PendingEvents<W> {
     }
 
     /// Stores a reply. When all calls of an event have a reply, removes the event and returns it
-    /// with the replies. The caller continues its work and passes the result to
+    /// with the replies. The caller continues the event's work and passes the result to
     /// [`PendingEvents::settle`].
     pub fn resume(
         &mut self,

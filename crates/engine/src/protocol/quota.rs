@@ -1,5 +1,5 @@
-//! The cost of a request on a shard, and the errors when a limit is exceeded. The reasons are in
-//! `docs/design/quotas.md`.
+//! Defines the cost of a request on a shard, and the errors when a limit is exceeded.
+//! `docs/design/quotas.md` gives the reasons.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use tidemark_model::quota::{Rate, Rates};
 /// The cost of a request on one shard, and its limits.
 ///
 /// All numbers are for the whole database. A shard multiplies its counts by the number of shards in
-/// its group. This equals an equal share of the limit for each shard.
+/// its group, as if each shard had an equal share of the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
     /// The limits for all callers together.
@@ -19,10 +19,11 @@ pub struct Meter {
     pub stored_bytes: Option<u64>,
     /// The number of shards in the group.
     pub shards: u32,
-    /// The number of points in a write request, as if the request went to every shard of the group.
+    /// The number of points that a write request would have if every shard of the group received
+    /// the same number of points.
     pub points: u64,
-    /// The share of the request in thousandths. 1,000 if the request goes to every shard of the
-    /// group.
+    /// The share of the request in thousandths. It is 1,000 if the request goes to every shard of
+    /// the group.
     pub request_milli: u64,
     /// The maximum number of series in all shards of the group.
     #[serde(default)]
@@ -35,7 +36,7 @@ pub struct Meter {
 pub struct RateExceeded {
     /// The exceeded rate.
     pub rate: Rate,
-    /// Whether the limit belongs to the caller. Otherwise it belongs to the database.
+    /// Whether the limit belongs to the caller, not to the database.
     pub of_caller: bool,
     /// The count of the current minute.
     pub current: u64,
@@ -45,7 +46,8 @@ pub struct RateExceeded {
     pub retry_after_s: u32,
 }
 
-/// The limit of stored bytes is exceeded. The shard stored no rows, and a repeat fails again.
+/// The limit of stored bytes is exceeded. The shard stored no rows. A repeated request would fail
+/// in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("stored_bytes: {current}, quota: {allowed}")]
 pub struct StorageExceeded {
@@ -55,8 +57,8 @@ pub struct StorageExceeded {
     pub allowed: u64,
 }
 
-/// The series limit is exceeded. The shard rejected the rows of new series above the limit, and
-/// rejects them again in a repeat.
+/// The series limit is exceeded. The shard rejected the rows of new series above the limit. It
+/// rejects these rows again if the request is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesExceeded {
     /// The approximate number of series in the group.
@@ -70,7 +72,7 @@ pub struct SeriesExceeded {
 /// The usage of the current minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
-    /// The caller's id. 0 is the sum of all callers.
+    /// The caller's id. For the sum of all callers, the id is 0.
     pub caller: u64,
     /// The number of written points.
     pub points: u64,

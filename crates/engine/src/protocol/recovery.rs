@@ -1,4 +1,4 @@
-//! Messages for the point-in-time recovery of a database: storage requests, the Database's
+//! Defines messages for the point-in-time recovery of a database: storage requests, the Database's
 //! counters, and the progress of a recovery.
 
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,11 @@ use tidemark_model::quota::Quotas;
 
 /// A request to the storage of a Database or Shard.
 ///
-/// The runtime code around the object handles the request, because the request concerns the
-/// object's instances and may end an instance. An instance is one run of the object between two
-/// restarts.
+/// The runtime code around the object handles the request, because the request may end the object's
+/// current instance. An instance is one run of the object between two restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
-    /// Returns whether the object can go back to a time. It changes no state.
+    /// Returns whether the object can go back to a time. This request changes no state.
     Look {
         /// The time, in nanoseconds.
         time_ns: i64,
@@ -27,7 +26,7 @@ pub enum ToStorage {
         /// The time, in nanoseconds.
         time_ns: i64,
     },
-    /// Ends an instance. A reply is rare, because the instance usually ends before it can reply.
+    /// Ends an instance. The instance usually ends before it can reply.
     Restart {
         /// The instance to end. Any other instance continues.
         life: u64,
@@ -50,12 +49,13 @@ pub enum FromStorage {
     Unsupported(String),
     /// The runtime supports recovery, but the time is too long ago or an error occurred.
     Failed(String),
-    /// Look, Arm: the object's history begins later. The text is the runtime's message.
+    /// Look, Arm: the object's history begins after the requested time. The text is the runtime's
+    /// message.
     Young(String),
 }
 
 /// Returns the reply of a runtime that keeps no history of its objects. Returns `None` if `message`
-/// is for the object.
+/// is not a storage request.
 pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
@@ -84,7 +84,7 @@ pub struct Counters {
     pub next_job: u64,
     /// The highest schema version of all policies.
     pub schema_version: u64,
-    /// A column id above the columns of every measurement.
+    /// A column id that is higher than the column ids of every measurement.
     pub next_column: u32,
     /// The key of each policy's row, with the id of the policy's next measurement.
     pub next_measurements: Vec<(u64, u32)>,
@@ -120,7 +120,7 @@ impl Counters {
     }
 }
 
-/// A frozen Database: it changes no state and rejects all requests except the Catalog's.
+/// A frozen Database, which changes no state and rejects all requests except the Catalog's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenDatabase {
     /// The counters.
@@ -138,11 +138,12 @@ pub struct FrozenDatabase {
 pub struct RecoveredDatabase {
     /// The number of the recovery. Numbers ascend.
     pub recovery: u64,
-    /// The counters. Later ids and versions of the Database are above them.
+    /// The counters. The Database assigns only higher ids and versions after the recovery.
     pub counters: Counters,
     /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// Closed shards that the recovered Database does not know. The Database wipes them.
+    /// Closed shards that are not in the recovered Database's shard map. The Database wipes these
+    /// shards.
     pub gone: Vec<ObjectId>,
 }
 
@@ -202,7 +203,8 @@ impl RecoveryStage {
 pub struct RecoveryStatus {
     /// The target time, in nanoseconds.
     pub time_ns: i64,
-    /// A time before the first change, in nanoseconds. A recovery to this time undoes the recovery.
+    /// A time before the first change, in nanoseconds. Another recovery to this time undoes this
+    /// recovery.
     pub begun_ns: i64,
     /// The next step.
     pub stage: RecoveryStage,
@@ -210,7 +212,7 @@ pub struct RecoveryStatus {
     pub shards: u64,
     /// The number of shards that have been reset.
     pub back: u64,
-    /// The error of the last attempt of the next step; empty if it did not fail.
+    /// The error of the last attempt of the next step. It is empty if the attempt did not fail.
     pub trouble: String,
 }
 
@@ -244,8 +246,8 @@ pub enum RecoveryRefusal {
     /// The platform reports an error.
     #[error("an object cannot be recovered to the requested time: {0}")]
     Failed(String),
-    /// A shard's history begins after the target time. The shard may have belonged to the database
-    /// at that time, or is needed to undo the recovery.
+    /// A shard's history begins after the target time. Either the shard may have belonged to the
+    /// database at that time, or the shard is needed to undo the recovery.
     #[error(
         "a shard was created near the requested time, or less than two minutes ago: choose a time \
          two minutes earlier or later, or retry in two minutes"

@@ -3,8 +3,8 @@
 
 /// Returns the version in `Cargo.toml`.
 ///
-/// `black_box` keeps the string in the binary as it is. A test of upgrades changes these bytes in a
-/// build to create another release.
+/// `black_box` keeps the string unchanged in the binary. A test of upgrades replaces these bytes in
+/// a build to create another release.
 pub fn current() -> String {
     std::hint::black_box(env!("CARGO_PKG_VERSION")).to_owned()
 }

@@ -11,12 +11,12 @@ pub type Replies = Vec<CallResult>;
 
 /// The next step of a state machine or of an object's event handler.
 ///
-/// Both variants are successes. Failures use the error of a surrounding `Result`.
+/// Both variants are successes. A surrounding `Result` contains failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// Send these requests together, and continue when all of them have a reply.
+    /// The caller must send these requests together, and continue when all of them have a reply.
     Calls(Vec<Request>),
-    /// The work is finished: return this reply to the caller.
+    /// The work is finished. The caller must return this reply to its caller.
     Reply(T),
 }
 
@@ -26,7 +26,7 @@ impl<T> Next<T> {
         Self::Calls(vec![Request::new(to, envelope::encode(message))])
     }
 
-    /// Applies `reply` to a finished reply and leaves calls unchanged.
+    /// Converts a finished reply with `reply`. Leaves calls unchanged.
     pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Next<U> {
         match self {
             Self::Calls(requests) => Next::Calls(requests),
@@ -35,8 +35,8 @@ impl<T> Next<T> {
     }
 }
 
-/// A set of pending calls. It accepts replies in any order and ignores repeated replies and replies
-/// to earlier rounds.
+/// A set of pending calls. The round accepts replies in any order. It ignores repeated replies and
+/// replies to earlier rounds.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
@@ -61,8 +61,8 @@ impl Request {
         Self { to, location: None, message }
     }
 
-    /// Creates a request that pauses for `ms` milliseconds. A pause of 0 ms lets other pending
-    /// events run and then continues.
+    /// Creates a request that pauses for `ms` milliseconds. During a pause of 0 ms, other pending
+    /// events run once.
     pub fn pause(ms: u32) -> Self {
         Self::new(Address::Pause, ms.to_le_bytes().to_vec())
     }
@@ -86,7 +86,7 @@ impl Round {
     }
 
     /// Returns the replies with which a state machine continues: an empty list for its first step,
-    /// else the result of [`Round::take`].
+    /// and the result of [`Round::take`] for later steps.
     pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
@@ -99,7 +99,7 @@ impl Round {
     pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
-        // A completed round has empty slots too, but its `missing` count is 0.
+        // The slots of a completed round are also empty, but its `missing` count is 0.
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
             self.missing -= 1;

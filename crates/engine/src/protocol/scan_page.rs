@@ -1,5 +1,5 @@
-//! Encodes and decodes the groups of a scan page. Each column uses its codec; `PROTOCOL.md`, "Scan
-//! page", documents the layout.
+//! Encodes and decodes the groups of a scan page. The codec of its type encodes each column.
+//! `PROTOCOL.md`, "Scan page", documents the layout.
 //!
 //! The resume key and the cost are in the message's header.
 
@@ -52,10 +52,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 #[derive(Default)]
 struct Writer<'a> {
     out: Vec<u8>,
-    /// A buffer for one part. It is empty between parts.
+    /// A buffer for one part. The buffer is empty between parts.
     part: Vec<u8>,
-    /// The previous times and their encoded part. The calls of a group usually have the same
-    /// windows, so the writer can copy the part.
+    /// The previous times and their encoded part. If the calls of a group have the same windows,
+    /// which is usual, the writer copies this part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }

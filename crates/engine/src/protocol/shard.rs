@@ -17,27 +17,29 @@ use tidemark_model::time::TimeRange;
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToShard {
-    /// Makes this object a shard. Only the Database sends it. An open shard handles it like
-    /// `Configure`.
+    /// Opens this object as a shard. Only the Database sends this message. An open shard handles it
+    /// like `Configure`.
     Open(ShardSettings),
-    /// Sends newer settings. Only the Database sends it. Older or equal generations have no effect.
+    /// Sends newer settings. Only the Database sends this message. Settings with an older or equal
+    /// generation have no effect.
     Configure(ShardSettings),
-    /// Closes the shard: it then rejects everything except `Wipe`. Only the Database sends it.
+    /// Closes the shard, which then rejects every message except `Wipe`. Only the Database sends
+    /// this message.
     Close {
-        /// The generation that closed it.
+        /// The generation in which the shard was closed.
         generation: u64,
     },
-    /// Deletes all data and tables. Only the Database sends it.
+    /// Deletes all data and tables. Only the Database sends this message.
     Wipe,
-    /// Flushes, and returns the size of the shard and a time at which its group could split. Only
-    /// the Database sends it.
+    /// Flushes, and returns the size of the shard and a time at which its group could be split.
+    /// Only the Database sends this message.
     Weigh,
-    /// Sets a fence on the source shards of a split. Only the Database sends it.
+    /// Sets a fence on the source shards of a split. Only the Database sends this message.
     ///
     /// The shard rejects writes and deletes at or after `from_ns` with [`Unavailable::Changing`].
-    /// The fence lasts until `from_ns` is `None`, or until the shard's range ends there.
+    /// The fence ends when a message has no `from_ns`, or when the shard's range ends at the fence.
     Fence {
-        /// The number of the split. Numbers ascend: messages about earlier splits have no effect.
+        /// The number of the split. Numbers ascend. Messages about earlier splits have no effect.
         split: u64,
         /// The first rejected time, in nanoseconds.
         from_ns: Option<i64>,
@@ -46,20 +48,20 @@ pub enum ToShard {
     Append {
         /// The sender's view of the database.
         stamp: Stamp,
-        /// The encoded frame (`batch/frame/FRAME.md`); sent as the message body.
+        /// The encoded frame (`batch/frame/FRAME.md`). It is sent as the message body.
         #[serde(skip)]
         frame: Vec<u8>,
     },
-    /// Makes the shard reject the query's further pages. The shard keeps this in memory, because
-    /// the next page follows within seconds.
+    /// Makes the shard reject the query's further pages. The shard keeps the query's id only in
+    /// memory, because the next page follows within seconds.
     Kill {
         /// The id of the query.
         query: u64,
     },
     /// Requests one page of a scan.
     Scan {
-        /// The query's priority as a number ([`super::live_queries::Precedence`]); 0 while the
-        /// query is not listed.
+        /// The query's priority as a number ([`super::live_queries::Precedence`]). It is 0 while
+        /// the query is not listed.
         #[serde(default)]
         query: u64,
         /// The sender's view of the database.
@@ -67,8 +69,8 @@ pub enum ToShard {
         /// The scan.
         request: ScanRequest,
         /// The first pages of further scans of the query, for example for its other measurements.
-        /// The shard executes them in order, as far as one event's work and one page allow. The
-        /// caller repeats the others.
+        /// The shard executes these scans in order, within the limits of one event's work and of
+        /// one page. The caller sends the remaining scans again.
         #[serde(default)]
         further: Vec<ScanRequest>,
     },
@@ -89,26 +91,30 @@ pub enum ToShard {
         /// The summary.
         request: SummaryRequest,
     },
-    /// Permanently hides rows that were written below a write sequence. The request is idempotent.
+    /// Permanently hides the matching rows whose write sequence is lower than `before`. The request
+    /// is idempotent.
     Delete {
         /// The sender's view of the database.
         stamp: Stamp,
-        /// [`Stats::next_sequence`], which the sender read after the statement arrived. The delete
-        /// does not affect rows that are written later, even if this message is delayed. A shard
-        /// that has flushed or merged rows from both sides of this sequence responds with `Stale`.
+        /// The value of [`Stats::next_sequence`], which the sender read after the statement
+        /// arrived. The delete therefore does not affect rows that are written later, even if this
+        /// message is delayed. A shard that has flushed or merged rows from both sides of this
+        /// sequence responds with `Stale`.
         before: u64,
         /// The rows to hide.
         deletions: Vec<Deletion>,
     },
     /// Verifies checksums in one bounded step.
     Verify {
-        /// [`VerifyPage::resume`] of the previous page; `None` starts.
+        /// The field [`VerifyPage::resume`] of the previous page. `None` starts with the first
+        /// block.
         resume: Option<u64>,
     },
     /// Returns counters and sizes.
     Stats,
-    /// Announces a new access number. Only the Database sends it. The shard then treats senders
-    /// with a lower number as stale. A lower number than the known number has no effect.
+    /// Announces a new access number. Only the Database sends this message. The shard then treats
+    /// senders with a lower access number as stale. A number below the shard's current number has
+    /// no effect.
     Access {
         /// The access number.
         number: u64,
@@ -117,24 +123,25 @@ pub enum ToShard {
     Backup(ShardBackup),
 }
 
-/// The sender's view of the database, in writes and queries.
+/// The sender's view of the database, in a write or query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// The policy of the request.
     pub policy: PolicyId,
-    /// The sender's generation. A generation below the shard's is stale.
+    /// The sender's generation. If it is lower than the shard's generation, the sender is stale.
     pub generation: u64,
-    /// The sender's schema version. The shard durably stores the highest version that an `Append`
-    /// carried, with the frame. A `Scan` or `Summarise` with a lower version is stale; an `Append`
-    /// is not.
+    /// The sender's schema version. The shard stores the highest version of all `Append` messages
+    /// durably, together with the frame. A `Scan` or `Summarise` with a lower version is stale. An
+    /// `Append` with a lower version is not.
     pub schema_version: u64,
     /// Whether the sender read the schema after the query arrived. A column that this schema lacks
-    /// comes from a later write, which the result need not contain. So a `Scan` or `Summarise` is
-    /// not stale because of its schema version.
+    /// comes from a later write, which the result need not contain. A fresh `Scan` or `Summarise`
+    /// is therefore never stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
-    /// The access number under which the caller was authorised. A number below the shard's is
-    /// stale. [`NO_GRANT`] if the authorisation depends on no stored permission.
+    /// The access number under which the caller was authorised. If it is lower than the shard's
+    /// number, the sender is stale. [`NO_GRANT`] means that the authorisation depends on no stored
+    /// permission.
     #[serde(default)]
     pub access: u64,
     /// The cost of the request, if the database or the caller has limits.
@@ -161,17 +168,19 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Dropped measurements, whose frames the shard rejects. The shard adds them to the dropped
-    /// measurements that it knows. DROP MEASUREMENT retires ids, which are never reused. The shard
-    /// adopts this list even from settings with an old generation.
+    /// Dropped measurements, whose frames the shard rejects. The shard adds them to its own list of
+    /// dropped measurements. DROP MEASUREMENT retires ids, which are never reused. The shard adds
+    /// this list even if the settings have an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// The policy's shard group duration, in nanoseconds. The shard cuts parts by time slots of at
-    /// least this width. The width affects only the cost of merges, not query results.
+    /// The policy's shard group duration, in nanoseconds. The shard divides its rows into parts by
+    /// time slots of at least this width. The width affects only the cost of merges, not query
+    /// results.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
-    /// The Database's access number. The shard adopts it even from settings with an old generation.
+    /// The Database's access number. The shard adopts this number even if the settings have an old
+    /// generation.
     #[serde(default)]
     pub access: u64,
 }
@@ -181,25 +190,28 @@ pub struct ShardSettings {
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
-    /// The shard stored the frame's rows, except rows of series above the series limit.
+    /// The shard stored the frame's rows. It may have rejected rows of series above the series
+    /// limit.
     Appended {
-        /// The object's storage in use, in bytes, without space that the shard will soon reclaim.
+        /// The used size of the object's storage in bytes, without space that the shard will soon
+        /// reclaim.
         bytes: u64,
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
         over: Option<SeriesExceeded>,
-        /// The hashes of the rejected series. Each hash occurs once and has 8 bytes, little-endian.
-        /// Sent as the message body.
+        /// The hashes of the rejected series, without duplicates, as 8 little-endian bytes each.
+        /// They are sent as the message body.
         #[serde(skip)]
         rejected: Vec<u8>,
     },
     /// The reply to `Weigh`.
     Weighed {
-        /// The storage in use, in bytes, without space that the shard will soon reclaim.
+        /// The used size of the object's storage in bytes, without space that the shard will soon
+        /// reclaim.
         bytes: u64,
         /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
-        /// are at or after this time. If clients write current data, this part is empty. `None` if
-        /// no time divides the shard.
+        /// are at or after this time. If clients write current data, the time is in the near future
+        /// and no bytes are after it. `None` means that no time divides the shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.
@@ -213,8 +225,8 @@ pub enum FromShard {
         /// The pages of the first further scans.
         #[serde(default)]
         further: Vec<FurtherPage>,
-        /// The encoded groups ([`super::scan_page`]) of this page and then of each further page.
-        /// Sent as the message body.
+        /// The encoded groups ([`super::scan_page`]) of this page, followed by those of each
+        /// further page. They are sent as the message body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -224,10 +236,11 @@ pub enum FromShard {
     Verified(VerifyPage),
     /// Counters and sizes.
     Stats(Stats),
-    /// The object is not an open shard, or the sender's stamp is outdated or names another policy.
-    /// The shard stored no rows. The sender must refresh its view, starting with the Catalog.
+    /// Either the object is not an open shard, or the sender's stamp is outdated or names another
+    /// policy. The shard stored no rows. The sender must refresh its view, starting with the
+    /// Catalog.
     ///
-    /// An object is not an open shard before it is opened, or after it was closed or wiped.
+    /// An object is not an open shard until it is opened, and again after it was closed or wiped.
     Stale,
     /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
     OutOfRange,
@@ -239,17 +252,17 @@ pub enum FromShard {
     Backup(FromShardBackup),
 }
 
-/// The counters and sizes of a shard. Except the sizes, they survive an eviction, up to the last
-/// flush.
+/// The counters and sizes of a shard. An eviction of the object resets the counters to their values
+/// at the last flush.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// The counters since the shard was opened.
     pub counters: Counters,
     /// The size of the object's storage, in bytes.
     pub bytes_stored: u64,
-    /// The size of the encoded frames in the log above its head, in bytes.
+    /// The size of the encoded frames in the log after its head, in bytes.
     pub wal_bytes: u64,
-    /// The number of frames in the log above its head.
+    /// The number of frames in the log after its head.
     pub wal_frames: u64,
     /// The memory used by the memtable and caches, in bytes.
     pub memory_bytes: u64,
@@ -278,7 +291,7 @@ pub struct Stats {
     pub usage: DailyUsage,
 }
 
-/// Monotonic counters, which every flush stores.
+/// Counters that only increase. Every flush stores them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The number of accepted points.
@@ -307,7 +320,7 @@ pub struct VerifyPage {
     pub bytes: u64,
     /// Descriptions of damaged blocks, with the same texts as query errors.
     pub damaged: Vec<String>,
-    /// The start of the next step; `None` at the end.
+    /// The start of the next step, or `None` at the end.
     pub resume: Option<u64>,
 }
 
@@ -331,7 +344,8 @@ pub enum ShardRefusal {
         /// The column.
         column: ColumnId,
     },
-    /// A block that the query needs is damaged. The shard reports the block and never skips it.
+    /// A block that the query needs is damaged. The shard returns this error and never skips a
+    /// damaged block.
     #[error("damaged block: {block}")]
     Damaged {
         /// The damaged block.

@@ -1,8 +1,9 @@
 //! The messages to and from the SQL Worker.
 //!
-//! The SQL Worker has no access to objects, tokens or databases. The messages contain only names.
-//! The caller opens a session with a statement. In each turn the caller sends the requested data.
-//! The session returns the next chunk of the result and its next requests.
+//! The SQL Worker has no access to objects, tokens or databases. The messages contain only names,
+//! such as those of tables and columns. The caller opens a session with a statement. In each turn,
+//! the caller sends the requested data, and the session returns the next chunk of the result and
+//! its next requests.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,26 +35,27 @@ pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
 /// A message to an SQL session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToSql {
-    /// Opens the session. An open session discards its state.
+    /// Opens the session. If the session is already open, it discards its state.
     Open(QueryRequest),
-    /// Sends requested data, as far as it is available. An empty turn lets the session continue.
+    /// Sends the requested data that is available. If a turn contains no data, the session only
+    /// continues.
     Turn {
         /// The data, in any order.
         answers: Vec<SessionReply>,
         /// The size of each page in `answers`, in bytes.
         lengths: Vec<u64>,
-        /// The concatenated bytes of the pages; sent as the message body.
+        /// The concatenated bytes of the pages. They are sent as the message body.
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Sends rows that no SQL statement produced. The session writes them in `format`. The first
-    /// such message opens a session.
+    /// Sends rows that do not come from a SQL statement. The session writes these rows in `format`.
+    /// The first such message opens a session.
     Rewrite {
         /// The name of the output format.
         format: String,
         /// Whether this is the last message.
         is_last: bool,
-        /// The next bytes of an Arrow IPC stream; sent as the message body.
+        /// The next bytes of an Arrow IPC stream. They are sent as the message body.
         #[serde(skip)]
         rows: Vec<u8>,
     },
@@ -96,18 +98,18 @@ impl ToSql {
 pub enum FromSql {
     /// The session needs data, or has a chunk of the result.
     Turned {
-        /// The requested data. The session sends each request once.
+        /// The data that the session requests. The session sends each request once.
         wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether the session has produced rows or the complete result. The plan then causes no
-        /// other HTTP status.
+        /// Whether the session has produced rows or the complete result. After this, the plan can
+        /// no longer cause another HTTP status.
         has_rows: bool,
         /// Whether the session can continue without the requested data.
         goes_on: bool,
         /// Whether this chunk completes the result.
         is_done: bool,
-        /// The next chunk of the result in the requested format; sent as the message body.
+        /// The next chunk of the result in the requested format. It is sent as the message body.
         #[serde(skip)]
         piece: Vec<u8>,
     },
@@ -173,8 +175,8 @@ pub struct QueryRequest {
     /// [`AggregateFunction::LastRow`].
     #[serde(default)]
     pub first_of_groups: bool,
-    /// The schemas of all tables whose names [occur](is_named) in the text. `None` if the caller
-    /// did not check.
+    /// The schemas of all tables whose names [occur](is_named) in the text. `None` means that the
+    /// caller did not search the text.
     #[serde(default)]
     pub tables: Option<Vec<TableSchema>>,
 }
@@ -266,26 +268,26 @@ pub struct ScanRequest {
     pub time: TimeRange,
     /// The filter. The session needs only rows for which the filter is true.
     pub condition: Option<Condition>,
-    /// The fields to return, in this order. The scan returns **every** matching row, including rows
-    /// without a value in these fields.
+    /// The fields to return, in this order. The scan returns **every** matching row, even if the
+    /// row has no value in these fields.
     pub fields: Vec<String>,
-    /// The tags to return, in this order. A missing tag is "".
+    /// The tags to return, in this order. A missing tag has the value "".
     pub tags: Vec<String>,
-    /// The maximum number of rows. Any rows are sufficient; with `first`, the scan returns the
-    /// first rows in time order.
+    /// The maximum number of rows. Without `first`, the scan may return any rows. With `first`, it
+    /// returns the first rows in time order.
     pub rows_max: Option<u64>,
     /// The time order in which each shard may limit its rows to the first `rows_max`.
     pub first: Option<TimeOrder>,
     /// The aggregates to return in place of rows.
     ///
-    /// A page then has one row for each group and window that contains rows, and each such row
-    /// occurs once in the scan. The row's time is the start of the window (an arbitrary value
-    /// without windows). The row's tags are the tags of the group, and the row's fields are the
+    /// A page then has one row for each group and window that contains rows. Each of these rows
+    /// occurs once in the scan. The row's time is the start of the window, or an arbitrary value if
+    /// there are no windows. The row's tags are the tags of the group, and the row's fields are the
     /// results of the aggregate calls. `fields` and `tags` must be empty.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
-    /// The tags that form groups: with `first`, `rows_max` applies to each group. An empty list
-    /// makes one group of all rows.
+    /// The tags that form groups. With `first`, `rows_max` applies to each group. If the list is
+    /// empty, all rows form one group.
     #[serde(default)]
     pub first_of: Vec<String>,
 }
@@ -293,7 +295,7 @@ pub struct ScanRequest {
 /// The aggregates that a scan computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregates {
-    /// The tags that form the groups. A missing tag is "".
+    /// The tags that form the groups. A missing tag has the value "".
     pub group_by: Vec<String>,
     /// The time windows, in UTC. `None` is one window for all rows.
     pub window: Option<Window>,
@@ -314,7 +316,7 @@ pub struct AggregateCall {
     pub field: Option<String>,
     /// Whether to convert the values to floats before the aggregation.
     pub as_float: bool,
-    /// The fields and tags of the selected row to return. A missing tag is null.
+    /// The fields and tags to return for the selected row. A missing tag is null.
     pub aux: Vec<String>,
 }
 
@@ -349,8 +351,8 @@ pub enum Condition {
 pub struct Page {
     /// The id of the scan.
     pub scan: u64,
-    /// The groups of rows, encoded by [`super::scan_page::encode`], without keys and in any order,
-    /// as a shard returned them.
+    /// The groups of rows, encoded by [`super::scan_page::encode`]. The groups have no keys and are
+    /// in any order, as a shard returned them.
     #[serde(skip)]
     pub bytes: Vec<u8>,
     /// Whether this is the last page of the scan.

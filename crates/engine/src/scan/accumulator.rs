@@ -1,4 +1,4 @@
-//! The common interface of aggregates and selectors.
+//! Defines the common interface of aggregates and selectors.
 
 use super::dense::{Dense, Neighbours};
 use super::error::ScanError;
@@ -15,10 +15,10 @@ pub(super) trait Accumulator {
     /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
     ///
     /// # Errors
-    /// [`ScanError::States`] when the columns do not match the function.
+    /// [`ScanError::States`] if the columns do not match the function.
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
 
-    /// Keeps the states of these slots and numbers them 0, 1, 2 and so on.
+    /// Keeps only the states of these slots, and renumbers the slots 0, 1, 2 and so on.
     fn keep(&mut self, order: &[usize]);
 
     /// Returns the approximate size of the states in a page, in bytes.
@@ -33,12 +33,13 @@ pub(super) trait Accumulator {
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
 }
 
-/// The final values of a call over a group. Each window with a value has one, in time order.
+/// The final values of a call over a group, in time order. Each window with a value has one final
+/// value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// The start of each window, in nanoseconds.
     pub windows_ns: Vec<i64>,
-    /// The function's value, NaN if undefined (stddev over a single value).
+    /// The function's value. It is NaN if it is undefined, such as the stddev of a single value.
     pub values: Column,
     /// Selectors only: the time of the selected point, in nanoseconds.
     pub times_ns: Option<Vec<i64>>,

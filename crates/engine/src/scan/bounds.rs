@@ -1,4 +1,4 @@
-//! The bounds of a slice: groups and times between two places.
+//! Defines the bounds of a slice: groups and times between two positions.
 
 use std::cmp::Ordering;
 
@@ -21,7 +21,8 @@ impl Bounds {
         Self { direction: request.direction(), time, from, until, is_lowered: false }
     }
 
-    /// Returns the requested times of a group, empty if the group is outside the slice.
+    /// Returns the requested times of a group. The range is empty if the group is outside the
+    /// slice.
     pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
         let mut time = self.time;
         if let Some(from) = &self.from {
@@ -53,7 +54,7 @@ impl Bounds {
         until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
     }
 
-    /// Moves the end of the slice to `place`, unless it is already earlier.
+    /// Moves the end of the slice to `place`, unless the end is already earlier.
     pub(super) fn lower(&mut self, place: ResultPosition) {
         let is_before = self.until.as_ref().is_none_or(|held| {
             let times = self.order(place.time_ns.cmp(&held.time_ns));

@@ -1,4 +1,4 @@
-//! Cached scan results, for repeated requests over unchanged rows.
+//! Defines cached scan results for repeated requests over unchanged rows.
 
 use std::rc::Rc;
 
@@ -58,7 +58,7 @@ impl RunGroups {
         self.runs.insert(at, (number, set as u32));
     }
 
-    /// Removes the runs that no longer exist, and the sets that no run uses any more.
+    /// Removes the runs that no longer exist, and the sets that no remaining run uses.
     pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
         let held = std::mem::take(self);
         let mut sets: Vec<Option<_>> = held.sets.into_iter().map(Some).collect();
@@ -102,11 +102,12 @@ impl Cached {
 /// The states or rows of a tile.
 #[derive(Debug)]
 pub struct Tile {
-    /// The states or rows of the tile's groups. Empty if they are stored in `pieces` only, because
-    /// few groups have states in two pieces.
+    /// The states or rows of the tile's groups. The list is empty if the states are only in
+    /// `pieces`. This is the case if few groups have states in two pieces.
     pub(super) groups: Vec<Group>,
-    /// The tile's states by ranges of series, in series order. After a delete, only the affected
-    /// pieces are read again. Empty for a single piece.
+    /// The tile's states in pieces: one piece for each range of series, in series order. After a
+    /// delete, only the affected pieces are read again. The list is empty if there is a single
+    /// piece.
     pub(super) pieces: Vec<Rc<Piece>>,
     /// The start of the tile's next page, if the page ended inside the tile.
     pub(super) end: Option<Position>,
@@ -117,7 +118,7 @@ pub struct Tile {
 /// The states that a tile has for a range of series.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// The last series of the piece. `None` if the piece contains all remaining series.
+    /// The last series of the piece, or `None` if the piece contains all remaining series.
     pub(super) last: Option<SeriesKey>,
     pub(super) groups: Vec<Group>,
     /// The number of visited rows.

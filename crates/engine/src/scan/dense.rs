@@ -36,8 +36,8 @@ pub(super) struct Neighbours<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// Returns the rows of `run` that `mask` selects and `valid` marks, or `None` if no row
-    /// remains.
+    /// Returns the rows of `run` that `mask` selects and that are `valid`, or `None` if there are
+    /// no such rows.
     pub(super) fn new(
         run: &'a Run,
         mask: &Mask,
@@ -65,7 +65,8 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Returns the positions of the rows that both masks select, or `None` if both select all rows.
+/// Returns the positions of the rows that both `mask` and `valid` select, or `None` if both select
+/// all rows.
 pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
     let listed = |keep: &dyn Fn(usize) -> bool| {
         Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
@@ -126,7 +127,7 @@ fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
 fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
     let row = run.rows.start + position;
     let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };
-    // The scan has already checked the types of the run's columns and reported any error.
+    // The scan has already checked the types of the run's columns and returned any error.
     let read = super::input::read(&one, input).ok()??;
     Some(value_at(&read.slice, 0, 0))
 }

@@ -27,10 +27,11 @@ pub enum ScanError {
     Input {
         /// The aggregate.
         function: AggregateFunction,
-        /// The type of its input.
+        /// The type of the function's input.
         field_type: FieldType,
     },
-    /// A block contains another type than the schema. Types never change, so the block is damaged.
+    /// A block contains a different type than the schema. Types never change, so the block is
+    /// damaged.
     #[error("column {} is {stored:?} in a block and {expected:?} in the schema", column.0)]
     ColumnType {
         /// The column.
@@ -40,7 +41,8 @@ pub enum ScanError {
         /// The type in the schema.
         expected: FieldType,
     },
-    /// The order of series has changed since the last page, so the scan cannot resume there.
+    /// The order of series has changed since the last page, so the scan cannot resume at its
+    /// position.
     #[error("the order of series has changed")]
     Reordered,
     /// The cached data does not belong to the request.

@@ -21,12 +21,12 @@ use tidemark_model::value::FieldType;
 /// Creates an empty accumulator for `call`.
 ///
 /// # Errors
-/// [`ScanError::Input`] when the function does not support the input's type.
+/// [`ScanError::Input`] if the function does not support the input's type.
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
     use AggregateFunction::{FirstRow, LastRow, Rows, Spread as Sp, Stddev as St, Sum as Su};
     use FieldType::{Boolean, Float, Integer, Unsigned};
-    // A cast without values results in no value of any type, so the type does not matter.
+    // If the cast leaves no values, the type does not matter.
     let field_type = call.input.output_type().unwrap_or(Float);
     let aux = || call.aux.clone();
     Ok(match (call.function, field_type) {

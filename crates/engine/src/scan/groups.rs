@@ -1,4 +1,4 @@
-//! The groups of a page by key, with the rows or states read so far.
+//! Stores the groups of a page by key, with the rows or states read so far.
 
 use std::collections::HashMap;
 
@@ -19,9 +19,9 @@ use tidemark_model::time::TimeRange;
 
 /// The maximum number of groups in one page.
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
-/// The overhead of a group in a page, in bytes, in addition to its key and columns.
+/// The number of bytes that a group takes in a page in addition to its key and columns.
 const GROUP_BYTES: usize = 48;
-/// The overhead of a call's states, in bytes, in addition to its windows.
+/// The number of bytes that a call's states take in addition to its windows.
 const STATE_BYTES: usize = 128;
 
 /// The collected rows or states of a group.
@@ -44,9 +44,9 @@ pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds,
     numbers: HashMap<Vec<String>, usize, FixedState>,
-    /// The rows or states by group number. `None` for dropped groups.
+    /// The rows or states of each group, by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
-    /// Whether a group, by number, is complete and needs no rows of later stretches.
+    /// Whether each group, by number, is complete and needs no rows of later stretches.
     closed: Vec<bool>,
     /// The key of the current group.
     key: Vec<String>,
@@ -62,7 +62,7 @@ impl<'a> Groups<'a> {
         Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
     }
 
-    /// Makes the group of a series the current group. Returns its requested times.
+    /// Makes the group of a series the current group. Returns the group's requested times.
     pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
         self.set_key(tags);
         let time = self.bounds.time_of(&self.key);
@@ -127,7 +127,7 @@ impl<'a> Groups<'a> {
     /// Adds a group's states or rows from another reader or cache entry.
     ///
     /// # Errors
-    /// [`ScanError::States`], [`ScanError::Cached`] when they belong to another request.
+    /// [`ScanError::States`] or [`ScanError::Cached`] if they belong to another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;
@@ -159,8 +159,8 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// Returns the approximate overhead of a group in the caller's memory, in addition to its key
-    /// and values. Counts half of the memory, because most of this memory is temporary.
+    /// Returns the approximate memory that a group takes in the caller, in addition to its key and
+    /// values. The function counts only half of this memory, because most of it is temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),
@@ -209,7 +209,8 @@ impl<'a> Groups<'a> {
     }
 
     /// Lowers the end of the slice until the groups take at most `bytes_max` bytes, and drops the
-    /// groups after the new end. If only one group remains, drops its last windows.
+    /// groups after the new end. If only one group remains, the function drops the last windows of
+    /// this group.
     pub(super) fn lower(&mut self, bytes_max: usize) {
         let group_bytes = self.group_bytes();
         if self.bytes <= bytes_max {

@@ -39,7 +39,7 @@ impl<'a> Read<'a> {
 /// Returns the values of `input` in the rows of `run`, or `None` if no row can have a value.
 ///
 /// # Errors
-/// [`ScanError::ColumnType`] when the block's type differs from the input's type.
+/// [`ScanError::ColumnType`] if the block's type differs from the input's type.
 pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, ScanError> {
     let Some(column) = run.column(input.column) else { return Ok(None) };
     let stored = column.values.field_type();
@@ -58,8 +58,8 @@ pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, 
 }
 
 impl Slice<'_> {
-    /// Returns the values at `positions`. Text columns stay unchanged, because positions address
-    /// their rows directly.
+    /// Returns the values at `positions`. Text columns remain unchanged, because callers read their
+    /// rows by position.
     pub(super) fn gather(self, positions: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> Cow<'static, [T]> {
             let at = |&p: &u32| values.get(p as usize).copied().or_bug();
@@ -75,7 +75,7 @@ impl Slice<'_> {
     }
 }
 
-/// Returns whether each row has a value, or `None` if all rows have one.
+/// Returns whether each row has a value, or `None` if all rows have a value.
 fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
     let Validity::Some(bits) = validity else { return None };
     let words = bits.words();
@@ -94,7 +94,7 @@ fn slice(values: &Values, rows: Range<usize>) -> Slice<'_> {
     }
 }
 
-/// Casts numbers like Go: floats truncate, integers keep their bits.
+/// Casts numbers as Go does: a float is truncated, and an integer keeps its bits.
 fn cast(slice: Slice<'_>, to: FieldType) -> Slice<'_> {
     match (slice, to) {
         (Slice::Float(v), FieldType::Integer) => {

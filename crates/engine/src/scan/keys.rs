@@ -1,5 +1,5 @@
-//! Finds the series of a measurement that may satisfy a condition on tags, and seeks past the
-//! others.
+//! Finds the series of a measurement that may satisfy a condition on tags, and seeks past the other
+//! series.
 
 use super::predicate::{self, Filter};
 use super::reader::Rows;
@@ -19,7 +19,7 @@ pub(super) struct SeriesTags {
 }
 
 impl SeriesTags {
-    /// Creates the tag values of no series. `order` contains the measurement's tags in key order.
+    /// Creates an empty value list. `order` contains the measurement's tags in key order.
     pub(super) fn new(order: Vec<ColumnId>) -> Self {
         Self { order, text: String::new(), ends: Vec::new() }
     }
@@ -37,12 +37,13 @@ impl SeriesTags {
         &self.order
     }
 
-    /// Returns the value of a tag, '' if the series lacks it.
+    /// Returns the value of a tag, or '' if the series lacks the tag.
     pub(super) fn get(&self, tag: ColumnId) -> &str {
         self.order.iter().position(|&known| known == tag).map_or("", |place| self.at(place))
     }
 
-    /// Returns the value of the tag at position `place` of the order, '' if the series lacks it.
+    /// Returns the value of the tag at position `place` of the order, or '' if the series lacks the
+    /// tag.
     pub(super) fn at(&self, place: usize) -> &str {
         let start = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let range = start.zip(self.ends.get(place));
@@ -68,8 +69,8 @@ pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
     filter: &'a Filter,
-    /// For the first tags in key order, the ascending values that can satisfy the condition. Ends
-    /// before the first tag without such a list.
+    /// For the first tags in key order, the ascending values that can satisfy the condition. The
+    /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
 }
 
@@ -155,7 +156,7 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
-            // A series that lacks all further tags has this key itself, so seeking would not
+            // The key of a series that lacks all further tags equals `to`, so seeking would not
             // advance.
             return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
         }
@@ -190,7 +191,7 @@ mod tests {
         Predicate::And(Box::new(a), Box::new(b))
     }
 
-    /// Visits keys like a scan. Returns the selected keys and the number of visited keys.
+    /// Visits keys as a scan does. Returns the selected keys and the number of visited keys.
     fn walk(
         keys: &[SeriesKey],
         direction: Direction,

@@ -1,4 +1,4 @@
-//! Evaluation of scans and summaries on a shard, and the merge of partial states at the edge.
+//! Evaluates scans and summaries on a shard, and merges partial states at the edge.
 //!
 //! A [`request::ScanRequest`] names one measurement, a time range, a predicate on column ids, and
 //! either the columns to return or the aggregates to compute. [`reader::Reader`] provides the
@@ -6,7 +6,7 @@
 //! several runs have a row of the same series and time, the last write wins.
 //!
 //! A scan's result is divided into slices, and a slice into pages ([`page::ScanPage`]). A page ends
-//! when the event reaches its work limit. The caller puts the pages together.
+//! when the event reaches its work limit. The caller combines the pages of a slice.
 
 mod accumulator;
 mod aggregates;
@@ -46,7 +46,7 @@ pub use page::{PageLimits, SummaryLimits, TileLimits};
 /// Returns the page of the result that `request` names.
 ///
 /// # Errors
-/// [`ScanError`] when a block cannot be read or the request is invalid.
+/// [`ScanError`] if a block cannot be read or the request is invalid.
 pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -55,10 +55,11 @@ pub fn scan(
     whole::piece(reader, request, limits)
 }
 
-/// Returns the amount of data that a scan would read. Finds the series but reads no rows.
+/// Returns the amount of data that a scan would read. The function finds the series but reads no
+/// rows.
 ///
 /// # Errors
-/// As [`scan`].
+/// The errors of [`scan`].
 pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     slice::explain(reader, request)
 }
@@ -66,7 +67,7 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, 
 /// Returns one page of a summary (for SHOW statements).
 ///
 /// # Errors
-/// [`ScanError`] when a part cannot be read or a predicate is invalid.
+/// [`ScanError`] if a part cannot be read or a predicate is invalid.
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,

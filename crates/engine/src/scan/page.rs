@@ -1,27 +1,28 @@
-//! The pages that a shard returns: rows, partial states or summaries.
+//! Defines the pages that a shard returns: rows, partial states or summaries.
 
 use super::reader::ReadStats;
 use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of values that one page decodes, plus one part page.
+/// The maximum number of values that are decoded for one page, apart from one page of a part.
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
-/// The cost of seeking a series, in values.
+/// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// The minimum contents of a tile.
+/// The minimum contents of a tile. Smaller ranges are not divided into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileLimits {
-    /// The average number of rows per series. Seeking a series costs as much as reading some rows.
+    /// The minimum average number of rows per series. Seeking a series takes as long as reading
+    /// some rows.
     pub rows: u64,
-    /// The number of windows, unless fewer windows contain [`Self::many_rows`] rows. A tile has an
-    /// overhead of about 200 bytes per group.
+    /// The minimum number of windows, unless fewer windows contain [`Self::many_rows`] rows. A tile
+    /// takes about 200 bytes per group in addition to its windows.
     pub windows: u32,
-    /// The number of rows per series that justifies a tile with few windows.
+    /// The number of rows per series for which a tile may have fewer windows.
     pub many_rows: u64,
-    /// The number of cells read per byte of states above which a tile is cached at its first read.
-    /// Below this ratio, a tile is cached at its second read.
+    /// The minimum number of cells read per byte of states for which a tile is cached at its first
+    /// read. Below this ratio, a tile is cached at its second read.
     pub cells_per_byte: u64,
     /// The minimum number of cells per piece. A piece is the part of a tile for a range of series.
     pub piece_cells: u64,
@@ -54,10 +55,11 @@ impl TileLimits {
 /// The limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// The encoded size of the page in bytes. Only a single row or window may exceed it.
+    /// The encoded size of the page, in bytes. Only a page with a single row or window may exceed
+    /// this limit.
     pub bytes: usize,
-    /// The encoded bytes that the reader may decode for one page ([`ReadStats`]). The scan stops at
-    /// the first boundary of series or rows after this limit.
+    /// The number of encoded bytes that the reader may decode for one page ([`ReadStats`]). The
+    /// scan stops at the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
     /// The minimum contents of a tile.
     pub tile: TileLimits,
@@ -66,24 +68,25 @@ pub struct PageLimits {
 /// The limits of a summary page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryLimits {
-    /// The encoded size of the page in bytes. Only a single item may exceed it.
+    /// The encoded size of the page, in bytes. Only a page with a single item may exceed this
+    /// limit.
     pub bytes: usize,
-    /// The encoded bytes that may be decoded to find live fields. After this limit, the remaining
-    /// fields count as live until a merge of parts.
+    /// The number of encoded bytes that may be decoded to find live fields. After this limit, the
+    /// remaining fields count as live until parts are merged.
     pub decoded_bytes: u64,
     /// The number of series keys to visit. If a list's order differs from the key order, the scan
-    /// visits all keys of the measurement, because the first item may belong to the last key.
+    /// visits all keys of the measurement, because the first item may come from the last key.
     pub keys: u64,
 }
 
-/// One page of a slice. The slice is the union of its pages: several pages may contain states of
-/// the same window or rows of the same group, in any order.
+/// One page of a slice. The slice is the union of its pages, in any order. Several pages may
+/// contain states of the same window or rows of the same group.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanPage {
     /// The groups in the scan's order.
     pub groups: Vec<Group>,
-    /// The new end of the slice, if it precedes the requested end. The caller drops rows and states
-    /// at or after this place from all pages.
+    /// The new end of the slice, if it is before the requested end. In all pages, the caller drops
+    /// rows and states at or after this position.
     pub until: Option<ResultPosition>,
     /// The start of the slice's next page, or `None` after the last page.
     pub position: Option<Position>,
@@ -94,7 +97,7 @@ pub struct ScanPage {
 /// The rows or windows of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// The values of the group tags, '' if missing.
+    /// The values of the group tags. The value of a missing tag is ''.
     pub key: Vec<String>,
     /// The rows or states that the request's output specifies.
     pub data: GroupData,
@@ -126,7 +129,7 @@ impl ScanPage {
 /// The data of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupData {
-    /// Rows. The rows of a series are in time order.
+    /// The rows. Rows of the same series are in time order.
     Rows {
         /// The row times in nanoseconds.
         times_ns: Vec<i64>,
@@ -142,10 +145,10 @@ pub enum GroupData {
 /// The partial states of a call, one per window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartialColumn {
-    /// The start of each window in nanoseconds. Without windows, the only state has the range's
+    /// The start of each window, in nanoseconds. Without windows, the only start is the range's
     /// start.
     pub windows_ns: Vec<i64>,
-    /// The state's columns. The function defines their meaning (`aggregates/`, `selectors/`).
+    /// The state's columns. The function determines their meaning (`aggregates/`, `selectors/`).
     pub states: Vec<Column>,
     /// Selectors only: the columns taken from the selected points, in the order of the call.
     pub aux: Vec<AuxValues>,
@@ -167,8 +170,8 @@ impl PartialColumn {
         }
     }
 
-    /// Appends the states of later windows (earlier windows if the states descend). Returns false
-    /// and changes nothing if the windows overlap or the columns differ.
+    /// Appends the states of later windows, or of earlier windows if the states descend. If the
+    /// windows overlap or the columns differ, returns false and changes nothing.
     #[must_use]
     pub fn append(&mut self, behind: &Self) -> bool {
         if !self.is_followed_by(behind) || !self.has_shape_of(behind) {
@@ -225,9 +228,9 @@ impl PartialColumn {
 /// A field or tag taken from the selected points.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AuxValues {
-    /// Field values, null if the point lacks the field.
+    /// Field values. The value is null if the point lacks the field.
     Field(Column),
-    /// Tag values, '' if the series lacks the tag.
+    /// Tag values. The value is '' if the series lacks the tag.
     Tag(StringColumn),
 }
 
@@ -262,13 +265,14 @@ pub struct MeasurementSummary {
     pub measurement: MeasurementId,
     /// Live columns, ascending by id (for `SummaryWant::Columns`).
     pub columns: Vec<ColumnId>,
-    /// Distinct items. For tag values: `[position of the key in the request, value]`, ascending,
-    /// with the position as five decimal digits. For series: the tag values.
+    /// The items, without duplicates and ascending. An item of tag values is
+    /// `[position of the key in the request, value]`, with the position as five decimal digits. An
+    /// item of series contains the tag values.
     pub items: Vec<Vec<String>>,
     /// The hashes of the series (for `SummaryWant::SeriesHashes`).
     #[serde(default)]
     pub hashes: Vec<u64>,
-    /// The number of series, also if the request excludes hashes.
+    /// The number of series. It is present even if the request excludes hashes.
     #[serde(default)]
     pub count: u64,
 }

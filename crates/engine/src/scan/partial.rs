@@ -25,7 +25,7 @@ impl Merge {
     /// Creates a merge without states.
     ///
     /// # Errors
-    /// [`ScanError::Input`] when the function does not support the input's type.
+    /// [`ScanError::Input`] if the function does not support the input's type.
     pub fn new(call: &AggregateCall) -> Result<Self, ScanError> {
         Ok(Self { slots: Slots::new(None, 0), accumulator: accumulator(call)? })
     }
@@ -33,15 +33,15 @@ impl Merge {
     /// Adds the states of a page. Several pages may contain states of the same window.
     ///
     /// # Errors
-    /// [`ScanError::States`] when the columns do not match the function. The merge is unusable
-    /// after an error.
+    /// [`ScanError::States`] if the columns do not match the function. The merge is unusable after
+    /// an error.
     pub fn add(&mut self, partial: &PartialColumn) -> Result<(), ScanError> {
         let slots: Vec<usize> =
             partial.windows_ns.iter().map(|&start_ns| self.slots.slot(start_ns)).collect();
         self.accumulator.absorb(&slots, partial)
     }
 
-    /// Returns the number of windows seen.
+    /// Returns the number of windows that have a state.
     pub fn windows(&self) -> usize {
         self.slots.len()
     }
@@ -57,7 +57,7 @@ impl Merge {
     }
 }
 
-/// Merges the states `from` into `into`. Both are ascending states of `call`.
+/// Merges the states `from` into `into`. Both must be ascending states of `call`.
 ///
 /// # Errors
 /// The errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.

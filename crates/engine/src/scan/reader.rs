@@ -1,4 +1,4 @@
-//! The interface through which scans read a shard. The rows are merges of sorted runs.
+//! Defines the interface through which scans read a shard. The rows are merges of sorted runs.
 
 use super::cached::{Cached, Version};
 use super::request::Deletion;
@@ -10,11 +10,11 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
 /// The visible rows of a shard: series by key, and the rows of a series by time. The last write
-/// wins, and rows hidden by deletes or drops are left out.
+/// wins. Rows that deletes or drops hide are not included.
 pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
 
-/// A group of a part, or the memtable's rows of a measurement. Contains the facts that are known
-/// without reading rows.
+/// A group of a part, or the memtable's rows of a measurement. It contains only facts that are
+/// known without reading rows.
 pub struct RowGroup<'a> {
     /// The measurement of the rows.
     pub measurement: MeasurementId,
@@ -24,8 +24,8 @@ pub struct RowGroup<'a> {
     pub columns: &'a Columns,
     /// The number of series.
     pub series: u64,
-    /// Whether at least one visible row is inside the requested time range. If false, such rows may
-    /// still exist.
+    /// Whether at least one visible row is certainly inside the requested time range. If false, the
+    /// group may still contain such rows.
     pub has_rows: bool,
     /// Whether all rows are inside the requested time range and visible.
     pub is_whole: bool,
@@ -48,14 +48,14 @@ pub trait SeriesTables {
 /// A sorted run: a part, or the memtable.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// The run's number, which no other run ever gets. `None` for the memtable.
+    /// The run's number, which is unique and never reused. It is `None` for the memtable.
     pub number: Option<u64>,
     /// A time range that contains every row.
     pub time: TimeRange,
     /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
-    /// The sum of the hashes of the run's series, of all measurements. Runs with the same `series`
-    /// and the same sum have the same series. `None` if the sum is unknown.
+    /// The sum of the hashes of all series in the run, of all measurements. Runs with the same
+    /// `series` and the same sum have the same series. `None` means that the sum is unknown.
     pub series_sum: Option<u64>,
     /// An upper bound for the number of the measurement's rows in the run.
     pub rows: u64,
@@ -95,11 +95,11 @@ pub trait Reader {
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
     /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
-    /// per series. The scan then reads run after run, and a run's cached result stays valid when
-    /// other runs change.
+    /// per series. The scan then reads one run after the other, and a run's cached result remains
+    /// valid when other runs change.
     ///
     /// # Errors
-    /// As [`Reader::stretches`].
+    /// The errors of [`Reader::stretches`].
     fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         self.stretches(time)
     }
@@ -117,9 +117,9 @@ pub trait Reader {
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError>;
 
-    /// Calls `visit` with the groups of these (ascending) measurements that may have rows inside
-    /// `time`, until `visit` returns false. The groups written last come first. Returns `false` if
-    /// the reader does not know groups.
+    /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
+    /// `visit` returns false. The measurements must be in ascending order. The groups that were
+    /// written last come first. Returns `false` if the reader has no list of groups.
     ///
     /// # Errors
     /// [`ReadError`], including known damage in the rows of `measurements`.
@@ -154,7 +154,8 @@ pub trait Reader {
         self.merge(&[measurement], run.time, direction, from)
     }
 
-    /// Estimates the rows and series of a measurement inside `time`, without reading much.
+    /// Estimates the number of rows and series of a measurement inside `time`, by reading only a
+    /// few directories.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -183,7 +184,7 @@ pub trait Reader {
         Ok(None)
     }
 
-    /// Returns the version of facts about flushed runs. It never changes.
+    /// Returns the version of facts about flushed runs. This version never changes.
     fn version_of_runs(&self) -> Version {
         Version::new()
     }
@@ -206,8 +207,8 @@ pub trait Reader {
         None
     }
 
-    /// Whether the name was looked up recently. Most requests occur only once, so a first request
-    /// is not worth an entry.
+    /// Whether a result with this name was looked up recently. Most requests occur only once, so
+    /// the result of a first request is not worth caching.
     fn was_requested(&self, name: &[u8]) -> bool {
         let _ = name;
         true
@@ -228,14 +229,14 @@ pub trait Reader {
 pub struct Estimate {
     /// A time range that contains every row.
     pub time: TimeRange,
-    /// The approximate number of rows. A row of the same series and time counts once per run.
+    /// The approximate number of rows. A row that exists in several runs counts once for each run.
     pub rows: u64,
-    /// The approximate number of series in the run with the most series.
+    /// The approximate number of series in the run that has the most series.
     pub series: u64,
 }
 
 impl Estimate {
-    /// The estimate of a measurement without rows.
+    /// The estimate for a measurement without rows.
     pub const NOTHING: Self = Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, series: 0 };
 }
 
@@ -244,7 +245,7 @@ impl Estimate {
 pub struct Stored {
     /// The number of parts that contain the measurement and may have rows inside the range.
     pub files: u64,
-    /// The number of pages in the groups of these parts.
+    /// The number of pages in this measurement's groups of these parts.
     pub blocks: u64,
     /// The size of these groups' blocks, in bytes.
     pub block_bytes: u64,
@@ -257,16 +258,16 @@ pub struct Stored {
 pub struct ReadStats {
     /// Blocks read and decoded.
     pub blocks_read: u64,
-    /// Blocks skipped by their time range or tags.
+    /// The number of blocks that were skipped because of their time range or tags.
     pub blocks_pruned: u64,
     /// The encoded size of decoded blocks, in bytes.
     pub bytes_decoded: u64,
     /// The number of visited rows, including rows with cached results.
     pub rows_scanned: u64,
-    /// The visited rows whose results came from the cache.
+    /// The number of visited rows whose results came from the cache.
     #[serde(default)]
     pub rows_kept: u64,
-    /// Storage rows billed as read, including the rows read to load a cold shard.
+    /// The number of storage rows billed as read, including the rows read to load a cold shard.
     pub rows_read: u64,
     /// The number of matching series.
     #[serde(default)]
@@ -283,7 +284,7 @@ pub struct ReadStats {
     /// The number of the measurement's rows in the memtable.
     #[serde(default)]
     pub cached_rows: u64,
-    /// Decoded values and row times. For a summary, the number of series keys read.
+    /// The number of decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
 }

@@ -1,4 +1,4 @@
-//! Scan, summary and delete requests that the edge sends to a shard.
+//! Defines scan, summary and delete requests that the edge sends to a shard.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,10 @@ pub struct ScanRequest {
     pub time: TimeRange,
     /// The condition. The scan ignores rows for which the condition is not true.
     pub predicate: Option<Predicate>,
-    /// The tag columns of the group key, in key order. If empty, all rows belong to one group.
+    /// The tag columns of the group key, in key order. If the list is empty, all rows belong to one
+    /// group.
     pub group_by: Vec<ColumnId>,
-    /// Whether groups descend by key, and rows and windows by time. If false, they ascend.
+    /// Whether the order is descending: groups by key, and rows and windows by time.
     pub descending: bool,
     /// The kind of result.
     pub output: Output,
@@ -54,27 +55,31 @@ impl ScanRequest {
 /// The kind of result of a scan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
-    /// Returns the rows with a value in at least one of `fields`, or all rows (`every_row`).
+    /// Returns the rows that have a value in at least one of `fields`, or all rows if `every_row`
+    /// is set.
     Rows {
         /// The fields to return, with their casts.
         fields: Vec<Input>,
-        /// The tag columns to return, "" if a series lacks the tag.
+        /// The tag columns to return. The value is "" if a series lacks the tag.
         tags: Vec<ColumnId>,
-        /// The maximum number of rows per group over all pages. The merged result may need fewer.
+        /// The maximum number of rows per group over all pages. After the results of several shards
+        /// are merged, fewer rows may be needed.
         limit: Option<u64>,
-        /// SQL: Whether to include rows without any value in `fields`. Without a limit, rows then
-        /// come in any order.
+        /// SQL: whether to include rows without any value in `fields`. Without a limit, the order
+        /// of the rows is then undefined.
         #[serde(default)]
         every_row: bool,
     },
-    /// Partial states. Each call, group and window with at least one value has one state.
+    /// Returns partial states. There is one state for each call, group and window that has at least
+    /// one value.
     Aggregates {
         /// The aggregate calls, in the order of the result.
         calls: Vec<AggregateCall>,
         /// The windows of GROUP BY time(). `None` is one window over the whole range.
         window: Option<Window>,
-        /// The maximum number of windows per group over all pages, for a single call only. The
-        /// result may contain more windows, but at least this number of windows is complete.
+        /// The maximum number of windows per group over all pages. It is allowed only with a single
+        /// call. The result may contain more windows, but at least this number of windows is
+        /// complete.
         #[serde(default)]
         limit: Option<u64>,
     },
@@ -87,8 +92,8 @@ pub struct Input {
     pub column: ColumnId,
     /// The column's type in the schema, because a shard without the column does not know its type.
     pub field_type: FieldType,
-    /// The target type of the cast. Casts between numeric types convert; float to integer
-    /// truncates. Any other cast results in no value.
+    /// The target type of the cast. A cast between numeric types converts the value, and a cast
+    /// from float to integer truncates it. Any other cast results in no value.
     pub cast: Option<FieldType>,
 }
 
@@ -118,8 +123,8 @@ pub struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// Whether the states do not depend on the grouping of rows, because no step rounds. Float sums
-    /// and the moments of a standard deviation differ in their last digits.
+    /// Whether the states do not depend on how rows are grouped, because no step rounds. Float sums
+    /// and standard deviations depend on the grouping in their last digits.
     pub(super) fn is_exact(&self) -> bool {
         let is_whole = || {
             let of = self.input.output_type();
@@ -133,12 +138,12 @@ impl AggregateCall {
     }
 }
 
-/// A field or tag that a selector returns from the selected point, next to the value.
+/// A field or tag that a selector returns from the selected point, in addition to the value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AuxColumn {
-    /// A field, null if the point lacks it.
+    /// A field. The value is null if the point lacks the field.
     Field(Input),
-    /// A tag, '' if the series lacks it.
+    /// A tag. The value is '' if the series lacks the tag.
     Tag(ColumnId),
 }
 
@@ -147,34 +152,36 @@ pub enum AuxColumn {
 pub enum AggregateFunction {
     /// The number of values.
     Count,
-    /// The sum. Integers wrap on overflow, as in 1.x.
+    /// The sum. Integers wrap around on overflow, as in 1.x.
     Sum,
     /// The mean, as a sum and a count.
     Mean,
-    /// The smallest value; ties: earliest time.
+    /// The smallest value. Among equal values, the earliest point is chosen.
     Min,
-    /// The largest value; ties: earliest time.
+    /// The largest value. Among equal values, the earliest point is chosen.
     Max,
-    /// The value at the earliest time. At equal times, the larger value wins (booleans: false).
+    /// The value at the earliest time. If several points have this time, the largest value is
+    /// chosen (for booleans: false).
     First,
-    /// The value at the latest time. At equal times, the larger value wins (booleans: true).
+    /// The value at the latest time. If several points have this time, the largest value is chosen
+    /// (for booleans: true).
     Last,
     /// The spread, as the smallest and the largest value.
     Spread,
     /// The standard deviation, as count, mean and squared distance (merged by Chan's formula).
     Stddev,
     /// [`Self::First`] or [`Self::Last`] over all series of a group without windows. 1.x considers
-    /// only two series of the group. The extra columns of the call begin with the texts that order
-    /// the series: the tags in order of their names. With `by_text`, the displayed text precedes
-    /// the tags.
+    /// only two series of the group if points have the same time. The extra columns of the call
+    /// begin with the texts that determine the order of series: the tags in order of their names.
+    /// With `by_text`, the displayed text precedes the tags.
     TiedPoints {
         /// Whether the function is last() instead of first().
         latest: bool,
-        /// Whether the two series with the first (last) texts count, instead of the first and the
-        /// last series. Applies only if all series have a text.
+        /// Whether the order of texts determines the two series, instead of the order of series.
+        /// This applies only if all series have a text.
         by_text: bool,
     },
-    /// SQL: The number of rows. Ignores the input.
+    /// SQL: the number of rows. The input is ignored.
     Rows,
     /// SQL: [`Self::First`] over all rows. The value is the row's time.
     FirstRow,
@@ -183,8 +190,8 @@ pub enum AggregateFunction {
 }
 
 impl AggregateFunction {
-    /// Whether the function reads the values of its input. If false, it only counts or selects
-    /// rows.
+    /// Whether the function reads the values of its input. A function that does not read values
+    /// only counts or selects rows.
     pub fn reads_input(self) -> bool {
         !matches!(self, Self::Rows | Self::FirstRow | Self::LastRow)
     }
@@ -193,17 +200,18 @@ impl AggregateFunction {
 /// GROUP BY time(every, offset), in UTC or in a time zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// Width in nanoseconds, above 0.
+    /// The width in nanoseconds, above 0.
     pub every_ns: i64,
-    /// Offset of the window starts from the epoch, in nanoseconds.
+    /// The offset of the window starts from the epoch, in nanoseconds.
     pub offset_ns: i64,
     /// The UTC offsets of tz(): pairs of a start time and the local time's distance from UTC, both
-    /// in nanoseconds, ascending by time. Empty means UTC. The edge reads the zone rules and sends
-    /// the offsets, because a shard has no zone rules.
+    /// in nanoseconds, ascending by time. An empty list means UTC. The edge converts the zone's
+    /// rules to offsets, because a shard has no zone rules.
     pub zone: Vec<(i64, i64)>,
 }
 
-/// A condition over one row. Comparisons with a missing field are false; a missing tag is ''.
+/// A condition on one row. A comparison with a missing field is false. A missing tag has the value
+/// ''.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Predicate {
     /// Always true or always false.
@@ -226,8 +234,8 @@ pub enum Predicate {
     },
     /// True if the boolean field is true.
     IsTrue(Box<Operand>),
-    /// True if exactly one predicate is true. With `Constant(true)`, it negates the other
-    /// predicate.
+    /// True if exactly one predicate is true. If one predicate is `Constant(true)`, the result is
+    /// the negation of the other.
     Differ(Box<Predicate>, Box<Predicate>),
 }
 
@@ -248,7 +256,7 @@ pub enum Comparison {
 pub enum Operand {
     /// A field of the row.
     Field(Input),
-    /// A tag of the row's series, '' if the series lacks it.
+    /// A tag of the row's series, or '' if the series lacks the tag.
     Tag(ColumnId),
     /// A constant.
     Literal(FieldValue),
@@ -275,19 +283,21 @@ pub enum Arithmetic {
 /// A position in the result's order: groups by key, then rows or windows by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultPosition {
-    /// The values of the group tags. All groups that precede this key precede the place.
+    /// The values of the group tags. All groups whose key precedes this key are before the
+    /// position.
     pub group: Vec<String>,
-    /// The time within the group, in nanoseconds. Earlier times, in the result's direction, precede
-    /// the place.
+    /// The time within the group, in nanoseconds. Times that precede this time in the result's
+    /// direction are before the position.
     pub time_ns: i64,
 }
 
-/// The range of a slice and the start of a page in it.
+/// The range of a slice, and the start of a page in this range.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// The start of the slice. The slice excludes the result before this place.
+    /// The start of the slice. The slice excludes the part of the result before this position.
     pub from: Option<ResultPosition>,
-    /// The end of the slice. The caller does not need the result from this place onwards.
+    /// The end of the slice. The caller does not need the part of the result from this position
+    /// onwards.
     pub until: Option<ResultPosition>,
     /// The position at which the previous page of this slice ended.
     pub position: Option<Position>,
@@ -311,8 +321,8 @@ impl Resume {
     }
 }
 
-/// A shard's progress in a slice. The shard has read all times before `stretch`, and inside
-/// `stretch` all series before `series`. The edge returns the position unchanged and does not
+/// A shard's progress in a slice. The shard has read all rows before `stretch`. Inside `stretch`,
+/// it has read all series before `series`. The edge returns the position unchanged and does not
 /// interpret it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -342,7 +352,8 @@ pub struct Deletion {
 /// measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRequest {
-    /// The measurements to summarise. The result lists those with live rows that match.
+    /// The measurements to summarise. The result lists the measurements that have matching live
+    /// rows.
     pub measurements: Vec<MeasurementId>,
     /// The time range. Rows outside the range do not count.
     pub time: TimeRange,
@@ -350,15 +361,15 @@ pub struct SummaryRequest {
     /// expired. `None` if rows never expire.
     #[serde(default)]
     pub kept_from_ns: Option<i64>,
-    /// One condition per measurement, on tags only, in the order of `measurements`. Column ids
-    /// differ between measurements.
+    /// One condition per measurement, in the order of `measurements`. The conditions use only tags.
+    /// They are separate because column ids differ between measurements.
     pub predicates: Vec<Option<Predicate>>,
     /// The kind of items to list.
     pub want: SummaryWant,
-    /// The position in `measurements` and the shard's own cursor inside that measurement.
+    /// The position in `measurements`, and the shard's cursor inside this measurement.
     pub resume: Option<(u32, Vec<String>)>,
     /// The number of tag values, or of series in text order, that the caller needs per measurement.
-    /// A shard may list more.
+    /// A shard may return more.
     #[serde(default)]
     pub items_max: Option<u64>,
     /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
@@ -375,15 +386,16 @@ pub enum SummaryWant {
     Columns,
     /// The distinct values of these tag columns, per measurement.
     TagValues(Vec<Vec<ColumnId>>),
-    /// Every series as the values of these tag columns ('' if missing), per measurement.
+    /// The tag values of every series, for these tag columns of each measurement. A missing tag has
+    /// the value ''.
     Series(Vec<Vec<ColumnId>>),
-    /// A hash of each series, to count distinct series over shards.
+    /// A hash of each series, for counting distinct series over several shards.
     SeriesHashes {
         /// The tag columns per measurement, with a hash seed per tag column. A series' hash is the
         /// sum of the hashes of its tag values.
         tags: Vec<Vec<(ColumnId, u64)>>,
-        /// Whether to return only the number of series, without hashes. Correct only if no other
-        /// shard has any of these series.
+        /// Whether to return only the number of series, without hashes. The number is correct only
+        /// if no other shard has any of these series.
         count_only: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! Collects the rows of a group, series by series, in time order, up to the limit.
+//! Collects the rows of a group up to the limit. Rows arrive series by series, in time order.
 
 use super::dense::positions;
 use super::error::ScanError;
@@ -14,7 +14,7 @@ use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
 /// With a limit, excess rows are dropped when the number of rows reaches `SHRINK_TIMES` times the
-/// limit, and at least `SHRINK_ROWS_MIN`.
+/// limit, but not before `SHRINK_ROWS_MIN` rows.
 const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;
 
@@ -76,8 +76,8 @@ impl<'a> GroupRows<'a> {
     }
 
     /// Adds rows of `run`, which all belong to one series with these tags. Adds the rows that
-    /// `mask` selects and that have a value in one of the fields, or all selected rows with
-    /// `every_row`. Returns whether it added a row.
+    /// `mask` selects and that have a value in one of the fields. With `every_row`, adds all rows
+    /// that `mask` selects. Returns whether it added a row.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -126,7 +126,7 @@ impl<'a> GroupRows<'a> {
     /// Adds the rows of a cached group. Each row becomes a separate series.
     ///
     /// # Errors
-    /// [`ScanError::Cached`] when the rows belong to another request.
+    /// [`ScanError::Cached`] if the rows belong to another request.
     pub(super) fn absorb(
         &mut self,
         times_ns: &[i64],
@@ -159,7 +159,7 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// Keeps the first `limit` rows by time, and excludes later times.
+    /// Keeps only the first `limit` rows by time, and excludes later times from then on.
     fn shrink(&mut self, limit: usize) {
         let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
             return;
@@ -167,7 +167,7 @@ impl<'a> GroupRows<'a> {
         // Inverting the bits reverses the order of integers.
         let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
         let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
-        // Rows with equal times are ordered by series, which is the order in which rows were added.
+        // Rows with equal times are ordered by series, in the order in which the series were added.
         let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
         let last_ns = turned(first.select_nth_unstable(last).1.0);
         match self.descending {
@@ -226,7 +226,7 @@ fn new_column(input: &Input) -> Column {
     Column::new(input.output_type().unwrap_or(FieldType::Float))
 }
 
-/// Returns for each row whether a field has a value, or `None` if all rows have one.
+/// Returns for each row whether at least one field has a value, or `None` if every row has a value.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {

@@ -1,4 +1,4 @@
-//! Decoded rows of a series.
+//! Stores decoded rows of one or several series.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ impl Run {
         self.block.times_ns.get(self.rows.clone()).or_bug()
     }
 
-    /// Returns the column, over the whole block.
+    /// Returns the column over the whole block.
     pub(super) fn column(&self, id: ColumnId) -> Option<&Column> {
         self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| &**column)
     }

@@ -15,20 +15,21 @@ pub(super) struct Span {
     pub(super) rows: Range<usize>,
 }
 
-/// The windows of a group with their slots. Slots are assigned in the order of first use. No result
+/// The windows of a group with their slots. Slots are numbered in the order of first use. No result
 /// of a scan depends on the map's iteration order.
 pub(super) struct Slots {
     window: Option<Window>,
-    /// The start of the only window, without GROUP BY time().
+    /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The slot of each start. `None` while the starts are sorted and allow a binary search.
+    /// The slot of each start. It is `None` as long as the starts are sorted, because a binary
+    /// search is then sufficient.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
 
 impl Slots {
-    /// Creates an empty list. Without a window, `start_ns` is the start of the whole range.
+    /// Creates an empty list. If there is no window, `start_ns` is the start of the whole range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
         Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
     }
@@ -52,7 +53,7 @@ impl Slots {
         };
         let (mut row, mut end_ns) = (0, i64::MIN);
         while let Some(&time_ns) = times.get(row) {
-            // The next window is usually adjacent, which saves a division.
+            // The next window is usually adjacent. Checking this first saves a division.
             let next_ns = end_ns.saturating_add(window.every_ns);
             let start_ns = if window.zone.is_empty() && row > 0 && time_ns < next_ns {
                 std::mem::replace(&mut end_ns, next_ns)
@@ -71,7 +72,8 @@ impl Slots {
         self.window = Some(window);
     }
 
-    /// Returns the slot for a state's window start. Without windows, all states share one slot.
+    /// Returns the slot for a state's window start. If there are no windows, all states share one
+    /// slot.
     pub(super) fn slot_of(&mut self, start_ns: i64) -> usize {
         let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
         self.slot(start_ns)
@@ -100,8 +102,8 @@ impl Slots {
         self.last
     }
 
-    /// Returns the first time of a slot's window in the given direction. `None` if the times before
-    /// and after it do not separate earlier from later windows.
+    /// Returns the first time of a slot's window in the given direction. Returns `None` if this
+    /// time does not separate earlier windows from later windows.
     pub(super) fn border_ns(&self, slot: usize, descending: bool) -> Option<i64> {
         let start_ns = *self.starts_ns.get(slot)?;
         let window = self.window.as_ref()?;
@@ -141,8 +143,8 @@ fn by_start(starts_ns: &[i64]) -> HashMap<i64, usize, FixedState> {
     starts_ns.iter().copied().zip(0..).collect()
 }
 
-/// Returns the position of `start_ns` among sorted starts, or the next free position if it extends
-/// their order. `None` if it breaks the order.
+/// Returns the position of `start_ns` among sorted starts, or the next free position if `start_ns`
+/// extends their order. Returns `None` if `start_ns` would break the order.
 fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     let (Some(&first), Some(&last)) = (starts_ns.first(), starts_ns.last()) else { return Some(0) };
     let count = starts_ns.len();
@@ -215,7 +217,7 @@ mod tests {
             let mut slots = Slots::new(None, 0);
             let mut starts: Vec<i64> = Vec::new();
             for step in 0..20 {
-                // Test ascending, descending and random starts.
+                // The starts ascend, descend or are random.
                 let start_ns = match round % 3 {
                     0 => step + random.i64(0..2),
                     1 => -step - random.i64(0..2),

@@ -1,4 +1,4 @@
-//! The partial states of a group while its series are read.
+//! Stores the partial states of a group while its series are read.
 
 use super::accumulator::Accumulator;
 use super::dense::{Chosen, Neighbours};
@@ -36,7 +36,7 @@ impl<'a> GroupStates<'a> {
     ) -> Result<Self, ScanError> {
         let accumulators = calls.iter().map(accumulator).collect::<Result<_, _>>()?;
         let slots = Slots::new(window.cloned(), start_ns);
-        // With a clock change, windows are not in the order of rows.
+        // At a clock change, the order of windows differs from the order of rows.
         let limit = limit.filter(|_| window.is_some_and(|window| window.zone.is_empty()));
         Ok(Self { calls, accumulators, slots, descending, limit, is_of_one_end, cut_ns: None })
     }
@@ -80,7 +80,7 @@ impl<'a> GroupStates<'a> {
     /// Adds states from another reader or cache entry, in the order of the calls.
     ///
     /// # Errors
-    /// [`ScanError::States`] when the states belong to other calls.
+    /// [`ScanError::States`] if the states belong to other calls.
     pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
         let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
@@ -96,8 +96,8 @@ impl<'a> GroupStates<'a> {
     }
 
     /// Drops the last windows, in the direction of the result, until the states take at most
-    /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Keeps at least one
-    /// window, and keeps windows near a clock change.
+    /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Always keeps at
+    /// least one window and the windows near a clock change.
     pub(super) fn cut(&mut self, bytes_max: usize) -> Option<i64> {
         let count = self.slots.len();
         let bytes = self.bytes();
@@ -124,7 +124,7 @@ impl<'a> GroupStates<'a> {
     }
 
     /// Whether all requested windows are complete. The caller must have added all rows up to some
-    /// time in the reading direction, so that only the last window may be incomplete.
+    /// time in the reading direction. Only the last window can then be incomplete.
     pub(super) fn is_done(&self) -> bool {
         let starts_ns = self.slots.starts_ns();
         if self.is_of_one_end {

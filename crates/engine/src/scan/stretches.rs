@@ -1,8 +1,9 @@
-//! The time ranges (stretches) in which a slice is read successively.
+//! Divides the time range of a slice into stretches, which are read successively.
 //!
-//! If the request needs all rows, there is one stretch, or more if the number of runs requires it.
-//! If the first few rows, one page, or the last point of each group suffice, the first stretch is
-//! about long enough for them. Each further stretch is four times as long as its predecessor.
+//! If the request needs all rows, there is one stretch, or more if there are too many runs for one
+//! merge. If the first few rows, one page, or the last point of each group suffice, the first
+//! stretch is about as long as these rows require. Each further stretch is four times as long as
+//! its predecessor.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -24,7 +25,7 @@ const SLICE_ROWS: u64 = 1 << 16;
 
 /// The remaining stretches, in the direction of the result.
 pub(super) struct Stretches {
-    /// Whether the latest stretch comes first.
+    /// Whether the latest stretch is read first.
     is_backwards: bool,
     left: VecDeque<TimeRange>,
     /// The maximum length of the next stretch, in nanoseconds.
@@ -109,7 +110,7 @@ impl Stretches {
         Some(stretch)
     }
 
-    /// Returns a range that contains the next stretch.
+    /// Returns a range that contains the next stretch, if there is one.
     pub(super) fn first(&self) -> Option<TimeRange> {
         self.left.front().copied()
     }
@@ -121,7 +122,7 @@ impl Stretches {
         Some(TimeRange::new(start_ns, end_ns))
     }
 
-    /// Removes all times outside `time`.
+    /// Removes all times outside `time` from the stretches.
     pub(super) fn keep_inside(&mut self, time: TimeRange) {
         for piece in &mut self.left {
             *piece = piece.intersect(&time);
@@ -138,8 +139,8 @@ impl Stretches {
         self.left.front().filter(is_next).copied()
     }
 
-    /// Whether an end of the requested range cuts off a part of this tile. Partial tiles are not
-    /// worth caching, because the next request probably has another range.
+    /// Whether an end of the requested range cuts off a part of this tile. Such a tile is not worth
+    /// caching, because the next request probably has another range.
     pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
         let starts = stretch.start_ns == self.requested.start_ns;
         let ends = stretch.end_ns == self.requested.end_ns;
@@ -168,7 +169,7 @@ impl Stretches {
 }
 
 /// Returns the range of existing rows inside `time`, and an estimate of the end that is read first.
-/// For a month of rows, the estimate covers only the last day.
+/// For example, if the rows cover a month, the estimate covers only the last day.
 fn estimate_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -240,7 +241,7 @@ fn takes_every_row(output: &Output) -> bool {
 fn is_limited(output: &Output) -> bool {
     match output {
         Output::Rows { limit, .. } => limit.is_some(),
-        // With a clock change, windows are not in the order of rows.
+        // At a clock change, the order of windows differs from the order of rows.
         Output::Aggregates { limit, window, .. } => {
             limit.is_some() && window.as_ref().is_some_and(|window| window.zone.is_empty())
         }
@@ -253,8 +254,8 @@ fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> 
     let wanted = match &request.output {
         Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
         Output::Aggregates { limit, window, .. } => {
-            // Two more windows: one shows that the last window is complete, and the range cuts off
-            // the first one.
+            // The length includes two additional windows: one that shows that the last window is
+            // complete, and the first window, because the requested range may cut it off.
             let windows = i128::from((*limit)?).saturating_add(2);
             return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
         }

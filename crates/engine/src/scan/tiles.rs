@@ -1,9 +1,11 @@
-//! Divides time into tiles with cached states, so that a dashboard refresh reads only new rows.
+//! Divides time into tiles and caches their states, so that a dashboard refresh reads only new
+//! rows.
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
 //! ranges share tiles. The cache key of a tile contains the request and the version of its rows
-//! ([`Reader::version`]). A write, delete or merge in these rows therefore causes a new read, never
-//! a stale result. Without windows, or if series have few rows, the whole range is one tile.
+//! ([`Reader::version`]). After a write, delete or merge in these rows, the tile is therefore read
+//! again, and a result is never stale. If there are no windows, or if series have few rows, the
+//! whole range is one tile.
 
 use std::rc::Rc;
 
@@ -24,10 +26,10 @@ use tidemark_model::time::TimeRange;
 const TILES_MAX: u64 = 32;
 /// The maximum size of a cached tile, in bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
-/// The approximate size of a call's state per window, and the overhead per group, in bytes.
+/// The approximate size of a call's state per window, and the additional size per group, in bytes.
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
-/// The target number of pieces for one read of tiles.
+/// The target number of pieces for tiles that are read together.
 const PIECES: u64 = 32;
 
 /// Whether the states of a request are cached. The request must cover the whole result, and every
@@ -38,7 +40,7 @@ pub(super) fn are_cached(request: &ScanRequest) -> bool {
 }
 
 /// Whether the first stretch of a request is cached. The request must need only the last or first
-/// points of groups. Each of these points is in a separate part page.
+/// points of groups. Each of these points may be in a different page of a part.
 pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
     is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
 }
@@ -56,7 +58,7 @@ pub(super) struct Tiling {
     /// A time range that contains all rows. `None` if there are no tiles.
     time: Option<TimeRange>,
     /// Whether a tile is cached at its first read, because its states are small compared with its
-    /// rows. Otherwise it is cached at its second read.
+    /// rows. Otherwise, the tile is cached at its second read.
     pub(super) caches_immediately: bool,
     /// The number of tiles that one event can read.
     pub(super) at_once: usize,
@@ -75,12 +77,12 @@ impl Tiling {
         let cells = survey.rows.saturating_mul(values);
         let piece_cells = Some((cells / PIECES).max(least.piece_cells));
         let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
-        // The number of series that satisfy the predicate is unknown. It is probably small.
+        // The number of series that satisfy the predicate is unknown, but probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
-        // Cached tiles are read in pieces, which changes the rounding. Inexact states are cached at
-        // their first read, so that the first and the second result are equal.
+        // Cached tiles are read in pieces, which changes the rounding. Inexact states are therefore
+        // cached at their first read, so that the first and the second result are equal.
         let is_exact = calls.iter().all(AggregateCall::is_exact);
-        // Without windows a group has one state. The number of groups is unknown.
+        // Without windows, a group has only one state. The number of groups is unknown.
         let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
         let caches_immediately = !is_exact || has_few_states;
         let whole = Self { piece_cells, caches_immediately, ..Self::default() };
@@ -95,7 +97,7 @@ impl Tiling {
         let rows = i128::from(survey.rows / survey.series.max(1));
         let every_ns = i128::from(window.every_ns.max(1));
         let mut width_ns = every_ns;
-        // Use the smallest number of windows that has many rows.
+        // Chooses the smallest number of windows that contains many rows.
         while width_ns < every_ns * i128::from(least.windows)
             && rows * width_ns / range_ns < i128::from(least.many_rows)
         {
@@ -178,8 +180,9 @@ pub(super) enum Found {
     Never,
 }
 
-/// Looks up the states of `request` inside `time`, starting after a position. If `caches_immediately` is
-/// true, the tile is cached at its first read, otherwise at its second.
+/// Looks up the states of `request` inside `time`, starting after a position. If
+/// `caches_immediately` is true, the tile is cached at its first read, and otherwise at its second
+/// read.
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -201,8 +204,8 @@ pub(super) fn look_up(
             behind,
         })
     };
-    // The ends of a tile's pages depend on whether the tile is cached. So the lookup of the tile's
-    // beginning decides for all of its pages.
+    // The ends of a tile's pages depend on whether the tile is cached. The lookup of the tile's
+    // first page therefore determines this for all pages of the tile.
     let was_requested = || name(None).is_ok_and(|name| reader.was_requested(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {
@@ -231,8 +234,8 @@ pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells:
     }
 }
 
-/// Returns the part of `piece` that belongs to one of the tiles read together. The part has `rows`
-/// rows; the first tile starts at `first_ns`.
+/// Returns the part of `piece` that belongs to one of several tiles that were read together. The
+/// part has `rows` rows. The first of these tiles starts at `first_ns`.
 pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) -> Piece {
     let TimeRange { start_ns, end_ns } = tile.time;
     // The first window of a range may begin before the range.

@@ -6,16 +6,16 @@ use super::request::Window;
 use tidemark_model::time::{H_NS, MAX_TIME_NS, MIN_TIME_NS};
 
 impl Window {
-    /// Returns the window of `time_ns` (start inclusive, end exclusive), by the rule of 1.x
-    /// (`query/iterator.go`, `IteratorOptions.Window`). Windows align to local time. If the UTC
+    /// Returns the window that contains `time_ns` (start inclusive, end exclusive), by the rule of
+    /// 1.x (`query/iterator.go`, `IteratorOptions.Window`). Windows align to local time. If the UTC
     /// offset at a border differs from the offset at `time_ns`, the border moves by the difference,
     /// unless the difference is at least one window.
     pub fn bounds(&self, time_ns: i64) -> Range<i64> {
         let (aligned_ns, shift_ns) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.every_ns).min(MAX_TIME_NS);
         let moved_ns = self.moved(end_ns, shift_ns);
-        // Skipped local time follows the clock change, so a border that would move into it stays
-        // after the change.
+        // Local times that a clock change skips follow the change. A border that would move into
+        // the skipped time therefore remains after the change.
         let moved_end_ns = end_ns.saturating_add(moved_ns);
         let stays = moved_ns < 0 && self.shift(moved_end_ns) != self.shift(end_ns);
         let end_ns = if stays { end_ns } else { moved_end_ns };
@@ -29,9 +29,9 @@ impl Window {
         aligned_ns.saturating_add(moved_ns).saturating_add(self.offset_ns)
     }
 
-    /// Returns the start that `fill()` expects after `start_ns`, or before it if `descending`.
-    /// `shift_ns` is the UTC offset at the previous start. The function updates it (1.x
-    /// `floatFillIterator`).
+    /// Returns the start that `fill()` expects after `start_ns`, or before `start_ns` if
+    /// `descending`. `shift_ns` is the UTC offset at the previous start, and is updated to the
+    /// offset at the new start (1.x `floatFillIterator`).
     pub fn step(&self, start_ns: i64, shift_ns: &mut i64, descending: bool) -> i64 {
         let every_ns = if descending { -self.every_ns } else { self.every_ns };
         let next_ns = start_ns.saturating_add(every_ns);
@@ -40,8 +40,8 @@ impl Window {
         next_ns.saturating_add(moved_ns)
     }
 
-    /// Returns a time after `time_ns`. All times from `time_ns` up to the returned time, which is
-    /// excluded, are in the same window.
+    /// Returns a time after `time_ns`, such that all times from `time_ns` up to this time
+    /// (exclusive) are in the same window.
     pub(crate) fn same_until(&self, time_ns: i64) -> i64 {
         let (aligned_ns, _) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.offset_ns).saturating_add(self.every_ns);
@@ -63,8 +63,8 @@ impl Window {
         !self.zone.iter().any(|(from_ns, _)| near.contains(from_ns))
     }
 
-    /// Returns the aligned start, before it is moved and without the window's offset, and the UTC
-    /// offset there.
+    /// Returns the aligned start and the UTC offset at this start. The start is not moved yet, and
+    /// does not include the window's offset.
     fn align(&self, time_ns: i64) -> (i64, i64) {
         let every_ns = self.every_ns.max(1);
         let base_ns = time_ns.saturating_sub(self.offset_ns);
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn day_windows_follow_time_zone() {
-        // Los Angeles, 2000: -8 h until 2 April 10:00 UTC, then -7 h.
+        // Los Angeles in 2000: the offset is -8 h until 2 April 10:00 UTC, then -7 h.
         let change_ns = 954_669_600 * S_NS;
         let zone = vec![(i64::MIN, -8 * H_NS), (change_ns, -7 * H_NS)];
         let day = Window { every_ns: D_NS, offset_ns: 0, zone: zone.clone() };

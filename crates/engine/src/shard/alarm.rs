@@ -1,10 +1,11 @@
-//! The alarm of a shard. It runs duties when they are due and retries them after failures.
+//! Implements the alarm of a shard. The alarm runs duties when they are due and retries them after
+//! failures.
 //!
 //! The shard derives from stored data, such as frames in the WAL and parts, which duties are due. A
-//! write therefore needs no extra row to schedule a duty. A duty's first try after the object
-//! starts writes a row that counts tries, and success deletes the row. The row also counts a try
-//! that crashes the whole object. Later tries until the next start are counted in memory, which
-//! saves two rows each.
+//! write therefore needs no extra row to schedule a duty. At a duty's first try after the object
+//! starts, a row is written that counts tries. When the duty succeeds, the row is deleted. The row
+//! therefore also counts a try that crashes the whole object. Later tries until the next start are
+//! counted only in memory, which saves two row writes per try.
 
 use super::Shard;
 use super::attempts::{self, AlarmTask, RETRY_NS};
@@ -17,8 +18,8 @@ use tidemark_model::bug;
 impl<S: Store> Shard<S> {
     /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
     /// nanoseconds. One call does a bounded amount of work. Errors are not returned: a failed duty
-    /// is retried later. After three failures the duty is set aside: statistics list it, and it
-    /// runs once an hour.
+    /// is retried later. After three failures, the duty is set aside: the statistics list the duty,
+    /// and it runs only once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         if let Ok(Some(task)) = self.first_due(now_ns) {
             self.run(task, now_ns);
@@ -49,8 +50,8 @@ impl<S: Store> Shard<S> {
 
     fn run(&mut self, task: AlarmTask, now_ns: i64) {
         let noted = self.note(task, now_ns, None);
-        // `Reclaim` runs even if its row cannot be written, because it frees space when the storage
-        // is full.
+        // `Reclaim` runs even if its row cannot be written, because `Reclaim` frees space when the
+        // storage is full.
         if noted.is_err() && task != AlarmTask::Reclaim {
             return;
         }
@@ -64,7 +65,7 @@ impl<S: Store> Shard<S> {
         });
         let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
         if let Err(refusal) = result {
-            // If the error cannot be stored, it stays in memory until the object is unloaded.
+            // If the error cannot be stored, it remains in memory until the object is unloaded.
             let _ = self.note(task, now_ns, Some(refusal.to_string()));
         }
     }
@@ -109,7 +110,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Whether the shard has dead values and no running merge that could reuse their rows.
+/// Whether the shard has dead values, and no running merge could reuse their rows.
 fn has_dead_values(loaded: &Loaded) -> bool {
     !loaded.manifest.dead().is_empty() && loaded.manifest.job().is_none()
 }
@@ -125,7 +126,7 @@ fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
-            // Reusing a row costs one row write; deleting and inserting a row costs two.
+            // Reusing a row costs one row write. Deleting and inserting a row costs two.
             let is_idle = || loaded.plan(now_ns).is_idle();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)

@@ -1,4 +1,4 @@
-//! Appends a frame to the WAL and then to the memtable. The reply is sent after both.
+//! Appends a frame to the WAL and then to the memtable. The shard replies after both.
 
 use super::Shard;
 use super::budget::Evictable;
@@ -13,7 +13,8 @@ use crate::wal::NewFrame;
 use tidemark_model::series_sketch::SeriesSketch;
 
 /// The maximum number of parts in a shard. Above this number, the shard rejects writes until merges
-/// have reduced the number. Every query and every manifest change processes all parts.
+/// have reduced the number. The limit exists because every query and every manifest change
+/// processes all parts.
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
@@ -50,8 +51,8 @@ impl<S: Store> Shard<S> {
         let header = FrameHeader::read(frame).map_err(invalid)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
-        // Decodes the frame even if the memtable does not need its columns. This guarantees that an
-        // acknowledged frame can be replayed.
+        // The frame is decoded even if the memtable does not need its columns. This check
+        // guarantees that an acknowledged frame can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
         let (mut series, loaded) = (SeriesSketch::default(), self.load()?);
         let each = |table: FrameTable| {
@@ -60,7 +61,7 @@ impl<S: Store> Shard<S> {
             }
             decoded_bytes += table_bytes(&table);
             // A frame that is large enough to cause a flush is not kept in memory. The flush reads
-            // it again from the log.
+            // the frame again from the log.
             match decoded_bytes <= ENOUGH.decoded_bytes {
                 true => tables.push(table),
                 false => tables = Vec::new(),
@@ -106,8 +107,8 @@ impl<S: Store> Shard<S> {
         if !is_large {
             self.remember(&tables, was_empty);
         }
-        // Adding to the known size is cheap. Querying the store again would cost as much as the
-        // append to the memtable.
+        // Adding to the known size is cheap. Requesting the size from the store again would take as
+        // long as the append to the memtable.
         let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
@@ -160,8 +161,8 @@ impl<S: Store> Shard<S> {
             self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
             self.cache.put_memtable(memtable);
             if self.budget.is_exceeded() {
-                // The memtables of all other shards were already evicted. This shard's memtable is
-                // loaded again by the next read.
+                // The memory is exceeded although the memtables of all other shards were already
+                // evicted. The next read loads this shard's memtable again.
                 self.cache.evict();
             }
         }

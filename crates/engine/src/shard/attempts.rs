@@ -1,4 +1,4 @@
-//! The duties of a shard's alarm, and the number of failed tries of each duty.
+//! Defines the duties of a shard's alarm, and counts the failed tries of each duty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use tidemark_model::time::{H_NS, S_NS};
 
 /// The delay before the first retry of a failed duty. The delay doubles after each failure.
 pub(super) const RETRY_NS: i64 = 30 * S_NS;
-/// The delay between tries of a duty that was set aside. The cause of its failures may have
-/// disappeared.
+/// The delay between tries of a duty that was set aside. The duty is tried again because the cause
+/// of its failures may have disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
 /// A duty of the alarm. If several duties are due, the first in the order of `ALL` runs first. The
@@ -26,7 +26,7 @@ pub(super) enum AlarmTask {
     Flush = 1,
     /// Deletes log rows of flushed frames and unused value rows, after a pause.
     DeleteUnusedRows = 2,
-    /// Deletes parts that have expired or that a drop has removed.
+    /// Deletes parts that have expired, or whose rows a drop has removed.
     Reclaim = 3,
     /// Merges small parts into larger parts.
     Compact = 4,
@@ -68,16 +68,16 @@ struct Attempt {
     tries: u32,
     /// The earliest time of the next try, in nanoseconds.
     due_ns: i64,
-    /// The error of the last try. Empty if the object crashed during the try.
+    /// The error of the last try. It is empty if the object crashed during the try.
     error: String,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// The keys of the stored rows. A duty that succeeded since the object started writes no row
-    /// before its later runs: a duty that crashes the object would have done so in its first run.
-    /// This saves two rows per run.
+    /// The keys of the stored rows. If a duty has succeeded since the object started, its later
+    /// runs write no row: a duty that crashes the object would have done so in its first run. This
+    /// saves two row writes per run.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }
@@ -108,8 +108,8 @@ impl Attempts {
         self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Writes the duty's row. Without an error, it counts a new try before the work. With an error,
-    /// it records why the try failed.
+    /// Writes the duty's row. Without an error, the call counts a new try before the work begins.
+    /// With an error, the call records why the try failed.
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,
@@ -150,7 +150,8 @@ impl Attempts {
     }
 }
 
-/// Deletes the duty's row if it exists. Must run in the transaction of the duty's result.
+/// Deletes the duty's row if it exists. The caller must call this function in the transaction that
+/// stores the duty's result.
 pub(super) fn clear<S: Store>(
     store: &S,
     task: AlarmTask,

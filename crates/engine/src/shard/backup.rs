@@ -1,5 +1,5 @@
-//! The shard as the source of a backup. It creates a snapshot, holds the values that the snapshot
-//! needs, and returns these values.
+//! Implements the shard as the source of a backup. The shard creates a snapshot, keeps the values
+//! of the snapshot, and returns these values.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Flushes the log, so that all rows are in values. Returns a snapshot and places a hold on its
+    /// Flushes the log, so that all rows are in values. Returns a snapshot and adds a hold for its
     /// values.
     ///
     /// # Errors
@@ -75,8 +75,8 @@ impl<S: Store> Shard<S> {
         }
         for table in [Table::Schema, Table::Tombstone] {
             each_head(&*store, table, 0, |key, head| {
-                // The snapshot contains only the description of damaged data. The raw damaged rows
-                // cannot be read and are left out.
+                // The snapshot contains only the descriptions of damaged data. The damaged rows
+                // themselves are omitted, because they cannot be decoded.
                 let is_raw = table == Table::Tombstone && key >= ASIDE_KEY && key % ASIDE_KEYS != 0;
                 if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
                     add_row(&mut rows, table, key, &head, &[]);
@@ -94,8 +94,8 @@ impl<S: Store> Shard<S> {
         Ok(rows)
     }
 
-    /// Returns a value exactly as stored. Damage in the value is copied and reported when the value
-    /// is read.
+    /// Returns a value exactly as stored. Damage in the value is copied, and is reported when the
+    /// value is read.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
         let Some(key) = self.load()?.manifest.key_of(number) else {
             return Ok(FromShardBackup::Gone);
@@ -106,7 +106,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Releases the given hold, if any, and every expired hold.
+    /// Ends the given hold, if any, and every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -134,7 +134,7 @@ fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) 
     let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
     out.push(table as u8);
     out.extend(key.to_le_bytes());
-    // The lengths fit into 32 bits: a row has less than 2 MB.
+    // A row has less than 2 MB, so the lengths fit into 32 bits.
     out.extend((head.len() as u32).to_le_bytes());
     out.extend((body.len() as u32).to_le_bytes());
     out.extend_from_slice(head);

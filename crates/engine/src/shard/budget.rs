@@ -1,9 +1,9 @@
-//! The memory budget of an isolate: for the memtables of all objects, and for their shared read
-//! cache, which may use the memory that memtables leave free.
+//! Implements the memory budget of an isolate. The budget is for the memtables of all objects and
+//! for their shared read cache, which may use the memory that memtables leave free.
 //!
-//! WebAssembly memory never shrinks, so the budget limits the sum. All counted memory is a copy of
-//! stored data. The budget can evict any shard's memory without I/O, and the shard loads it again
-//! when needed.
+//! WebAssembly memory never shrinks, so the budget limits the sum of both. All counted memory is a
+//! copy of stored data. The budget can therefore evict any shard's memory without I/O, and the
+//! shard loads the data again when it is needed.
 
 use std::cell::{Cell, RefCell};
 use std::hash::BuildHasher;
@@ -19,11 +19,11 @@ pub trait Evictable {
     /// Returns the number of bytes in use.
     fn bytes(&self) -> usize;
 
-    /// Frees the memory. Does nothing while the owner is using it.
+    /// Frees the memory. Does nothing while the owner is using the memory.
     fn evict(&self);
 }
 
-/// The memory budget of an isolate. Not thread-safe: an isolate has one thread.
+/// The memory budget of an isolate. It is not thread-safe, because an isolate has one thread.
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,
@@ -32,14 +32,14 @@ pub struct Budget {
     /// The number of shards that have used the cache.
     shards: Cell<u32>,
     reads: Rc<ReadCache>,
-    /// The evictable holders, least recently used first. Dropped holders are removed by
-    /// `make_room`.
+    /// The holders of evictable memory, with the least recently used first. `make_room` removes
+    /// holders that were dropped.
     holders: RefCell<Vec<Weak<dyn Evictable>>>,
 }
 
 impl Budget {
-    /// Creates a budget of `bytes_max` bytes. The caller draws `hash_seed` at random. It seeds hash
-    /// tables of tag values, so that a client cannot construct collisions.
+    /// Creates a budget of `bytes_max` bytes. The caller draws `hash_seed` at random. The seed is
+    /// for the hash tables of tag values, so that a client cannot construct collisions.
     pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
         let (salts, shards, holders) = (Cell::new(0), Cell::new(0), RefCell::new(Vec::new()));
         let reads = Rc::new(ReadCache::new(READ_CACHE_BYTES_MAX.min(bytes_max / 2)));
@@ -52,13 +52,13 @@ impl Budget {
     }
 
     /// Returns 32 bits that distinguish this load of an object from other loads, with a collision
-    /// probability of 2^-32. Within an isolate a counter separates the loads; across isolates the
-    /// seeds differ.
+    /// probability of 2^-32. Within an isolate, a counter distinguishes the loads. The seeds of
+    /// isolates differ.
     pub(crate) fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
-        // The hash covers the counter and the seed. With the seed as the hasher's seed, the hash
-        // would depend only on the difference between counter and seed, and isolates with
-        // consecutive seeds would share many salts.
+        // The hash covers both the counter and the seed. If the seed were the hasher's seed, the
+        // hash would depend only on the difference between counter and seed. Isolates with
+        // consecutive seeds would then have many salts in common.
         let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
         (hash >> 32) as u32
     }
@@ -69,7 +69,7 @@ impl Budget {
         ShardReads::new(Rc::clone(&self.reads), self.shards.get())
     }
 
-    /// Adds a holder as the most recently used.
+    /// Adds a holder as the most recently used holder.
     pub fn register(&self, holder: Weak<dyn Evictable>) {
         self.holders.borrow_mut().push(holder);
     }
@@ -79,9 +79,9 @@ impl Budget {
         self.reads.bytes() + self.live().iter().map(|holder| holder.bytes()).sum::<usize>()
     }
 
-    /// Marks `user` as most recently used and evicts other holders, least recently used first,
-    /// until `more` bytes fit into the budget. The read cache keeps its guaranteed minimum and gets
-    /// the remaining memory. The memory of `user` is never evicted.
+    /// Marks `user` as most recently used, and evicts other holders until `more` bytes fit into the
+    /// budget. The least recently used holder is evicted first. The read cache keeps its guaranteed
+    /// minimum and can use the remaining memory. The memory of `user` is never evicted.
     pub fn make_room(&self, user: &Rc<dyn Evictable>, more: usize) {
         let is_user =
             |holder: &Weak<dyn Evictable>| std::ptr::addr_eq(holder.as_ptr(), Rc::as_ptr(user));
@@ -158,8 +158,8 @@ mod tests {
         }
         budget.make_room(&holders[0], mb);
         assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 6 * mb);
-        // The frame needs the whole budget: the other memtable is evicted, and the cache keeps its
-        // minimum.
+        // The frame needs the whole budget. The other memtable is therefore evicted, and the cache
+        // keeps its minimum.
         budget.make_room(&holders[0], MEMTABLE_BYTES_MAX);
         assert_eq!(holders[1].bytes(), 0);
         assert_eq!(budget.reads.bytes_max(), READ_CACHE_BYTES_MAX);

@@ -1,11 +1,11 @@
-//! The cached memtable of a shard.
+//! Stores the memtable of a shard as a cache.
 
 use std::cell::{Cell, RefCell};
 
 use super::budget::Evictable;
 use crate::memtable::Memtable;
 
-/// The memtable of a shard. It may have been evicted before any event.
+/// The memtable of a shard. It may have been evicted since the last event.
 #[derive(Default)]
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,
@@ -13,7 +13,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes the memtable out of the cache, so that it cannot be evicted while in use.
+    /// Removes the memtable from the cache, so that it cannot be evicted while it is in use.
     pub(super) fn take_memtable(&self) -> Option<Memtable> {
         self.memtable_bytes.set(0);
         self.memtable.take()

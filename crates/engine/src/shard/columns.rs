@@ -1,5 +1,5 @@
-//! The columns of each measurement in a shard: the types of fields, and the order of tags in series
-//! keys.
+//! Stores the columns of each measurement in a shard: the types of fields, and the order of tags in
+//! series keys.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +16,14 @@ const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
 /// The columns of every measurement that this shard has stored, with one row per measurement.
 /// Columns are never removed. Column ids are not reused, so a frame with a different type comes
-/// from a schema that was never valid for this shard. Series keys in parts stay sorted only if
-/// their tags keep their order.
+/// from a schema that was never valid for this shard. The tags keep their order, because series
+/// keys in parts would otherwise no longer be sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     known: BTreeMap<MeasurementId, Known>,
     /// The number of columns in `known`.
     columns: usize,
-    /// Measurements with columns that are not stored yet.
+    /// The measurements with columns that are not stored yet.
     unwritten: BTreeSet<MeasurementId>,
 }
 
@@ -60,8 +60,8 @@ impl Columns {
         Ok(any_new)
     }
 
-    /// Adds the columns of a checked frame, to be stored together with the frame. Returns the
-    /// number of rows to store.
+    /// Adds the columns of a checked frame. The caller must store them together with the frame.
+    /// Returns the number of rows to store.
     ///
     /// # Errors
     /// [`Refusal::TypeConflict`] if the frame has two types for a column. In that case, some of its
@@ -99,7 +99,8 @@ impl Columns {
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
-    /// Extends the tag order. The caller stores it together with the parts that use it.
+    /// Extends the tag order. The caller must store the tag order together with the parts that use
+    /// it.
     pub(super) fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -116,8 +117,8 @@ impl Columns {
         Ok(())
     }
 
-    /// Writes the changed rows, one per measurement. Must run in the transaction that stores the
-    /// frame or parts.
+    /// Writes the changed rows, one per measurement. The caller must call this function in the
+    /// transaction that stores the frame or parts.
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         for measurement in self.unwritten.iter() {
             let Some(known) = self.known.get(measurement) else { continue };

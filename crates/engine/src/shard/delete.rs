@@ -1,4 +1,4 @@
-//! DELETE: stores a tombstone immediately; later merges remove the rows.
+//! Implements DELETE: stores a tombstone immediately. Later merges remove the rows.
 
 use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
@@ -29,11 +29,11 @@ impl<S: Store> Shard<S> {
     }
 
     /// Hides the matching rows with a write sequence below `before`. The change is durable and
-    /// visible immediately, and a repeated call has no effect. A deletion without stored rows
-    /// writes no tombstone.
+    /// visible immediately. A repeated call has no effect. If a deletion matches no stored rows, no
+    /// tombstone is written.
     ///
     /// # Errors
-    /// - [`Refusal::Stale`], including when a part or the flushed head has reached `before`
+    /// - [`Refusal::Stale`], also if a part or the flushed head has reached `before`
     /// - [`Refusal::Invalid`] if a predicate uses more than tags
     /// - [`Refusal::Store`]
     pub fn delete_before(
@@ -80,7 +80,7 @@ impl<S: Store> Shard<S> {
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.touched();
-        // The contents of a damaged row are unknown, so every deletion is kept.
+        // The contents of a damaged row are unknown, so every deletion may affect them.
         let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();
@@ -93,8 +93,8 @@ impl<S: Store> Shard<S> {
         Ok(concerned)
     }
 
-    /// Whether a part within the deletion's time range contains the measurement. Returns `true`
-    /// without a complete search if the range has more than `PARTS_READ_MAX` parts.
+    /// Whether a part within the deletion's time range contains the measurement. If the time range
+    /// has more than `PARTS_READ_MAX` parts, returns `true` without a complete search.
     fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
         let parts = loaded.manifest.parts().values();
         let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
@@ -116,7 +116,7 @@ impl<S: Store> Shard<S> {
 
 impl Loaded {
     /// Returns a tombstone that hides rows with a sequence below `before`, and the key of its row.
-    /// The tombstone takes the next write sequence.
+    /// The tombstone uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.wal.next_sequence();
         let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);

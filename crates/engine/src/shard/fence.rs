@@ -1,4 +1,5 @@
-//! The fence: the time from which a shard rejects writes and deletes while a split copies its rows.
+//! Defines the fence: the time from which a shard rejects writes and deletes while a split copies
+//! its rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +18,8 @@ impl Fence {
         self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
     }
 
-    /// Returns the fence after a message, or `None` if the message changes nothing. A lifted fence
-    /// stays lifted if the message that raised it arrives late.
+    /// Returns the fence after a message, or `None` if the message does not change the fence. After
+    /// a fence was lifted, a late message of the same split cannot raise it again.
     pub(super) fn after(self, split: u64, from_ns: Option<i64>) -> Option<Self> {
         let is_news = split > self.split || (split == self.split && from_ns.is_none());
         let next = Self { split, from_ns };

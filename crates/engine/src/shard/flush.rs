@@ -30,7 +30,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
 impl<S: Store> Shard<S> {
-    /// Writes every frame of the log into parts and moves the head past them in one transaction.
+    /// Writes every frame of the log into parts, and moves the head of the log, in one transaction.
     /// Copies unreadable frames to table `tombstone`. Does nothing if the log is empty.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl<S: Store> Shard<S> {
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
         let schema_version = loaded.schema_version;
-        // The write times of frames from before the object's last start are unknown.
+        // For frames from before the object's last start, the times of the writes are unknown.
         let last_ns = loaded.pace.last_ns().unwrap_or(now_ns);
         let change = |state: &mut State| {
             state.head = head;
@@ -89,7 +89,8 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Takes the rows of the log out of the cache, or replays the log if they are not cached.
+    /// Returns the rows of the log: removes them from the cache, or replays the log if they are not
+    /// cached.
     pub(super) fn memtable(&mut self) -> Result<Memtable, Refusal> {
         if let Some(memtable) = self.cache.take_memtable() {
             return Ok(memtable);
@@ -108,8 +109,8 @@ impl<S: Store> Shard<S> {
             };
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
-            // A frame with any damaged table adds no rows. A large frame is therefore decoded
-            // twice, first without keeping its tables.
+            // If any table of a frame is damaged, no row of the frame is added. A large frame is
+            // therefore decoded twice. The first pass does not keep the tables.
             let added = match decoded_bytes > ENOUGH.decoded_bytes {
                 true => frame::decode_each(&bytes, drop)
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
@@ -201,8 +202,8 @@ fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }
 
-/// Copies damaged log rows unchanged to table `tombstone`, where no later write replaces them. Must
-/// run in a transaction.
+/// Copies damaged log rows unchanged to table `tombstone`, where no later write replaces them. The
+/// caller must call this function in a transaction.
 fn set_aside<S: Store>(
     store: &S,
     wal: &Wal,

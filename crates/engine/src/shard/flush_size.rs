@@ -1,4 +1,4 @@
-//! The size of the log, and the limits at which it is flushed.
+//! Measures the size of the log, and defines the limits at which the log is flushed.
 
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
@@ -15,12 +15,12 @@ pub(super) struct FlushSize {
 
 /// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// The size at which an append flushes first. Writes that arrive during the flush wait for it. The
-/// log contains at most two million values: 16 MB at 8 bytes each.
+/// The size at which an append first flushes the log. Writes that arrive during the flush wait
+/// until it is complete. The log contains at most two million values: 16 MB at 8 bytes each.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
-/// The minimum size of a value in the count, in bytes. A boolean takes as long to write as an
-/// integer.
+/// The minimum size with which a value is counted, in bytes. Writing a boolean takes as long as
+/// writing an integer.
 const VALUE_BYTES_MIN: usize = 8;
 
 impl FlushSize {

@@ -1,5 +1,5 @@
-//! The measurements and times of a frame, which the head of its first log row contains. An object
-//! reads no more of the frame until a query needs its rows.
+//! Represents the measurements and times of a frame. The head of the frame's first log row contains
+//! them. An object reads no other data of the frame until a query needs its rows.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The maximum size of an encoded touch, in bytes. A longer touch contains only row counts. An
-/// object keeps the touches of all frames in the log in memory.
+/// The maximum size of an encoded summary, in bytes. A longer summary is replaced by one that
+/// contains only row counts. An object keeps the summaries of all frames in the log in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
-/// The kind of a touch that lists measurements, rows and times.
+/// The kind of a summary that lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The kind of a touch that contains only row counts. Any measurement may have rows at any
-/// time.
+/// The kind of a summary that contains only row counts. The frame may then have rows of any
+/// measurement at any time.
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +22,13 @@ pub(super) struct FrameSummary {
     pub rows: u64,
     /// The number of rows of other tables that were written with the frame.
     pub(crate) other_rows: u64,
-    /// The measurements, without duplicates, with the time range of their rows. `None` if they are
-    /// unknown.
+    /// The measurements, without duplicates, with the time range of their rows. `None` means that
+    /// they are unknown.
     pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl FrameSummary {
-    /// Returns the touch of a frame.
+    /// Returns the summary of a frame.
     pub(super) fn of(header: &FrameHeader) -> Self {
         let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
         for table in &header.tables {
@@ -63,7 +63,7 @@ impl FrameSummary {
         out
     }
 
-    /// Decodes a touch. Returns `None` for bytes that [`FrameSummary::encode`] did not create.
+    /// Decodes a summary. Returns `None` for bytes that [`FrameSummary::encode`] did not create.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;

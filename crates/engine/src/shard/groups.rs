@@ -1,4 +1,4 @@
-//! Visits groups of rows, as described by the directories of parts and by the memtable. Finding the
+//! Visits groups of rows, which the directories of parts and the memtable describe. Finding the
 //! groups reads no rows.
 
 use std::cmp::Reverse;
@@ -101,7 +101,7 @@ impl<S: Store> ShardReader<'_, S> {
                     break;
                 }
                 wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
-                // Skips a group that contains only additional columns. The preceding group lists
+                // A group that contains only further columns is skipped. The preceding group lists
                 // all columns.
                 if wanted.first() != Some(&of)
                     || group.continues_columns()
@@ -135,7 +135,7 @@ fn row_group<'a>(
     is_open: bool,
     tables: &'a mut dyn SeriesTables,
 ) -> RowGroup<'a> {
-    // Both times belong to existing rows.
+    // Each of the two times is the time of an existing row.
     let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
     let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
     RowGroup {

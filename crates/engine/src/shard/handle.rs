@@ -11,13 +11,15 @@ use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
 
-/// The work of an event, in rows read and values decoded, after which no further scan begins.
+/// The amount of work in an event, in rows read and values decoded, after which no further scan
+/// begins.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;
 
 impl<S: Store> Shard<S> {
-    /// Executes the operation that a message requests. After a bug, the shard drops its memory.
+    /// Executes the operation that a message requests. If a bug was reported, the shard drops its
+    /// memory.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         bug::catch(|| self.execute(message, now_ns))
             .unwrap_or_else(|bug| refused(self.lost(bug.into())))
@@ -113,8 +115,8 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // A further scan that fails is left out. The caller sends it again separately, and gets
-            // its error.
+            // A further scan that fails is omitted. The caller sends this scan again separately,
+            // and then receives its error.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);

@@ -1,5 +1,5 @@
-//! A shard as an object: decodes requests and encodes replies. A shard calls no other object. It
-//! handles every message immediately, except requests for a page of a query.
+//! Implements a shard as an object: decodes requests and encodes replies. A shard calls no other
+//! object. It handles every message immediately, except requests for a page of a query.
 
 use std::rc::Rc;
 
@@ -13,17 +13,17 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 use tidemark_model::time::S_NS;
 
-/// The maximum number of duties in one run, with a pause before each. If the duties are merge
-/// steps, they process about thirty million values. After the run the alarm is set again, so that
-/// the platform sees that the event ends.
+/// The maximum number of duties in one run, with a pause before each duty. If the duties are merge
+/// steps, they process about thirty million values. After the run, the alarm is set again, so that
+/// the event ends regularly.
 const DUTIES_PER_RUN: u32 = 100;
 /// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
-/// handled in the pause. Without it, each piece of a large write that arrives in pieces would wait
-/// for a duty.
+/// handled during the pause. Without pauses, a write that arrives in many pieces would wait for a
+/// duty at each piece.
 const DUTY_PAUSE_MS: u32 = 20;
 /// The delay until the alarm checks whether the work after a reply has ended, in nanoseconds. The
-/// object may have been evicted before the end. A bulk load sets an alarm for about this time
-/// anyway, so the check costs no row.
+/// check is necessary because the object may have been evicted before the end of the work. A bulk
+/// load sets an alarm for about this time anyway, so the check costs no additional row.
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.
@@ -43,16 +43,16 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. `None` for a
-    /// run in an alarm, which sets no other alarm before its end.
+    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. It is `None`
+    /// for a run in an alarm, which sets no other alarm before its end.
     watched_ns: Option<i64>,
     /// Whether the run has started.
     has_begun: bool,
 }
 
 impl<S: Store> ShardHost<S> {
-    /// Creates the host of a shard. All shards of the isolate share `pages`. No duty is due before
-    /// the first event; an alarm that was set earlier remains set.
+    /// Creates the host of a shard. All shards of the isolate share `pages`. Until the first event,
+    /// no duty is due. An alarm that was set earlier remains set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
         Self {
             shard,
@@ -65,9 +65,9 @@ impl<S: Store> ShardHost<S> {
         }
     }
 
-    /// Makes due duties run after replies. Requires a caller that calls [`Host::run_due_work`]. A
-    /// write then needs no alarm. An alarm would be set twice per flush, and the platform bills
-    /// each setting as a row.
+    /// Makes due duties run after replies, so that a write needs no alarm. The caller must call
+    /// [`Host::run_due_work`]. Otherwise, an alarm would be set twice per flush, and the platform
+    /// bills each setting as a row.
     #[must_use]
     pub fn with_work_after_replies(mut self) -> Self {
         self.works_behind_replies = true;
@@ -79,7 +79,7 @@ impl<S: Store> ShardHost<S> {
         EventId(self.next_event_id)
     }
 
-    /// Runs the first due duty, and pauses if another is due.
+    /// Runs the first due duty, and pauses if another duty is due.
     fn work(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
@@ -110,8 +110,8 @@ impl<S: Store> ShardHost<S> {
     }
 }
 
-/// Returns the query number of a page request ([`Precedence::number`]). The number is 0 if the
-/// query is not continued. Returns `None` if the message requests no page.
+/// Returns the query number of a page request ([`Precedence::number`]), or 0 for a first page.
+/// Returns `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.is_continuation()),
@@ -146,7 +146,7 @@ fn work(reply: &FromShard) -> u64 {
             stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
         }
         FromShard::Summary(page) => page.stats.work(),
-        // The work of other replies is not counted. They are treated as the maximum.
+        // The work of other replies is not counted, so the maximum is assumed.
         _ => u64::MAX,
     }
 }
@@ -210,7 +210,8 @@ impl<S: Store> Host for ShardHost<S> {
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         self.shard.begin_event(platform.now_ns());
         if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
-            // The run continues without this alarm. The next alarm checks it again.
+            // The run is still active, so this alarm does nothing. The next alarm checks the run
+            // again.
             working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
             return (self.new_event(), Step::Done(Vec::new()));
         }

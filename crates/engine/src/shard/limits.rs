@@ -1,17 +1,18 @@
-//! The limits for the work of an event. Tests use lower limits, so that little data has many parts
-//! and a merge of it has many steps.
+//! Defines the limits for the work of an event. Tests use lower limits, so that little data has
+//! many parts and a merge of these parts has many steps.
 
 use crate::part::writer;
 use crate::scan::TileLimits;
 
 /// The number of values, times and series after which a merge step ends. A step completes its last
-/// group, so a large group may exceed this number. A step takes about 20 ms, in which writes wait.
+/// group, so a step with a large group may exceed this number. A step takes about 20 ms, during
+/// which writes wait.
 const STEP_CELLS: u64 = 200_000;
 
 /// The number of cells that a small machine reads in about 100 ms.
 const ANSWER_CELLS: u64 = 500_000;
 
-/// The cost of a series in cells. The work is to read, compare and write the series key.
+/// The cost of a series in cells: reading, comparing and writing the series key.
 pub(super) const SERIES_CELLS: u64 = 10;
 
 /// The limits for the work of an event.
@@ -19,13 +20,13 @@ pub(super) const SERIES_CELLS: u64 = 10;
 pub struct Limits {
     /// The limits of written parts.
     pub part: writer::Limits,
-    /// The number of cells that a merge step writes, exceeded by at most one group. A series counts
-    /// as several cells.
+    /// The number of cells that a merge step writes. A step may exceed this number by one group. A
+    /// series counts as several cells.
     pub step_cells: u64,
     /// The minimum size of a cached time range.
     pub tile: TileLimits,
-    /// The minimum number of cells of a result that is stored in table `answer`. Storing it costs a
-    /// row.
+    /// The minimum number of cells that a query must read before its result is stored in table
+    /// `answer`. Storing a result costs one row.
     pub answer_cells: u64,
 }
 

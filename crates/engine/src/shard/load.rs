@@ -1,4 +1,4 @@
-//! The metadata of a shard, as read from the manifest and the heads of its tables.
+//! Reads the metadata of a shard from the manifest and the heads of its tables.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,10 +27,11 @@ use crate::wal::{self, Wal};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The first key of table `tombstone` that belongs to damaged data. Each damaged row has one
-/// description, followed by its raw rows.
+/// The first key of table `tombstone` that is used for damaged data. For each damaged frame or row,
+/// the table contains one description, followed by the damaged rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
-/// The distance between the keys of two descriptions. A frame has at most 14 rows.
+/// The distance between the keys of two descriptions. It is sufficient because a frame has at most
+/// 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
 /// The memory of a series in the memtable, in bytes: tag codes, entries in two hash tables, and a
@@ -46,7 +47,7 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Whether a query of these rows could be wrong without the damaged block.
+    /// Whether a query of these rows could be wrong because the block is damaged.
     pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
         self.touches.as_ref().is_none_or(|touches| {
             touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
@@ -54,8 +55,8 @@ impl Damage {
     }
 }
 
-/// The metadata of an open shard. After an error of the store it is dropped and read again, because
-/// the failed write may have succeeded.
+/// The metadata of an open shard. After an error of the store, the metadata is dropped and read
+/// again, because the failed write may have succeeded.
 pub(super) struct Loaded {
     pub state: State,
     /// The usage, including the events since the last save of the state.
@@ -68,7 +69,8 @@ pub(super) struct Loaded {
     /// The dropped measurements. The shard rejects their frames and hides their rows.
     pub retired: BTreeSet<MeasurementId>,
     pub wal: Wal,
-    /// The number of series in the log. It is too low if no memtable has counted them.
+    /// The number of series in the log. The number is too low until a memtable has counted the
+    /// series.
     pub(crate) log_series: u64,
     /// The number of rows in the log.
     pub(crate) log_rows: u64,
@@ -145,7 +147,7 @@ impl Loaded {
             let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.other_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
-                // The frame was stored after the last save of the counters, before the object
+                // The frame was stored after the counters were last saved, and before the object
                 // restarted.
                 let counters = &mut loaded.state.counters;
                 counters.points += rows;
@@ -221,8 +223,8 @@ impl Loaded {
         }
     }
 
-    /// Replaces state and manifest after a commit. The commit saved [`Loaded::counters`] when the
-    /// store's row counts were `counts`.
+    /// Replaces state and manifest after a commit. The commit saved [`Loaded::counters`] as they
+    /// were when the store's row counts were `counts`.
     pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
         self.state = state;
         self.job_is_stored = manifest.job().is_some();
@@ -236,7 +238,7 @@ pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     let bytes = damage.touch.as_deref();
     let touch = match damage.sequence {
         Some(_) => bytes.and_then(FrameSummary::decode),
-        // For a row without a head, only the frame header at the start of the body may be readable.
+        // If a row has no head, only the frame header at the start of its body may be readable.
         None => bytes.and_then(|frame| Some(FrameSummary::of(&FrameHeader::read(frame).ok()?))),
     };
     let touches = touch.and_then(|touch| touch.tables);

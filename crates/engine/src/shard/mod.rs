@@ -1,11 +1,13 @@
-//! The shard: a columnar store for some of a policy's series in one time range.
+//! Implements the shard: a columnar store for some of a policy's series in one time range.
 //!
 //! Only this module uses the WAL, the memtable and parts together. Every function is synchronous,
-//! so events are never interleaved. The platform's output gate delays a reply until its changes are
-//! durable. A shard that is not open returns [`request::Refusal::Stale`] and writes nothing.
+//! so two events never run at the same time. The platform's output gate delays a reply until its
+//! changes are durable. A shard that is not open returns [`request::Refusal::Stale`] and writes
+//! nothing.
 //!
-//! Memory changes only after the store has accepted a change. After an error of the store, its
-//! contents are unknown: the shard drops all its memory, and the next event reads the tables again.
+//! The shard changes its memory only after the store has accepted a change. After an error of the
+//! store, the store's contents are unknown. The shard then drops all its memory, and the next event
+//! reads the tables again.
 #![doc = include_str!("FORMAT.md")]
 
 mod alarm;

@@ -1,5 +1,6 @@
-//! The shard object. This file contains its state in memory, and operations on the whole shard such
-//! as opening, closing and statistics. Other files of this folder contain the operations on rows.
+//! Implements the shard object. This file contains the shard's state in memory, and operations on
+//! the whole shard such as opening, closing and statistics. Other files of this folder contain the
+//! operations on rows.
 
 use std::rc::Rc;
 
@@ -32,11 +33,13 @@ pub struct Shard<S: Store> {
     pub(super) loaded: Option<Loaded>,
     pub(super) cache: Rc<Cache>,
     pub(super) reads: ShardReads,
-    /// The state of the running merge, if it has continued since the object was loaded.
+    /// The state of the running merge, or `None` if the merge has not continued since the object
+    /// was loaded.
     pub(super) running: Option<Running<S>>,
-    /// The killed queries, newest last. The list is lost with the object, as are the queries.
+    /// The killed queries, with the newest last. The list is lost when the object is evicted, but
+    /// so are the queries.
     killed: Vec<u64>,
-    /// The usage in the current minute. Lost with the object.
+    /// The usage in the current minute. It is lost when the object is evicted.
     pub(super) usage: Usage,
     /// The time at which the current event began, in nanoseconds.
     pub(super) event_ns: i64,
@@ -70,7 +73,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Counts a request or an alarm. The host calls this method at its beginning.
+    /// Counts a request or an alarm. The host calls this method at the beginning of each event.
     pub(super) fn begin_event(&mut self, now_ns: i64) {
         self.event_ns = now_ns;
         if let Some(loaded) = &mut self.loaded {
@@ -120,8 +123,8 @@ impl<S: Store> Shard<S> {
         opened.map_err(|error| self.lost(error.into()))
     }
 
-    /// Applies settings of a newer generation. From other settings, it applies only the list of
-    /// retired measurements.
+    /// Applies settings of a newer generation. If the generation is not newer, applies only the
+    /// list of retired measurements.
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open, is closed, or is open for another policy.
@@ -143,8 +146,8 @@ impl<S: Store> Shard<S> {
         if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
     }
 
-    /// Permanently rejects messages with permissions older than `number`, the version of the
-    /// database's permissions. A lower number than the known number has no effect.
+    /// From now on, rejects messages whose permissions are older than `number`, the version of the
+    /// database's permissions. A number that is lower than the current number has no effect.
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open, or closed; [`Refusal::Store`].
@@ -155,8 +158,8 @@ impl<S: Store> Shard<S> {
         self.change(|state| state.settings.access = number)
     }
 
-    /// Rejects later frames of these measurements and hides their rows: immediately by id, and
-    /// permanently by a tombstone, which frees their storage.
+    /// Rejects later frames of these measurements and hides their rows. The ids hide the rows
+    /// immediately. A tombstone hides them permanently, and merges then free their storage.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();
@@ -186,8 +189,8 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Rejects every later operation except [`Shard::wipe`]. Has no effect if the shard is not
-    /// open.
+    /// Rejects every later operation except [`Shard::wipe`]. The call has no effect if the shard is
+    /// not open.
     ///
     /// # Errors
     /// [`Refusal::Store`].
@@ -270,8 +273,8 @@ impl<S: Store> Shard<S> {
         self.commit(manifest, None, change, |_, _| Ok(()))
     }
 
-    /// Stores a changed state and manifest in one transaction with the rows that `aux` writes,
-    /// then updates the memory. `done` is the duty that this completes.
+    /// Stores a changed state and manifest in one transaction with the rows that `aux` writes, then
+    /// updates the memory. `done` is the duty that this change completes.
     pub(super) fn commit(
         &mut self,
         manifest: Manifest,

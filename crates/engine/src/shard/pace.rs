@@ -1,13 +1,13 @@
-//! The intervals between frames. They determine how long a pause must be before work that costs
-//! rows.
+//! Measures the intervals between frames. They determine how long a pause must be before the shard
+//! does work that costs rows.
 
 use tidemark_model::time::{MINUTE_NS, S_NS};
 
 /// The pause without writes after which the log is flushed and its slots are deleted.
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
-/// The same pause after a bulk load, in which frames arrive at shorter intervals than from agents.
+/// The pause after a bulk load, in which frames arrive at shorter intervals than from agents.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
-/// The upper limit of the usual interval in a bulk load.
+/// The maximum interval between frames that is usual in a bulk load.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
 
 /// The arrival times of frames since the object was loaded.
@@ -36,8 +36,8 @@ impl Pace {
         self.deleted_ns = Some(now_ns);
     }
 
-    /// Returns the time at which deletes have paused long enough, in nanoseconds. Rewriting parts
-    /// earlier could rewrite the same parts again.
+    /// Returns the time at which deletes have paused long enough, in nanoseconds. If parts were
+    /// rewritten earlier, further deletes could cause the same parts to be rewritten again.
     pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
         self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
     }

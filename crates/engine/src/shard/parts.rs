@@ -1,4 +1,4 @@
-//! Assigns rows and numbers to the values of written parts, and describes the parts for the
+//! Assigns rows and numbers to the values of written parts, and creates the parts' entries for the
 //! manifest.
 
 use super::manifest::{Key, Manifest, Number, Part, PartId};
@@ -24,8 +24,8 @@ impl NewValue {
         (self.number, self.key)
     }
 
-    /// Writes the row. Must run in the transaction that lists the value, unless the value belongs
-    /// to the running job.
+    /// Writes the row. The caller must call this function in the transaction that lists the value,
+    /// unless the value belongs to the running job.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }

@@ -3,16 +3,16 @@
 use tidemark_model::time::TimeRange;
 
 /// The maximum number of parts that are merged together if the time range can be split. The
-/// memtable is one more run. The parts cover about a month.
+/// memtable is an additional run. The parts cover about a month.
 const PARTS_AT_ONCE: usize = 63;
 
-/// The minimum number of rows per series that justifies another pass over all series.
+/// The minimum number of rows per series for which another pass over all series is acceptable.
 const CHAINED_ROWS: u64 = 64;
 /// The inverse of the share of a part's time range that may overlap the next part. Two flushes can
-/// write rows of the same time.
+/// contain rows of the same time.
 const OVERLAP_SHARE: i128 = 8;
 
-/// Returns the start times of parts at which the preceding parts have enough rows and have ended,
+/// Returns the start times of parts at which the preceding parts have enough rows, and have ended
 /// or almost ended. `parts` contains the time range, rows and series of each part, sorted by start
 /// time.
 pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
@@ -39,13 +39,13 @@ pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) ->
 /// Splits `time` so that each range overlaps at most about `PARTS_AT_ONCE` parts. `parts` must be
 /// sorted by start time.
 ///
-/// The split is between parts if possible. Otherwise it is at the start of a part, and parts that
-/// continue there are read in both ranges. A range has more parts only if that many parts contain
-/// the same time.
+/// A split is between parts if possible. Otherwise, the split is at the start of a part, and parts
+/// that contain this time are read in both ranges. A range has more parts only if that many parts
+/// contain the same time.
 pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
     let mut cuts = Vec::new();
-    // The end times of the current range's parts, the last gap between parts, and the number of
-    // parts before the gap.
+    // The state of the current range: the end times of its parts, the last gap between parts, and
+    // the number of parts before the gap.
     let mut ends: Vec<i64> = Vec::new();
     let (mut gap_ns, mut behind) = (time.start_ns, 0);
     for part in parts {
@@ -84,7 +84,7 @@ mod tests {
         // The second flush contains rows from the end of the first part.
         assert_eq!(of(&[part(0, 80, many), part(70, 160, many)]), [70]);
         assert_eq!(of(&[part(0, 80, many), part(69, 160, many)]), [0; 0]);
-        // The wide part has not ended.
+        // The wide part has not ended there.
         assert_eq!(of(&[part(0, 900, many), part(10, 80, many), part(80, 160, many)]), [0; 0]);
         assert_eq!(of(&[part(0, 80, many - 1), part(80, 160, 1), part(160, 240, 1)]), [160]);
     }
@@ -131,7 +131,7 @@ mod tests {
                 assert!(count <= PARTS_AT_ONCE, "{count}");
             }
         }
-        // The query cannot be split between parts that contain the same time.
+        // The query cannot be split at a time that all parts contain.
         let same = vec![TimeRange::new(0, 100); 200];
         assert_eq!(cut(all, &same), [all]);
     }

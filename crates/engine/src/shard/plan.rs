@@ -1,5 +1,5 @@
-//! The work that a shard's parts and tombstones require. The result is a pure function of the
-//! metadata and is cached until the metadata changes.
+//! Determines the work that a shard's parts and tombstones require. The result depends only on the
+//! metadata, and is cached until the metadata changes.
 
 use std::rc::Rc;
 
@@ -8,7 +8,8 @@ use super::load::Loaded;
 use super::manifest::{Part, PartId};
 use super::tombstone::Tombstone;
 
-/// If a component has more unsealed parts than this, a write first runs a step of their merge.
+/// The number of unsealed parts in a component above which a write first runs a step of a merge of
+/// these parts.
 const CROWDED_PARTS: usize = 48;
 
 /// The pending work of a shard.
@@ -16,7 +17,8 @@ const CROWDED_PARTS: usize = 48;
 pub(super) struct Plan {
     /// The parts of each next merge.
     pub merges: Vec<Vec<PartId>>,
-    /// The parts that may have rows hidden by a tombstone or after the end of the shard's range.
+    /// The parts that may have rows that a tombstone hides or that are after the end of the shard's
+    /// range.
     pub scrub: Vec<PartId>,
     /// Whether the shard has parts without visible rows, or tombstones that are no longer needed.
     pub(crate) has_garbage: bool,

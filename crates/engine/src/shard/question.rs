@@ -1,4 +1,4 @@
-//! Queries: pages of results from the memtable and parts.
+//! Executes queries: returns pages of results from the memtable and parts.
 
 use super::Shard;
 use super::read::ShardReader;
@@ -18,9 +18,11 @@ use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 /// The maximum number of encoded bytes that one event decodes: the log, if it is replayed, and one
 /// page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
-/// The reserve within `DECODED_BYTES_MAX` for a last batch that exceeds the limit of the page.
+/// The part of `DECODED_BYTES_MAX` that is reserved for a last batch that exceeds the limit of the
+/// page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// The maximum number of series keys that a page of a summary reads, which takes about 25 ms.
+/// The maximum number of series keys that a page of a summary reads. Reading them takes about 25
+/// ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
@@ -60,8 +62,8 @@ impl<S: Store> Shard<S> {
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// Replays the log if necessary and returns the limits of a page. The bytes of the replay count
-    /// towards the limit of the event.
+    /// Replays the log if necessary, and returns the limits of a page. The bytes that the replay
+    /// decodes count towards the limit of the event.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         self.current(stamp)?;
         let is_cold = !self.cache.has_memtable();

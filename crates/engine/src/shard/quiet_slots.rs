@@ -1,4 +1,5 @@
-//! The last writes of time slots. In quiet slots, merges also combine few parts of unequal size.
+//! Stores the times of the last writes to time slots. In quiet slots, merges also combine few parts
+//! of unequal size.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::slots::Slots;
 use tidemark_model::time::H_NS;
 
-/// A slot is quiet after this time without writes, in nanoseconds.
+/// The time without writes after which a slot is quiet, in nanoseconds.
 const QUIET_NS: i64 = H_NS;
 
-/// The times of the last writes to slots. They are stored with every flush. Otherwise all slots
-/// would seem quiet whenever the object is loaded again.
+/// The times of the last writes to slots. Every flush stores these times. Otherwise, all slots
+/// would seem quiet when the object is loaded again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotWrites {
     width_ns: i64,
@@ -32,7 +33,8 @@ impl SlotWrites {
         self.last_ns.extend(slots.iter().map(|&slot| (slot, now_ns)));
     }
 
-    /// Returns the time at which the slot becomes quiet, in nanoseconds. An unknown slot is quiet.
+    /// Returns the time at which the slot becomes quiet, in nanoseconds. A slot without a recorded
+    /// write is quiet.
     pub(super) fn quiet_ns(&self, slot: i64) -> i64 {
         let of_slot = self.last_ns.iter().filter(|(of, _)| *of == slot);
         let last_ns = of_slot.map(|(_, last_ns)| *last_ns).max();

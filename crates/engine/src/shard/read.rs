@@ -44,14 +44,14 @@ pub(super) struct ShardReader<'a, S> {
     stats: Rc<Cell<ReadStats>>,
     /// See [`super::limits::Limits`].
     answer_cells: u64,
-    /// The number of storage rows that had been read when a result was last cached.
+    /// The number of storage rows that had been read when a result was cached last.
     rows_read: Cell<u64>,
 }
 
 impl Loaded {
     /// Returns the tag order of each measurement with rows in memory, including tags that are not
-    /// flushed. If `measurements` has only one element, its order is always read, because one row
-    /// is cheaper than many directories.
+    /// flushed. If `measurements` has only one element, its tag order is always read, because
+    /// reading one row is cheaper than reading many directories.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -66,7 +66,7 @@ impl Loaded {
             } else if measurements.len() == 1 {
                 match self.columns.tag_order(store, measurement) {
                     Ok(order) => orders.insert(measurement, order.to_vec()),
-                    // The directories of parts also contain the order.
+                    // The directories of parts also contain the tag order.
                     Err(Refusal::Damaged { .. }) => None,
                     Err(refusal) => return Err(refusal),
                 };
@@ -142,7 +142,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         damage.map_or(Ok(()), |what| Err(ReadError::Damaged { what }))
     }
 
-    /// Returns `time` without the range that a split has moved to another shard.
+    /// Returns the part of `time` that a split has not moved to another shard.
     pub(super) fn owned_range(&self, time: TimeRange) -> TimeRange {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
@@ -185,7 +185,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
-        // All tombstones hide older writes only, and the replay of the log has removed these rows.
+        // The write sequence is above all tombstones, because the replay of the log has already
+        // removed the rows that they hide.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
         Ok(Box::new(VisibleCursor::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
@@ -197,7 +198,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         if let Some(order) = self.tag_orders.get(&measurement) {
             return Ok(order.clone());
         }
-        // A tag order grows only at its end, so the longest order is the latest.
+        // Tags are only added at the end of a tag order, so the longest order is the latest.
         let mut longest = Vec::new();
         for part in self.loaded.manifest.parts().values() {
             let mut values = self.values(part);
@@ -247,8 +248,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             _ => None,
         };
         for part in self.parts(time) {
-            // Skips parts without rows of the measurement: a block of other measurements may be
-            // damaged.
+            // Parts without rows of the measurement are skipped, because a block of other
+            // measurements may be damaged.
             if let Some(only) = only
                 && !has_groups(&mut self.values(part), part.id.0, only)?
             {
@@ -322,7 +323,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
             estimate.rows += outline.rows;
             estimate.time = estimate.time.hull(outline.time);
-            // Assumes that the measurement has the same share of the part's series as of its rows.
+            // The estimate assumes that the measurement has the same share of the part's series as
+            // of its rows.
             let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
                 / u128::from(part.rows.max(1));
             estimate.series = estimate.series.max(series as u64);
@@ -438,14 +440,14 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// The minimum number of storage rows read for a result that is stored in table `answer`. Each row
-/// may have 1.9 MB.
+/// The minimum number of storage rows that a query must read before its result is stored in table
+/// `answer`. Each row may have up to 1.9 MB.
 const ANSWER_ROWS: u64 = 32;
 
-/// The value in place of a write sequence if no matching rows are in memory.
+/// The value that replaces a write sequence if no matching rows are in memory.
 const AT_REST: u64 = 0;
 
-/// Returns the part of a version that stays valid after a restart of the object, or `None` if
+/// Returns the part of a version that remains valid after a restart of the object, or `None` if
 /// matching rows are in memory.
 fn stored_version(version: &Version) -> Option<&[u64]> {
     match version.as_slice() {

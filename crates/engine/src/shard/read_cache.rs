@@ -1,9 +1,9 @@
-//! The read cache: decoded data of queries, shared by all shards of an isolate.
+//! Implements the read cache: decoded data of queries, which all shards of an isolate share.
 //!
-//! The key of an entry contains the number of its value, which never identifies other contents.
-//! Entries are therefore never outdated, and queries stop requesting entries of merged or deleted
-//! values. The cache uses S3-FIFO: data that was requested once does not evict data that is
-//! requested often. Merges bypass the cache.
+//! The key of an entry contains the number of a value. A number always identifies the same
+//! contents, so entries are never outdated. After a value is merged or deleted, queries no longer
+//! request its entries. The cache uses the S3-FIFO algorithm: data that was requested once does not
+//! evict data that is requested often. Merges bypass the cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,9 +23,9 @@ use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::cached::{Cached, Version};
 use tidemark_model::bug;
 
-/// The overhead of an entry, in bytes.
+/// The number of additional bytes that an entry takes.
 const ENTRY_BYTES: u64 = 120;
-/// The step in which the cache's capacity changes, in bytes.
+/// The unit in which the cache's capacity changes, in bytes.
 const STEP_BYTES: usize = 1_000_000;
 /// The typical size of an entry, in bytes. It determines only the initial size of the hash tables.
 const TYPICAL_BYTES: u64 = 2_000;
@@ -43,7 +43,7 @@ enum EntryKind {
     Directory,
     /// The number of recent reads from the body.
     Reads,
-    /// A recent lookup of a result. The number of the key is the hash of the result's name.
+    /// A recent lookup of a result. The key's number is the hash of the result's name.
     Requested,
     Decoded {
         group: u32,
@@ -82,8 +82,8 @@ impl Weighter<Key, CacheEntry> for Bytes {
 /// The shard, the value, and the start of the bytes in the value's body.
 type BytesKey = (u32, Number, u32);
 
-/// Encoded bytes of bodies, most recently used first. Further reads from the same bytes usually
-/// follow soon.
+/// Encoded bytes of bodies, with the most recently used first. Usually, further reads from the same
+/// bytes follow soon.
 #[derive(Default)]
 struct Bodies {
     held: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
@@ -105,7 +105,7 @@ impl Bodies {
         self.shrink(bytes_max);
     }
 
-    /// Evicts entries until at most `bytes_max` bytes remain. The most recent entry always stays.
+    /// Evicts entries until at most `bytes_max` bytes remain. The most recent entry always remains.
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max && self.held.len() > 1 {
             let gone = self.held.pop_back().map_or(0, |(_, bytes)| bytes.len());
@@ -124,11 +124,11 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// The inverse of the share of the capacity for results. The share is separate, so that a query of
-/// much data does not evict results.
+/// The inverse of the share of the capacity that is for results. The share is separate, so that a
+/// query that reads much data does not evict results.
 const ANSWERS_SHARE: usize = 3;
-/// The inverse of the share for encoded bytes. They are usually decoded once, and the decoded data
-/// stays in the cache.
+/// The inverse of the share of the capacity that is for encoded bytes. These bytes are usually
+/// decoded once, and then the decoded data is cached.
 const BODIES_SHARE: usize = 6;
 
 pub(super) struct ReadCache {
@@ -214,7 +214,7 @@ impl ShardReads {
         self.cache.read.borrow().get(&Key { shard: self.shard, number, of }).cloned()
     }
 
-    /// Caches an entry. After a bug, the entry may contain a default, so it is not cached.
+    /// Caches an entry, unless a bug was reported: the entry could then contain a default.
     fn put(&self, number: Number, of: EntryKind, kept: CacheEntry) {
         if bug::check().is_err() {
             return;
@@ -278,8 +278,8 @@ impl ShardReads {
         self.result_of(name, is_it).map(|(kept, ())| kept)
     }
 
-    /// Returns the result for this name if `look` accepts its version, together with the value of
-    /// `look`.
+    /// Returns the result with this name if `look` accepts the result's version. Also returns the
+    /// value of `look`.
     pub(super) fn result_of<T>(
         &self,
         name: &[u8],
@@ -291,7 +291,7 @@ impl ShardReads {
         Some((answer.kept.clone(), look(&answer.version)?))
     }
 
-    /// Whether the result was requested recently under this name. Records the request.
+    /// Whether a result with this name was requested recently. Also records this request.
     pub(super) fn was_requested(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
         let was_requested = self.get(of, EntryKind::Requested).is_some();
@@ -301,7 +301,8 @@ impl ShardReads {
         was_requested
     }
 
-    /// Caches a result. It replaces a result of the same name and another version.
+    /// Caches a result. If a result with the same name and another version exists, the new result
+    /// replaces it.
     pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
         if bug::check().is_err() {
             return;

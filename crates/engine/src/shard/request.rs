@@ -1,4 +1,4 @@
-//! The replies and errors of a shard as plain values. `protocol` encodes them.
+//! Defines the replies and errors of a shard as plain values. `protocol` encodes them.
 
 use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
@@ -10,7 +10,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 /// The reply to an accepted write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendReply {
-    /// The number of storage bytes in use. Above `SHARD_SPLIT_BYTES`, the shard's group is split.
+    /// The number of storage bytes in use. If it exceeds `SHARD_SPLIT_BYTES`, the shard's group is
+    /// split.
     pub bytes_stored: u64,
     /// The write sequence of the frame.
     pub sequence: u64,
@@ -20,15 +21,15 @@ pub struct AppendReply {
     pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
 }
 
-/// The reason why a shard rejected a request. A rejected write stores no rows, except that the
-/// outcome is unknown after `Store`.
+/// The reason why a shard rejected a request. A rejected write has stored no rows, except after
+/// `Store`, where the outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The shard is not open, was wiped, or knows a newer generation or schema version. The sender
+    /// The shard is not open, was wiped, or has a newer generation or schema version. The sender
     /// must refresh its state and retry.
     #[error("the request refers to an outdated state of the shard")]
     Stale,
-    /// The frame has rows outside the shard's range. The sender must refresh the group's map and
+    /// The frame has rows outside the shard's range. The sender must refresh the shard map and
     /// divide the rows again.
     #[error("the write has points outside the shard's time range")]
     OutOfRange,
@@ -84,7 +85,7 @@ pub enum Refusal {
         /// The name of the damaged block.
         block: String,
     },
-    /// The code has a bug. The event stored no rows after it.
+    /// The code has a bug. After the bug was reported, the event stored no rows.
     #[error(transparent)]
     Internal(#[from] Bug),
     /// The store failed. A write may have succeeded.

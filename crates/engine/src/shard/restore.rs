@@ -1,6 +1,6 @@
 //! Restores a snapshot of a backup into a new shard. The values are written first, one at a time.
-//! Then one transaction writes the rows that refer to them. The shard is empty before that
-//! transaction.
+//! Then one transaction writes the rows that refer to the values. Before this transaction, the
+//! shard is empty.
 
 use super::Shard;
 use super::backup::{PointRow, read_rows};
@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
         while is_there(missing - 1)? {
             (there, missing) = (missing, missing * 2);
         }
-        // Invariant: at least `there` rows exist, and fewer than `missing`.
+        // Invariant: at least `there` rows exist, but fewer than `missing` rows.
         while missing - there > 1 {
             let middle = there + (missing - there) / 2;
             if is_there(middle - 1)? { there = middle } else { missing = middle }
@@ -57,8 +57,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// Installs the snapshot in a new shard. The shard keeps its own settings, and does not take
-    /// over the source's other state, such as the fence of a split.
+    /// Installs the snapshot in a new shard. The shard keeps its own settings, and does not adopt
+    /// the source's other state, such as the fence of a split.
     pub(super) fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;

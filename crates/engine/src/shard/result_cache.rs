@@ -1,10 +1,10 @@
 //! Caches aggregates of flushed rows in table `answer`, so that a restarted object can serve a
 //! repeated dashboard query without rescanning its parts.
 //!
-//! The cache keeps only results that took long to compute, and only for rows that no write can
-//! change without a flush. Storing a result costs one row. The result stays valid until a merge or
-//! a delete changes its rows. A cached row is ignored if it is damaged, was written by another
-//! release, or has a version other than the requested rows.
+//! The cache stores only results that took long to compute, and only results of flushed rows.
+//! Storing a result costs one row. The result stays valid until a merge or a delete changes its
+//! rows. A cached result is ignored if it is damaged, if another release wrote it, or if its
+//! version differs from the version of the requested rows.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ const PER_QUESTION_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// The hash of the name, used to find the row.
+    /// The hash of the result's name, which is used to find the row.
     name: u64,
     /// The CRC-32C of the body.
     crc: u32,
@@ -62,7 +62,7 @@ pub(super) struct ResultCache {
     due: RefCell<Vec<(Head, Vec<u8>)>>,
 }
 
-/// Maps each used slot to the hash of its name.
+/// The hash of the name in each used slot.
 type Names = BTreeMap<u64, u64>;
 
 /// Returns the slot of a name. A new name gets the next free slot, or replaces the result in its
@@ -102,8 +102,8 @@ impl ResultCache {
         })
     }
 
-    /// Queues the result to be stored after the query's page is complete, unless it exceeds
-    /// `ANSWER_BYTES_MAX`.
+    /// Queues the result, unless it exceeds `ANSWER_BYTES_MAX`. The result is stored after the
+    /// query's page is complete.
     pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Cached) {
         let mut due = self.due.borrow_mut();
         if due.len() >= PER_QUESTION_MAX {
@@ -114,7 +114,7 @@ impl ResultCache {
                 let (groups, end, rows) = tile.content();
                 (StoredResult::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
             }
-            // A page is not stored: the next query has a different time range.
+            // A page is not stored, because the next query has a different time range.
             Cached::Page(_) => return,
             Cached::Summary(page) => (StoredResult::Summary(SummaryPage::clone(page)), Vec::new()),
             Cached::Groups(groups) => (StoredResult::Groups(RunGroups::clone(groups)), Vec::new()),
@@ -144,7 +144,7 @@ impl ResultCache {
             let encoded = row::encode(&head);
             match encoded.and_then(|encoded| store.put(Table::Answer, slot, &encoded, &body)) {
                 Ok(()) => drop(names.insert(slot, head.name)),
-                // The write may have succeeded. The next call lists the table again.
+                // The write may have succeeded, so the next call lists the table again.
                 Err(_) => *held = None,
             }
         }
@@ -160,7 +160,8 @@ impl ResultCache {
     }
 }
 
-/// Deletes all cached results. A delete calls this so that no aggregate of deleted rows remains.
+/// Deletes all cached results. A delete calls this function, so that no aggregate of deleted rows
+/// remains.
 pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
     store.delete(Table::Answer, 0..=KEY_MAX)
 }

@@ -1,5 +1,5 @@
 //! Drops parts without visible rows: parts that have expired, and parts after the end of the
-//! shard's range. Deletes tombstones that are no longer needed.
+//! shard's range. Also deletes tombstones that are no longer needed.
 
 use super::Shard;
 use super::attempts::AlarmTask;
@@ -17,7 +17,7 @@ pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     match (plan.has_garbage, loaded.state.settings.duration_ns) {
         (true, _) => Some(now_ns),
         (false, 0) => None,
-        // The first time at which the latest row of the parts has expired.
+        // This is the first time at which the latest row of the parts has expired.
         (false, duration_ns) => {
             let last_ns = plan.first_expiry_ns?;
             Some(last_ns.saturating_add(duration_ns).saturating_add(1))
@@ -42,7 +42,7 @@ impl<S: Store> Shard<S> {
             manifest.drop_part(id);
         }
         let spent: Vec<u64> = loaded.applied_tombstones().take(TOMBSTONES_PER_EVENT).collect();
-        // The head moves past the sequences of deleted tombstones, so that no later frame gets one
+        // The head moves past the sequences of deleted tombstones, so that no later frame uses one
         // of these sequences.
         let sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
         let last = sequences.map(|tombstone| tombstone.sequence).max().unwrap_or_default();

@@ -8,9 +8,10 @@ use tidemark_model::series_sketch::SeriesSketch;
 /// The sketches of a shard's series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCount {
-    /// The series of all parts, or `None` until requested.
+    /// The sketch of the series of all parts, or `None` until it is requested.
     parts: RefCell<Option<SeriesSketch>>,
-    /// The series of the log, or `None` until requested or until a write with a quota.
+    /// The sketch of the series of the log, or `None` until it is requested or until the first
+    /// write with a quota.
     log: Option<SeriesSketch>,
 }
 

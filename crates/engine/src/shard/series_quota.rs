@@ -26,10 +26,11 @@ use crate::store::Store;
 use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The maximum number of encoded bytes that are read to find a write's unknown series. Each lookup
-/// adds `LOOK_BYTES`. If the limit is reached, the remaining unknown series count as new.
+/// The maximum number of encoded bytes that are read to find a write's unknown series in parts.
+/// Each lookup also counts as `LOOK_BYTES`. If the limit is reached, the remaining unknown series
+/// count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The cost of a lookup of a series in a part, in bytes.
+/// The number of bytes that a lookup of a series in a part counts as.
 const LOOK_BYTES: u64 = 200;
 
 /// A frame without the rejected series.
@@ -76,7 +77,8 @@ impl Loaded {
         let parts = self.manifest.parts().values();
         let mut all = self.series.of(parts.clone());
         all.merge(more);
-        // Earlier releases stored only the number of series of a part, without a sketch.
+        // Earlier releases stored only the number of series of a part, without a sketch. The result
+        // is therefore at least this number.
         let least = parts.map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -144,7 +146,7 @@ impl<S: Store> Shard<S> {
         Ok(log)
     }
 
-    /// Counts the series of the log one frame at a time. An evicted object therefore needs no
+    /// Counts the series of the log one frame at a time, so that an evicted object needs no
     /// memtable for the count.
     fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
         self.load()?;
@@ -153,7 +155,8 @@ impl<S: Store> Shard<S> {
         let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
         for sequence in sequences {
             let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            // Damaged frames are reported by queries that read their rows.
+            // Errors are ignored here. Queries that read the rows of a damaged frame return the
+            // error.
             let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
         }
         Ok(log)
@@ -214,7 +217,7 @@ impl<S: Store> Shard<S> {
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        // Searches the newest parts first, because active series have recent rows.
+        // The newest parts are searched first, because active series have recent rows.
         let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
         let (stats, mut looks) = (Rc::default(), 0);
@@ -225,7 +228,7 @@ impl<S: Store> Shard<S> {
             let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
             match remove_known(part, values, &mut unknown, (&stats, &mut looks)) {
-                // Damage does not fail the write. The series of a damaged part count as new.
+                // Damage does not make the write fail. The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
             }
@@ -234,8 +237,9 @@ impl<S: Store> Shard<S> {
         Ok(new)
     }
 
-    /// Returns the series of a frame that are not in the memtable: series that a part may contain,
-    /// and the hashes of series that no part can contain.
+    /// Returns the series of a frame that are not in the memtable. The first list contains the
+    /// series that a part may contain. The second contains the hashes of series that no part can
+    /// contain.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,

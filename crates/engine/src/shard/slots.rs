@@ -1,6 +1,6 @@
-//! Time slots, which divide rows into parts. A slot is as wide as the policy's shard group
-//! duration, doubled until few slots are occupied. Existing parts keep their times if the width
-//! changes.
+//! Defines time slots, which divide rows into parts. A slot is as wide as the policy's shard group
+//! duration. This width is doubled until few slots are occupied. Existing parts keep their times if
+//! the width changes.
 
 use std::collections::BTreeSet;
 
@@ -22,8 +22,8 @@ impl Slots {
         Self { width_ns: width_ns.max(1) }
     }
 
-    /// Returns the narrowest slots of which `parts` and `times_ns` touch at most `SLOTS_MAX`. The
-    /// width is `window_ns`, doubled as often as necessary.
+    /// Returns the narrowest slots such that `parts` and `times_ns` touch at most `SLOTS_MAX`
+    /// slots. The width is `window_ns`, doubled as often as necessary.
     pub(super) fn few<'a>(
         window_ns: i64,
         parts: impl Iterator<Item = &'a Part> + Clone,

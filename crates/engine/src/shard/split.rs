@@ -1,5 +1,5 @@
-//! The shard as the source of a split: it chooses the split time, rejects writes after that time
-//! while rows are copied, and then ends its range.
+//! Implements the shard as the source of a split. The shard chooses the split time, rejects writes
+//! after this time while rows are copied, and then ends its range at this time.
 
 use super::Shard;
 use super::load::Loaded;
@@ -25,15 +25,15 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Returns the storage size without unused rows, which are reused before the storage grows. The
-    /// result is at most twice the size of parts and log, plus `EMPTY_BYTES`.
+    /// Returns the storage size without unused rows, because these rows are reused before the
+    /// storage grows. The result is at most twice the size of parts and log, plus `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
-    /// Returns the bytes in use and the best split time. Flushes the log first, because only parts
-    /// have known times, and deletes the rows of flushed frames.
+    /// Returns the bytes in use and the best split time. First flushes the log, because only the
+    /// times of parts are known, and deletes the rows of flushed frames.
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
@@ -45,14 +45,15 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let at_ns = choose(loaded, now_ns);
         let held = loaded.held_bytes();
-        // SQLite itself uses most bytes of a nearly empty object, and a split would not move them.
+        // In a nearly empty object, SQLite itself uses most of the bytes. A split would not move
+        // these bytes.
         let bytes = self.store.bytes()?;
         Ok((bytes.min(held.saturating_mul(4)), at_ns))
     }
 
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
-    /// shard and become invisible. The shard drops parts that contain only such rows, and scrubs
-    /// other parts.
+    /// shard and become invisible here. The shard later drops parts that contain only such rows,
+    /// and rewrites other parts without these rows.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -75,9 +76,9 @@ impl Loaded {
     }
 }
 
-/// Returns the earliest time with at most half of the parts' bytes at or after it. If the latest
-/// flush contains current data and at most half of the bytes would move, it returns a time shortly
-/// after now.
+/// Returns the earliest time such that at most half of the parts' bytes are at or after it. If the
+/// latest flush contains current data and at most half of the bytes would move, returns a time
+/// shortly after now.
 fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let range = loaded.state.settings.range;
     let parts: Vec<&Part> = loaded.manifest.parts().values().collect();
@@ -90,15 +91,15 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
         return Some(soon_ns);
     }
-    // The later the time, the fewer bytes follow. A binary search therefore finds the first time
-    // with at most half of the bytes.
+    // A later time has fewer bytes after it. A binary search therefore finds the first time with at
+    // most half of the bytes.
     let (mut low, mut high) = (first_ns, range.end_ns);
     while low < high {
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
         if at_or_after(middle) * 2 <= total { high = middle } else { low = middle + 1 }
     }
-    // Prefers the next start of a window, if at least a quarter of the bytes follow it. A slot may
-    // start there, so that few parts cross the split time.
+    // The next start of a window is preferred if at least a quarter of the bytes follow it. A slot
+    // may start there, so few parts then contain the split time.
     let window_ns = loaded.state.settings.window_ns.max(1);
     let window = low.saturating_sub(1).div_euclid(window_ns).checked_add(1);
     let window = window.and_then(|window| window.checked_mul(window_ns));

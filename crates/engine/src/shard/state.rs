@@ -1,4 +1,5 @@
-//! The rows of table `state`: the shard's state with its manifest, and the dropped measurements.
+//! Defines the rows of table `state`: the shard's state with its manifest, and the dropped
+//! measurements.
 
 use std::collections::BTreeSet;
 
@@ -21,11 +22,11 @@ pub(super) const RETIRED_KEY: u64 = 1;
 const WITHOUT_MANIFEST: &str =
     "an earlier development build wrote this row: export the database with that build";
 
-/// The head of the state row, whose body is the manifest. It is written when the shard is opened or
-/// configured, and with every change of the parts.
+/// The head of the state row, whose body is the manifest. The row is written when the shard is
+/// opened or configured, and with every change of the parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// The settings. `retired` is empty, because a separate row contains it.
+    /// The settings. Here, `retired` is empty, because a separate row contains the list.
     pub settings: ShardSettings,
     /// Whether the shard rejects every operation except a wipe.
     pub closed: bool,

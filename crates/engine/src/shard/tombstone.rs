@@ -1,4 +1,4 @@
-//! Tombstones: the rows that a DELETE hides until merges remove them.
+//! Defines tombstones: the rows that a DELETE hides until merges remove them.
 
 use std::rc::Rc;
 
@@ -26,7 +26,7 @@ use tidemark_model::value::FieldValue;
 pub(super) struct Tombstone {
     /// The tombstone's write sequence.
     pub sequence: u64,
-    /// The limit of hidden write sequences, at most `sequence`.
+    /// The tombstone hides only lower write sequences. This limit is at most `sequence`.
     pub before: u64,
     pub deletions: Vec<Deletion>,
 }
@@ -186,8 +186,7 @@ pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
     }
     let left = |column: &Column| rows.iter().any(|&row| column.validity.is_valid(row as usize));
     let fields = table.block.fields.iter().enumerate();
-    // Series and columns without remaining rows are removed, so that they are not listed as
-    // existing.
+    // Series and columns without remaining rows are removed, so that queries do not list them.
     let fields: Vec<usize> = fields.filter(|(_, column)| left(column)).map(|(at, _)| at).collect();
     let field_ids = fields.iter().filter_map(|&at| table.field_ids.get(at).copied()).collect();
     FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }

@@ -1,7 +1,7 @@
 //! Counts the operations of callers per minute, and rejects operations above their limits.
 //!
-//! The counters are in memory only: only an unused object is evicted. Requests contain the
-//! caller's limits ([`Meter`]), so the shard does not store them.
+//! The counters are only in memory, because only an unused object is evicted. Requests contain the
+//! caller's limits ([`Meter`]), so the shard does not store the limits.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ struct Window {
     counts: Counts,
 }
 
-/// The counted amounts, as if every shard of the group had counted the same.
+/// The counted amounts, extrapolated to the whole group as if every shard had counted the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     points: u64,
@@ -48,8 +48,8 @@ impl Counts {
         Self { points: meter.points, request_milli: meter.request_milli, cells: 0 }
     }
 
-    /// Returns the amounts of a page before it is read. A page counts at least one cell. The first
-    /// page counts as a request, because it is sent to all shards of the group.
+    /// Returns the amounts of a page before it is read. A page counts as at least one cell. The
+    /// first page also counts as a request, because it is sent to all shards of the group.
     pub(super) fn of_page(is_first: bool) -> Self {
         Self { points: 0, request_milli: if is_first { 1_000 } else { 0 }, cells: 1 }
     }
@@ -80,10 +80,10 @@ const fn unit(rate: Rate) -> u64 {
     }
 }
 
-/// Returns a shard's limit for an amount that each of several shards counts separately. It is a
-/// seventh higher, because the shards have different numbers of series, and the fullest shard is
-/// the first to reject. The total is a seventh too high if all shards are equal, and a quarter too
-/// low if one shard has 1.5 times its share.
+/// Returns a shard's limit for an amount that each of several shards counts separately. The limit
+/// is a seventh higher than `allowed`, because shards have different numbers of series, and the
+/// fullest shard is the first to reject. The total is a seventh too high if all shards are equal,
+/// and a quarter too low if one shard has 1.5 times its share.
 pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }
@@ -95,7 +95,7 @@ fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
 }
 
 impl Window {
-    /// Advances to `minute`. Amounts above the limit are carried over from earlier minutes.
+    /// Advances to `minute`. Amounts above the limit of the earlier minutes are carried over.
     fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {
@@ -109,9 +109,10 @@ impl Window {
         }
     }
 
-    /// Rejects an operation if half of it would exceed the limit, except the first operation of a
-    /// minute. The count is therefore wrong by at most half an operation, and an operation above a
-    /// minute's limit is possible. Rates that the operation does not use are not checked.
+    /// Rejects an operation if half of its amount would exceed the limit. The first operation of a
+    /// minute is never rejected. The total is therefore wrong by at most half an operation, and a
+    /// single operation may exceed a minute's limit. Rates that the operation does not use are not
+    /// checked.
     fn check(
         &self,
         rates: &Rates,
@@ -128,7 +129,7 @@ impl Window {
             }
             let until_ns = QUOTA_WINDOW_NS - now_ns.rem_euclid(QUOTA_WINDOW_NS);
             let until_s = u64::try_from((until_ns + S_NS - 1) / S_NS).unwrap_or(1);
-            // The carried amount takes additional minutes.
+            // The amount that is carried over takes additional minutes.
             let minutes = (wanted - limit).div_ceil(limit).saturating_sub(1);
             let window_s = (QUOTA_WINDOW_NS / S_NS).unsigned_abs();
             let retry_after_s = until_s.saturating_add(minutes.saturating_mul(window_s));
@@ -168,7 +169,7 @@ impl Usage {
         self.database.check(&meter.database, meter.shards, more, now_ns)
     }
 
-    /// Counts an operation. Must follow [`Usage::check`].
+    /// Counts an operation. The caller must have called [`Usage::check`].
     fn add(&mut self, meter: &Meter, more: &Counts) {
         if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
             window.add(more);
@@ -203,7 +204,7 @@ impl<S: Store> Shard<S> {
         cells: impl FnOnce(&T) -> u64,
     ) -> Result<T, Refusal> {
         let Some(meter) = &stamp.meter else { return act(self) };
-        // Rejects a stale sender first, because its limits may be outdated.
+        // A stale sender is rejected first, because its limits may be outdated.
         self.current(stamp)?;
         self.usage.check(meter, &more, now_ns).map_err(Refusal::RateExceeded)?;
         let done = act(self)?;
@@ -349,7 +350,7 @@ mod tests {
     fn uneven_shards_approach_cell_limit() {
         let database = Rates { cells: Some(8_000), ..Rates::default() };
         let meter = Meter { database, shards: 8, ..Meter::default() };
-        // The cells that a query decodes on each shard, 100 in total.
+        // The cells that a query decodes on each shard. The sum is 100.
         for of_shard in [[12, 13, 12, 13, 12, 13, 12, 13], [18, 7, 12, 15, 9, 13, 14, 12]] {
             let mut shards = of_shard.map(|cells| (Usage::default(), cells));
             let mut queries = 0;
@@ -368,7 +369,7 @@ mod tests {
     fn shards_count_fractions_of_requests() {
         let database = Rates { requests: Some(10), ..Rates::default() };
         let (mut usage, meter) = (Usage::default(), Meter { database, ..Meter::default() });
-        // Ten requests, half of each on this shard.
+        // There are ten requests. Half of each request is for this shard.
         let half = Counts { request_milli: 500, ..Counts::default() };
         let mut taken = 0;
         while usage.check(&meter, &half, 0).is_ok() {

@@ -1,4 +1,5 @@
-//! Reads the values of a part from the store. Queries use the shard's read cache; merges bypass it.
+//! Reads the values of a part from the store. Queries use the shard's read cache. Merges bypass the
+//! cache.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -15,14 +16,14 @@ use crate::part::values::{Decoded, DecodedAt, Values};
 use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
 
-/// The number of body bytes that one read returns while few blocks of the body are needed.
+/// The number of body bytes that are read together while few blocks of the body are needed.
 const SLICE_BYTES: u32 = 128 << 10;
 /// The number of slices after which the whole body is read.
 const SLICES_MAX: u32 = 3;
-/// The cache key of a whole body, in place of a slice's start.
+/// The cache key of a whole body. It replaces the start of a slice.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// A value, with the key of its row if it has one.
+/// A value, and the key of its row if the value has a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
@@ -84,8 +85,7 @@ impl ValueRow {
 }
 
 impl ValueRow {
-    /// Calls `read` with a range of the body. `held` contains the bytes of the body that begin at
-    /// `start`.
+    /// Calls `read` with a range of the body. `held` contains body bytes, starting at `start`.
     fn read<T>(
         &self,
         (held, start): (&[u8], u32),
@@ -127,7 +127,8 @@ impl FromIterator<ValueRow> for PartRows {
     }
 }
 
-/// Returns a range of the body from bytes that begin at `start`.
+/// Returns a range of the body. The range is copied from `bytes`, which begin at `start` in the
+/// body.
 fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
     let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
     body.get(first as usize..end as usize)
@@ -187,7 +188,8 @@ impl<'a, S: Store> CachedValues<'a, S> {
         self.stats.set(stats);
     }
 
-    /// Returns a slice of the body that contains these bytes, or the whole body, with its start.
+    /// Returns a slice of the body that contains these bytes, or the whole body. Also returns the
+    /// start of the slice.
     fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<Vec<u8>>), ReadError> {
         let start = bytes.start - bytes.start % SLICE_BYTES;
         for start in [start, WHOLE_BODY] {
@@ -254,12 +256,12 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 }
 
-/// The number of slices that a merge cursor holds. A group is read column by column. With one
-/// slice, a group across the end of a slice would need two reads per column.
+/// The number of slices that a merge cursor keeps in memory. A group is read column by column. With
+/// only one slice, a group across the end of a slice would need two reads per column.
 const SLICES_HELD: u32 = 2;
 
-/// Reads values for a merge. Each cursor holds a limited number of body bytes, and does not use the
-/// cache.
+/// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory, and does
+/// not use the cache.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
     rows: PartRows,
@@ -268,7 +270,7 @@ pub(super) struct StreamedValues<S> {
     /// The two most recently used slices.
     latest: Option<Slice>,
     before: Option<Slice>,
-    /// The most recently used directories, latest first.
+    /// The most recently used directories, with the latest first.
     directories: Vec<(usize, Rc<Directory>)>,
     tables: RefCell<Tables>,
 }
@@ -279,8 +281,8 @@ struct Slice {
     bytes: Vec<u8>,
 }
 
-/// The number of directories that a merge cursor keeps: the current directory, the last directory
-/// with the root, and the next directory.
+/// The number of directories that a merge cursor keeps in memory: the current directory, the last
+/// directory with the root, and the next directory.
 const DIRECTORIES_KEPT: usize = 3;
 
 /// Some tables of the most recently used group.

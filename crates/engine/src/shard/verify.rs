@@ -14,9 +14,10 @@ const BYTES_PER_STEP: u64 = 8_000_000;
 
 impl<S: Store> Shard<S> {
     /// Checks stored blocks, starting with the value number `resume`, or with the first block if
-    /// `resume` is `None`. The order is: small rows and the WAL, then values by number. The check
-    /// may skip values that a merge writes during it, because their numbers can be lower. Every
-    /// block is read from the store again, since memory may be older than the damage.
+    /// `resume` is `None`. Small rows and the WAL are checked first, then values by number. The
+    /// check may skip values that a merge writes meanwhile, because their numbers can be lower.
+    /// Every block is read from the store again, because data in memory may be from before the
+    /// damage.
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open; [`Refusal::Damaged`] for an unreadable state

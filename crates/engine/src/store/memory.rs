@@ -1,8 +1,9 @@
 //! Implements the store in memory, for native tests and the browser page, with the limits of
 //! production.
 //!
-//! Clones of a handle share their data, so a test can keep one while the engine owns another.
-//! [`MemoryStore::snapshot`] is an independent copy. It has the state that a crash would leave.
+//! Clones of a handle share their data, so a test can keep one handle while the engine owns
+//! another. [`MemoryStore::snapshot`] creates an independent copy with the state that a crash would
+//! leave.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::rc::Rc;
 use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 use tidemark_model::bug;
 
-/// The storage size of a row in addition to its bytes.
+/// The number of bytes that a row takes in the storage in addition to its contents.
 const ROW_OVERHEAD_BYTES: u64 = 16;
 
 /// The head and body of a row.
@@ -39,7 +40,8 @@ pub enum Changes {
 struct Inner {
     /// The rows, or `None` before the store is opened and after a wipe.
     rows: RefCell<Option<StoredRows>>,
-    /// The changes of the running transaction, with the oldest first. `None` outside a transaction.
+    /// The changes of the running transaction, with the oldest first. It is `None` outside a
+    /// transaction.
     undo: RefCell<Option<Vec<Undo>>>,
     bytes: Cell<u64>,
     bytes_max: Cell<Option<u64>>,

@@ -2,8 +2,8 @@
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. Heads
 //! are small and can be listed without reading a body. The platform bills rows and not bytes, so
-//! `rows_written` and `rows_read` count billed rows. A slice of a body therefore costs as much as
-//! the whole body; it only avoids copying the rest.
+//! `rows_written` and `rows_read` count billed rows. Reading a slice of a body therefore costs as
+//! much as reading the whole body. It only avoids copying the rest.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
@@ -18,18 +18,18 @@ use tidemark_model::bug::Bug;
 /// The tables of all kinds of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// The kind of the object, its identity and its counters. The row exists if the object is open.
-    /// On a shard, the body lists the parts.
+    /// The kind of the object, its identity and its counters. The row exists if and only if the
+    /// object is open. On a shard, the body lists the parts.
     State,
     /// On a shard: the slots of the WAL.
     Wal,
     /// On a shard: the blocks of parts. The head contains the directory of the blocks.
     Value,
-    /// On a shard: the tombstones, and frames that were copied because they are damaged.
+    /// On a shard: the tombstones, and copies of damaged frames.
     Tombstone,
-    /// On every object: the due jobs.
+    /// On every kind of object: the due jobs.
     Job,
-    /// On the catalog: the databases by number. On a database: the policies by number, and with
+    /// On the catalog: the databases by number. On a database: the policies by number, and at
     /// higher keys the continuous queries, tokens and users.
     Entry,
     /// On a database or shard: the measurements by number. On the catalog: the tokens and users by
@@ -81,7 +81,7 @@ pub enum StoreError {
         /// The maximum size.
         limit: usize,
     },
-    /// A row fails its checksum, or a newer release wrote it.
+    /// A row fails its checksum, or a newer release has written the row.
     #[error("damaged row {key} of {table}: {reason}")]
     Damaged {
         /// The table's name from [`Table::name`].
@@ -121,21 +121,22 @@ impl RowCounts {
     }
 }
 
-/// The highest key of a row. SQL numbers pass through a double, which is exact below 2^53.
+/// The highest key of a row. SQL numbers are converted to doubles, which are exact below 2^53.
 pub const KEY_MAX: u64 = (1 << 53) - 1;
 
 /// The head and body of a row.
 pub type HeadAndBody = (Vec<u8>, Vec<u8>);
 
-/// An object's storage. After a bug in an event of a shard, it accepts no writes until the end of
-/// the event ([`bug::check`](tidemark_model::bug::check)). Methods take `&self`, because the platform's handle is shared and
-/// single-threaded.
+/// An object's storage. After a bug was reported in an event of a shard, the storage accepts no
+/// writes until the end of the event ([`bug::check`](tidemark_model::bug::check)). Methods take
+/// `&self`, because the platform's handle is shared and single-threaded.
 pub trait Store {
-    /// The maximum size of a row's head and body, in bytes. Production rejects 2 MB, but the local
-    /// runtime does not. So every implementation must enforce this limit.
+    /// The maximum size of a row's head and body, in bytes. The platform rejects rows of 2 MB in
+    /// production, but not in the local runtime. Every implementation must therefore enforce this
+    /// limit.
     const VALUE_BYTES_MAX: usize = 1_900_000;
 
-    /// Whether the tables exist. An implementation must not write.
+    /// Whether the tables exist. An implementation must not write to the storage.
     fn is_open(&self) -> Result<bool, StoreError>;
 
     /// Creates the tables unless they exist.
@@ -157,8 +158,8 @@ pub trait Store {
     /// Returns a row's body.
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Returns a slice of a row's body. The slice is shorter or empty if the body ends before
-    /// `bytes` does.
+    /// Returns a slice of a row's body. If the body ends before the end of `bytes`, the slice is
+    /// shorter or empty.
     fn body_slice(
         &self,
         table: Table,
@@ -181,7 +182,7 @@ pub trait Store {
     /// Deletes the rows with keys in `keys`.
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError>;
 
-    /// Drops everything including the tables. `is_open` then returns false.
+    /// Drops all rows and tables. Afterwards, `is_open` returns false.
     fn wipe(&self) -> Result<(), StoreError>;
 
     /// Returns the object's storage size, in bytes.
@@ -191,7 +192,7 @@ pub trait Store {
     fn row_counts(&self) -> RowCounts;
 }
 
-/// A shared store. An object shares its store with a merge that continues across several of the
+/// A shared store. An object shares its store with a merge that continues over several of the
 /// object's events.
 impl<S: Store> Store for Rc<S> {
     const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;

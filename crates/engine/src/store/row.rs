@@ -19,7 +19,7 @@ const ROWS_PER_READ: u32 = 256;
 ///
 /// # Errors
 /// Returns [`StoreError::Failed`] if `row` has no encoding. Such a row must not be stored, because
-/// it would be damaged.
+/// it could not be read again.
 pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes = metadata::encode(row)
         .map_err(|e| StoreError::Failed(format!("the row cannot be encoded: {e}")))?;
@@ -87,8 +87,8 @@ pub struct Verified {
     pub damaged: Vec<String>,
 }
 
-/// Verifies every row of an object that stores only metadata. It reads as many rows as the object
-/// reads when it starts. Returns `None` if the object is not open.
+/// Verifies every row of an object that stores only metadata. The verification reads as many rows
+/// as the object reads when it starts. Returns `None` if the object is not open.
 ///
 /// # Errors
 /// Returns a [`StoreError`].
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(decode::<u8>(b""), Err("too short"));
     }
 
-    /// A row that is stored empty is permanently damaged.
+    /// If a row without an encoding were stored as an empty row, it would be damaged permanently.
     #[test]
     fn unencodable_row_is_an_error() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {

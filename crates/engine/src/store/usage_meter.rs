@@ -1,5 +1,6 @@
 //! Counts an object's usage by day. The object stores the count in a row that it writes anyway, so
-//! counting costs nothing. Usage after the last stored row is lost when the object is evicted.
+//! the count needs no additional row. Usage after the row was last stored is lost when the object
+//! is evicted.
 
 use super::RowCounts;
 use crate::protocol::daily_usage::{DailyUsage, DayUsage};
@@ -9,20 +10,21 @@ use tidemark_model::time::D_NS;
 #[derive(Clone, Debug, Default)]
 pub struct UsageMeter {
     usage: DailyUsage,
-    /// The store's counts that `usage` includes.
+    /// The row counts of the store that `usage` already includes.
     included: RowCounts,
     /// The day of the last event.
     day: i64,
 }
 
 impl UsageMeter {
-    /// Continues stored usage. `before` has the store's counts before the usage was read.
+    /// Continues stored usage. `before` contains the store's row counts before the usage was read.
     pub fn continued(usage: DailyUsage, before: RowCounts) -> Self {
         let day = usage.days.last().map_or(0, |last| last.day);
         Self { usage, included: before, day }
     }
 
-    /// Counts an event. The rows of earlier events count for the day of the last event.
+    /// Counts an event. Rows of earlier events that are not counted yet count for the day of the
+    /// last event.
     pub fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
         add_rows(&mut self.usage, self.day, counts.since(self.included));
         self.included = counts;
@@ -30,8 +32,8 @@ impl UsageMeter {
         self.usage.add(DayUsage { day: self.day, requests: 1, ..DayUsage::default() });
     }
 
-    /// Counts a request of an earlier run of the object, with the rows that it wrote. Its day is
-    /// not known, so it counts for the day of the current event.
+    /// Counts a request of an earlier instance of the object, with the rows that the request wrote.
+    /// The day of the request is unknown, so it counts for the day of the current event.
     pub fn add_earlier_request(&mut self, rows_written: u64) {
         self.usage.add(DayUsage { day: self.day, requests: 1, rows_read: 0, rows_written });
     }
@@ -68,7 +70,7 @@ mod tests {
         let second = DayUsage { day: 1, requests: 2, rows_read: 10, rows_written: 4 };
         let expected = DailyUsage { requests: 4, days: vec![first, second] };
         assert_eq!(meter.usage(rows(18, 8)), expected);
-        // A query of the usage changes nothing.
+        // Reading the usage does not change it.
         assert_eq!(meter.usage(rows(18, 8)), expected);
     }
 }

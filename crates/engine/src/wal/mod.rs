@@ -1,8 +1,8 @@
 //! Implements the write-ahead log: writes frames to rows of a few slots, and reads the frames after
 //! a restart.
 //!
-//! The log does not interpret the bytes of a frame. The shard decides when a frame is flushed, and
-//! which queries fail because of damage.
+//! The log does not interpret the bytes of a frame. The shard determines when a frame is flushed,
+//! and which queries fail because of damage.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod record;
@@ -29,7 +29,7 @@ pub struct NewFrame<'a> {
     pub touch: &'a [u8],
     /// The memory size of the decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that supplied the frame's ids.
+    /// The schema version from which the frame's ids come.
     pub schema_version: u64,
 }
 
@@ -42,7 +42,7 @@ pub struct Frame {
     pub bytes: u64,
     /// The memory size of the decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that supplied the frame's ids.
+    /// The schema version from which the frame's ids come.
     pub schema_version: u64,
     /// The rows, measurements and times that the frame affects, in the shard's encoding.
     pub touch: Vec<u8>,
@@ -57,8 +57,8 @@ pub struct Damage {
     pub sequence: Option<u64>,
     /// The slots of the damaged rows. The shard copies these rows undecoded.
     pub slots: Vec<u64>,
-    /// The rows, measurements and times that the frame affects. If `None`, they are unknown and
-    /// every query fails.
+    /// The rows, measurements and times that the frame affects. `None` means that they are unknown
+    /// and every query fails.
     pub touch: Option<Vec<u8>>,
 }
 
@@ -66,11 +66,11 @@ pub struct Damage {
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
     slots: Slots,
-    /// The live, undamaged frames by sequence.
+    /// The live frames without damage, by sequence.
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
-    /// The sums over `frames`. They are stored because every event reads them.
+    /// The sums over `frames`. They are kept up to date because every event reads them.
     bytes: u64,
     decoded_bytes: u64,
 }
@@ -81,7 +81,7 @@ impl Wal {
         self.last_sequence + 1
     }
 
-    /// Uses up the next sequence for a change that is not a frame.
+    /// Skips the next sequence, because a change that is not a frame uses it.
     pub fn skip(&mut self) {
         self.last_sequence += 1;
     }
@@ -106,8 +106,8 @@ impl Wal {
         self.decoded_bytes
     }
 
-    /// Writes a frame as one row, or as several rows in one transaction. If `beside` is given, it
-    /// runs first in the same transaction.
+    /// Writes a frame as one row, or as several rows in one transaction. `beside`, if given, runs
+    /// first in the same transaction.
     ///
     /// # Errors
     /// Returns a [`StoreError`]. The outcome is then unknown, so the caller must load the log
@@ -152,8 +152,8 @@ impl Wal {
         self.frames.insert(sequence, frame);
     }
 
-    /// Returns the bytes of live frame `sequence`, or `None` if the frame is damaged. A damaged
-    /// frame moves from the live frames to [`Wal::damaged`].
+    /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
+    /// frame is moved from the live frames to [`Wal::damaged`].
     ///
     /// # Errors
     /// Returns a [`StoreError`].
@@ -196,8 +196,8 @@ impl Wal {
         }
     }
 
-    /// Releases the slots of damaged rows and of the frames up to `head`. The caller must have
-    /// committed the flush up to `head` and copied the damaged rows.
+    /// Releases the slots of damaged rows and of the frames up to `head`. Before the call, the
+    /// caller must have committed the flush up to `head` and copied the damaged rows.
     pub fn release(&mut self, head: u64) {
         self.frames = self.frames.split_off(&(head + 1));
         self.bytes = self.frames.values().map(|frame| frame.bytes).sum();
@@ -227,7 +227,7 @@ impl Wal {
     }
 }
 
-/// Cuts the frame into pieces that, together with their head, each fill a row.
+/// Splits the frame into pieces. Each piece, together with its head, fills a row.
 fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.touch));
     let (first, mut rest) = frame.frame.split_at(first_max.min(frame.frame.len()));

@@ -34,12 +34,13 @@ pub struct Head {
     pub parts: u32,
     /// The memory size of the whole decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that supplied the frame's ids.
+    /// The schema version from which the frame's ids come.
     pub schema_version: u64,
     /// The length of the body, in bytes.
     pub body_bytes: u32,
     body_crc: u32,
-    /// The rows, measurements and times that the frame affects. Empty except in part 0.
+    /// The rows, measurements and times that the frame affects. This field is empty except in part
+    /// 0.
     pub touch: Vec<u8>,
 }
 

@@ -10,18 +10,18 @@ use crate::store::{Store, StoreError, Table};
 /// The number of heads in one read.
 const HEADS_PER_READ: u32 = 1_000;
 
-/// The maximum number of body bytes kept for a row with an unreadable head. The shard derives from
-/// them which measurements and times the frame affects.
+/// The maximum number of body bytes that are kept for a row with an unreadable head. From these
+/// bytes, the shard derives which measurements and times the frame affects.
 const TOUCH_BYTES_MAX: usize = 256 << 10;
 
 /// Loads the log by reading the heads of all rows.
 ///
-/// Bodies are not read unless the head is unreadable. The sequences in `taken` belong to changes
-/// that are not frames, so they are not reported as missing and no new frame gets them.
+/// A body is read only if its head is unreadable. The sequences in `taken` belong to changes that
+/// are not frames. They are not reported as missing, and no new frame uses them.
 ///
 /// # Errors
-/// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error; the returned
-/// [`Wal`] contains it.
+/// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error: the returned
+/// [`Wal`] lists the damage.
 pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
@@ -37,8 +37,8 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
                 }
                 Ok(_) => slots.add_dead(slot),
                 Err(error) => {
-                    // A frame begins with the measurements and times that it affects. They have a
-                    // separate checksum.
+                    // A frame begins with the measurements and times that it affects. This part of
+                    // the frame has a separate checksum.
                     let mut touch = store.body(Table::Wal, slot)?.unwrap_or_default();
                     touch.truncate(TOUCH_BYTES_MAX);
                     damaged.push(Damage {
@@ -62,7 +62,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
     Ok(wal)
 }
 
-/// Adds the frame if all of its parts exist. Otherwise adds damage.
+/// Adds the frame if all of its parts exist. Otherwise, records damage.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     rows.sort_by_key(|(_, row)| row.part);
     let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
@@ -88,8 +88,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// Adds damage for missing sequences. Each row with an unreadable head may contain one of the
-/// missing sequences, so only a higher number of missing sequences is damage.
+/// Records damage for missing sequences. Each row with an unreadable head may contain one of the
+/// missing sequences, so only additional missing sequences are damage.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)

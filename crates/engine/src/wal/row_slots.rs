@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The slots of the WAL. A slot is live, dead (its row may be overwritten) or unused.
+/// The slots of the WAL. A slot is live, dead or unused. The row of a dead slot may be overwritten.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     /// The slots by frame sequence. The slots of a frame are ordered by part.
@@ -13,14 +13,14 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// Records that `slot` has a row that may be overwritten, because its frame is flushed or the
-    /// row is no longer needed.
+    /// Records that `slot` contains a row that may be overwritten, because its frame is flushed or
+    /// the row is no longer needed.
     pub(crate) fn add_dead(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
         self.dead.insert(slot);
     }
 
-    /// Records that `slot` has a row that must not be overwritten yet.
+    /// Records that `slot` contains a row that must not be overwritten yet.
     pub(crate) fn reserve(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
     }
@@ -31,7 +31,7 @@ impl Slots {
     }
 
     /// Chooses slots for the parts of a new frame: dead slots before unused slots, in ascending
-    /// order. The slots stay free until [`Slots::occupy`] is called.
+    /// order. The slots remain free until [`Slots::occupy`] is called.
     pub(crate) fn choose(&self, parts: u32) -> Vec<u64> {
         self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
     }

@@ -1,4 +1,4 @@
-//! Tests the log with a store that keeps, loses and corrupts rows.
+//! Tests the log with a store that preserves, loses and corrupts rows.
 
 use std::collections::BTreeSet;
 
@@ -109,8 +109,7 @@ fn wal_replay_reports_damaged_frames() {
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
     let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
-    // The number of missing sequences does not exceed the number of unreadable heads, so no damage
-    // is added.
+    // There are no more missing sequences than unreadable heads, so no damage is recorded.
     store.delete(Table::Wal, 6..=6).unwrap();
     let again = replay::load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());

@@ -35,12 +35,12 @@ impl ExprTree {
     }
 }
 
-/// Parses an expression. The token after it stays unread.
+/// Parses an expression. The token after the expression stays unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     tree(p).map(|tree| tree.expr)
 }
 
-/// Parses `name { "." name } ["::" type]`. The first name was put back.
+/// Parses `name { "." name } ["::" type]`. The caller must have put back the first name.
 fn var_ref(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     let name = segments(p)?.join(".");
     let cast = if p.scan_if(TokenKind::DoubleColon) { Some(cast(p)?) } else { None };
@@ -228,8 +228,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
-        // Only a bound parameter produces this token here. A regex in the text is read by the
-        // callers that allow one.
+        // Only a bound parameter produces this token here. The callers that allow a regex in the
+        // text read it themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),
@@ -239,8 +239,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// Parses the operand after a sign. A literal takes the sign. Any other operand becomes `-1 * …`,
-/// or `1 * …` after `+`.
+/// Parses the operand after a sign. The sign of a literal becomes part of the literal. Any other
+/// operand becomes `-1 * …`, or `1 * …` after `+`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {

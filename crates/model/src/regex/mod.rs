@@ -23,7 +23,7 @@ pub struct Regex {
     source: String,
 }
 
-/// The reasons for which a regular expression is rejected.
+/// The reason why a regular expression is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRegex {
     /// A syntax error of Go.
@@ -58,8 +58,8 @@ impl Regex {
     }
 }
 
-/// A compiled regular expression. It only reports whether a text matches. Therefore its groups do
-/// not capture, and its repetitions are greedy.
+/// A compiled regular expression. The pattern only reports whether a text matches. Its groups
+/// therefore do not capture, and all its repetitions are greedy.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: regex::Regex,

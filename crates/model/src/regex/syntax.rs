@@ -1,8 +1,8 @@
 //! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's.
 //!
-//! The translation applies flags to the affected characters instead of copying them, and turns
-//! groups into non-capturing groups. So the result contains no construct in which the two languages
-//! differ.
+//! The translation applies flags to the affected characters instead of copying the flags, and turns
+//! groups into non-capturing groups. The result therefore contains no construct that Go and Rust
+//! interpret differently.
 
 use super::class;
 use super::escape::{self, Rest};
@@ -69,7 +69,7 @@ pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
     InvalidSyntax { kind, part: part.to_owned() }
 }
 
-/// The flags that affect the translation. Greediness of repetitions does not.
+/// The flags that affect the translation. The flag for greediness is not one of these.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,

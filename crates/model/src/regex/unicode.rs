@@ -1,9 +1,10 @@
 //! Provides the data of Go's package `unicode`: categories, scripts and letter case.
 //!
-//! `tables/unicode.rs` packs both tables in the form of [`packed`]. A name's value is the number of
-//! its ranges. For each range, the gap since the previous range and the length minus one follow.
-//! The case table lists the characters that have case variants. Each entry contains the gap since
-//! the previous entry and the distance to the next variant. The variants form a ring.
+//! `tables/unicode.rs` packs both tables in the form of [`packed`]. The value of a name is the
+//! number of ranges, followed by two numbers for each range: the gap after the previous range, and
+//! the range's length minus one. The case table lists the characters that have case variants. Each
+//! entry contains the gap after the previous entry and the distance to the character's next
+//! variant. The last variant of a character refers to the first.
 
 use crate::packed::{self, signed, unsigned};
 

@@ -16,15 +16,15 @@ use crate::codec::{integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of rows in a table. It keeps the memory for sorting and encoding small,
-/// compared with the columns of a large write. Such a write has several tables per measurement, in
-/// line order.
+/// The maximum number of rows in a table. This limit keeps the memory for sorting and encoding
+/// small, compared with the columns of a large write. A large write has several tables per
+/// measurement, in line order.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
-/// The approximate maximum size of a table's text for rows of average length, in bytes. It bounds
-/// memory like [`ROWS_PER_TABLE_MAX`].
+/// The approximate maximum size of a table's text for rows of average length, in bytes. Like
+/// [`ROWS_PER_TABLE_MAX`], this limit bounds memory.
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
-/// A reference to the rows for a frame, within the block that the parser built.
+/// The rows for a frame, as a reference to the block that the parser built.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRef<'a> {
     /// The measurement's id.
@@ -33,7 +33,8 @@ pub struct TableRef<'a> {
     /// selected rows are ignored.
     pub tag_ids: &'a [ColumnId],
     /// The ids of `block.fields`, in the same order. The ids of fields without a value in the
-    /// selected rows are ignored. So a column whose lines were all rejected needs no valid id.
+    /// selected rows are ignored. A column whose lines were all rejected therefore needs no valid
+    /// id.
     pub field_ids: &'a [ColumnId],
     /// The block that contains the rows.
     pub block: &'a Block,
@@ -41,7 +42,8 @@ pub struct TableRef<'a> {
     pub rows: &'a Selection,
 }
 
-/// Appends a frame with the selected rows of `tables`, grouped by series (see the module's page).
+/// Appends a frame with the selected rows of `tables`, grouped by series. FRAME.md describes the
+/// format.
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut header = FrameHeader::default();
     let start = out.len();
@@ -57,8 +59,8 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
-    // The header is complete only after the payload, but must precede it. It is short, so rotating
-    // the payload is cheap.
+    // The header must precede the payload, but is complete only after the payload was written. The
+    // header is short, so the rotation is cheap.
     let end = out.len();
     header.write(out);
     let header_bytes = out.len() - end;
@@ -78,8 +80,8 @@ fn rows_per_table(block: &Block) -> usize {
 }
 
 /// Reserves memory for `more` tables if the next table does not fit. The estimate uses the size of
-/// the last table, which starts at `before`. With doubling, a large frame would be in memory three
-/// times while it moves.
+/// the last table, which starts at `before`. If the capacity doubled instead, a large frame would
+/// take three times its size while it moves.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
     let table_bytes = out.len() - before;
@@ -89,9 +91,9 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends the payloads of the selected rows. The result has one table, or several tables if one
-/// would have too much padding, or no table if there are no rows. `same` caches
-/// [`padding::same_series`].
+/// Appends the payloads of the selected rows. The result contains one table. It contains several
+/// tables if one table would have too much padding, and no table if there are no rows. `same`
+/// caches [`padding::same_series`].
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],
@@ -126,7 +128,7 @@ struct Piece<'a> {
     /// The positions of the fields in the block.
     fields: &'a [usize],
     series_of: &'a dyn Fn(u32) -> u32,
-    /// Returns the rows to read from a column for `rows`.
+    /// Returns the rows to read from a column.
     picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
 }
 
@@ -205,11 +207,11 @@ fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.append(part);
 }
 
-/// Appends the dictionary and codes for the series in use. Returns `false` if none of them has the
-/// tag.
+/// Appends the dictionary and codes for the series in use. Returns `false` if none of these series
+/// has the tag.
 fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
     let code_of = |series: u32| tag.codes.get(series as usize).copied().or_bug();
-    // The new code plus 1 for each old code, or 0 if unused. Only used values are sent.
+    // The new code plus 1 for each old code, or 0 for an unused value. Only used values are sent.
     let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
     let mut used: Vec<u32> = Vec::new();
     let codes: Vec<i64> = series

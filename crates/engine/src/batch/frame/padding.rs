@@ -1,4 +1,4 @@
-//! Divides rows with different columns into one table per column set if most cells of a single
+//! Divides rows with different columns into one table per column set if most cells of a common
 //! table would be padding.
 
 use crate::batch::Block;
@@ -46,8 +46,8 @@ pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     first
 }
 
-/// The rows of a block, with duplicates of series and time merged. So the order of their tables has
-/// no effect.
+/// The rows of a block, in which rows with the same series and time are merged. The order of the
+/// block's tables therefore has no effect.
 pub(super) struct Overlaid<'a> {
     block: &'a Block,
     /// The result of [`same_series`].
@@ -69,7 +69,7 @@ impl<'a> Overlaid<'a> {
         overlaid
     }
 
-    /// Returns the first number of a row's series.
+    /// Returns the lowest number of a series with the same tags as the row's series.
     pub(super) fn series_of(&self, row: u32) -> u32 {
         let number = self.block.row_series.get(row as usize).copied().or_bug();
         self.same.get(number as usize).copied().or_bug()

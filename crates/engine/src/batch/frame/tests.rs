@@ -11,7 +11,7 @@ use crate::batch::{Block, FrameTable};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// A row with columns named by id. It does not depend on the block's series numbers.
+/// A row with columns named by id. The row does not depend on the block's series numbers.
 type Row = (Vec<(u32, String)>, i64, Vec<(u32, FieldValue)>);
 
 fn rows_of(tag_ids: &[ColumnId], field_ids: &[ColumnId], block: &Block, rows: &[u32]) -> Vec<Row> {
@@ -86,7 +86,7 @@ fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
 }
 
 /// Returns the rows in order of their series numbers. If two series have the same tags, the rows of
-/// the second one are later.
+/// the second series are later.
 fn expected(block: &Block, rows: &Selection) -> Vec<Row> {
     let mut rows = rows.to_rows(block.rows());
     rows.sort_by_key(|&row| block.row_series[row as usize]);

@@ -1,7 +1,7 @@
-//! Builds a [`Batch`] from line protocol. This module connects the parser and the columns.
+//! Builds a [`Batch`] from the lines that the parser passes on.
 //!
 //! The builder looks up whole series keys as written, so it parses the tags only once per series.
-//! It remembers the order of series and fields, and predicts the next ones.
+//! The builder remembers the order of series and fields, and predicts the next series and field.
 
 use super::Batch;
 use super::column::Values;
@@ -16,8 +16,8 @@ use tidemark_line_protocol::{
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::value::FieldType;
 
-/// The maximum size of the remembered series keys, in bytes. A body with more keys seldom repeats a
-/// key.
+/// The maximum size of the remembered series keys, in bytes. A body with more different keys seldom
+/// repeats a key.
 const KEYS_BYTES_MAX: usize = 4_000_000;
 /// The marker for a missing key.
 const NONE: u32 = u32::MAX;
@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 /// Parses `body` into columns. Also returns the rejected lines.
 ///
 /// `seed` must be random, so that a client cannot choose colliding keys. The result does not depend
-/// on it.
+/// on the seed.
 ///
 /// # Errors
 /// [`NotUtf8`]. No line is accepted.
@@ -40,7 +40,7 @@ pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Re
 struct Target {
     measurement: u32,
     series: u32,
-    /// The key that followed this key last time.
+    /// The key of the line that followed the last line with this key.
     next: u32,
 }
 
@@ -95,8 +95,8 @@ impl BatchBuilder {
             + measurements.sum::<usize>()
     }
 
-    /// Reserves memory for the rest of the body. `used_bytes` were read, the body has about
-    /// `expected_bytes`, and up to `next_bytes` may follow before the next call.
+    /// Reserves memory for the rest of the body. `used_bytes` were read so far. The whole body has
+    /// about `expected_bytes`. Up to `next_bytes` may follow before the next call.
     pub fn make_room(&mut self, used_bytes: usize, expected_bytes: usize, next_bytes: usize) {
         let room = Room::new(used_bytes, expected_bytes, next_bytes);
         for measurement in &mut self.measurements {
@@ -125,7 +125,7 @@ impl BatchBuilder {
     }
 
     /// Forgets all keys. A key that appears again then gets a new series with the same tags. The
-    /// new series has a higher number, and its rows are later, so the rows keep their order.
+    /// new series has a higher number than the old one, so its rows remain later.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);
@@ -180,7 +180,7 @@ impl BatchBuilder {
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
         let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
         let number = self.keys.add(canonical, hash);
-        // Until a different key follows, the same key is expected again.
+        // The same key is expected again until a different key follows.
         self.targets.push(Target { measurement, series, next: number });
         Ok(number)
     }
@@ -233,7 +233,7 @@ impl Sink for BatchBuilder {
     }
 
     fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)> {
-        // If the key is invalid, a rollback must not affect the previous line's measurement.
+        // If the key is invalid, a rollback must not affect the measurement of the previous line.
         self.measurement = NONE;
         let hash = self.keys.hash(raw_key);
         let number = match self.keys.find_hashed(raw_key, hash) {

@@ -8,8 +8,8 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
 use tidemark_model::bug::OrBug;
 
-/// The number of values below which codes are decoded one by one. A lookup table pays off only for
-/// more values.
+/// The number of values below which codes are decoded one by one. For fewer values, building a
+/// lookup table takes longer than it saves.
 pub const FEW: usize = 64;
 
 /// A code table that is ready for decoding.
@@ -17,11 +17,11 @@ pub const FEW: usize = 64;
 pub struct Decoder {
     /// The lookup table, indexed by ten bits. Each entry contains up to three classes (a byte per
     /// class), the number of complete classes (two bits, starting with bit 24), and the total
-    /// length of the codes (four bits, starting with bit 26). It is built when many values are
-    /// decoded.
+    /// length of the codes (four bits, starting with bit 26). The table is built when many values
+    /// are decoded for the first time.
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// The range of the classes with a code. If there is only one class, its code has no bits.
+    /// The range of the classes that have a code. If there is only one class, its code has no bits.
     used: RangeInclusive<u8>,
     /// Whether any class has raw bits.
     has_raw: bool,
@@ -77,7 +77,7 @@ impl Decoder {
         let mut bit = raw * 8;
         out.reserve(count);
         if self.has_raw || shift > 0 {
-            // If there are too many bits, reading passes the end. The check below detects this.
+            // If the stream has too few bits, reading passes its end. The check below detects this.
             let shift = shift.min(u64::BITS);
             out.extend(classes.iter().map(|&class| {
                 let class = u32::from(class);
@@ -149,7 +149,7 @@ impl Decoder {
         if is_first_whole { Ok(b.bit.div_ceil(8)) } else { Err(Error::Corrupt) }
     }
 
-    /// Decodes the rest of a stream, at the end with single codes.
+    /// Decodes the rest of a stream. The last codes are decoded one by one.
     fn finish(
         &self,
         entries: &[u32; ENTRIES],
@@ -204,8 +204,7 @@ fn step(
 pub struct Stored(Vec<u8>);
 
 impl Stored {
-    /// Wraps the output of [`CodeTable::write`](super::CodeTable::write). Empty bytes mean that
-    /// there is no table.
+    /// Wraps the output of [`CodeTable::write`](super::CodeTable::write). No bytes means no table.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
@@ -241,7 +240,7 @@ struct Stream {
 const ROOM: usize = 16;
 
 /// Returns at least [`LOAD_BITS`] bits starting at `bit`. Bits after the end are zero. The caller
-/// compares its last position with the end.
+/// must check that its last position is not after the end.
 #[inline(always)]
 fn load(padded: &[u8], bit: usize) -> u64 {
     let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());

@@ -12,15 +12,15 @@
 //! │                 │                 │ no code; nothing for a single class (0-bit code)  │
 //! └─────────────────┴─────────────────┴───────────────────────────────────────────────────┘
 //! ```
-//! The class is computed from value >> shift, and the shifted-out bits are raw. So blocks whose
-//! values differ only in magnitude can share a table. A number below 16 is its own class. For a
-//! larger number, the class consists of the bit length and the two bits below the highest bit. The
-//! number's other bits are raw as well.
+//! The class of a value is the class of the number value >> shift. The bits that are shifted out
+//! are stored raw. Blocks whose values differ only in magnitude can therefore share a table. A
+//! number below 16 is its own class. For a larger number, the class consists of the bit length and
+//! the two bits below the highest bit. The number's other bits are also stored raw.
 //!
-//! Each section of bits ends on a whole byte and starts with the lowest bit of a byte. Codes are
-//! canonical: they ascend by length and then by class, and their bits are reversed. A decoder must
-//! know a code before it can find the next code. With two streams, it can decode two codes at a
-//! time.
+//! Each section of bits starts with the lowest bit of a byte and is padded to a whole byte. Codes
+//! are canonical: they ascend by length and then by class, and their bits are reversed. A decoder
+//! must decode a code before it can find the next code. With two streams, the decoder can process
+//! two codes at a time.
 
 mod decoder;
 mod table;
@@ -36,7 +36,7 @@ const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
 /// The number of bits that one unaligned load returns for any start bit.
 const LOAD_BITS: u32 = 56;
-/// The value below which each value is its own class.
+/// The number below which each number is its own class.
 const DIRECT: u64 = 16;
 /// The number of classes: 16, plus four for each number of bits from 5 to 64.
 const CLASSES: usize = 256;

@@ -6,8 +6,8 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 use tidemark_model::bug::OrBug;
 
-/// The mean number of bits below which values are not shifted, because their low bits may be
-/// significant.
+/// The mean number of bits below which values are not shifted, because their low bits may have a
+/// pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
 /// The approximate number of bits that remain after the shift.
 const KEPT_BITS: u64 = 6;
@@ -27,7 +27,7 @@ fn shift(values: &[u64]) -> u32 {
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u32; CLASSES],
-    /// The total number of raw bits due to shifts, for all values.
+    /// The total number of raw bits that shifts produce, for all values.
     shifted_bits: usize,
 }
 
@@ -50,7 +50,7 @@ impl Histogram {
         self.shifted_bits += other.shifted_bits;
     }
 
-    /// Returns the approximate size of the values with `table`, in bytes.
+    /// Returns the approximate encoded size of the counted values with `table`, in bytes.
     pub fn bytes(&self, table: &CodeTable) -> usize {
         let bits = |(class, (&count, &(_, length))): (u32, (&u32, &(u16, u8)))| {
             count as usize * (raw_bits(class) as usize + usize::from(length))
@@ -60,7 +60,7 @@ impl Histogram {
     }
 }
 
-/// The code of each class, as reversed bits and the number of bits.
+/// The code of each class: the reversed bits, and the number of bits.
 #[derive(Clone, Debug)]
 pub struct CodeTable {
     first: usize,
@@ -169,8 +169,8 @@ impl Bits {
     }
 }
 
-/// A tree of classes while codes are built. The tree's classes form a linked list from `first` to
-/// `last`.
+/// A tree of classes while codes are built. The classes of a tree form a linked list from `first`
+/// to `last`.
 struct Tree {
     weight: u64,
     first: u8,
@@ -210,7 +210,7 @@ fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     lengths
 }
 
-/// Limits the code lengths, and lengthens the codes of the rarest other classes in return.
+/// Limits the code lengths. In return, lengthens the codes of the rarest other classes.
 fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));

@@ -1,5 +1,5 @@
-//! Tests classes and tables: values are preserved, sizes are near the entropy, and damaged bytes do
-//! not cause a panic.
+//! Tests classes and tables: values are preserved, sizes are near the entropy, and damaged bytes
+//! cause no panic.
 
 use super::*;
 use crate::codec::Error;

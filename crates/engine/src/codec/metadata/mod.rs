@@ -15,8 +15,8 @@
 //! - A new variant is added at the end.
 //! - Fields and variants are never renumbered or removed.
 //!
-//! The format is not self-describing. With JSON or CBOR, serde's code for named fields was a fifth
-//! of the whole module. Code for fields in a fixed order takes a third of that size.
+//! The format is not self-describing. With JSON or CBOR, serde's code for named fields made up a
+//! fifth of the WebAssembly module. The code for fields in a fixed order is a third as large.
 
 mod reader;
 mod writer;
@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 /// The errors of encoding and decoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The bytes end early, continue after the end, or contain an impossible length.
+    /// The bytes end early, bytes remain after the end, or a length is impossible.
     #[error("the metadata has the wrong length")]
     Length,
     /// A text is not UTF-8, or a flag is neither 0 nor 1.
@@ -58,7 +58,7 @@ impl serde::de::Error for Error {
 ///
 /// # Errors
 /// [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is too long,
-/// and [`Error::Shape`] for an error of the value's `Serialize`.
+/// and [`Error::Shape`] for an error that the value's `Serialize` returns.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
     value.serialize(&mut writer)?;

@@ -174,8 +174,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// An iterator over up to `left` consecutive values. For a struct, the end of its bytes ends the
-/// iteration.
+/// An iterator over up to `left` consecutive values. In a struct, the iteration ends at the end of
+/// the struct's bytes.
 struct Items<'de> {
     reader: Reader<'de>,
     left: usize,

@@ -18,8 +18,8 @@ use tidemark_model::value::FieldType;
 
 /// The maximum number of rows in a chunk, after rows of the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
-/// If more than one in this number of rows is new, all rows are sorted again. That takes no longer
-/// than inserting the new rows.
+/// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
+/// no longer than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
 /// The maximum text size of a page, in bytes. A row with more text gets a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
@@ -41,10 +41,11 @@ pub(in crate::memtable) struct Rows {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
-    /// The series number in the table.
+    /// The number of the series in the table.
     series: u32,
     chunk: u32,
-    /// The row number in the chunk. Duplicates of a series and time count once.
+    /// The number of the series' first row in its first chunk. Duplicates of a series and time
+    /// count once.
     row: u32,
 }
 
@@ -57,8 +58,8 @@ impl Rows {
         Self::in_order(table, order, rank)
     }
 
-    /// Returns these rows extended by the rows that were appended since. It sorts only the new
-    /// rows, so that reads between writes stay cheap.
+    /// Returns these rows together with the rows that were appended later. Only the new rows are
+    /// sorted, so that reads between writes remain cheap.
     pub(in crate::memtable) fn extended(&self, table: &MeasurementTable, tags: &[usize]) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (sorted, rows) = (self.order.len(), row_series.len());
@@ -202,7 +203,8 @@ impl Rows {
     }
 
     /// Whether rows of the series at `place` in a chunk may be inside `time`. If the whole chunk
-    /// belongs to one series, its first and last row decide. Otherwise the result is true.
+    /// belongs to one series, the times of its first and last row determine the result. Otherwise
+    /// the result is true.
     pub(super) fn may_be_within(
         &self,
         place: usize,

@@ -22,7 +22,7 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The number of chunks that a cursor keeps laid out. Picks that are read together may start in one
+/// The number of chunks whose layout a cursor keeps. Picks that are read together may start in one
 /// chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
 /// The number of bits in a page's name for its first row in the chunk. `CHUNK_BITS` is the number
@@ -32,9 +32,9 @@ const CHUNK_BITS: u32 = 24;
 
 /// Returns the tags of a measurement in the order of its keys.
 ///
-/// The `known` tags come first, followed by the table's other tags with the highest number of
-/// distinct values first. So for a new measurement the most selective tag comes first, and sorted
-/// parts stay sorted.
+/// The `known` tags come first, so that sorted parts remain sorted. The table's other tags follow,
+/// starting with the tag that has the most distinct values. In a new measurement, the most
+/// selective tag is therefore the first.
 pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
     let tags = table.tag_ids().iter().zip(&table.series().tags);
     let new = tags.filter(|(id, _)| !known.contains(id));
@@ -44,8 +44,8 @@ pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> 
     known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
 }
 
-/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The sort takes
-/// about four bytes a row and twelve bytes a series.
+/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The sorted
+/// order takes about four bytes per row and twelve bytes per series.
 pub struct Sorted<'a> {
     /// The tables in ascending order of their measurement ids.
     tables: Vec<SortedTable<'a>>,
@@ -54,7 +54,8 @@ pub struct Sorted<'a> {
 struct SortedTable<'a> {
     measurement: MeasurementId,
     table: &'a MeasurementTable,
-    /// The positions of the table's tags in key order. `None` is a tag that the table lacks.
+    /// The positions of the table's tags in key order. `None` represents a tag that the table
+    /// lacks.
     tags: Vec<Option<usize>>,
     columns: Columns,
     rows: OnceCell<Rc<Rows>>,
@@ -84,8 +85,8 @@ impl<'a> Sorted<'a> {
         Self { tables: tables.map(sorted).collect() }
     }
 
-    /// Returns the rows inside `time`. A cursor over the result does not read other rows, unlike a
-    /// cursor over all rows, which lays out every chunk that has rows in the range.
+    /// Returns the rows inside `time`. A cursor over the result reads only these rows. A cursor
+    /// over all rows would lay out every chunk that has rows in the range.
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Self {
         let within = |table: &SortedTable<'a>| SortedTable {
@@ -145,9 +146,9 @@ pub struct MemtableCursor<'a> {
     key: Option<SeriesKey>,
     /// The number of chunks of the current series that the cursor has read.
     chunk: usize,
-    /// The page pieces of the last chunk that are not yet returned.
+    /// The pieces of the last chunk's pages that are not yet returned.
     pieces: VecDeque<PageKeys>,
-    /// The chunks that stay laid out, with the most recently used chunk first.
+    /// The chunks whose layout is kept, with the most recently used chunk first.
     kept: VecDeque<Chunk<'a>>,
     last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
 }
@@ -203,8 +204,8 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
-    /// Returns a column of some rows of a chunk. If the chunk is not kept, only its layout is
-    /// built, because a reader of many chunks requests every column from each chunk.
+    /// Returns a column of some rows of a chunk. If the chunk is not kept, this function builds its
+    /// layout only, because a reader of many chunks requests every column from each chunk.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => chunk.values.column(rows, id),

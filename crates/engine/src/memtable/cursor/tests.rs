@@ -1,4 +1,4 @@
-//! Compares cursors over random frames with a map that received the same rows one by one.
+//! Compares cursors over random frames with a map to which the same rows were added one by one.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameT
         let dictionary: StringColumn = values.iter().copied().collect();
         TagColumn { codes: keys.iter().map(code).collect(), dictionary }
     };
-    // A series may occur twice in this frame. The memtable combines both.
+    // A series may occur twice in this frame. The memtable combines both occurrences.
     let series =
         SeriesTable { tags: tags.iter().map(tag_column).collect(), len: keys.len() as u32 };
     let number = |row: &Row| keys.iter().position(|key| **key == row.0).unwrap() as u32;

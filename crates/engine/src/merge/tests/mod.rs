@@ -1,4 +1,4 @@
-//! Compares merges of random sources with a map that received the same rows one by one.
+//! Compares merges of random sources with a map to which the same rows were added one by one.
 
 mod rules;
 pub(crate) mod short;
@@ -60,7 +60,8 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
     fields
 }
 
-/// Returns parts in any order. The sequences of the parts are disjoint, and some of their times.
+/// Returns parts in any order. The sequences of the parts are disjoint, and the times of some parts
+/// are disjoint.
 fn parts(rng: &mut Rng) -> Vec<Part> {
     let count = match rng.u16(..1_000) {
         0 => 300,
@@ -175,7 +176,7 @@ fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesK
     rows
 }
 
-/// Reads all rows. Also reads some of the rows separately, and compares them.
+/// Reads all rows. Also reads some of the rows separately, and compares both results.
 fn rows_and_some_of<C: SeriesCursor>(
     merge: &mut Merge<C>,
     (picks, keys): &(Picks, Vec<SeriesKey>),
@@ -191,7 +192,7 @@ fn rows_and_some_of<C: SeriesCursor>(
     rows
 }
 
-/// Reads the remaining rows of a merge. It joins the picks of several series.
+/// Reads the remaining rows of a merge. The function joins the picks of several series.
 fn read<C: SeriesCursor>(merge: &mut Merge<C>, time: TimeRange, together: usize) -> Read {
     let mut rows = Read::new();
     let mut held = (Picks::default(), Vec::new());
@@ -346,7 +347,8 @@ fn disjoint_pages_merge_without_copies() {
         let picks = merge.next_rows(TimeRange::ALL).unwrap().unwrap();
         assert_eq!(picks.times_ns(), [time_ns]);
         let column = merge.column(&picks, ColumnId(1)).unwrap().unwrap();
-        // The column is the page's column: the cursor and this test share it.
+        // The merge returns the column without copying it: the cursor and this test share the
+        // column.
         assert_eq!(Rc::strong_count(&column), 2);
         assert_eq!(column.get(0), Some(FieldValue::Integer(time_ns)));
     }
@@ -479,7 +481,7 @@ fn unordered_page_fails_merge() {
 
 #[test]
 fn vector_cursor_round_trips_every_type() {
-    // This tests the vector cursor: a value goes through a column and back.
+    // This checks the vector cursor: a value is stored in a column and read back.
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {
         let value = value(&mut rng, column);

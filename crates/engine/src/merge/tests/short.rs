@@ -1,10 +1,10 @@
-//! Compares passing several short series in one call with reading each series.
+//! Compares two ways of reading: several short series in one call, and each series separately.
 
 use super::*;
 use crate::merge::cursor::RunLimits;
 
-/// Reads the remaining rows of `merge` inside `time`, and passes some short series together.
-/// Returns the number of series that were passed together.
+/// Reads the remaining rows of `merge` inside `time`, and reads some short series in one call.
+/// Returns the number of series that were read together.
 pub(crate) fn read_some_at_once<C: SeriesCursor>(
     merge: &mut Merge<C>,
     time: TimeRange,
@@ -23,7 +23,7 @@ pub(crate) fn read_some_at_once<C: SeriesCursor>(
         if let Some((of, picks)) = at_once {
             assert_eq!(of.first().map(|(first, _)| first), Some(&key));
             assert!(of.len() > 1);
-            // The limit was not reached without the last series.
+            // Without the last series, the limit was not reached.
             let before = &of[..of.len() - 1];
             assert!(before.iter().map(|(_, rows)| *rows as usize).sum::<usize>() < rows);
             assert!(before.iter().map(|(key, _)| key.as_bytes().len()).sum::<usize>() < key_bytes);

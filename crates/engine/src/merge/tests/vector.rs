@@ -22,9 +22,9 @@ pub(crate) struct VectorCursor {
     series: Vec<Series>,
     /// The number of passed series.
     at: usize,
-    /// The number of returned pieces of the current series.
+    /// The number of pieces of the current series that were returned.
     pieces: usize,
-    /// The number of column reads, not counting repetitions of the last column.
+    /// The number of times a column was read, not counting repetitions of the last column.
     pub(crate) decoded: usize,
     last: Option<(u64, ColumnId)>,
 }
@@ -159,7 +159,7 @@ impl SeriesCursor for VectorCursor {
             self.decoded += 1;
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
-        // Returns the compact form if the column has it.
+        // Returns the compact form if the column can have it.
         Ok(column.map(|column| match Narrow::of(column) {
             Some(narrow) if id.0.is_multiple_of(2) => PageColumn::Narrow(Rc::new(narrow)),
             _ => PageColumn::Wide(Rc::clone(column)),

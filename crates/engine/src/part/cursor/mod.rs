@@ -1,4 +1,4 @@
-//! Implements the cursor that reads a part as a sorted source of a merge.
+//! Implements the cursor that reads a part as a sorted source for a merge.
 
 mod short;
 
@@ -30,15 +30,15 @@ pub struct PartCursor<V> {
     direction: Direction,
     /// The measurement after which the cursor ends, if any.
     only: Option<MeasurementId>,
-    /// The number of the current value. `directory` and `groups` describe the value and the part's
-    /// groups in it.
+    /// The number of the current value. `directory` is the directory of this value, and `groups` is
+    /// the range of the part's groups in the directory.
     value: usize,
     directory: Rc<Directory>,
     groups: Range<usize>,
     /// The current group. `series` is the number of the current series in the group.
     group: usize,
     series: u32,
-    /// The number of passed pages of the current series in the current group.
+    /// The number of pages of the current series in the current group that the cursor has passed.
     pages: usize,
     key: Option<SeriesKey>,
     /// The last series block, with its value, group and block number.
@@ -135,8 +135,8 @@ impl<V: Values> PartCursor<V> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
-    /// Moves forward or back to the next group that has series. Returns `false` without a current
-    /// group if there is no such group.
+    /// Moves forward or back to the next group that has series. If there is no such group, returns
+    /// `false` and leaves no current group.
     fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         loop {
             let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
@@ -185,7 +185,7 @@ impl<V: Values> PartCursor<V> {
         })
     }
 
-    /// Moves to the group with more rows of the current series, if it exists.
+    /// Moves to the group with more rows of the current series, if there is such a group.
     fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
@@ -226,7 +226,7 @@ impl<V: Values> PartCursor<V> {
         Ok(is_there)
     }
 
-    /// Reads the key of the current series. Without a current group, the cursor has no key.
+    /// Reads the key of the current series. If there is no current group, the cursor has no key.
     fn settle(&mut self) -> Result<(), ReadError> {
         let Some(group) = self.current_group() else {
             self.key = None;
@@ -297,8 +297,8 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether a series begins in the current value after a group. If so, the position of every key
-    /// before that series is in this value.
+    /// Whether a series begins in the current value after a group. If one does, the position of
+    /// every key before this series is in the current value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())
@@ -475,7 +475,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 }
 
-/// Whether one of the series' pages is completely inside `time`, including its rows of other
+/// Whether one of the series' pages is completely inside `time`, including the page's rows of other
 /// series.
 fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
     let pages = group.pages.get(group.pages_of(series)).or_bug();

@@ -1,4 +1,4 @@
-//! Passes several short series of a page in one call.
+//! Reads several short series of a page in one call.
 
 use std::rc::Rc;
 
@@ -57,8 +57,8 @@ impl<V: Values> PartCursor<V> {
         Ok(passed)
     }
 
-    /// Returns the page that contains all rows of the current series, and the first following
-    /// series that does not end in this page.
+    /// Returns the page that contains all rows of the current series, and the first later series
+    /// that does not end in this page.
     ///
     /// Returns `None` if the current series has rows in other pages.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {

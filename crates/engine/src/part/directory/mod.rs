@@ -1,5 +1,5 @@
-//! Defines the head of a value: the list of its groups, their parts, and the positions of their
-//! blocks in the body.
+//! Defines the head of a value: the list of the value's parts and groups, and the positions of the
+//! groups' blocks in the body.
 
 mod encode;
 
@@ -19,8 +19,8 @@ pub const VERSION: u8 = 2;
 const CONTINUES: u8 = 1;
 /// The group's last series is the first series of the next group.
 const GOES_ON: u8 = 2;
-/// The group contains further columns of the previous group's only page, and neither series nor
-/// keys.
+/// The group contains only further columns of the previous group's only page. It contains neither
+/// series nor keys.
 const BESIDE: u8 = 4;
 /// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
@@ -28,7 +28,7 @@ const IS_WIDE: u8 = 8;
 /// The directory of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    /// The parts that have a group or their root in this value, in order.
+    /// The parts that have a group or a root in this value, in order.
     pub parts: Vec<PartOf>,
     /// The groups by part, key and time, in the order of their blocks in the body.
     pub groups: Vec<Group>,
@@ -57,16 +57,16 @@ pub struct Group {
     pub(in crate::part) flags: u8,
     /// The tags in the order of the keys.
     pub tag_ids: Vec<ColumnId>,
-    /// The columns of the pages. If a neighbouring group shares a series with this group, they
-    /// include all columns of the series.
+    /// The columns of the pages. If a neighbouring group contains rows of the same series, the list
+    /// includes all columns of this series.
     pub columns: Columns,
     /// The shared table of each column's blocks, followed by the table of the keys.
     pub(in crate::part) tables: Vec<Stored>,
     pub(in crate::part) series: Vec<SeriesBlock>,
     /// The pages in the order of key and time.
     pub pages: Vec<Page>,
-    /// The size of each column's block, page by page, in bytes. 0 if all of the page's values are
-    /// null.
+    /// The size of each column's block, page by page, in bytes. The size is 0 if all of the page's
+    /// values are null.
     pub(in crate::part) column_bytes: Vec<u32>,
 }
 
@@ -75,8 +75,9 @@ pub(in crate::part) struct SeriesBlock {
     /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// The shortest bytes that are after the key of every series that begins before this block, and
-    /// not after the key of any series that begins in it.
+    /// The shortest byte string that separates this block from the series before it. It is after
+    /// the key of every series that begins before this block, and not after the key of any series
+    /// that begins in this block.
     pub(in crate::part) from: Vec<u8>,
     pub(in crate::part) offset: u32,
     pub(in crate::part) bytes: u32,
@@ -87,7 +88,7 @@ pub(in crate::part) struct SeriesBlock {
 pub struct Page {
     /// The number of the first row's series in the group.
     pub(crate) first_series: u32,
-    /// The number of series in the page. They are consecutive.
+    /// The number of series in the page. The series are consecutive.
     pub series: u32,
     /// The number of rows.
     pub rows: u32,
@@ -112,14 +113,14 @@ pub(crate) struct Root {
 /// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
-    /// Equals `from` of the value's first series block. If no series begins in the value, it is the
-    /// first key after the value.
+    /// A separator of keys. It equals `from` of the value's first series block. If no series begins
+    /// in the value, it is the first key after the value.
     pub(in crate::part) from: Vec<u8>,
     /// The earliest time, in nanoseconds.
     pub min_ns: i64,
     /// The latest time, in nanoseconds.
     pub max_ns: i64,
-    /// The number of rows. 0 for a value that contains only columns of a wide page.
+    /// The number of rows. It is 0 for a value that contains only columns of a wide page.
     pub rows: u64,
 }
 
@@ -144,8 +145,8 @@ impl Group {
     }
 
     /// Whether the group's last series is the first series of the next group, if that group
-    /// [continues]. After an interruption of the writer, the series' remaining rows may have been
-    /// hidden.
+    /// [continues]. If the writer was interrupted, the next group may not continue the series,
+    /// because the series' remaining rows may have been hidden meanwhile.
     ///
     /// [continues]: Self::continues
     pub fn continues_group(&self) -> bool {
@@ -221,7 +222,7 @@ impl Group {
         series.chain(pages)
     }
 
-    /// Returns the group's number of rows, and the number of decoded values, times and series. A
+    /// Returns two numbers: the group's rows, and the group's decoded values, times and series. A
     /// group of further columns has 0 rows.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
         let is_own = u64::from(!self.continues_columns());
@@ -280,7 +281,7 @@ impl Directory {
         self.groups.get(groups).or_bug()
     }
 
-    /// Returns the range of a part's groups, and the part's root if this value contains it.
+    /// Returns the range of a part's groups, and the part's root if it is in this value.
     pub(crate) fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;
         let start = self.groups.partition_point(|group| group.part < part);

@@ -1,5 +1,5 @@
-//! Reads invalid bytes, which must cause an error, and never a panic, an endless loop or high
-//! memory use.
+//! Reads invalid bytes. They must cause an error, and never a panic, an endless loop or high memory
+//! use.
 
 use super::*;
 use crate::codec::crc::crc32c;
@@ -77,7 +77,7 @@ fn part_reader_detects_flips_and_truncation() {
     }
 }
 
-/// Changes bytes and then computes a valid checksum, like a malicious writer.
+/// Changes bytes and then computes a valid checksum, as a malicious writer would do.
 #[test]
 fn forged_checksum_never_panics_part_reader() {
     let (mut refused, mut answered) = (0, 0);
@@ -120,7 +120,8 @@ fn forged_checksum_never_panics_part_reader() {
     assert!(refused > 1_000 && answered > 100, "{refused} {answered}");
 }
 
-/// Counts of a directory that contradict its blocks are damage, although every checksum is right.
+/// If the counts of a directory contradict its blocks, the part is damaged, even if every checksum
+/// is correct.
 #[test]
 fn contradicting_directory_counts_are_damage() {
     let changes: [fn(&mut Group, usize); 3] = [
@@ -145,7 +146,7 @@ fn contradicting_directory_counts_are_damage() {
                         let mut wrong = directory.clone();
                         change(&mut wrong.groups[number], page);
                         let read = read(at, &wrong, body.clone());
-                        // A group of further columns does not use its own number of rows.
+                        // A group of further columns does not use its number of rows.
                         let is_unused = group.continues_columns() && read == Ok(rows);
                         assert!(matches!(read, Err(ReadError::Damaged { .. })) || is_unused);
                     }

@@ -5,7 +5,7 @@ use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::sequences::Extent;
 use crate::merge::tests::short::read_some_at_once;
 
-/// A part that does not share its values.
+/// A part that does not share its values with another part.
 struct Own {
     part: Written,
     bytes: Bytes,

@@ -1,4 +1,4 @@
-//! Compares reads group by group, without a cursor, with the rows.
+//! Reads parts group by group without a cursor, and compares the result with the rows.
 
 use super::*;
 use crate::merge::cursor::PageColumn;

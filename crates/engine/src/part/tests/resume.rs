@@ -13,7 +13,7 @@ struct Job {
 }
 
 impl Job {
-    /// Returns the number of the part's time range.
+    /// Returns the number of the time range of the part with this id.
     fn slot(id: u64) -> i64 {
         id as i64 - 5
     }
@@ -84,7 +84,7 @@ fn job(rng: &mut Rng) -> (Job, Story) {
     (Job { width: [20, 50, 1_000][rng.usize(..3)], limits }, story)
 }
 
-/// Checks the properties that readers rely on in addition to the rows.
+/// Checks the properties of values, except the rows, that readers rely on.
 fn check_values(values: &[Value], part: &Written) {
     let own = &values[part.values.clone()];
     for (at, value) in values.iter().enumerate() {
@@ -194,7 +194,7 @@ fn hide(story: &Story, rng: &mut Rng) -> Story {
         0 => later.retain(|_, _| rng.bool()),
         1 => later.retain(|(key, _), _| *key != row.0),
         2 => later.retain(|(_, time_ns), _| *time_ns >= row.1),
-        // Deletes all rows of the only source with these columns.
+        // Deletes all rows of the only source that has these columns.
         _ => {
             later.values_mut().for_each(|fields| fields.retain(|column, _| column % 2 == 0));
             later.retain(|_, fields| !fields.is_empty());

@@ -118,7 +118,8 @@ fn rows_of(values: &[Value], part: &Written, columns: u32) -> usize {
 
 #[test]
 fn part_writer_bounds_work_per_group() {
-    // An event may process 2 M cells and 4 MB, so another group has room after this group.
+    // An event may process 2 million cells and 4 MB, so the event has space for another group after
+    // this group.
     for (series, rows, columns) in
         [(40, 5_000, 10), (1, 100_000, 1), (30_000, 1, 1), (60, 100, 900)]
     {
@@ -185,7 +186,7 @@ fn seek_to_series_reads_few_blocks() {
     assert_eq!(rows(&mut cursor, TimeRange::ALL, Direction::Ascending).len(), 20);
     assert!(values.len() > 4);
     let (directories, blocks) = reads.get();
-    // The cursor may read the root's directory and another directory, and a series block, the keys
-    // of one or two pages, and their columns.
+    // The cursor may read two directories (one of them the root's), a series block, the keys of one
+    // or two pages, and their columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
 }

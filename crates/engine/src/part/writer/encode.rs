@@ -51,7 +51,8 @@ pub(super) struct EncodedColumn {
     pub(super) id: ColumnId,
     pub(super) field_type: FieldType,
     pub(super) table: Stored,
-    /// The block of each page, with its checksum. Empty if all of the page's values are null.
+    /// The block of each page, with its checksum. A block is empty if all of the page's values are
+    /// null.
     pub(super) blocks: Vec<Vec<u8>>,
 }
 
@@ -97,8 +98,8 @@ impl Encoded {
         })
     }
 
-    /// Returns the stored block of each page's column. `None` if the page or its block cannot be
-    /// copied without decoding.
+    /// Returns the stored block of each page's column. The entry is `None` if the page or its block
+    /// cannot be copied without decoding.
     pub(super) fn stored_blocks<C: SeriesCursor>(
         &self,
         merge: &mut Merge<C>,
@@ -179,7 +180,7 @@ impl Encoded {
     }
 
     /// Whether a series has rows on both sides of the boundary before page number `page`. The first
-    /// and last boundaries are shared with the neighbouring groups.
+    /// and the last boundary are those to the neighbouring groups.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;

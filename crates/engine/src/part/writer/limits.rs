@@ -20,8 +20,8 @@ pub struct Limits {
     /// The size at which a page ends, in bytes. It applies to the text of the page's values and to
     /// the keys of its series.
     pub page_text_bytes: usize,
-    /// The number of pages at which a group ends. Like the following limits, it may be exceeded by
-    /// a quarter to avoid a short page.
+    /// The number of pages at which a group ends. To avoid a short page, a group may exceed this
+    /// limit and the following limits by a quarter.
     pub group_pages: usize,
     /// The number of cells at which a group ends: rows times columns.
     pub group_cells: usize,
@@ -29,8 +29,8 @@ pub struct Limits {
     pub group_key_bytes: usize,
     /// The size of the text at which a group ends, in bytes.
     pub group_text_bytes: usize,
-    /// The number of decoded values at which a group ends. It includes values of source pages that
-    /// contribute only a few rows.
+    /// The number of decoded values at which a group ends. The number includes values of source
+    /// pages that contribute only a few rows.
     pub group_cells_read: usize,
 }
 

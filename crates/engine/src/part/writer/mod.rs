@@ -1,4 +1,4 @@
-//! Writes groups of rows to the values of parts, one part after another.
+//! Writes groups of rows to the values of parts. One part is written after another.
 
 mod encode;
 mod gather;
@@ -31,7 +31,8 @@ const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
 /// `REACH_BYTES_MAX` plus a key for each value.
 const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// The number of bytes of a key's measurement. Separators of keys have at least this length.
+/// The number of bytes that a key uses for its measurement. Separators of keys have at least this
+/// length.
 const FROM_BYTES_MIN: usize = 4;
 
 /// The directory and the body of one stored value.
@@ -113,7 +114,7 @@ impl Written {
         self.rows += rows;
         self.cells += cells;
         self.bytes += group.bytes();
-        // A group of further columns has no series, even if the group continues a series.
+        // A group of further columns has no series, even if it continues a series.
         self.series += u64::from(group.series()).saturating_sub(u64::from(group.continues()));
         for page in &group.pages {
             self.min_ns = self.min_ns.min(page.min_ns);
@@ -122,7 +123,7 @@ impl Written {
     }
 
     /// Adds the series of a group to the sketch and the sum. `keys` contains the keys of all series
-    /// blocks in order. The previous group has added a series that continues.
+    /// blocks in order. A series that continues from the previous group is not added again.
     fn count_series<'a>(
         &mut self,
         seed: u64,
@@ -141,8 +142,8 @@ impl Written {
 
 /// Hashes a series key for [`Written::series_sum`]. The hash is part of the stored format.
 ///
-/// A collision only changes the estimate of a sketch, but it would hide rows here. The hash is
-/// therefore keyed: some texts have the same xxh64 with every seed.
+/// In a sketch, a collision only changes the estimate. Here, a collision would hide rows. The hash
+/// is therefore a keyed hash: some texts have the same xxh64 with every seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
@@ -162,7 +163,8 @@ pub struct PartWriter {
     limits: Limits,
     /// The seed of the hashes that count series.
     seed: u64,
-    /// The closed values that were not taken. `taken` is the number of taken values.
+    /// The closed values that the caller has not taken yet. `taken` is the number of values that it
+    /// has taken.
     closed: Vec<Value>,
     taken: usize,
     open: Value,
@@ -224,7 +226,7 @@ impl PartWriter {
         self.taken + self.closed.len()
     }
 
-    /// Whether the writer has closed values that were not taken.
+    /// Whether the writer has closed values that the caller has not taken yet.
     pub(crate) fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
@@ -235,7 +237,7 @@ impl PartWriter {
         std::mem::take(&mut self.closed)
     }
 
-    /// Returns the values that were not taken.
+    /// Returns the values that the caller has not taken yet.
     pub fn finish(mut self) -> Vec<Value> {
         if !self.open.directory.parts.is_empty() {
             self.closed.push(self.open);
@@ -266,7 +268,7 @@ impl PartWriter {
             if self.has_room(&piece) {
                 return Some(piece);
             }
-            // Assume that pages have the same size.
+            // The estimate assumes that all pages have the same size.
             let room = self.limits.value_bytes.saturating_sub(self.open.bytes());
             let fitting = pages.len() * room / piece.bytes().max(1);
             let fewer = pages.len() - 1;
@@ -356,7 +358,7 @@ impl OpenPart {
         Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
     }
 
-    /// Adds the extent of the part's rows in a closed value.
+    /// Records the extent of the part's rows in a closed value.
     fn note(&mut self, directory: &Directory) {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };
         let groups = directory.groups.get(groups).or_bug();
@@ -390,8 +392,9 @@ impl<'a> Piece<'a> {
 
     /// Creates a group with some pages and the blocks of some columns.
     ///
-    /// If these are not all columns, there must be a single page. The first group of a page has the
-    /// series and keys, and names all columns. `before` is the part's last key before these rows.
+    /// If `columns` are not all columns, `pages` must be a single page. The first group of such a
+    /// page contains the series and keys, and names all columns. `before` is the part's last key
+    /// before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).or_bug();
         let first = of.first().map_or(0, |page| page.first_series);
@@ -445,7 +448,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Reserves capacity for `more` bytes. It doubles the size, up to `most`.
+/// Reserves capacity for `more` bytes by doubling the capacity, up to `most`.
 fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
     let needed = body.len() + more;
     if needed > body.capacity() {
@@ -495,14 +498,14 @@ fn write_series(
     blocks
 }
 
-/// Returns the shortest bytes that are after `before` and not after `key`. `key` must be after
+/// Returns the shortest byte string that is after `before` and not after `key`. `key` must be after
 /// `before`.
 fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
     let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
     key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()
 }
 
-/// Returns the first bytes after `key`.
+/// Returns the first byte string after `key`.
 fn behind(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }

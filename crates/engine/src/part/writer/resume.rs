@@ -1,7 +1,7 @@
 //! Resumes an interrupted writer from its closed values.
 //!
-//! The heads of the values contain the only record of its progress. The open value is lost, and its
-//! rows must be written again.
+//! The heads of the values are the only record of the writer's progress. The open value is lost,
+//! and its rows must be written again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::codec::huffman::Stored;
@@ -19,18 +19,19 @@ pub struct Resumed {
     /// The parts that were completed, in order.
     pub ended: Vec<Written>,
     /// The part that was being written, and its last row. The writer is in the same state as after
-    /// starting the part again. The part may have no further rows, but the caller must end it. If
-    /// `None`, the caller must start the part after the completed parts. Values contain no record
-    /// of a part without rows.
+    /// starting the part again. The caller must end the part, even if it has no further rows. If
+    /// the value is `None`, the caller must start the part after the completed parts, because
+    /// values contain no record of a part without rows.
     pub open: Option<(u64, LastRow)>,
-    /// The number of valid values. Later values end inside a row. The caller must delete them
-    /// before it writes the next value, because a reader would take them for its continuation.
+    /// The number of valid values. Later values end inside a row. The caller must delete these
+    /// values before it writes the next value. A reader would otherwise treat them as a
+    /// continuation of the next value.
     pub values: usize,
 }
 
 impl PartWriter {
-    /// Continues after all values that writers of the same parts have closed. Reads every head, the
-    /// series of every group, and the last key of one or two groups.
+    /// Continues after all values that writers of the same parts have closed. This function reads
+    /// every head, the series of every group, and the last key of one or two groups.
     ///
     /// # Errors
     /// Returns an error of `values`, or [`ReadError::Damaged`] if the values are not consecutive.
@@ -115,7 +116,7 @@ impl Found {
         Ok(())
     }
 
-    /// Counts the series of a group like the original writer.
+    /// Counts the series of a group as the interrupted writer did.
     fn count_series<V: Values>(
         &mut self,
         value: usize,

@@ -1,8 +1,8 @@
 //! Encodes and decodes messages: version, direction, control header, binary body.
 //!
-//! `PROTOCOL.md`, "Envelope", documents the layout. The header is metadata ([`metadata`]). A
-//! metadata field that is added with a default can be read by both versions. Large data (frames,
-//! pages) is the unmodified body.
+//! `PROTOCOL.md`, "Envelope", documents the layout. The header is metadata ([`metadata`]). If a
+//! later release adds a metadata field with a default, both releases can read the header. Large
+//! data (frames, pages) is the unmodified body.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,10 +13,10 @@ use tidemark_model::limits::MESSAGE_BYTES_MAX;
 
 /// The version that this build writes.
 ///
-/// A release can read a new version before a later release writes it. So two releases that run at
-/// the same time can read each other's messages (`docs/UPGRADING.md`).
+/// A release can read a new version before a later release writes the version. Two releases that
+/// run at the same time can therefore read each other's messages (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
-/// The oldest version that this build reads, which the previous release may write.
+/// The oldest version that this build reads. The previous release may write this version.
 pub const VERSION_MIN: u8 = VERSION - 1;
 /// The newest version that this build reads: [`VERSION`], or one more if the next release writes a
 /// new version.
@@ -54,11 +54,12 @@ pub enum Direction {
     FromStorage = 12,
 }
 
-/// The direction byte of a message that the sender could not encode. The header contains the error.
+/// The direction byte of a message that the sender could not encode. In this case, the header
+/// contains the error.
 const UNSAID: u8 = 0;
 
 /// The reason why bytes are not a valid message. The server always responds with status 503,
-/// because one end runs a newer release.
+/// because the usual cause is that one end runs a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
@@ -81,12 +82,13 @@ pub enum EnvelopeError {
     Header(String),
 }
 
-/// A message that can be sent. The header is the message as metadata; the body is separate.
+/// A message that can be sent. The message is encoded as metadata in the header. Its binary body is
+/// separate.
 pub trait Wire: Serialize + DeserializeOwned {
     /// The direction byte of the message.
     const DIRECTION: Direction;
 
-    /// Returns the binary body, which is not part of the header. Most messages have none.
+    /// Returns the binary body, which is not part of the header. Most messages have no body.
     fn body(&self) -> &[u8] {
         &[]
     }
@@ -107,20 +109,22 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let body = message.body();
     let (direction, header) = match metadata::encode(message) {
         Ok(header) => (M::DIRECTION as u8, header),
-        // The receiver gets the error in place of a message.
+        // The receiver then reads the error instead of a message.
         Err(reason) => (UNSAID, reason.to_string().into_bytes()),
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
     out.push(direction);
-    // A longer header makes the envelope invalid, because its stated length exceeds its bytes.
+    // If the header is too long, its stated length exceeds its bytes. The receiver then rejects the
+    // envelope.
     out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&header);
     out.extend_from_slice(body);
     out
 }
 
-/// Encodes a message whose binary body is `body` and not in `message`. `body` is moved, not copied.
+/// Encodes a message. The binary body is `body`, and not the body in `message`. `body` is moved,
+/// not copied.
 pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     let mut head = encode(message);
     let head_bytes = head.len();

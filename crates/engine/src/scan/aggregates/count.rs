@@ -1,4 +1,4 @@
-//! The count() aggregate, for all types.
+//! Implements the count() aggregate for all types.
 
 use super::number::Number;
 use crate::batch::column::Column;
@@ -11,7 +11,7 @@ use crate::scan::spans::{Span, keep};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// Counts by slot. A count of 0 means that the slot has no value.
+/// The count of each slot. A count of 0 means that the slot has no value.
 #[derive(Default)]
 pub(in crate::scan) struct CountAccumulator {
     counts: Vec<i64>,

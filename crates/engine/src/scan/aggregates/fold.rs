@@ -1,4 +1,4 @@
-//! The common implementation of numeric aggregates: windows, states and columns. An aggregate only
+//! Implements numeric aggregates: their windows, states and columns. A specific aggregate only
 //! folds slices.
 
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ use tidemark_model::value::FieldType;
 
 /// A function of the values of a window, in any order.
 pub(in crate::scan) trait Aggregate<T: Number> {
-    /// The partial state of some values. It is small.
+    /// The partial state of some values. A state must be small.
     type State: Clone;
     const FUNCTION: AggregateFunction;
     /// The column types of a state.

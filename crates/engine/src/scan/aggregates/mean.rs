@@ -1,6 +1,6 @@
-//! The mean() aggregate: a float, the sum divided by the count. The sum of integers is exact and
-//! never wraps, so the mean does not depend on the number of shards. In 1.x, the sum wraps within a
-//! series of a shard.
+//! Implements the mean() aggregate: the sum divided by the count, as a float. The sum of integers
+//! is exact and cannot overflow, so the mean does not depend on the number of shards. In 1.x, the
+//! sum of a series' integers in a shard can overflow.
 
 use super::fold::Aggregate;
 use super::number::Number;

@@ -1,4 +1,4 @@
-//! Aggregates: functions that compute a new value from the values of a window.
+//! Implements aggregates: functions that compute a new value from the values of a window.
 
 pub(super) mod count;
 pub(super) mod fold;

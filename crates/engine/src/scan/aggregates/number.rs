@@ -1,4 +1,4 @@
-//! The three numeric types, with the operations that aggregates need.
+//! Implements the operations that aggregates need for the three numeric types.
 
 use super::sum::sum;
 use crate::batch::bitmap::Validity;
@@ -16,8 +16,9 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// A sum that cannot overflow: 128 bits for integers.
     type Total: Copy;
 
-    /// The column types of a total and a count: the low bits of the total in the values' type, the
-    /// count, and for integers the high bits.
+    /// The column types of a total and a count. The first column has the low bits of the total in
+    /// the values' type. The second column has the count. For integers, a third column has the high
+    /// bits.
     const MEAN: &'static [FieldType];
 
     fn total(values: &[Self]) -> Self::Total;
@@ -25,7 +26,7 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Returns the sum of two totals.
     fn join(left: Self::Total, right: Self::Total) -> Self::Total;
 
-    /// Returns the total as a rounded float.
+    /// Returns the total, rounded to a float.
     fn total_real(total: Self::Total) -> f64;
 
     fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
@@ -37,13 +38,13 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Returns the values if they have this type.
     fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
 
-    /// Returns the sum. Integers wrap, as in Go.
+    /// Returns the sum. Integers wrap around, as in Go.
     fn plus(self, other: Self) -> Self;
 
-    /// Returns the difference. Integers wrap.
+    /// Returns the difference. Integers wrap around.
     fn minus(self, other: Self) -> Self;
 
-    /// Returns the number as a rounded float.
+    /// Returns the number, rounded to a float.
     fn real(self) -> f64;
 
     fn push(self, column: &mut Column);
@@ -145,7 +146,8 @@ macro_rules! integer_total {
         fn total(values: &[Self]) -> i128 {
             let mut total = 0;
             for chunk in values.chunks(TOTAL_CHUNK) {
-                // Sum both halves separately: neither sum of a chunk can exceed its 64 bits.
+                // The two halves are summed separately, so that neither sum of a chunk exceeds 64
+                // bits.
                 let (mut high, mut low) = (0_i64, 0_i64);
                 for &value in chunk {
                     high += (value >> 32) as i64;

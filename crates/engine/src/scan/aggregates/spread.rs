@@ -1,4 +1,4 @@
-//! The spread() aggregate: the largest value minus the smallest value.
+//! Implements the spread() aggregate: the largest value minus the smallest value.
 
 use super::fold::Aggregate;
 use super::number::Number;

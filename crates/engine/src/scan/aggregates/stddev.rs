@@ -1,5 +1,6 @@
-//! The stddev() aggregate: the standard deviation of a sample (n - 1), a float. A single value
-//! results in NaN, which is displayed as null. Functions of the result still treat NaN as a value.
+//! Implements the stddev() aggregate: the standard deviation of a sample (n - 1), as a float. For a
+//! single value, the result is NaN, which is displayed as null. Functions of the result still treat
+//! NaN as a value.
 
 use super::fold::Aggregate;
 use super::number::Number;

@@ -1,4 +1,4 @@
-//! The sum() aggregate. The result has the values' type; integers wrap.
+//! Implements the sum() aggregate. The result has the type of the values. Integers wrap around.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -6,8 +6,8 @@ use crate::batch::column::Column;
 use crate::scan::request::AggregateFunction;
 use tidemark_model::value::FieldType;
 
-/// The number of values that are summed before they are added to the total. Limits the rounding
-/// error of a long sum.
+/// The number of values that are summed before they are added to the total. Summing in chunks
+/// limits the rounding error of a long sum.
 const CHUNK: usize = 1024;
 
 pub(in crate::scan) struct Sum;

@@ -1,4 +1,5 @@
-//! The distinct() function: each value once, ordered by the time of its first point, then by value.
+//! Implements the distinct() function: each value once, ordered by the time of its first point,
+//! then by value.
 
 use super::points::{Gathered, Outcome, Points, by_value, compare};
 

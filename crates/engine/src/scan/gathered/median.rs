@@ -1,5 +1,5 @@
-//! The median() function: the middle value as a float, or the mean of the two middle values if
-//! their number is even.
+//! Implements the median() function: the middle value as a float. If the number of values is even,
+//! the median is the mean of the two middle values.
 
 use super::points::{Gathered, Outcome, Points};
 use crate::batch::column::Values;

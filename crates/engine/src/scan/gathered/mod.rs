@@ -1,7 +1,7 @@
-//! Functions that need all values of a window together. They run at the edge over rows from the
-//! shards.
+//! Implements functions that need all values of a window together. These functions run at the edge
+//! over rows from the shards.
 //!
-//! Each function is one file that implements `Gathered`, and one arm of
+//! Each function has one file that implements `Gathered`, and one arm in
 //! [`GatheredFunction::evaluate`].
 
 mod distinct;
@@ -25,13 +25,15 @@ pub enum GatheredFunction {
     Mode,
     /// The first row of each value, ordered by first appearance, then by value.
     Distinct,
-    /// The row at this nearest rank (0 to 100). Below the first rank, the result is empty.
+    /// The row at this nearest rank, a percentage from 0 to 100. If the percentage is below the
+    /// first rank, there is no row.
     Percentile(f64),
     /// The given number of rows with the largest values, in time order.
     Top(u32),
     /// The given number of rows with the smallest values, in time order.
     Bottom(u32),
-    /// A number of random rows, in time order. A hash of series, time and seed draws the rows.
+    /// A given number of random rows, in time order. A hash of series, time and seed determines
+    /// which rows.
     Sample {
         /// The number of rows.
         count: u32,
@@ -41,7 +43,7 @@ pub enum GatheredFunction {
 }
 
 impl GatheredFunction {
-    /// Whether the function chooses the same rows again if it only receives the rows it chose
+    /// Whether the function chooses the same rows again if its input is only the rows that it chose
     /// before.
     pub fn chooses_again(self) -> bool {
         match self {

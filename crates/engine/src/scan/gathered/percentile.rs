@@ -1,15 +1,15 @@
-//! The percentile() function: the point at the nearest rank by value, or no point below the first
-//! rank.
+//! Implements the percentile() function: the point at the nearest rank by value, or no point below
+//! the first rank.
 
 use super::points::{Gathered, Outcome, Points, nth_by_value};
 
-/// A rank between 0 and 100.
+/// A percentage between 0 and 100.
 pub(super) struct Percentile(pub(super) f64);
 
 impl Gathered for Percentile {
     fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let rank = (points.values.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
-        // A rank outside the points has no result (1.x `query/functions.go`,
+        // If the rank is outside the points, there is no result (1.x `query/functions.go`,
         // `FloatPercentileReduceSliceFunc`).
         let row = if rank < 0.0 { None } else { nth_by_value(points, rank as usize) };
         Outcome::Rows(row.into_iter().collect())

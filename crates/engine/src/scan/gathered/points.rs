@@ -1,4 +1,4 @@
-//! The input and the result of functions that need all values of a window.
+//! Defines the input and the result of functions that need all values of a window.
 
 use std::cmp::Ordering;
 
@@ -12,18 +12,18 @@ pub struct Points<'a> {
     pub times_ns: &'a [i64],
     /// The values, one per time.
     pub values: &'a Values,
-    /// A hash of each row's series, equal on every shard. Only `sample` reads the hashes. May be
-    /// empty.
+    /// A hash of each row's series, equal on every shard. Only `sample` reads the hashes. The list
+    /// may be empty.
     pub series: &'a [u64],
     /// The number of each row's combination of tag arguments. Only `top` and `bottom` read these
-    /// numbers. Empty without such arguments.
+    /// numbers. The list is empty if there are no tag arguments.
     pub combinations: &'a [u32],
 }
 
 /// The result of a function for one window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// A new value. `None` leaves the window without a value.
+    /// A new value. `None` means that the window has no value.
     Value(Option<FieldValue>),
     /// These rows, in this order.
     Rows(Vec<u32>),
@@ -70,7 +70,7 @@ pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
 fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
     const SIGN: u64 = 1 << 63;
     let of_float = |value: f64| {
-        // The two zeros are equal.
+        // Positive and negative zero are equal.
         let bits = if value == 0.0 { 0 } else { value.to_bits() };
         if bits & SIGN == 0 { bits | SIGN } else { !bits }
     };

@@ -1,5 +1,5 @@
-//! The sample() function: random points in time order. A hash of series, time and seed draws the
-//! points. The result therefore does not depend on the distribution of series over shards.
+//! Implements the sample() function: random points in time order. A hash of series, time and seed
+//! determines which points. The result therefore does not depend on which shard contains a series.
 
 use xxhash_rust::xxh64::xxh64;
 
@@ -15,7 +15,8 @@ impl Gathered for Sample {
     fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let draw = |row: u32| {
             let time_ns = points.times_ns.get(row as usize).copied().or_bug();
-            // The points of a subquery have no hashes, so their times decide.
+            // The points of a subquery have no hashes, so only their times and the seed determine
+            // the result.
             let series = points.series.get(row as usize).copied().unwrap_or_default();
             let mut bytes = [0; 16];
             let (left, right) = bytes.split_at_mut(8);

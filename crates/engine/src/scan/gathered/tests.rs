@@ -1,4 +1,5 @@
-//! Values from the corpus `select_cases.jsonl` (group host=B unless a comment says otherwise).
+//! The values come from the corpus `select_cases.jsonl` (group host=B unless a comment says
+//! otherwise).
 
 use super::*;
 use crate::batch::column::Values;
@@ -91,7 +92,7 @@ fn sample_is_independent_of_sharding() {
     assert_eq!(drawn.len(), 5);
     assert!(drawn.is_sorted());
     assert_ne!(drawn, sample(2, &all));
-    // A row drawn from the whole is also drawn from any part that contains it.
+    // A row that is drawn from all rows is also drawn from any subset that contains it.
     let half = Values::Integer((0..50).collect());
     let first = Points { times_ns: &times_ns[..50], values: &half, series: &series[..50], ..all };
     let part = sample(1, &first);

@@ -1,5 +1,5 @@
-//! The top() and bottom() functions: the points with the largest or smallest values, in time order.
-//! Among equal values, the earlier point wins.
+//! Implements the top() and bottom() functions: the points with the largest or smallest values, in
+//! time order. Among equal values, the earlier point is chosen.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ impl Gathered for Bottom {
 }
 
 /// Returns the first `count` rows by `order`, then by time, with at most one row per tag
-/// combination. The result is in time order; rows of the same time are in `order`.
+/// combination. The result is in time order. Rows of the same time are in `order`.
 fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
     rows.sort_by(|&a, &b| order(a, b));

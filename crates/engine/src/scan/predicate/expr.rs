@@ -15,9 +15,9 @@ use crate::scan::run::Run;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldValue;
 
-/// The input of an evaluation: the rows of a run, and the tags of its series.
+/// The input of an evaluation: the rows of a run, and the tags of the rows' series.
 pub(super) struct Context<'a> {
-    /// The rows. `None` if only tags are known; fields then have no value.
+    /// The rows, or `None` if only tags are known. Without rows, fields have no value.
     pub(super) run: Option<&'a Run>,
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
@@ -30,7 +30,7 @@ pub(super) enum Expr {
     Call(Function, Vec<Expr>),
 }
 
-/// One value for every row, or one per row.
+/// One value for every row, or a value for each row.
 #[derive(Clone, Debug)]
 pub(super) enum RowValues<'a, T: Copy> {
     One(T),
@@ -56,7 +56,7 @@ pub(super) enum Data<'a> {
     Text(Text<'a>),
 }
 
-/// Values and their validity (`None`: all rows have a value).
+/// Values and their validity. If the validity is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluated<'a> {
     pub(super) data: Data<'a>,

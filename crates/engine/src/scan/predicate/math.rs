@@ -1,4 +1,4 @@
-//! Mathematical functions in conditions (1.x `query/math.go`).
+//! Implements mathematical functions in conditions (1.x `query/math.go`).
 
 use super::expr::{Data, floats, map, zip};
 
@@ -6,7 +6,7 @@ use super::expr::{Data, floats, map, zip};
 pub(super) enum Function {
     /// The absolute value. The result for an integer is an integer.
     Abs,
-    /// A rounding function. Integers stay unchanged.
+    /// A rounding function. Integers remain unchanged.
     Whole(fn(f64) -> f64),
     Real(fn(f64) -> f64),
     Real2(fn(f64, f64) -> f64),

@@ -25,13 +25,13 @@ pub(super) struct Filter {
     root: Node,
     /// Whether the predicate reads fields.
     on_rows: bool,
-    /// The cost of evaluating the predicate once, in cells.
+    /// The cost of evaluating the predicate for one row, in cells.
     cells: u64,
 }
 
 /// The cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 4;
-/// The cost that is free for each predicate, in cells. Most predicates have one or two comparisons.
+/// The cost that is not counted, in cells. Most predicates consist of one or two comparisons.
 const FREE_CELLS: u64 = 4;
 
 /// The rows that a condition selects.
@@ -221,7 +221,7 @@ fn compile<'a>(predicate: &'a Predicate, patterns: &mut Patterns<'a>) -> Result<
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
         Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
         Predicate::Differ(a, b) => Node::Differ(boxed(a)?, boxed(b)?),
-        // In 1.x, string fields have no order (`evalBinaryExpr`), but tags have one.
+        // In 1.x, string fields cannot be ordered (`evalBinaryExpr`), but tags can.
         Predicate::Compare(comparison, a, b)
             if is_order(*comparison) && (is_text_field(a) || is_text_field(b)) =>
         {

@@ -1,5 +1,5 @@
-//! min() and max() of numbers without extra columns. Stores values and times in columns instead of
-//! points.
+//! Implements min() and max() of numbers without extra columns. Values and times are stored in
+//! columns instead of points.
 
 use super::min_max::{Extreme, extreme_of};
 use crate::batch::bitmap::Validity;
@@ -13,7 +13,7 @@ use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 use tidemark_model::bug::OrBug;
 
-/// The extreme value of each slot. Among equal values, the earliest wins.
+/// The extreme value of each slot. Among equal values, the earliest is chosen.
 pub(in crate::scan) struct Extremes<T> {
     wanted: Extreme,
     values: Vec<T>,

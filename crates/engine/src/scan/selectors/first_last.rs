@@ -1,5 +1,6 @@
-//! The first() and last() selectors. At equal times, the larger value wins, except that first() of
-//! booleans prefers `false` (1.x `query/functions.go`, `FloatLastReduce` and `BooleanFirstReduce`).
+//! Implements the first() and last() selectors. If several points have the same time, the largest
+//! value is chosen, except that first() of booleans prefers `false` (1.x `query/functions.go`,
+//! `FloatLastReduce` and `BooleanFirstReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;

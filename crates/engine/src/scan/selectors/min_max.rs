@@ -1,5 +1,5 @@
-//! The min() and max() selectors. Among equal values, the earliest wins (1.x `query/functions.go`,
-//! `FloatMinReduce` and `FloatMaxReduce`).
+//! Implements the min() and max() selectors. Among equal values, the earliest is chosen (1.x
+//! `query/functions.go`, `FloatMinReduce` and `FloatMaxReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -53,7 +53,7 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Extreme) -> usize {
         wanted: Extreme,
     ) -> usize {
         let values = values.get(rows.clone()).or_bug();
-        // Two passes: the first pass has no branches, and the second ends at the first match.
+        // There are two passes: the first has no branches, and the second ends at the first match.
         let extreme = extreme_of(values, wanted);
         rows.start + values.iter().position(|value| *value == extreme).unwrap_or(0)
     }

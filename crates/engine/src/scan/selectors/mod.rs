@@ -1,4 +1,4 @@
-//! Selectors: functions that choose a point of each window.
+//! Implements selectors: functions that choose a point of each window.
 
 pub(super) mod extremes;
 pub(super) mod first_last;

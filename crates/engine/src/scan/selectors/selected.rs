@@ -1,4 +1,5 @@
-//! The common implementation of selectors: windows, points and columns. A selector only chooses.
+//! Implements selectors: their windows, points and columns. A specific selector only chooses a
+//! point.
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -18,16 +19,17 @@ use tidemark_model::value::{FieldType, FieldValue};
 pub(in crate::scan) trait Selector {
     const FUNCTION: AggregateFunction;
 
-    /// Returns the position of the chosen value among the values `rows`. They belong to one series,
-    /// with ascending and distinct times.
+    /// Returns the position of the chosen value among the values `rows`. The values belong to one
+    /// series, and their times ascend without duplicates.
     fn choose(dense: &Dense<'_>, rows: std::ops::Range<usize>) -> usize;
 
-    /// Compares two points. `Greater` chooses `new`, and `Less` chooses `old`.
+    /// Compares two points. `Greater` means that `new` is chosen, and `Less` means that `old` is
+    /// chosen.
     fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering;
 }
 
-/// A chosen point. Between equal points, the smaller extra columns win. The result is then
-/// independent of the order of shards.
+/// A chosen point. If two points are equal, the point with the smaller extra columns is chosen. The
+/// result is therefore independent of the order of shards.
 #[derive(Clone, Debug)]
 struct Point {
     time_ns: i64,
@@ -49,7 +51,8 @@ impl<S: Selector> Selected<S> {
         Self { field_type, aux, points: Vec::new(), text_bytes: 0, selector: PhantomData }
     }
 
-    /// Compares a new point with the slot's current point. `Greater` replaces the current point.
+    /// Compares a new point with the slot's current point. `Greater` means that the new point
+    /// replaces the current point.
     fn rank(&self, slot: usize, time_ns: i64, value: &FieldValue) -> Ordering {
         match self.points.get(slot) {
             Some(Some(old)) => S::prefers((time_ns, value), (old.time_ns, &old.value)),

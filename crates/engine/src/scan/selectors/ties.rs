@@ -1,10 +1,10 @@
-//! first() and last() of a group without windows, with the choice that 1.x makes among points of
-//! the same time.
+//! Implements first() and last() of a group without windows. Among points of the same time, the
+//! choice is that of 1.x.
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
-//! points belong to the first and the last series in the order of series keys. If a text is shown
-//! next to the value, the heap compares the texts, and it never compares a point without a text.
-//! This module therefore imitates the heap. The larger of the two values is the result. For
+//! points belong to the first and the last series in the order of series keys. If the query also
+//! returns a text of the point, the heap compares these texts, and never compares a point without a
+//! text. This module therefore imitates the heap. The larger of the two values is the result. For
 //! booleans, `first` prefers `false`.
 //!
 //! If more than [`TIED_POINTS_MAX`] points have a text, only some of them are kept. The result then
@@ -42,10 +42,10 @@ pub(in crate::scan) struct TiedPoints {
     by_text: bool,
     field_type: FieldType,
     aux: Vec<AuxColumn>,
-    /// The positions in `aux` of the series' tags.
+    /// The positions of the series' tags in `aux`.
     tags: Range<usize>,
     points: Vec<Point>,
-    /// Whether points were removed that the heap would contain.
+    /// Whether points were removed that 1.x's heap would contain.
     is_pruned: bool,
 }
 
@@ -65,7 +65,8 @@ impl TiedPoints {
         ScanError::States(AggregateFunction::TiedPoints { latest, by_text })
     }
 
-    /// Compares a time with the time of the current points. `Greater` replaces them.
+    /// Compares a time with the time of the current points. `Greater` means that the new time
+    /// replaces the current points.
     fn rank(&self, time_ns: i64) -> Ordering {
         let order = self.points.first().map_or(Ordering::Greater, |old| time_ns.cmp(&old.time_ns));
         if self.latest || self.points.is_empty() { order } else { order.reverse() }
@@ -107,7 +108,7 @@ impl TiedPoints {
         kept
     }
 
-    /// Returns the text shown next to the value. A missing tag has no text.
+    /// Returns the text that the query returns next to the value. A missing tag has no text.
     fn text_of<'a>(&self, point: &'a Point) -> Option<&'a str> {
         let is_tag = matches!(self.aux.first(), Some(AuxColumn::Tag(_)));
         match point.aux.first()?.as_ref()? {
@@ -155,7 +156,7 @@ impl TiedPoints {
         Some((first, heap.first().copied().unwrap_or(first)))
     }
 
-    /// Returns the two points that count after points were removed.
+    /// Returns the two points that determine the result after some points were removed.
     fn by_candidates(&self) -> Option<(&Point, &Point)> {
         let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
         let two = match self.by_text && all_have_texts {
@@ -232,7 +233,7 @@ impl Accumulator for TiedPoints {
         Ok(())
     }
 
-    /// Without windows there is one slot, which stays.
+    /// Without windows, there is only one slot, which always remains.
     fn keep(&mut self, _: &[usize]) {}
 
     fn bytes(&self) -> usize {
@@ -300,7 +301,7 @@ fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
         let (left, right) = (value(a, position), value(b, position));
         let order = match (left.is_empty(), right.is_empty()) {
             (true, true) => continue,
-            // A key without further tags comes first. Otherwise the next tag of that key has a
+            // A key that has no further tags comes first. Otherwise, the next tag of this key has a
             // later name.
             (true, false) if goes_on(a, position) => Ordering::Greater,
             (true, false) => Ordering::Less,
@@ -340,7 +341,7 @@ mod tests {
         }
     }
 
-    /// Returns the chosen value and series, with the points distributed over `shards` shards.
+    /// Returns the chosen value and its series. The points are distributed over `shards` shards.
     fn chosen(latest: bool, by_text: bool, points: &[(i64, &str, f64)], shards: usize) -> String {
         let call = AggregateCall {
             function: AggregateFunction::TiedPoints { latest, by_text },
@@ -381,14 +382,14 @@ mod tests {
         }
     }
 
-    /// Returns first() over one point per series. Each series has these values of the tags `a` and
+    /// Returns first() over one point per series. `series` contains the values of the tags `a` and
     /// `b`.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
         chosen_of((false, if by_text { 2 } else { 0 }), series, shards)
     }
 
-    /// Returns first() or last() over one point per series. `shown` is the shown tag: 1 is `a`, 2 is
-    /// `b`, and 0 is none.
+    /// Returns first() or last() over one point per series. `shown` is the tag that the query
+    /// returns: 1 is `a`, 2 is `b`, and 0 is none.
     fn chosen_of(
         (latest, shown): (bool, u32),
         series: &[(&str, &str, f64)],
@@ -433,7 +434,8 @@ mod tests {
 
     #[test]
     fn ties_without_text_follow_influxdb_1() {
-        // `last(v), a` over the series `a=1`, `a=2` and `b=1`: the heap never compares `b=1`.
+        // The query is `last(v), a` over the series `a=1`, `a=2` and `b=1`. The heap never compares
+        // `b=1`.
         let series = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
         for shards in 1..=4 {
             assert_eq!(chosen_of((true, 1), &series, shards), Some(FieldValue::Float(9.0)));

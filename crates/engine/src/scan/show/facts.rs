@@ -1,5 +1,5 @@
-//! Facts about measurements that are known from the directories of parts, before any series is
-//! read.
+//! Collects facts about measurements that are known from the directories of parts, before any
+//! series is read.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -17,13 +17,13 @@ pub(super) struct Facts {
     pub(super) has_rows: bool,
     /// Whether all groups are known, and all their rows are visible and inside the time range.
     pub(super) is_whole: bool,
-    /// Whether the reader knows the groups.
+    /// Whether the reader has a list of the groups.
     pub(super) knows_groups: bool,
     /// The approximate number of keys that a walk visits.
     pub(super) keys: u64,
     /// The fields that have values.
     pub(super) fields: BTreeSet<ColumnId>,
-    /// The fields that have values or had values.
+    /// The fields that have values or had values before a delete.
     pub(super) possible_fields: BTreeSet<ColumnId>,
     /// The tags with a value in at least one series.
     pub(super) tags: BTreeSet<ColumnId>,
@@ -31,10 +31,10 @@ pub(super) struct Facts {
     columns: Option<(bool, Columns)>,
 }
 
-/// The facts to collect, in addition to the head of each group.
+/// The facts to collect, in addition to those in the head of each group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
-    /// No further facts. Stops when every measurement has a visible row.
+    /// No further facts. The collection stops when every measurement has a visible row.
     Existence,
     /// Fields and tags.
     Columns,
@@ -93,7 +93,7 @@ impl Facts {
         }
         let seen = &mut self.tags;
         let unseen = |seen: &BTreeSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
-        // Each series of a whole group has visible rows, and each dictionary entry belongs to a
+        // Each series of such a group has visible rows, and each dictionary entry belongs to a
         // series.
         if group.is_whole && unseen(seen) {
             group.tables.each(&mut |ids, table| {

@@ -1,4 +1,4 @@
-//! Detects when the first few series of a list have been read.
+//! Detects when the first few series of a list are complete.
 
 /// The characters that 1.x escapes in a tag value of a series key.
 const ESCAPED: [u8; 3] = [b',', b'=', b' '];
@@ -6,19 +6,19 @@ const ESCAPED: [u8; 3] = [b',', b'=', b' '];
 /// Counts the listed series that certainly precede all series not yet read.
 ///
 /// A list is sorted by text: the first tag's name and value with escaped characters, then the next
-/// tags. The scan reads series in the order of unescaped values. Both orders differ only if one
-/// value is a prefix of another, or if a character is escaped. Otherwise the first differing
-/// character decides both orders.
+/// tags. The scan reads series in the order of unescaped values. The orders can differ only if one
+/// value is a prefix of another, or if a character is escaped. Otherwise, the first differing
+/// character determines both orders.
 pub(super) struct FirstSeries {
     wanted: u64,
-    /// The number of series that certainly precede all series not yet read.
+    /// The number of series that certainly precede all unread series.
     sure: u64,
-    /// Values whose position is still uncertain, with the number of series per value.
+    /// Values whose position is still uncertain, with the number of series for each value.
     open: Vec<(String, u64)>,
 }
 
 impl FirstSeries {
-    /// Creates a counter that stops after `wanted` series.
+    /// Creates a counter for the first `wanted` series.
     pub(super) fn new(wanted: u64) -> Self {
         Self { wanted, sure: 0, open: Vec::new() }
     }
@@ -37,8 +37,8 @@ impl FirstSeries {
 
     /// Adds a listed series with this value of the first tag.
     pub(super) fn add(&mut self, value: &str) {
-        // Series with escaped values never count as certain. The same applies to series without the
-        // tag, because their text begins with another tag.
+        // Series with escaped values never count as certain. Series without the tag do not count
+        // either, because their text begins with another tag.
         if value.bytes().any(|byte| ESCAPED.contains(&byte)) {
             return;
         }
@@ -49,8 +49,9 @@ impl FirstSeries {
     }
 }
 
-/// Whether every text with `value`, or a greater value, follows a text with `held`. `held` has no
-/// escaped characters. Escaping replaces a character by a greater one.
+/// Whether every text that begins with `value`, or with a greater value, is after a text that
+/// begins with `held`. `held` has no characters to escape. An escaped character begins with a
+/// backslash, which is greater than the character.
 fn is_before(held: &[u8], value: &[u8]) -> bool {
     let differing = held.iter().zip(value).find(|(held, value)| held != value);
     differing.is_some_and(|(held, value)| held < value)

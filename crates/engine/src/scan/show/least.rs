@@ -1,4 +1,4 @@
-//! The least combinations of tag values that fit on a page, without duplicates.
+//! Collects the least combinations of tag values that fit on a page, without duplicates.
 
 use std::collections::BTreeSet;
 
@@ -6,18 +6,20 @@ use crate::merge::key::SeriesKey;
 
 /// The maximum number of unsorted combinations before they are merged into the sorted list.
 const FRESH_MAX: usize = 1_000;
-/// The overhead in bytes for a value on a page, and additionally for an item.
+/// The number of additional bytes for each value and for each item on a page.
 const VALUE_BYTES: usize = 4;
 
-/// Combinations of tag values, as keys of the sort tags. If they arrive in order, the list only
-/// grows at its end. Otherwise the greatest combinations are removed when the page is full.
+/// The least combinations of tag values, as keys of the sort tags. If combinations arrive in order,
+/// the list only grows at its end. Otherwise, the greatest combinations are removed when the page
+/// is full.
 pub(super) struct SmallestKeys {
     /// The sorted items in ascending order.
     items: Vec<SeriesKey>,
     fresh: BTreeSet<SeriesKey>,
     /// The number of items, including items that were only counted.
     count: u64,
-    /// Whether only the number of items is needed. Requires items in order, without duplicates.
+    /// Whether only the number of items is needed. In this case, items must arrive in order and
+    /// without duplicates.
     is_number: bool,
     bytes: usize,
     room: usize,
@@ -27,8 +29,8 @@ pub(super) struct SmallestKeys {
 }
 
 impl SmallestKeys {
-    /// Creates an empty list for `room` bytes and `items_max` items. It always accepts at least one
-    /// item.
+    /// Creates an empty list for `room` bytes and `items_max` items. The list always accepts at
+    /// least one item.
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
         Self {
             items: Vec::new(),
@@ -64,7 +66,7 @@ impl SmallestKeys {
         self.items.binary_search(item).is_ok() || self.fresh.contains(item)
     }
 
-    /// Adds an item. The list must not contain it, and it must belong to this page.
+    /// Adds an item. The list must not contain the item yet, and the item must belong to this page.
     pub(super) fn insert(&mut self, item: &SeriesKey) {
         self.count += 1;
         if self.is_number {

@@ -2,9 +2,9 @@
 //!
 //! A series is alive if it has a row in the time range that is neither hidden by a delete nor
 //! expired. For most measurements, the directories of parts contain enough information about live
-//! rows and fields ([`facts`]). Otherwise a merge visits the series without reading rows
-//! ([`walk`]). It seeks from one measurement to the next. After it has found a live series with
-//! some combination of tag values, it seeks past the other series with the same combination.
+//! rows and fields ([`facts`]). Otherwise, a merge visits the series without reading rows
+//! ([`walk`]), and seeks from one measurement to the next. After the merge has found a live series
+//! with a combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
 mod first;
@@ -30,18 +30,18 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::value_hash;
 use tidemark_model::time::TimeRange;
 
-/// The overhead of a measurement on a page, in bytes, in addition to its items.
+/// The number of bytes that a measurement takes on a page in addition to its items.
 const MEASUREMENT_BYTES: usize = 32;
 /// The maximum number of lists that are built together, at about 400 bytes each.
 const LISTED_TOGETHER_MAX: usize = 4_000;
-/// The maximum size of a cached page, in bytes. Large enough for the columns of 10,000
-/// measurements.
+/// The maximum size of a cached page, in bytes. A page of this size can contain the columns of
+/// 10,000 measurements.
 const KEPT_BYTES_MAX: usize = 1_500_000;
-/// The estimated number of keys to visit per item of a list in key order.
+/// The estimated number of keys that are visited for each item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// Returns one page of a summary. A full page ends between two items. The page is cached until the
-/// next write.
+/// Returns one page of a summary. A page that is full ends between two items. The page is cached
+/// until the next write.
 pub(super) fn page(
     reader: &dyn Reader,
     request: &SummaryRequest,
@@ -232,7 +232,8 @@ impl<'a> Page<'a> {
         Find::Items { least: SmallestKeys::new(room, items_max, is_number), is_of_tag, first }
     }
 
-    /// A predicate selects series. The search ignores the fields of the selected series.
+    /// The predicate selects series. For selected series, all fields are searched, independent of
+    /// the predicate.
     fn find_columns(&self, has_predicate: bool, facts: &Facts) -> Find {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
@@ -262,8 +263,9 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page;
-    /// the last task may be incomplete. `is_lone` means that all tasks belong to one measurement.
+    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page.
+    /// The last of these tasks may be incomplete. `is_lone` means that all tasks belong to one
+    /// measurement.
     fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
@@ -457,7 +459,8 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the directories' facts suffice for `find`, without a predicate.
+/// Whether the facts from the directories are sufficient for `find`. This requires a request
+/// without a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,

@@ -1,4 +1,4 @@
-//! The search within a measurement, or within a single tag, for a summary.
+//! Searches a measurement, or a single tag of a measurement, for a summary.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,8 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The number of series with the same combination to step over before seeking the next combination.
+/// The number of series with the same combination to visit one by one before seeking the next
+/// combination.
 const STEPS_BEFORE_SEEK: usize = 8;
 
 pub(super) enum Find {
@@ -31,30 +32,31 @@ pub(super) enum Find {
         /// Whether the items are the values of a single tag. A series without the tag then has no
         /// item.
         is_of_tag: bool,
-        /// The number of combinations, in text order, that suffice. Set only if the span
-        /// [`Span::is_led_by`] the first tag of the text.
+        /// The number of combinations, in text order, that suffice. It is set only if the first tag
+        /// of the text [leads](Span::is_led_by) the span's order.
         first: Option<u64>,
     },
 }
 
-/// The columns found so far, and those still searched for.
+/// The columns that were found, and the columns that are still being searched for.
 pub(super) struct FindColumns {
     pub(super) found: BTreeSet<ColumnId>,
-    /// The missing tags, with their positions in the key order.
+    /// The tags that are still being searched for, with their positions in the key order.
     pub(super) tags: Vec<(usize, ColumnId)>,
-    /// The missing fields. `None` searches for all fields of the series.
+    /// The fields that are still being searched for. `None` means all fields of the series.
     pub(super) fields: Option<Vec<ColumnId>>,
-    /// The number of decoded bytes after which the remaining fields count as found. A merge of parts
-    /// makes the result exact.
+    /// The number of decoded bytes after which the remaining fields count as found. After a merge
+    /// of parts, the result is exact.
     pub(super) decoded_bytes: u64,
 }
 
-/// The order of combinations, and the page's start in this order.
+/// The order of combinations, and the start of the page in this order.
 pub(super) struct Span {
     /// The tags that define the order.
     pub(super) sort: Vec<ColumnId>,
-    /// The number of leading tags that equal the first tags of the measurement's key order. Set
-    /// only if series have no other tag of the list. Combinations then come in key order.
+    /// The number of leading sort tags that equal the first tags of the measurement's key order. It
+    /// is set only if the series have no other tag of the list. Combinations then arrive in key
+    /// order.
     in_order: Option<usize>,
     /// The last combination sent.
     after: Option<SeriesKey>,
@@ -111,8 +113,8 @@ impl Span {
         Self { sort, in_order: (shared == known).then_some(shared), after }
     }
 
-    /// Whether combinations are visited in their order. Each combination then occurs once per
-    /// stretch of time.
+    /// Whether combinations are visited in their order. If so, each combination occurs once per
+    /// stretch.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
     }
@@ -183,8 +185,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Visits the series in one stretch. Stops after about `keys_max` series if their order
-    /// permits. Returns the number of visited series.
+    /// Visits the series in one stretch. If their order permits, stops after about `keys_max`
+    /// series. Returns the number of visited series.
     ///
     /// # Errors
     /// [`ScanError`]
@@ -295,8 +297,8 @@ impl Visitor<'_, '_, '_> {
             if is_behind || least.is_past(item) {
                 return Ok(Next::Complete);
             }
-            // A page can end early only if combinations are in order. In another order, the scan
-            // must visit every series to find the least combinations.
+            // A page can end early only if combinations are in order. Otherwise, the scan must
+            // visit every series to find the least combinations.
             if let Some(last) = items.last.take_if(|_| looked_at > keys_max) {
                 least.end_at(last);
                 return Ok(Next::Complete);

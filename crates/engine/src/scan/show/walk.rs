@@ -1,4 +1,4 @@
-//! Visits the series measurement by measurement, in a shared merge if possible.
+//! Visits the series of each measurement in turn, in a shared merge if possible.
 
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
@@ -8,7 +8,7 @@ use crate::scan::reader::{Reader, Rows};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The continuation of a walk after a series.
+/// The step after a series was visited.
 pub(super) enum Next {
     Step,
     /// Seek the first series that does not precede this key.

@@ -1,5 +1,5 @@
-//! Batches of rows with known keys. The condition's columns are read first. The other columns are
-//! read only for the rows that satisfy the condition.
+//! Represents batches of rows with known keys. The columns of the condition are read first. The
+//! other columns are read only for the rows that satisfy the condition.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,22 +13,22 @@ use crate::scan::run::Rows;
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
 
-/// The selected rows count as few if at most one in `FEW` rows is selected.
+/// The selected rows are few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
 
 /// Rows whose keys have been read and whose columns have not.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) picks: Picks,
-    /// The series of the rows, with the end of each series' rows. Times ascend within an entry.
+    /// The series of the rows, and the end of each series' rows. Times ascend within an entry.
     pub(super) series: Vec<(SeriesKey, usize)>,
 }
 
 /// The rows of a series in a batch, and a mask of the selected rows.
 pub(super) type Chosen = (SeriesKey, Range<usize>, Mask);
 
-/// Keeps only the selected rows if they are few. The remaining columns are then decoded for these
-/// rows only.
+/// Keeps only the selected rows if they are few. The remaining columns are then decoded only for
+/// these rows.
 pub(super) fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();

@@ -1,9 +1,9 @@
 //! Skips times in which only completed groups have rows. A query for the last point of a thousand
 //! series therefore does not scan a month of older rows.
 //!
-//! The groups of a flushed run never change, so their list is cached. Runs with the same series
-//! have the same groups, so only one of these runs is read. The list includes groups that a delete
-//! hides. In that case a stretch is read without need.
+//! The groups of a flushed run never change, so the list of groups is cached. Runs with the same
+//! series have the same groups, so only one of these runs is read. The list includes groups that a
+//! delete hides. Because of such groups, some stretches are read unnecessarily.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use crate::scan::stretches::Stretches;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of series in a run whose groups are listed. Larger runs are read.
+/// The maximum number of series in a run whose groups are listed. Larger runs are always read.
 const KEYS_MAX: u64 = 10_000;
 /// The memory limit for the groups of all runs, in bytes. The scan does not list the groups of
 /// further runs.
@@ -42,7 +42,7 @@ fn series_of(run: &Run) -> Option<(u64, u64)> {
 }
 
 impl Walk<'_> {
-    /// Restricts `stretches` to the time range of the runs that may have a row of an incomplete
+    /// Restricts `stretches` to the time ranges of the runs that may have a row of an incomplete
     /// group.
     pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {
         let Some(rest) = stretches.rest() else { return Ok(()) };
@@ -74,8 +74,8 @@ impl Walk<'_> {
         keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
-    /// Returns the groups of these runs, within the limits of work and memory. `None` if the cache
-    /// key cannot be encoded.
+    /// Returns the groups of these runs, within the limits of work and memory. Returns `None` if
+    /// the cache key cannot be encoded.
     fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };

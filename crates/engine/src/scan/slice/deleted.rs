@@ -1,4 +1,5 @@
-//! Repairs a cached tile after deletes. Only pieces with series of the deletes are read again.
+//! Updates a cached tile after deletes. Only the pieces that contain series of the deletes are read
+//! again.
 
 use std::rc::Rc;
 
@@ -15,23 +16,23 @@ use crate::scan::request::{Deletion, Position};
 use crate::scan::tiles::Missing;
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of series listed for deletes. With more series, tiles are read again
-/// completely.
+/// The maximum number of series that are listed for deletes. If deletes affect more series, tiles
+/// are read again completely.
 const SERIES_MAX: usize = 1_000;
-/// The maximum number of series to scan in order to list them.
+/// The maximum number of series that are visited to find the series of deletes.
 const SERIES_PASSED_MAX: u64 = 100_000;
 
-/// The series that the last requested deletes may affect.
+/// The series that the most recently requested deletes may affect.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     of: Vec<Deletion>,
-    /// The series, in no order. `None` if they exceed the limits.
+    /// The series in any order, or `None` if they exceed the limits.
     series: Option<Rc<[SeriesKey]>>,
 }
 
 impl Walk<'_> {
-    /// Returns for each piece of a tile whether deletes may have changed it. `None` if reading the
-    /// whole tile again is cheaper.
+    /// Returns for each piece of a tile whether deletes may have changed the piece. Returns `None`
+    /// if reading the whole tile again is cheaper.
     pub(super) fn touched(
         &mut self,
         tile: &Tile,
@@ -90,9 +91,9 @@ impl Walk<'_> {
         Ok(Some(series.into()))
     }
 
-    /// Uses a tile from before some deletes: reads the `touched` pieces again and takes the others
-    /// from the cache. Returns the position at which the rest of the tile begins, if the page ended
-    /// inside the tile.
+    /// Uses a tile that was cached before some deletes: reads the `touched` pieces again, and takes
+    /// the other pieces from the cache. If the page ends inside the tile, returns the position at
+    /// which the rest of the tile begins.
     pub(super) fn refresh(
         &mut self,
         tile: &Tile,

@@ -1,9 +1,10 @@
-//! Ends a slice after its first groups, if these suffice.
+//! Ends a slice after its first groups, if these groups suffice.
 //!
-//! This applies to rows whose groups are not read in the result's order. To find the first groups,
-//! the scan would have to read every group. The slice ends after as many groups as it can probably
-//! hold. It also applies to SLIMIT: the slice ends after the requested number of groups. In both
-//! cases the scan reads the keys before any row.
+//! This happens in two cases. In the first case, the groups of rows are not read in the result's
+//! order, so the scan would have to read every group to find the first groups. The slice then ends
+//! after the number of groups that will probably fit into it. In the second case, the query has
+//! SLIMIT, and the slice ends after the requested number of groups. In both cases, the scan reads
+//! the keys before any row.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +16,15 @@ use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
 use tidemark_model::time::TimeRange;
 
-/// The target number of rows in a slice. It grows with the number of series, because each slice
-/// reads the keys of all series.
+/// The target number of rows in a slice. The target is higher if there are many series, because
+/// each slice reads the keys of all series.
 const SLICE_ROWS_MIN: u64 = 1 << 14;
 const SLICE_ROWS_MAX: u64 = 1 << 16;
 const SLICE_ROWS_PER_SERIES: u64 = 4;
 /// The maximum number of rows of SLIMIT groups that are read on each request. With more rows, the
 /// states of all groups are read and cached instead.
 const CHOSEN_ROWS_MAX: u64 = 1 << 16;
-/// The part of a page's work that the search for groups may use.
+/// The share of a page's work that the search for groups may use.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
 /// The first groups, with the number of their series.
@@ -35,11 +36,11 @@ struct First {
     is_cut: bool,
 }
 
-/// The number of groups or series that suffice.
+/// The numbers of groups and series that suffice.
 #[derive(Clone, Copy)]
 struct GroupLimit {
     groups: u64,
-    /// Groups suffice if they have this number of series.
+    /// The number of series at which the groups suffice.
     series: u64,
 }
 
@@ -48,7 +49,7 @@ impl First {
         Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
     }
 
-    /// Adds a series of a group, and removes the last groups if the others suffice.
+    /// Adds a series of a group, and removes the last groups if the remaining groups suffice.
     fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
@@ -82,8 +83,8 @@ fn are_mixed_rows(request: &ScanRequest, arrangement: GroupOrder) -> bool {
 }
 
 impl Walk<'_> {
-    /// Ends the slice after its first groups with series in `stretch`. Does so if the slice would
-    /// have too many rows, or if the request limits the number of groups.
+    /// Ends the slice after its first groups that have series in `stretch`. Does this only if the
+    /// slice would have too many rows, or if the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
@@ -129,7 +130,7 @@ impl Walk<'_> {
             if !self.groups.reach(&self.tags).is_empty() {
                 let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
                 let group: Vec<String> = group.collect();
-                // The first group of the slice does not count: the slice continues after it.
+                // The slice continues after its first group, so this group does not count.
                 if Some(&group) != begun {
                     first.add(group, self.direction);
                 }

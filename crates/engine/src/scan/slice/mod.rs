@@ -1,10 +1,11 @@
-//! Reads one page of a slice: one time range (stretch) after another, and in each the series by
-//! key.
+//! Reads one page of a slice: one time range (stretch) after another, and in each stretch the
+//! series by key.
 //!
-//! A slice is the part of a result between two places. A result is ordered by group key, then by
-//! time. Series come in key order, which may differ from the group order. Therefore a page collects
-//! all groups of the slice together. It ends at any row when the event reaches its work limit. The
-//! caller puts the pages of all shards together and shows the slice after its last page.
+//! A slice is the part of a result between two positions. A result is ordered by group key, then by
+//! time. Series are read in key order, which may differ from the group order. A page therefore
+//! collects all groups of the slice together. The page can end at any row, when the event reaches
+//! its work limit. The caller combines the pages of all shards. It can use the slice only after its
+//! last page.
 
 mod batch;
 mod closed;
@@ -45,8 +46,8 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
-/// The maximum number of rows in one page. Limits the caller's memory after tags are decoded to
-/// strings.
+/// The maximum number of rows in one page. It limits the caller's memory, because the caller
+/// decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
 pub(super) fn piece(
@@ -113,7 +114,7 @@ pub(super) fn piece(
 enum GroupOrder {
     /// The groups are contiguous and in the order of the result.
     InOrder,
-    /// The groups are contiguous, in another order.
+    /// The groups are contiguous, but in another order.
     Apart,
     /// The series of different groups are mixed.
     Mixed,
@@ -174,7 +175,8 @@ struct Walk<'a> {
     direction: Direction,
     /// Whether tiles are cached.
     keeps: bool,
-    /// Whether the first stretch is cached. It contains the last points of most groups.
+    /// Whether the first stretch is cached. The first stretch contains the last points of most
+    /// groups.
     keeps_end: bool,
     arrangement: GroupOrder,
     tags: SeriesTags,
@@ -183,7 +185,7 @@ struct Walk<'a> {
     batch_pages: usize,
     columns: Vec<ColumnId>,
     deciding: Vec<ColumnId>,
-    /// Whether the latest row of each series suffices, if it has a value.
+    /// Whether the latest row of each series suffices, if this row has a value.
     newest: bool,
     /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
@@ -293,7 +295,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// Reads the series again whose latest row has none of the fields.
+    /// Reads again the series whose latest row has a value in none of the fields.
     fn read_without_value(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let again = std::mem::take(&mut self.without_value);
         if again.is_empty() {
@@ -351,7 +353,8 @@ impl Walk<'_> {
             }
             self.batch.picks.extend(picks);
             let end = self.batch.picks.len();
-            // Later rows of the series extend its last entry only if their times also ascend.
+            // Later rows of the series can extend its last entry only if the direction is
+            // ascending, because times must ascend within an entry.
             match (self.direction, self.batch.series.last_mut()) {
                 (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
                 _ => self.batch.series.push((key.clone(), end)),
@@ -398,9 +401,9 @@ impl Walk<'_> {
         self.cells + (rows * self.columns.len()) as u64
     }
 
-    /// Whether the next page may contain further states of the current groups. In this case the
-    /// page does not end when its byte limit is reached. It drops the groups that do not fit, and
-    /// reads the remaining groups completely.
+    /// Whether the next page may contain further states of the current groups. In this case, the
+    /// page does not end when its byte limit is reached. The scan drops the groups that do not fit,
+    /// and reads the remaining groups completely.
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
         is_states && (self.arrangement == GroupOrder::Mixed || self.groups.len() <= 1)
@@ -460,7 +463,7 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
     let condition = (&filter, request.predicate.as_ref());
     let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
     let stretches = reader.stretches(request.time)?;
-    // Counts a series once, even if several stretches contain it.
+    // A series counts once, even if several stretches contain it.
     let mut seen: HashSet<u64, FixedState> = HashSet::default();
     let (mut series, mut keys_read) = (0, 0);
     for &stretch in &stretches {

@@ -1,4 +1,4 @@
-//! Reads a slice tile by tile, and uses cached tiles.
+//! Reads a slice tile by tile. Uses cached tiles if possible.
 
 use std::rc::Rc;
 
@@ -16,10 +16,10 @@ use crate::scan::tiles::{self, Found, Missing};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
-/// The average number of groups per piece above which pieces are not merged.
+/// The average number of groups per piece above which the pieces are cached without being merged.
 const APART: usize = 4;
 
-/// The number of visited rows, per tile.
+/// The number of visited rows in each tile.
 #[derive(Debug)]
 pub(super) struct Scanned {
     /// The borders between the tiles, ascending, in nanoseconds.
@@ -94,8 +94,8 @@ impl Bound {
         self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
     }
 
-    /// Whether the piece ends after `cells` cells in total, with at least `least` cells in the
-    /// piece.
+    /// Whether the piece ends after `cells` cells in total. The piece must then have at least
+    /// `least` cells.
     pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
         let of_piece =
             |&Cells { from, least: all }: &Cells| cells.saturating_sub(from) >= all.max(least);
@@ -109,7 +109,7 @@ pub(super) struct Fresh {
     /// The number of rows of each tile.
     rows: Vec<u64>,
     pub(super) end: Option<Position>,
-    /// Whether no group or window had to be left out.
+    /// Whether the states contain all groups and windows.
     pub(super) is_whole: bool,
 }
 
@@ -121,8 +121,8 @@ struct Read {
 }
 
 impl Walk<'_> {
-    /// Adds the tile `time` to the page, starting after `behind`. Takes neighbouring tiles without
-    /// cache entries from `stretches` and reads them together with the tile.
+    /// Adds the tile `time` to the page, starting after `behind`. If the neighbouring tiles have no
+    /// cache entries, removes these tiles from `stretches` and reads them together with the tile.
     pub(super) fn tile(
         &mut self,
         time: TimeRange,
@@ -171,7 +171,7 @@ impl Walk<'_> {
         tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), behind)
     }
 
-    /// Extends `time` by neighbouring tiles that will not be cached either.
+    /// Extends `time` by neighbouring tiles that are not cached and will not be cached.
     fn with_neighbours(
         &self,
         mut time: TimeRange,
@@ -306,7 +306,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether few groups have states in two pieces: at most one group at each border.
+    /// Whether few groups have states in two pieces: at most one group at each border between
+    /// pieces.
     fn have_disjoint_groups(&self, pieces: &[Rc<Piece>]) -> bool {
         let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
         let has_groups = !self.request.group_by.is_empty();
@@ -322,7 +323,7 @@ impl Walk<'_> {
         Ok(groups.finish().0)
     }
 
-    /// Reads the rows inside `time` into separate groups.
+    /// Reads the rows inside `time` into new groups, separate from the groups of the page.
     pub(super) fn read_apart(
         &mut self,
         time: TimeRange,
@@ -333,8 +334,8 @@ impl Walk<'_> {
         let held = std::mem::replace(&mut self.groups, Groups::new(self.request, bounds));
         let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
         let limit = self.limits.bytes;
-        // Groups that already exist need no further bytes, so at least a quarter of the limit
-        // remains.
+        // Groups that are already on the page need no further bytes, so the limit is not reduced
+        // below a quarter.
         self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
         let end = self.stretch(time, behind)?;
         self.limits.bytes = limit;

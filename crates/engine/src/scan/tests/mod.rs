@@ -99,7 +99,7 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
     ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
 }
 
-/// Returns the states of the windows inside `time`, or all states without windows.
+/// Returns the states of the windows inside `time`. If there are no windows, returns all states.
 fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
@@ -108,7 +108,8 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     call.pick(&rows)
 }
 
-/// Merges pages like the edge: sorts groups, joins rows, and merges and finishes partial states.
+/// Combines pages as the edge does: sorts groups, joins rows, and merges and finishes partial
+/// states.
 fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
     let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
     let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
@@ -157,7 +158,7 @@ fn text(text: &str) -> FieldValue {
     FieldValue::String(text.into())
 }
 
-/// Returns the window and the value, then a selector's time and extra columns.
+/// Returns the window and the value, followed by a selector's time and extra columns.
 fn finished_points(finished: Finished) -> Vec<Point> {
     let windows = finished.windows_ns.iter().enumerate();
     windows
@@ -173,7 +174,7 @@ fn finished_points(finished: Finished) -> Vec<Point> {
         .collect()
 }
 
-/// Whether both are equal, with floats equal within `tolerance`.
+/// Whether both results are equal. Floats may differ by `tolerance`.
 fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((a_key, a_calls), (b_key, b_calls))| {
@@ -223,7 +224,8 @@ fn vectorised_scan_equals_naive_scan() {
     }
 }
 
-/// A fault in memory is an error, or the scan does not read the missing row.
+/// If a column in memory is too short, either the scan returns an error, or it does not read the
+/// missing row.
 #[test]
 fn short_column_fails_scan() {
     let mut refused = 0;
@@ -336,7 +338,7 @@ fn cached_last_points_read_no_rows() {
     };
     for (limit, is_kept) in [(1, true), (2, false)] {
         let mut source = VectorReader::new(vec![ColumnId(1)], 8);
-        // The fifth host has only older rows, so every scan must search for them.
+        // In one case, the fifth host has only older rows, so every scan must search for them.
         for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
             source.add(&rows(from, hosts));
         }
@@ -363,7 +365,7 @@ fn cached_last_points_read_no_rows() {
     }
 }
 
-/// SLIMIT: In any order of series, the scan reads no row of the other groups.
+/// With SLIMIT, the scan reads no row of the other groups, whatever the order of series is.
 #[test]
 fn slimit_skips_rows_of_other_groups() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
@@ -418,7 +420,7 @@ fn sharded_scan_equals_single_scan() {
     for seed in 0..2_000 {
         let mut case = random::case(seed);
         if let Output::Rows { limit, .. } = &mut case.request.output {
-            // Several rows of equal time may satisfy the limit. The edge chooses.
+            // Several rows of equal time may satisfy the limit. The edge chooses among these rows.
             *limit = None;
         }
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));

@@ -1,4 +1,4 @@
-//! The naive evaluator: rows in a map, processed one row and one value at a time.
+//! Implements the naive evaluator: rows in a map, processed one row and one value at a time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub(super) struct Point {
     pub(super) values: Vec<Option<FieldValue>>,
 }
 
-/// The rows of each group, or its windows per call.
+/// The rows of each group, or the windows of each group per call.
 pub(super) type Answer = Vec<(Vec<String>, Vec<Vec<Point>>)>;
 
 /// A row after all overwrites.
@@ -233,7 +233,7 @@ fn choose(function: AggregateFunction, a: Candidate, b: Candidate) -> Candidate 
     let aux = a.2.iter().zip(&b.2).map(|(a, b)| order_optional(a, b));
     let aux = aux.fold(Ordering::Equal, Ordering::then);
     match order {
-        // `Greater` prefers a, and `Less` prefers b.
+        // `Greater` means that a is preferred, and `Less` means that b is preferred.
         Ordering::Less => b,
         Ordering::Greater => a,
         Ordering::Equal if aux == Ordering::Greater => b,

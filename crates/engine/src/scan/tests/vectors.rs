@@ -1,4 +1,4 @@
-//! A reader over plain vectors.
+//! Implements a reader over plain vectors.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
 /// The measurement of all rows.
 pub(in crate::scan) const MEASUREMENT: MeasurementId = MeasurementId(1);
 
-/// A written row: series, time, fields.
+/// A row that was written: its series, time and fields.
 #[derive(Clone, Debug)]
 pub(in crate::scan) struct Write {
     pub(in crate::scan) tags: Tags,
@@ -28,7 +28,7 @@ pub(in crate::scan) struct Write {
     pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
 }
 
-/// A reader with parts in vectors. Each row of a page that is read counts as one decoded byte.
+/// A reader whose parts are vectors. Each row of a page that is read counts as one decoded byte.
 pub(in crate::scan) struct VectorReader {
     order: Vec<ColumnId>,
     page_rows: usize,
@@ -37,7 +37,7 @@ pub(in crate::scan) struct VectorReader {
     kept: RefCell<BTreeMap<Vec<u8>, (Version, Cached)>>,
     /// The number of cache hits.
     pub(in crate::scan) hits: Cell<u64>,
-    /// A fault: each column lacks its last row.
+    /// Simulates a fault: each column lacks its last row.
     pub(in crate::scan) is_short: bool,
 }
 
@@ -80,7 +80,7 @@ impl Reader for VectorReader {
     }
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        // The position of the cut does not change results.
+        // The position of the split does not change results.
         let cut_ns = 3.clamp(time.start_ns, time.end_ns);
         let pieces = [TimeRange::new(time.start_ns, cut_ns), TimeRange::new(cut_ns, time.end_ns)];
         Ok(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())

@@ -1,4 +1,4 @@
-//! The state of the running job in memory, such as its position and the next groups of rows.
+//! Keeps the state of the running job in memory, such as its position and the next groups of rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -20,14 +20,15 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of body bytes that all cursors of a merge hold. SQLite always reads a whole
-/// body, even if the cursor needs only a part.
+/// The maximum number of body bytes that all cursors of a merge keep in memory. SQLite always reads
+/// a whole body, even if the cursor needs only a part.
 const HELD_BYTES: u32 = 4_500_000;
 /// The minimum number of body bytes for one cursor.
 const HELD_BYTES_MIN: u32 = 64 << 10;
 
-/// Returns the number of bytes that the cursor of a part may hold. It is proportional to the part's
-/// share of the merged bytes, because each output reads about that share of its rows from the part.
+/// Returns the number of body bytes that the cursor of a part may keep in memory. The number is
+/// proportional to the part's share of the merged bytes, because each output reads about this share
+/// of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
     (share as u32).max(HELD_BYTES_MIN)
@@ -57,15 +58,15 @@ pub(in crate::shard) struct Running<S> {
     writer: PartWriter,
     /// The finished outputs.
     pub(super) ended: Vec<(Written, Sequences)>,
-    /// The numbers and keys of the written values.
+    /// The numbers and keys of the values that were written.
     pub(super) places: Vec<(Number, Key)>,
-    /// The reserved keys that are not used yet.
+    /// The reserved keys that are still unused.
     keys: VecDeque<Key>,
 }
 
 impl<S: Store> Shard<S> {
-    /// Loads the running job at its start, or after the last value that was written before the
-    /// object restarted.
+    /// Loads the running job. The job continues after the last value that was written before the
+    /// object restarted, or begins.
     pub(super) fn resume(&mut self) -> Result<Running<S>, Refusal> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -105,9 +106,9 @@ impl<S: Store> Running<S> {
         self.keys.pop_front()
     }
 
-    /// Writes groups until the step has enough cells or a value is full. A full value ends the
-    /// step, because storing it needs a second copy in memory. Returns the full values in order,
-    /// and whether the job is complete.
+    /// Writes groups until the step has processed enough cells or a value is full. A full value
+    /// ends the step, because storing it needs a second copy in memory. Returns the full values in
+    /// order, and whether the job is complete.
     pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
         let mut cells = 0;
         while cells < limits.step_cells {

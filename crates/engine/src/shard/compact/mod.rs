@@ -3,8 +3,8 @@
 //!
 //! [`choose`] selects the parts. [`start`] puts a job into the manifest. [`job`] reads and writes
 //! the rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as
-//! flushes, deletes and retention, may run between two steps. They see the inputs until the last
-//! step replaces them by the outputs.
+//! flushes, deletes and retention, may run between two steps. These events use the inputs until the
+//! last step replaces the inputs by the outputs.
 
 pub mod choose;
 pub(super) mod job;
@@ -23,8 +23,8 @@ use super::state::State;
 use crate::store::Store;
 
 impl<S: Store> Shard<S> {
-    /// Continues the running job or starts the next. Parts with a damaged block are excluded from
-    /// later merges.
+    /// Continues the running job or starts the next job. Parts with a damaged block are excluded
+    /// from later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest.job().is_none() {
@@ -80,8 +80,8 @@ impl<S: Store> Shard<S> {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
             self.commit(manifest, Some(AlarmTask::Compact), count, |store, _| put(store))?;
         } else {
-            // The stored values record the progress, because their heads contain the ids of their
-            // parts.
+            // The stored values record the progress of the job, because their heads contain the ids
+            // of their parts.
             loaded.manifest = manifest;
             self.store.atomically(|| put(&self.store))?;
             self.done(AlarmTask::Compact)?;
@@ -90,7 +90,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Ends the running job after it found a damaged block. The inputs of the job stay unchanged.
+    /// Ends the running job after it found a damaged block. The inputs of the job remain unchanged.
     fn abandon(&mut self) -> Result<(), Refusal> {
         self.running = None;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

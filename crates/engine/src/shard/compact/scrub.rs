@@ -1,8 +1,8 @@
 //! Rewrites parts to remove rows that a delete, a drop or a split hides. Each part is merged alone.
 //!
-//! A tombstone lists measurements, series and times, but the manifest lists only a part's times.
-//! The part is therefore searched first. If it contains no hidden row, the manifest only records
-//! that the tombstones were applied.
+//! A tombstone lists measurements, series and times, but the manifest contains only the times of a
+//! part. The part is therefore searched first. If it contains no hidden row, the manifest only
+//! records that the tombstones were applied.
 
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{HiddenRows, Tombstone};
@@ -18,10 +18,10 @@ use crate::store::Store;
 
 /// The maximum number of parts that one event searches.
 const PARTS_PER_EVENT: usize = 16;
-/// The maximum number of series that are searched in a part. A part with more series is rewritten
-/// without a complete search.
+/// The maximum number of series that are searched in a part. A part with more series may be
+/// rewritten without need.
 const SERIES_MAX: usize = 50_000;
-/// Above this number of tombstones, parts are rewritten even while further deletes arrive.
+/// The number of tombstones above which parts are rewritten even while further deletes arrive.
 const TOMBSTONES_ENOUGH: usize = 32;
 
 /// Returns the time at which parts must be searched, in nanoseconds.

@@ -9,15 +9,16 @@ use crate::store::Store;
 
 /// The maximum number of slots in one merge.
 const OUTPUTS_MAX: u64 = 4_096;
-/// The number of extra keys beyond one per input value, for outputs whose last value is not full.
+/// The number of keys that are reserved in addition to one per input value. Outputs need these keys
+/// if their last value is not full.
 const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
     /// Makes these merges the running job. Returns `false` if no merge has parts.
     ///
-    /// A job with few cells stays in memory only, which saves a row. If the object restarts, the
-    /// job is lost and chosen again. The values it wrote are under keys that the stored manifest
-    /// still lists as free.
+    /// A job with few cells is kept only in memory, which saves a row write. If the object
+    /// restarts, the job is lost and chosen again. Its values have keys that are still free in the
+    /// stored manifest.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

@@ -1,4 +1,4 @@
-//! The invariants of a manifest.
+//! Checks the invariants of a manifest.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub enum InvariantError {
     /// A listed or held value has no row.
     #[error("the value with key {0} has no row")]
     NoRow(u64),
-    /// A row belongs to two values, is used and also free or reserved, or has a key that was never
+    /// A row belongs to two values, is both used and free or reserved, or has a key that was never
     /// assigned.
     #[error("value row {0} is used twice, or was never assigned")]
     Row(u64),
@@ -49,8 +49,8 @@ impl Manifest {
 
     /// Checks invariant S.
     fn check_order(&self) -> Result<(), InvariantError> {
-        // Compares each part with all parts that overlap it in time. Many parts have
-        // many slots, so few of them overlap.
+        // Each part is compared with all parts that overlap it in time. If there are many parts,
+        // they have many slots, so few of the parts overlap.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {

@@ -17,7 +17,7 @@ const WITHOUT_SUMS: u8 = 3;
 const WITHOUT_SKETCHES: u8 = 2;
 /// The number of non-zero registers at which the encoder writes all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
-/// The maximum number of keys in a range. It limits the size of an expanded range.
+/// The maximum number of keys in a range. This limit bounds the size of an expanded range.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
 /// The reason why bytes are not a valid manifest.
@@ -151,7 +151,8 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     })
 }
 
-/// Writes the non-zero registers with their numbers if they are few, otherwise all registers.
+/// Writes only the non-zero registers with their numbers if there are few of them. Otherwise,
+/// writes all registers.
 fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
     let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
     let count = held.clone().count();
@@ -273,7 +274,7 @@ fn read_merge(bytes: &mut &[u8]) -> Result<Merge> {
     Ok(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
 }
 
-/// Reads a list whose elements have at least one byte each.
+/// Reads a list. Each element takes at least one byte.
 fn read_list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T>,

@@ -1,12 +1,12 @@
-//! Retention: the parts that may be dropped. Parts with overlapping times are dropped together, so
-//! the manifest need not remember dropped parts.
+//! Implements retention: finds the parts that may be dropped. Parts with overlapping times are
+//! dropped together, so the manifest need not record dropped parts.
 
 use super::{Manifest, PartId};
 
 /// A set of parts, of any measurements, whose times overlap directly or through other parts. The
-/// rows of these parts may overwrite each other. If only the later parts were dropped, older values
-/// would become visible after the policy's duration is increased. Retention therefore drops either
-/// the whole component or no part.
+/// rows of these parts may overwrite each other. If only the parts with the latest values were
+/// dropped, older values would become visible when the policy's duration is increased. Retention
+/// therefore drops either the whole component or no part.
 struct Component {
     parts: Vec<PartId>,
     /// The latest time of all parts.
@@ -14,8 +14,8 @@ struct Component {
 }
 
 impl Manifest {
-    /// Returns the parts that have expired if times before `before_ns` have expired. The caller
-    /// must drop all of them in one transaction.
+    /// Returns the parts that have expired if all times before `before_ns` have expired. The caller
+    /// must drop all of these parts in one transaction.
     pub fn expired(&self, before_ns: i64) -> Vec<PartId> {
         let is_over = |component: &Component| component.max_ns < before_ns;
         self.droppable().into_iter().filter(is_over).flat_map(|component| component.parts).collect()
@@ -27,8 +27,8 @@ impl Manifest {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 
-    /// Returns the components without an input of the running job, sorted by time. An input keeps
-    /// its whole component.
+    /// Returns the components without an input of the running job, sorted by time. A component that
+    /// contains an input is kept completely.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);

@@ -1,8 +1,8 @@
-//! The manifest: the parts of a shard, the rows of their values, the free rows, and the running
-//! merge.
+//! Implements the manifest: the parts of a shard, the rows of their values, the free rows, and the
+//! running merge.
 //!
 //! This module has no I/O. Callers write the whole manifest in the transaction of the change that
-//! it describes. One REPLACE therefore moves the shard from one version to the next.
+//! it describes. A single REPLACE therefore updates the shard from one version to the next.
 #![doc = include_str!("FORMAT.md")]
 
 mod check;
@@ -46,7 +46,8 @@ pub struct Part {
     pub lo: u64,
     /// The highest write sequence of the rows.
     pub hi: u64,
-    /// The part contains no rows that tombstones up to this sequence hide.
+    /// The highest tombstone sequence that was applied. The part contains no rows that tombstones
+    /// up to this sequence hide.
     pub applied: u64,
     /// The earliest time, inclusive, in nanoseconds.
     pub min_ns: i64,
@@ -62,9 +63,9 @@ pub struct Part {
     pub cells: u64,
     /// The numbers of the part's values, in order.
     pub values: Runs,
-    /// A sketch of the series. Empty if an earlier release wrote the part.
+    /// A sketch of the series. It is empty if an earlier release wrote the part.
     pub sketch: SeriesSketch,
-    /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]). 0 if an
+    /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]). It is 0 if an
     /// earlier release wrote the part.
     pub series_sum: u64,
 }
@@ -92,7 +93,7 @@ impl Part {
 /// deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
-    /// An id that the copying process chooses.
+    /// The id of the hold, which the copying process chooses.
     pub id: u64,
     /// The numbers of the values.
     pub numbers: Runs,
@@ -100,7 +101,7 @@ pub struct Hold {
     pub until_ns: i64,
 }
 
-/// A merge replaces its inputs by one part per time slot that has rows.
+/// A merge, which replaces its inputs by one part per time slot that has rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merge {
     /// The ids of the input parts, in ascending order.
@@ -114,13 +115,15 @@ pub struct Merge {
     pub applied: u64,
 }
 
-/// Merges that take more than one event. Full values are stored during the job under reserved keys.
-/// The values record the progress, because their heads contain the ids of the outputs.
+/// Merges that take more than one event. During the job, full values are stored under reserved
+/// keys. These values record the progress of the job, because their heads contain the ids of the
+/// outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
     /// The merges, at most one per component.
     pub merges: Vec<Merge>,
-    /// The slot width of the outputs, in nanoseconds, even if the manifest's width has changed.
+    /// The slot width of the outputs, in nanoseconds. It does not change if the manifest's width
+    /// changes.
     pub width_ns: i64,
     /// The reserved keys for the outputs' values.
     pub keys: Ranges,
@@ -141,16 +144,16 @@ impl Job {
     }
 }
 
-/// The manifest of a shard. See the module.
+/// The manifest of a shard. The module's documentation describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// Counters for the lower halves of part ids and value numbers. The upper half is drawn when
-    /// the object loads.
+    /// Counters for the lower halves of part ids and value numbers. The upper half is drawn at
+    /// random when the object loads.
     next_part: u32,
     next_number: u32,
-    /// `next_key` and all greater keys are free.
+    /// The lowest key that was never assigned. All greater keys are also free.
     next_key: Key,
-    /// The slot width of later parts, in nanoseconds, above 0.
+    /// The slot width for new parts, in nanoseconds, above 0.
     pub width_ns: i64,
     parts: BTreeMap<PartId, Part>,
     keys: BTreeMap<Number, Key>,
@@ -209,8 +212,8 @@ impl Manifest {
         Number(next_number(&mut self.next_number, salt))
     }
 
-    /// Returns a key for a row of table `value`. It reuses a dead key if possible, because
-    /// replacing a row is billed as one row.
+    /// Returns a key for a row of table `value`. The function reuses a dead key if possible,
+    /// because replacing a row is billed as one row.
     pub(crate) fn take_key(&mut self) -> Key {
         self.dead.take_first().unwrap_or_else(|| {
             self.next_key += 1;
@@ -224,7 +227,7 @@ impl Manifest {
         self.keys.extend(values.iter().copied());
     }
 
-    /// Reserves `count` keys for a job and makes it the running job.
+    /// Reserves `count` keys for a job and makes the job the running job.
     pub fn start(&mut self, merges: Vec<Merge>, count: u32) {
         let mut keys = Ranges::default();
         (0..count).for_each(|_| keys.insert(self.take_key()));
@@ -264,7 +267,8 @@ impl Manifest {
     }
 
     /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
-    /// input of the running job. The outputs of the job will not contain the rows of such an input.
+    /// input of the running job. The part's invisible rows are then not copied to the outputs of
+    /// the job.
     pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
@@ -283,7 +287,7 @@ impl Manifest {
         }
     }
 
-    /// Adds a hold, and replaces a hold with the same id.
+    /// Adds a hold. If a hold with the same id exists, the new hold replaces it.
     pub fn hold(&mut self, hold: Hold) {
         self.holds.retain(|held| held.id != hold.id);
         self.holds.push(hold);
@@ -300,8 +304,8 @@ impl Manifest {
     }
 
     /// Returns a manifest with the same parts whose keys are renumbered: the key of a value is its
-    /// position among the listed numbers. The result has no holds, free keys or running job. The
-    /// inputs of the job stay.
+    /// position among the listed numbers. The result has no holds, free keys or running job, but
+    /// still contains the inputs of the job.
     pub fn compact(&self) -> Self {
         let lists = self.parts.values().map(|part| &part.values);
         let numbers: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
@@ -317,19 +321,19 @@ impl Manifest {
         }
     }
 
-    /// Ends a hold, and all holds that have expired at `now_ns`.
+    /// Ends the hold with this id, and all holds that have expired at `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
         self.free_unneeded();
     }
 
-    /// Clears the dead keys after their rows were deleted. These keys are not assigned again.
+    /// Forgets the dead keys after their rows were deleted. These keys are not assigned again.
     pub(crate) fn forget_dead(&mut self) {
         self.dead = Ranges::default();
     }
 
-    /// Whether a tombstone is still needed, because a part or an output of the running job may have
-    /// rows that it hides. `touches` returns whether the tombstone affects a part's measurements,
+    /// Whether a tombstone is still needed, because it may hide rows of a part or of an output of
+    /// the running job. `touches` returns whether the tombstone affects a part's measurements,
     /// series and times.
     pub(crate) fn needs_tombstone(
         &self,
@@ -361,8 +365,8 @@ impl Manifest {
     }
 }
 
-/// Returns the next number of a counter, with `salt` as the upper half. A load can assign 2^32
-/// numbers.
+/// Returns the next number of a counter, with `salt` as the upper half. After each load, 2^32
+/// numbers can be assigned.
 fn next_number(next: &mut u32, salt: u32) -> u64 {
     let given = u64::from(salt) << 32 | u64::from(*next);
     *next = next.wrapping_add(1);

@@ -1,4 +1,4 @@
-//! Compact sets and lists of numbers.
+//! Implements compact sets and lists of numbers.
 
 /// A set of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,8 +8,8 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// Creates a set from half-open ranges. Returns `None` unless they are ascending, separate and
-    /// not empty.
+    /// Creates a set from half-open ranges. Returns `None` unless the ranges ascend, do not touch
+    /// and are not empty.
     pub(crate) fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
         let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
         (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
@@ -100,8 +100,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Creates a list from runs (first number, length). Returns `None` if a run is empty, exceeds
-    /// 2^64, or continues the previous run.
+    /// Creates a list from runs (first number, length). Returns `None` if a run is empty, ends
+    /// after 2^64, or continues the previous run.
     pub(crate) fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
         let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
         let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);

@@ -1,6 +1,6 @@
-//! Tests a model of the engine with few series, times and fields. Random schedules of writes,
-//! deletes, flushes, merges, jobs, scrubs, retention, slot widths and loads are compared with a map
-//! after every step. The manifest and the choice of merges are the real code.
+//! Tests a model of the engine with few series, times and fields. The test runs random schedules of
+//! writes, deletes, flushes, merges, jobs, scrubs, retention, slot widths and loads, and compares
+//! the model with a map after every step. The manifest and the choice of merges are the real code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::shard::compact::choose::{ChoiceInputs, choose, components, is_convex}
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
 const FIELDS: u64 = 2;
-/// The tag of each series. A delete matches one tag or all.
+/// The tag of each series. A delete matches one tag or all tags.
 const TAGS: [char; SERIES as usize] = ['a', 'a', 'b'];
 const FOREVER_NS: i64 = 1_000;
 
@@ -46,7 +46,7 @@ struct World {
     content: BTreeMap<PartId, Rows>,
     /// The rows that the running job has written, by output.
     written: BTreeMap<PartId, Rows>,
-    /// The rows that the job has not written yet. `None` after a load.
+    /// The rows that the job has not written yet, or `None` after a load.
     todo: Option<Vec<Todo>>,
     tombstones: BTreeMap<u64, Tombstone>,
     salt: u32,
@@ -56,14 +56,15 @@ struct World {
     truth: BTreeMap<Cell, (u64, u64)>,
     /// Cells that were expired at some time after their write, and may therefore be missing.
     lapsed: BTreeSet<Cell>,
-    /// The highest expiry limit so far.
+    /// The latest expiry limit so far.
     ever_ns: i64,
-    /// The number of parts that retention dropped, and of values written to times that had expired
-    /// under a shorter duration.
+    /// The number of parts that retention dropped, and the number of values that were written to
+    /// times that had expired under a shorter duration.
     dropped: usize,
     backfilled: usize,
     value: u64,
-    /// The sequence that the next delete refers to: the next sequence at the time of its request.
+    /// The write sequence up to which the next delete hides rows: the next sequence when the delete
+    /// was requested.
     requested: Option<u64>,
     steps: Vec<String>,
 }
@@ -125,7 +126,7 @@ impl World {
     }
 
     /// Compares the model with the map. Expired cells are either missing or correct, and a missing
-    /// cell never returns.
+    /// cell never reappears.
     fn judge(&mut self) {
         let oldest_ns = self.oldest_ns();
         self.ever_ns = self.ever_ns.max(oldest_ns);
@@ -389,8 +390,8 @@ impl World {
         }
     }
 
-    /// Drops all expired parts. Every remaining part is linked to a part that has not expired, or
-    /// to an input of the job.
+    /// Drops all expired parts. Every remaining part must be linked to a part that has not expired,
+    /// or to an input of the job.
     fn expire(&mut self) {
         let oldest_ns = self.oldest_ns();
         let expired = self.manifest.expired(oldest_ns);
@@ -445,7 +446,7 @@ fn random_schedules_match_map_model() {
     let (mut dropped, mut backfilled) = (0, 0);
     for seed in 0..400 {
         let mut world = World::new(seed);
-        // Each schedule uses only some kinds of steps, which makes collisions frequent.
+        // Each schedule uses only some kinds of steps, so that conflicts are frequent.
         let mut kinds: Vec<u8> = (0..25).filter(|k| *k < 9 || world.rng.u8(0..10) < 6).collect();
         // Time passes in half of the schedules.
         if world.rng.bool() {

@@ -1,20 +1,20 @@
 //! Schedules the pages of queries, so that queries alternate and writes run between pages.
 //!
-//! If the isolate has read much data since the last pause, a page pauses before it runs. It pauses again if
-//! other pages were read during its pause. The thread needs the pauses to handle arriving requests.
-//! The local runtime handles them only while no task is ready. Small consecutive pages, for example
-//! from a client that sends queries one after another, run without a pause until their work reaches
-//! [`WORK_MAX`].
+//! If the isolate has read much data since the last pause, a page pauses before it runs. It pauses
+//! again if other pages were read during its pause. The thread needs the pauses to handle arriving
+//! requests. The local runtime handles requests only while no task is ready. Small consecutive
+//! pages, for example from a client that sends queries one after another, run without a pause until
+//! their work reaches [`WORK_MAX`].
 //!
-//! First pages run in the order of their arrival, since a small query has only one page. Later
-//! pages also let first pages of other shards run before them.
+//! First pages run in the order of their arrival, because a small query has only one page. Later
+//! pages also yield to first pages of other shards.
 //!
 //! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
-//! the queries with the least data read so far, then the oldest. Each message contains the
-//! precedence, so all shards use the same order. A query therefore does not hold data from one
-//! shard while it waits behind other queries at the next shard. Each second of waiting halves the
-//! amount that counts as read by the query. A selected query that requests no page delays the
-//! others for at most `TURN_IDLE_MS`.
+//! the queries that have read the least data so far, and among these the oldest. Each message
+//! contains the precedence, so all shards use the same order. A query therefore does not keep data
+//! of one shard in memory while it waits for other queries at the next shard. Each second of
+//! waiting halves the amount that counts as read by the query. A selected query that requests no
+//! page delays the others for at most `TURN_IDLE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,40 +23,42 @@ use crate::protocol::host::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// The time after which a turn without a page ends, in milliseconds. The pauses of the waiting
-/// queries measure this time. The edge merges a page and requests the next in a fraction of this
-/// time.
+/// The time after which a turn without a page ends, in milliseconds. The waiting queries measure
+/// this time with their pauses. Usually, the edge merges a page and requests the next page in a
+/// fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
-/// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
+/// The maximum work without a pause, in rows read plus bytes decoded. This work takes one or two
+/// milliseconds.
 const WORK_MAX: u64 = 200_000;
 /// The approximate time for a unit of work, in nanoseconds. The clock of Workers does not advance
 /// during the work.
 const WORK_NS: u64 = 10;
-/// The time without a page after which the thread has handled all other requests, in nanoseconds.
+/// The time without a page after which the thread has certainly handled all other requests, in
+/// nanoseconds.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of the first page in the queue, in milliseconds. Even a pause of zero lets the thread
-/// handle its sockets.
+/// The pause of the first page in the queue, in milliseconds. The thread handles its sockets even
+/// during a pause of zero.
 const FIRST_PAUSE_MS: u32 = 0;
 /// The pause of a continued query while other requests are arriving, in milliseconds. A page takes
-/// about five, so the thread is free for most of the time.
+/// about 5 ms, so the thread is free for most of the time.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// The maximum sum of these pauses for one page. Otherwise a constant stream of requests would
-/// delay the page permanently.
+/// The maximum sum of the pauses of `BESIDE_OTHERS_PAUSE_MS` for one page, in milliseconds. Without
+/// this limit, a constant stream of requests would delay the page permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// The time for which other requests count as present after the second-last write or first page, in
+/// The time after the second-last write or first page for which other requests count as present, in
 /// nanoseconds.
 const OTHERS_NS: u64 = 40_000_000;
-/// Writes and first pages within this time count as one, in nanoseconds. One query may send first
-/// pages to several shards.
+/// The time within which several writes and first pages count as one, in nanoseconds. One query may
+/// send first pages to several shards.
 const SAME_NS: u64 = 5_000_000;
-/// The minimum and maximum of other pauses, in milliseconds.
+/// The minimum pause in all other cases, in milliseconds.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// The additional pause for each page that precedes the waiting page, in milliseconds.
 const PAUSE_STEP_MS: u32 = 2;
 /// The maximum number of times that a page yields to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
-/// The waiting time that halves the amount that counts as read, in milliseconds.
+/// The waiting time after which the amount that counts as read is halved, in milliseconds.
 const CLASS_MS: u32 = 1_000;
 
 /// The page counters of an isolate.
@@ -73,7 +75,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Resets the work if the thread has had time to handle all other requests since then.
+    /// Resets the work if the thread has had time to handle all other requests since the work was
+    /// done.
     fn rest(&self, now_ns: i64) {
         let worked_ns = self.work.get().saturating_mul(WORK_NS);
         if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
@@ -89,7 +92,7 @@ impl Pages {
         }
     }
 
-    /// Whether the shard recently had requests in addition to a single query.
+    /// Whether other requests than those of a single query arrived at the shard recently.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
@@ -101,7 +104,7 @@ impl Pages {
 pub(super) struct Turns {
     pages: Rc<Pages>,
     waiting: Vec<WaitingPage>,
-    /// The queries that have read recently, least recent first.
+    /// The queries that have read recently, with the least recent first.
     readers: Vec<Precedence>,
     /// The number of pages read for these queries.
     made: u64,
@@ -136,7 +139,8 @@ impl Turns {
     }
 
     /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
-    /// Returns the pause before [`Turns::check_again`] in milliseconds, or `None` if the page can run now.
+    /// Returns the pause before the call of [`Turns::check_again`] in milliseconds, or `None` if
+    /// the page can run now.
     ///
     /// # Errors
     /// [`Unavailable::Busy`]
@@ -239,8 +243,8 @@ impl Turns {
         self.count_first(query, -1);
     }
 
-    /// Whether a page that could run yields to first pages of other shards. Otherwise those pages
-    /// would find no pause between consecutive pages.
+    /// Whether a page that could run yields to first pages of other shards. If it did not yield,
+    /// those pages would find no pause between consecutive pages.
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -276,9 +280,9 @@ impl Turns {
         first
     }
 
-    /// Returns the number of pages that precede the page at `at`. If its query is not selected, all
-    /// earlier pages precede it. First pages wait only for other first pages, so the order has no
-    /// cycles.
+    /// Returns the number of pages that must run before the page at `at`. If the page's query is
+    /// not selected, all earlier pages must run first. First pages wait only for other first pages,
+    /// so pages never wait for each other in a cycle.
     fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
         let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
         let Some(rank) = self.rank(at, first) else { return at };
@@ -294,9 +298,10 @@ impl Turns {
         self.rank(at, first).is_some()
     }
 
-    /// Returns the position of the page's query among the queries in `first`, or `None` if it must
-    /// wait for one of them to end. A first page has position 0. If the selected queries have read
-    /// no page for `TURN_IDLE_MS`, the position follows theirs.
+    /// Returns the position of the page's query among the queries in `first`, or `None` if the
+    /// query must wait until one of these queries ends. A first page has position 0. If the
+    /// selected queries have read no page for `TURN_IDLE_MS`, the query's position is after their
+    /// positions.
     fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };
@@ -304,8 +309,8 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// Returns the pause of the page at `at`, which `ahead` pages precede. A page without a turn
-    /// also pauses, so that idle turns of other queries expire.
+    /// Returns the pause of the page at `at` if `ahead` pages must run before it. A page without a
+    /// turn also pauses, so that idle turns of other queries expire.
     fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()

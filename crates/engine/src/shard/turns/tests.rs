@@ -7,7 +7,7 @@ fn turns() -> (Turns, Rc<Pages>) {
     (Turns::new(Rc::clone(&pages)), pages)
 }
 
-/// Returns a query with little data read. A higher number means a later start.
+/// Returns a query that has read little data. A higher number means a later start.
 fn page_of(id: u64) -> Option<Precedence> {
     Some(Precedence { id, class: 0 })
 }
@@ -16,7 +16,7 @@ fn ids(turns: &Turns) -> Vec<u64> {
     turns.readers.iter().map(|reader| reader.id).collect()
 }
 
-/// Returns a queue after much recent work.
+/// Returns a queue on which much work was done recently.
 fn busy_turns() -> (Turns, Rc<Pages>) {
     let (turns, pages) = turns();
     pages.work.set(WORK_MAX);
@@ -82,7 +82,7 @@ fn later_pages_yield_to_first_pages() {
     for query in 1..=2 {
         turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap();
     }
-    // The result does not depend on the order in which pauses end, and the delay is limited.
+    // The result does not depend on the order in which pauses end, and the delay is bounded.
     let mut looks = 0;
     while turns.check_again(EventId(1), NOW_NS).is_some() {
         looks += 1;
@@ -98,7 +98,7 @@ fn later_pages_yield_to_first_pages() {
     other.made(None, true, WORK_MAX, NOW_NS);
     assert!(turns.check_again(EventId(2), NOW_NS).is_some(), "a page was made during its pause");
     assert_eq!(turns.check_again(EventId(2), NOW_NS), None);
-    // A page that has left, or whose shard was evicted, delays no other page.
+    // A page that was removed, or whose shard was evicted, delays no other page.
     pages.work.set(WORK_MAX);
     other.arrive(EventId(10), None, NOW_NS).unwrap();
     other.arrive(EventId(11), None, NOW_NS).unwrap();
@@ -118,7 +118,7 @@ fn long_query_yields_to_other_requests() {
         turns.pages.made.update(|made| made + 1);
         turns.check_again(EventId(1), now_ns)
     };
-    // A single request may be a first page of the same query.
+    // A single other request may be a first page of the same query.
     pages.note(NOW_NS);
     pages.note(NOW_NS + MS_NS);
     assert_eq!(pause(NOW_NS + 2 * MS_NS), Some(FIRST_PAUSE_MS));
@@ -157,7 +157,7 @@ fn two_queries_read_at_once() {
     assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
 }
 
-/// Returns the first of the waiting pages that may run.
+/// Returns the first waiting page that may run.
 fn next(turns: &mut Turns, event_ids: &[u64]) -> u64 {
     for _ in 0..2 {
         for &event_id in event_ids {
@@ -171,7 +171,7 @@ fn next(turns: &mut Turns, event_ids: &[u64]) -> u64 {
 
 #[test]
 fn lighter_query_reads_first() {
-    // The four pages arrive at each shard in another order.
+    // The four pages arrive at each shard in a different order.
     for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
         let (mut turns, _) = busy_turns();
         let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
@@ -259,7 +259,7 @@ fn waiting_pages_are_limited() {
     assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
-/// A query that requests a page from all its shards together, `pages_left` times.
+/// A query that requests `pages_left` pages from each of its shards, from all shards together.
 #[derive(Debug)]
 struct Reader {
     pages_left: u32,
@@ -267,7 +267,8 @@ struct Reader {
 }
 
 /// Runs queries over several shards of an isolate, with pauses that end in random order. Every
-/// query receives all pages, and the number of queries that read at the same time is limited.
+/// query must receive all pages, and the number of queries that read at the same time must be
+/// limited.
 #[test]
 fn multi_shard_queries_never_deadlock() {
     for seed in 0..40 {

@@ -246,7 +246,7 @@ fn rejected_lines_leave_no_trace() {
         );
     }
     let mut dirty = strip((dirty, Rejected::default()));
-    // The dictionary may contain values of rejected lines, which no code refers to.
+    // The dictionary may contain values of rejected lines. No code refers to these values.
     for table in dirty.measurements.iter_mut() {
         for tag in &mut table.block.series.tags {
             let values: Vec<String> = (0..tag.codes.len()).map(|s| tag.get(s).to_owned()).collect();
@@ -257,13 +257,14 @@ fn rejected_lines_leave_no_trace() {
     assert_eq!(dirty, clean);
 }
 
-/// The memory for keys is limited. A key that reappears after too many others gets a new series.
+/// The memory for keys is limited. A key that reappears after too many other keys gets a new
+/// series.
 #[test]
 fn evicted_series_key_becomes_new_series() {
     let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
     let n_keys = KEYS_BYTES_MAX / 60_000 + 10;
     let mut body: String = (0..n_keys).map(|n| key(n) + " v=1 1\n").collect();
-    // The last key is still known, and the first key is not.
+    // The last key is still remembered, and the first key is not.
     for n in [n_keys - 1, 0, 0] {
         body += &(key(n) + " v=2 1\n");
     }
@@ -275,7 +276,7 @@ fn evicted_series_key_becomes_new_series() {
     assert_eq!(series.tags[0].dictionary.len(), n_keys);
 }
 
-/// The parser holds no bytes of the line, independent of its contents.
+/// The parser stores no bytes of the overlong line, whatever its contents are.
 #[test]
 fn overlong_line_is_rejected_without_buffering() {
     let long = "x".repeat(LINE_BYTES_MAX + 200_000);
@@ -415,7 +416,7 @@ fn chunked_body_parses_like_whole_body() {
     in_pieces(
         "m s=\"a \"b\nc\" d\",t=\"x\"\\\n\"y\" 1\nm s=\"5\" pipe\" 2\nm s=\"\"q\"\"\r\nm v=1 3\n",
     );
-    // A key that is cut after a backslash looks like a key before a space.
+    // A key that ends after a backslash looks like a key before a space.
     in_pieces(&"cpu,host=a\\ 0 v=1 1\ncpu,host=a\\ 1 v=2 2\ncpu,host=b v=3 3\n".repeat(3));
 }
 

@@ -1,6 +1,6 @@
 //! Tests the engine's rules with random schedules. The steps are writes, late data, flushes,
 //! deletes, interrupted merge jobs, scrubs, retention and changes of the window width. After every
-//! step, Invariant S must hold, and a merge of the parts must return the same rows as a map, in
+//! step, Invariant S must be true, and a merge of the parts must return the same rows as a map, in
 //! both directions.
 //!
 //! The schedules follow the executable model of the engine's design. Other modules test the model's
@@ -120,7 +120,8 @@ impl Shard {
         story
     }
 
-    /// Merges these parts and the rows in memory. A job does not read the rows in memory.
+    /// Merges these parts and, if requested, the rows in memory. A job does not read the rows in
+    /// memory.
     fn merge(
         &self,
         parts: &[u64],
@@ -176,7 +177,8 @@ impl Shard {
         Extent::hull(parts.iter().map(|id| self.parts[id].extent)).unwrap()
     }
 
-    /// Chooses parts that may be merged, and at most as many merges as a job may commit together.
+    /// Chooses parts that may be merged. If `several`, returns up to as many merges as a job may
+    /// commit together.
     fn choose(&self, rng: &mut Rng, several: bool) -> Vec<Vec<u64>> {
         let mut merges: Vec<Vec<u64>> = Vec::new();
         for _ in 0..6 {
@@ -211,8 +213,8 @@ impl Shard {
         self.job = Some(Job { merges, width, sequences, known, written, run: None });
     }
 
-    /// Returns the rows that the job has not written, by output. The last output continues after
-    /// its last row.
+    /// Returns the rows that the job has not written, by output. The job's last output continues
+    /// after its last written row.
     fn rest(&self, job: &Job, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
         let last = job.written.last();
         let mut rest = VecDeque::new();

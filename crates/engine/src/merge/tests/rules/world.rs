@@ -12,9 +12,10 @@ struct World {
     duration: i64,
     /// The values that were expired at some moment after their write. They may be deleted.
     lapsed: BTreeSet<(SeriesKey, i64, u32)>,
-    /// The number of values written to times that had expired under a shorter duration.
+    /// The number of values written to times that expired under an earlier, shorter retention
+    /// duration.
     backfilled: usize,
-    /// The highest time so far before which rows had expired.
+    /// The latest time so far before which rows were expired.
     ever: i64,
     /// The next sequence at the start of a DELETE.
     fence: Option<u64>,
@@ -53,8 +54,8 @@ impl World {
         let before = self.fence.take().unwrap_or(shard.next);
         let parts = shard.parts.values().map(|part| part.extent.sequences.hi);
         if parts.max().unwrap_or_default().max(shard.head) >= before {
-            // A part or the flushed head has reached the fence. The caller would choose a new fence
-            // and repeat the delete.
+            // A part or the flushed head has reached the fence. In production, the caller would
+            // choose a new fence and repeat the delete.
             return;
         }
         let start = rng.i64(0..TIMES);
@@ -115,7 +116,7 @@ impl World {
     }
 
     /// Compares the shard's rows with the expected rows. An expired row may be missing, but must
-    /// not have a wrong value. A missing row must not reappear.
+    /// not have a wrong value. After it is missing, the row must not reappear.
     fn judge(&mut self, rng: &mut Rng) {
         let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
         for (at, a) in parts.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Gathers the rows of a merge into groups.
 //!
-//! A group reads series and times first, then text page by page, and then the other columns one at
-//! a time. Text determines the page boundaries, because its size is unknown until it is read.
+//! For each group, the series and times are read first, then text page by page, and then the other
+//! columns one at a time. The size of text is unknown until the text is read. Text is therefore
+//! read first, because its size determines where pages end.
 
 mod cut;
 
@@ -21,8 +22,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The minimum number of columns assumed for [`Limits::group_cells_read`]. So a single column takes
-/// at most a quarter of a group's decoded values.
+/// The minimum number of columns for which [`Limits::group_cells_read`] is divided. A single column
+/// therefore takes at most a quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;
@@ -35,8 +36,8 @@ pub struct Groups<C> {
     merge: Merge<C>,
     limits: Limits,
     time: TimeRange,
-    /// The time range of the current series. It equals `time`, or starts after the rows that were
-    /// written before.
+    /// The time range of the current series. It equals `time`, or begins after the rows of the
+    /// series that were already written.
     series_time: TimeRange,
     /// Whether the merge's current series has remaining rows.
     has_series: bool,
@@ -49,8 +50,8 @@ pub struct Groups<C> {
 }
 
 impl<C: SeriesCursor> Groups<C> {
-    /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, it
-    /// starts after that row, which was written before.
+    /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, reading
+    /// starts after this row, which is already written.
     ///
     /// # Errors
     /// Returns an error of the merge.
@@ -142,7 +143,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(self.has_series)
     }
 
-    /// Adds several short series in one call. Returns `false` if the next series are not short.
+    /// Adds several short series in one call. Returns `false` if the next series is not short.
     fn add_short_series(
         &mut self,
         measurement: MeasurementId,
@@ -173,7 +174,7 @@ impl<C: SeriesCursor> Groups<C> {
 
 struct Text {
     id: ColumnId,
-    /// The text of the open rows, which are not in a page yet.
+    /// The text of the open rows, which are not yet in a page.
     open: Column,
     /// The unfinished block of each page.
     drafts: Vec<Draft>,
@@ -200,7 +201,8 @@ pub(super) struct Rows {
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
-    /// The text size of each open row, in bytes. Empty if the group has no text columns.
+    /// The text size of each open row, in bytes. The list is empty if the group has no text
+    /// columns.
     text_bytes: Vec<u32>,
     open_rows: usize,
     /// The size of the open rows' text and keys, in bytes.
@@ -234,8 +236,8 @@ impl Rows {
         }
     }
 
-    /// Whether the rows, which are a source page, may be copied as a page. The previous page must
-    /// not become too short, and the group must not have text, because text is read row by row.
+    /// Whether the rows, which are a whole source page, may be copied as a page. The previous page
+    /// must not become too short. The group must not have text, because text is read row by row.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
@@ -258,7 +260,8 @@ impl Rows {
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
         self.cut(true, true);
-        // With the columns that the page adds, it may exceed the limit of a page and be cut.
+        // The page may add columns to the group. With these columns, the page may exceed the limit
+        // and be cut.
         if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
             cut.stored = Some(page);
         }
@@ -330,7 +333,7 @@ impl Rows {
         (self.limits.page_cells / self.columns.len().max(1)).clamp(1, self.limits.page_rows)
     }
 
-    /// Cuts off pages if there are enough rows.
+    /// Reads text and cuts off pages if there are enough rows.
     fn read_if_due<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let is_long = |rows: &Self| {
             rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes

@@ -3,8 +3,8 @@
 //! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
 //! touches many slots therefore does not force a merge of all slots. Slots, sizes and the slot
-//! width affect the amount of rewritten data and the number of parts. They never affect a query
-//! result, because every merge is *convex*.
+//! width affect only the amount of rewritten data and the number of parts. They never affect a
+//! query result, because every merge is *convex*.
 
 use std::ops::RangeInclusive;
 
@@ -14,38 +14,38 @@ use crate::shard::slots::Slots;
 
 /// The minimum number of parts in a merge.
 const PARTS_MIN: usize = 8;
-/// The minimum if another component has a merge of at least `PARTS_MIN` parts. One job with both
-/// merges writes fewer rows than two jobs.
+/// The minimum number of parts if another component has a merge of at least `PARTS_MIN` parts. One
+/// job with both merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
-/// The minimum in a slot without writes for an hour.
+/// The minimum number of parts in a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
-/// The maximum number of parts in a merge. The merge holds a cursor and a page for each part.
+/// The maximum number of parts in a merge. For each part, the merge keeps a cursor and a page in
+/// memory.
 const PARTS_MAX: usize = 16;
 /// The maximum size of a merge, in encoded bytes. A merge also uses at most half of the free space,
 /// because inputs and outputs exist at the same time.
 const BYTES_MAX: u64 = 512_000_000;
-/// The maximum share of the largest part in a merge: two thirds. A larger share would rewrite a
-/// large part for the sake of small parts.
+/// The maximum share of the largest part in a merge: two thirds. With a larger share, a merge would
+/// rewrite a large part to combine it with small parts.
 const LARGEST: (u64, u64) = (2, 3);
 /// A part of at least this size, in bytes, is usually not merged if its series are long
 /// (`SEALED_ROWS_PER_SERIES`).
 const SEALED_BYTES: u64 = 32_000_000;
-/// The minimum average number of rows per series in such a part.
+/// The minimum average number of rows per series for which series count as long.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// The size of a full flush, in bytes. While writes continue and its component has few parts, a
-/// part of this size with long series is not merged. A merge would write the same values again, and
-/// the newest rows already occupy few bytes. Flushes of incompressible values create such parts
-/// (`FORCED` in `shard/flush_size.rs`).
+/// The size of a full flush, in bytes. A part of this size with long series is not merged while
+/// writes continue and its component has few parts. A merge would only write the same values again.
+/// Flushes of incompressible values create such parts (`FORCED` in `shard/flush_size.rs`).
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
-/// The maximum number of parts in a component with few parts. If a component has more, its oldest
-/// parts are merged.
+/// The maximum number of parts in a component with few parts. If a component has more parts, its
+/// oldest parts are merged.
 const FULL_PARTS_MAX: usize = 24;
 /// The number of newest parts that are not merged in a larger component.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
 /// A part of at least this size, in bytes, is usually not merged, even if its series are short.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// A part that overlaps a neighbour by more than a tenth of its time range may be merged at any
-/// size. Flushes in time order overlap slightly.
+/// size. Flushes in time order overlap only slightly.
 const SEALED_OVERLAP: i128 = 10;
 
 /// The inputs of a choice besides the parts.
@@ -60,8 +60,9 @@ pub struct ChoiceInputs<'a> {
     pub(crate) is_left: &'a dyn Fn(PartId) -> bool,
 }
 
-/// Returns the next merges, at most one for each of these [`components`]. The merges keep the write
-/// sequences of parts with overlapping times separate. The result is empty if no merge is due.
+/// Returns the next merges, at most one for each of these [`components`]. After the merges, parts
+/// with overlapping times still have disjoint write sequences. The result is empty if no merge is
+/// due.
 pub fn choose(components: &[Vec<&Part>], now: &ChoiceInputs<'_>) -> Vec<Vec<PartId>> {
     let all_of = |least: usize| {
         let merge = |component: &Vec<&Part>| of_component(component, now, least);
@@ -75,8 +76,8 @@ pub fn choose(components: &[Vec<&Part>], now: &ChoiceInputs<'_>) -> Vec<Vec<Part
     due.into_iter().zip(joined).filter_map(|(due, joined)| due.or(joined)).collect()
 }
 
-/// Groups parts that share slots, and therefore all parts with overlapping times. Each group is
-/// sorted by write sequence.
+/// Groups parts that have a slot in common. All parts with overlapping times are therefore in one
+/// group. Each group is sorted by write sequence.
 pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     let mut by_time = parts.to_vec();
     by_time.sort_by_key(|part| (part.min_ns, part.id));
@@ -103,8 +104,7 @@ fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
 }
 
 /// Whether one part, or one part per slot, may replace the parts of a merge. This is permitted if
-/// no other part that overlaps the merge's time range has a write sequence within the merge's
-/// sequences.
+/// no other part overlaps both the time range and the write sequences of the merge.
 pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
@@ -121,8 +121,8 @@ impl ChoiceInputs<'_> {
     }
 }
 
-/// Whether a part of a component is excluded from merges. `is_quiet` is true if its slots get no
-/// writes.
+/// Whether a part of a component is excluded from merges. `is_quiet` is true if the part's slots
+/// receive no writes.
 fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
@@ -155,9 +155,9 @@ pub(crate) fn unsealed<'a>(
     component.iter().copied().filter(is_open).collect()
 }
 
-/// Returns the best merge of a component: the merge of the first slot that has one, with at least
+/// Returns the best merge of a component: the merge of the first slot that has a merge of at least
 /// `least` parts. Later slots must wait until this merge is done. Two merges that are convex
-/// separately can together break the order.
+/// separately may not be convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));

@@ -1,4 +1,4 @@
-//! Simulates workloads. Each must end with few parts per slot and little rewritten data.
+//! Simulates workloads. Each workload must end with few parts per slot and little rewritten data.
 
 use super::*;
 
@@ -15,7 +15,7 @@ struct Story {
     next_id: u64,
     rewritten: f64,
     jobs: usize,
-    /// The maximum number of unsealed parts in a slot before its merges.
+    /// The maximum number of unsealed parts in a slot before the slot was merged.
     most: usize,
 }
 
@@ -184,7 +184,7 @@ fn compaction_settles_under_any_load() {
     let cases: [(&str, i64, &[_], &[Flush], f64); 8] = [
         ("floats in order", 1_000, &[], &in_order(3.2, 10, 0), 4.0),
         ("floats in order, a little over each other", 1_000, &[], &in_order(3.2, 10, 1), 4.0),
-        // Three tiers, and the last merge in quiet slots.
+        // The expected ratio results from three tiers, and the last merge in quiet slots.
         ("integers in order", 2_000, &[], &in_order(0.28, 1, 0), 5.0),
         ("16 slots", 100, &[], &across, 6.0),
         ("16 slots under one wide old part", 100, &wide, &across, 6.0),
