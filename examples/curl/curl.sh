@@ -9,7 +9,7 @@ ask() {
   curl --silent --show-error --fail-with-body -H "Authorization: Token $token" "$@"
 }
 
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 ask "$url/query" --data-urlencode 'q=CREATE DATABASE demo' > /dev/null
 
 # --data-binary keeps the line breaks; -d would remove them.

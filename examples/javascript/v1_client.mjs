@@ -17,7 +17,7 @@ const client = new InfluxDB({
   schema: [{ measurement: 'tide', tags: ['harbour'], fields: { level: FieldType.FLOAT } }],
 });
 
-// A database that a write creates keeps points for three days. This database keeps them permanently.
+// This database keeps points permanently. A database that a write creates keeps points for three days.
 await client.createDatabase('demo');
 
 const points = [0, 1, 2].map((hour) => ({

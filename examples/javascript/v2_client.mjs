@@ -20,7 +20,7 @@ async function query(q, db = '') {
   return results[0].series?.[0].values ?? [];
 }
 
-// A database that a write creates keeps points for three days. This database keeps them permanently.
+// This database keeps points permanently. A database that a write creates keeps points for three days.
 await query('CREATE DATABASE demo');
 
 // Any organisation works. The client sends 1,000 points per batch. The cost of a batch does not

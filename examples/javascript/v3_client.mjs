@@ -20,7 +20,7 @@ async function query(q, db = '') {
   return results[0].series?.[0].values ?? [];
 }
 
-// A database that a write creates keeps points for three days. This database keeps them permanently.
+// This database keeps points permanently. A database that a write creates keeps points for three days.
 await query('CREATE DATABASE demo');
 
 const client = new InfluxDBClient({ host, token, database: 'demo' });

@@ -18,7 +18,7 @@ async def main():
     login = {"username": "any", "password": os.environ["TIDEMARK_TOKEN"]}
     port = address.port or (443 if secure else 80)
     async with InfluxDBClient(host=address.hostname, port=port, ssl=secure, db="demo", **login) as client:
-        # A database that a write creates keeps points for three days. This database keeps them permanently.
+        # This database keeps points permanently. A database that a write creates keeps points for three days.
         await client.create_database(db="demo")
         points = [
             {

@@ -23,7 +23,7 @@ def post(path, body):
         return response.read()
 
 
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 post("/query", urlencode({"q": "CREATE DATABASE demo"}))
 hours = range(3)
 post(

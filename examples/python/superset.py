@@ -23,7 +23,7 @@ def post(path, body):
     urlopen(Request(f"{url}{path}", body.encode(), {"Authorization": f"Bearer {token}"})).close()
 
 
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 post("/query", urlencode({"q": "CREATE DATABASE demo"}))
 hours = range(3)
 post(

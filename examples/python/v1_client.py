@@ -21,7 +21,7 @@ client = InfluxDBClient(
     password=os.environ["TIDEMARK_TOKEN"],
     database="demo",
 )
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 client.create_database("demo")
 points = [
     {

@@ -31,7 +31,7 @@ def query(q, db=""):
     return [row for series in result.get("series", []) for row in series["values"]]
 
 
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 query("CREATE DATABASE demo")
 
 points = [

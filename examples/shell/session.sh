@@ -18,7 +18,7 @@ shell() {
   influx -host "$host" -port "$port" $secure -precision s "$@"
 }
 
-# A database that a write creates keeps points for three days. This database keeps them permanently.
+# This database keeps points permanently. A database that a write creates keeps points for three days.
 shell -execute 'CREATE DATABASE demo'
 for hour in 0 1 2; do
   level=$((1 + hour)).5

@@ -115,7 +115,7 @@ fn expensive_queries_fail_before_running() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// Statements that contain the largest number in every position of a number.
+/// Statements that contain the largest number wherever a number is permitted.
 #[test]
 fn extreme_numbers_never_stop_server() {
     let mut product = product();

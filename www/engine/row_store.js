@@ -13,7 +13,7 @@ const lockName = 'tidemark-rows';
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
-/** The number of rows in a read. */
+/** The number of rows that one read returns. */
 const pageRows = 64;
 
 /** An error that can be sent to the page: `{ code, message }`. */
