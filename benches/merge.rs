@@ -22,7 +22,7 @@ const PAGE_ROWS: usize = 1_024;
 const COLUMNS: u32 = 10;
 /// The number of rows in all sources together.
 const ROWS: usize = 1 << 21;
-/// The number of picks that are read together.
+/// The number of merged rows whose columns are read together.
 const TOGETHER: usize = 1_024;
 
 /// A source with consecutive series of equal length.
@@ -32,7 +32,7 @@ struct Made {
     series_rows: usize,
     /// The number of rows of the current series that were returned.
     taken: usize,
-    /// The times of a series. Pages share them.
+    /// The times of a series, which all pages share.
     times_ns: Vec<Rc<[i64]>>,
     columns: Columns,
     column: Rc<Column>,

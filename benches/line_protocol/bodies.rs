@@ -1,5 +1,5 @@
-//! Creates the benchmark's bodies with a seeded generator: native and WASM builds get the same
-//! bytes.
+//! Creates the benchmark's bodies with a generator that has a fixed seed, so that native and WASM
+//! builds get the same bytes.
 
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ fn cpu(value: impl Fn(&mut fastrand::Rng) -> String) -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Two alternating measurements with strings, booleans and missing fields.
+/// Creates two alternating measurements with strings, booleans and missing fields.
 fn iot() -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(2);
     let mut body = |batch: usize| {
@@ -91,7 +91,7 @@ fn iot() -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Every line has a different series.
+/// Creates lines that each have a different series.
 fn million() -> Vec<String> {
     let body = |batch: usize| {
         let mut body = String::new();

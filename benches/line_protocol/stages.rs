@@ -50,7 +50,7 @@ fn intake() -> Intake {
     Intake::new(Dialect::V1, &params, permit, reading)
 }
 
-/// Allocates `bytes` bytes for a body. The caller fills them.
+/// Allocates `bytes` bytes. The caller copies a body into these bytes.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {

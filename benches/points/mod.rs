@@ -101,7 +101,7 @@ fn iot() -> impl FnMut() -> String {
     }
 }
 
-/// Every line has a different series.
+/// Creates lines that each have a different series.
 fn million() -> impl FnMut() -> String {
     let mut number = 0;
     move || {

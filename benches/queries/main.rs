@@ -2,7 +2,7 @@
 //! times include the engine, the edge's code and the formatting of the result. Run
 //! `cargo bench --bench queries [-- type…]`.
 //!
-//! Other types are:
+//! The benchmark also has these types:
 //!
 //! - `scale`: a growing shard
 //! - `history`: the cost of a longer history

@@ -48,7 +48,7 @@ impl Written {
     }
 }
 
-/// A store handle. Clones share the data and the counts.
+/// A handle of the store. Clones share the data and the counts.
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
     pub(crate) inner: MemoryStore,

@@ -21,7 +21,7 @@ pub(crate) enum Shape {
     Integers,
     /// Ten fields with two decimals on a random walk.
     Decimals,
-    /// Ten fields of full precision.
+    /// Ten float fields with full precision.
     Floats,
     /// A million hosts with one field.
     Series,
@@ -153,7 +153,7 @@ impl Frames {
     }
 }
 
-/// Returns the image of `index` under a permutation of `0..count`.
+/// Returns the number to which a permutation of `0..count` maps `index`.
 fn permuted(mut index: u64, count: u64) -> u64 {
     let bits = count.next_power_of_two().ilog2();
     let mask = (1 << bits) - 1;

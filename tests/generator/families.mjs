@@ -17,8 +17,7 @@ const OFFSETS = ['', '', '', ', 15m', ', -90s', ', 6h', ', -2d', ', 130ms', ', -
 const ZONES = ['Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe', 'America/Sao_Paulo', 'UTC'];
 
 /**
- * Generates windows of any size over the measurement of many days. `several` permits more than one
- * call.
+ * Generates windows of any size over the measurement of many days.
  */
 export function timed(random) {
   const [range, every] = random.pick(RANGES);
