@@ -14,7 +14,7 @@ import { startNative } from '../scripts/native.mjs';
 import { stagedPackage } from '../scripts/package.mjs';
 import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
-import { startWorkerd } from './workerd.mjs';
+import { startWorkerd } from '../tests/edge/workerd.mjs';
 
 /** The name of `tidemark serve` in the columns and rows of tables. */
 export const serveName = 'workerd by serve';

@@ -10,12 +10,12 @@ import { createInterface } from 'node:readline';
 
 import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { at, newNode } from '../scripts/project.mjs';
+import { serve } from '../tests/edge/workerd.mjs';
 import { compressed, slice } from './ingest.mjs';
 import { buildModule } from './line_protocol.mjs';
 import { circumstances, record } from './results.mjs';
 import { ask, plain, stopAll, tidemark } from './servers.mjs';
 import { batches } from './tsbs.mjs';
-import { serve } from './workerd.mjs';
 
 const points = 5000;
 const warmBatches = 60;

@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { serve, startWorkerd } from '../tests/edge/workerd.mjs';
 import { cpuSeconds } from './cpu_time.mjs';
-import { serve, startWorkerd } from './workerd.mjs';
 
 const turns = 7;
 const objects = ['Catalog', 'Database', 'Shard'];

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { open } from '../connection.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { influxdb, plain } from '../servers.mjs';
-import { startWorkerd } from '../workerd.mjs';
+import { startWorkerd } from '../../tests/edge/workerd.mjs';
 
 /** The timeout of a request. */
 const answerMs = 180_000;

@@ -1,14 +1,12 @@
 // Tests backups on the real runtime: into an R2 bucket with `wrangler dev`, and into a folder with
-// `tidemark serve`.
+// the native host.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
-import { installed, served } from './served.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
 /**
  * The number of rows per write. The stored data takes several megabytes, so that a backup needs
@@ -89,27 +87,21 @@ async function loadBackUpDeleteRestore(server) {
   return again;
 }
 
-test('a database is backed up to a bucket and restored from it', async (t) => {
+test('a database is backed up to a bucket or a folder, and restored from it', async (t) => {
   const server = await tidemark(t, { backups: true });
   const { id } = await loadBackUpDeleteRestore(server);
-  // The backup folder still exists after a crash.
+  if (isNative) {
+    const kept = join(server.folder, 'data', 'backups', 'db-a');
+    assert.deepEqual(readdirSync(kept).filter((name) => !/^\d{12}$/.test(name)).sort(), ['begun', 'done', 'going', 'value']);
+    assert.deepEqual(['begun', 'going'].map((mark) => readdirSync(join(kept, mark))), [[], []]);
+    assert.equal(readdirSync(join(kept, 'done')).length, 1);
+  }
+  // The backups still exist after a crash.
   await server.kill();
   await server.start();
   const restored = await finish(server, 'POST', `/api/v3/restore?db=c&from=${id}`);
   assert.equal(restored.shards, 2);
   assert.equal((await answers(server, 'c')).length, asked.length);
-});
-
-test('a database is backed up to a folder and restored from it', async (t) => {
-  const install = await installed(t);
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const server = await served(t, { install, words: ['--backups', join(folder, 'kept')] });
-  await loadBackUpDeleteRestore(server);
-  const kept = join(folder, 'kept', 'db-a');
-  assert.deepEqual(readdirSync(kept).filter((name) => !/^\d{12}$/.test(name)).sort(), ['begun', 'done', 'going', 'value']);
-  assert.deepEqual(['begun', 'going'].map((mark) => readdirSync(join(kept, mark))), [[], []]);
-  assert.equal(readdirSync(join(kept, 'done')).length, 1);
 });
 
 test('without a backup store the response explains how to configure one', async (t) => {

@@ -3,17 +3,46 @@
 // the same.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { command } from './commands.mjs';
-import { installed, installedRelease, served } from './served.mjs';
+import { isNative, Tidemark, tidemark } from './harness.mjs';
+import { released } from './mixture.mjs';
 
 /** The release before the upgrade. */
 const before = '0.1.0';
+
+/** A server whose Worker is the recorded release until `upgrade`. The native host has no recorded release. */
+class Older extends Tidemark {
+  async start() {
+    if (!isNative && this.options.script === undefined) {
+      const folder = join(this.folder, 'released');
+      mkdirSync(folder);
+      const { script, module } = released(before);
+      writeFileSync(join(folder, 'index.js'), script);
+      writeFileSync(join(folder, 'index_bg.wasm'), module);
+      this.options.script = join(folder, 'index.js');
+    }
+    await super.start();
+  }
+
+  async upgrade() {
+    await this.stop();
+    this.options.script = null;
+    await this.start();
+  }
+}
+
+/** Replaces the backup store of a server by that of a stopped server. */
+async function takeBackups(server, stopped) {
+  const place = isNative ? ['data', 'backups'] : ['state', 'v3', 'r2'];
+  await server.stop();
+  cpSync(join(stopped.folder, ...place), join(server.folder, ...place), { recursive: true });
+  await server.start();
+}
 
 const asked = [
   'SELECT count(f), sum(i) FROM m GROUP BY host',
@@ -42,12 +71,7 @@ async function load(server) {
 }
 
 test('a database is backed up, deleted and restored by the program', async (t) => {
-  const install = await installed(t);
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const place = ['--backups', join(folder, 'kept')];
-  const older = installedRelease(t, install, before);
-  const server = await served(t, { install: older, words: place });
+  const server = await tidemark(t, { backups: true }, Older);
   const run = async (of, words, code = 0) => {
     const done = await command(words, { url: of.url });
     assert.equal(done.code, code, `${words.join(' ')}: ${done.said}${done.output}`);
@@ -63,7 +87,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.match(listed.output, new RegExp(`^${id} .* whole$`, 'm'));
   assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is sound`));
   assert.match((await run(server, ['restore', id], 1)).said, /409: the database is not empty/);
-  const list = join(folder, 'deployment.jsonl');
+  const list = join(server.folder, 'deployment.jsonl');
   assert.match((await run(server, ['export', '--access', list])).said, /1 of user/);
   assert.equal(statSync(list).mode & 0o777, 0o600);
   assert.ok(!readFileSync(list, 'utf8').includes('long enough'));
@@ -72,15 +96,16 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await run(server, ['restore', id, '--access']);
   assert.deepEqual(await answers(server, 'a'), original);
   // Starts another release on the same data, as in an upgrade.
-  await server.stop();
-  server.options.install = install;
-  await server.start();
+  await server.upgrade();
   assert.deepEqual(await answers(server, 'a'), original);
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
 
   // A second deployment uses the same backup store.
-  const second = await served(t, { install, words: place });
+  const policies = await server.series('SHOW RETENTION POLICIES ON a', {});
+  await server.stop();
+  const second = await tidemark(t, { backups: true });
+  await takeBackups(second, server);
   await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
   assert.match((await run(second, ['restore', id, '--access'])).said, /1 created, 0 received permissions/);
   assert.deepEqual(await answers(second, 'a'), original);
@@ -88,8 +113,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   const counted = await second.fetch(`/query?db=a&q=${encodeURIComponent('SELECT count(f) FROM m')}`, asUser);
   assert.equal(counted.status, 200, await counted.text());
   await run(second, ['import', '--access', list]);
-  const policies = await second.series('SHOW RETENTION POLICIES ON a', {});
-  assert.deepEqual(policies, await server.series('SHOW RETENTION POLICIES ON a', {}));
+  assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), policies);
   assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
 
   // A new schedule starts a backup immediately. The program shows the backup's progress and deletes

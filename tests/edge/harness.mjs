@@ -25,7 +25,7 @@ export const token = 'token-of-the-tests';
  * - `damage`, `dropped`, `split`: they read the files of workerd.
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
- *   `backup`, `kill` and `packed`.
+ *   `kill` and `packed`.
  * - `flight_headers`: it expects that gRPC is rejected, and the native host accepts gRPC.
  * - `memory`, `stalls`: they measure or stop the isolate.
  * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
@@ -121,11 +121,11 @@ export class Tidemark {
 /**
  * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
  * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
- * token. `startServer` describes the other options.
+ * token. `startServer` describes the other options. `Kind` is a subclass that starts another server.
  */
-export async function tidemark(t, options = {}) {
+export async function tidemark(t, options = {}, Kind = Tidemark) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
-  const it = new Tidemark(folder, await freePort(), options);
+  const it = new Kind(folder, await freePort(), options);
   t.after(async () => {
     await it.stop();
     rmSync(folder, { recursive: true, force: true });

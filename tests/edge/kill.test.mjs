@@ -8,9 +8,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
+import { Tidemark, tidemark, token } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
-import { installed, served } from './served.mjs';
+import { startWorkerd } from './workerd.mjs';
 
 const rounds = 10;
 const writers = 8;
@@ -107,11 +107,19 @@ test("the test's implementation of the routing hash returns the golden values", 
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-/** The two kinds of servers to kill: wrangler and `tidemark serve`. */
+/** The built Worker on plain workerd, in which a kill ends only workerd. */
+class PlainWorkerd extends Tidemark {
+  async start() {
+    this.server = await startWorkerd(this.folder, token, { port: this.port, vars: this.options.vars });
+    this.url = this.server.url;
+  }
+}
+
+/** The kinds of servers to kill. */
 const kinds = [
   { shards: 1, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'wrangler', start: tidemark },
-  { shards: 4, by: 'tidemark serve', start: async (t, options) => served(t, { ...options, install: await installed(t) }) },
+  { shards: 4, by: 'plain workerd', start: (t, options) => tidemark(t, options, PlainWorkerd) },
 ];
 
 for (const { shards, by, start } of kinds) {

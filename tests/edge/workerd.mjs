@@ -1,34 +1,53 @@
-// Runs a Worker on plain `workerd serve`, to measure the overhead of `wrangler dev`.
+// Runs a Worker on plain workerd, for tests and benchmarks. Compared with `wrangler dev`, nothing else runs next to
+// the Worker: a kill ends only workerd, and a measurement has no overhead of wrangler.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 
 import { parse } from 'smol-toml';
 import workerd from 'workerd';
 
-import { moduleOf, objectsOf, quoted, v8Flags as ofServe } from '../packages/tidemark/lib/configuration.mjs';
-import { freePort } from '../scripts/dev-server.mjs';
-import { endGroup, startGroup } from '../scripts/processes.mjs';
-import { at } from '../scripts/project.mjs';
+import { freePort } from '../../scripts/dev-server.mjs';
+import { endGroup, startGroup } from '../../scripts/processes.mjs';
+import { at } from '../../scripts/project.mjs';
 
 const startMs = 20_000;
 
-function config({ folder, port, stateDir, modules, objects, vars, v8Flags }) {
+/**
+ * The flags of V8. Every request leaves garbage that only a full collection frees, and a full
+ * collection pauses all databases. With this flag, full collections are more frequent but at most a
+ * third as long. workerd reports at its start that it then compiles its built-in scripts, which
+ * takes no measurable time.
+ */
+const v8Flags = ['--optimize-for-size'];
+
+/** Returns a text as a string literal of Cap'n Proto. */
+const quoted = (text) => JSON.stringify(text);
+
+/** Returns the module definition of the file `path` for a configuration in `folder`. */
+function moduleOf(folder, path) {
+  const name = path.split('/').at(-1);
+  const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
+  // A relative path, because workerd would search an absolute path among the schemas.
+  return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
+}
+
+function config({ folder, port, stateDir, modules, objects, vars }) {
   const { compatibility_date: day } = parse(readFileSync(at('wrangler.toml'), 'utf8'));
   const embedded = modules.map((path) => moduleOf(folder, path));
-  const { namespaces, bound } = objectsOf(objects, 'bench');
+  const namespaces = objects.map((name) => `(className = "${name}", uniqueKey = "tidemark-${name}", enableSql = true)`);
   const bindings = [
-    ...bound,
+    ...objects.map((name) => `(name = "${name.toUpperCase()}", durableObjectNamespace = "${name}")`),
     ...Object.entries(vars).map(([name, value]) => `(name = "${name}", text = ${quoted(value)})`),
   ];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   v8Flags = [${v8Flags.map(quoted).join(', ')}],
-  services = [(name = "main", worker = .benched),
+  services = [(name = "main", worker = .main),
     (name = "disk", disk = (path = ${quoted(stateDir)}, writable = true))],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
 );
-const benched :Workerd.Worker = (
+const main :Workerd.Worker = (
   compatibilityDate = "${day}",
   modules = [${embedded.join(', ')}],
   bindings = [${bindings.join(', ')}],
@@ -52,14 +71,15 @@ async function answers(url) {
  *
  * `modules` are paths, with the main module first. `objects` are the classes of its Durable
  * Objects. Each binding has the name of the class in capitals. `vars` are the variables of the
- * Worker. `v8Flags` are for profilers. `pollMs` is the pause between requests to `/ping`.
+ * Worker. `pollMs` is the pause between requests to `/ping`. Returns
+ * `{ url, pid, child, folder, stop }`.
  */
-export async function serve({ folder, modules, objects, vars = {}, v8Flags = [], pollMs = 50 }) {
-  const port = await freePort();
+export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50 }) {
+  port ??= await freePort();
   const stateDir = join(folder, 'plain');
   mkdirSync(stateDir, { recursive: true });
   const file = join(folder, 'workerd.capnp');
-  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars, v8Flags }));
+  writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars }));
   const child = startGroup(workerd.default, ['serve', file], { stdio: ['ignore', 'inherit', 'inherit'] });
   let over = false;
   child.ended.then(() => (over = true));
@@ -73,20 +93,20 @@ export async function serve({ folder, modules, objects, vars = {}, v8Flags = [],
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
-  return { url, pid: child.pid, folder: stateDir, stop: () => endGroup(child) };
+  return { url, pid: child.pid, child, folder: stateDir, stop: () => endGroup(child) };
 }
 
 /**
  * Starts the built Worker with the objects and settings of `npm start`, but without static files.
- * `vars` adds variables.
+ * `vars` adds variables. [serve] describes the other options.
  */
-export function startWorkerd(folder, token, { v8Flags = [], pollMs = undefined, vars = {} } = {}) {
+export function startWorkerd(folder, token, { vars = {}, port = undefined, pollMs = undefined } = {}) {
   return serve({
     folder,
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
     vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars },
-    v8Flags: [...ofServe, ...v8Flags],
+    port,
     pollMs,
   });
 }
