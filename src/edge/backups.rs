@@ -1,10 +1,8 @@
-//! Accesses the backup store: an R2 bucket (binding `BACKUPS`) or, with `tidemark serve`, a folder.
-//! The folder is a service that supports GET, PUT and DELETE (binding `BACKUP_FOLDER`).
+//! Accesses the backup store, an R2 bucket (binding `BACKUPS`).
 
-use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{RequestInit, Response};
 use worker::Env;
 
 use crate::model::limits::BACKUP_NAMES_MAX;
@@ -12,10 +10,6 @@ use crate::protocol::backup::{FromBackups, ToBackups};
 use crate::protocol::envelope;
 
 const BUCKET: &str = "BACKUPS";
-const FOLDER: &str = "BACKUP_FOLDER";
-/// The host name in the URLs of the folder service. The service ignores the host name, but the
-/// platform requires one.
-const HOST: &str = "http://folder/";
 
 #[wasm_bindgen]
 extern "C" {
@@ -42,24 +36,11 @@ extern "C" {
 
     #[wasm_bindgen(method, catch, structural, js_name = arrayBuffer)]
     fn array_buffer(this: &Stored) -> Result<Promise, JsValue>;
-
-    type Folder;
-
-    #[wasm_bindgen(method, catch, structural)]
-    fn fetch(this: &Folder, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 }
 
-enum BackupStore {
-    Bucket(Bucket),
-    Folder(Folder),
-}
-
-fn bound(env: &Env) -> Option<BackupStore> {
-    let of = |name: &str| {
-        Reflect::get(env, &JsValue::from_str(name)).ok().filter(|bound| bound.is_truthy())
-    };
-    let bucket = of(BUCKET).map(|bucket| BackupStore::Bucket(bucket.unchecked_into()));
-    bucket.or_else(|| Some(BackupStore::Folder(of(FOLDER)?.unchecked_into())))
+fn bound(env: &Env) -> Option<Bucket> {
+    let bucket = Reflect::get(env, &JsValue::from_str(BUCKET)).ok()?;
+    bucket.is_truthy().then(|| bucket.unchecked_into())
 }
 
 /// Whether a backup store is bound.
@@ -74,11 +55,8 @@ pub(super) fn are_bound(env: &Env) -> bool {
 pub(super) async fn execute(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
-    let store = bound(env).ok_or("the server has no storage for backups")?;
-    let reply = match store {
-        BackupStore::Bucket(bucket) => of_bucket(&bucket, message).await,
-        BackupStore::Folder(folder) => of_folder(&folder, message).await,
-    };
+    let bucket = bound(env).ok_or("the server has no storage for backups")?;
+    let reply = of_bucket(&bucket, message).await;
     let reply = reply.map_err(|reason| format!("the storage of backups failed: {reason:?}"))?;
     Ok(envelope::encode(&reply))
 }
@@ -125,80 +103,6 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
             JsFuture::from(bucket.delete(&keys)?).await?;
             Ok(FromBackups::Done)
         }
-    }
-}
-
-async fn of_folder(folder: &Folder, message: ToBackups) -> Result<FromBackups, JsValue> {
-    match message {
-        ToBackups::Put { key, object } => {
-            // The folder has no conditional PUT. Two requests that store the same key store equal
-            // objects, or equally valid objects of the same moment.
-            if ask(folder, "HEAD", &key, None).await?.status() == 200 {
-                return Ok(FromBackups::Done);
-            }
-            // The folder replaces a file only when the new file is complete.
-            let response = ask(folder, "PUT", &key, Some(&object)).await?;
-            expect(&response, &[204])?;
-            Ok(FromBackups::Done)
-        }
-        ToBackups::Get { key } => {
-            let response = ask(folder, "GET", &key, None).await?;
-            if response.status() == 404 {
-                return Ok(FromBackups::Missing);
-            }
-            expect(&response, &[200])?;
-            let buffer = JsFuture::from(response.array_buffer()?).await?;
-            Ok(FromBackups::Object { object: Uint8Array::new(&buffer).to_vec() })
-        }
-        ToBackups::List { folder: of, after } => {
-            let response = ask(folder, "GET", &of, None).await?;
-            if response.status() == 404 {
-                return Ok(FromBackups::Names { names: Vec::new(), more: false });
-            }
-            expect(&response, &[200])?;
-            let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
-            let name = |entry: JsValue| {
-                let of = |name: &str| Reflect::get(&entry, &name.into()).ok()?.as_string();
-                of("name").filter(|_| of("type").as_deref() == Some("file"))
-            };
-            let entries = Array::from(&JSON::parse(&text)?);
-            let is_wanted = |name: &String| after.as_ref().is_none_or(|after| name > after);
-            let mut names: Vec<String> =
-                entries.iter().filter_map(name).filter(is_wanted).collect();
-            names.sort();
-            let more = names.len() > BACKUP_NAMES_MAX;
-            names.truncate(BACKUP_NAMES_MAX);
-            Ok(FromBackups::Names { names, more })
-        }
-        ToBackups::Delete { keys } => {
-            for key in keys {
-                expect(&ask(folder, "DELETE", &key, None).await?, &[204, 404])?;
-            }
-            Ok(FromBackups::Done)
-        }
-    }
-}
-
-async fn ask(
-    folder: &Folder,
-    method: &str,
-    key: &str,
-    body: Option<&[u8]>,
-) -> Result<Response, JsValue> {
-    let init = RequestInit::new();
-    init.set_method(method);
-    if let Some(body) = body {
-        init.set_body(&Uint8Array::from(body));
-    }
-    let response = JsFuture::from(folder.fetch(&format!("{HOST}{key}"), &init)?).await?;
-    Ok(response.unchecked_into())
-}
-
-fn expect(response: &Response, statuses: &[u16]) -> Result<(), JsValue> {
-    let status = response.status();
-    match statuses.contains(&status) {
-        true => Ok(()),
-        false => Err(format!("the folder's service returned {status}").into()),
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
 
 /// Whether wrangler's development server sends the request. This server labels every response
 /// without an encoding as gzip, including a response without a body. Only Cloudflare sets `CF-Ray`;
-/// `tidemark serve` has no `cf` object.
+/// plain workerd has no `cf` object.
 fn is_development_server(request: &web_sys::Request) -> bool {
     let is_cloudflare = request.headers().has("cf-ray").unwrap_or_default();
     let cf = || Reflect::get(request, &JsValue::from_str("cf")).ok();

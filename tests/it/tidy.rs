@@ -60,8 +60,7 @@ fn only_edge_uses_clock_and_platform() {
 }
 
 /// threats.md threat 22: a client's request never causes a request to another host. The only
-/// exceptions are the keys of the Access team and the folder for backups. The operator sets both
-/// addresses.
+/// exception is the keys of the Access team. The operator sets the address.
 #[test]
 fn server_fetches_only_from_objects() {
     let mut found = Vec::new();
@@ -80,10 +79,8 @@ fn server_fetches_only_from_objects() {
     }
     let stub = "const response = await stub.fetch(url, { method: 'POST', body: message });";
     let keys = "#[wasm_bindgen(catch, js_name = fetch)]";
-    let folder =
-        "let response = JsFuture::from(folder.fetch(&format!(\"{HOST}{key}\"), &init)?).await?;";
-    assert_eq!(found, [folder, keys, stub].map(|line| ("edge".to_owned(), line.to_owned())));
-    // The second file only fetches from an address in the settings.
+    assert_eq!(found, [keys, stub].map(|line| ("edge".to_owned(), line.to_owned())));
+    // The first file only fetches from an address in the settings.
     let file = fs::read_to_string(root.join("src/edge/cloudflare_access.rs")).unwrap();
     let uses = |word: &str| file.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
     assert_eq!(uses("fetch_keys(").len(), 2, "it is declared and used once");

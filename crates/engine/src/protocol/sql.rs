@@ -17,7 +17,7 @@ use tidemark_model::value::{FieldType, FieldValue};
 pub const TOO_MUCH: u16 = 507;
 
 /// Returns the reply to a message for which the SQL Worker threw an error with the text `text`.
-/// `sql_sessions.js` defines the prefixes.
+/// `sql/sessions.js` defines the prefixes.
 ///
 /// # Errors
 /// [`CallFailure::Retryable`] if the failure is not the statement's fault.
