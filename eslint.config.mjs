@@ -74,7 +74,7 @@ export default [
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
   // These files run in Workers.
   {
-    files: ['src/**/*.js', 'sql/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
+    files: ['src/**/*.js', 'sql/*.js', 'scripts/sql_process/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
     languageOptions: { globals: globals.serviceworker },
   },
   { files: ['scripts/**/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },

@@ -1,6 +1,6 @@
 // npm run package: builds the npm package `tidemark`, for users who have only Node. The package
 // contains packages/tidemark, the built modules and the console. It also contains the parts of
-// wrangler.toml and of the Worker's settings that `tidemark serve` needs.
+// wrangler.toml and of the Worker's settings that `tidemark deploy` needs.
 
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,14 +13,17 @@ import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** Returns the contents of about.json, which `tidemark serve` and `tidemark deploy` read. */
+/** The files of the SQL Worker. `npm start` uses the other file of the folder. */
+export const sqlFiles = ['index.js', 'index_bg.wasm'];
+
+/** Returns the contents of about.json, which `tidemark deploy` and `tidemark probe` read. */
 async function about() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
   const { compatibility_date: day, assets } = whole;
   const deployment = { ...whole, main: 'index.js', assets: { ...assets, directory: 'site' } };
   const { devDependencies } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
-  return { day, paths: assets.run_worker_first, settings, wrangler: devDependencies.wrangler, deployment };
+  return { day, settings, wrangler: devDependencies.wrangler, deployment };
 }
 
 /** Generates TypeScript declarations from the client's JSDoc. */
@@ -38,7 +41,10 @@ export async function stagedPackage() {
   mkdirSync(built);
   for (const name of ['index.js', 'index_bg.wasm']) copyFileSync(at('build', name), join(built, name));
   cpSync(at('dist'), join(built, 'site'), { recursive: true });
-  if (hasSql()) cpSync(sqlFolder, join(built, 'sql'), { recursive: true });
+  if (hasSql()) {
+    mkdirSync(join(built, 'sql'));
+    for (const name of sqlFiles) copyFileSync(join(sqlFolder, name), join(built, 'sql', name));
+  }
   writeFileSync(join(built, 'about.json'), `${JSON.stringify(await about(), null, 1)}\n`);
   copyFileSync(at('docs', 'costs.json'), join(built, 'costs.json'));
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(at(name), join(staging, name));

@@ -171,10 +171,10 @@ export const sqlFolder = at('sql', 'build');
 /** Returns the `step` record of the SQL Worker, compiled with `profile`. */
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
-  const own = ['src', 'zstd-stub', 'Cargo.toml', 'stack.rs', 'worker.js'];
+  const own = ['src', 'zstd-stub', 'Cargo.toml', 'stack.rs', 'worker.js', 'sessions.js'];
   const database = ['src', 'crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
   // SQL uses the lock file and the profiles of the native host, which includes the same crate.
-  const shared = ['packages/tidemark/lib/sql_sessions.js', 'native/Cargo.toml', 'native/Cargo.lock'];
+  const shared = ['native/Cargo.toml', 'native/Cargo.lock'];
   const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];
   const inputs = fingerprint(sources, [...versions, profile]);
   const outputs = ['index.js', 'index_bg.wasm', 'module.mjs'].map((name) => join(sqlFolder, name));

@@ -6,13 +6,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 
-import { SqlSupervisor } from '../packages/tidemark/lib/sql_supervisor.mjs';
 import { at } from './project.mjs';
+import { SqlSupervisor } from './sql_process/supervisor.mjs';
 
 /** The configuration of the SQL Worker. */
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
-const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
+const frontFile = at('scripts', 'sql_process', 'front.js');
 
 /**
  * Starts a server on a free port that returns an error for every statement, until the module is
@@ -49,8 +49,7 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, log
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
   const placeholder = built && (await startPlaceholder());
-  const place = placeholder?.port ?? 0;
-  const supervisor = new SqlSupervisor({ node, folder, place, env, logEvent });
+  const supervisor = new SqlSupervisor({ node, folder, port: placeholder?.port ?? 0, env, logEvent });
   const port = placeholder?.port ?? (await supervisor.start());
   let isOver = false;
   const replaced = built?.then(async (isBuilt) => {

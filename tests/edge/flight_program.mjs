@@ -6,13 +6,13 @@ import { freePort } from '../../scripts/dev-server.mjs';
 import { endGroup, startGroup } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
 
-const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+const ofRepository = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
 
 /**
- * Starts the program with the additional arguments `words`. The program ends with the test `t`.
+ * Starts `program` with the additional arguments `words`. The program ends with the test `t`.
  * Resolves to `{ port, child, log, events, residentBytes, stop }`.
  */
-export async function flightProgram(t, to, { words = [], env = {} } = {}) {
+export async function flightProgram(t, to, { words = [], env = {}, program = ofRepository } = {}) {
   const port = await freePort();
   const line = [program, 'flight', '--listen', `127.0.0.1:${port}`, '--to', to, ...words];
   const child = startGroup(process.execPath, line, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });

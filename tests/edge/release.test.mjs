@@ -14,6 +14,7 @@ import { parse } from 'yaml';
 
 import { archives, packArchive, targets } from '../../scripts/archive.mjs';
 import { sqlAsset } from '../../scripts/console.mjs';
+import { sqlFiles } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, declaredVersions } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
@@ -91,7 +92,8 @@ test('the package of a release contains the identical SQL Worker', async (t) => 
   await makeRelease(target);
   execFileSync('tar', ['-xzf', `tidemark-${version}.tgz`], { cwd: target });
   const built = join(target, 'package', 'built');
-  for (const file of readdirSync(sqlFolder)) {
+  assert.deepEqual(readdirSync(join(built, 'sql')).sort(), sqlFiles);
+  for (const file of sqlFiles) {
     assert.ok(readFileSync(join(built, 'sql', file)).equals(readFileSync(join(sqlFolder, file))), file);
   }
   // The console loads the same module into the page.

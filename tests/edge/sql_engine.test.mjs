@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { Engine } from '../../packages/tidemark/lib/sql_engine.mjs';
-import { Sessions } from '../../packages/tidemark/lib/sql_sessions.js';
-import { SqlSupervisor } from '../../packages/tidemark/lib/sql_supervisor.mjs';
+import { Engine } from '../../scripts/sql_process/engine.mjs';
+import { SqlSupervisor } from '../../scripts/sql_process/supervisor.mjs';
+import { Sessions } from '../../sql/sessions.js';
 
 /**
  * A stand-in for the SQL module. The message is a command, and each reply is the number of turns
@@ -95,7 +95,7 @@ test('a process that has ended is started again at the same port', async (t) => 
   const events = [];
   const env = { SQL_BASE: '/secret/', SQL_LIMITS: '{"turnMs":500}' };
   const logEvent = (event, more) => events.push({ event, ...more });
-  const supervisor = new SqlSupervisor({ folder: standInFolder(t), place: 0, env, logEvent });
+  const supervisor = new SqlSupervisor({ folder: standInFolder(t), port: 0, env, logEvent });
   t.after(() => supervisor.stop());
   const url = `http://127.0.0.1:${await supervisor.start()}`;
   const post = async (path, body) => {

@@ -41,7 +41,7 @@ export default {
   about: `
 Clients of Arrow Flight use gRPC over HTTP/2, which ends a response with trailers. A Worker cannot send trailers,
 so it uses gRPC-Web: the same messages, with the trailers in the body. This proxy translates between the two. Use
-it if no other proxy does, for example for workers.dev and \`tidemark serve\`. The proxy stores no data, accepts
+it if no other proxy does, for example for workers.dev. The native program needs no proxy. The proxy stores no data, accepts
 every method, and buffers only data in transit: a slow client slows the server down. Deadlines and cancellations
 reach the server. A truncated response is an error (DataLoss), never a short response.
 
@@ -55,7 +55,7 @@ LOG_REQUESTS=none logs no calls.`,
     ...tlsOptions,
   },
   examples: [
-    ['tidemark flight', 'forward to `tidemark serve` on this machine'],
+    ['tidemark flight', 'forward to `npm start` on this machine'],
     ['tidemark flight --to https://tidemark.example.workers.dev', 'forward to a deployment'],
     ['tidemark flight --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem', 'accept gRPC from other machines, with TLS'],
   ],

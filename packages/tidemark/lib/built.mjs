@@ -20,9 +20,8 @@ export function aboutCosts() {
 }
 
 /**
- * Returns `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the
- * paths that it serves, the names of its settings, the version of wrangler, and wrangler's
- * configuration relative to `built`.
+ * Returns `{ day, settings, wrangler, deployment }`: the Worker's compatibility date, the names of
+ * its settings, the version of wrangler, and wrangler's configuration relative to `built`.
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');

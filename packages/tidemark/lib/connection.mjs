@@ -1,15 +1,12 @@
-// The connection to a server. Every command except `serve` uses it.
+// The connection to a server.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { UserError } from './command.mjs';
 
-/** The default data folder of `serve`. */
-export const defaultFolder = 'tidemark-data';
-
-/** Returns the path of the file in which `serve` stored the token for its data folder. */
-export const tokenFile = (folder) => join(folder, 'token');
+/** Returns the path of the file in which the native program stored the token for its data folder. */
+const tokenFile = (folder) => join(folder, 'token');
 
 /**
  * The options of every command that connects to a server. No option contains the token, because
@@ -20,7 +17,7 @@ export const connectionOptions = {
   data: {
     value: 'FOLDER',
     env: 'TIDEMARK_DATA',
-    fallback: defaultFolder,
+    fallback: 'tidemark-data',
     help: 'the data folder of `tidemark serve` on this machine;\nthe command uses the token in FOLDER if TIDEMARK_TOKEN is not set',
   },
 };

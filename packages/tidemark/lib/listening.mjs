@@ -27,12 +27,6 @@ export function placeOf(option, text) {
 export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 /**
- * Returns the address at which a server can call itself. A server that listens on all addresses
- * also listens on the loopback address.
- */
-export const ownHost = (host) => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
-
-/**
  * Throws a [UserError] if this machine cannot listen on the address. The message suggests another
  * port with the option `option`.
  */

@@ -9,11 +9,10 @@ import { helpOf, optionsOf, UserError } from './command.mjs';
  * used.
  */
 export const commands = {
-  serve: () => import('../commands/serve.mjs'),
-  flight: () => import('../commands/flight.mjs'),
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
   costs: () => import('../commands/costs.mjs'),
+  flight: () => import('../commands/flight.mjs'),
 };
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -24,20 +23,20 @@ async function overview() {
   );
   return `Tidemark ${version}, an InfluxDB-compatible time-series database.
 
-usage: tidemark COMMAND …   without a command: serve
+usage: tidemark COMMAND …
 
 ${rows.join('\n')}
 
-tidemark COMMAND --help describes the options of a command. The native program has further commands: query,
-import, export, backup, restore, verify and token. They work with this server too.
+tidemark COMMAND --help describes the options of a command. The native program, which also has the name tidemark, runs
+the database on this machine (serve). Its commands query, import, export, backup, restore, verify and token work with a
+deployment too.
 `;
 }
 
 async function chosen(words) {
-  // `serve` is the default command.
-  const [first, ...rest] = words.length > 0 ? words : ['serve'];
+  const [first = '--help', ...rest] = words;
   if (first === '--help' || first === '-h' || first === 'help') {
-    // `tidemark help serve` also prints help.
+    // `tidemark help deploy` also prints help.
     if (first === 'help' && rest[0] in commands) return chosen([rest[0], '--help']);
     process.stdout.write(await overview());
     return 0;

@@ -1,4 +1,4 @@
-// Replaces the SQL Worker in workerd: forwards messages to the local SQL process.
+// Replaces the SQL Worker under wrangler: forwards messages to the local SQL process.
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -16,9 +16,7 @@ class Session extends RpcTarget {
   }
 
   #call(method, body) {
-    const { PROCESS, PROCESS_URL } = this.#env;
-    const url = `${PROCESS_URL}${this.#name}`;
-    return PROCESS ? PROCESS.fetch(url, { method, body }) : fetch(url, { method, body });
+    return fetch(`${this.#env.PROCESS_URL}${this.#name}`, { method, body });
   }
 
   /** Resolves to the reply to a message. */

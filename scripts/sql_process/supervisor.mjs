@@ -1,13 +1,12 @@
 // Starts the SQL process and restarts it when it ends.
 
 import { spawn } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { UserError } from './command.mjs';
+import { UserError } from '../project.mjs';
 
-const program = fileURLToPath(new URL('./sql_process.mjs', import.meta.url));
+const program = fileURLToPath(new URL('./process.mjs', import.meta.url));
 
 /** The pause between the end of the process and its next start, in milliseconds. */
 const pauseMs = 200;
@@ -18,12 +17,12 @@ export class SqlSupervisor {
   #child = null;
 
   /**
-   * `folder` contains the module. `place` is the path of a socket, or a port (0 for a free one). `env` is the environment
-   * of the process, `node` the program. `logEvent(event, more)` is called when a statement is stopped and when the process ends.
+   * `folder` contains the module. `port` is the listening port (0 for a free one). `env` is the environment of the
+   * process, `node` the program. `logEvent(event, more)` is called when a statement is stopped and when the process ends.
    */
-  constructor({ folder, place, node = process.execPath, env = /** @type {NodeJS.ProcessEnv} */ ({}), logEvent = (_event, _more) => {} }) {
+  constructor({ folder, port, env, node = process.execPath, logEvent = (_event, _more) => {} }) {
     this.folder = folder;
-    this.place = String(place);
+    this.port = port;
     this.node = node;
     this.env = env;
     this.logEvent = logEvent;
@@ -45,8 +44,7 @@ export class SqlSupervisor {
 
   /** Resolves to the port when the process is ready, or to null if it ended first. */
   #spawn() {
-    if (!/^\d+$/.test(this.place)) rmSync(this.place, { force: true });
-    const child = spawn(this.node, [program, this.folder, this.place], {
+    const child = spawn(this.node, [program, this.folder, String(this.port)], {
       env: this.env,
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
@@ -56,8 +54,8 @@ export class SqlSupervisor {
       child.on('message', (/** @type {any} */ { event, more }) => {
         if (event !== 'ready') return this.logEvent(event, more);
         isReady = true;
-        if (more.port) this.place = String(more.port);
-        return resolve(more.port ?? 0);
+        this.port = more.port;
+        return resolve(more.port);
       });
       child.once('error', (error) => console.error(error.message));
       child.once('close', (code, signal) => {

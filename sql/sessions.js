@@ -1,5 +1,5 @@
 // Limits the number of statements that an SQL module runs at a time, and queues the others. Used by
-// the SQL Worker of a deployment (sql/worker.js) and by the local SQL process (sql_process.mjs).
+// the SQL Worker of a deployment (sql/worker.js) and by the SQL process of `npm start` (scripts/sql_process).
 
 /** The maximum number of concurrent statements, which share the module's memory. */
 const runningMax = 2;

@@ -1,11 +1,10 @@
-// The SQL process: `node sql_process.mjs FOLDER PLACE`. Listens on PLACE, a socket's path or a
-// local port, for messages of sql_front.js. Runs the module in FOLDER. Ends when its parent process
-// ends.
+// The SQL process: `node process.mjs FOLDER PORT`. Listens on PORT of this machine for messages of
+// front.js. Runs the module in FOLDER. Ends when its parent process ends.
 
 import { createServer } from 'node:http';
 
-import { Engine } from './sql_engine.mjs';
-import { Sessions } from './sql_sessions.js';
+import { Engine } from './engine.mjs';
+import { Sessions } from '../../sql/sessions.js';
 
 /** The maximum size of a message, in bytes: MESSAGE_BYTES_MAX of the database plus a margin. */
 const messageBytesMax = 32 * 1024 * 1024;
@@ -13,9 +12,9 @@ const messageBytesMax = 32 * 1024 * 1024;
 const idleMsMax = 600_000;
 const sweepMs = 60_000;
 
-const [folder, place] = process.argv.slice(2);
+const [folder, port] = process.argv.slice(2);
 /** A secret prefix of all paths, because every local user can connect to a port. */
-const base = process.env.SQL_BASE ?? '/';
+const base = process.env.SQL_BASE;
 
 // The server finishes its requests on these signals, and then ends this process.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
@@ -24,7 +23,7 @@ process.on('disconnect', () => process.exit());
 const limits = process.env.SQL_LIMITS ? JSON.parse(process.env.SQL_LIMITS) : {};
 const engine = await Engine.load(folder, { logEvent: (event, more) => process.send({ event, more }), limits });
 const sessions = new Sessions(engine);
-/** @type {Map<string, import('./sql_sessions.js').Session>} */
+/** @type {Map<string, import('../../sql/sessions.js').Session>} */
 const byName = new Map();
 
 async function bodyOf(request) {
@@ -72,8 +71,4 @@ setInterval(() => {
   }
 }, sweepMs).unref();
 
-const isPort = /^\d+$/.test(place);
-server.listen(isPort ? { port: Number(place), host: '127.0.0.1' } : { path: place }, () => {
-  const address = server.address();
-  process.send({ event: 'ready', more: typeof address === 'object' ? address : {} });
-});
+server.listen({ port: Number(port), host: '127.0.0.1' }, () => process.send({ event: 'ready', more: server.address() }));

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
-import { lost, stopped } from './sql_sessions.js';
+import { lost, stopped } from '../../sql/sessions.js';
 
 export const defaultLimits = {
   /** The maximum time of a turn of a statement, in milliseconds. Turns of ordinary statements take less than one second. */
@@ -19,7 +19,7 @@ export const defaultLimits = {
   checkMs: 250,
 };
 
-const thread = new URL('./sql_thread.mjs', import.meta.url);
+const thread = new URL('./thread.mjs', import.meta.url);
 const trap = 'a query exhausted its stack or its memory';
 const cpuMs = () => {
   const { user, system } = process.cpuUsage();
