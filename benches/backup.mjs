@@ -1,13 +1,12 @@
-// Measures backups with `tidemark serve`: a load, a backup, a second backup after a small load, a
+// Measures backups with the native host: a load, a backup, a second backup after a small load, a
 // verification and a restore. Reports seconds, bytes, objects and rows. `--mb N` sets the size of
 // the stored data in MB; the default is 10.
 
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { ask, served } from './servers.mjs';
+import { ask, native } from './servers.mjs';
 
 const pointsPerBody = 5_000;
 /** The time after which a shard has flushed its rows, in milliseconds. */
@@ -110,8 +109,7 @@ async function measured(target, db, name, work) {
  * @param {{ mb?: number }} options the size of the stored data in MB
  */
 export async function backup({ mb: wanted = 10 } = {}) {
-  const kept = mkdtempSync(join(tmpdir(), 'tidemark-bench-backups-'));
-  const target = await served(undefined, ['--backups', kept]);
+  const target = await native(undefined, { backups: true });
   const done = (method, path) => finish(target, method, path);
   try {
     await ask(target, '', 'CREATE DATABASE a');
@@ -135,10 +133,9 @@ export async function backup({ mb: wanted = 10 } = {}) {
     const count = (db) => ask(target, db, 'SELECT count(f), sum(i) FROM m');
     const [own, copy] = [await count('a'), await count('b')];
     if (own !== copy) throw new Error(`the copy has ${copy}, not ${own}`);
-    const { bytes, files } = bytesOf(kept);
+    const { bytes, files } = bytesOf(join(target.folder, 'backups'));
     console.log(`\n${files} files with ${(bytes / mb).toFixed(1)} MB in the folder of backups; the copy answers as the original does.`);
   } finally {
     await target.stop();
-    rmSync(kept, { recursive: true, force: true });
   }
 }

@@ -1,14 +1,11 @@
-// Measures how long Arrow Flight takes to send a million rows with five columns, through `tidemark
-// flight` and `tidemark serve`. Compares this with format=arrow, with JSON from SQL and InfluxQL,
-// and with InfluxDB's JSON, in turns. Also measures the time to the first byte of `SELECT 1`, and
-// the memory of the Worker and of the transcoder during ten million rows.
+// Measures how long Arrow Flight takes to send a million rows with five columns from the native
+// host. Compares this with format=arrow, with JSON from SQL and InfluxQL, and with InfluxDB's JSON,
+// in turns. Also measures the time to the first byte of `SELECT 1`, and the memory of the program
+// and of its SQL process during ten million rows.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
 
-import { freePort } from '../scripts/dev-server.mjs';
-import { endGroup, startGroup } from '../scripts/processes.mjs';
-import { at } from '../scripts/project.mjs';
 import { hasPythonClients, order } from '../tests/edge/python.mjs';
 import { median } from './ingest.mjs';
 import { circumstances, record } from './results.mjs';
@@ -49,19 +46,6 @@ async function load(target, from, to) {
   }
 }
 
-/** Starts `tidemark flight` for a server. Resolves to `{ port, pid, stop }`. */
-async function transcoder(to) {
-  const port = await freePort();
-  const line = [at('packages', 'tidemark', 'bin', 'tidemark.mjs'), 'flight', '--listen', `127.0.0.1:${port}`, '--to', to];
-  const env = { ...process.env, LOG_REQUESTS: 'none' };
-  const child = startGroup(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((started, failed) => {
-    child.stdout.on('data', (piece) => String(piece).includes('"started"') && started(undefined));
-    child.ended.then(() => failed(new Error('tidemark flight ended before it listened')));
-  });
-  return { port, pid: child.pid, stop: () => endGroup(child) };
-}
-
 /**
  * Returns a gRPC frame with a protobuf message. The message contains one length-delimited field.
  */
@@ -73,13 +57,30 @@ function ticketOf(text) {
   return Buffer.concat([head, message]);
 }
 
+/** A connection to a server, which closes connections that are idle for some time. */
+class Channel {
+  constructor(url) {
+    this.url = url;
+    this.session = this.#connected();
+  }
+
+  #connected() {
+    return connect(this.url, { settings: { initialWindowSize: 1 << 20 } });
+  }
+
+  request(headers) {
+    if (this.session.closed || this.session.destroyed) this.session = this.#connected();
+    return this.session.request(headers);
+  }
+}
+
 /**
  * Requests rows over gRPC. Counts the bytes without decoding them. Resolves to `{ seconds, firstMs,
  * bytes }`.
  */
-function byFlight(session, headers, q) {
+function byFlight(channel, headers, q) {
   const from = performance.now();
-  const stream = session.request({
+  const stream = channel.request({
     ':method': 'POST', ':path': '/arrow.flight.protocol.FlightService/DoGet', 'content-type': 'application/grpc', te: 'trailers', ...headers,
   });
   let [bytes, firstMs, status] = [0, 0, null];
@@ -105,10 +106,10 @@ const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 /**
  * Returns a function for each way to request the rows. Each function resolves to its measurements.
  */
-async function waysOf({ server, influxdb, flight, session, rows }) {
+async function waysOf({ server, influxdb, channel, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {
-    'Flight, its bytes': () => byFlight(session, server.headers, sqlOf(rows)),
+    'Flight, its bytes': () => byFlight(channel, server.headers, sqlOf(rows)),
     'format=arrow': () => wholeAnswer(server, ofSql(sqlOf(rows), 'arrow')),
     'SQL, JSON': () => wholeAnswer(server, ofSql(sqlOf(rows), 'json')),
     'InfluxQL, JSON': () => wholeAnswer(server, influxql),
@@ -116,7 +117,7 @@ async function waysOf({ server, influxdb, flight, session, rows }) {
   if (influxdb) ways["InfluxDB's JSON"] = () => wholeAnswer(influxdb, influxql);
   const skip = (why) => console.log(`skipped: ${why}`);
   if (!(await hasPythonClients({ skip }))) return ways;
-  const what = { action: 'read', port: flight.port, database: db, token: server.headers.Authorization.split(' ')[1], q: sqlOf(rows) };
+  const what = { action: 'read', port: Number(new URL(server.url).port), database: db, token: server.headers.Authorization.split(' ')[1], q: sqlOf(rows) };
   const byPyarrow = async () => {
     const { error, ...took } = await order('flight_speed', what);
     if (error || took.rows !== rows) throw new Error(error ?? `${took.rows} rows`);
@@ -141,10 +142,10 @@ async function first(way) {
   return median(seen);
 }
 
-/** Returns the process id of the workerd that `tidemark serve` has started. */
-function workerdOf(pid) {
+/** Returns the id of the SQL process of the program `pid`. */
+function sqlProcessOf(pid) {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '));
-  return Number(children.find(Boolean) ?? pid);
+  return Number(children.find(Boolean));
 }
 
 /** Returns the maximum memory of each process in `pids` while `act` runs, in MB. */
@@ -161,17 +162,17 @@ async function held(pids, act) {
   return most.map((megabytes) => megabytes.toFixed(0));
 }
 
-async function measure({ server, influxdb, flight, session, size }) {
+async function measure({ server, influxdb, channel, size }) {
   const targets = [server, influxdb].filter(Boolean);
   for (const target of targets) {
     await ask(target, '', `CREATE DATABASE ${db}`);
     await load(target, 0, size.timed);
   }
   await new Promise((resolve) => setTimeout(resolve, settleMs));
-  const ways = await timed(await waysOf({ server, influxdb, flight, session, rows: size.timed }));
-  const one = [await first(() => byFlight(session, server.headers, 'SELECT 1')), await first(() => wholeAnswer(server, ofSql('SELECT 1', 'arrow')))];
-  const pids = [workerdOf(server.pid), flight.pid];
-  const all = (rows) => byFlight(session, server.headers, sqlOf(rows));
+  const ways = await timed(await waysOf({ server, influxdb, channel, rows: size.timed }));
+  const one = [await first(() => byFlight(channel, server.headers, 'SELECT 1')), await first(() => wholeAnswer(server, ofSql('SELECT 1', 'arrow')))];
+  const pids = [server.pid, sqlProcessOf(server.pid)];
+  const all = (rows) => byFlight(channel, server.headers, sqlOf(rows));
   const few = await held(pids, () => all(size.timed));
   await load(server, size.timed, size.held);
   await new Promise((resolve) => setTimeout(resolve, settleMs));
@@ -188,9 +189,9 @@ function report({ ways, one, few, many }, { size, isQuick }) {
   const head = ['way', 'seconds', 'MB', 'MB/s', 'k rows/s', '× InfluxDB'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- flight\`: ${size.timed} rows of 5 columns, through \`tidemark flight\` to \`tidemark serve\`, without compression. A figure is the median of ${turns} turns.`,
+    `\`npm run bench -- flight\`: ${size.timed} rows of 5 columns with the native host, without compression. A figure is the median of ${turns} turns.`,
     `The first byte of \`SELECT 1\` arrives after ${one[0].toFixed(1)} ms with Flight, and after ${one[1].toFixed(1)} ms with HTTP`,
-    `The largest memory of workerd and of \`tidemark flight\` is ${few.join(' and ')} MB with ${size.timed} rows, and ${many.join(' and ')} MB with ${size.held} rows`,
+    `The largest memory of the program and of its SQL process is ${few.join(' and ')} MB with ${size.timed} rows, and ${many.join(' and ')} MB with ${size.held} rows`,
   ];
   for (const line of [...notes, head.join(', '), ...rows.map((row) => row.join(', '))]) console.log(`  ${line}`);
   const falls = record({ title: 'Flight', notes, head, rows, compared: ['× InfluxDB'], partial: isQuick });
@@ -209,11 +210,9 @@ export async function flight(start, peer, { isQuick }) {
     started.push(server);
     const influxdb = peer ? await peer() : null;
     if (influxdb) started.push(influxdb);
-    const between = await transcoder(server.url);
-    started.push(between);
-    const session = connect(`http://127.0.0.1:${between.port}`, { settings: { initialWindowSize: 1 << 20 } });
-    started.push({ stop: async () => session.close() });
-    report(await measure({ server, influxdb, flight: between, session, size }), { size, isQuick });
+    const channel = new Channel(server.url);
+    started.push({ stop: async () => channel.session.close() });
+    report(await measure({ server, influxdb, channel, size }), { size, isQuick });
   } finally {
     for (const one of started.reverse()) await one.stop();
   }

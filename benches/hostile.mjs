@@ -152,7 +152,7 @@ export async function hostile(start, { seconds, only = [] }) {
   const head = ['request', 'status', 'times', 'write idle ms', 'write ms', 'ratio', 'query idle ms', 'query ms', 'query ratio'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with \`tidemark serve\`. "Idle" is without other load. The other figures are for the time in which a client repeats the request to another database.`,
+    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with the native host. "Idle" is without other load. The other figures are for the time in which a client repeats the request to another database.`,
   ];
   record({ title: 'Hostile requests', notes, head, rows, partial: only.length > 0 });
   if (!isWhole) console.log(`A ratio is ${ratioMax} or more.`);

@@ -91,7 +91,7 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
     ...circumstances(),
     '`npm run bench -- ingest`: the first row of each case is `wrangler dev` with the development settings of ' +
       '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
-      '`workerd serve`, `tidemark serve` and the native host. Each case starts new servers and has three turns, in ' +
+      '`workerd serve` and the native host. Each case starts new servers and has three turns, in ' +
       'which the servers alternate. The bodies are compressed in advance.',
     'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
       'CPU s/M is the number of CPU seconds of all processes per million points, and the CPU ratio is InfluxDB ÷ ' +

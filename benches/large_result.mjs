@@ -1,4 +1,4 @@
-// Measures a result with three million rows in each format of InfluxQL on `tidemark serve`.
+// Measures a result with three million rows in each format of InfluxQL on the native host.
 // Tidemark and InfluxDB take turns.
 
 import { median } from './ingest.mjs';

@@ -62,8 +62,8 @@ export const lists = {
       `\`npm run bench -- queries\`: ${ofDay}`,
       'The ratio is InfluxDB ÷ Tidemark. The time of an empty request is subtracted from both.',
       '"Tidemark" is `wrangler dev` with the development settings of `npm start` (no local observability, no log of ' +
-        'requests, `WRANGLER_LOG=error`). "workerd" is the same Worker on plain `workerd serve`, and "workerd by serve" ' +
-        'is `tidemark serve`.',
+        'requests, `WRANGLER_LOG=error`). "workerd" is the same Worker on plain `workerd serve`, and "native" is ' +
+        'the native host.',
     ],
   },
   shapes: {
@@ -79,7 +79,7 @@ export const lists = {
     peer: 'a million points',
     isGross: true,
     notes: [
-      '`npm run bench -- shapes --sizes`: `tidemark serve` with 28 and with 2,778 hours of TSBS cpu-only data of 100 ' +
+      '`npm run bench -- shapes --sizes`: the native host with 28 and with 2,778 hours of TSBS cpu-only data of 100 ' +
         'hosts, in one object for each size. Both sizes run the same queries, which read the first day.',
       'The ratio is a million points ÷ a hundred million points. The times include the request.',
     ],

@@ -16,7 +16,7 @@
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, UserError } from '../scripts/project.mjs';
-import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
+import { prepareAll, packages, rust, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
@@ -31,11 +31,13 @@ import { lists, queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
 import { scale } from './scale.mjs';
-import { hasInfluxdb, influxdb, native, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
+import { hasInfluxdb, influxdb, native, plain, startAll, stopAll, tidemark } from './servers.mjs';
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
+/** The parts that measure only the native host. */
+const ofNative = ['shapes', 'rows', 'sql', 'flight', 'backup', 'hostile'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const onlyNative = process.argv.includes('--native');
 const quick = process.argv.includes('--quick') || onlyNative;
@@ -77,7 +79,7 @@ async function small(node) {
 
 async function ingest(node) {
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
-  const workers = onlyNative ? [] : [() => tidemark(node), () => plain(), () => served()];
+  const workers = onlyNative ? [] : [() => tidemark(node), () => plain()];
   const starters = [...workers, () => native(), ...peer];
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
@@ -98,13 +100,13 @@ async function rest(node) {
 
 /** Compares the same queries over two amounts of data. */
 async function shapesAtTwoSizes() {
-  const start = (folder) => served(folder);
+  const start = (folder) => native(folder);
   const sides = [{ name: 'a hundred million', start, hours: 2778 }, { name: lists.sizes.peer, start, hours: 28 }];
   await queries(sides, { quick, asked: lists.sizes });
 }
 
 async function queryShapes() {
-  const sides = [{ name: serveName, start: (folder) => served(folder) }];
+  const sides = [{ name: 'native', start: (folder) => native(folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
   const only = names.filter((name) => lists.shapes.list.some((shape) => shape.name.startsWith(name)));
   await queries(sides, { quick, only, asked: lists.shapes });
@@ -119,7 +121,6 @@ async function allQueries(node) {
         { name: 'Tidemark', start: (folder) => tidemark(node, folder) },
         ...peer,
         { name: 'workerd', start: (folder) => plain(folder) },
-        { name: serveName, start: (folder) => served(folder) },
         ours,
       ];
   const only = names.filter((name) => types.some((type) => type.name.startsWith(name)));
@@ -145,45 +146,28 @@ await finishWith(async () => {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
   if (['requests', 'busy'].some(wanted)) await small(await prepareAll());
-  if (['ingest', 'queries'].some(wanted)) await buildNative('release');
+  if (['ingest', 'queries'].some(wanted) || ofNative.some((part) => asked.includes(part))) {
+    await packages();
+    await buildNative('release');
+  }
   const modulesFor = async () => (onlyNative ? await packages() : await prepareAll());
   if (wanted('ingest')) whole = await ingest(await modulesFor());
   if (wanted('shares')) await shares(await prepareAll());
   if (wanted('rest')) await rest(await prepareAll());
   if (wanted('queries')) await allQueries(await modulesFor());
-  if (asked.includes('shapes')) {
-    await prepareAll();
-    await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
-  }
-  if (asked.includes('rows')) {
-    await prepareAll();
-    await largeResult(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
-  }
+  if (asked.includes('shapes')) await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
+  if (asked.includes('rows')) await largeResult(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('cold')) {
     await packages();
     await worker();
     await cold(hasInfluxdb());
   }
-  if (asked.includes('sql')) {
-    await prepareAll();
-    await sqlWorker();
-    await sql(served);
-  }
-  if (asked.includes('flight')) {
-    await prepareAll();
-    await sqlWorker();
-    await flight(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
-  }
-  if (asked.includes('backup')) {
-    await packages();
-    await worker();
-    await backup({ mb: numberOf('--mb', 10, 'megabytes') });
-  }
+  if (asked.includes('sql')) await sql(native);
+  if (asked.includes('flight')) await flight(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
+  if (asked.includes('backup')) await backup({ mb: numberOf('--mb', 10, 'megabytes') });
   if (asked.includes('hostile')) {
-    await prepareAll();
-    await sqlWorker();
     const seconds = numberOf('--seconds', 60, 'seconds');
-    whole = (await hostile(served, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
+    whole = (await hostile(native, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
   }
   if (asked.includes('scale')) {
     await packages();

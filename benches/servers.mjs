@@ -1,5 +1,5 @@
 // Starts the servers that the benchmarks measure: Tidemark with `wrangler dev`, on plain workerd
-// and with `tidemark serve`, and InfluxDB.
+// and as the native program, and InfluxDB.
 //
 // Each server is `{ name, url, pid, folder, headers, stop }`. `stop` deletes the data of the
 // server, unless the caller provided the folder.
@@ -11,13 +11,8 @@ import { join } from 'node:path';
 
 import { freePort, startServer } from '../scripts/dev-server.mjs';
 import { startNative } from '../scripts/native.mjs';
-import { stagedPackage } from '../scripts/package.mjs';
-import { endGroup, startGroup } from '../scripts/processes.mjs';
-import { startInfluxd } from '../tests/record/influxd.mjs';
 import { startWorkerd } from '../tests/edge/workerd.mjs';
-
-/** The name of `tidemark serve` in the columns and rows of tables. */
-export const serveName = 'workerd by serve';
+import { startInfluxd } from '../tests/record/influxd.mjs';
 
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
@@ -77,40 +72,11 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/**
- * The staged package. It is created only once, because a server may run from it.
- * @type {Promise<string> | undefined}
- */
-let staged;
-
-/**
- * Starts `tidemark serve` from the npm package. Node supervises workerd, which also serves the
- * console.
- */
-export async function served(kept = undefined, words = []) {
-  const folder = kept ?? newFolder();
-  staged ??= stagedPackage();
-  const program = join(await staged, 'bin', 'tidemark.mjs');
-  const [port, stateDir] = [await freePort(), join(folder, 'served')];
-  const env = { ...process.env, ADMIN_TOKEN: token, LOG_REQUESTS: 'none' };
-  const line = [program, 'serve', '--port', String(port), '--data', stateDir, ...words];
-  const child = startGroup(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((started, failed) => {
-    child.stdout.on('data', (piece) => String(piece).includes('"event":"started"') && started(undefined));
-    child.ended.then(() => failed(new Error('tidemark serve ended before it answered')));
-  });
-  const stop = async () => {
-    await endGroup(child);
-    if (!kept) remove(folder);
-  };
-  return { name: serveName, url: `http://127.0.0.1:${port}`, pid: child.pid, folder: stateDir, headers, stop };
-}
-
-/** Starts the release build of the native host. */
-export async function native(kept = undefined) {
+/** Starts the release build of the native host. With `backups` it has a folder for backups in its data folder. */
+export async function native(kept = undefined, { backups = false } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
-  const { url, child, stop: end } = await startNative({ port: await freePort(), data, secret: token, profile: 'release' });
+  const { url, child, stop: end } = await startNative({ port: await freePort(), data, secret: token, backups, profile: 'release' });
   const stop = async () => {
     await end();
     if (!kept) remove(folder);

@@ -152,7 +152,7 @@ function report(measured, peers, note) {
   rows.push(['geometric mean', '', '', geometricMean(ratios).toFixed(2), ...peers.map(() => '')]);
   const notes = [
     ...circumstances(),
-    '`npm run bench -- sql`: the data and the query types of *Queries*, with `tidemark serve`. A figure is the median of ' +
+    '`npm run bench -- sql`: the data and the query types of *Queries*, with the native host. A figure is the median of ' +
       'warm queries, including the request. The results of both languages are compared.',
     'DataFusion and DuckDB come from PyPI, and run natively in one process over the same rows in one Parquet file',
     note,

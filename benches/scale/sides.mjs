@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { startWorkerd } from '../../tests/edge/workerd.mjs';
 import { open } from '../connection.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { influxdb, plain } from '../servers.mjs';
-import { startWorkerd } from '../../tests/edge/workerd.mjs';
 
 /** The timeout of a request. */
 const answerMs = 180_000;
