@@ -15,13 +15,12 @@ This page contains the output of \`tidemark COMMAND --help\`, for two programs o
 
 const native = `## The native program
 
-The native program serves a database. Its other commands work with every Tidemark server: on this machine, on workerd, and on Cloudflare.
+The native program serves a database. Its other commands work with every Tidemark server: on this machine and on Cloudflare.
 `;
 
 const npm = `## The npm package
 
 Run these commands with \`npx tidemark COMMAND\`, or in a clone of the repository with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`.
-Without a command the program runs \`serve\`.
 `;
 
 /** Returns the commands of the native program. */
@@ -37,19 +36,15 @@ async function npmCommands() {
 }
 
 /** Returns the section of one program: a list of its commands, and their help texts. */
-function partOf(all, taken) {
-  // A heading that already exists gets a suffix, so that each heading has its own anchor.
-  const heading = (name) => (taken.includes(name) ? `${name} (npm)` : name);
-  const anchor = (name) => heading(name).replace(/[()]/g, '').replace(' ', '-');
+function partOf(all) {
   // The first line of each help is the summary.
-  const rows = all.map(({ name, help }) => [`[\`${name}\`](#${anchor(name)})`, help.split('.\n')[0]]);
-  const sections = all.map(({ name, help }) => `### ${heading(name)}\n\n\`\`\`text\n${help.trimEnd()}\n\`\`\`\n`);
+  const rows = all.map(({ name, help }) => [`[\`${name}\`](#${name})`, help.split('.\n')[0]]);
+  const sections = all.map(({ name, help }) => `### ${name}\n\n\`\`\`text\n${help.trimEnd()}\n\`\`\`\n`);
   return [table(['command', 'purpose'], rows), ...sections];
 }
 
 /** Returns the page as Markdown. */
 export async function commandsPage() {
-  const [ofNative, ofNpm] = [nativeCommands(), await npmCommands()];
-  const taken = ofNative.map(({ name }) => name);
-  return [generatedBy("the commands' help"), introduction, native, ...partOf(ofNative, []), npm, ...partOf(ofNpm, taken)].join('\n');
+  const parts = [native, ...partOf(nativeCommands()), npm, ...partOf(await npmCommands())];
+  return [generatedBy("the commands' help"), introduction, ...parts].join('\n');
 }

@@ -56,7 +56,7 @@ fn readme_has_measured_query_times() {
     let values = |name: &str| -> Vec<f64> {
         column(&table, name).iter().filter(is_type).map(|(_, value)| *value).collect()
     };
-    let (theirs, ours) = (values("InfluxDB ms"), values("workerd by serve ms"));
+    let (theirs, ours) = (values("InfluxDB ms"), values("workerd ms"));
     let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
     assert_eq!(ratios.len(), 15);
     let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
@@ -71,16 +71,15 @@ fn readme_has_measured_query_times() {
 fn readme_has_measured_write_rates() {
     let (results, readme) = (text("benches/RESULTS.md"), text("README.md"));
     let table = table(&results, "Ingest");
-    let served = |name: &str, wanted: fn(&str) -> bool| -> Vec<f64> {
+    let plain = |name: &str, wanted: fn(&str) -> bool| -> Vec<f64> {
         let rows = column(&table, name).into_iter();
-        let served = rows.filter_map(|(case, value)| {
-            wanted(case.strip_suffix(", workerd by serve")?).then_some(value)
-        });
-        served.collect()
+        let plain = rows
+            .filter_map(|(case, value)| wanted(case.strip_suffix(", workerd")?).then_some(value));
+        plain.collect()
     };
     let large = |case: &str| !case.contains("-point batches");
-    let (least, most) = least_and_most(&served("ratio", large));
-    let (least_cpu, most_cpu) = least_and_most(&served("CPU ratio", large));
+    let (least, most) = least_and_most(&plain("ratio", large));
+    let (least_cpu, most_cpu) = least_and_most(&plain("CPU ratio", large));
     let measured = [
         format!("{least:.1}"),
         format!("{most:.1}"),
@@ -88,7 +87,7 @@ fn readme_has_measured_write_rates() {
         format!("{:.0}", 100.0 / least_cpu),
     ];
     assert_eq!(numbers_of_row(&readme, "writes in batches of 5,000 points"), measured);
-    let (least, most) = least_and_most(&served("ratio", |case| case.contains(" 1-point batches")));
+    let (least, most) = least_and_most(&plain("ratio", |case| case.contains(" 1-point batches")));
     let measured = [format!("{least:.1}"), format!("{most:.1}")];
     assert_eq!(numbers_of_row(&readme, "writes of 1 point per request"), measured);
 }
