@@ -6,10 +6,9 @@
 //! dropped, so the bytes are returned regardless of how the request ends.
 //!
 //! When a budget is exhausted, the module evicts a request of the database that uses the most
-//! bytes. This request is the upload that has been idle for the longest time, or a response whose
-//! client does not read. An abandoned request therefore does not block others. Each budget has a
-//! reserve for databases that use no bytes yet. The reserve guarantees the first megabyte of such a
-//! database.
+//! bytes: the upload that has been idle for the longest time, or a response whose client does not
+//! read. An abandoned request therefore does not block others. Each budget has a reserve for
+//! databases that use no bytes yet. The reserve guarantees the first megabyte of such a database.
 
 pub mod queries;
 
@@ -90,7 +89,7 @@ impl Admission {
         self.0.free_bytes()
     }
 
-    /// Returns the number of free bytes if the budget were larger by `more_bytes`.
+    /// Returns the number of free bytes, if the budget were larger by `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
         self.0.free_bytes_with(more_bytes)
     }
@@ -157,7 +156,7 @@ impl Ledger {
     }
 }
 
-/// The database's share and the size of an upload.
+/// The database's share of an upload, and the size of the upload.
 #[derive(Clone, Debug)]
 pub struct Tag {
     share: Rc<Share>,

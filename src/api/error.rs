@@ -84,12 +84,12 @@ pub enum ApiError {
     /// The request is well-formed, but cannot be executed.
     #[error("{0}")]
     Invalid(String),
-    /// The database does not exist. The message is 1.x's, which Telegraf also recognizes.
+    /// The database does not exist. Telegraf recognizes the message, which is 1.x's.
     #[error("database not found: \"{name}\"{hint}")]
     DatabaseNotFound {
-        /// The name, as the client wrote it.
+        /// The name from the client.
         name: String,
-        /// A hint that follows the message after a colon, or an empty text.
+        /// A hint that is appended to the message after a colon; empty if there is no hint.
         hint: String,
     },
     /// The retention policy does not exist.
@@ -117,7 +117,7 @@ pub enum ApiError {
     /// The deadline that the client set has passed.
     #[error("the deadline of the call has passed")]
     Deadline,
-    /// An internal fault that a repetition does not solve.
+    /// An internal error. Repeating the request does not help.
     #[error("{0}")]
     Internal(String),
     /// The request exceeds a limit per minute.
@@ -267,7 +267,7 @@ impl ApiError {
             response = response.with_header("Allow", allow);
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
-            // The next bytes on this connection are the rest of the refused body.
+            // The connection is closed, because its next bytes are the rest of the refused body.
             response = response.with_header("Connection", "close");
         }
         response

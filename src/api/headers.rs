@@ -24,8 +24,8 @@ const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-In
 /// The response header of a write that created a database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
 
-/// Returns the client's request id if its characters are safe, else `fresh` (two random words) as a
-/// UUID.
+/// Returns the client's request id if all its characters are safe. Otherwise returns `fresh` (two
+/// random words) as a UUID.
 pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
     let harmless = |id: &&str| {
         (1..=64).contains(&id.len())

@@ -7,7 +7,7 @@ use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
 use crate::model::time::Precision;
 
-/// The write route that the client uses. The route affects only texts and error bodies.
+/// The write route in a request. The route affects only texts and error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/write`
@@ -92,7 +92,7 @@ pub enum ParamsError {
         "failed to deserialize {place}/precision in request: unknown variant `{value}`, expected one of {expected}"
     )]
     Precision {
-        /// The place of the parameter `precision` in the request, in InfluxDB's words.
+        /// The place of the parameter `precision`, in the words of InfluxDB's error message.
         place: &'static str,
         /// The value that the client gave.
         value: String,
@@ -208,8 +208,8 @@ impl QueryParams {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
-        // Splits `database/policy`, like the write routes of v2 and v3. No database name contains a
-        // slash, so 1.x would find no such database.
+        // Splits `database/policy`, like the write routes of v2 and v3. In 1.x, such a database
+        // cannot exist, because no database name contains a slash.
         let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
         let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
         Ok(Self {

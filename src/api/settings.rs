@@ -13,7 +13,7 @@ use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
 use crate::protocol::catalog::is_inside;
 
-/// The SHA-256 hash of a token. The server does not keep the token.
+/// The SHA-256 hash of a token. The server does not store the token itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
@@ -34,7 +34,7 @@ impl TokenHash {
         &self.0
     }
 
-    /// Compares the hash with that of `token` in constant time.
+    /// Compares this hash with the hash of `token` in constant time.
     pub fn matches(&self, token: &str) -> bool {
         self.0.ct_eq(&Self::new(token).0).into()
     }

@@ -49,7 +49,7 @@ pub struct InProcess {
     split_bytes: u64,
     /// The storage of each object, which outlives the object.
     stores: BTreeMap<Address, MemoryStore>,
-    /// The objects in memory. `None` while an object is processing a call.
+    /// The objects in memory. A value is `None` while the object is processing a call.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
@@ -180,7 +180,7 @@ impl InProcess {
         self.last_log_line.as_deref()
     }
 
-    /// Whether the last response was streamed, without Content-Length.
+    /// Whether the last response was streamed and had no Content-Length.
     pub fn last_was_streamed(&self) -> bool {
         self.last_was_streamed
     }
@@ -214,12 +214,13 @@ impl InProcess {
         self.stores.insert(address, store);
     }
 
-    /// Returns the number of objects created so far, which is also the last object's number.
+    /// Returns the number of objects created so far. This number is also the number of the last
+    /// object.
     pub fn object_count(&self) -> u64 {
         self.platform.objects.get()
     }
 
-    /// Sets the number of created objects. The next object gets the following number.
+    /// Sets the number of created objects. The next object gets the next higher number.
     pub fn set_object_count(&mut self, count: u64) {
         self.platform.objects.set(count);
     }

@@ -13,7 +13,7 @@ use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
 /// The settings for a web page. Points are kept permanently, and requests are not logged. A shard
-/// becomes full well before the page's 4 GB of memory are used.
+/// becomes full before the page's 4 GB of memory are used up.
 const SETTINGS: &[(&str, &str)] = &[
     ("AUTO_CREATE_RETENTION", "INF"),
     ("LOG_REQUESTS", "none"),
@@ -71,9 +71,9 @@ impl Tidemark {
         Ok(())
     }
 
-    /// Processes a request and returns `[status, [name, value, …], body]`. `headers` alternates
-    /// lower-case names and values. A request without `authorization` has the administrator's
-    /// permissions.
+    /// Processes a request and returns `[status, [name, value, …], body]`. `headers` contains
+    /// alternating lower-case names and values. A request without `authorization` has the
+    /// administrator's permissions.
     pub fn request(
         &mut self,
         method: String,
@@ -166,10 +166,10 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
     Ok(InProcess::new(settings, seed))
 }
 
-/// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`,
-/// where the last three values repeat for the first rejected lines. `lines` is the number of lines
-/// whose timestamps are probably counts of `unit`. If there are no such lines, `unit` is empty.
-/// `precision` has the same values as in a write.
+/// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`.
+/// The last three values are repeated for each of the first rejected lines. `lines` is the number
+/// of lines whose timestamps are probably counts of `unit`. If there are no such lines, `unit` is
+/// empty. `precision` has the same values as in a write.
 ///
 /// # Errors
 /// An error occurs if the precision is invalid.

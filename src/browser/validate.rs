@@ -14,8 +14,8 @@ const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
 /// range excludes 10^9, because a timestamp of 10^9 ns is probably a made-up time in 1970.
 const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 
-/// The result of validating a text without a schema: the numbers of accepted and rejected lines,
-/// and the errors.
+/// The result of checking a text without a schema: the numbers of accepted and rejected lines, and
+/// the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// The number of lines that would be accepted.
@@ -24,7 +24,7 @@ pub struct Verdict {
     pub bad: u32,
     /// The first `REJECTED_LINES_NAMED_MAX` rejected lines, ascending.
     pub errors: Vec<LineError>,
-    /// The accepted lines with times in 1970 that were probably meant in another unit.
+    /// The accepted lines with times in 1970, if these times were probably meant in another unit.
     pub mistaken: Option<SuspectUnit>,
 }
 
@@ -44,7 +44,7 @@ pub struct LineError {
     pub line: u32,
     /// The character in the line, starting at 1.
     pub column: u32,
-    /// The error, and the expected input.
+    /// The error message, which also describes the expected input.
     pub reason: String,
 }
 

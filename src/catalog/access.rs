@@ -19,8 +19,8 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// The maximum number of consecutive `Late` replies in one event after which databases are notified
-/// again.
+/// The maximum number of consecutive `Late` replies in one event. After such a reply, databases are
+/// notified again.
 const LATE_MAX: u32 = 3;
 
 /// The reply to send after an event has notified databases.
@@ -48,7 +48,8 @@ pub(super) struct NotificationProgress {
 /// The progress of an event that concerns a database in creation.
 #[derive(Debug, Default)]
 pub(super) struct CreationProgress {
-    /// Whether the Database is initialised. The event then sends the tokens and users.
+    /// Whether the Database is initialised. After the initialisation, the event sends the tokens
+    /// and users.
     pub(super) initialised: bool,
     /// The version of all tokens and users, and the last id that the Database received at this
     /// version.
@@ -88,7 +89,8 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Continues the newest job about this token or user, when a request changes no state.
+    /// Continues the newest job about this token or user. A request that changes no state uses this
+    /// function.
     pub(super) fn notify_again(
         &mut self,
         user: bool,

@@ -37,7 +37,8 @@ impl Creators {
         Ok(Self(all))
     }
 
-    /// Checks whether `creator`, which has `current` databases, may create another database.
+    /// Checks whether `creator`, which has created `current` databases, may create another
+    /// database.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyOfCreator`]

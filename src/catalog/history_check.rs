@@ -1,5 +1,5 @@
-//! Checks whether all objects of a database can return to a time, before a recovery changes any
-//! state.
+//! Checks whether all objects of a database can return to the target time, before a recovery
+//! changes any state.
 //!
 //! The platform's history of an object begins a short time after the creation of the object. An
 //! object that was created after the target time has no history for that time, and needs none. An
@@ -35,7 +35,7 @@ struct CheckedObject {
     wanted: ExpectedHistory,
 }
 
-/// The expected history of an object at a time.
+/// The part of an object's history that is expected at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedHistory {
     Past,

@@ -106,7 +106,7 @@ impl Entries {
         Ok(Self { state, rows, names })
     }
 
-    /// Returns the ids of all databases, in any stage, in ascending order, starting with `number`.
+    /// Returns the ids of all databases from `number` on, in any stage and in ascending order.
     pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
         self.rows.range(number..).map(|(number, _)| *number)
     }

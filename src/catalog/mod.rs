@@ -173,7 +173,7 @@ impl<S: Store> Catalog<S> {
     }
 
     /// Returns the reply for a failure. After a store error the memory may differ from the stored
-    /// state, so the next request reads the state again.
+    /// state. The next request therefore reads the state again.
     fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
         match failure {
             Failure::Refused(refusal) => FromCatalog::Refused(refusal),

@@ -56,8 +56,7 @@ impl Notification {
         }
     }
 
-    /// Returns the databases to notify next: at most `most` databases, without the databases in
-    /// `tried`.
+    /// Returns at most `most` databases to notify next. The databases in `tried` are omitted.
     pub(super) fn next(
         &mut self,
         entries: &Entries,
@@ -87,7 +86,8 @@ impl Notification {
     }
 
     /// Schedules the next attempt of the alarm. The attempt follows immediately if the event only
-    /// reached its limit of rounds (`stopped`), and otherwise after a growing delay.
+    /// reached its limit of rounds (`stopped`). Otherwise the attempt follows after a growing
+    /// delay.
     pub(super) fn count_attempt(&mut self, now_ns: i64, stopped: bool) {
         self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
         let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
@@ -157,8 +157,8 @@ impl Notifications {
         store.put(Table::Job, number, &row::encode(notification)?, &[])
     }
 
-    /// Returns the due time and the id of the job with the earliest due time, if the job is due at
-    /// `now_ns`.
+    /// Returns the due time and the id of the job with the earliest due time. Returns `None` if no
+    /// job is due at `now_ns`.
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
         let due = self.rows.iter().filter(|(_, notification)| notification.due_ns <= now_ns);
         due.map(|(number, notification)| (notification.due_ns, *number)).min()

@@ -14,7 +14,7 @@ use crate::protocol::round::{Replies, Request};
 #[derive(Debug)]
 pub(super) struct PointInTimeReset {
     targets: Vec<Address>,
-    /// The instance of each target that must end.
+    /// For each target, the instance that must end.
     lives: Vec<u64>,
     step: Step,
 }

@@ -32,7 +32,7 @@ pub(super) struct Recovery {
     pub asked_ns: i64,
     /// The time to which the objects are being reset, in nanoseconds.
     pub time_ns: i64,
-    /// A time before the first change, in nanoseconds.
+    /// A time before the first change of the recovery, in nanoseconds.
     pub begun_ns: i64,
     pub stage: RecoveryStage,
     /// The highest counters that the Database ever reported. Later ids and versions must not be
@@ -92,8 +92,8 @@ impl Recovery {
         }
     }
 
-    /// Counts an attempt of the alarm, and schedules the next attempt for the case that the current
-    /// attempt fails.
+    /// Counts an attempt of the alarm. Schedules the next attempt, in case the current attempt
+    /// fails.
     pub(super) fn count_attempt(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);

@@ -37,8 +37,8 @@ pub(super) struct RecoveryProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    /// Rejects a request if a recovery of the database is running, because the database cannot be
-    /// used or dropped during a recovery.
+    /// Rejects a request if a recovery of the database is running. During a recovery, the database
+    /// cannot be used or dropped.
     pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
         match number.is_some_and(|number| self.recoveries.is_running(number)) {
@@ -124,7 +124,7 @@ impl<S: Store> Catalog<S> {
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
-        // Loading the database needed one more call.
+        // One more call was needed to load the database.
         let limits = platform.limits();
         if looking.calls() + 1 > limits.calls_before_end() {
             let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
@@ -190,8 +190,9 @@ impl<S: Store> Catalog<S> {
         Ok(())
     }
 
-    /// Continues a recovery in the alarm, unless another event is executing this recovery. Two
-    /// concurrent events could reset an object that the other event has already opened.
+    /// Continues a recovery in the alarm, unless another event is executing this recovery. If two
+    /// events executed a recovery at the same time, one of them could reset an object that the
+    /// other event has already opened.
     pub(super) fn retry_recovery(
         &mut self,
         platform: &dyn Platform,

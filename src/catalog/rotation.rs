@@ -1,7 +1,7 @@
 //! Rotates a token's secret, and revokes one of a token's two secrets.
 //!
 //! Both secrets are valid for a limited time. Other objects treat a token with two secrets as two
-//! tokens; the token with the previous secret expires earlier (PROTOCOL.md rule 11).
+//! tokens. The token with the previous secret expires earlier (PROTOCOL.md rule 11).
 
 use super::access::Notified;
 use super::grants::Put;
@@ -26,8 +26,8 @@ impl<S: Store> Catalog<S> {
         if row.hash == hash {
             return self.notify_again(false, &name, Notified::Granted(row.id));
         }
-        // A client that lost the reply to its first request repeats the request with another
-        // secret. The Catalog rejects the repetition, because the previous secret is still in use.
+        // If a client lost the reply to its first request, it repeats the request with another
+        // secret. The Catalog rejects this request, because the previous secret is still in use.
         if row.earlier.as_ref().is_some_and(|old| platform.now_ns() < old.until_ns) {
             return Err(CatalogRefusal::TwoSecrets.into());
         }

@@ -17,7 +17,7 @@ use crate::protocol::database::Description;
 /// The maximum number of shards for which the cache stores the time of the last growth report.
 const TOLD_MAX: usize = 1_000;
 
-/// The last state of a database that this isolate received.
+/// A database's last state that this isolate received.
 #[derive(Clone, Debug)]
 pub struct CachedDatabase {
     /// The id of the database's object.
@@ -36,7 +36,7 @@ pub struct Cache {
     /// The approximate size of `databases`, in bytes.
     databases_bytes: usize,
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
-    /// The time of the last growth report about each shard, in nanoseconds, by the shard's id.
+    /// The time of the last growth report about each shard, in nanoseconds, by shard id.
     notified_ns: BTreeMap<ObjectId, i64>,
     /// A counter that every use increases. The counter orders entries by age and numbers the
     /// fetches.
@@ -102,7 +102,7 @@ impl Cache {
     }
 
     /// Whether the Worker must now report to the Database that the group of `shard` has grown. The
-    /// limit is one report per second, even if the Database does not react.
+    /// limit is one report per second, even if the Database takes no action.
     pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let notified_ns = self.notified_ns.get(shard).copied();
         let tells =

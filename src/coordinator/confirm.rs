@@ -1,5 +1,5 @@
-//! After a response was sent, reports to the Catalog which caller this isolate admitted, and
-//! receives the caller's current state.
+//! Reports to the Catalog, after a response was sent, which caller this isolate admitted. The reply
+//! contains the caller's current state.
 //!
 //! The Catalog records the day on which a token was used. The confirmation also ends a permission
 //! in this isolate if the Catalog could not notify a database of the change (PROTOCOL.md rule 11),

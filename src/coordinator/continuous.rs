@@ -23,7 +23,7 @@ use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
 use crate::protocol::host::{EventId, Host};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 
-/// The event id of the run in progress. The Database's own ids count up from 1.
+/// The event id of the run in progress. The Database assigns its own ids in ascending order from 1.
 const RUN: EventId = EventId(u64::MAX);
 
 /// A Database and the runner of its continuous queries and backups.

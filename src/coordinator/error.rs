@@ -47,8 +47,8 @@ pub enum Error {
     /// The token or user was deleted, or its password was changed.
     #[error("unauthorized access")]
     Revoked,
-    /// A warning, not an error: a permission was reduced, but some databases have not received the
-    /// change yet. The statement was executed.
+    /// A warning, not an error. A permission was reduced and the statement was executed, but some
+    /// databases have not received the change yet.
     #[error(
         "the change is stored, but {remaining} databases have not received it yet and may still \
          grant the previous permissions; they usually receive the change within seconds"

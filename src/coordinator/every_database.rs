@@ -79,7 +79,7 @@ pub(super) fn show_measurements(
 pub(super) struct Listing {
     show: Box<ShowMeasurementsStatement>,
     session: Session,
-    /// Sorted by database, policy and name.
+    /// The names, sorted by database, policy and name.
     names: SortedNames,
     held: Option<HeldBytes>,
     /// The rows that `next` has not returned yet; `None` until the rows are sorted.
@@ -107,7 +107,7 @@ impl Listing {
     /// Adds a database's rows.
     ///
     /// # Errors
-    /// The rows exceed a limit or the memory.
+    /// An error if the rows exceed a limit or the memory.
     fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {

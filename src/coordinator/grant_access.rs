@@ -4,7 +4,7 @@
 //!
 //! Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
 //! same if name and password are equal. If an existing user has the same name but another password,
-//! the import grants no permissions.
+//! the imported user gets no permissions.
 
 use super::error::Error;
 use super::single_call::call_catalog;
@@ -77,8 +77,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     put(io, known).await
 }
 
-/// Returns the name for a new token or user: the name in `row`. If another token has this name, the
-/// result has a number appended. Returns `None` if all these names are taken.
+/// Returns the name for a new token or user. This name is the name in `row`, or that name with a
+/// number if another token has it. Returns `None` if all these names are taken.
 async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     if row.user {
         return Ok(Some(row.name.clone()));

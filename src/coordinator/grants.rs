@@ -43,15 +43,15 @@ pub struct Caller {
     pub key: GranteeKey,
     /// The token's or user's number. A later user with the same name has another number.
     pub id: u64,
-    /// The hash of the accepted secret. After a change of the password, requests that began with
-    /// the old password end.
+    /// The hash of the accepted secret. After a change of the password, requests that use the old
+    /// password end.
     pub hash: String,
     /// The version of the Catalog's change that produced the identified state.
     pub version: u64,
 }
 
 impl Caller {
-    /// Whether `row` is the identified token or user, with the same secret and not expired.
+    /// Whether `row` is the identified token or user, has the same secret and has not expired.
     pub fn is(&self, row: &Grantee, now_ns: i64) -> bool {
         row.id == self.id && row.hash == self.hash && now_ns < row.expires_ns
     }
@@ -141,8 +141,8 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// The prefix of every token. The prefix is InfluxDB's, which scanners for leaked secrets
-/// recognize.
+/// The prefix of every token. Scanners for leaked secrets recognize this prefix, which is
+/// InfluxDB's.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
 /// Returns the SHA-256 under which a token is stored, in lower-case hexadecimal.
@@ -184,12 +184,12 @@ pub struct Callers {
     /// A counter that every use increases.
     clock: u64,
     /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
-    /// replies. The newest entry is the last.
+    /// replies. The last entry is the newest.
     refused: Vec<(Hash, i64)>,
     /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
     /// exist.
     missing_users: BTreeMap<Hash, (i64, bool)>,
-    /// The hash of the last password that a key derivation verified, and the expiry of this entry,
+    /// The hash of the last password that a key derivation verified, and the expiry of this hash,
     /// by user id. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password, by the hash of the pair.
@@ -197,7 +197,7 @@ pub struct Callers {
     /// The secret prefix of all hashed passwords, which makes the hashes useless outside of this
     /// isolate.
     secret: Option<String>,
-    /// The start of the current second, and the number of unknown callers since then.
+    /// The start of the current second, and the number of unknown callers in this second.
     unknown_callers: (i64, u32),
     /// The Catalog's later replies about admitted callers.
     pub confirmed: Confirmations,

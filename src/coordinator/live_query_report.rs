@@ -1,5 +1,5 @@
-//! Reports a query to the list of SHOW QUERIES: together with its second page, then every few
-//! seconds, and at its end.
+//! Reports a query for SHOW QUERIES: together with the query's second page, then every few seconds,
+//! and at the end.
 
 use super::Context;
 use super::session::Session;

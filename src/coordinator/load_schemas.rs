@@ -349,8 +349,8 @@ impl Load {
                         self.fresh = true;
                         Ok(())
                     }
-                    // The database was dropped between the two calls, or earlier if the Catalog was
-                    // not reached.
+                    // The database was dropped between the two calls. If the Catalog was not
+                    // reached, the database may have been dropped earlier.
                     FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
                     FromDatabase::Unavailable(reason) => Err(reason.into()),
                     _ => Err(Error::unexpected_reply()),
@@ -403,13 +403,14 @@ impl Load {
         let mut schema = PolicySchema::clone(known);
         let last = measurements.last().map(|measurement| measurement.version);
         let reached = if more { last.unwrap_or(version) } else { version };
-        // The load would request a page without newer state again and again.
+        // Without this error, the load would repeatedly request a page that contains no newer
+        // state.
         if reached <= schema.version {
             return Err(Error::unexpected_reply());
         }
         for measurement in measurements {
             if measurement.dropped && measurement.name.is_empty() {
-                // The measurement was created in a state that a recovery discarded, and its name is
+                // The measurement belongs to a state that a recovery discarded, and its name is
                 // unknown.
                 schema.measurements.retain(|_, known| known.id != measurement.id);
                 continue;

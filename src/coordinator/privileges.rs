@@ -24,7 +24,7 @@ pub enum Need {
 
 impl Need {
     /// Returns the need for a permission on one policy or on some policies. The machine that
-    /// resolves the policies checks the permission on each resolved policy.
+    /// resolves the policies checks the permission for each resolved policy.
     fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
         Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }

@@ -36,8 +36,8 @@ impl QueryWait {
     }
 }
 
-/// Whether a query that failed for lack of memory restarts when enough memory is free. The query
-/// has already released its own memory.
+/// Whether a query that failed for lack of memory restarts when enough memory is free. In this case
+/// the query has already released its own memory.
 pub(super) fn may_restart<T>(turn: &Turn<T>, reservation: &ReservationSlot) -> bool {
     let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)

@@ -37,7 +37,8 @@ pub struct Execution {
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// A query, and the result to return if the database does not exist, which is no error in 1.x.
+    /// A query, and the result for a database that does not exist. As in 1.x, that case is not an
+    /// error.
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
     /// A known outcome: an empty result or an error.

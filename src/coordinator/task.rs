@@ -177,7 +177,7 @@ pub struct Io(Rc<Shared>);
 #[derive(Default)]
 struct Shared {
     exchange: RefCell<Exchange>,
-    /// The context of the step in progress. Set only during [`Future::poll`].
+    /// The context of the step in progress. The context is set only during [`Future::poll`].
     context: Cell<Option<NonNull<Context<'static>>>>,
 }
 
@@ -241,7 +241,7 @@ impl Io {
     pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
         // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress.
-        // `take` removes the pointer, so that this reference is the only one until the pointer is
+        // `take` removes the stored pointer, so this reference is the only one until the pointer is
         // stored again.
         let result = action(unsafe { lent.as_mut() });
         self.0.context.set(Some(lent));

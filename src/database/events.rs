@@ -109,8 +109,8 @@ impl<S: Store> Database<S> {
         // A split or the wipe of a database may also have executed another job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
-        // Each event starts a split's steps before the copying from the beginning. A split that
-        // copies nothing is therefore abandoned after some events.
+        // In each event, a split repeats its steps before the copying. A split that copies nothing
+        // is therefore abandoned after some events.
         let is_stuck = |job: &Job| matches!(job.kind, JobKind::Split(_)) && work.split.pages == 0;
         let jobs = jobs.filter_map(|(key, job)| {
             let continued = job.continued(*keys.get(key)?, now_ns);

@@ -53,7 +53,7 @@ pub fn shard_settings(
 }
 
 /// Returns every shard of a group with its settings for this generation and access number. The
-/// policy need not contain the group.
+/// policy does not have to contain the group.
 pub fn group_settings(
     database: &ObjectId,
     policy: &Policy,

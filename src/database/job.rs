@@ -29,8 +29,8 @@ pub struct Job {
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,
-    /// The number of the job's messages that have a reply, counted over the events that ended
-    /// before the last message. The order of the messages does not change until the job ends.
+    /// The number of the job's messages that have a reply. This number includes only events that
+    /// ended before the last message. The order of the messages does not change until the job ends.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub answered: u64,
 }

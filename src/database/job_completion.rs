@@ -74,20 +74,20 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
         JobKind::WipeDatabase => return None,
-        // All other jobs change no rows here. `end_restore_job` ends a restore job.
+        // All other jobs change no rows in this function. `end_restore_job` ends a restore job.
         _ => return Some(change),
     }
     change.state = Some(state);
     Some(change)
 }
 
-/// Returns the stage after the creation of the first policy. A frozen database opens only at the
-/// end of its recovery.
+/// Returns the stage of the database after its first policy was created. A frozen database opens
+/// only at the end of its recovery.
 fn opened(stage: DatabaseStage) -> DatabaseStage {
     if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
 }
 
-/// Adds the changes of a job on a policy's groups to the changes of [`publish`].
+/// Adds the changes of a job on a policy's groups to the result of [`publish`].
 fn publish_groups(
     rows: &DatabaseRows,
     kind: &JobKind,

@@ -11,8 +11,8 @@ use crate::model::shard_map::Policy;
 use crate::protocol::recovery::Counters;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
-/// Returns the messages of a job. Their order does not change until the job ends. The caller
-/// encodes only the messages of the current round, because a policy may have 10,000 shards.
+/// Returns the messages of a job. The order of the messages does not change until the job ends. The
+/// caller encodes only the messages of the current round, because a policy may have 10,000 shards.
 pub(super) fn messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -71,7 +71,8 @@ pub(super) fn messages(
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
-        // Separate jobs wipe the shards that wait for a wipe. Those jobs may end at any time.
+        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
+        // time.
         JobKind::WipeDatabase => to_all(&mut all_shards(rows), ToShard::Wipe),
         _ => restore_messages(rows, database, kind),
     }

@@ -13,8 +13,8 @@ use crate::protocol::database::ToDatabase;
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// Stores jobs for all necessary changes. The next maintenance is due tomorrow, or at the
-    /// expiry of the next group.
+    /// Stores jobs for all necessary changes. The next maintenance is due on the next day, or at
+    /// the expiry of the next group.
     pub(super) fn schedule_maintenance(
         &mut self,
         platform: &dyn Platform,
@@ -64,7 +64,7 @@ impl<S: Store> Database<S> {
         self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
     }
 
-    /// Processes the report of a write that a group has grown, or that a fence rejected the write.
+    /// Processes the report of a write. Either a group has grown, or a fence rejected the write.
     pub(super) fn grown(
         &mut self,
         platform: &dyn Platform,
@@ -100,8 +100,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Sets the number of shards for later groups. The groups that currently accept points end
-    /// shortly after now.
+    /// Sets the number of shards for later groups. The groups that currently accept points end soon
+    /// after the current time.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };

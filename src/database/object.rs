@@ -29,7 +29,7 @@ pub struct Database<S: Store> {
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
-    /// The size of each group in bytes when the group was last checked without a split.
+    /// The size of each group at the last check that did not start a split, in bytes.
     pub(super) weighed: BTreeMap<u64, u64>,
     /// The access number, and the shards that have received it. Each shard stores the number.
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),

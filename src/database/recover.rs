@@ -16,12 +16,12 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
 use crate::store::{Store, StoreError};
 
-/// The maximum distance between an unpublished generation of this Database and the published
+/// The maximum difference between an unpublished generation of this Database and the published
 /// generation.
 const UNPUBLISHED_MAX: u64 = 2;
 
 impl<S: Store> Database<S> {
-    /// Freezes the database and returns its state. A repeat returns the same state.
+    /// Freezes the database and returns its state. A repeated call returns the same state.
     pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase, Failure> {
         self.load()?;
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
@@ -165,7 +165,8 @@ fn counters(rows: &DatabaseRows) -> Counters {
     }
 }
 
-/// Returns the shards in the map, in creation and waiting for a wipe, without duplicates.
+/// Returns the shards in the map, the shards in creation and the shards that wait for a wipe,
+/// without duplicates.
 fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
     let of_map = rows.policies.rows.iter().flat_map(|row| shards(&row.policy)).cloned();
     let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {

@@ -18,8 +18,8 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Database<S> {
-    /// Plans a step that begins or finishes a restore. Returns a job, no job if the step is already
-    /// done, or a refusal.
+    /// Plans a step that begins or finishes a restore. Returns a job or a refusal. Returns no job
+    /// if the step is already done.
     pub(super) fn plan_restore(
         &self,
         platform: &dyn Platform,

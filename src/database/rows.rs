@@ -90,8 +90,8 @@ pub struct DatabaseState {
 
 /// The `state` row with the number of billed rows, counted over all runs of the object.
 ///
-/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, the later
-/// reads and the later writes of a continuous query's progress are not counted.
+/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, reads and
+/// progress writes of continuous queries after the last stored row are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// The number of rows read.
@@ -146,7 +146,7 @@ impl Bill {
     /// Stores the counters as the last row of a change.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
-        // The row with these counters also counts.
+        // The row of these counters also counts as a written row.
         billed.rows_written += 1;
         store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
     }
@@ -187,7 +187,7 @@ impl ContinuousRow {
 pub struct DatabaseRows {
     /// The `state` row.
     pub state: DatabaseState,
-    /// The policies and measurements from the `entry` and `schema` tables.
+    /// The policies and measurements in the `entry` and `schema` tables.
     pub policies: Policies,
     /// The `job` rows by key.
     pub jobs: BTreeMap<u64, Job>,
@@ -219,7 +219,7 @@ pub struct RowsChange {
     pub jobs: Vec<(u64, Job)>,
     /// The keys of finished jobs.
     pub removed_jobs: Vec<u64>,
-    /// Whether to delete all tokens and users first.
+    /// Whether to delete all tokens and users before the other changes.
     pub grants_anew: bool,
     /// The limits that replace all existing limits.
     pub quotas: Option<Quotas>,

@@ -62,8 +62,8 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Returns the policy in which the old group has the size limit `bytes` for its next split, and
-    /// the policy's row key.
+    /// Returns the policy after the old group's size limit for its next split was set to `bytes`,
+    /// and the policy's row key.
     pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
@@ -108,8 +108,8 @@ impl Split {
     }
 }
 
-/// Adds a split of the group at a time shortly after now, if its number of shards differs from the
-/// number for new groups.
+/// If the group's number of shards differs from the number for new groups, adds a split of the
+/// group at a time soon after the current time.
 pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
     platform: &dyn Platform,
@@ -371,8 +371,8 @@ impl<S: Store> Database<S> {
         self.replace_with(platform, work, key, kind)
     }
 
-    /// Replaces a split with another job. The new job has a new key, so that another event's
-    /// replies to the split's messages do not count as replies to the new job's messages.
+    /// Replaces a split with another job. The new job has a new key, so that replies to the split's
+    /// messages in another event do not count as replies to the new job's messages.
     fn replace_with(
         &mut self,
         platform: &dyn Platform,

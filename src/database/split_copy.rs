@@ -46,8 +46,8 @@ fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
     column.id
 }
 
-/// Converts the rows of a page of [`scan`] into one frame for each shard of `target` that receives
-/// rows.
+/// Converts the rows of a page of [`scan`] into frames: one frame for each shard of `target` that
+/// receives rows.
 pub(super) fn frames(
     measurement: &MeasurementSchema,
     groups: Vec<Group>,

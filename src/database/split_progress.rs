@@ -41,7 +41,7 @@ pub(super) struct SplitProgress {
 pub(super) struct FullestShard {
     /// The stored size, in bytes.
     pub(super) bytes: u64,
-    /// The time of the split, in nanoseconds; `None` if no time divides the shard.
+    /// The time of the split, in nanoseconds; `None` if the shard cannot be divided by time.
     pub(super) split_at_ns: Option<i64>,
 }
 
@@ -75,7 +75,7 @@ struct LiveMeasurements {
 
 impl SplitProgress {
     /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
-    /// the resume key, because the caller would then repeat the request without end.
+    /// the resume key, because the caller would otherwise repeat the request forever.
     pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);

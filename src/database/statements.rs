@@ -106,7 +106,7 @@ impl<S: Store> Database<S> {
                 let recovered = recovered.clone();
                 self.recover(platform, &recovered)
             }
-            // The job with the access number follows unfinished statements, so that it never runs
+            // The job with the access number follows unfinished statements. It therefore never runs
             // at the same time as a statement that opens shards or changes the map.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
                 Ok(self.access_job().and_then(|_| self.statement_job()))
@@ -216,7 +216,7 @@ impl<S: Store> Database<S> {
         ToDatabase::AlterPolicy { spec, make_default: false }
     }
 
-    /// Plans a statement. Returns no change, a job with the new state, or a refusal.
+    /// Plans a statement. The plan is no change, a job with the new state, or a refusal.
     fn plan(
         &mut self,
         platform: &dyn Platform,

@@ -40,8 +40,8 @@ impl Alarm {
     }
 
     /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When
-    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. This costs
-    /// less than moving the alarm at every event.
+    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. This
+    /// solution costs less than moving the alarm at every event.
     ///
     /// If the storage is full, setting the alarm may fail. The response is sent nevertheless. The
     /// object derives due work from stored data, so the next event tries again to set the alarm.
@@ -68,7 +68,7 @@ impl Alarm {
         };
         if !is_set {
             self.known.set(Known::At(due_ms));
-            // The argument is a Date, because a number would be interpreted as a delay.
+            // The argument is a Date, because the runtime would interpret a number as a delay.
             let date = Date::new(&JsValue::from_f64(due_ms as f64));
             self.storage.set_alarm(ScheduledTime::new(date)).await?;
         }

@@ -51,7 +51,7 @@ extern "C" {
 thread_local! {
     /// The buffer of the last request, which the next request reuses.
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
-    /// The number of bodies whose first megabytes have been read but whose end has not.
+    /// The number of bodies that are still being read after their first megabytes.
     static PACED: Cell<u32> = const { Cell::new(0) };
 }
 

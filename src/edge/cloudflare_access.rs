@@ -9,7 +9,7 @@ use worker::Env;
 use super::config;
 use crate::protocol::signature_check::SignatureCheck;
 
-/// The timeout of fetching the keys, in milliseconds.
+/// The timeout for fetching the keys, in milliseconds.
 const KEYS_MS_MAX: u32 = 5_000;
 /// WebCrypto's name for the algorithm RS256.
 const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";

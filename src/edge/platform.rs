@@ -99,7 +99,7 @@ impl Platform for EdgePlatform {
         jurisdiction: Option<&str>,
     ) -> Result<ObjectId, PlacementError> {
         self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
-            // Without a jurisdiction, the only possible error is a missing binding, and every
+            // Without a jurisdiction, the only possible error is a missing binding, but every
             // deployment has this binding.
             worker::console_error!("the object's id could not be computed: {error}");
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())

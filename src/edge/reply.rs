@@ -102,7 +102,7 @@ pub(super) fn complete(response: Response) -> Result<web_sys::Response> {
     Ok(runtime::respond(response.status, &head(&response), &body)?)
 }
 
-/// Returns a response with a streamed body. The exchange continues while the client reads.
+/// Returns a response with a streamed body. The exchange continues to run while the client reads.
 pub(super) fn stream(
     response: Response,
     mut connection: Connection,

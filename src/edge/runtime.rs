@@ -6,8 +6,7 @@ use web_sys::{Request, Response};
 
 #[wasm_bindgen(module = "/src/edge/runtime.js")]
 extern "C" {
-    /// Returns the method and the URL, followed by the name and value of each header, one text per
-    /// line.
+    /// Returns one text per line: the method, the URL, and then the name and value of each header.
     #[wasm_bindgen(js_name = headOf)]
     pub(super) fn head_of(request: &Request) -> String;
 
@@ -15,13 +14,14 @@ extern "C" {
     /// bytes.
     pub(super) fn release(bytes: &Uint8Array);
 
-    /// Creates a response. `head` contains names and values of headers, one text per line. `body`
-    /// is bytes, a stream, or null.
+    /// Creates a response. `head` contains one text per line: the names and values of the headers.
+    /// `body` is bytes, a stream, or null.
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 
     /// Sends `message` to an object and returns the bytes of the reply. Consumes the message's
-    /// buffer. `object` is the object's id or name. A name belongs to `jurisdiction`.
+    /// buffer. `object` is the id or the name of the object. For a name, `jurisdiction` is the
+    /// jurisdiction of the object.
     #[wasm_bindgen(catch, js_name = callObject)]
     pub(super) async fn call_object(
         namespace: &JsValue,

@@ -3,8 +3,8 @@
 //!
 //! `answer` receives one `ToShard` message and returns one `FromShard` message. After the reply,
 //! and in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md`
-//! describes the messages and the alarm. The shard is never borrowed across an await, which makes a
-//! write atomic.
+//! describes the messages and the alarm. The shard is never borrowed across an await, so that a
+//! write is atomic.
 
 use std::rc::Rc;
 

@@ -64,7 +64,7 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                // The call is not awaited: the runtime accepts the promise as the session, and
+                // The call is not awaited. The runtime accepts the promise as the session, and
                 // sends the first message after the call.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());

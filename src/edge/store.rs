@@ -105,7 +105,7 @@ impl DoStore {
         Self { storage, sql, open: Cell::new(false), counts: Cell::default() }
     }
 
-    /// Reads every row of `cursor` and counts its cost.
+    /// Reads every row of `cursor` and counts the cost of these reads.
     fn rows(&self, cursor: Result<JsCursor, JsValue>) -> Result<Vec<Array>, StoreError> {
         let cursor = cursor.map_err(failure)?;
         let iterator = cursor.raw().map_err(failure)?;

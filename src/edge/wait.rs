@@ -16,7 +16,7 @@ extern "C" {
     pub(super) fn wait(ms: u32) -> Promise;
 }
 
-/// Lets other work run for `ms` milliseconds. A pause of 0 ms ends as soon as that work has run,
+/// Lets other work run for `ms` milliseconds. A pause of 0 ms ends when the other work has run,
 /// which takes a fraction of a millisecond. The shortest other pause takes two milliseconds.
 pub(super) async fn pause(ms: u32) {
     for _ in 0..if ms == 0 { LOOKS } else { 1 } {

@@ -11,7 +11,7 @@
 //! queries cannot block each other.
 //!
 //! A query that needs more than the first pages of its shards is *long*. Each database can run a
-//! few long queries at a time. Further long queries return their bytes and wait in the same way
+//! few long queries at a time. Further long queries return their bytes and wait like large queries
 //! ([`QueryReservation::become_long`]).
 
 mod held;
@@ -32,8 +32,8 @@ pub use slow_reader::SlowReader;
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
 const RESTARTS_MAX: u32 = 4;
-/// Half of a query's initial bytes: one half is for pages in transit, and the other half for
-/// collected results.
+/// Half of a query's initial bytes. Pages in transit use one half, and collected results use the
+/// other half.
 const HALF_BYTES: usize = QUERY_START_BYTES / 2;
 
 /// The budget of an isolate's queries. Clones share the budget.
@@ -80,7 +80,7 @@ impl Default for QueryMemory {
 }
 
 impl QueryMemory {
-    /// Creates a budget for queries next to the budget of `bodies`.
+    /// Creates a budget for queries, in addition to the budget of `bodies`.
     pub fn new(bodies: &Admission) -> Self {
         Self(Rc::new(Shared {
             reservations: Admission::new(QUERIES_BYTES_MAX, FIRST_QUERIES_BYTES_MAX),
@@ -92,7 +92,7 @@ impl QueryMemory {
         }))
     }
 
-    /// Returns the reservation of a query of `database`, which waits to start.
+    /// Returns the reservation of a query of `database`. The query then waits to start.
     pub fn enter(&self, database: &str) -> QueryReservation {
         let reservation = Rc::new(Reservation {
             shared: Rc::clone(&self.0),
@@ -177,7 +177,7 @@ struct Reservation {
     used_bytes: Cell<usize>,
     /// The maximum size of the query's pages in transit, in bytes.
     pieces_bytes: Cell<usize>,
-    /// The number of bytes that the query needs to start.
+    /// The number of bytes that the query needs at its start.
     begins_with_bytes: Cell<usize>,
     /// The number of bytes that the query could not reserve since its start.
     refused_bytes: Cell<usize>,
@@ -193,7 +193,7 @@ struct Reservation {
 }
 
 impl Default for QueryReservation {
-    /// Creates the reservation of a query without competing queries.
+    /// Creates the reservation of a query that competes with no other query.
     fn default() -> Self {
         let reservation = QueryMemory::default().enter("");
         reservation.start(0);
@@ -448,7 +448,7 @@ impl Reservation {
             return Ok(());
         }
         // A query that has already grown continues. A query that would grow for the first time must
-        // wait for the large queries.
+        // wait for large queries.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if !waits && self.take(wanted) {
             self.has_grown.set(true);

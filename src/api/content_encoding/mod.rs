@@ -35,7 +35,7 @@ impl Encoding {
     }
 }
 
-/// The maximum size of a body, and the limit that defines it.
+/// The maximum size of a body, together with the limit that defines this size.
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
     /// The limit that defines the maximum size.

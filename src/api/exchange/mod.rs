@@ -57,7 +57,7 @@ pub struct Exchange {
     asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
-    /// The registration of the response while the response waits for its reader.
+    /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,

@@ -1,4 +1,4 @@
-//! Stops the response to a slow reader when other requests need the memory of the response's query.
+//! Stops the response to a slow reader when other requests need the memory of that response.
 
 use super::Exchange;
 

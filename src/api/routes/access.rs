@@ -30,7 +30,7 @@ enum Kind {
     User,
 }
 
-/// A token or user; times are seconds since 1970.
+/// A token or user. Times are seconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {

@@ -182,8 +182,8 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // Restore tokens and users only in the next requests, so that these callers never see an
-        // incomplete database.
+        // The next requests restore tokens and users, so that these callers never see an incomplete
+        // database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }

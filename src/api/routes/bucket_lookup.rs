@@ -1,4 +1,4 @@
-//! Finds the database and the policy of a bucket that a v2 client names by its id.
+//! Finds the database and the policy of a bucket that a v2 client identifies by the bucket's id.
 
 use crate::api::error::ApiError;
 use crate::api::isolate_state::Isolate;
@@ -18,7 +18,7 @@ pub(super) struct BucketLookup {
 }
 
 impl BucketLookup {
-    /// Creates a lookup if `name` is a bucket id, else returns `None`.
+    /// Creates a lookup if `name` is a bucket id. Otherwise returns `None`.
     pub(super) fn by_id(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }

@@ -97,8 +97,8 @@ pub trait Handler: std::fmt::Debug {
     }
 
     /// Resolves the database and policy if the parameters do not contain them. The reply is `None`
-    /// in the first call of this function. In each further call, the argument is the reply to one
-    /// of the requested calls.
+    /// in the first call of this function. In each further call, `reply` is the reply to one of the
+    /// requested calls.
     ///
     /// # Errors
     /// [`ApiError`] if the owner objects do not respond.

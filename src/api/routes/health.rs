@@ -1,4 +1,4 @@
-//! Serves `/health`, which reports whether the server works and requires no token.
+//! Serves `/health`, which requires no token and reports whether the server works.
 //!
 //! The status is "fail" if an invalid setting stops the server, and "warn" if the Catalog does not
 //! respond. In the latter case the server can only use cached definitions.

@@ -249,7 +249,8 @@ impl Querying {
         }
     }
 
-    /// Writes the next rows of the current chunk, and sends the written bytes if they fill a piece.
+    /// Writes the next rows of the current chunk, and sends the written bytes if there are enough
+    /// for a piece.
     fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
@@ -295,7 +296,7 @@ impl Querying {
         self.current = None;
     }
 
-    /// Sends the written bytes if they fill a piece.
+    /// Sends the written bytes if there are enough for a piece.
     fn flush(&mut self) -> Option<Action> {
         let limit = match (self.chunked, self.delivery.is_streaming()) {
             (true, _) => 1,
@@ -321,8 +322,8 @@ impl Querying {
     }
 }
 
-/// Returns the formats that a client reads. influxdb-python always requests MessagePack, but reads
-/// chunks as JSON lines. With 1.x a second chunk is an error for this client.
+/// Returns the formats that a client accepts. influxdb-python always requests MessagePack, but
+/// reads chunks as JSON lines. With 1.x a second chunk is an error for this client.
 fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();

@@ -169,7 +169,7 @@ impl Restored {
             return Err(ImageError::Rows { found, expected: number(8).unwrap_or_default() });
         }
         for store in self.stores.values_mut() {
-            // The snapshot has new counters, so that restoring does not count as work.
+            // The snapshot has new counters, so that the restore does not count as work.
             *store = store.snapshot();
             store.take_changes();
         }
@@ -187,7 +187,7 @@ impl Image {
 fn encode(name: &str, (head, body): &Row) -> Vec<u8> {
     let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
     value.push(VERSION);
-    // A row is far below 4 GB, because the store rejects rows of 2 MB.
+    // A row is far smaller than 4 GB, because the store rejects rows of 2 MB.
     value.extend((head.len() as u32).to_le_bytes());
     value.extend_from_slice(head);
     value.extend_from_slice(body);

@@ -19,7 +19,7 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use uses::FIRST_USE_KEY;
 
-/// The key of the counters in the `state` table. Row 0 belongs to the databases.
+/// The key of the counters in the `state` table. Row 0 contains the counters of databases.
 const STATE_ROW: u64 = 1;
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -68,7 +68,8 @@ impl GranteeChange {
 pub enum Put {
     /// The state is already stored under this id.
     Same(u64),
-    /// The request is rejected. `None` means that the expected version is outdated.
+    /// The request is rejected. `None` means that the version which the caller expected is
+    /// outdated.
     Refused(Option<CatalogRefusal>),
     /// The change to store.
     Change(Box<GranteeChange>),
@@ -87,7 +88,7 @@ impl Grantees {
         if let Some(head) = store.head(Table::State, STATE_ROW)? {
             grantees.state = row::read(Table::State, STATE_ROW, &head)?;
         }
-        // `collect` sorts the entries once. Single inserts would move entries repeatedly.
+        // `collect` sorts the entries once, whereas single inserts would move entries repeatedly.
         let (mut found_by, mut naming) = (Vec::new(), Vec::new());
         row::each_in(store, Table::Schema, 0..=FIRST_USE_KEY - 1, &mut |id, head| {
             let row: Grantee = row::read(Table::Schema, id, head)?;

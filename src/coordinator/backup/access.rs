@@ -20,7 +20,7 @@ pub type AccessPosition = (u64, u64);
 /// The progress of a restore request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessProgress {
-    /// The outcome for the tokens and users of this request.
+    /// The outcome for the tokens and users in this request.
     pub given: GrantedAccess,
     /// The position at which the next request continues; `None` at the end.
     pub resume: Option<AccessPosition>,

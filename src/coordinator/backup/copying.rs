@@ -306,7 +306,7 @@ impl BackupTask {
     }
 
     /// Copies the values that the backup store lacks, and then the shard's index. Returns the name
-    /// of the index.
+    /// of the shard's index.
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
         let key = self.id.point(point);
         let object = place::get_sealed(&self.io, &key).await?;

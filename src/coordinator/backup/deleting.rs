@@ -14,7 +14,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 
-/// The suffix of the mark which records that no backup of the database was being made.
+/// The suffix of a mark. The mark records that no backup of the database was being made.
 const SURE: &str = ".sure";
 
 /// Deletes a complete or incomplete backup. Returns the remaining work: the number of shards, plus

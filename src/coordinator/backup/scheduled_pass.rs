@@ -1,6 +1,6 @@
-//! Runs one pass of a database's schedule of backups. A pass lists the backups and starts the first
-//! task in this list whose condition is true. The pass does as much of the task as one request of a
-//! client:
+//! Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
+//! first task in this list whose condition is true. The pass does as much of the task as one
+//! request of a client:
 //!
 //! ```text
 //! a backup is being deleted                      continue the deletion

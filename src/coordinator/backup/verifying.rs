@@ -13,8 +13,8 @@ use crate::protocol::backup::{
 use crate::protocol::grants::Grantee;
 
 /// The position at which the next request continues. The first number is 0 for a page of
-/// measurements, tokens or users, or a shard's position plus 1. The second number is the position
-/// of the page, or of the shard's value.
+/// measurements, tokens or users; for a shard's value, it is the shard's position plus 1. The
+/// second number is the position of the page or value.
 pub type VerifyPosition = (u64, u64);
 
 /// The progress of a verification request.
@@ -135,7 +135,7 @@ impl Check {
         Ok(None)
     }
 
-    /// Checks a shard's point, which names the same values as its index.
+    /// Checks a shard's point, which contains the same list of values as the shard's index.
     async fn point(&mut self, index: &BackedUpValues) -> Result<(), Error> {
         let key = self.id.point(&index.point);
         let read = |point: &[u8]| open_point(point).map(|(numbers, _)| numbers);

@@ -36,7 +36,7 @@ impl Confirmations {
             self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
         }
         if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            // After this, each caller is confirmed again at its next request.
+            // From now on, each caller is confirmed again at its next request.
             self.rows = BTreeMap::new();
         }
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);
@@ -67,7 +67,7 @@ impl Confirmations {
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());
     }
 
-    /// Whether a database's row may be used, because the Catalog has not reported fewer permissions
+    /// Whether a database's row may be used. The Catalog must not have reported fewer permissions
     /// since the row's version.
     pub fn is_trusted(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)

@@ -1,6 +1,6 @@
 //! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module first loads
-//! the shard map of every database, or of the database after ON. After that, the module loads the
-//! counters of the objects, and returns the counters in 1.x's format.
+//! the shard map of every database, or of the database that ON names. After that, the module loads
+//! the counters of the objects, and returns the counters in 1.x's format.
 //!
 //! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
 //! SHOW DIAGNOSTICS end before the platform's limit of calls. The results then list the databases
@@ -65,8 +65,8 @@ struct Problem {
     what: String,
 }
 
-/// The position of a database, and the position of one of its shards. `None` is the Database
-/// itself.
+/// The position of a database, and the position of one of its shards. The second position is `None`
+/// for the Database itself.
 #[derive(Clone, Copy)]
 struct QueriedObject {
     database: usize,
@@ -83,7 +83,7 @@ pub(super) struct ShardOf<'a> {
 /// The number of calls that load a database: one to the Catalog and one to the Database.
 const CALLS_PER_LOAD: usize = 2;
 
-/// Carries out one of the statements.
+/// Executes one of these statements.
 pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
     let named = match &statement {
         Statement::ShowStats { database, .. } => database.clone(),
@@ -265,7 +265,7 @@ pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
     })
 }
 
-/// Returns the number under which SHOW SHARDS lists a shard.
+/// Returns the number of a shard in SHOW SHARDS.
 fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }

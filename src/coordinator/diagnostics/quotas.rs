@@ -1,4 +1,4 @@
-//! Reports the quotas of a database's callers, and the current minute's use of these quotas.
+//! Reports the quotas of a database's callers, and the use of the quotas in the current minute.
 
 use super::series::{Cell, series};
 use super::{DatabaseFigures, shards};
@@ -61,7 +61,7 @@ fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -
     groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
 }
 
-/// Returns the sum over the shards of each group, and the number of shards.
+/// Returns the sum over each group's shards, and the number of these shards.
 fn groups(
     found: &DatabaseFigures,
     of_shard: impl Fn(&Stats) -> u64,

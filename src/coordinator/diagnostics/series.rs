@@ -54,7 +54,7 @@ impl From<&str> for Cell {
 
 impl ShardOf<'_> {
     /// Returns the number of the shard. The first shard of a database has the number 1. The number
-    /// is unique within the database and does not change after a restart.
+    /// is unique within the database, and a restart does not change it.
     pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)

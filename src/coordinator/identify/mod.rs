@@ -80,11 +80,11 @@ pub enum Verdict {
 /// The source that is sufficient to admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSource {
-    /// The replies of the listed databases, if this isolate knows these databases. An empty list
-    /// accepts every database that this isolate has queried before.
+    /// The replies of these databases, if this isolate knows the databases. If the list is empty,
+    /// the reply of any database that this isolate has queried before is sufficient.
     Databases(Vec<String>),
-    /// Only the Catalog, because no shard executes the request, or because a refusal is based on
-    /// the result.
+    /// Only the Catalog's reply, because no shard executes the request, or because a refusal is
+    /// based on the result.
     Catalog,
 }
 
@@ -171,7 +171,7 @@ impl Identify {
     }
 
     /// Starts the check. If no key may be derived from the password now, the check ends without a
-    /// call, so that guessing causes no calls.
+    /// call, so that guesses cause no calls.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
@@ -182,8 +182,8 @@ impl Identify {
         self.decide(context)
     }
 
-    /// Returns whether any users exist, if no user is known to have this name. Returns `None` for
-    /// credentials that may be a token or that a database knows.
+    /// Returns whether any users exist, if the isolate knows that no user has this name. Returns
+    /// `None` for credentials that may be a token or that a database knows.
     fn remember_missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());

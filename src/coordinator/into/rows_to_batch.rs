@@ -50,8 +50,8 @@ impl IntoPoints {
         self.bytes >= BATCH_BYTES
     }
 
-    /// Adds the rows of `chunk` that have a value to `measurement`, or to the chunk's own
-    /// measurement. As in 1.x, a row with an infinite value is omitted.
+    /// Adds those rows of `chunk` that have a value. The rows are added to `measurement`, or to the
+    /// chunk's own measurement. As in 1.x, a row with an infinite value is omitted.
     pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };

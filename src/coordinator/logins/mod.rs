@@ -1,8 +1,8 @@
-//! Limits logins by password, so that guessing is slow and delays only the guesser.
+//! Limits logins by password, so that guessing is slow and only the guesser is delayed.
 //!
-//! A try is a derivation of a key from a password. A caller that is admitted without a derivation
+//! A try is a derivation of a key from a password. A caller who is admitted without a derivation
 //! (by a token, or by a recently verified password) makes no try. A try counts as a failure until
-//! it succeeds, so that a client that disconnects early has still used up a try. Tries with unknown
+//! it succeeds, so that a client also uses up a try if it disconnects early. Tries with unknown
 //! names also count. Each isolate counts separately, so an attacker who reaches several isolates
 //! gets more tries.
 
@@ -48,8 +48,8 @@ pub struct Closed {
 pub enum FullCounter {
     /// The failures of this name from this address.
     Name,
-    /// The failures of all names from this address. This counter applies only to names that were
-    /// not recently verified from the address.
+    /// The failures of all names from this address. This limit applies only to names that were not
+    /// recently verified from the address.
     Address,
     /// The table is full, and all its entries are still needed.
     Table,
@@ -69,7 +69,8 @@ struct Address {
     failures: Window,
     /// The start of the derivation in progress for this address.
     deriving_ns: Option<i64>,
-    /// The names by their hashes, because clients choose the lengths of names.
+    /// The names by their hashes. Hashes have a fixed length, whereas clients choose the lengths of
+    /// names.
     names: BTreeMap<Hash, Name>,
 }
 
@@ -175,7 +176,8 @@ impl Logins {
         }
     }
 
-    /// Removes a try from the failures: the password was correct, or the derivation failed.
+    /// Subtracts a try from the failures, because the password was correct or the derivation
+    /// failed.
     pub fn take_back(&mut self, address: &str, name: &str) {
         let Some(here) = self.addresses.get_mut(address) else { return };
         here.failures.take_back();

@@ -132,8 +132,8 @@ impl Query {
         Ok(query)
     }
 
-    /// Prepares a SHOW statement that [`crate::query::metadata::database`] supports, for
-    /// `database`.
+    /// Prepares a SHOW statement on `database`. [`crate::query::metadata::database`] must support
+    /// the statement.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
         let source = QuerySource { database, want: Want::All };
         Self::new(ReadStatement::Show(statement), session, vec![source])

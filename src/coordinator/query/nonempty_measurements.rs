@@ -110,7 +110,7 @@ pub(super) fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
+/// Plans SHOW MEASUREMENTS for `places`. The position of each policy serves as its name.
 fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],

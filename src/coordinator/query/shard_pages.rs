@@ -84,8 +84,8 @@ impl ReadCounts {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// The merge of EXPLAIN, or of the count of series for a limit. This merge ignores rows. The
-    /// list contains the scans until they are requested.
+    /// The plan of EXPLAIN, or of the count of series for a limit. A plan ignores rows. The list
+    /// contains the scans until they are requested.
     Plan(Vec<ScanRequest>),
 }
 

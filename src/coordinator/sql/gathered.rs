@@ -30,8 +30,8 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Prepares the merge of `shards` shards. Every shard receives `request`. The request's output
-    /// must be aggregates, and its first call must count the rows.
+    /// Prepares the merge of `shards` shards. Every shard receives `request`, whose output must be
+    /// aggregates and whose first call must count the rows.
     pub(super) fn new(
         request: &ScanRequest,
         shards: usize,
@@ -97,8 +97,8 @@ struct PageRows {
     times_ns: Vec<i64>,
     /// The groups' tags, one column per tag key.
     tags: Vec<StringColumn>,
-    /// The columns of each call: the call's value, and the time and the additional columns of a
-    /// selector.
+    /// The columns of each call: the call's value and, for a selector, the time and the additional
+    /// columns.
     fields: Vec<Column>,
 }
 

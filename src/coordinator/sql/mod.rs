@@ -89,8 +89,8 @@ struct LastTurn {
 enum Stage {
     Start,
     Load(Box<Load>),
-    /// The statement waits for a turn of SQL, and for the pages that SQL will probably request
-    /// next.
+    /// The statement waits for a turn of SQL, and for the pages that SQL will probably request in
+    /// the next turn.
     Turn(Vec<PageRequest>),
     Read(Vec<PageRequest>),
     List,
@@ -212,8 +212,8 @@ impl SqlQuery {
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
-    /// Whether the state used for planning is current, because it was loaded from its owners for
-    /// this request or a shard confirmed it. Otherwise the cache may be stale.
+    /// Whether the state used for planning is current. The state is current if it was loaded from
+    /// its owners for this request or a shard has confirmed it. Otherwise the cache may be stale.
     fn is_certain(&self) -> bool {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
@@ -264,7 +264,7 @@ impl SqlQuery {
         }
     }
 
-    /// Processes a request of SQL. The next turn sends the data that is already available.
+    /// Processes a request of SQL. Data that is already available is sent with the next turn.
     fn on_request(
         &mut self,
         context: &Context<'_>,

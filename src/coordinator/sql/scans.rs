@@ -80,7 +80,8 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// Whether to request pages now. If `ahead` is true, SQL has not requested these pages yet.
+    /// Whether to request pages now. If `ahead` is true, the pages would be requested before SQL
+    /// needs them.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }

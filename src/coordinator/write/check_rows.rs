@@ -1,5 +1,5 @@
-//! Checks a measurement's rows against its schema. The result divides the rows: rows that can be
-//! sent, rows that are rejected, and rows that need new columns.
+//! Checks a measurement's rows against its schema. The result contains the rows that can be sent,
+//! the rejected rows, and the rows that need new columns.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +24,9 @@ pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
 pub struct Columns {
     /// The measurement's id; `None` while the measurement is unknown.
     pub measurement: Option<MeasurementId>,
-    /// The ids of the batch's tag keys, in their order.
+    /// The ids of the batch's tag keys, in the order of these keys.
     pub tag_ids: Vec<ColumnId>,
-    /// The ids of the batch's field keys, in their order.
+    /// The ids of the batch's field keys, in the order of these keys.
     pub field_ids: Vec<ColumnId>,
     /// The positions of tag keys that the schema lacks.
     new_tags: Vec<usize>,

@@ -12,18 +12,18 @@ use crate::protocol::shard::FromShard;
 #[derive(Debug)]
 pub(super) struct Target {
     pub shard: ObjectId,
-    /// The group's id, and the size in bytes at which this group must be reported.
+    /// The id of the group, and the size in bytes above which the group must be reported.
     pub group: (u64, u64),
     /// The frame's rows, for each measurement of the batch.
     pub rows: Vec<Selection>,
 }
 
-/// A group whose size exceeds its mark, or which an unfinished split blocks.
+/// A group whose size exceeds its mark, or that an unfinished split blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Growth {
     pub database: ObjectId,
     pub policy: PolicyId,
-    /// The mark for all groups, in bytes; 0 disables splits.
+    /// The mark of all groups, in bytes; 0 disables splits.
     pub mark_bytes: u64,
     pub group: u64,
     pub bytes: u64,
@@ -44,7 +44,7 @@ impl Growth {
             // The shard waits for a split that may have stopped. The report makes the Database
             // continue the split.
             FromShard::Unavailable(Unavailable::Changing) => 0,
-            // A full shard exceeds every mark.
+            // The size of a full shard exceeds every mark.
             FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
             _ => return None,
         };

@@ -46,7 +46,7 @@ const SETS_PER_CALL_MAX: usize = 1_000;
 pub struct WriteRequest {
     /// The database's name.
     pub database: String,
-    /// The policy in the client's words. An absent or empty name means the default policy.
+    /// The policy name from the client. An absent or empty name means the default policy.
     pub policy: Option<String>,
     /// The caller. The write checks the caller's permission after the policy is known.
     pub principal: Principal,

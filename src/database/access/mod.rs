@@ -25,8 +25,7 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The number of changes that a Database remembers. A repetition of a change arrives within
-/// minutes.
+/// The number of changes that a Database remembers. A repeated change arrives within minutes.
 const ENDED_MAX: usize = 64;
 
 /// The current round of messages that send the access number.

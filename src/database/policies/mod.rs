@@ -1,5 +1,5 @@
-//! Checks retention policy statements in the order of 1.x (`services/meta/client.go` and `data.go`,
-//! and replies of 1.6.7).
+//! Checks retention policy statements in the order of 1.x. The sources are
+//! `services/meta/client.go`, `data.go` and replies of 1.6.7.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::model::limits::{POLICIES_PER_DATABASE_MAX, POLICY_DURATION_MIN_NS};
 use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
-/// The name of the first policy if the creation of a database names no policy.
+/// The name of a new database's policy if the request names no policy.
 pub const DEFAULT_NAME: &str = "autogen";
 
 /// The policies of a database.
@@ -75,7 +75,8 @@ impl Policies {
         let settings = settings(spec)?;
         let existing = self.named(&settings.name).ok_or(PolicyRefusal::Conflict)?;
         let policy = &existing.policy;
-        // 1.x compares only the settings in the statement, and always the shard duration.
+        // 1.x compares the shard duration always, and other settings only if the statement contains
+        // them.
         let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
             && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)

@@ -7,7 +7,7 @@ use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::model::shard_map::ShardGroup;
 use crate::query::executor::RowPosition;
 
-/// A range of time that one query of an export reads, in nanoseconds. `end_ns` is not part of the
+/// A time range that one query of an export reads, in nanoseconds. `end_ns` is not part of the
 /// range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
@@ -41,7 +41,7 @@ impl Window {
         windows
     }
 
-    /// Returns the part after `earlier`, or `None` if that part is empty.
+    /// Returns the part of this window after `earlier`, or `None` if that part is empty.
     pub(super) fn after(self, earlier: Self) -> Option<Self> {
         let from_ns = earlier.end_ns?;
         let start_ns = self.start_ns.map_or(from_ns, |start_ns| start_ns.max(from_ns));
@@ -60,7 +60,7 @@ impl Window {
     }
 }
 
-/// A position in an export. Its text contains neither spaces nor quotes.
+/// A position in an export. The text form contains neither spaces nor quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
     /// The name of the retention policy. An export whose requests name no policy continues with

@@ -350,7 +350,8 @@ fn described(
     Ok((flight_request, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
 }
 
-/// Parses a `grpc-timeout`, such as `250m`, as nanoseconds: up to eight digits and a unit.
+/// Parses a `grpc-timeout`, such as `250m`, and returns nanoseconds. The text consists of up to
+/// eight digits and a unit.
 fn timeout_ns(text: &str) -> Result<i64, ApiError> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();

@@ -1,5 +1,5 @@
-//! Stores prepared statements in their handles. A handle contains the statement and its bound
-//! parameters with a signature. Any instance can therefore execute the statement, and a client
+//! Stores prepared statements in their handles. A handle contains the statement, its bound
+//! parameters and a signature. Any instance can therefore execute the statement, and a client
 //! cannot forge a handle.
 
 use std::collections::HashSet;

@@ -28,8 +28,8 @@ enum Info {
     NoConversions,
 }
 
-/// The values in ascending order of the numbers in `FlightSql.proto`. Clients check the server's
-/// name, so it is InfluxDB's name.
+/// The values in ascending order of the numbers in `FlightSql.proto`. The name of the server is
+/// InfluxDB's, because clients check this name.
 const INFOS: [(u32, Info); 87] = [
     (0, Info::Text("InfluxDB IOx")),
     (1, Info::Text("2")),

@@ -17,7 +17,7 @@ pub(super) struct Bucket<'a> {
 }
 
 impl Bucket<'_> {
-    /// Returns `db` for the default policy, else `db/rp`.
+    /// Returns `db` for the default policy, and `db/rp` for any other policy.
     pub(super) fn name(&self) -> String {
         match self.default {
             true => self.database.to_owned(),

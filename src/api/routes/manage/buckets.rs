@@ -1,5 +1,5 @@
-//! Serves `/api/v2/buckets`: `db` is the default policy of a database, and `db/rp` is any other
-//! policy.
+//! Serves `/api/v2/buckets`. The bucket `db` is the default policy of a database, and `db/rp` is
+//! any other policy.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
 
-/// The name of a new database's policy if the client names none.
+/// The name of a new database's policy if the client specifies no name.
 const DEFAULT_POLICY: &str = "autogen";
 /// Returns a bucket in v2's JSON.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {

@@ -212,8 +212,9 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series, the
-/// name of the limit for a quota, and the day for usage. Returns `None` for usage of earlier days.
+/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series. A
+/// quota also has the name of its limit, and usage also has the day. Returns `None` for usage of
+/// earlier days.
 fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {

@@ -22,7 +22,7 @@ pub use targets::begin_targets;
 struct MetricsHandler {
     database: String,
     exposition: Exposition,
-    /// The statement SHOW STATS ON the database, which supplies the metrics.
+    /// The statement SHOW STATS, which supplies the metrics of the database.
     machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }

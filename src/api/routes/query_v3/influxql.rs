@@ -138,7 +138,7 @@ struct TableQuery {
     statement: Option<Statement>,
     session: Session,
     format: TableFormat,
-    /// The columns of an empty result.
+    /// The columns to return if the result is empty.
     empty: Layout,
     /// The conversion of SHOW results to a table.
     show: show::Shape,
@@ -254,7 +254,7 @@ impl TableQuery {
         Ok(held.map_err(Error::from)?)
     }
 
-    /// Sends the written bytes if they fill a piece.
+    /// Sends the written bytes if there are enough for a piece.
     fn flush(&mut self) -> Option<Action> {
         let limit = match self.delivery.is_streaming() {
             true => REPLY_PIECE_BYTES,

@@ -149,7 +149,7 @@ async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
 }
 
 /// Sends a change of a token to the Catalog. Clears the cache of refused callers, because the
-/// Catalog may have created a token even if its reply was lost.
+/// Catalog may have created a token even if the reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;

@@ -270,7 +270,7 @@ fn date(time_ns: i64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The beginnings of a body's lines, which must be requested in ascending order.
+/// The beginnings of a body's lines. The caller must request these beginnings in ascending order.
 struct Excerpts<'a> {
     rest: &'a [u8],
     line: u32,
