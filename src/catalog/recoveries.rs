@@ -46,8 +46,8 @@ pub(super) struct Recovery {
     pub then: Vec<ObjectId>,
     /// The number of shards that finished the current stage.
     pub at: u64,
-    /// The number of shards at the start, and the number of reset shards. Both remain after the
-    /// lists are cleared.
+    /// The number of shards at the start, and the number of reset shards. Both numbers remain after
+    /// the lists are cleared.
     pub shards: u64,
     pub back: u64,
     /// The time of the alarm's next attempt, in nanoseconds.

@@ -49,7 +49,7 @@ struct QueryRun {
     run: ContinuousRun,
     execution: Execution,
     started_ns: i64,
-    /// The number of calls so far that the platform counts.
+    /// The number of calls that the platform has counted so far.
     calls: usize,
 }
 

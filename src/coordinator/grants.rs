@@ -29,7 +29,7 @@ pub struct Principal {
     pub user: bool,
     /// The known permissions. A database's reply takes precedence for its own data.
     pub grants: Rc<Grants>,
-    /// Whether this request queried the Catalog. Only then may a refusal be based on the
+    /// Whether this request queried the Catalog. Otherwise a refusal must not be based on the
     /// permissions (PROTOCOL.md rule 6).
     pub fresh: bool,
     /// The caller to look up in each database; `None` for the administrator and for the default.

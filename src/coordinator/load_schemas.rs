@@ -49,7 +49,8 @@ pub struct Loaded {
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
-    /// Whether this load queried the owners. Only then may a refusal be based on the loaded data.
+    /// Whether this load queried the owners. Otherwise a refusal must not be based on the loaded
+    /// data.
     pub fresh: bool,
 }
 

@@ -27,7 +27,7 @@ pub(super) struct SplitProgress {
     pub(super) fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
     pub(super) source: u32,
-    /// The measurements of that shard.
+    /// The measurements of the requested shard.
     live: Option<LiveMeasurements>,
     pub(super) requested: Option<RequestedPage>,
     /// The page that is being written.

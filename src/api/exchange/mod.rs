@@ -61,7 +61,7 @@ pub struct Exchange {
     reader: Option<SlowReader>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
-    /// The number of calls so far that the platform counts.
+    /// The number of calls that the platform has counted so far.
     calls: usize,
 }
 

@@ -203,7 +203,8 @@ impl Querying {
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         loop {
-            // A large document that was complete before sending is sent piece by piece.
+            // If a large document was complete before the response began, the document is sent
+            // piece by piece.
             if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.writer.take_bytes()));
             }

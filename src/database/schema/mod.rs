@@ -102,7 +102,8 @@ impl Schema {
         self.by_name.values().find(|measurement| measurement.id == id)
     }
 
-    /// Returns the schema's version, which is 0 for an empty schema. Every change increases it.
+    /// Returns the schema's version, which is 0 for an empty schema. Every change increases the
+    /// version.
     pub fn version(&self) -> u64 {
         self.version
     }

@@ -130,7 +130,7 @@ struct Exporting {
     /// The call that removes the query from the list of running queries. A response that ends early
     /// makes this call first.
     ending: Option<Round>,
-    /// The number of calls so far that the platform counts.
+    /// The number of calls that the platform has counted so far.
     calls: usize,
     out: Vec<u8>,
     delivery: Delivery,
