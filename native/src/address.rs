@@ -1,12 +1,13 @@
-//! The names of objects in files: `catalog`, `database-ID` and `shard-ID`.
+//! Converts between the addresses of objects and the names of their files: `catalog`, `database-ID`
+//! and `shard-ID`.
 
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::call::Address;
 
 use crate::limits::OBJECT_ID_CHARACTERS_MAX;
 
-/// Returns the name of an object. `None` for a service of the runtime, and for an invalid id,
-/// because the name becomes a path.
+/// Returns the name of an object's file. Returns `None` for a service of the runtime. Also returns
+/// `None` for an invalid id, because the id becomes part of a path.
 pub fn name(address: &Address) -> Option<String> {
     let (kind, id) = match address {
         Address::Catalog => return Some("catalog".to_owned()),
@@ -17,7 +18,7 @@ pub fn name(address: &Address) -> Option<String> {
     is_id(&id.0).then(|| format!("{kind}-{}", id.0))
 }
 
-/// Returns the address of an object's name.
+/// Returns the address of the object whose file has this name.
 pub fn parse(name: &str) -> Option<Address> {
     if name == "catalog" {
         return Some(Address::Catalog);

@@ -1,8 +1,8 @@
-//! Stores the time of each object's next alarm in a separate file. At the start, the program reads
+//! Stores the times of all objects' next alarms in a separate file. At startup, the program reads
 //! this file instead of the files of all objects.
 //!
 //! One thread owns the file. It makes the changes of all objects durable in the order in which they
-//! arrive, several in one commit.
+//! arrive. One commit can contain several changes.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,12 +15,12 @@ use crate::limits::ALARMS_PER_COMMIT_MAX;
 use crate::store;
 use crate::{Failure, address};
 
-/// A change of an alarm.
+/// A change of an object's alarm.
 struct Change {
     name: String,
-    /// The time in nanoseconds since the epoch. `None` removes the alarm.
+    /// The time of the alarm, in nanoseconds since the epoch. `None` removes the alarm.
     due_ns: Option<i64>,
-    /// The sender that reports whether the change is durable.
+    /// The channel on which the thread reports whether the change is durable.
     done: Option<oneshot::Sender<bool>>,
 }
 
@@ -31,7 +31,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Opens the file. Also returns the stored alarms.
+    /// Opens the file. Returns the file and the stored alarms.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read.
@@ -48,7 +48,7 @@ impl Alarms {
         Ok((Self { changes }, stored))
     }
 
-    /// Stores the alarm of an object. Returns whether it is durable.
+    /// Stores the alarm of an object. Returns whether the alarm is durable.
     pub async fn set(&self, to: &Address, due_ns: i64) -> bool {
         let Some(name) = address::name(to) else { return false };
         let (done, is_done) = oneshot::channel();
@@ -56,8 +56,8 @@ impl Alarms {
         self.changes.send(change).is_ok() && is_done.await.unwrap_or_default()
     }
 
-    /// Sets or removes the alarm of an object without waiting. If the change is lost, an alarm
-    /// fires too early.
+    /// Sets or removes the alarm of an object without waiting until the change is durable. If the
+    /// change is lost, an alarm fires too early.
     pub fn note(&self, to: &Address, due_ns: Option<i64>) {
         if let Some(name) = address::name(to) {
             let _ = self.changes.send(Change { name, due_ns, done: None });
@@ -84,7 +84,8 @@ fn keep(connection: &Connection, changes: &Receiver<Change>) {
         let batch: Vec<Change> = std::iter::once(first).chain(more).collect();
         let written = write(connection, &batch);
         if let Err(reason) = &written {
-            // The object derives due work from its stored data, so its next event tries again.
+            // The object finds its due work in its stored data, so its next event sets the alarm
+            // again.
             crate::log::fault(&format!("alarms could not be stored: {reason}"));
             let _ = connection.execute_batch("ROLLBACK");
         }

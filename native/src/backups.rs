@@ -1,4 +1,5 @@
-//! Stores backups in a folder: each object is a file, and its key is the file's path.
+//! Stores backups in a folder. Each object of a backup is a file, and the object's key is the
+//! file's path.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -10,13 +11,13 @@ use tidemark::protocol::envelope;
 
 use crate::platform::random_u64;
 
-/// The beginning of the names of unfinished files.
+/// The prefix of the names of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
 
 /// Executes a [`ToBackups`] message.
 ///
 /// # Errors
-/// The system's error.
+/// The error message of the operating system.
 pub fn execute(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
@@ -59,7 +60,7 @@ fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
     }
 }
 
-/// Returns the path of a key. No part of a key may leave the folder.
+/// Returns the path for a key. Rejects a key that would lead out of the folder.
 fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
     let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
     if key.split('/').all(is_plain) {
@@ -68,7 +69,7 @@ fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
     Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is not a valid key")))
 }
 
-/// Writes a file that is either complete and durable, or missing.
+/// Writes a file so that it is either complete and durable, or missing.
 fn put(path: &Path, object: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;

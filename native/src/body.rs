@@ -1,4 +1,4 @@
-//! Reads a request's body and processes each piece before it reads the next.
+//! Reads the body of a request. Processes each piece before reading the next one.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub struct Disconnected;
 
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
-/// Reads the body and passes its pieces to `exchange`. If `exchange` returns an action for a piece,
-/// that action ends the reading and is returned.
+/// Reads the body and passes each piece to `exchange`. If `exchange` returns an action, reading
+/// stops, and the function returns this action.
 ///
 /// # Errors
 /// [`Disconnected`]
@@ -46,7 +46,7 @@ pub async fn read(
             return Ok(refusal);
         }
         if bytes > BODY_PACED_AFTER_BYTES {
-            // Other requests of this thread run between the pieces of a large body.
+            // Other requests of this thread run between two pieces of a large body.
             yield_now().await;
         }
     }
@@ -56,14 +56,15 @@ pub async fn read(
 enum Next {
     Piece(Bytes),
     End,
-    /// No data of the body arrived for too long.
+    /// The client sent no data of the body for too long.
     Stalled,
-    /// No data of the body arrived, and another request needed its memory.
+    /// The client sent no data of the body for some time, and another request needed the memory of
+    /// this request.
     Displaced(Action),
 }
 
-/// Returns the next piece. While it waits, it periodically calls `displaced` with the number of
-/// elapsed intervals, to check whether to stop.
+/// Returns the next piece. While waiting, periodically calls `displaced` with the number of elapsed
+/// intervals. Stops if `displaced` returns an action.
 async fn next(
     body: &mut Incoming,
     mut displaced: impl FnMut(u32) -> Option<Action>,
@@ -76,7 +77,7 @@ async fn next(
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Ok(Next::Piece(piece)),
-                // These are trailers, which no route reads.
+                // The frame contains trailers, which no route reads.
                 Err(_) => {}
             },
             Err(_) => {
@@ -92,8 +93,8 @@ async fn next(
     }
 }
 
-/// Reads and discards the rest of a refused body. Stops when the client pauses, so that the client
-/// gets its response.
+/// Reads and discards the rest of the body of a rejected request. Stops when the client pauses, so
+/// that the client receives its response.
 pub async fn drain(body: &mut Incoming) -> Result<(), Disconnected> {
     let mut bytes = 0;
     let paused = |notices| (notices > 1).then_some(Action::End);

@@ -1,4 +1,4 @@
-//! Executes calls to objects, and to the services that the engine expects from its runtime.
+//! Executes calls to objects, and calls to the services that the engine expects from its runtime.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -17,17 +17,17 @@ use crate::backups;
 use crate::engine::{Engine, ObjectReply};
 use crate::sql::Session;
 
-/// The number of times that a pause of 0 ms lets all other tasks run. In this time, a new request
-/// can be read, call an object, and receive its response.
+/// The number of times that a pause of 0 ms lets all other tasks run. With this number, a new
+/// request can be read, call an object, and receive the object's reply during one pause.
 const LOOKS: u32 = 3;
 
-/// The size of a password's key, in bytes.
+/// The size of the key that is derived from a password, in bytes.
 const KEY_BYTES: usize = 32;
 
-/// The SQL session of a request, which its first message opens.
+/// The SQL session of a request. The first message opens the session.
 pub type SqlSession = Rc<RefCell<Option<Session>>>;
 
-/// The calls in progress. Dropping the value abandons the calls.
+/// The calls in progress. Dropping the value cancels the calls.
 pub struct PendingCalls {
     engine: Rc<Engine>,
     sql: SqlSession,
@@ -40,7 +40,7 @@ impl PendingCalls {
         Self { engine, sql: Rc::default(), pending: Vec::new() }
     }
 
-    /// Abandons the calls in progress and ends the SQL session.
+    /// Cancels the calls in progress and ends the SQL session.
     pub fn clear(&mut self) {
         self.pending.clear();
         self.sql.take();
@@ -54,7 +54,7 @@ impl PendingCalls {
         }
     }
 
-    /// Returns the next reply of any call; `None` if no call is in progress.
+    /// Returns the next reply to any of the calls; `None` if no call is in progress.
     pub async fn next(&mut self) -> Option<Reply> {
         if self.pending.is_empty() {
             return None;
@@ -76,7 +76,7 @@ impl PendingCalls {
     }
 }
 
-/// Makes one call. `sql` is the session of the request, if a request makes the call.
+/// Executes one call. `sql` is the SQL session of the request; `None` if no request makes the call.
 pub async fn make_call(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
     let Call { id, to, message, .. } = call;
     let result = match to {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn password_key_matches_test_vector() {
-        // This is a test vector of RFC 7914, section 11.
+        // These values are a test vector of RFC 7914, section 11.
         let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
         let key = derive(&request.message).unwrap();
         assert_eq!(key[..4], [0x55, 0xac, 0x04, 0x6e]);

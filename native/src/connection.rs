@@ -1,4 +1,4 @@
-//! Serves one client's connection: TLS, HTTP/1.1 and HTTP/2.
+//! Serves the connection of one client, with TLS, HTTP/1.1 and HTTP/2.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -26,12 +26,12 @@ use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CON
 use crate::reply::{self, Form};
 use crate::request_task::{self, HttpResponse};
 
-/// The properties of a connection that the listener knows.
+/// The properties that the listener assigns to a connection.
 #[derive(Debug)]
 pub struct ConnectionInfo {
-    /// The client's address.
+    /// The address of the client.
     pub peer: SocketAddr,
-    /// The permit for this connection.
+    /// The permit that counts the connection.
     pub permit: OwnedSemaphorePermit,
     /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,
@@ -66,7 +66,7 @@ pub async fn serve(engine: Rc<Engine>, stream: TcpStream, info: ConnectionInfo) 
         None => serve_http(engine, stream, peer).await,
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
-            // A client that does not use TLS is not logged.
+            // A failed handshake is not logged, for example if the client does not use TLS.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
                 serve_http(engine, stream, peer).await;
             }
@@ -86,7 +86,7 @@ async fn serve_http(
         noting.set(true);
         respond(Rc::clone(&engine), request, peer)
     });
-    // hyper's timer for heads starts at the first byte.
+    // hyper's timeout for request heads starts at the first byte.
     let silence = async {
         tokio::time::sleep(HEAD_S_MAX).await;
         if has_request.get() {
@@ -133,8 +133,8 @@ async fn respond(
         return reply::text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n");
     }
     let (to, response) = oneshot::channel();
-    // hyper drops this function when the client disconnects. The separate task nevertheless ends in
-    // an orderly way.
+    // hyper drops this function when the client disconnects. The request runs in a separate task,
+    // which still ends in an orderly way.
     spawn_local(request_task::run(engine, request, head, form, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
@@ -146,9 +146,8 @@ async fn respond(
     }
 }
 
-/// Returns the head of a request for the engine, with repeated headers joined as in the Workers
-/// runtime. The client's address comes from the connection, because a client can send any
-/// header.
+/// Returns the head of a request for the engine. Joins repeated headers as the Workers runtime
+/// does. The client's address comes from the connection, because a client could send any header.
 fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);
@@ -158,7 +157,7 @@ fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
             values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         headers.push((name.as_str().to_owned(), values.join(", ")));
     }
-    // HTTP/2 has `:authority` instead of `Host`.
+    // HTTP/2 requests have `:authority` instead of `Host`.
     if !request.headers().contains_key(hyper::header::HOST)
         && let Some(authority) = request.uri().authority()
     {

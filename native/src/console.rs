@@ -1,4 +1,4 @@
-//! Serves the console, whose files are compiled into the program.
+//! Serves the files of the console, which are compiled into the program.
 
 use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
@@ -8,7 +8,7 @@ use crate::request_task::HttpResponse;
 
 include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
-/// The file that defines the headers of the other files.
+/// The name of the file that defines the headers of the other files.
 const RULES: &str = "_headers";
 
 /// Returns the response for a path of the console; `None` for any other path.
@@ -65,8 +65,8 @@ fn content_type(extension: &str) -> &'static str {
     }
 }
 
-/// Adds the headers that the rules define for a path. A rule's pattern is a path, or a prefix of
-/// paths that ends with a star.
+/// Adds the headers that the rules define for a path. The pattern of a rule is either a path, or a
+/// path prefix that ends with a star.
 fn add_rules(headers: &mut HeaderMap, path: &str) {
     let rules = FILES.iter().find(|(file, _)| *file == RULES).map_or(&[][..], |(_, text)| *text);
     let mut applies = false;

@@ -1,8 +1,8 @@
-//! One thread of the engine: it serves connections and owns some of the objects.
+//! Runs one thread of the engine, which serves connections and owns some of the objects.
 //!
-//! A thread corresponds to an isolate of the platform: it has the caches of `Service`, the memory
-//! budgets and an event loop. The hash of an object's name selects its thread. A call to an object
-//! on another thread is a message between the threads.
+//! A thread corresponds to an isolate of the Workers platform. It has the caches of `Service`, the
+//! memory budgets and an event loop. The hash of an object's name determines the thread that owns
+//! the object. A call to an object of another thread is a message between the threads.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -41,35 +41,35 @@ pub type ObjectReply = Result<Vec<u8>, CallFailure>;
 /// A message from another thread.
 #[derive(Debug)]
 pub enum ThreadMessage {
-    /// A client's connection to serve.
+    /// A client's connection, which the receiving thread serves.
     Connection(TcpStream, connection::ConnectionInfo),
-    /// A message to an object of this thread.
+    /// A message to an object that the receiving thread owns.
     Call {
         /// The object.
         to: Address,
         /// The encoded message.
         message: Vec<u8>,
-        /// The sender for the reply.
+        /// The channel for the reply.
         reply: oneshot::Sender<ObjectReply>,
     },
     /// The thread must end.
     End,
 }
 
-/// The part of the host that all threads share.
+/// The state that all threads of the host share.
 #[derive(Debug)]
 pub struct Shared {
     /// The channel to each thread.
     pub threads: Vec<mpsc::Sender<ThreadMessage>>,
-    /// The folder of the objects' files.
+    /// The folder that contains the objects' files.
     pub store: std::path::PathBuf,
-    /// The folder of backups.
+    /// The folder that contains backups.
     pub backups: Option<std::path::PathBuf>,
     /// The file of alarms.
     pub alarms: Alarms,
     /// The SQL process.
     pub sql: Arc<Sql>,
-    /// Whether the program is ending. If so, no connection begins another request.
+    /// Whether the program is ending. If so, connections accept no further requests.
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
@@ -87,7 +87,7 @@ impl Shared {
     }
 }
 
-/// Counts an open connection or a running request until it is dropped.
+/// Counts an open connection or running request as long as the value exists.
 #[derive(Debug)]
 pub struct Busy(Arc<Shared>);
 
@@ -108,10 +108,10 @@ impl Drop for Busy {
 /// The alarms of a thread's objects.
 #[derive(Default)]
 struct Clock {
-    /// The time at which each object's alarm fires.
+    /// The time of each object's next alarm.
     due: BTreeMap<Address, i64>,
     order: BTreeSet<(i64, Address)>,
-    /// The time of each object's alarm in the file.
+    /// The time of each object's alarm as stored in the file.
     stored: BTreeMap<Address, i64>,
 }
 
@@ -123,7 +123,7 @@ impl Clock {
         self.order.insert((due_ns, address.clone()));
     }
 
-    /// Removes and returns an object whose alarm is due.
+    /// Returns an object whose alarm is due, and removes the alarm.
     fn take_due(&mut self, now_ns: i64) -> Option<Address> {
         let (due_ns, _) = self.order.first()?;
         if *due_ns > now_ns {
@@ -137,7 +137,7 @@ impl Clock {
 
 /// The state of a thread.
 pub struct Engine {
-    /// The state between requests.
+    /// The engine's state that remains between requests.
     pub service: RefCell<Service>,
     /// The clock, random numbers and limits.
     pub platform: NativePlatform,
@@ -157,7 +157,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Creates the state of thread `index`, with the stored alarms of its objects.
+    /// Creates the state of thread `index`. Sets the stored alarms of the thread's objects.
     pub fn new(
         shared: Arc<Shared>,
         index: usize,
@@ -209,11 +209,11 @@ impl Engine {
                 ThreadMessage::End => break,
             }
         }
-        // No object begins another event, and all acknowledged writes are committed.
+        // No object starts another event, and all acknowledged writes are committed.
         self.is_over.set(true);
     }
 
-    /// Borrows the service for one step. The step must not await.
+    /// Borrows the service for one step. The step must not wait.
     pub fn with_service<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
         step(&mut self.service.borrow_mut(), &self.platform)
     }
@@ -242,7 +242,7 @@ impl Engine {
         })
     }
 
-    /// Passes an event to an object of this thread, and starts the object if it is not in memory.
+    /// Passes an event to an object of this thread. Starts the object if it is not in memory.
     pub fn deliver(self: &Rc<Self>, to: Address, event: Event) {
         if self.is_over.get() {
             return;
@@ -261,17 +261,17 @@ impl Engine {
         self.objects.borrow().len()
     }
 
-    /// Removes an object that has left memory.
+    /// Removes an object that is no longer in memory.
     pub fn forget(&self, address: &Address) {
         self.objects.borrow_mut().remove(address);
     }
 
-    /// Returns the storage of an object.
+    /// Returns the storage of an object. The name of the object is `name`.
     pub fn store_of(&self, name: &str) -> Rc<SqliteStore> {
         Rc::new(SqliteStore::new(self.shared.store.join(format!("{name}.sqlite"))))
     }
 
-    /// Creates an object over its storage.
+    /// Creates an object that uses the given storage.
     pub fn load(&self, address: &Address, store: Rc<SqliteStore>) -> Box<dyn Host> {
         match address {
             Address::Database(id) => {
@@ -283,13 +283,14 @@ impl Engine {
                 let host = ShardHost::new(shard, Rc::clone(&self.pages));
                 Box::new(host.with_work_after_replies())
             }
-            // `Engine::call` has refused the services of the runtime.
+            // `Engine::call` rejects the addresses of runtime services.
             _ => Box::new(Catalog::new(store)),
         }
     }
 
-    /// Ensures that an object's alarm fires at `due_ns` or earlier, also after a crash. An earlier
-    /// alarm stays: when it fires, the object finds no due work and sets the alarm again.
+    /// Ensures that an object's alarm fires at `due_ns` or earlier, even after a crash. An earlier
+    /// alarm remains set. When that alarm fires, the object finds no due work and sets its next
+    /// alarm.
     pub async fn arm(&self, address: &Address, due_ns: i64) {
         let is_stored = {
             let mut clock = self.clock.borrow_mut();
@@ -304,11 +305,11 @@ impl Engine {
         }
     }
 
-    /// Records in the file that an alarm has been handled.
+    /// Updates the file after an alarm has been handled.
     pub fn alarm_handled(&self, address: &Address) {
         let mut clock = self.clock.borrow_mut();
         let due_ns = clock.due.get(address).copied();
-        // If the file contains no time for the object, it has no alarm to update.
+        // If the file contains no time for the object, no entry needs an update.
         let is_current = |stored_ns: &i64| Some(*stored_ns) == due_ns;
         if clock.stored.get(address).is_none_or(is_current) {
             return;
@@ -325,7 +326,7 @@ impl Engine {
         loop {
             let now_ns = now_ns();
             loop {
-                // This is a separate statement, because the event also borrows the clock.
+                // This statement is separate, because the event also borrows the clock.
                 let due = self.clock.borrow_mut().take_due(now_ns);
                 let Some(address) = due else { break };
                 self.deliver(address, Event::Alarm);

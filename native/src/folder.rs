@@ -1,4 +1,4 @@
-//! The data folder: its lock, its files, and the admin token.
+//! Manages the data folder: its lock, its files, and the admin token.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::Failure;
 use crate::platform::random_u64;
 
-/// An opened data folder. No other process can open it until the value is dropped.
+/// An open data folder. No other process can open the folder until this value is dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens the folder and locks it. Creates a missing folder with access for its owner only.
+    /// Opens and locks the folder. Creates the folder if it is missing; only its owner has access.
     ///
     /// # Errors
     /// [`Failure`] if the folder cannot be used.
@@ -63,12 +63,12 @@ impl Folder {
         self.path.join("store")
     }
 
-    /// Returns the path of the alarms' file.
+    /// Returns the path of the file of alarms.
     pub fn alarms(&self) -> PathBuf {
         self.path.join("alarms.sqlite")
     }
 
-    /// Returns the admin token in the folder. Creates a missing token.
+    /// Returns the admin token in the folder. Creates a token if it is missing.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read or written.
@@ -76,7 +76,7 @@ impl Folder {
         let file = self.path.join("token");
         match std::fs::read_to_string(&file) {
             Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
-            // A crash between the creation and the write left an empty file.
+            // A crash after the creation of the file left the file empty.
             Ok(_) => {
                 std::fs::remove_file(&file)
                     .map_err(|reason| cannot("be written", &file, &reason))?;
@@ -99,10 +99,10 @@ impl Folder {
     }
 }
 
-/// Creates a folder with access for its owner only, unless it exists.
+/// Creates a folder to which only its owner has access. Does nothing if the folder exists.
 ///
 /// # Errors
-/// [`Failure`] with the system's reason.
+/// [`Failure`] with the error message of the operating system.
 pub fn create(path: &Path) -> Result<(), Failure> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.map_err(|reason| cannot("be created", path, &reason))

@@ -1,7 +1,7 @@
-//! Converts between gRPC over HTTP/2 and gRPC-Web, which the engine reads and writes.
+//! Converts between gRPC over HTTP/2 and gRPC-Web. The engine reads and writes gRPC-Web.
 //!
-//! Both have the same message frames. gRPC has the status in HTTP/2 trailers, and gRPC-Web has it
-//! in the last frame of the body. A gRPC library would therefore add no more than this file.
+//! Both protocols have the same message frames. gRPC sends the status in HTTP/2 trailers, and
+//! gRPC-Web sends it in the last frame of the body. A gRPC library would therefore not save code.
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tidemark::api::grpc_web::Code;
@@ -12,13 +12,13 @@ use crate::request_task::HttpResponse;
 
 const GRPC: &str = "application/grpc";
 const GRPC_WEB: &str = "application/grpc-web";
-/// The first byte of the frame with the trailers.
+/// The first byte of the frame that contains the trailers.
 const TRAILERS: u8 = 0x80;
 /// The size of a frame's header, in bytes.
 const FRAME_HEAD_BYTES: usize = 5;
 
-/// Converts the head of a gRPC call to a gRPC-Web head. Returns the content type of the response,
-/// or `None` for any other request.
+/// Converts the head of a gRPC request to a gRPC-Web head. Returns the content type of the
+/// response; `None` if the request is not a gRPC request.
 pub fn adopt(head: &mut RequestHead) -> Option<String> {
     let (_, content_type) = head.headers.iter_mut().find(|(name, _)| name == "content-type")?;
     let format = content_type.to_ascii_lowercase().strip_prefix(GRPC)?.to_owned();
@@ -30,7 +30,7 @@ pub fn adopt(head: &mut RequestHead) -> Option<String> {
     Some(answer)
 }
 
-/// Returns the head of a response whose frames follow.
+/// Returns the head of a response. The message frames follow the head.
 pub fn head(response: &Response, content_type: &str) -> HttpResponse {
     let mut outgoing = reply::head(response, false);
     *outgoing.status_mut() = hyper::StatusCode::OK;
@@ -40,7 +40,7 @@ pub fn head(response: &Response, content_type: &str) -> HttpResponse {
     outgoing
 }
 
-/// Returns a response without messages, with the status in its headers.
+/// Returns a response without messages. Its headers contain the status.
 pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
     let mut frames = Frames::default();
     let is_web = response.headers.iter().any(|(name, value)| {
@@ -61,21 +61,22 @@ pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
 fn status(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    // A message with other characters than printable ASCII would need an encoding. It is omitted.
+    // A message with characters other than printable ASCII would need an encoding, so it is
+    // omitted.
     if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
         trailers.insert("grpc-message", message);
     }
     trailers
 }
 
-/// Separates the frames of messages from the frame with the trailers.
+/// Separates message frames from the frame that contains the trailers.
 #[derive(Debug, Default)]
 pub struct Frames {
-    /// The beginning of a frame's header.
+    /// The received bytes of an incomplete frame header.
     head: Vec<u8>,
-    /// The number of bytes of the current frame that have not arrived yet.
+    /// The number of bytes of the current frame that have not arrived.
     left: usize,
-    /// The content of the frame with the trailers, after the frame has begun.
+    /// The content of the frame with the trailers; `None` before this frame starts.
     trailers: Option<Vec<u8>>,
 }
 
@@ -113,7 +114,8 @@ impl Frames {
         messages
     }
 
-    /// Returns the trailers. A response without trailers was truncated, and must not look complete.
+    /// Returns the trailers. If the response was truncated and has no trailers, returns an error
+    /// status, so that the client does not consider the response complete.
     pub fn trailers(self) -> HeaderMap {
         let Some(content) = self.trailers.filter(|_| self.left == 0) else {
             return status(Code::Internal as u8, "the response ended early");

@@ -1,4 +1,4 @@
-//! Starts the threads, accepts connections, and shuts down in order.
+//! Starts the threads, accepts connections, and shuts the program down.
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
@@ -29,12 +29,13 @@ use crate::log;
 use crate::options::Options;
 use crate::sql::Sql;
 
-/// The pause after an error of the listening socket, for example if no file descriptor is free.
+/// The pause after an error of the listening socket, for example if no file descriptor is
+/// available.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The interval at which the program checks whether all requests have finished.
+/// The interval between checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Runs the database until a signal ends it.
+/// Runs the database until a termination signal arrives.
 ///
 /// # Errors
 /// [`Failure`] if the database cannot start.
@@ -89,11 +90,12 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|reason| Failure(format!("the event loop could not be started: {reason}")))
 }
 
-/// Reads the settings. Each thread reads them separately, because threads do not share settings.
+/// Reads the settings. Each thread reads the settings separately, because threads do not share
+/// them.
 fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failure> {
     let lookup = |name: &str| match (name, std::env::var(name)) {
         ("ADMIN_TOKEN", _) if token.is_some() => token.map(str::to_owned),
-        // Each thread counts its own requests only.
+        // Each thread counts only its own requests.
         ("COUNT_DURATIONS", Err(_)) => Some((threads == 1).to_string()),
         (_, value) => value.ok(),
     };
@@ -137,10 +139,11 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     Ok(listeners)
 }
 
-/// Returns the signals that end the program.
+/// Returns tasks that wait for the signals that end the program.
 fn signals() -> Result<JoinSet<()>, Failure> {
     let mut waiting = JoinSet::new();
-    // Without a terminal, for example under nohup, SIGHUP keeps its disposition.
+    // Without a terminal, for example under nohup, the program does not change the handling of
+    // SIGHUP.
     let hangup = std::io::stdout().is_terminal().then(SignalKind::hangup);
     for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let signal = signal(kind);
@@ -153,7 +156,7 @@ fn signals() -> Result<JoinSet<()>, Failure> {
     Ok(waiting)
 }
 
-/// Accepts connections, and gives each connection to the next thread.
+/// Accepts connections, and assigns each connection to the next thread.
 async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<Tls>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next = Arc::new(AtomicUsize::new(0));
@@ -182,7 +185,7 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
                     ConnectionInfo { peer, permit, tls: tls.clone() },
                 );
                 if let Some(thread) = shared.threads.get(index) {
-                    // The channel is closed only at the end of the program.
+                    // Sending fails only when the program ends.
                     let _ = thread.send(thread_message).await;
                 }
             }
@@ -191,7 +194,7 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
     while accepting.join_next().await.is_some() {}
 }
 
-/// Lets running requests finish, then ends the threads.
+/// Waits until running requests have finished, then ends the threads.
 async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
     let _ = end.send(true);
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Writes the log: one line of JSON for each event.
+//! Writes the log. Each event is one line of JSON.
 
 use std::io::Write as _;
 
@@ -17,7 +17,7 @@ pub fn fault(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes an event with its time.
+/// Writes an event with the current time.
 pub fn event(name: &str, more: &[(&str, Value)]) {
     let mut text = Vec::new();
     time::rfc3339(now_ns() / 1_000_000 * 1_000_000, 0, &mut text);

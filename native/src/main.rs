@@ -1,8 +1,8 @@
-//! Runs Tidemark as one program on a machine without Cloudflare.
+//! Runs Tidemark as a program that does not need Cloudflare.
 //!
 //! The engine is the library `tidemark`. On Cloudflare, the Workers runtime provides connections,
-//! storage, alarms, a clock and randomness. Here this program provides them. `docs/design/native-host.md`
-//! explains the design.
+//! storage, alarms, a clock and random numbers. This program provides the same services.
+//! `docs/design/native-host.md` explains the design.
 
 mod address;
 mod alarms;
@@ -34,7 +34,7 @@ use options::Command;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The reason why the program does not start, as a sentence for its user.
+/// The reason why the program cannot start, as a sentence for the user.
 #[derive(Debug)]
 struct Failure(String);
 
@@ -45,8 +45,8 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    // A panic is a bug. It ends the program, because the other threads would wait for the
-    // lost thread. After a restart, the program continues from its files.
+    // A panic is a bug and ends the program. Otherwise, other threads would wait for the failed
+    // thread. After a restart, the program continues with the data in its files.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         report(about);

@@ -1,5 +1,5 @@
-//! Runs one object: processes its events in order, makes their writes durable, and only then sends
-//! the resulting replies and calls.
+//! Runs one object. Processes the object's events in order and makes their writes durable before
+//! sending the resulting replies and calls.
 //!
 //! ```text
 //! wait for an event
@@ -8,8 +8,8 @@
 //! release the replies and make the calls
 //! ```
 //!
-//! While a commit waits for the disk, new events collect, and the next commit makes all of them
-//! durable. If a commit fails, its events get an error and the object is loaded again.
+//! While a commit waits for the disk, new events accumulate. The next commit makes all of their
+//! writes durable. If a commit fails, its events return an error, and the object is loaded again.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,7 +33,7 @@ use crate::limits::{
 use crate::platform::now_ns;
 use crate::store::SqliteStore;
 
-/// The error message for requests to restore an object to an earlier time.
+/// The error message for requests to restore an object to an earlier state.
 const NO_PAST: &str = "the native program keeps no earlier states of objects";
 
 /// An event of an object.
@@ -43,23 +43,23 @@ pub enum Event {
     Message {
         /// The encoded message.
         message: Vec<u8>,
-        /// Receives the reply. The sender is closed if the caller has disconnected.
+        /// The channel for the reply. It is closed if the caller has disconnected.
         reply: oneshot::Sender<ObjectReply>,
     },
     /// The reply to one of the object's calls.
     Reply {
-        /// The number of the load that made the call.
+        /// The number of the load during which the object made the call.
         load: u64,
         /// The event that made the call.
         event_id: EventId,
         /// The reply.
         reply: Reply,
     },
-    /// The alarm.
+    /// An alarm of the object.
     Alarm,
 }
 
-/// The waiting events of an object.
+/// The events that wait for an object.
 #[derive(Debug, Default)]
 pub struct Inbox {
     events: RefCell<VecDeque<Event>>,
@@ -67,7 +67,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Adds an event. Rejects a message if too many messages wait.
+    /// Adds an event. Rejects a message if too many messages are waiting.
     pub fn push(&self, event: Event) {
         let mut events = self.events.borrow_mut();
         match event {
@@ -99,17 +99,17 @@ impl Inbox {
     }
 }
 
-/// The purpose of an event.
+/// The reason why an event is in progress.
 enum Purpose {
     /// A caller waits for the reply.
     ObjectReply(oneshot::Sender<ObjectReply>),
-    /// Work that the alarm began.
+    /// An alarm started the work.
     Alarm,
-    /// Work that continues after a reply.
+    /// The work continues after the reply was sent.
     Behind,
 }
 
-/// A reply or a call that leaves the object after the commit.
+/// A reply or call that the object sends after the commit.
 enum Output {
     ObjectReply(oneshot::Sender<ObjectReply>, Vec<u8>),
     Calls(EventId, Vec<Call>),
@@ -120,7 +120,7 @@ struct Object {
     engine: Rc<Engine>,
     store: Rc<SqliteStore>,
     host: Box<dyn Host>,
-    /// The number of this load.
+    /// The number of this load of the object.
     load: u64,
     event_ids: BTreeMap<EventId, Purpose>,
     outputs: Vec<Output>,
@@ -190,7 +190,7 @@ impl Object {
         committed.map_err(|reason| CallFailure::Failed(format!("the commit failed: {reason}")))
     }
 
-    /// Sends the replies and makes the calls.
+    /// Sends the replies, and makes the calls.
     fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
@@ -212,7 +212,7 @@ impl Object {
         }
     }
 
-    /// Fails all events in progress, because their writes were lost.
+    /// Returns an error for every event in progress, because the writes of these events were lost.
     fn fail(self, reason: &CallFailure) {
         let answers = self.outputs.into_iter().filter_map(|output| match output {
             Output::ObjectReply(reply, _) => Some(reply),
@@ -228,7 +228,7 @@ impl Object {
     }
 }
 
-/// Runs the object until it has been idle for long enough.
+/// Runs the object until it has been idle for the idle time.
 pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
     let Some(name) = address::name(&to) else { return };
     let mut loads = 0;
@@ -273,7 +273,8 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             Err(reason) => {
                 crate::log::fault(&format!("{name}: {reason}"));
                 object.fail(&reason);
-                // The lost events may include an alarm's, and the next load sets alarms again.
+                // The lost events may include an alarm. The next load of the object then sets the
+                // alarms again.
                 engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
             }
         }
@@ -283,7 +284,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             break;
         }
     }
-    // No event can arrive before the object is removed, because this code does not wait.
+    // This code does not wait, so no event can arrive before the object is removed.
     if let Some(object) = loaded {
         let store = Rc::clone(&object.store);
         drop(object);

@@ -1,4 +1,4 @@
-//! The command line, and the environment variables for missing options.
+//! Parses the command line. Environment variables replace missing options.
 
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -14,7 +14,7 @@ use crate::{Failure, commands};
 /// The text of `tidemark serve --help`.
 pub const HELP: &str = include_str!("commands/serve.txt");
 
-/// The argument of the SQL process, which only this program starts.
+/// The argument that starts the SQL process. Only this program uses it.
 pub const SQL_PROCESS: &str = "sql-process";
 
 /// The options of `tidemark serve`.
@@ -24,15 +24,15 @@ pub struct Options {
     pub data: PathBuf,
     /// The listening addresses.
     pub listen: Vec<SocketAddr>,
-    /// The certificates and the private key.
+    /// The files with the certificates and the private key.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The folder of backups.
     pub backups: Option<PathBuf>,
     /// `THREADS`: the number of engine threads.
     pub threads: usize,
-    /// `MEMORY_BYTES`: the memory of all threads for memtables and decoded values.
+    /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
-    /// `SQL_TURN_MS`, for tests: the maximum time of a turn of an SQL statement.
+    /// `SQL_TURN_MS`, for tests: the maximum time of one turn of an SQL statement.
     pub sql_turn: Duration,
 }
 
@@ -43,9 +43,9 @@ pub enum Command {
     /// `sql-process`
     #[cfg(feature = "sql")]
     SqlProcess,
-    /// A command that speaks to a server, and its part of the line.
+    /// A command that sends requests to a server, and its part of the command line.
     Client(&'static commands::Command, Parser),
-    /// `--help`, of the program or of a command
+    /// `--help`, for the program or for one command
     Help(String),
     /// `--version`
     Version,
@@ -54,16 +54,15 @@ pub enum Command {
 /// Reads the command line of this process.
 ///
 /// # Errors
-/// [`Failure`] names the first invalid option.
+/// [`Failure`] with the first invalid option.
 pub fn read() -> Result<Command, Failure> {
     parse(Parser::from_env())
 }
 
-/// Returns the value of the option `--name`, which the parser has just read.
+/// Returns the value of the option `--name`. The parser must have read the option just before.
 ///
 /// # Errors
-/// [`lexopt::Error`] if the value is absent. An argument that looks like an option is a value only
-/// after `=`.
+/// [`lexopt::Error`] if the value is absent. A value that looks like an option must follow `=`.
 pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
     if let Some(joined) = parser.optional_value() {
         return joined.string();
@@ -124,7 +123,7 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
         .map(Command::Serve)
 }
 
-/// Returns the names of the commands with their help.
+/// Returns the name and the help of each command.
 fn helps() -> impl Iterator<Item = (&'static str, &'static str)> {
     let serve = std::iter::once(("serve", HELP));
     serve.chain(commands::ALL.iter().map(|command| (command.name, command.help)))
@@ -142,7 +141,7 @@ fn overview() -> String {
         env!("CARGO_PKG_VERSION")
     );
     for (name, help) in helps() {
-        // The first line of each help is the summary.
+        // The first line of each help text is its summary.
         let summary = help.lines().next().unwrap_or_default();
         text += &format!("  {name:<8}  {summary}\n");
     }

@@ -1,4 +1,4 @@
-//! The clock, random numbers and new object ids of this host.
+//! Provides the clock, random numbers and new object ids of this host.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use tidemark::model::configurable_limits::Limits;
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 
-/// The functions that the engine's state machines use.
+/// The platform services that the engine's state machines use.
 #[derive(Debug)]
 pub struct NativePlatform {
     /// The configured limits.
@@ -48,18 +48,18 @@ impl Platform for NativePlatform {
     }
 }
 
-/// Returns the time in nanoseconds since the epoch.
+/// Returns the current time, in nanoseconds since the epoch.
 pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Returns 64 random bits of the system.
+/// Returns 64 random bits from the operating system.
 pub fn random_u64() -> u64 {
     match getrandom::u64() {
         Ok(bits) => bits,
         Err(reason) => {
-            // The program ends, because ids and seeds that can be guessed would be unsafe.
+            // Ids and seeds that an attacker can guess are unsafe, so the program ends.
             eprintln!("the operating system does not provide random numbers: {reason}");
             std::process::abort()
         }

@@ -1,4 +1,4 @@
-//! Sends the responses of the engine, either at once or piece by piece.
+//! Sends the responses of the engine, either as a whole or piece by piece.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -25,18 +25,18 @@ use crate::request_task::{HttpResponse, RequestTask};
 
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
-/// The form in which the client expects its response.
+/// The format in which the client expects its response.
 #[derive(Clone, Debug)]
 pub enum Form {
-    /// The response of the engine, compressed if the client accepts it. The text is the client's
-    /// list of encodings.
+    /// The engine's response, which is compressed if the client accepts this. The text is the
+    /// client's list of encodings.
     Http(String),
     /// gRPC. The text is the response's content type.
     Grpc(String),
 }
 
 impl Form {
-    /// Returns the form for a request, and converts the head of a gRPC call to a gRPC-Web head.
+    /// Returns the format for a request. Converts the head of a gRPC request to a gRPC-Web head.
     pub fn of(head: &mut RequestHead) -> Self {
         match grpc::adopt(head) {
             Some(content_type) => Self::Grpc(content_type),
@@ -48,13 +48,13 @@ impl Form {
 /// The body of a response.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// A complete body. `None` after it was sent.
+    /// A complete body; `None` after the body was sent.
     Whole(Option<Bytes>),
-    /// Pieces of a body that has no known length.
+    /// The pieces of a body of unknown length.
     Pieces(mpsc::Receiver<Result<Frame<Bytes>, TruncatedResponse>>),
 }
 
-/// Removes the body of a response to HEAD. hyper does so for HTTP/1 only.
+/// Removes the body of a response to HEAD. hyper removes the body only for HTTP/1.
 pub fn without_body(mut response: HttpResponse) -> HttpResponse {
     if let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes > 0) {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
@@ -115,7 +115,7 @@ pub fn complete(response: Response, form: Form) -> HttpResponse {
     }
 }
 
-/// Returns a response whose body follows piece by piece, and the way to send the pieces.
+/// Returns a response whose body follows piece by piece, and the sender of these pieces.
 pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
     let (to, pieces) = mpsc::channel(1);
     let (mut outgoing, coding) = match form {
@@ -131,8 +131,8 @@ pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
     (outgoing, Pieces { to, coding })
 }
 
-/// Whether to compress a response. The compressed types are those that `edge/` lets the runtime
-/// compress, and JSON, which Cloudflare compresses in front of the Worker.
+/// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
+/// compress, and JSON. On Cloudflare, JSON is compressed in front of the Worker.
 fn packs(response: &Response, accepts: &str) -> bool {
     const JSON: &str = "application/json";
     const OF_EDGE: &str = "text/csv";
@@ -159,7 +159,8 @@ fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Adds headers. Omits a header that HTTP does not permit: its value came from a client.
+/// Adds headers. Omits a header that HTTP does not permit. The value of such a header comes from a
+/// client.
 pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_str());
@@ -178,9 +179,10 @@ impl Packer {
         Self(GzEncoder::new(Vec::new(), Compression::fast()))
     }
 
-    /// Returns the compressed bytes of a piece. The client can decode all bytes up to this point.
+    /// Returns the compressed bytes of a piece. The client can decode all bytes of the piece
+    /// immediately.
     fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
-        // Writing to memory does not fail.
+        // Writes to memory do not fail.
         let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
         std::mem::take(self.0.get_mut())
     }
@@ -205,10 +207,10 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Sends a response while the exchange continues. `beginning` is its first part.
+    /// Sends a response while the exchange continues. `beginning` is the first part of the body.
     ///
     /// # Errors
-    /// [`TruncatedResponse`] if the client has disconnected, or the server stopped the response.
+    /// [`TruncatedResponse`] if the client has disconnected or the server stopped the response.
     pub async fn send(
         &mut self,
         beginning: Vec<u8>,
@@ -223,7 +225,7 @@ impl Pieces {
                     if !bytes.is_empty() {
                         self.taken(bytes, request_task, exchange).await?;
                     }
-                    // Other tasks run between the pieces.
+                    // Other tasks run between two pieces.
                     tokio::task::yield_now().await;
                     next.unwrap_or_else(|| request_task.proceed(exchange))
                 }
@@ -237,7 +239,7 @@ impl Pieces {
                 }
                 Action::End => return self.end().await,
                 Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                    // The status was sent. Only a truncated body can still report the error.
+                    // The status was already sent, so only a truncated body can report the error.
                     let _ = self.to.send(Err(TruncatedResponse)).await;
                     return Ok(());
                 }
@@ -245,7 +247,7 @@ impl Pieces {
         }
     }
 
-    /// Waits until the client has read a piece.
+    /// Sends a piece, and waits until the client has room for it.
     async fn taken(
         &mut self,
         bytes: Vec<u8>,
@@ -264,7 +266,7 @@ impl Pieces {
         let permit = loop {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| TruncatedResponse)?,
-                // Other requests needed the memory of a slow reader.
+                // Other requests needed the memory that this slow client uses.
                 Err(_) if exchange.is_stopped() => return Err(self.break_off()),
                 Err(_) => {}
             }
@@ -273,8 +275,8 @@ impl Pieces {
         if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
     }
 
-    /// Truncates the body. The channel may be full, and dropping it would make the body look
-    /// complete.
+    /// Truncates the body. The channel may be full, and closing the channel would make the body
+    /// look complete.
     fn break_off(&self) -> TruncatedResponse {
         let to = self.to.clone();
         tokio::task::spawn_local(async move {
@@ -295,7 +297,8 @@ impl Pieces {
     }
 }
 
-/// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
+/// Appends the next available pieces to a small piece. Returns the action that follows these
+/// pieces, if it is known.
 fn gather(
     bytes: &mut Vec<u8>,
     request_task: &RequestTask,

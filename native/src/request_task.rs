@@ -1,5 +1,5 @@
-//! Serves one request: passes its head to the engine and executes the actions of the exchange until
-//! the last byte of the response is sent.
+//! Serves one request. Passes the request's head to the engine, and executes the actions of the
+//! exchange until the last byte of the response is sent.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::engine::{Busy, Engine};
 use crate::log;
 use crate::reply::{self, Form, Outgoing};
 
-/// A response whose body is sent while the engine produces it.
+/// A response whose body can be sent while the engine produces it.
 pub type HttpResponse = hyper::Response<Outgoing>;
 
 /// A request in progress.
@@ -27,7 +27,7 @@ pub struct RequestTask {
     _busy: Busy,
 }
 
-/// Serves a request. `to` is closed if the client has disconnected.
+/// Serves a request. The channel `to` is closed if the client has disconnected.
 pub async fn run(
     engine: Rc<Engine>,
     request: Request<Incoming>,
@@ -35,7 +35,7 @@ pub async fn run(
     form: Form,
     mut to: oneshot::Sender<HttpResponse>,
 ) {
-    // After a refusal without "100 Continue", such a client sends no body.
+    // A client that expects "100 Continue" sends no body if the request is rejected.
     let expects_continue = request.headers().contains_key(hyper::header::EXPECT);
     let mut body = request.into_body();
     let mut request_task = RequestTask {
@@ -79,13 +79,14 @@ pub async fn run(
         .engine
         .with_service(|service, platform| exchange.background_calls(service, platform));
     request_task.make_background_calls(&mut exchange, calls).await;
-    // Closing a connection with unread bytes would reset it, and the client would lose the response.
+    // Closing a connection with unread bytes would reset the connection, and the client would lose
+    // the response.
     if !expects_continue {
         let _ = body::drain(&mut body).await;
     }
 }
 
-/// The beginning of a response.
+/// The start of a response.
 enum ResponseStart {
     Complete(Response),
     Stream(Response),
@@ -94,7 +95,7 @@ enum ResponseStart {
 }
 
 impl RequestTask {
-    /// Executes actions until the response begins.
+    /// Executes actions until the response starts.
     async fn begin(
         &mut self,
         exchange: &mut Exchange,
@@ -114,7 +115,7 @@ impl RequestTask {
                 Action::Calls(calls) => self.call(exchange, calls).await,
                 Action::Respond(response) => return ResponseStart::Complete(response),
                 Action::Stream(response) => return ResponseStart::Stream(response),
-                // A body before its head is a bug. It must not become an empty, successful
+                // A body before the head is a bug. The bug must not produce an empty, successful
                 // response.
                 Action::Bytes(_) | Action::End => {
                     return ResponseStart::Complete(Response::empty(500));
@@ -123,29 +124,29 @@ impl RequestTask {
         }
     }
 
-    /// Continues the exchange after a piece of the response.
+    /// Returns the next action after a piece of the response.
     pub fn proceed(&self, exchange: &mut Exchange) -> Action {
         self.engine.with_service(|service, platform| exchange.proceed(service, platform))
     }
 
-    /// Records that a piece waits for its reader.
+    /// Records that a piece waits for the client to read it.
     pub fn sending(&self, exchange: &mut Exchange) {
         exchange.sending(self.engine.platform.now_ns());
     }
 
-    /// Makes calls and processes the first reply, to these or to earlier calls.
+    /// Starts calls, and processes the first reply to these calls or to earlier calls.
     pub async fn call(&mut self, exchange: &mut Exchange, calls: Vec<Call>) -> Action {
         self.pending_calls.start(calls);
         match self.pending_calls.next().await {
             Some(reply) => self
                 .engine
                 .with_service(|service, platform| exchange.reply(service, platform, reply)),
-            // The exchange waits for a reply, but made no call.
+            // The exchange waits for a reply although no call is in progress.
             None => Action::End,
         }
     }
 
-    /// Makes the calls that follow a response.
+    /// Makes the calls that the exchange requests after its response.
     async fn make_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.pending_calls.start(calls);
         while let Some(reply) = self.pending_calls.next().await {
@@ -156,14 +157,14 @@ impl RequestTask {
         }
     }
 
-    /// Ends a request whose client has disconnected: frees its memory, and removes its query from
-    /// the list.
+    /// Ends a request whose client has disconnected. Frees the request's memory, and removes its
+    /// query from the list of running queries.
     async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
         self.pending_calls.clear();
         if !calls.is_empty() {
             self.pending_calls.start(calls);
-            // If the call is lost, the entry expires.
+            // If this call is lost, the entry in the list expires.
             let _ = self.pending_calls.next().await;
         }
     }

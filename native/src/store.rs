@@ -1,9 +1,9 @@
-//! An object's storage: one SQLite file with the tables of `tidemark::store`.
+//! Implements the storage of an object: one SQLite file with the tables of `tidemark::store`.
 //!
-//! The first write of a batch of events begins a transaction, and [`SqliteStore::commit`] ends it.
-//! `atomically` is a savepoint in this transaction. Another thread waits for the disk during the
-//! commit: the connection moves to that thread and back, and the object handles no event in the
-//! meantime.
+//! The first write in a batch of events begins a transaction, and [`SqliteStore::commit`] ends the
+//! transaction. `atomically` sets a savepoint in this transaction. Another thread performs the
+//! commit, which waits for the disk: the connection moves to that thread and back. The object
+//! processes no events during the commit.
 
 use std::cell::{Cell, RefCell};
 use std::ops::{Range, RangeInclusive};
@@ -17,12 +17,12 @@ use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table}
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
 
-/// The progress of a running `atomically`.
+/// The state of `atomically`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Atomic {
-    /// No `atomically` is running.
+    /// No call of `atomically` is running.
     No,
-    /// `atomically` has not written yet.
+    /// A call of `atomically` is running and has not written yet.
     Untouched,
     /// The first write began the transaction.
     Began,
@@ -34,11 +34,12 @@ enum Atomic {
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    /// `None` before the file is opened, and while a commit has the connection.
+    /// The connection; `None` before the file is opened, and during a commit, which uses the
+    /// connection in another thread.
     connection: RefCell<Option<Connection>>,
     /// Whether the tables are known to exist.
     is_open: Cell<bool>,
-    /// Whether everything was deleted since the tables were created.
+    /// Whether all data was deleted after the tables were created.
     is_wiped: Cell<bool>,
     /// Whether a transaction has begun.
     is_dirty: Cell<bool>,
@@ -47,7 +48,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Returns the storage in the file `path`, which the first write creates.
+    /// Returns the storage in the file `path`. The first write creates the file.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -60,7 +61,7 @@ impl SqliteStore {
         }
     }
 
-    /// Whether writes wait for [`Self::commit`].
+    /// Whether some writes have not been committed by [`Self::commit`].
     pub fn is_dirty(&self) -> bool {
         self.is_dirty.get()
     }
@@ -70,15 +71,16 @@ impl SqliteStore {
         self.is_wiped.get()
     }
 
-    /// Makes all writes durable. The object must not handle an event until the function returns.
+    /// Makes all writes durable. The object must not process any event until this function returns.
     ///
     /// # Errors
-    /// The writes are lost, and the object must be loaded again.
+    /// An error means that the writes are lost and the object must be loaded again.
     pub async fn commit(self: &Rc<Self>) -> Result<(), StoreError> {
         let Some(connection) = self.connection.take() else { return Err(gone()) };
         let commit = move || {
             let result = if connection.is_autocommit() {
-                // SQLite ended the transaction itself, for example because the disk is full.
+                // SQLite has rolled back the transaction itself, for example because the disk is
+                // full.
                 Err(rolled_back())
             } else {
                 connection.execute_batch("COMMIT").map_err(failure)
@@ -92,14 +94,14 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Closes the file, and deletes it if the object has no data.
+    /// Closes the file. Deletes the file if the object has no data.
     pub fn close(&self) {
         let is_empty = self.is_open().is_ok_and(|is_open| !is_open);
         let was_opened = self.connection.take().is_some();
         if is_empty && was_opened {
-            // SQLite ignores a log whose file is missing.
+            // SQLite ignores a write-ahead log whose database file is missing.
             for suffix in ["", "-wal"] {
-                // A remaining file is empty, which has the same meaning.
+                // If the file remains, it is empty, which has the same meaning as a missing file.
                 let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
             }
         }
@@ -121,7 +123,7 @@ impl SqliteStore {
         work(connection)
     }
 
-    /// Runs a statement that writes. The first such statement begins the transaction.
+    /// Runs a statement that writes. The first write begins the transaction.
     fn write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
         bug::check()?;
         self.with(|connection| {
@@ -176,7 +178,7 @@ impl SqliteStore {
         .map(i64::unsigned_abs)
     }
 
-    /// Undoes or keeps the writes of an `atomically`.
+    /// Rolls back or keeps the writes of a call of `atomically`.
     fn settle(&self, is_kept: bool) -> Result<(), StoreError> {
         let atomic = self.atomic.replace(Atomic::No);
         self.with(|connection| match (atomic, is_kept) {
@@ -194,15 +196,15 @@ impl SqliteStore {
     }
 }
 
-/// Opens a file of this program, and creates it if necessary.
+/// Opens a database file of this program. Creates the file if it is missing.
 ///
 /// # Errors
-/// SQLite's error.
+/// The error of SQLite.
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    // The mode is exclusive, because the folder is locked anyway. SQLite then needs no shared
-    // memory and no locks.
+    // The locking mode is exclusive, because no other process can use the folder. SQLite then needs
+    // neither shared memory nor file locks.
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_BYTES};
          PRAGMA locking_mode = EXCLUSIVE;
@@ -220,8 +222,8 @@ fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
     statement.execute(()).map(drop).map_err(failure)
 }
 
-/// The bytes of a blob. Durable Objects store an empty blob as NULL, so both values are read as
-/// empty.
+/// The bytes of a blob. Durable Objects store an empty blob as NULL, so NULL is also read as an
+/// empty blob.
 struct Blob(Vec<u8>);
 
 impl FromSql for Blob {
@@ -242,7 +244,7 @@ fn number(key: u64) -> Result<i64, StoreError> {
     number.ok_or_else(|| StoreError::Failed(format!("key {key} is not below 2^53")))
 }
 
-/// Returns the last key of a range. An open range ends at the maximum key.
+/// Returns the last key of a range. The last key of an open range is the maximum key.
 fn last_key(keys: &RangeInclusive<u64>) -> u64 {
     (*keys.end()).min(KEY_MAX)
 }
@@ -267,7 +269,7 @@ impl Store for SqliteStore {
         if self.is_open.get() {
             return Ok(true);
         }
-        // A read must not create the file.
+        // Reads must not create the file.
         if self.connection.borrow().is_none() && !self.is_dirty.get() && !self.path.exists() {
             return Ok(false);
         }
@@ -336,7 +338,7 @@ impl Store for SqliteStore {
         bytes: Range<u32>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = format!("SELECT substr(body, ?, ?) FROM {} WHERE key = ?", table.name());
-        // SQLite counts bytes from 1.
+        // SQLite counts the bytes of a blob from 1.
         let first = i64::from(bytes.start) + 1;
         let length = i64::from(bytes.end.saturating_sub(bytes.start));
         self.row(&sql, [first, length, number(key)?], |row| blob(row, 0))

@@ -1,6 +1,6 @@
-//! Orders the media types of an `Accept` header by the client's preference.
+//! Parses the media types of an `Accept` header and sorts them by the client's preference.
 
-/// Returns the accepted media types in lower case and without parameters, ordered by descending
+/// Returns the accepted media types in lower case, without parameters, and in descending order of
 /// weight. Types of equal weight keep their order. Types with weight 0 are omitted.
 pub fn media_types(accept: &str) -> Vec<String> {
     let mut weighted: Vec<(f64, String)> = accept.split(',').filter_map(weighted).collect();

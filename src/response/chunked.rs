@@ -1,5 +1,5 @@
-//! Writes the response for `chunked=true`: a JSON document per line. Each document contains rows of
-//! only one series, up to a maximum number.
+//! Writes the response for `chunked=true`: one JSON document per line. Each document contains the
+//! rows of only one series. The number of rows per document is limited.
 
 use std::ops::Range;
 
@@ -12,21 +12,20 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
-/// The rule by which 1.x splits a response into documents.
+/// The rule by which 1.x divides a response into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
-    /// A document per maximum number of rows: SELECT and the SHOW statements that 1.x executes as a
-    /// SELECT.
+    /// One document for each maximum number of rows. This rule applies to SELECT, and to the SHOW
+    /// statements that 1.x executes as a SELECT.
     Rows,
-    /// A document per measurement. A document has no `partial` member if another measurement
-    /// follows.
+    /// One document per measurement. The member `partial` is absent if another measurement follows.
     Lists,
-    /// A document per series.
+    /// One document per series.
     Series,
 }
 
 impl ChunkCut {
-    /// Returns the rule for a response with this series.
+    /// Returns the rule that applies to a response with this series.
     pub(super) fn new(chunk: &SeriesChunk) -> Self {
         let is = |columns: &[&str]| chunk.columns.iter().eq(columns);
         match chunk.values.first() {
@@ -40,8 +39,8 @@ impl ChunkCut {
 
 /// The documents of a response.
 ///
-/// A document's `partial` member is known only when more rows arrive or the statement ends. A
-/// document is therefore held until then.
+/// The member `partial` of a document is known only when more rows arrive or the statement ends.
+/// Until then, the document is kept in memory.
 #[derive(Debug)]
 pub struct Documents {
     epoch: Option<Precision>,
@@ -49,14 +48,14 @@ pub struct Documents {
     chunk_rows: usize,
     statement_id: u32,
     held: Option<HeldSeries>,
-    /// Whether a document of the current statement was written.
+    /// Whether a document of the current statement has been written.
     written: bool,
     out: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct HeldSeries {
-    /// The emitter's position is inside the series' object, after the last row.
+    /// The emitter, whose position is inside the object of the series, after the last row.
     emitter: Emitter,
     /// The series without its values.
     series: SeriesChunk,
@@ -93,7 +92,8 @@ impl Documents {
             self.release(false, cut != ChunkCut::Lists, Ending::Done);
             self.held = Some(self.begin(chunk));
         } else if cut == ChunkCut::Lists {
-            // A measurement can have any number of tag values, so each chunk becomes a document.
+            // A measurement can have any number of tag values, so each chunk becomes a separate
+            // document.
             self.release(true, true, Ending::Done);
             self.held = Some(self.begin(chunk));
         }
@@ -138,7 +138,7 @@ impl Documents {
         self.out.len()
     }
 
-    /// Takes the documents that are complete.
+    /// Takes the complete documents.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -152,7 +152,7 @@ impl Documents {
         HeldSeries { emitter, series: chunk.without_rows(), rows: 0, unsupported: None }
     }
 
-    /// Writes the held document.
+    /// Writes the document in memory, if any.
     fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some(HeldSeries { mut emitter, rows, unsupported, .. }) = self.held.take() else {
             return;

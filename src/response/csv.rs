@@ -1,4 +1,4 @@
-//! Writes CSV as 1.x does: with a header for each statement and for each change of columns.
+//! Writes CSV in 1.x's format, with a header for each statement and for each change of columns.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -10,20 +10,20 @@ use crate::model::bug::OrBug;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
-/// The table of a response.
+/// The CSV text of a response.
 #[derive(Debug)]
 pub struct CsvWriter {
     out: Vec<u8>,
     epoch: Precision,
-    /// The columns of the last header.
+    /// The columns in the last header.
     columns: Option<Rc<[String]>>,
-    /// Whether the current statement has not written any rows.
+    /// Whether no rows of the current statement have been written.
     fresh: bool,
 }
 
 impl CsvWriter {
     /// Creates an empty table. Times are integers in the unit of `epoch`, or in nanoseconds without
-    /// it.
+    /// `epoch`.
     pub fn new(epoch: Option<Precision>) -> Self {
         Self { out: Vec::new(), epoch: epoch.unwrap_or_default(), columns: None, fresh: true }
     }
@@ -59,7 +59,7 @@ impl CsvWriter {
         self.out.len()
     }
 
-    /// Takes the bytes written since the last call.
+    /// Takes the bytes that were written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -79,7 +79,7 @@ impl CsvWriter {
     }
 }
 
-/// Returns the table for a rejected query.
+/// Returns the CSV response to a rejected query.
 pub fn failed(error: &str) -> Vec<u8> {
     let mut out = b"error\n".to_vec();
     field(error, &mut out);
@@ -87,8 +87,8 @@ pub fn failed(error: &str) -> Vec<u8> {
     out
 }
 
-/// Formats tags as `key=value,key=value` with line protocol's escapes. As in 1.x (`HashKey`), tags
-/// with an empty value are omitted.
+/// Formats tags as `key=value,key=value` with the escapes of line protocol. Omits tags with an
+/// empty value, as in 1.x (`HashKey`).
 fn tags(chunk: &SeriesChunk) -> String {
     let mut text = String::new();
     for (key, value) in chunk.tags.iter().filter(|(_, value)| !value.is_empty()) {
@@ -111,7 +111,7 @@ fn escape(name: &str, out: &mut String) {
     }
 }
 
-/// A column. It is analysed once before its rows are written.
+/// A column, prepared once before its rows are written.
 enum Cells<'a> {
     Times(Times<'a>),
     /// Integers without nulls.
@@ -121,12 +121,12 @@ enum Cells<'a> {
     Other(&'a ResultColumn),
 }
 
-/// A time column that caches the last printed time, because consecutive rows of many series often
-/// have equal times.
+/// A time column. It stores the last printed time, because consecutive rows of different series
+/// often have equal times.
 struct Times<'a> {
     times_ns: &'a [i64],
     unit_ns: i64,
-    /// The time in `printed`.
+    /// The time whose text is in `printed`.
     last_ns: Option<i64>,
     printed: Vec<u8>,
 }
@@ -214,7 +214,7 @@ fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a field. The field is quoted exactly if Go's `encoding/csv` quotes it.
+/// Appends a field. Quotes the field in the same cases as Go's `encoding/csv`.
 fn field(text: &str, out: &mut Vec<u8>) {
     let quoted = text == "\\."
         || text.contains([',', '"', '\r', '\n'])

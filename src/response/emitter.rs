@@ -1,8 +1,8 @@
-//! Writes JSON tokens with commas and indentation. Escapes strings as Go does.
+//! Writes JSON tokens with commas and indentation. Escapes strings in the same way as Go.
 
 use crate::model::bug::OrBug;
 
-/// Writes compact JSON, or JSON with an indentation of four spaces as 1.x does for `pretty=true`.
+/// Writes compact JSON, or JSON with an indentation of four spaces, like 1.x for `pretty=true`.
 #[derive(Debug)]
 pub struct Emitter {
     out: Vec<u8>,
@@ -23,7 +23,7 @@ impl Emitter {
         self.pretty
     }
 
-    /// Takes the bytes written since the last call.
+    /// Takes the bytes that were written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -38,7 +38,7 @@ impl Emitter {
         &mut self.out
     }
 
-    /// Begins the next member or element. Writes a comma if it is not the first.
+    /// Begins the next member or element. Writes a comma if it is not the first one.
     pub fn next(&mut self) {
         if !self.empty {
             self.out.push(b',');
@@ -93,8 +93,8 @@ impl Emitter {
     }
 }
 
-/// Appends a string as Go's `encoding/json` does. In addition to JSON's required escapes, Go
-/// escapes `<`, `>`, `&`, U+2028 and U+2029.
+/// Appends a string in the format of Go's `encoding/json`. In addition to the escapes that JSON
+/// requires, Go escapes `<`, `>`, `&`, U+2028 and U+2029.
 pub fn string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');

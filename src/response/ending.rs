@@ -1,4 +1,4 @@
-//! Defines the outcome of a statement, which all formats report.
+//! Defines the outcome of a statement. All formats report this outcome.
 
 /// The outcome of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,5 +11,5 @@ pub enum Ending<'a> {
     Failed(&'a str),
 }
 
-/// The level of a warning. Results have no other kind of message.
+/// The level of a warning. Results have no messages of other levels.
 pub(super) const WARNING: &str = "warning";

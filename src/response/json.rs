@@ -17,12 +17,12 @@ pub struct Document {
     emitter: Emitter,
     epoch: Option<Precision>,
     begun: bool,
-    /// Whether `"series":[` has been written for the current statement.
+    /// Whether `"series":[` of the current statement has been written.
     in_series: bool,
-    /// The series to which the next rows can belong, and whether its `"values":[` has been written.
+    /// The series to which the next rows may belong, and whether its `"values":[` has been written.
     open: Option<(SeriesChunk, bool)>,
-    /// A value that Go cannot encode. Go rejects the whole document, so the response contains only
-    /// the error if no bytes were taken before.
+    /// A value that Go cannot encode. Go rejects a document that contains such a value. If no bytes
+    /// were taken before, the response therefore contains only the error.
     unsupported: Option<Unsupported>,
     taken: bool,
 }
@@ -85,7 +85,7 @@ impl Document {
         if self.begun {
             self.emitter.close(b']');
         } else {
-            // Go omits an empty list.
+            // Go omits an empty list of series.
             self.emitter.open(b'{');
         }
         self.emitter.close(b'}');
@@ -101,7 +101,7 @@ impl Document {
         self.emitter.bytes()
     }
 
-    /// Takes the bytes written since the last call.
+    /// Takes the bytes that were written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         self.taken = true;
         self.emitter.take()
@@ -135,7 +135,7 @@ impl Document {
     }
 }
 
-/// Opens a series' object and writes the members before its values.
+/// Opens the object of a series and writes the members that precede its values.
 pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.open(b'{');
     if let Some(name) = chunk.name.as_deref().filter(|name| !name.is_empty()) {
@@ -160,7 +160,8 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-/// Writes the last members of a result or series in Go's order: `messages`, `partial` and `error`.
+/// Writes the last members of a result or series in the order of Go: `messages`, `partial` and
+/// `error`.
 pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
     if let Ending::Warned(warning) = ending {
         emitter.key("messages");
@@ -184,7 +185,7 @@ pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) 
     }
 }
 
-/// Writes the error document that replaces a document with a value that Go cannot encode.
+/// Writes the error document that replaces a document containing a value that Go cannot encode.
 pub(super) fn failed(emitter: &mut Emitter, unsupported: Unsupported) {
     let text = &mut Vec::new();
     text.extend_from_slice(b"{\"error\":");

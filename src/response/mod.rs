@@ -1,7 +1,7 @@
 //! Writes series as bytes in the format that the client requests.
 //!
-//! [`Writer`] takes the chunks of a result in order and holds only the bytes that were not taken
-//! yet. Module [`json`] writes a single document per request. With `chunked=true`, module
+//! [`Writer`] receives the chunks of a result in order, and stores only the bytes that have not
+//! been taken yet. Module [`json`] writes one document per request. With `chunked=true`, module
 //! [`chunked`] writes several documents.
 
 pub mod accept;
@@ -35,8 +35,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns the format of an `Accept` list that the client prefers. As in 1.x, returns JSON if
-    /// the list contains no known format.
+    /// Returns the client's preferred format in an `Accept` list. As in 1.x, returns JSON if the
+    /// list contains no known format.
     pub fn negotiate(accept: Option<&str>) -> Self {
         let known = |media: String| match media.as_str() {
             "application/json" | "*/*" | "application/*" => Some(Self::Json),
@@ -67,11 +67,11 @@ pub struct Options {
     pub epoch: Option<Precision>,
     /// Whether JSON is indented.
     pub pretty: bool,
-    /// The maximum number of rows per chunk for `chunked=true`; `None` means a single document.
+    /// The maximum number of rows per chunk with `chunked=true`; `None` means a single document.
     pub chunk_rows: Option<usize>,
 }
 
-/// Writes the results of a request's statements in order.
+/// Writes the results of a request's statements in the order of the statements.
 #[derive(Debug)]
 pub struct Writer {
     form: FormatWriter,
@@ -110,8 +110,8 @@ impl Writer {
         }
     }
 
-    /// Writes the rows at the positions `rows` of the chunk. Returns `false` if the writer cannot
-    /// hold more rows.
+    /// Writes the rows of the chunk at positions `rows`. Returns `false` if the writer cannot store
+    /// more rows.
     pub fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> bool {
         chunk.ensure_rows();
         match &mut self.form {
@@ -128,7 +128,7 @@ impl Writer {
         match &mut self.form {
             FormatWriter::Json(document) => document.statement_end(ending),
             FormatWriter::Chunked(documents) => documents.statement_end(ending),
-            // In CSV, 1.x writes nothing for a failed statement and omits messages.
+            // For a failed statement, 1.x's CSV contains neither rows nor messages.
             FormatWriter::Csv(_) => {}
             FormatWriter::Packed(packed) => packed.statement_end(ending),
         }
@@ -153,8 +153,8 @@ impl Writer {
         }
     }
 
-    /// Takes all or a part of the bytes written since the last call. Returns an empty vector if no
-    /// bytes are left.
+    /// Takes all or some of the bytes that were written since the last call. Returns an empty
+    /// vector if no bytes are left.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             FormatWriter::Json(document) => document.take_bytes(),

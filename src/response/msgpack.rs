@@ -1,9 +1,9 @@
-//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`). The document has the
-//! same members as in JSON. Lengths and integers have their shortest form, and times are extension
-//! type 5.
+//! Writes MessagePack in 1.x's format (`services/httpd/response_writer.go`). The document has the
+//! same members as in JSON. Lengths and integers have their shortest encoding, and times are
+//! extension type 5.
 //!
-//! In MessagePack, a length precedes its elements. A document is therefore held in memory until it
-//! is complete, up to [`MSGPACK_BYTES_MAX`].
+//! In MessagePack, the length of a list precedes its elements. A document is therefore kept in
+//! memory until it is complete, up to [`MSGPACK_BYTES_MAX`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -15,10 +15,10 @@ use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// The size in bytes at which a piece is complete. The next bytes start a new piece.
+/// The size, in bytes, at which a piece is complete. Further bytes are written to a new piece.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// The documents of a response: one document, or one per chunk.
+/// The documents of a response: one document, or one document per chunk.
 #[derive(Debug)]
 pub struct Packed {
     epoch: Option<Precision>,
@@ -27,18 +27,18 @@ pub struct Packed {
     out: Rope,
     results: Counted,
     series: Counted,
-    /// The series to which the next rows can belong, without values, and its rows.
+    /// The series to which the next rows may belong, without its values, and the series' rows.
     open: Option<(SeriesChunk, Counted)>,
     statement_id: u32,
-    /// Whether a document of the current statement was written.
+    /// Whether a document of the current statement has been written.
     written: bool,
 }
 
-/// A byte buffer that consists of pieces. A document can grow and move into another document
-/// without a copy, which would temporarily double its memory.
+/// A byte buffer that consists of pieces. A document can grow, or be moved into another document,
+/// without a copy. A copy would temporarily double the memory.
 #[derive(Debug, Default)]
 struct Rope {
-    /// The pieces in order, without empty pieces.
+    /// The pieces in order. No piece is empty.
     pieces: VecDeque<Vec<u8>>,
     bytes_before_last: usize,
 }
@@ -82,7 +82,7 @@ impl Rope {
     }
 }
 
-/// Concatenated elements with their number.
+/// Concatenated elements and their number.
 #[derive(Debug, Default)]
 struct Counted {
     elements: Rope,
@@ -90,7 +90,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Moves the number and the elements to `out`. The list is empty afterwards.
+    /// Moves the number and the elements to `out`. Afterwards, the list is empty.
     fn append_to(&mut self, out: &mut Rope) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());
@@ -112,7 +112,7 @@ impl Packed {
         self.written = false;
     }
 
-    /// Writes the next rows. Returns `false` if the document becomes too large.
+    /// Writes the next rows. Returns `false` if the document would become too large.
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
         if !self.open.as_ref().is_some_and(continues) {
@@ -172,7 +172,8 @@ impl Packed {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
-    /// Writes the current series. In a chunked response, also writes the document around it.
+    /// Writes the current series. In a chunked response, also writes the document that contains the
+    /// series.
     fn close_series(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some((head, mut rows)) = self.open.take() else { return };
         let out = self.series.elements.tail();
@@ -258,8 +259,8 @@ fn partial(out: &mut Vec<u8>) {
     out.push(0xc3);
 }
 
-/// Writes a length. A length below `short` is part of the first byte. A greater length uses the
-/// next two or four bytes.
+/// Writes a length. A length below `short` is part of the first byte. A greater length needs two or
+/// four additional bytes.
 fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<u8>) {
     if length < short {
         out.push(fix | length as u8);
@@ -268,7 +269,7 @@ fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<
         out.extend_from_slice(&length.to_be_bytes());
     } else {
         out.push(four);
-        // The cast is lossless: the length is less than `MSGPACK_BYTES_MAX`.
+        // The length is less than `MSGPACK_BYTES_MAX`, so the cast is lossless.
         out.extend_from_slice(&(length as u32).to_be_bytes());
     }
 }
@@ -311,7 +312,7 @@ fn cell(column: &ResultColumn, row: usize, epoch: Option<Precision>, out: &mut V
                 None => {
                     out.extend_from_slice(&[0xc7, 12, 5]);
                     out.extend_from_slice(&time_ns.div_euclid(S_NS).to_be_bytes());
-                    // The cast is lossless: the value is less than 10^9.
+                    // The value is less than 10^9, so the cast is lossless.
                     out.extend_from_slice(&(time_ns.rem_euclid(S_NS) as u32).to_be_bytes());
                 }
             }

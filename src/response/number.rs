@@ -1,15 +1,15 @@
-//! Formats floats exactly as Go does.
+//! Formats floats in exactly the same way as Go.
 
-/// A value that JSON cannot represent. In this case Go rejects the whole document.
+/// A value that JSON cannot represent. Go rejects a document that contains such a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("json: unsupported value: {0}")]
 pub struct Unsupported(pub &'static str);
 
-/// Appends `value` as Go's `encoding/json` does, with the fewest digits that parse as `value`.
-/// Values from 1e-6 to 1e21 (exclusive) have no exponent. Whole numbers have no fraction.
+/// Appends `value` in the format of Go's `encoding/json`, with the fewest digits that parse as
+/// `value`. Values from 1e-6 to 1e21 (exclusive) have no exponent. Whole numbers have no fraction.
 ///
 /// # Errors
-/// [`Unsupported`] for infinities. The caller must write NaN as null.
+/// [`Unsupported`] for infinities. The caller must write NaN values as null.
 pub fn json_float(value: f64, out: &mut Vec<u8>) -> Result<(), Unsupported> {
     if value.is_infinite() {
         return Err(Unsupported(if value > 0.0 { "+Inf" } else { "-Inf" }));
@@ -23,7 +23,8 @@ pub fn json_float(value: f64, out: &mut Vec<u8>) -> Result<(), Unsupported> {
     Ok(())
 }
 
-/// Appends `value` without an exponent at any size (Go's format 'f'), as 1.x's CSV does.
+/// Appends `value` without an exponent, regardless of its size (Go's format 'f'). 1.x uses this
+/// format in CSV.
 pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     if value.is_finite() {
         positional(value, out);
@@ -66,7 +67,7 @@ fn positional(value: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
     if !text.contains('e') {
-        // In the usual case, the shortest text has no exponent.
+        // Usually, the shortest text has no exponent.
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
         return;
     }

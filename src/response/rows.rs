@@ -1,5 +1,5 @@
-//! Writes the rows of a result as JSON arrays. For large responses, this module takes most of the
-//! time.
+//! Writes the rows of a result as JSON arrays. For large responses, most of the time is spent in
+//! this module.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use crate::model::limits::PRINTED_TEXT_BYTES_MAX;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
-/// Writes rows as arrays into the open array of values.
+/// Appends the rows as arrays to the open array of values.
 ///
 /// # Errors
-/// [`Unsupported`] for a value that JSON cannot represent. The text is then incomplete and must be
-/// discarded.
+/// [`Unsupported`] for a value that JSON cannot represent. The text is then incomplete, and the
+/// caller must discard it.
 pub(super) fn rows(
     emitter: &mut Emitter,
     chunk: &SeriesChunk,
@@ -42,7 +42,7 @@ pub(super) fn rows(
     let out = emitter.out();
     let before = out.len();
     array(&mut cells, first, &mut clock, out)?;
-    // Assumes that the other rows are about as long as the first row.
+    // Assumes that the other rows are approximately as long as the first row.
     out.reserve((out.len() - before + 1) * range.len());
     for row in range {
         out.push(b',');
@@ -77,8 +77,7 @@ fn array(
     Ok(())
 }
 
-/// A column, or several adjacent string columns. They are analysed once before their rows are
-/// written.
+/// A column, or several adjacent string columns, prepared once before the rows are written.
 enum Cells<'a> {
     Times(&'a [i64]),
     /// Integers without nulls.
@@ -87,17 +86,17 @@ enum Cells<'a> {
     Other(&'a ResultColumn),
 }
 
-/// Adjacent string columns with dictionaries and without nulls. A row's values in these columns,
-/// such as the tags of a series, are written as a single text. Later rows with equal values reuse
-/// this text.
+/// Adjacent string columns that have dictionaries and no nulls. A row's values in these columns,
+/// such as the tags of a series, are printed as one text. Later rows with equal values reuse this
+/// text.
 #[derive(Default)]
 struct AdjacentColumns<'a> {
-    /// The printed dictionary entries and the rows' codes of each column.
+    /// The printed dictionary entries of each column, and the codes of the rows.
     columns: Vec<(StringColumn, &'a [u32])>,
-    /// The position of the column with the most entries.
+    /// The position of the column whose dictionary has the most entries.
     widest: usize,
-    /// The last row with each entry of the widest column, and the range of the row's text in
-    /// `text`.
+    /// For each entry of the widest column, the last row with this entry, and the range of the
+    /// row's text in `text`.
     seen: Vec<Option<(usize, Range<usize>)>>,
     text: Vec<u8>,
 }
@@ -123,9 +122,9 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
     cells
 }
 
-/// Prints each entry of a dictionary with `print` and returns the printed entries with the codes of
-/// the rows. Returns `None` if the column has no dictionary, or if the dictionary has more than
-/// `rows` entries.
+/// Prints each entry of a dictionary with `print`. Returns the printed entries and the codes of the
+/// rows. Returns `None` if the column has no dictionary, or if the dictionary has more than `rows`
+/// entries.
 pub(super) fn printed_once(
     texts: &StringColumn,
     rows: usize,

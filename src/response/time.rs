@@ -7,8 +7,8 @@ use crate::model::time::{D_NS, Precision, S_NS};
 pub struct TimeForm<'a> {
     /// The unit of integers; `None` means RFC 3339.
     pub epoch: Option<Precision>,
-    /// The zone's offsets: pairs of a start time and the offset from UTC, both in nanoseconds, with
-    /// ascending start times. An empty list means UTC.
+    /// The offsets of the zone: pairs of a start time and the offset from UTC, both in nanoseconds.
+    /// Start times ascend. An empty list means UTC.
     pub zone: &'a [(i64, i64)],
 }
 
@@ -31,34 +31,35 @@ impl TimeForm<'_> {
     }
 }
 
-/// Returns the offset from UTC at `time_ns` in nanoseconds. `zone` has the form of
+/// Returns the offset from UTC at `time_ns`, in nanoseconds. `zone` has the form of
 /// [`TimeForm::zone`].
 fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
     let after = zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
     after.checked_sub(1).and_then(|i| zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
 }
 
-/// Writes a sequence of times. A time on the same day as the previous one reuses the text of the
-/// date, and an equal time reuses the whole text.
+/// Writes a sequence of times. If a time is on the same day as the previous time, the text of the
+/// date is reused. If both times are equal, the complete text is reused.
 #[derive(Debug)]
 pub struct Clock<'a> {
     form: TimeForm<'a>,
     day_ns: i64,
     last_ns: i64,
-    /// The last time as `"2006-01-02T15:04:05Z"` with quotes; empty before the first time.
+    /// The text of the last time, as `"2006-01-02T15:04:05Z"` with quotes; empty before the first
+    /// time.
     text: Vec<u8>,
-    /// `text` with padding. Copying a fixed number of bytes is faster than copying a
+    /// The content of `text` with padding. Copying a fixed number of bytes is faster than copying a
     /// variable number.
     padded: [u8; TEXT_BYTES_MAX],
 }
 
-/// The length of `"2006-01-02T` with the quote. All representable years have four digits.
+/// The length of `"2006-01-02T` with the opening quote. All representable years have four digits.
 const DATE_BYTES: usize = 12;
 /// The maximum length of `"2006-01-02T15:04:05.999999999Z"` with quotes.
 const TEXT_BYTES_MAX: usize = 32;
 
 impl<'a> Clock<'a> {
-    /// Creates a clock before the first time.
+    /// Creates a clock that has not written a time yet.
     pub fn new(form: TimeForm<'a>) -> Self {
         let padded = [0; TEXT_BYTES_MAX];
         Self { form, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
@@ -69,7 +70,7 @@ impl<'a> Clock<'a> {
         self.form
     }
 
-    /// Appends a time as [`TimeForm::write`] does.
+    /// Appends a time in the same way as [`TimeForm::write`].
     pub fn write(&mut self, time_ns: i64, out: &mut Vec<u8>) {
         if self.form.epoch.is_some() || !self.form.zone.is_empty() {
             return self.form.write(time_ns, out);
@@ -118,7 +119,7 @@ impl<'a> Clock<'a> {
 
 /// Appends an integer.
 pub fn integer(value: i64, out: &mut Vec<u8>) {
-    // Pushing two single bytes is faster than copying a slice of two bytes.
+    // Appending two single bytes is faster than copying a slice of two bytes.
     if let (0..100, small) = (value, value as u8) {
         if small >= 10 {
             out.push(b'0' + small / 10);
@@ -130,7 +131,8 @@ pub fn integer(value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a separator and an integer. For integers from 0 to 999, the function copies four bytes
-/// and removes the unused bytes: a copy of fixed length is faster than a copy of variable length.
+/// and then removes the unused bytes, because a copy of fixed length is faster than a copy of
+/// variable length.
 #[inline(always)]
 pub fn integer_behind(separator: u8, value: i64, out: &mut Vec<u8>) {
     let (0..1_000, small) = (value, value as u32) else {
@@ -148,14 +150,14 @@ pub fn integer_behind(separator: u8, value: i64, out: &mut Vec<u8>) {
     out.truncate(end);
 }
 
-/// Appends a time in Go's format `time.RFC3339Nano`: without trailing zeros and with `Z` or an
+/// Appends a time in Go's format `time.RFC3339Nano`, without trailing zeros and with `Z` or an
 /// offset.
 pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
     fraction(to_second(time_ns, offset_ns, out), out);
     offset(offset_ns, out);
 }
 
-/// Appends a time in Arrow's format: with 0, 3, 6 or 9 decimals. The time has `Z` or an offset only
+/// Appends a time in Arrow's format, with 0, 3, 6 or 9 decimals. The time has `Z` or an offset only
 /// if `zone` is not empty. `zone` has the form of [`TimeForm::zone`].
 pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     let offset_ns = offset_at(zone, time_ns);
@@ -172,7 +174,7 @@ pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the local date and time without a fraction. Returns the fraction in nanoseconds.
+/// Appends the local date and time without a fraction. Returns the fraction, in nanoseconds.
 fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     // The sum can exceed the range of `i64`.
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
@@ -194,7 +196,7 @@ fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     of_day_ns % S_NS
 }
 
-/// Appends `Z`, or a sign, hours and minutes.
+/// Appends `Z`, or the sign, hours and minutes of the offset.
 fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     let offset_minutes = offset_ns / (60 * S_NS);
     if offset_minutes == 0 {
@@ -207,7 +209,7 @@ fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     digits(offset_minutes.abs() % 60, 2, out);
 }
 
-/// Appends the fraction of a second without trailing zeros. Appends nothing if it is 0.
+/// Appends the fraction of a second without trailing zeros. Appends nothing if the fraction is 0.
 fn fraction(fraction_ns: i64, out: &mut Vec<u8>) {
     if fraction_ns != 0 {
         out.push(b'.');

@@ -1,4 +1,5 @@
-//! `tidemark backup`: creates, lists and deletes backups, and schedules automatic backups.
+//! Implements `tidemark backup`: creates, lists and deletes backups, and schedules automatic
+//! backups.
 
 use std::process::ExitCode;
 
@@ -51,7 +52,7 @@ fn path_of(name: &str, value: &str) -> String {
     format!("/api/v3/backup?{}", form(&[(name, Some(value))]))
 }
 
-/// Returns seconds as a time, or nothing if they are none.
+/// Formats the seconds in member `name` as a time. An absent member counts as 0.
 fn time_of(value: &Value, name: &str) -> String {
     let seconds = value.get(name).and_then(Value::as_i64).unwrap_or(0);
     format_utc(seconds.saturating_mul(1_000_000_000))

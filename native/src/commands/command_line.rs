@@ -1,4 +1,4 @@
-//! The command line of a command.
+//! Parses the arguments and options of a command.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,15 +14,15 @@ pub struct Line {
     command: &'static Command,
     values: BTreeMap<&'static str, String>,
     switches: Vec<&'static str>,
-    /// The arguments that belong to no option.
+    /// The arguments that are not part of an option.
     pub words: Vec<String>,
 }
 
 impl Line {
-    /// Reads the rest of the command line. Returns `None` if the line contains `--help`.
+    /// Parses the rest of the command line. Returns `None` if it contains `--help`.
     ///
     /// # Errors
-    /// [`Failure`] names the first invalid option.
+    /// [`Failure`] with the first invalid option.
     pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
         let mut line =
             Self { command, values: BTreeMap::new(), switches: Vec::new(), words: Vec::new() };
@@ -55,12 +55,13 @@ impl Line {
         Ok(Some(line))
     }
 
-    /// Returns the value of an option, unless it is empty.
+    /// Returns the value of an option; `None` if the option is missing or its value is empty.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Returns the value of an option. If the option is missing, returns the environment variable.
+    /// Returns the value of an option. If the option is missing, returns the value of the
+    /// environment variable.
     pub fn value_or_variable(&self, name: &str, variable: &str) -> Option<String> {
         self.value(name).map(str::to_owned).or_else(|| {
             let value = env::var(variable).ok();
@@ -68,15 +69,15 @@ impl Line {
         })
     }
 
-    /// Whether a switch is given.
+    /// Whether the command line contains a switch.
     pub fn has(&self, name: &str) -> bool {
         self.switches.contains(&name)
     }
 
-    /// Returns the only argument, the name of a `thing`.
+    /// Returns the only argument, which is the name of a `thing`.
     ///
     /// # Errors
-    /// [`Failure`] if the line has no argument or several arguments.
+    /// [`Failure`] if the command line has no argument or several arguments.
     pub fn only_word(&self, thing: &str) -> Result<&str, Failure> {
         match &self.words[..] {
             [] => Err(self.incomplete()),
@@ -87,12 +88,13 @@ impl Line {
         }
     }
 
-    /// Returns the failure of a line without a required part: the command's help.
+    /// Returns the failure for a command line without a required part. Its text is the command's
+    /// help.
     pub fn incomplete(&self) -> Failure {
         Failure::of(self.command.help.trim_end())
     }
 
-    /// Returns the failure of a word too many.
+    /// Returns the failure for an unexpected argument.
     pub fn unknown(&self, word: &str) -> Failure {
         Failure(format!(
             "Unexpected argument \"{word}\". See tidemark {} --help.",
@@ -100,7 +102,7 @@ impl Line {
         ))
     }
 
-    /// Returns the failure `sentence`, with a reference to the help.
+    /// Returns the failure with the text `sentence` and a reference to the help.
     pub fn invalid(&self, sentence: &str) -> Failure {
         Failure(format!("{sentence}. See tidemark {} --help.", self.command.name))
     }

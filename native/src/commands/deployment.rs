@@ -1,5 +1,5 @@
-//! Exports and imports a deployment's databases, policies, continuous queries, tokens and users as
-//! lines of JSON:
+//! Exports and imports the databases, policies, continuous queries, tokens and users of a
+//! deployment as lines of JSON:
 //!
 //! ```text
 //! {"kind":"database","name":"plant"}
@@ -9,8 +9,8 @@
 //! {"kind":"user",…}
 //! ```
 //!
-//! A policy also has "shard_duration" ("168h0m0s"), "replication" (1) and "default" (false). Tokens
-//! and users have the format of /api/v3/configure/access.
+//! A policy also has the members "shard_duration" ("168h0m0s"), "replication" (1) and "default"
+//! (false). Tokens and users have the format of /api/v3/configure/access.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, remove_file, rename};
@@ -26,13 +26,14 @@ use super::steps::Access;
 use super::{cannot, print, quoted};
 use crate::Failure;
 
-/// The number of tokens and users in a request.
+/// The maximum number of tokens and users in one request.
 const ROWS_PER_REQUEST: usize = 10;
-/// The maximum length of a record in a file.
+/// The maximum size of a record in a file, in bytes.
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const ACCESS: &str = "/api/v3/configure/access";
 
-/// Returns the rows of a statement with the names of columns as keys, and the series name as `of`.
+/// Runs a statement and returns its rows as objects. The keys are the column names; the member `of`
+/// contains the name of the series.
 fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
     let result = list(&response, "results").first().unwrap_or(&Value::Null);
@@ -86,14 +87,14 @@ fn records(
     Ok(())
 }
 
-/// Exports all records to a file. Only this user may read the hashes of passwords. The file gets
-/// its final name only when it is complete.
+/// Exports all records to a file. Only the current user may read the file, because it contains
+/// hashes of passwords. The file gets its final name only after it is complete.
 ///
 /// # Errors
-/// [`Failure`] if the server refuses, or the file cannot be written.
+/// [`Failure`] if the server rejects a request or the file cannot be written.
 pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let part = PathBuf::from(format!("{}.part", path.display()));
-    // A file of an earlier run may be readable by others.
+    // Other users may be able to read a file that an earlier run left behind.
     let _ = remove_file(&part);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
@@ -116,7 +117,7 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Converts a duration such as `168h0m0s` to InfluxQL. The duration 0s means unlimited.
+/// Converts a duration such as `168h0m0s` to InfluxQL. The duration `0s` becomes `INF`.
 fn duration_of(duration: &str) -> String {
     if duration == "0s" {
         return "INF".to_owned();
@@ -135,7 +136,8 @@ fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
     Ok(result.and_then(|result| result.get("error")?.as_str().map(str::to_owned)))
 }
 
-/// Creates what a record describes that is neither a token nor a user. Returns what was wrong.
+/// Creates the definition in a record that is neither a token nor a user. Returns the error, if
+/// any.
 fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
     let (kind, name) = (text(record, "kind"), text(record, "name"));
     let error = match kind {
@@ -151,7 +153,7 @@ fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
                 duration_of(text(record, "shard_duration")),
                 if record.get("default") == Some(&Value::Bool(true)) { " DEFAULT" } else { "" }
             );
-            // The first statement fails if the policy exists.
+            // The first statement fails if the policy already exists.
             match error_of(server, &format!("CREATE {settings}"))? {
                 None => None,
                 Some(_) => error_of(server, &format!("ALTER {settings}"))?,
@@ -176,10 +178,10 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
     Ok(())
 }
 
-/// Imports all records in a file. Existing definitions remain.
+/// Imports all records in a file. Does not change existing definitions.
 ///
 /// # Errors
-/// [`Failure`] if the server refuses, or definitions were rejected.
+/// [`Failure`] if the server rejects a request or a definition.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);

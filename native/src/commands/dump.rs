@@ -1,4 +1,5 @@
-//! Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or line protocol.
+//! Reads a file of line protocol, of `influx_inspect export` or of `influx -import`. The file may
+//! be compressed with gzip.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -13,23 +14,23 @@ use crate::Failure;
 
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// The byte order mark of UTF-8, with which some editors begin a file.
+/// The byte order mark of UTF-8, which some editors write at the start of a file.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// The maximum length of a line.
+/// The maximum size of a line, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces in which a file is read.
+/// The size of the pieces in which a file is read, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// The lines of a file, or of standard input for `-`.
+/// The lines of a file, or of standard input if the path is `-`.
 pub struct Lines {
     reader: Box<dyn BufRead>,
-    /// The number of bytes read from the file.
+    /// The number of bytes that have been read from the file.
     pub bytes: Rc<Cell<u64>>,
-    /// The number of lines read so far.
+    /// The number of lines that have been read.
     pub count: u64,
 }
 
-/// Counts the bytes that are read.
+/// Counts the bytes that a reader returns.
 struct Counted<R>(R, Rc<Cell<u64>>);
 
 impl<R: Read> Read for Counted<R> {
@@ -41,10 +42,10 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Lines {
-    /// Opens a file, plain or gzip.
+    /// Opens a file that may be compressed with gzip.
     ///
     /// # Errors
-    /// [`Failure`] if it cannot be read.
+    /// [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source: Box<dyn Read> = match path.as_os_str() == "-" {
             true => Box::new(stdin()),
@@ -67,8 +68,8 @@ impl Lines {
         Ok(Self { reader, bytes, count: 0 })
     }
 
-    /// Returns the next line without its newline and without the file's byte order mark, or `None` at
-    /// the end.
+    /// Returns the next line without its newline. Omits the file's byte order mark. Returns `None`
+    /// at the end of the file.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read, or the line is longer than [`LINE_BYTES_MAX`].
@@ -94,37 +95,36 @@ impl Lines {
     }
 }
 
-/// An item of a file, in order.
+/// An item of a file.
 #[derive(Debug, PartialEq)]
 pub enum Item {
     /// An InfluxQL statement.
     Statement(String),
-    /// The database of the following lines.
+    /// The database into which the following lines are imported.
     Database(String),
-    /// The retention policy of the following lines.
+    /// The retention policy into which the following lines are imported.
     Policy(String),
-    /// A line of line protocol. `begins` is whether a point starts with it, because a string may
-    /// span several lines.
+    /// A line of line protocol.
     Text {
         /// The line without its newline.
         text: Vec<u8>,
-        /// See above.
+        /// Whether a point starts with this line. A string value may span several lines.
         begins: bool,
     },
-    /// A comment, or an empty line.
+    /// A comment or an empty line.
     Nothing,
 }
 
-/// Tells the lines of a dump apart.
+/// Parses the lines of a dump.
 #[derive(Default)]
 pub struct Dump {
     is_ddl: bool,
-    /// Whether a string is open after the last line.
+    /// Whether the last line ended inside a string.
     pub in_string: bool,
 }
 
 impl Dump {
-    /// Returns the meaning of the next line.
+    /// Returns the item in the next line.
     pub fn item(&mut self, line: Vec<u8>) -> Item {
         // Inside a string, a carriage return is data.
         let bare = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -139,7 +139,7 @@ impl Dump {
         Item::Text { text: line, begins }
     }
 
-    /// Returns the meaning of a comment: the start of a section, or the destination of lines.
+    /// Parses a comment: the start of a section, or the destination of the following lines.
     fn directive(&mut self, comment: &str) -> Item {
         if comment.starts_with("# DDL") {
             self.is_ddl = true;
@@ -154,7 +154,7 @@ impl Dump {
     }
 }
 
-/// Whether a string is open at the end of a line. `in_string` is whether one was at its start.
+/// Whether a line ends inside a string. `in_string` is whether the line starts inside a string.
 fn ends_in_string(line: &[u8], in_string: bool) -> bool {
     let byte = |at: usize| line.get(at).copied();
     let before = |at: usize| at.checked_sub(1).and_then(byte);

@@ -1,5 +1,5 @@
-//! `tidemark export`: exports a database as line protocol or as daily Parquet files, or a
-//! deployment's definitions and access control.
+//! Implements `tidemark export`: exports a database as line protocol or as daily Parquet files, or
+//! exports a deployment's definitions and access control.
 
 use std::fs::{File, remove_file, rename};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write as _};
@@ -26,9 +26,9 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The maximum length of a line of an export.
+/// The maximum size of a line of an export, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces of an export.
+/// The size of the pieces of an export, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
@@ -63,8 +63,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Requests the next part of an export, with retries after temporary failures. `after` is the
-/// position of the previous response.
+/// Requests the next part of an export. Retries after temporary failures. `after` is the position
+/// in the previous response.
 fn part_of(server: &Server, line: &Line, after: Option<&str>) -> Result<Response, Failure> {
     let path = form(&[
         ("db", line.value("database")),
@@ -75,15 +75,15 @@ fn part_of(server: &Server, line: &Line, after: Option<&str>) -> Result<Response
         ("after", after.is_none().then_some("")),
     ]);
     let path = format!("/api/v3/export?{path}");
-    // A position has the tags of a series, which may be longer than a URL may be.
+    // A position contains the tags of a series, which may exceed the maximum length of a URL.
     match after.map(|after| form(&[("after", Some(after))])) {
         None => until_success(server, &Request::new("GET", path), Ok),
         Some(body) => until_success(server, &Request::post(path, FORM, body.as_bytes()), Ok),
     }
 }
 
-/// Writes the head and all points, in the format of `tidemark import`. Each response ends before
-/// the server's limit of calls, with the position of the next request.
+/// Writes the header and all points in the format of `tidemark import`. Each response ends before
+/// the server reaches its limit of calls, and contains the position of the next request.
 fn write_lines(
     server: &Server,
     line: &Line,
@@ -108,14 +108,14 @@ fn write_lines(
     }
 }
 
-/// Passes the points of a response to `write`. Returns the position at which the next request
-/// continues, which is the last line of the response, or `None` after the last point.
+/// Passes the points of a response to `write`. The last line of a response may contain the position
+/// at which the next request continues. Returns this position, or `None` after the last point.
 fn points(
     body: impl Read,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<Option<String>, Failure> {
     let mut reader = BufReader::with_capacity(PIECE_BYTES, body);
-    // Whole lines, and the last one, which may be a position.
+    // `lines` contains complete lines. `last` contains the last line, which may be a position.
     let (mut lines, mut last) = (Vec::new(), Vec::new());
     loop {
         let start = last.len();
@@ -144,8 +144,8 @@ fn points(
     Ok(position)
 }
 
-/// Returns the position in the last line of a response. A line of a string value may begin like
-/// this, but has a quote and a time.
+/// Returns the position in the last line of a response. A line of a string value may have the same
+/// prefix, but also contains a quote and a time.
 fn position_of(line: &[u8]) -> Option<String> {
     let position = line.strip_prefix(b"# after: ")?.strip_suffix(b"\n")?;
     let position = str::from_utf8(position).ok().filter(|text| !text.is_empty())?;
@@ -153,7 +153,7 @@ fn position_of(line: &[u8]) -> Option<String> {
     (!is_other).then(|| position.to_owned())
 }
 
-/// The file of an export.
+/// The output of an export.
 enum Output {
     Plain(BufWriter<File>),
     Gzip(Box<GzEncoder<BufWriter<File>>>),
@@ -186,12 +186,12 @@ fn export_lines(
     let Some(out) = out else {
         let print = |lines: &[u8]| match print_piece(lines)? {
             true => Ok(()),
-            // The rest of the export has no reader.
+            // The reader has closed the pipe, so the rest of the export is not needed.
             false => std::process::exit(0),
         };
         return write_lines(server, line, database, first, print).map_err(failed);
     };
-    // The file gets its final name only when it is complete.
+    // The file gets its final name only after it is complete.
     let part = PathBuf::from(format!("{out}.part"));
     let cannot_write = |reason: io::Error| Failure(format!("{out} cannot be written: {reason}"));
     let write = || {
@@ -215,7 +215,7 @@ fn export_lines(
 mod tests {
     use super::*;
 
-    /// A reader that returns at most the given number of bytes at once.
+    /// A reader that returns at most the given number of bytes per call.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -1,4 +1,4 @@
-//! The client of HTTP: a server's address and token, requests and responses.
+//! Implements the HTTP client of the commands.
 
 use std::fs;
 use std::io::{BufReader, Read};
@@ -14,19 +14,19 @@ use ureq::{Agent, Body, Error};
 use super::command_line::Line;
 use crate::Failure;
 
-/// The default address.
+/// The default address of the server.
 const URL: &str = "http://127.0.0.1:8787";
 /// The default data folder of `serve`.
 const DATA: &str = "tidemark-data";
-/// The maximum time until the server starts its response, and until each further piece of it. A
-/// response itself may take hours.
+/// The maximum time until the server starts its response, and between two pieces of the response. A
+/// complete response may take hours.
 const RESPONSE_MAX: Duration = Duration::from_secs(300);
-/// The maximum size of a response that is read as a whole.
+/// The maximum size of a response that is read completely into memory.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
 
 /// A server's address and token.
 pub struct Server {
-    /// The address without a slash at its end.
+    /// The address without a trailing slash.
     pub url: String,
     token: String,
     roots: Vec<Certificate<'static>>,
@@ -42,12 +42,12 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request without a body. The path starts with a slash.
+    /// Creates a request without a body. The path starts with a slash.
     pub fn new(method: &'static str, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), headers: Vec::new(), body: None }
     }
 
-    /// A POST with a body.
+    /// Creates a POST request with a body.
     pub fn post(path: impl Into<String>, kind: &'static str, body: &'a [u8]) -> Self {
         Self::new("POST", path).with("Content-Type", kind).with_body(body)
     }
@@ -69,17 +69,17 @@ pub const JSON: &str = "application/json";
 /// The content type of a form.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// Returns a query string or form of the pairs that have a value.
+/// Returns a query string or form with the pairs that have a value.
 pub fn form(pairs: &[(&str, Option<&str>)]) -> String {
     let given = pairs.iter().filter_map(|(name, value)| Some((name, (*value)?)));
     form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
 }
 
 impl Server {
-    /// Returns the server that the command line or the environment names.
+    /// Returns the server that the command line or the environment specifies.
     ///
     /// # Errors
-    /// [`Failure`] if the address is invalid, or there is no token.
+    /// [`Failure`] if the address is invalid or no token is available.
     pub fn of(line: &Line) -> Result<Self, Failure> {
         let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
         let data = line.value_or_variable("data", "TIDEMARK_DATA");
@@ -103,23 +103,23 @@ impl Server {
         Ok(Self { url, token, roots, agent })
     }
 
-    /// Returns a client with another token, for tests.
+    /// Returns a client with the given time limits, for tests.
     #[cfg(test)]
     pub fn at(url: &str, response_max: Duration, read_max: Duration) -> Self {
         let agent = agent(response_max, read_max, &[]);
         Self { url: url.to_owned(), token: "t".to_owned(), roots: Vec::new(), agent }
     }
 
-    /// Returns a client of the same server that waits only for `limit`.
+    /// Returns a client of the same server that waits at most `limit`.
     pub fn with_limit(&self, limit: Duration) -> Self {
         let agent = agent(limit, limit, &self.roots);
         Self { url: self.url.clone(), token: self.token.clone(), roots: self.roots.clone(), agent }
     }
 
-    /// Sends a request with the token.
+    /// Sends a request with the client's token.
     ///
     /// # Errors
-    /// [`Failure`] if the server does not respond. Any status is a response.
+    /// [`Failure`] if the server does not respond. A response with any status is a success.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             Failure(format!(
@@ -147,7 +147,7 @@ impl Server {
         Ok(Response(response))
     }
 
-    /// Sends a request that must succeed.
+    /// Sends a request for which the server must return a success status.
     ///
     /// # Errors
     /// [`Failure`] with the server's message.
@@ -159,7 +159,7 @@ impl Server {
         }
     }
 
-    /// Sends InfluxQL statements, which must succeed as a request.
+    /// Sends a request with InfluxQL statements. The request as a whole must succeed.
     ///
     /// # Errors
     /// [`Failure`] with the server's message.
@@ -175,7 +175,7 @@ impl Server {
     }
 }
 
-/// A response whose body is not read yet.
+/// A response whose body has not been read yet.
 pub struct Response(http::Response<Body>);
 
 impl Response {
@@ -194,7 +194,7 @@ impl Response {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Returns the body, inflated, as it arrives.
+    /// Returns a reader of the decompressed body.
     pub fn reader(self) -> Box<dyn Read> {
         let is_gzip = self.header("Content-Encoding") == Some("gzip");
         let reader = self.0.into_body().into_reader();
@@ -204,7 +204,7 @@ impl Response {
         }
     }
 
-    /// Reads the whole body.
+    /// Reads the complete body.
     ///
     /// # Errors
     /// [`Failure`] if the response is incomplete, or larger than [`TEXT_BYTES_MAX`].
@@ -221,7 +221,7 @@ impl Response {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// [`Failure`] if it is none.
+    /// [`Failure`] if the body is not JSON.
     pub fn json(self) -> Result<Value, Failure> {
         let text = self.text()?;
         serde_json::from_str(&text).map_err(|error| {
@@ -229,13 +229,13 @@ impl Response {
         })
     }
 
-    /// Whether the response is a redirect. A command does not follow it, because its target, such as
-    /// a login page, may be another server.
+    /// Whether the response is a redirect. The commands follow no redirect, because its target may
+    /// be another server, such as a login page.
     pub fn is_redirect(&self) -> bool {
         self.0.status().is_redirection()
     }
 
-    /// Returns an error response as a sentence with its status and message.
+    /// Converts an error response to a sentence that contains its status and message.
     pub fn failure(self) -> Failure {
         let status = self.status();
         if self.is_redirect() {
@@ -252,7 +252,8 @@ impl Response {
     }
 }
 
-/// Returns the message of an error response, from either JSON format, or else the whole text.
+/// Returns the message of an error response in either JSON format. Returns the complete text if the
+/// response has another format.
 fn message_in(body: &str) -> String {
     let text = body.trim();
     let parsed = serde_json::from_str::<Value>(text).unwrap_or_default();
@@ -260,12 +261,12 @@ fn message_in(body: &str) -> String {
     message.and_then(Value::as_str).unwrap_or(text).to_owned()
 }
 
-/// Returns the first characters of a text, for a message.
+/// Returns the first characters of a text, for use in a message.
 fn start_of(text: &str) -> String {
     text.chars().take(200).collect()
 }
 
-/// Returns why there is no response.
+/// Returns the reason why the server did not respond.
 fn reason(error: &Error) -> String {
     match error {
         Error::Timeout(_) => format!("no response for {} s", RESPONSE_MAX.as_secs()),
@@ -274,7 +275,8 @@ fn reason(error: &Error) -> String {
     }
 }
 
-/// Returns the token for an address. The folder's token is sent only to this machine.
+/// Returns the token for an address. The token in the data folder is sent only to servers on this
+/// machine.
 fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
     if let Ok(token) = std::env::var("TIDEMARK_TOKEN")
         && !token.is_empty()
@@ -297,8 +299,9 @@ fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
     Err(Failure(format!("No token: set TIDEMARK_TOKEN to a token of {scheme}://{authority}{more}")))
 }
 
-/// Returns the certificates that this machine trusts, or those of SSL_CERT_FILE. Unreadable
-/// certificates are ignored. A connection that needs one fails with a message.
+/// Returns the certificates that this machine trusts, or the certificates in SSL_CERT_FILE.
+/// Unreadable certificates are ignored. A connection that needs an ignored certificate fails with a
+/// message.
 fn trusted() -> Vec<Certificate<'static>> {
     let found = rustls_native_certs::load_native_certs();
     found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect()
@@ -333,15 +336,16 @@ mod tests {
 
     use super::*;
 
-    /// The time that a slow server of these tests waits.
+    /// The time that the slow server in the tests waits.
     const LATE: Duration = Duration::from_millis(600);
-    /// A limit that a slow server exceeds.
+    /// A limit that the slow server exceeds.
     const SHORT: Duration = Duration::from_millis(200);
-    /// A limit that a slow server does not reach.
+    /// A limit that the slow server does not reach.
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Returns a client of a server that writes `first`, waits, and writes `rest`. The client waits
-    /// at most for [`SHORT`] for the response, and for `read_max` for each further piece of it.
+    /// Returns a client of a server that writes `first`, waits, and then writes `rest`. The client
+    /// waits at most [`SHORT`] for the start of the response and at most `read_max` for each
+    /// further piece.
     fn server(
         first: &'static str,
         wait: Duration,

@@ -1,7 +1,8 @@
-//! `tidemark import`: imports a file over HTTP.
+//! Implements `tidemark import`: imports a file over HTTP.
 //!
-//! Batches are sent one after another, so that the last of equal points wins. A file next to the
-//! input stores the progress, so that a repeated command continues there.
+//! Batches are sent one after another, so that the last of several equal points overwrites the
+//! others. A file next to the input stores the progress, so that a repeated command continues after
+//! the last completed batch.
 
 use std::collections::HashSet;
 use std::fs;
@@ -45,15 +46,15 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The maximum size of a request, independent of its number of lines. One point more may follow.
+/// The size at which a request ends, in bytes. A request may exceed this size by one point.
 const BATCH_BYTES_MAX: usize = 1_000_000;
-/// The maximum number of attempts for a request with temporary failures.
+/// The maximum number of attempts if a request fails temporarily.
 const TRIES_MAX: u32 = 10;
-/// The maximum pause between two attempts without a `Retry-After` header.
+/// The maximum pause between two attempts if the response has no `Retry-After` header, in seconds.
 const PAUSE_S_MAX: u64 = 30;
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// The maximum number of characters of a rejected line to print.
+/// The maximum number of characters that are printed of a rejected line.
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
@@ -97,7 +98,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     tags.sort_unstable();
     let shape = line.value("measurement").map(|measurement| Shape { measurement, tags });
     let server = Server::of(line)?;
-    // Batches have many retries, so this request reports an unreachable server immediately.
+    // Batches are retried many times. This request is not, so it reports an unreachable server
+    // immediately.
     server.send(&Request::new("GET", "/ping"))?;
     let owned = |name: &str| line.value(name).unwrap_or_default().to_owned();
     let destination = Destination { database: owned("database"), policy: owned("policy") };
@@ -115,7 +117,8 @@ fn must_exist(path: &str) -> Result<(), Failure> {
     }
 }
 
-/// Sends a request, and repeats it after temporary failures. Returns the status and the text.
+/// Sends a request, and retries it after temporary failures. Returns the status and the text of the
+/// response.
 fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure> {
     for tries in 1.. {
         let mut pause_s = 2_u64.pow(tries - 1).min(PAUSE_S_MAX);
@@ -148,7 +151,8 @@ struct Rows {
     rows: Vec<Value>,
 }
 
-/// Runs one statement. The error is the statement's, or the status and text of the response.
+/// Runs one statement. The error is either the error of the statement, or the status and text of
+/// the response.
 fn query(server: &Server, q: &str) -> Result<Rows, Failure> {
     let body = form(&[("q", Some(q))]);
     let (status, text_of) = send(server, &Request::post("/query", FORM, body.as_bytes()))?;
@@ -181,7 +185,7 @@ fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ensures that a database and policy exist. Missing ones are created without expiry.
+/// Ensures that a database and policy exist. Creates missing ones with an unlimited duration.
 fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     let database = quoted(&destination.database);
     let listed = query(server, "SHOW DATABASES")?;
@@ -194,8 +198,8 @@ fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     if !listed.rows.iter().any(|row| cell(row, 0) == destination.database) {
         create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
     }
-    // A token without read permission cannot list the policies. In that case the responses to
-    // writes report problems.
+    // A token without read permission cannot list the policies. The responses to writes then report
+    // any problems.
     let shown = query(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
     if shown.error.is_some() {
         return Ok(());
@@ -223,7 +227,7 @@ fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line in a batch, and its number in the file.
+/// A line in a batch, with its number in the file.
 struct NumberedLine {
     number: u64,
     text: Vec<u8>,
@@ -235,16 +239,17 @@ struct Batch {
     lines: Vec<NumberedLine>,
     bytes: usize,
     points: u64,
-    /// The number of lines, bytes and points before the last point.
+    /// The number of lines, bytes and points that precede the last point.
     before: (usize, usize, u64),
-    /// Whether the last point has a line that is not UTF-8.
+    /// Whether the last point contains a line that is not UTF-8.
     is_rejected: bool,
 }
 
 impl Batch {
-    /// Adds a line. `begins` is whether a point starts with it. If the line is not UTF-8, which the
-    /// server accepts in no line of a request, removes the point and returns the line. Ignores the
-    /// further lines of the removed point.
+    /// Adds a line. `begins` is whether a point starts with this line. The server rejects every
+    /// request that contains a line that is not UTF-8. If the line is not UTF-8, this function
+    /// therefore removes the point from the batch and returns the line. Further lines of this point
+    /// are ignored.
     fn add(&mut self, line: NumberedLine, begins: bool) -> Option<NumberedLine> {
         if begins {
             self.before = (self.lines.len(), self.bytes, self.points);
@@ -271,18 +276,18 @@ impl Batch {
     }
 }
 
-/// The import of a file. `-` means standard input, which cannot be resumed.
+/// The import of a file. The path `-` means standard input, for which an import cannot be resumed.
 struct Import<'a> {
     server: &'a Server,
     lines: Lines,
-    /// The shape of SQL rows. Without a shape, the file contains line protocol.
+    /// The shape of SQL rows. If absent, the file contains line protocol.
     shape: Option<Shape<'a>>,
     precision: Precision,
     batch_lines: usize,
     is_file: bool,
     size: u64,
     state_file: PathBuf,
-    /// The file, the server and the options, as in the file of the progress.
+    /// The file, the server and the options, as the progress file contains them.
     input: Value,
     destination: Destination,
     known: HashSet<Destination>,
@@ -304,7 +309,7 @@ impl<'a> Import<'a> {
         batch_lines: usize,
         destination: Destination,
     ) -> Result<Self, Failure> {
-        // The times of rows are converted to lines with nanoseconds.
+        // SQL rows are converted to lines with times in nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
         let is_file = path != "-";
         let size = match is_file {
@@ -341,13 +346,13 @@ impl<'a> Import<'a> {
         })
     }
 
-    /// Imports the file and compares the result with the database. Returns the number of rejected
-    /// lines.
+    /// Imports the file and compares the sums of the file with the database. Returns the number of
+    /// rejected lines.
     fn run(mut self) -> Result<u64, Failure> {
         let skip = self.resume()?;
         self.points_before = self.points;
         let mut dump = Dump::default();
-        // The line on which the last point begins, and the size of the point.
+        // The number of the line on which the last point starts, and the size of this point.
         let (mut point_line, mut point_bytes) = (0, 0);
         while let Some(line) = self.lines.next()? {
             let number = self.lines.count;
@@ -373,7 +378,8 @@ impl<'a> Import<'a> {
                 Item::Statement(q) if number > skip => self.statement(&q)?,
                 Item::Statement(_) => {}
                 Item::Text { text, begins } => {
-                    // The comparison includes the lines of earlier runs, but no invalid SQL rows.
+                    // The comparison includes the lines of earlier runs, but excludes invalid SQL
+                    // rows.
                     if is_utf8 || self.shape.is_none() {
                         self.tally.take(&text, begins, &self.destination);
                     }
@@ -429,8 +435,8 @@ impl<'a> Import<'a> {
         }
     }
 
-    /// Returns the number of lines that an earlier run completed, or 0 for a different file or
-    /// server, or for different options.
+    /// Returns the number of lines that an earlier run completed. Returns 0 if that run had a
+    /// different file, a different server or different options.
     fn resume(&mut self) -> Result<u64, Failure> {
         if !self.is_file {
             return Ok(0);
@@ -474,7 +480,8 @@ impl<'a> Import<'a> {
                 "input": self.input, "lines": lines, "points": self.points,
                 "rejected": self.rejected,
             });
-            // A complete file replaces the old one, even if the program ends here.
+            // The new file replaces the old one only when it is complete, even if the program ends
+            // at this point.
             let part = self.state_file.with_added_extension("part");
             fs::write(&part, format!("{state}\n"))
                 .and_then(|()| fs::rename(&part, &self.state_file))
@@ -504,7 +511,7 @@ impl<'a> Import<'a> {
             .map_err(|reason| Failure(format!("The lines cannot be packed: {reason}.")))?;
         let request = Request::post(path, "text/plain; charset=utf-8", &body);
         let (status, text) = send(self.server, &request.with("Content-Encoding", "gzip"))?;
-        // The server stores the valid lines of a request with invalid lines.
+        // If a request contains invalid lines, the server stores the valid lines.
         let rejected = match status {
             400 | 422 => self.show_rejected(&text),
             _ => 0,
@@ -556,7 +563,8 @@ impl<'a> Import<'a> {
         if status != 200 {
             return Err(Failure(format!("{q}: {error}")));
         }
-        // As in InfluxDB's client, a conflict with an existing database or policy is only reported.
+        // As in InfluxDB's client, a conflict with an existing database or policy is reported but
+        // is not an error.
         stderr_line!("{q}: {error}");
         Ok(())
     }
@@ -569,14 +577,14 @@ fn show_line(NumberedLine { number, text }: &NumberedLine, reason: &str) {
     stderr_line!("line {number} rejected: {reason}\n  {text}");
 }
 
-/// Returns the failure of a point that contains the rest of the file.
+/// Returns the failure for a point that extends to the end of the file.
 fn endless(line: u64) -> Failure {
     Failure(format!(
         "the point that begins on line {line} has a string that does not end: correct the quotes"
     ))
 }
 
-/// Returns the lines of a batch in gzip.
+/// Compresses the lines of a batch with gzip.
 fn packed(batch: &[NumberedLine]) -> std::io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     for (at, line) in batch.iter().enumerate() {
@@ -588,20 +596,20 @@ fn packed(batch: &[NumberedLine]) -> std::io::Result<Vec<u8>> {
     packed.finish()
 }
 
-/// Returns the number before `words` in a text.
+/// Returns the number that precedes `words` in a text.
 fn number_before(text: &str, words: &str) -> Option<u64> {
     let (before, _) = text.split_once(words)?;
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Returns the source of a measurement for InfluxQL.
+/// Returns the FROM source of a measurement in InfluxQL.
 fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
     let policy =
         if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };
     format!("{}.{policy}.{}", quoted(&destination.database), quoted(measurement))
 }
 
-/// Returns the number of values in the database in the time range of a sum.
+/// Returns the number of values that the database contains in the time range of a sum.
 fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
     let range =
         sum.range_ns.map(|(first, last)| format!(" WHERE time >= {first} AND time <= {last}"));
@@ -615,8 +623,8 @@ fn count(server: &Server, sum: &Sum) -> Result<u64, String> {
 }
 
 /// Compares the sums of a file with the database. Reports each measurement with a different count,
-/// and finally a summary. If the first count fails, for example because the token may not read, the
-/// function compares no measurement.
+/// and finally a summary. If the first count fails, for example because the token has no read
+/// permission, compares no measurements.
 fn compare(
     sums: &[Sum],
     others: u64,

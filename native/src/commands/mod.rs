@@ -1,10 +1,11 @@
-//! The commands that speak to a server over HTTP: any Tidemark, here or elsewhere.
+//! Implements the commands that send requests to a server over HTTP. The server may be any Tidemark
+//! deployment.
 //!
-//! The help of each command is a text file next to it, from which `scripts/reference.mjs` makes
-//! docs/reference/cli.md.
+//! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
+//! docs/reference/cli.md from these files.
 
-/// Writes a line to standard error. Unlike `eprintln!`, it does not panic if the reader has closed the
-/// pipe: an import continues without its messages.
+/// Writes a line to standard error. Unlike `eprintln!`, this macro does not panic if the reader has
+/// closed the pipe, so an import continues without messages.
 macro_rules! stderr_line {
     ($($text:tt)*) => {{
         use std::io::Write as _;
@@ -39,23 +40,24 @@ use lexopt::Parser;
 use crate::Failure;
 use command_line::Line;
 
-/// A command with its options.
+/// A command and its options.
 pub struct Command {
     /// The name on the command line.
     pub name: &'static str,
     /// The text of `--help`. The first line is the summary.
     pub help: &'static str,
-    /// The options with a value, besides [`CONNECTION`].
+    /// The options that have a value, in addition to [`CONNECTION`].
     values: &'static [&'static str],
-    /// The options without a value.
+    /// The options that have no value.
     switches: &'static [&'static str],
     run: fn(&Line) -> Result<ExitCode, Failure>,
 }
 
-/// The options of every command: the server's address, and the folder of a server on this machine.
+/// The options of every command: the server's address, and the data folder of a server on this
+/// machine.
 const CONNECTION: &[&str] = &["url", "data"];
 
-/// The commands in the order in which new users need them.
+/// The commands, in the order in which new users need them.
 pub const ALL: &[Command] = &[
     query::COMMAND,
     import::COMMAND,
@@ -66,10 +68,10 @@ pub const ALL: &[Command] = &[
     token::COMMAND,
 ];
 
-/// Runs a command with the rest of the command line.
+/// Runs a command. `parser` contains the rest of the command line.
 ///
 /// # Errors
-/// [`Failure`] if the line is invalid, or the command fails.
+/// [`Failure`] if the command line is invalid or the command fails.
 pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, Failure> {
     match Line::read(command, parser)? {
         Some(line) => (command.run)(&line),
@@ -78,12 +80,13 @@ pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, F
 }
 
 /// Writes to standard output. If the reader has closed the pipe, as in `… | head`, the command
-/// continues to its exit code.
+/// continues until it has an exit code.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     print_piece(text).map(|_| ())
 }
 
-/// Writes a piece of a long output to standard output. Returns whether the reader still reads.
+/// Writes a piece of a long output to standard output. Returns `false` if the reader has closed the
+/// pipe.
 fn print_piece(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
     write_piece(&mut std::io::stdout().lock(), text.as_ref())
 }
@@ -96,12 +99,12 @@ fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-/// Returns the failure of an operation on a file.
+/// Returns the failure of a file operation.
 fn cannot(verb: &str, path: &std::path::Path, reason: &std::io::Error) -> Failure {
     Failure(format!("{} cannot be {verb}: {reason}", path.display()))
 }
 
-/// Returns a name in quotes for InfluxQL.
+/// Returns a name in quotes, for use in InfluxQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }
@@ -110,7 +113,7 @@ fn quoted(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Returns the options in a help text: `  --name VALUE`.
+    /// Returns the options in a help text, which have the format `  --name VALUE`.
     fn options_of(help: &str) -> Vec<(&str, bool)> {
         let lines = help.lines().filter_map(|line| line.strip_prefix("  --"));
         let option = |line: &'static str| {

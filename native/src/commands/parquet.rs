@@ -1,5 +1,5 @@
-//! Exports a database as Parquet files with SQL, one file per measurement and day. A repeated
-//! export skips existing files and so continues an interrupted export.
+//! Exports a database as Parquet files through SQL, one file per measurement and day. A repeated
+//! export skips existing files, and so continues an interrupted export.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,19 +18,21 @@ use super::result_text::{list, text};
 use super::steps::{Progress, bytes_text, number};
 use crate::Failure;
 
-/// The file that is written when the export is complete.
+/// The name of the file that is written when the export is complete.
 const MANIFEST: &str = "manifest.json";
-/// A file with one line per finished file, from which an interrupted export continues.
+/// The name of the file that has one line for each finished file. An interrupted export continues
+/// after these files.
 const FILES: &str = "files.jsonl";
-/// The maximum length of a line of [`FILES`].
+/// The maximum size of a line in [`FILES`], in bytes.
 const ENTRY_BYTES_MAX: u64 = 1 << 20;
-/// The maximum number of repeated requests for a day that received points during the export.
+/// The maximum number of repeated requests for a day to which points were written during the
+/// export.
 const REPEATS_MAX: u32 = 3;
-/// The size of the pieces of a file.
+/// The size of the pieces in which a file is written, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// A day of a measurement: its date, its number of rows, and their first and last time.
+/// A day of a measurement: its date, its number of rows, and the first and last time of the rows.
 struct Day {
     date: String,
     rows: u64,
@@ -41,7 +43,7 @@ struct Day {
 /// Exports a database or a retention policy to a folder, and prints a summary.
 ///
 /// # Errors
-/// [`Failure`] if the server refuses, or a file cannot be written.
+/// [`Failure`] if the server rejects a request or a file cannot be written.
 pub fn export_parquet(
     server: &Server,
     line: &Line,
@@ -98,7 +100,7 @@ pub fn export_parquet(
     Ok(())
 }
 
-/// Returns the files of an earlier run by their path.
+/// Returns the files that an earlier run finished, by path.
 fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     let mut known = HashMap::new();
     let mut add = |file: Value| known.insert(text(&file, "path").to_owned(), file);
@@ -111,7 +113,7 @@ fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     if let Ok(files) = File::open(folder.join(FILES)) {
         let mut reader = BufReader::new(files);
         let mut line = String::new();
-        // The last line may be incomplete.
+        // An interrupted run may have left an incomplete last line.
         while let Ok(1..) = reader.by_ref().take(ENTRY_BYTES_MAX).read_line(&mut line) {
             if let Ok(file) = serde_json::from_str(&line) {
                 add(file);
@@ -122,8 +124,8 @@ fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     Ok(known)
 }
 
-/// Returns a measurement's folder. Replaces bytes that are unsafe in file names with `=` and two
-/// hex digits.
+/// Returns the folder of a measurement. Replaces each byte that is unsafe in file names with `=`
+/// and two hexadecimal digits.
 fn folder_of(measurement: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let characters = measurement.bytes().map(|byte| match plain(byte) {
@@ -133,7 +135,7 @@ fn folder_of(measurement: &str) -> String {
     characters.collect()
 }
 
-/// Returns a name in quotes for SQL.
+/// Returns a name in quotes, for use in SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -156,7 +158,8 @@ impl Export<'_> {
         Ok(self.sql(q, "json")?.json()?.as_array().cloned().unwrap_or_default())
     }
 
-    /// Returns the measurement `wanted`, or all measurements of the policy.
+    /// Returns only the measurement `wanted`. Without `wanted`, returns all measurements of the
+    /// policy.
     fn measurements(&self, wanted: Option<&str>) -> Result<Vec<String>, Failure> {
         if let Some(measurement) = wanted {
             return Ok(vec![measurement.to_owned()]);
@@ -166,7 +169,7 @@ impl Export<'_> {
         Ok(self.rows(q)?.iter().map(|row| text(row, "name").to_owned()).collect())
     }
 
-    /// Returns the condition for the caller's time range, preceded by `and`.
+    /// Returns `and` and the condition for the requested time range.
     fn within(&self, and: &str) -> String {
         let start = self.start.map(|start| format!("time >= '{start}'"));
         let end = self.end.map(|end| format!("time < '{end}'"));
@@ -194,8 +197,8 @@ impl Export<'_> {
         Ok(self.rows(&q)?.iter().map(day).collect())
     }
 
-    /// Exports a day, unless a file with the same number of rows exists. Returns its entry in the
-    /// manifest, and whether it is new.
+    /// Exports a day, unless a file with the same number of rows already exists. Returns the file's
+    /// entry in the manifest, and whether the file is new.
     fn day(
         &self,
         measurement: &str,
@@ -218,13 +221,13 @@ impl Export<'_> {
                 return Ok((made, true));
             }
             repeats += 1;
-            // A client is writing to this day, so its count and times are queried again.
+            // A client is writing points of this day, so query its row count and times again.
             let again = self.days(measurement)?.into_iter().find(|day| day.date == wanted.date);
             wanted = again.unwrap_or(wanted);
         }
     }
 
-    /// Notes a finished file, from which a repeated export continues.
+    /// Records a finished file, so that a repeated export skips it.
     fn append(&self, file: &Value) -> Result<(), Failure> {
         let path = self.folder.join(FILES);
         let opened = OpenOptions::new().append(true).create(true).open(&path);
@@ -232,7 +235,8 @@ impl Export<'_> {
         written.map_err(|reason| cannot("written", &path, &reason))
     }
 
-    /// Downloads the rows of one day to a file. The file gets its final name only when it is complete.
+    /// Downloads the rows of one day to a file. The file gets its final name only after it is
+    /// complete.
     fn fetch(&self, measurement: &str, day: &Day, path: &str) -> Result<Value, Failure> {
         let Day { date, from, until, .. } = day;
         let first_ns = time_literal::parse(&format!("{date}T00:00:00Z"), |_| 0).ok();
@@ -262,7 +266,7 @@ impl Export<'_> {
     }
 }
 
-/// Writes a response to a file. Returns the number of bytes and their SHA-256.
+/// Writes a response to a file. Returns the number of bytes and their SHA-256 hash.
 fn copy(
     response: Response,
     file: &mut BufWriter<File>,

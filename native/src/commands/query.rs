@@ -1,4 +1,4 @@
-//! `tidemark query`: runs InfluxQL, once or in a shell.
+//! Implements `tidemark query`: runs InfluxQL statements, either once or in a shell.
 
 use std::io::{IsTerminal as _, Read as _, stdin};
 use std::process::ExitCode;
@@ -19,24 +19,24 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The maximum size of the statements on standard input.
+/// The maximum size of the statements on standard input, in bytes.
 const STATEMENTS_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces of a response that is printed unchanged.
+/// The size of the pieces in which a response is printed unchanged, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The form of results.
+/// The format of results.
 #[derive(Clone, Copy)]
 pub enum Format {
-    /// A table for each series.
+    /// One table for each series.
     Table,
-    /// The response in CSV, unchanged.
+    /// The unchanged CSV response.
     Csv,
-    /// The response in JSON, unchanged.
+    /// The unchanged JSON response.
     Json,
 }
 
 impl Format {
-    /// Returns the form with this name.
+    /// Returns the format with this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "table" => Self::Table,
@@ -47,13 +47,13 @@ impl Format {
     }
 }
 
-/// The settings of statements and of their output.
+/// The settings for running statements and printing results.
 pub struct Settings {
-    /// The database of statements that name none.
+    /// The database for statements that specify none.
     pub database: Option<String>,
-    /// The form of results.
+    /// The format of results.
     pub format: Format,
-    /// The unit of times as numbers.
+    /// The unit of numeric times; `None` means that times are text.
     pub epoch: Option<String>,
 }
 
@@ -78,11 +78,11 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs statements and prints the results. Returns whether every statement succeeded, which is known
-/// only for the format [`Format::Table`].
+/// Runs statements and prints the results. Returns whether every statement succeeded. Errors of
+/// statements are detected only with [`Format::Table`].
 ///
 /// # Errors
-/// [`Failure`] if the server refuses the request, or the output cannot be written.
+/// [`Failure`] if the server rejects the request or the output cannot be written.
 pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bool, Failure> {
     let accept = match settings.format {
         Format::Csv => "application/csv",

@@ -1,4 +1,4 @@
-//! `tidemark restore`: restores a backup under a new name or into an empty database.
+//! Implements `tidemark restore`: restores a backup under a new name or into an empty database.
 
 use std::process::ExitCode;
 
@@ -56,7 +56,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the database in the ID of a backup, such as `plant.1795300000`.
+/// Returns the name of the database in the ID of a backup, such as `plant.1795300000`.
 fn database_of(id: &str) -> &str {
     match id.rsplit_once('.') {
         Some((database, time)) if !time.is_empty() && time.bytes().all(|b| b.is_ascii_digit()) => {

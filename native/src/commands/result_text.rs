@@ -1,22 +1,23 @@
-//! The response of InfluxQL as text.
+//! Prints the response of InfluxQL as text.
 
 use serde_json::Value;
 
 use super::{print, table};
 use crate::Failure;
 
-/// Returns the elements of an array in an object. The result is empty if the object lacks the array.
+/// Returns the elements of an array in an object. Returns an empty slice if the object has no such
+/// array.
 pub fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Returns a text in an object. The result is empty if the object lacks the text.
+/// Returns a text in an object. Returns an empty text if the object has no such text.
 pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Prints the results of a response: tables and messages on standard output, the errors of
-/// statements on standard error. Returns whether every statement succeeded.
+/// Prints the results of a response. Writes tables and messages to standard output, and errors of
+/// statements to standard error. Returns whether every statement succeeded.
 ///
 /// # Errors
 /// [`Failure`] if the output cannot be written.
@@ -33,7 +34,7 @@ pub fn show(response: &Value) -> Result<bool, Failure> {
             errors.push(error);
         }
     }
-    // The last empty line only separates tables.
+    // The last line is an empty separator between tables.
     lines.pop_if(|last| last.is_empty());
     for line in lines {
         print(line + "\n")?;

@@ -1,9 +1,9 @@
-//! Converts SQL rows to line protocol. The rows are JSON lines, as `query_sql` returns them.
+//! Converts SQL rows to line protocol. The rows are lines of JSON, in the format of `query_sql`.
 
 use serde_json::{Deserializer, Value};
 use tidemark::influxql::time_literal;
 
-/// The measurement of the rows, and the columns that are tags.
+/// The measurement to which rows are written, and the columns that become tags.
 pub struct Shape<'a> {
     /// The measurement.
     pub measurement: &'a str,
@@ -11,10 +11,10 @@ pub struct Shape<'a> {
     pub tags: Vec<&'a str>,
 }
 
-/// Converts a row to a line. All columns except `time` and the tags are fields.
+/// Converts a row to a line. Every column that is neither `time` nor a tag becomes a field.
 ///
 /// # Errors
-/// The text describes the fault of the row.
+/// A description of the row's error.
 pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
     let columns = columns_of(row)?;
     let column = |name: &str| columns.iter().find(|(known, _, _)| known == name);
@@ -38,7 +38,8 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
             continue;
         }
         let field = match value {
-            // A number with a point or an exponent is a float, any other number an integer.
+            // A number with a decimal point or an exponent is a float. Every other number is an
+            // integer.
             Value::Number(_) if source.contains(['.', 'e', 'E']) => (*source).to_owned(),
             Value::Number(_) => format!("{source}i"),
             Value::String(text) => format!("\"{}\"", escaped(text, &['"', '\\'])),
@@ -54,13 +55,13 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
     Ok(format!("{line} {time_ns}"))
 }
 
-/// Returns a text's nanoseconds since 1970. The default time zone is UTC. DuckDB writes a space
-/// instead of the T, and `+01` for a zone.
+/// Parses a time. Returns nanoseconds since 1970. The default time zone is UTC. DuckDB writes a
+/// space instead of the `T`, and `+01` for an offset.
 fn nanoseconds(text: &str) -> Option<i64> {
     if !text.is_ascii() {
         return None;
     }
-    // A date alone is no time.
+    // A date without a time is invalid.
     let (date, time) = text.split_once(['T', ' '])?;
     let mut text = format!("{date}T{time}");
     match text.bytes().rev().position(|byte| matches!(byte, b'+' | b'-')) {
@@ -84,8 +85,8 @@ fn escaped(text: &str, specials: &[char]) -> String {
     out
 }
 
-/// Returns the columns of a row in order: the name, the value, and the value as written, so that no
-/// digit is lost.
+/// Returns the columns of a row in order. An entry contains the name, the value, and the value's
+/// text as written, which has all digits.
 fn columns_of(row: &str) -> Result<Vec<(String, Value, &str)>, &'static str> {
     let not_json = "the line is not JSON: export the rows with format=jsonl";
     match serde_json::from_str::<Value>(row) {
@@ -105,7 +106,8 @@ fn columns_of(row: &str) -> Result<Vec<(String, Value, &str)>, &'static str> {
     Ok(columns)
 }
 
-/// Returns the first value of a JSON text, as a value and as written, and the rest.
+/// Parses the first value of a JSON text. Returns the value, its text as written, and the rest of
+/// the text.
 fn next_value(text: &str) -> Option<(Value, &str, &str)> {
     let mut values = Deserializer::from_str(text).into_iter::<Value>();
     let value = values.next()?.ok()?;

@@ -1,4 +1,4 @@
-//! The shell of `tidemark query`: InfluxQL with history and completion.
+//! Implements the shell of `tidemark query`: an InfluxQL prompt with history and completion.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -23,12 +23,13 @@ use super::query::{Format, Settings, show};
 use super::result_text::list;
 use crate::Failure;
 
-/// The maximum time until the server starts the response of a completion, or continues it.
+/// The maximum time until the server starts the response to a completion request, and between two
+/// pieces of this response.
 const COMPLETION_MAX: Duration = Duration::from_secs(2);
 /// The maximum number of lines in the history.
 const HISTORY_LINES_MAX: usize = 1_000;
 
-/// The words for completion: keywords of InfluxQL and the shell's commands.
+/// The words that the shell completes: InfluxQL keywords and the commands of the shell.
 const KEYWORDS: &str = "SELECT FROM WHERE GROUP BY ORDER LIMIT SLIMIT OFFSET SOFFSET DESC AND OR \
     INTO fill time now() SHOW DATABASES MEASUREMENTS SERIES FIELD TAG KEYS VALUES WITH KEY \
     RETENTION POLICIES SHARDS STATS USERS CREATE DROP DATABASE DELETE ALTER POLICY DURATION \
@@ -42,7 +43,8 @@ exit          ends the shell, like Ctrl-D
 Everything else is InfluxQL. Tab completes words, databases, measurements and their fields.
 ";
 
-/// The names in a database, for completion. They are requested at the first completion.
+/// The names in a database, for completion. The first completion requests these names from the
+/// server.
 struct Names<'a> {
     server: &'a Server,
     database: Option<String>,
@@ -56,7 +58,8 @@ impl Names<'_> {
             if self.database.is_some() {
                 statements.extend(["SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS"]);
             }
-            // The terminal waits for the names, so the first failed request is the last one.
+            // The terminal is blocked while the names are requested, so stop after the first failed
+            // request.
             let columns = statements.into_iter().map_while(|q| self.first_column(q).ok());
             columns.flatten().collect()
         })
@@ -71,7 +74,7 @@ impl Names<'_> {
     }
 }
 
-/// Returns the start of the last word in `line`, and the words that complete it.
+/// Returns the start of the last word in `line`, and the words to which it can be completed.
 fn completions<'a>(line: &str, names: impl Iterator<Item = &'a str>) -> (usize, Vec<String>) {
     let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '"' | '\'');
     let start = line.rfind(is_end).map_or(0, |at| line.ceil_char_boundary(at + 1));
@@ -106,7 +109,7 @@ impl Highlighter for Names<'_> {}
 impl Validator for Names<'_> {}
 impl Helper for Names<'_> {}
 
-/// The lines of earlier shells, the last one first, as in the file.
+/// The lines of earlier shell sessions. The most recent line is first, as in the file.
 struct History {
     file: Option<PathBuf>,
     lines: VecDeque<String>,
@@ -124,8 +127,8 @@ impl History {
         Self { lines: lines.map(str::to_owned).collect(), file }
     }
 
-    /// Adds a line and writes the file. Statements may contain passwords, so only this user can
-    /// read the file, and lines with passwords are omitted. A failure is ignored.
+    /// Adds a line and writes the file. Statements may contain passwords. Therefore, only the
+    /// current user can read the file, and lines with passwords are omitted. Errors are ignored.
     fn add(&mut self, line: &str) {
         if line.is_empty() || line.to_lowercase().contains("password") {
             return;
@@ -145,13 +148,13 @@ impl History {
     }
 }
 
-/// Reads lines until the end of input, and runs them.
+/// Reads and runs lines until the end of the input.
 ///
 /// # Errors
-/// [`Failure`] if the terminal cannot be used. The failures of statements are printed.
+/// [`Failure`] if the terminal cannot be used. The errors of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |reason: ReadlineError| Failure(format!("The terminal cannot be used: {reason}."));
-    // A bracketed paste is one line, so that several pasted statements would be one statement.
+    // A bracketed paste is read as one line, which would combine several pasted statements.
     let config =
         Config::builder().completion_type(CompletionType::List).bracketed_paste(false).build();
     let mut editor = Editor::with_history(config, MemHistory::new()).map_err(broken)?;

@@ -1,5 +1,6 @@
-//! Repeats requests for work that a server performs in steps, while the status is 202 and after
-//! temporary failures. The server keeps finished steps, so a repeated command continues the work.
+//! Repeats a request for work that a server performs in steps. The request is repeated while the
+//! status is 202, and after temporary failures. The server stores finished steps, so a repeated
+//! command continues the work.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
 use std::thread::sleep;
@@ -13,12 +14,12 @@ use crate::Failure;
 
 /// The maximum number of consecutive failures.
 const FAILURES_MAX: u32 = 8;
-/// The pause before the first retry. It doubles with each retry.
+/// The pause before the first retry. The pause doubles with each retry.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time between two progress lines without a terminal.
+/// The time between two progress lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Formats a number of bytes.
+/// Formats a number of bytes for users.
 pub fn bytes_text(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
@@ -27,20 +28,20 @@ pub fn bytes_text(bytes: u64) -> String {
     }
 }
 
-/// A progress line on standard error that is overwritten. Without a terminal, a new line is printed
-/// at intervals.
+/// A progress line on standard error, which the next progress line overwrites. If standard error is
+/// not a terminal, a new line is printed at intervals.
 pub struct Progress {
     last: Instant,
     is_open: bool,
 }
 
 impl Progress {
-    /// Starts without a line.
+    /// Creates a progress display without a line.
     pub fn new() -> Self {
         Self { last: Instant::now(), is_open: false }
     }
 
-    /// Shows the line `text`.
+    /// Replaces the progress line with `text`.
     pub fn show(&mut self, text: &str) {
         if stderr().is_terminal() {
             let _ = write!(stderr(), "\r\x1b[K{text}");
@@ -60,11 +61,11 @@ impl Drop for Progress {
     }
 }
 
-/// Sends a request until it succeeds, and reads its response. Repeats it after a temporary failure:
-/// status 429 or 503, or no complete response.
+/// Sends a request until it succeeds, and reads the response. Repeats the request after a temporary
+/// failure: status 429 or 503, or an incomplete response.
 ///
 /// # Errors
-/// [`Failure`] of the last attempt.
+/// The [`Failure`] of the last attempt.
 pub fn until_success<T>(
     server: &Server,
     request: &Request<'_>,
@@ -91,7 +92,7 @@ pub fn until_success<T>(
 /// The totals of all responses.
 #[derive(Debug, Default)]
 pub struct Sums {
-    /// The number of objects in the bucket or folder.
+    /// The number of objects in the backup bucket or folder.
     pub objects: u64,
     /// The number of values.
     pub values: u64,
@@ -99,11 +100,11 @@ pub struct Sums {
     pub bytes: u64,
     /// The missing and damaged objects.
     pub damaged: Vec<String>,
-    /// The tokens and users.
+    /// The numbers of tokens and users.
     pub access: Access,
 }
 
-/// The numbers of imported tokens and users.
+/// The numbers of imported tokens and users, and the list of rejected ones.
 #[derive(Debug, Default)]
 pub struct Access {
     made: u64,
@@ -113,7 +114,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Adds the counts in a response.
+    /// Adds the counts of a response.
     pub fn add(&mut self, given: &Value) {
         self.made += number(given, "made");
         self.widened += number(given, "widened");
@@ -140,12 +141,12 @@ impl Access {
     }
 }
 
-/// Returns a number in an object; 0 if it is absent.
+/// Returns a number in an object; 0 if the number is absent.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Returns the position from which the next request continues, or `None` before the first response.
+/// Returns the position at which the next request continues; `None` before the first response.
 pub fn resume(last: &Value) -> Option<&str> {
     Some(text(last, "resume")).filter(|resume| !resume.is_empty())
 }
@@ -154,12 +155,12 @@ fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
     list(value, name).iter().filter_map(|text| text.as_str().map(str::to_owned))
 }
 
-/// Repeats a request until no work remains. `path` returns the path of the next request from the
-/// last response, null at first; `text` returns the line of progress. Returns the last response and
-/// the totals.
+/// Repeats a request until no work remains. `path` returns the path of the next request and
+/// receives the last response, which is null before the first request. `text` returns the progress
+/// line. Returns the last response and the totals.
 ///
 /// # Errors
-/// [`Failure`] of a request.
+/// The [`Failure`] of a request.
 pub fn finish(
     server: &Server,
     method: &'static str,

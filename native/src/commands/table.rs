@@ -1,4 +1,4 @@
-//! Rows as a text table.
+//! Formats rows as a text table.
 
 use serde_json::Value;
 use tidemark::response::number::json_float;
@@ -6,7 +6,7 @@ use tidemark::response::number::json_float;
 use super::print;
 use crate::Failure;
 
-/// Returns the lines of a table with a head. Numbers are right-aligned.
+/// Returns the lines of a table with a header. Numbers are right-aligned.
 pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
     let columns = head.len();
     let mut cells = vec![head.iter().map(|name| printable(name.as_ref())).collect::<Vec<_>>()];
@@ -48,7 +48,7 @@ pub fn show(head: &[&str], rows: &[Vec<Value>]) -> Result<(), Failure> {
     print(lines(head, rows).join("\n") + "\n")
 }
 
-/// Returns a value as text, with every digit that the server sent.
+/// Returns a value as text. Numbers have all the digits that the server sent.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -65,7 +65,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Replaces characters that would move the cursor or the columns by their escapes in JSON.
+/// Replaces characters that would move the cursor or the columns with their JSON escapes.
 fn printable(text: &str) -> String {
     let is_unprintable = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if !text.contains(is_unprintable) {

@@ -1,17 +1,17 @@
-//! The field values and the time range of each measurement in a file, which are compared with the
-//! database.
+//! Sums the field values and the time range of each measurement in a file, for a comparison with
+//! the database.
 
 use std::collections::HashMap;
 
 use tidemark::model::time::Precision;
 
-/// The maximum number of measurements with separate sums. The values of further measurements are
+/// The maximum number of measurements with separate sums. For all other measurements, values are
 /// only counted.
 const MEASUREMENTS_MAX: usize = 10_000;
-/// The maximum size of a point. The values of a larger one are not counted.
+/// The maximum size of a point, in bytes. The values of a larger point are not counted.
 const POINT_BYTES_MAX: usize = 64 << 20;
 
-/// A point: its measurement, the number of its values, and its timestamp if it has one.
+/// A point: its measurement, its number of values, and its optional timestamp.
 #[derive(Debug, PartialEq)]
 struct Point {
     measurement: String,
@@ -19,8 +19,8 @@ struct Point {
     timestamp: Option<i64>,
 }
 
-/// Returns the position of the first unescaped byte of `delimiters` at or after `start`, or the
-/// length.
+/// Returns the position of the first unescaped delimiter at or after `start`; the length of `text`
+/// if none exists.
 fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
     let mut at = start;
     while let Some(byte) = text.get(at) {
@@ -32,7 +32,7 @@ fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// Returns the point of a line, or `None` for any other text.
+/// Returns the point in a line; `None` if the text is not a point.
 fn point_of(text: &[u8]) -> Option<Point> {
     let named = unescaped(text, b", ", 0);
     let mut at = unescaped(text, b" ", named);
@@ -58,7 +58,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
     let mut measurement = String::with_capacity(name.len());
     let mut characters = name.chars().peekable();
     while let Some(character) = characters.next() {
-        // A backslash before any other character is literal.
+        // A backslash before any other character is a literal backslash.
         match characters.next_if(|next| character == '\\' && matches!(next, ',' | ' ' | '\\')) {
             Some(escaped) => measurement.push(escaped),
             None => measurement.push(character),
@@ -67,12 +67,12 @@ fn point_of(text: &[u8]) -> Option<Point> {
     Some(Point { measurement, values, timestamp })
 }
 
-/// The destination of lines.
+/// The database and policy into which lines are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Destination {
     /// The database.
     pub database: String,
-    /// The retention policy. Empty means the default policy.
+    /// The retention policy. An empty name means the default policy.
     pub policy: String,
 }
 
@@ -85,8 +85,8 @@ pub struct Sum {
     pub measurement: String,
     /// The number of values.
     pub values: u64,
-    /// The first and last time in nanoseconds. `None` if a line has no time, because the server
-    /// then assigned its own.
+    /// The first and last time, in nanoseconds. The range is `None` if a line has no time, because
+    /// the server then assigned one.
     pub range_ns: Option<(i128, i128)>,
 }
 
@@ -95,7 +95,7 @@ pub struct Tally {
     unit_ns: i128,
     sums: Vec<Sum>,
     positions: HashMap<(Destination, String), usize>,
-    /// The lines of the last point, and where it goes.
+    /// The lines of the last point, and their destination.
     open: (Vec<u8>, Destination),
     /// The number of values in measurements beyond the first [`MEASUREMENTS_MAX`].
     pub others: u64,
@@ -113,7 +113,7 @@ impl Tally {
         }
     }
 
-    /// Adds a line. `begins` is whether a point starts with it.
+    /// Adds a line. `begins` is whether a point starts with this line.
     pub fn take(&mut self, text: &[u8], begins: bool, destination: &Destination) {
         if begins {
             self.close();

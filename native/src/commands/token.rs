@@ -1,4 +1,4 @@
-//! `tidemark token`: creates, lists and revokes tokens for databases.
+//! Implements `tidemark token`: creates, lists and revokes tokens for databases.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `tidemark verify`: checks every object of a backup without restoring it.
+//! Implements `tidemark verify`: checks every object of a backup without restoring the backup.
 
 use std::process::ExitCode;
 

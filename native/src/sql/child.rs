@@ -1,6 +1,6 @@
-//! The SQL process itself: `tidemark sql-process`, which only this program starts.
+//! Implements the SQL process: `tidemark sql-process`, which only this program starts.
 //!
-//! It reads frames from its standard input and computes the replies in order.
+//! The process reads frames from its standard input and processes them in order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write as _, stdin, stdout};
@@ -17,11 +17,10 @@ use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_STACK_BYTES};
 
 type Frame = (Head, Vec<u8>);
 
-/// Runs until the standard input ends. A statement that is running at that moment ends with the
-/// process.
+/// Runs until the end of standard input. A running statement then ends with the process.
 ///
 /// # Errors
-/// [`Failure`] if the input is not a sequence of frames.
+/// [`Failure`] if the input is not a valid sequence of frames.
 pub fn run() -> Result<(), Failure> {
     let (sender, frames) = sync_channel(1);
     let computing = thread::Builder::new()
@@ -29,8 +28,8 @@ pub fn run() -> Result<(), Failure> {
         .stack_size(SQL_STACK_BYTES)
         .spawn(move || {
             compute(&frames);
-            // The process ends, because the parent would otherwise wait for a reply that is no
-            // longer computed.
+            // The process must end. Otherwise, the parent would wait for a reply that never
+            // arrives.
             std::process::exit(1)
         });
     computing.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
@@ -57,7 +56,7 @@ fn read(input: &mut impl Read) -> io::Result<Option<Frame>> {
     Ok(Some((head, message)))
 }
 
-/// Returns the reply that replaces a reply larger than a frame.
+/// Returns the error reply that replaces a reply that is too large for a frame.
 fn too_large() -> Vec<u8> {
     let message =
         "the statement needs a message of more than 32 MiB; use shorter strings".to_owned();

@@ -1,4 +1,5 @@
-//! The frames between this program and its SQL process: a head and the bytes of a message.
+//! Defines the frames between this program and its SQL process. A frame consists of a head and the
+//! bytes of a message.
 
 use crate::limits::SQL_MESSAGE_BYTES_MAX;
 
@@ -8,13 +9,13 @@ pub const HEAD_BYTES: usize = 13;
 /// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A message to a session, which the first message opens.
+    /// A message to a session. The first message of a session opens the session.
     Turn = 0,
-    /// Ends a session. The reply is [`Kind::Over`].
+    /// A request to end a session. The reply is [`Kind::Over`].
     End = 1,
-    /// A reply of a session that continues.
+    /// A reply from a session that continues.
     Continues = 2,
-    /// The last reply of a session.
+    /// The last reply from a session.
     Over = 3,
 }
 
@@ -30,7 +31,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Returns the head of `message`, or `None` if the message is too large for a frame.
+    /// Returns the head for `message`; `None` if the message is too large for a frame.
     pub fn of(session: u64, kind: Kind, message: &[u8]) -> Option<Self> {
         let length = message.len();
         (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })
@@ -41,12 +42,13 @@ impl Head {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..8].copy_from_slice(&self.session.to_le_bytes());
         bytes[8] = self.kind as u8;
-        // `SQL_MESSAGE_BYTES_MAX` fits.
+        // The length is at most `SQL_MESSAGE_BYTES_MAX`, which fits in u32.
         bytes[9..].copy_from_slice(&(self.length as u32).to_le_bytes());
         bytes
     }
 
-    /// Decodes a head. Returns `None` if the bytes are not a head, or if its message is too large.
+    /// Decodes a head. Returns `None` if the bytes are not a valid head or the message is too
+    /// large.
     pub fn parse(bytes: [u8; HEAD_BYTES]) -> Option<Self> {
         let (session, rest) = bytes.split_first_chunk()?;
         let (kind, length) = rest.split_first()?;

@@ -1,5 +1,5 @@
-//! SQL sessions. Statements run in a separate process, so that a statement that crashes, takes too
-//! long or uses too much memory does not stop the database.
+//! Runs SQL statements in a separate process. A statement that crashes, takes too long or uses too
+//! much memory does not stop the database.
 //!
 //! | module | role |
 //! |---|---|
@@ -7,9 +7,9 @@
 //! | `process` | the parent's view of the process |
 //! | `child` | the process itself |
 //!
-//! The process handles one call at a time, so the running call is the call that exceeds a limit.
-//! The parent then ends the process. The other sessions get an error, after which the engine starts
-//! their statements again.
+//! The process handles one call at a time. If a limit is exceeded, the running call is therefore
+//! the cause. The parent then ends the process. The other sessions return an error, and the engine
+//! starts their statements again.
 
 #[cfg(feature = "sql")]
 pub mod child;
@@ -31,30 +31,31 @@ use crate::limits::{SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_STATEMENTS_MAX,
 use frame::{Head, Kind};
 use process::{Called, Process};
 
-/// The SQL process of this program and the statements that run in it.
+/// The SQL process of this program, and the statements that run in it.
 #[derive(Debug)]
 pub struct Sql {
-    /// The event loop that the process belongs to. A call continues there without its caller.
+    /// The event loop in which the process and its calls run. A call continues even if its caller
+    /// is dropped.
     runtime: Handle,
     /// The maximum time of a turn.
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
     /// The permits for running statements.
     permits: Arc<Semaphore>,
-    /// The statements that have had a permit.
+    /// The statements that have received a permit.
     statements: Mutex<Vec<Weak<Statement>>>,
     sessions: AtomicU64,
 }
 
-/// The process, if it runs.
+/// The SQL process, if it is running.
 #[derive(Debug, Default)]
 struct Running {
     process: Option<Process>,
-    /// The number of processes that have ended. A session is lost with its process.
+    /// The number of processes that have ended. When a process ends, its sessions are lost.
     ended: u64,
 }
 
-/// A statement, locked during each of its turns.
+/// The state of a statement. The mutex is locked during each turn.
 type Statement = tokio::sync::Mutex<State>;
 
 #[derive(Debug)]
@@ -62,22 +63,24 @@ struct State {
     session: u64,
     /// The permit of a running statement.
     permit: Option<OwnedSemaphorePermit>,
-    /// [`Running::ended`] when the process opened the session.
+    /// The value of [`Running::ended`] when the process opened the session; `None` if no session is
+    /// open.
     opened: Option<u64>,
-    /// Whether the statement had to give its permit to another statement.
+    /// Whether the statement lost its permit to another statement.
     is_lost: bool,
     seen: Instant,
 }
 
 impl State {
-    /// Ends the session in this process, and returns the value of `opened`.
+    /// Gives the permit back and marks the session as closed. Returns the previous value of
+    /// `opened`.
     fn close(&mut self) -> Option<u64> {
         self.permit = None;
         self.opened.take()
     }
 }
 
-/// The SQL session of a request. Dropping it ends its statement.
+/// The SQL session of a request. Dropping the value ends the statement.
 #[derive(Debug)]
 pub struct Session {
     sql: Arc<Sql>,
@@ -93,15 +96,16 @@ impl Session {
         Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
-    /// Records that the client still reads, although the statement may wait for a scan.
+    /// Records that the client still reads the result, even if the statement is waiting for a scan.
     pub fn touch(&self) {
-        // A locked statement is in a turn.
+        // If the statement is locked, a turn is running.
         if let Ok(mut state) = self.statement.try_lock() {
             state.seen = Instant::now();
         }
     }
 
-    /// Returns the turn of a message, which does not borrow the session.
+    /// Returns a future that passes a message to the session. The future does not borrow the
+    /// session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
         async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
@@ -119,7 +123,7 @@ impl Drop for Session {
 }
 
 impl Sql {
-    /// Prepares SQL. The first statement starts the process, in the event loop `runtime`.
+    /// Prepares SQL. The first statement starts the process in the event loop `runtime`.
     pub fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
         Arc::new(Self {
             runtime,
@@ -138,7 +142,7 @@ impl Sql {
     ) -> Result<Vec<u8>, String> {
         let mut state = Arc::clone(&statement).lock_owned().await;
         if state.is_lost {
-            // The next message starts the statement again.
+            // The next message of the session starts the statement again.
             state.is_lost = false;
             return Err("lost: another statement needed the memory".to_owned());
         }
@@ -149,7 +153,8 @@ impl Sql {
             statements.push(Arc::downgrade(&statement));
         }
         let sql = Arc::clone(&self);
-        // A client that disconnects must not leave half a frame in the pipe.
+        // If the client disconnects, the pipe must not contain an incomplete frame. Therefore the
+        // call runs in its own task.
         let call = self.runtime.spawn(async move { sql.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
@@ -220,7 +225,7 @@ impl Sql {
         self.settle(&mut running).await;
     }
 
-    /// Closes a statement's session in the process that opened it.
+    /// Closes the session of a statement in the process that opened the session.
     async fn close(&self, running: &mut Running, state: &mut State) {
         let session = state.session;
         if state.close() != Some(running.ended) {
@@ -233,8 +238,8 @@ impl Sql {
         }
     }
 
-    /// Ends a process that has used much memory, when no statement runs. Allocators do not return
-    /// this memory.
+    /// Ends the process if it has used much memory and no statement is running. Allocators do not
+    /// return this memory.
     async fn settle(&self, running: &mut Running) {
         let is_idle = self.permits.available_permits() == SQL_STATEMENTS_MAX;
         let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
@@ -244,7 +249,7 @@ impl Sql {
         }
     }
 
-    /// Waits for a permit for a statement.
+    /// Waits until a statement receives a permit.
     async fn permit(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
         let mut permit = pin!(Arc::clone(&self.permits).acquire_owned());
         let mut end = pin!(sleep(SQL_WAIT_MAX));
@@ -260,11 +265,11 @@ impl Sql {
         }
     }
 
-    /// Takes the permit of a statement whose client does not read.
+    /// Takes the permit from a statement whose client does not read the result.
     fn end_idle(self: &Arc<Self>) {
         let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = statements.iter().find_map(|statement| {
-            // A locked statement is in a turn.
+            // If the statement is locked, a turn is running.
             let state = statement.upgrade()?.try_lock_owned().ok()?;
             (state.permit.is_some() && state.seen.elapsed() >= SQL_IDLE).then_some(state)
         });
@@ -277,7 +282,7 @@ impl Sql {
 }
 
 impl Running {
-    /// Records that the process and its sessions have ended.
+    /// Records that the process has ended and its sessions are lost.
     fn forget(&mut self) {
         self.process = None;
         self.ended += 1;

@@ -1,5 +1,5 @@
-//! The parent's view of the SQL process: starts it on demand, watches it during each call, and
-//! kills it if a call exceeds a limit.
+//! Controls the SQL process from the parent: starts the process on demand, monitors it during each
+//! call, and kills it if a call exceeds a limit.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
@@ -17,9 +17,10 @@ use crate::limits::{SQL_CHECK, SQL_PROCESS_BYTES_MAX, SQL_WALL_MAX};
 use crate::log;
 use crate::options::SQL_PROCESS;
 
-/// The signals by which a user or the system ends a process. Another signal is a crash.
+/// The signals with which a user or the system usually ends a process. Any other signal means that
+/// the process crashed.
 const ENDING_SIGNALS: [i32; 4] = [1, 2, 9, 15];
-/// The unit of CPU times in `/proc`, which is fixed in Linux.
+/// The unit of CPU times in `/proc`, in milliseconds. Linux defines a fixed unit.
 const TICK_MS: u64 = 10;
 
 /// A running SQL process.
@@ -31,7 +32,7 @@ pub struct Process {
     id: u32,
 }
 
-/// The end of a call.
+/// The outcome of a call.
 #[derive(Debug)]
 pub enum Called {
     /// The reply, and whether it is the last reply of the session.
@@ -41,10 +42,10 @@ pub enum Called {
 }
 
 impl Process {
-    /// Starts the process. The process has no environment variables, and therefore no secrets.
+    /// Starts the process. The process receives no environment variables, and therefore no secrets.
     ///
     /// # Errors
-    /// The system's reason.
+    /// The error of the operating system.
     pub fn start() -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
@@ -57,8 +58,9 @@ impl Process {
         Ok(Self { child, input, output, id })
     }
 
-    /// Sends a message to a session and returns its reply. Ends the process if the call takes more
-    /// than `turn_time` or too much memory. The process no longer exists after [`Called::Lost`].
+    /// Sends a message to a session and returns the reply. Kills the process if the call takes more
+    /// than `turn_time` or uses too much memory. After [`Called::Lost`], the process no longer
+    /// exists.
     pub async fn call(&mut self, head: Head, message: &[u8], turn_time: Duration) -> Called {
         let id = self.id;
         let exceeded = tokio::select! {
@@ -89,8 +91,8 @@ impl Process {
         let _ = self.child.kill().await;
     }
 
-    /// Returns the memory that the process does not share with files, in bytes. The result is 0 if
-    /// the system does not report it.
+    /// Returns the size of the memory that the process does not share with files, in bytes. Returns
+    /// 0 if the system does not report it.
     pub fn memory_bytes(&self) -> u64 {
         memory_bytes(self.id)
     }
@@ -109,9 +111,10 @@ impl Process {
         Ok((message, reply.kind == Kind::Over))
     }
 
-    /// Returns the error of a call after which the process has ended or does not follow the protocol.
+    /// Returns the error of a call during which the process ended or violated the protocol.
     async fn crashed(&mut self) -> String {
-        // The process has closed its output, so the kill is needed only after an invalid frame.
+        // A process that has closed its output ends by itself, so the kill is needed only after an
+        // invalid frame.
         let ended = tokio::time::timeout(SQL_CHECK, self.child.wait()).await;
         let _ = self.child.kill().await;
         let status: Option<ExitStatus> = ended.ok().and_then(Result::ok);
@@ -124,7 +127,8 @@ impl Process {
     }
 }
 
-/// Returns the path of the running program, even if its file was replaced after the start.
+/// Returns the path of the running program. The path works even if the program's file was replaced
+/// after the start.
 fn own_program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok("/proc/self/exe".into());
@@ -132,8 +136,8 @@ fn own_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// Waits until the call exceeds a limit, and returns the reason and the memory. The time limit also
-/// counts CPU time, so that a statement is not stopped because the machine is busy.
+/// Waits until the call exceeds a limit. Returns the reason and the used memory. The time limit
+/// also considers CPU time, so that a busy machine does not cause a statement to be stopped.
 async fn watch(id: u32, turn_time: Duration) -> (String, u64) {
     let (began, before) = (Instant::now(), cpu_time(id));
     loop {
@@ -166,11 +170,10 @@ fn memory_bytes(id: u32) -> u64 {
     kib.map_or(0, |kib: u64| kib << 10)
 }
 
-/// Returns the CPU time of all threads of a process. The result is `None` if the system does not
-/// report it.
+/// Returns the CPU time of all threads of a process; `None` if the system does not report it.
 fn cpu_time(id: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The second field, the name in parentheses, may contain spaces. `utime` is the 14th field.
+    // The second field is the name in parentheses, which may contain spaces. `utime` is field 14.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let ticks = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * TICK_MS))

@@ -1,7 +1,7 @@
-//! Writes rows as a stream of Arrow IPC messages: the schema, the batches and the end of the
+//! Writes rows as a stream of Arrow IPC messages: the schema, the batches, and the end of the
 //! stream.
 //!
-//! Columns have plain types that every client reads, without dictionaries and views.
+//! Columns have plain types that every client can read. They use neither dictionaries nor views.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,9 +22,10 @@ use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
 use crate::model::value::FieldType;
 use crate::query::result::SeriesChunk;
 
-/// The metadata key of a column's type, as in InfluxDB 3. JavaScript clients use it to map types.
+/// The metadata key for the type of a column, as in InfluxDB 3. JavaScript clients use this
+/// metadata to map types.
 const COLUMN_TYPE: &str = "iox::column::type";
-/// The schema's metadata key for the tags that group the rows.
+/// The metadata key of the schema for the tags that group the rows.
 const GROUP_KEY: &str = "iox::influxql::group_key::metadata";
 
 /// The Arrow stream of a response.
@@ -34,7 +35,7 @@ pub(super) struct Batches {
     columns: Vec<Builder>,
     /// The number of rows in the current batch.
     rows: usize,
-    /// The approximate size of the current batch in bytes.
+    /// The approximate size of the current batch, in bytes.
     bytes: usize,
 }
 
@@ -82,7 +83,7 @@ impl Batches {
         self.stream.finish()
     }
 
-    /// Returns the approximate size of the current batch in bytes. It does not include
+    /// Returns the approximate size of the current batch, in bytes. The size does not include
     /// [`Self::out`].
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes
@@ -155,8 +156,8 @@ impl Builder {
         }
     }
 
-    /// Appends a value and returns its approximate size in bytes. Numbers are converted to the
-    /// column's type: `fill(1)` becomes a text in a string column and a float in a float column.
+    /// Appends a value. Returns its approximate size, in bytes. A number is converted to the type
+    /// of the column: `fill(1)` becomes a text in a string column and a float in a float column.
     fn append(&mut self, cell: Cell<'_>) -> usize {
         match (self, cell) {
             (Self::Text(column), Cell::Null) => column.append_null(),
@@ -195,7 +196,7 @@ impl Builder {
         size_of::<i64>()
     }
 
-    /// Returns the values appended since the last call as an array.
+    /// Returns the values that were appended since the last call, as an array.
     fn finish(&mut self, data_type: &DataType) -> ArrayRef {
         match (self, data_type) {
             (Self::Text(column), _) => Arc::new(column.finish()),

@@ -1,5 +1,5 @@
-//! Writes rows as CSV: a line of names, then a line for each row. Lines end with `\n`. Values are
-//! quoted if RFC 4180 requires it.
+//! Writes rows as CSV: a line of column names, and then one line for each row. Lines end with `\n`.
+//! Values are quoted if RFC 4180 requires quotes.
 
 use super::layout::{Cell, Layout};
 use super::text;
@@ -8,12 +8,12 @@ use crate::query::result::SeriesChunk;
 /// The CSV lines of a response.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// The bytes that were written and not taken yet.
+    /// The bytes that were written and have not been taken yet.
     pub(super) out: Vec<u8>,
 }
 
 impl Lines {
-    /// Creates a writer and writes the line of names.
+    /// Creates a writer, and writes the line of column names.
     pub(super) fn new(layout: &Layout) -> Self {
         let mut out = Vec::new();
         line(layout.columns().iter().map(|column| Cell::Text(&column.name)), &[], &mut out);
@@ -47,7 +47,7 @@ fn line<'a>(
             _ => text::display(cell, zone, out),
         }
     }
-    // An empty line would not count as a row.
+    // Readers would not count an empty line as a row.
     if is_alone && out.len() == start {
         out.extend_from_slice(b"\"\"");
     }

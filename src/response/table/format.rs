@@ -1,4 +1,4 @@
-//! Defines the formats of v3 responses and finds the format that a request selects.
+//! Defines the formats of v3 responses, and finds the format that a request selects.
 
 use crate::model::limits::MEDIA_TYPE_CHARS_MAX;
 use crate::response::accept;
@@ -9,9 +9,9 @@ pub enum TableFormat {
     /// An array of objects.
     #[default]
     Json,
-    /// A JSON object per line.
+    /// One JSON object per line.
     JsonLines,
-    /// A line of names, then a line for each row.
+    /// A line of column names, and then one line for each row.
     Csv,
     /// A table for human readers.
     Pretty,
@@ -21,13 +21,14 @@ pub enum TableFormat {
     Arrow,
 }
 
-/// The reason why a request selects no known format. The server returns 400.
+/// The reason why no format can be selected for a request. The server returns 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// The parameter `format` has an unknown name.
+    /// The parameter `format` contains an unknown name.
     #[error("unknown format \"{0}\": expected one of json, jsonl, csv, pretty, parquet, arrow")]
     Name(String),
-    /// The header `Accept` contains no known type. The error text begins as in InfluxDB 3.
+    /// The header `Accept` contains no known type. The error text has the same beginning as in
+    /// InfluxDB 3.
     #[error(
         "invalid mime type ({0}): accept application/json, application/jsonl, text/csv, \
          text/plain, application/vnd.apache.parquet or application/vnd.apache.arrow.stream"
@@ -35,7 +36,8 @@ pub enum FormatError {
     Accept(String),
 }
 
-/// Each format with its names in the parameter `format` and its content type.
+/// The formats. An entry contains the names of the format in the parameter `format`, and its
+/// content type.
 const FORMATS: [(TableFormat, &[&str], &str); 6] = [
     (TableFormat::Json, &["json"], "application/json"),
     (TableFormat::JsonLines, &["jsonl", "json_lines"], "application/jsonl"),
@@ -46,15 +48,15 @@ const FORMATS: [(TableFormat, &[&str], &str); 6] = [
 ];
 
 /// Media types for which the server returns JSON. Browsers and clients without a preference send
-/// them.
+/// these types.
 const ANYTHING: [&str; 3] = ["*/*", "application/*", "text/html"];
 
 impl TableFormat {
-    /// Returns the format that the parameter `format` names. Without the parameter, returns the
-    /// format in the `Accept` list that the client prefers. Without a list, returns JSON.
+    /// Returns the format in the parameter `format`. Without this parameter, returns the client's
+    /// preferred format in the `Accept` list. Without a list, returns JSON.
     ///
     /// # Errors
-    /// [`FormatError`] if the name is unknown, or if the request has no name and its list contains
+    /// [`FormatError`] if the name is unknown, or if the request has no name and the list contains
     /// no known type.
     pub fn of_request(name: Option<&str>, accept: Option<&str>) -> Result<Self, FormatError> {
         match (name, accept) {
@@ -70,13 +72,13 @@ impl TableFormat {
         }
     }
 
-    /// Returns the format with this name in the parameter `format`.
+    /// Returns the format with the given name in the parameter `format`.
     pub fn from_name(name: &str) -> Option<Self> {
         let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
         known.map(|row| row.0)
     }
 
-    /// Returns the format's first name.
+    /// Returns the first name of the format.
     pub fn name(self) -> &'static str {
         let own = FORMATS.iter().find(|(format, ..)| *format == self);
         own.and_then(|(_, names, _)| names.first()).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Writes rows as JSON objects, in an array or one per line. Objects omit null values.
+//! Writes rows as JSON objects, either in an array or one object per line. Null values are omitted.
 
 use super::layout::{Cell, Layout};
 use super::text;
@@ -7,13 +7,13 @@ use crate::query::result::SeriesChunk;
 /// The JSON objects of a response.
 #[derive(Debug)]
 pub(super) struct Objects {
-    /// The bytes that were written and not taken yet.
+    /// The bytes that were written and have not been taken yet.
     pub(super) out: Vec<u8>,
-    /// The printed names with their colons.
+    /// The printed column names, each followed by a colon.
     keys: Vec<Vec<u8>>,
-    /// Whether to write an object per line instead of an array.
+    /// Whether to write one object per line instead of an array.
     lines: bool,
-    /// Whether a row was written.
+    /// Whether a row has been written.
     begun: bool,
 }
 
@@ -75,7 +75,7 @@ fn value(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a string with only the escapes that JSON requires.
+/// Appends a string. Uses only the escapes that JSON requires.
 fn string(text: &str, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     let _infallible = serde_json::to_writer(out, text);

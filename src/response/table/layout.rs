@@ -1,4 +1,4 @@
-//! Defines the columns of a table and finds a row's values in the chunks of a result.
+//! Defines the columns of a table, and finds the values of rows in the chunks of a result.
 
 use std::rc::Rc;
 
@@ -33,9 +33,9 @@ pub enum TableKind {
     Name,
     /// Timestamps in nanoseconds that are never null.
     Time,
-    /// The values of a tag. They are null for series without the tag.
+    /// Values of a tag. They are null in series without the tag.
     Tag,
-    /// Field values of this type, or nulls.
+    /// Values of a field with this type. They may be null.
     Field(FieldType),
     /// Only nulls.
     Unknown,
@@ -45,7 +45,7 @@ pub enum TableKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Measurement,
-    /// The tag at this position among the series' tags.
+    /// The tag at this position in the tags of the series.
     GroupTag(usize),
     /// The column at this position in the chunk.
     Column(usize),
@@ -67,7 +67,7 @@ pub struct GroupTag {
 pub enum Cell<'a> {
     Null,
     Text(&'a str),
-    /// A time in nanoseconds.
+    /// A time, in nanoseconds.
     Time(i64),
     Float(f64),
     Integer(i64),
@@ -77,9 +77,9 @@ pub enum Cell<'a> {
 
 /// The values of a column in a chunk.
 pub enum Cells<'a> {
-    /// A value that is equal in all rows.
+    /// A value that is equal in every row.
     Constant(Cell<'a>),
-    /// A value for each row, and whether the column is a tag.
+    /// One value for each row, and whether the column is a tag.
     Column(&'a ResultColumn, bool),
 }
 
@@ -121,8 +121,8 @@ impl Layout {
         Self { columns, zone: result.zone.clone(), group_tags }
     }
 
-    /// Returns the layout of a result with chunks like this one: the measurement if the chunk has a
-    /// name, then the chunk's columns.
+    /// Returns the layout for a result whose chunks are like this one: the measurement if the chunk
+    /// has a name, followed by the chunk's columns.
     pub fn of_chunk(chunk: &SeriesChunk) -> Self {
         let names: Vec<&str> = chunk.columns.iter().map(String::as_str).collect();
         let is_named = chunk.name.as_deref().is_some_and(|name| !name.is_empty());
@@ -141,7 +141,8 @@ impl Layout {
         layout
     }
 
-    /// Returns a layout of string columns with these names, optionally after the measurement.
+    /// Returns a layout of string columns with these names. Optionally, the measurement is the
+    /// first column.
     pub fn of_names(has_measurement: bool, names: &[&str]) -> Self {
         let measurement = has_measurement.then(|| TableColumn {
             name: MEASUREMENT.to_owned(),
@@ -167,7 +168,7 @@ impl Layout {
         &self.group_tags
     }
 
-    /// Returns the time zone in which times are shown.
+    /// Returns the time zone in which times are displayed.
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
     }
@@ -205,7 +206,7 @@ impl<'a> Cells<'a> {
             }
             ResultColumn::Values(column) if !column.validity.is_valid(row) => Cell::Null,
             ResultColumn::Values(column) => match value(&column.values, row) {
-                // An empty text means that the series has no such tag.
+                // An empty text means that the series lacks the tag.
                 Cell::Text("") if is_tag => Cell::Null,
                 cell => cell,
             },

@@ -1,9 +1,9 @@
-//! Writes a result as a flat table for the v3 routes: the measurement and the tags of each series
+//! Writes a result as a flat table for the v3 routes. The measurement and the tags of each series
 //! become columns.
 //!
-//! [`Layout`] defines the columns. [`TableWriter`] takes the chunks of a result in order and holds
-//! only the bytes that were not taken yet. An exception is the table for human readers, which is
-//! held as a whole.
+//! [`Layout`] defines the columns. [`TableWriter`] receives the chunks of a result in order, and
+//! stores only the bytes that have not been taken yet. The table for human readers is an exception:
+//! it is kept in memory as a whole.
 
 mod arrow;
 mod csv;
@@ -20,7 +20,7 @@ pub use layout::Layout;
 /// The reason why a table cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// This Worker does not write Parquet.
+    /// This Worker cannot write Parquet.
     #[error("this server cannot write Parquet: use another format")]
     Parquet,
     /// The Arrow writer returned an error.
@@ -103,7 +103,7 @@ impl TableWriter {
         }
     }
 
-    /// Returns the number of bytes that the writer holds.
+    /// Returns the number of bytes that the writer keeps in memory.
     pub fn held_bytes(&self) -> usize {
         match &self.form {
             Form::Grid(grid) => grid.held_bytes(),
@@ -112,7 +112,7 @@ impl TableWriter {
         }
     }
 
-    /// Takes all or a part of the bytes written since the last call.
+    /// Takes all or some of the bytes that were written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             Form::Objects(objects) => std::mem::take(&mut objects.out),

@@ -1,5 +1,5 @@
 //! Writes rows as a table for human readers. The width of a column is known only after the last
-//! row, so the writer holds all values until then.
+//! row, so the writer keeps all values until then.
 
 use super::layout::{Cell, Layout};
 use super::text;
@@ -10,15 +10,15 @@ use crate::query::result::SeriesChunk;
 /// The table of a response.
 #[derive(Debug)]
 pub(super) struct Grid {
-    /// All printed values row by row. The names are the first row.
+    /// All printed values in row order. The first row contains the column names.
     text: Vec<u8>,
-    /// The end of each value in `text`.
+    /// The end of each value's text in `text`.
     ends: Vec<usize>,
-    /// The width of each column in characters.
+    /// The width of each column, in characters.
     widths: Vec<usize>,
-    /// The number of values that [`Self::take`] has written. It is set by [`Self::finish`].
+    /// The number of values that [`Self::take`] has written; `None` before [`Self::finish`].
     written: Option<usize>,
-    /// Whether the whole table was written.
+    /// Whether the complete table has been written.
     closed: bool,
 }
 
@@ -58,12 +58,12 @@ impl Grid {
         self.written = Some(0);
     }
 
-    /// Returns the size of the held values in bytes.
+    /// Returns the size of the stored values, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.text.len() + size_of_val(self.ends.as_slice())
     }
 
-    /// Returns approximately the number of bytes that [`Self::take`] can still return.
+    /// Returns the approximate number of bytes that [`Self::take`] can still return.
     pub(super) fn ready_bytes(&self) -> usize {
         let Some(written) = self.written.filter(|_| !self.closed) else { return 0 };
         let line: usize = self.widths.iter().map(|width| width + 3).sum();
@@ -105,7 +105,7 @@ impl Grid {
         }
     }
 
-    /// Writes a row. It has as many lines as its value with the most lines.
+    /// Writes a row. Its number of lines is that of the value with the most lines.
     fn row(&self, first: usize, out: &mut Vec<u8>) {
         let values: Vec<Vec<&str>> = (first..first + self.widths.len())
             .map(|at| self.printed(at).split('\n').collect())

@@ -32,7 +32,7 @@ fn columns(zone: Option<&str>) -> ResultColumns {
     }
 }
 
-/// Returns a chunk with two rows. The second row consists of nulls.
+/// Returns a chunk with two rows. Every value in the second row is null.
 fn chunk(measurement: &str, region: &str, text: &str, zone: &[(i64, i64)]) -> SeriesChunk {
     let first = |values| {
         let mut validity = Validity::All;

@@ -1,10 +1,10 @@
-//! Formats values like Arrow's text writers.
+//! Formats values in the same way as Arrow's text writers.
 
 use super::layout::Cell;
 use crate::response::time;
 
-/// Appends a value. A null value appends nothing. `zone` has the form of `TimeForm::zone`, but an
-/// empty list means that times have no zone.
+/// Appends a value. A null value appends nothing. `zone` has the form of `TimeForm::zone`, except
+/// that an empty list means that times have no zone.
 pub(super) fn display(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     match cell {
         Cell::Null => {}
