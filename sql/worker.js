@@ -1,7 +1,7 @@
-// The SQL Worker of a deployment. It forwards messages to the sessions of the WebAssembly module.
-// After a trap, the state of the module's memory is unknown, so the Worker gives the module a new
-// memory. The Worker has no bindings. Each reply lists the data that a plan needs, and the next
-// message contains that data.
+// Implements the SQL Worker of a deployment, which forwards messages to the sessions of the
+// WebAssembly module. After a trap, the content of the module's memory is undefined, so the Worker
+// gives the module a new memory. The Worker has no bindings. Each reply lists the data that a plan
+// needs, and the next message contains this data.
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -12,8 +12,8 @@ import * as module from './index.js';
 const keptBytesMax = 64 * 1024 * 1024;
 
 /**
- * Calls a function of the module. The module returns a reply to every message, so an exception
- * means a trap.
+ * Calls a function of the module. The module returns a reply to every message, so an exception can
+ * only be a trap.
  */
 function enter(call) {
   try {
@@ -29,7 +29,7 @@ const engine = {
   async turn(session, message) {
     const reply = enter(() => module.turn(session, message));
     const isOver = enter(() => module.is_over(session));
-    // Pauses between turns, because otherwise the runtime would not serve its sockets.
+    // The pause lets the runtime serve its sockets between turns.
     if (!isOver && enter(() => module.is_cut_short(session))) await scheduler.wait(0);
     return { reply, isOver };
   },

@@ -1,5 +1,6 @@
-//! Reads any bytes as a value of a part. The first two bytes are the length of the head. Reading must
-//! not panic or hang, and must pass the checks that `npm test` runs on mutated values.
+//! Reads arbitrary bytes as the value of a part. The first two bytes are the length of the head.
+//! The reader must neither panic nor hang. It must also pass the checks that `npm test` runs on
+//! mutated values.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
-//! Rejects statements whose expressions are nested too deeply, before any recursive code runs.
+//! Rejects statements with deeply nested expressions before any recursive code runs.
 //!
 //! DataFusion's parser, planner and optimizer recurse over the expression tree, and a stack
-//! overflow terminates the whole instance. The tokens of a text give an upper bound of the tree's
-//! depth: each operator of a chain and each bracket adds one level.
+//! overflow terminates the whole instance. The tokens of a statement give an upper bound for the
+//! depth of the tree: each operator in a chain and each bracket adds one level.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -16,14 +16,14 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::error::QueryError;
 use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
 
-/// An open bracket or CASE.
+/// An open bracket or an open CASE.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     /// The number of operators in the current expression.
     operators: usize,
-    /// The number of set operations between the queries of this level.
+    /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// Whether CASE opened the level.
+    /// Whether the level is an open CASE.
     is_case: bool,
 }
 
@@ -36,7 +36,7 @@ impl Level {
 /// Checks the length and the nesting depth of a statement.
 ///
 /// # Errors
-/// Returns an error that names the exceeded limit.
+/// Returns an error that contains the exceeded limit.
 pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(QueryError::invalid(format!(
@@ -44,7 +44,7 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
             text.len()
         )));
     }
-    // If the tokenizer fails, the parser reports the error with its position.
+    // If the tokenizer fails, the parser returns the error with its position.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let is_word = |token: &&Token| !matches!(token, Token::Whitespace(_));
     if tokens.iter().filter(is_word).count() > TOKENS_MAX {
@@ -79,7 +79,7 @@ fn follow(token: &Token, levels: &mut Vec<Level>) {
         Token::Comma | Token::SemiColon => top(levels, |level| level.operators = 0),
         Token::Word(word) => follow_word(word.keyword, levels),
         Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) | Token::EOF => {}
-        // All other tokens are binary or unary operators.
+        // All other tokens are unary or binary operators.
         _ => top(levels, |level| level.operators += 1),
     }
 }
@@ -120,8 +120,8 @@ fn follow_word(keyword: Keyword, levels: &mut Vec<Level>) {
     }
 }
 
-/// Closes a level. The closed bracket counts as an operator of the outer level, because a subscript
-/// or a cast may follow it directly.
+/// Closes a level. The closed bracket counts as an operator on the outer level, because a subscript
+/// or cast may follow the bracket.
 fn close(levels: &mut Vec<Level>) {
     if levels.len() > 1 {
         levels.pop();
@@ -135,12 +135,12 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
     }
 }
 
-/// Checks the number of tables that a statement reads. The planner plans a CTE again for every
+/// Checks the number of tables that a statement reads. The planner plans a CTE separately for each
 /// reference. If each of several CTEs references the previous CTE twice, the number of tables
 /// doubles with each CTE.
 ///
 /// # Errors
-/// Returns an error that names the limit.
+/// Returns an error that contains the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     let mut tables = Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0] };
     let mut statement = statement;
@@ -161,11 +161,11 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
 }
 
 struct Tables {
-    /// The number of tables that each CTE reads, by the CTE's name.
+    /// Maps the name of each CTE to the number of tables that the CTE reads.
     ctes: HashMap<String, usize>,
-    /// The names of CTEs, by the addresses of their bodies.
+    /// Maps the address of each CTE's body to the CTE's name.
     names: HashMap<*const Query, String>,
-    /// The table counts of the statement and of each query that the visitor is inside.
+    /// The table counts of the statement and of the queries around the visitor's position.
     open: Vec<usize>,
 }
 
@@ -192,7 +192,7 @@ impl Visitor for Tables {
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let count = self.open.pop().unwrap_or_default();
         match self.names.remove(&(&raw const *query)) {
-            // A CTE without tables counts as one table, because each reference is planned.
+            // A CTE without tables counts as one table, because each reference must be planned.
             Some(name) => drop(self.ctes.insert(name, count.max(1))),
             None => self.add(count),
         }

@@ -1,4 +1,4 @@
-//! Errors of queries, and their HTTP statuses.
+//! Defines the errors of queries and their HTTP statuses.
 
 use std::error::Error;
 use std::fmt;
@@ -9,20 +9,20 @@ use datafusion::error::DataFusionError;
 /// The maximum length of an error message, in characters.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// The cause of a failure, which determines the HTTP status.
+/// The cause of an error, which determines the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The statement or its values are invalid, such as a division by zero. Status 400.
+    /// The statement or its values are invalid, for example a division by zero. The status is 400.
     Asked,
-    /// The query exceeds the memory limit; a smaller query may succeed. Status 507.
+    /// The query exceeds the memory limit. A smaller query may succeed. The status is 507.
     Memory,
-    /// The source could not read the data. Contains the source's HTTP status.
+    /// The source could not read the data. The number is the HTTP status of the source.
     Source(u16),
-    /// A defect of this crate. Status 500.
+    /// A bug in this crate. The status is 500.
     Internal,
 }
 
-/// A query that failed.
+/// The error of a failed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
     /// The cause.
@@ -37,7 +37,7 @@ impl QueryError {
         Self { fault: Fault::Asked, message: message.into() }
     }
 
-    /// Creates an error about a defect of this crate.
+    /// Creates an error for a bug in this crate.
     pub fn internal(message: impl Into<String>) -> Self {
         Self { fault: Fault::Internal, message: message.into() }
     }
@@ -93,7 +93,7 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// Finds the error of this crate in the chain of a DataFusion error.
+/// Returns this crate's error in the chain of causes of a DataFusion error.
 fn own_error(error: &DataFusionError) -> Option<&QueryError> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {

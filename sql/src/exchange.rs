@@ -1,8 +1,8 @@
-//! The exchange between the scans of a plan and the owner of the session: scans wait here for
-//! pages, and the session delivers pages.
+//! Implements the exchange between the scans of a plan and the owner of the session. Scans wait for
+//! pages, and the session delivers the pages.
 //!
-//! A stream without a page registers its waker and marks its scan as waiting. A stream that is
-//! dropped before its last page cancels its scan.
+//! If a stream has no page, it registers its waker and marks its scan as waiting. If a stream is
+//! dropped before its last page, the stream cancels its scan.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,13 +21,13 @@ struct State {
     next: u64,
     scans: BTreeMap<u64, Scan>,
     cancelled: Vec<u64>,
-    /// The error that ends all scans: no page follows it.
+    /// The error that ends all scans. No page follows the error.
     failure: Option<QueryError>,
 }
 
 #[derive(Debug, Default)]
 struct Scan {
-    /// The request, until `wanted` returns it.
+    /// The request, which remains here until `wanted` returns it.
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,
@@ -37,12 +37,12 @@ struct Scan {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Demand {
-    /// The scan has a page, or its stream does not poll.
+    /// The scan has a page, or the stream is not polling.
     #[default]
     None,
-    /// The scan waits, and `wanted` has not reported it yet.
+    /// The scan is waiting, and `wanted` has not returned its request yet.
     New,
-    /// The scan waits, and `wanted` has reported it.
+    /// The scan is waiting, and `wanted` has returned its request.
     Sent,
 }
 
@@ -64,7 +64,7 @@ impl PageExchange {
         ScanHandle { exchange: Arc::clone(self), scan }
     }
 
-    /// Adds a page to its scan. A page of a scan that was dropped is ignored.
+    /// Delivers a page to its scan. Ignores pages of dropped scans.
     pub(crate) fn put(&self, page: Page) {
         let waker = {
             let mut state = self.lock();
@@ -74,13 +74,14 @@ impl PageExchange {
             scan.demand = Demand::None;
             scan.waker.take()
         };
-        // The waker runs outside the lock, because a woken task may run immediately.
+        // The waker is called after the lock is released, because the woken task may run
+        // immediately.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// Makes every waiting and future poll return `error`.
+    /// Makes every current and later poll return `error`.
     pub(crate) fn fail(&self, error: QueryError) {
         let wakers: Vec<Waker> = {
             let mut state = self.lock();
@@ -90,7 +91,7 @@ impl PageExchange {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns the scans and pages that became wanted since the last call.
+    /// Returns the requests for scans and pages that have been added since the last call.
     pub(crate) fn wanted(&self) -> Vec<SessionRequest> {
         let mut state = self.lock();
         let new = state.scans.iter_mut().filter(|(_, scan)| scan.demand == Demand::New);
@@ -101,8 +102,8 @@ impl PageExchange {
         .collect()
     }
 
-    /// Returns the scans that were requested and then dropped before their last page since the last
-    /// call.
+    /// Returns the requested scans that were dropped before their last page. Each scan is returned
+    /// by only one call.
     pub(crate) fn cancelled(&self) -> Vec<u64> {
         std::mem::take(&mut self.lock().cancelled)
     }
@@ -121,7 +122,7 @@ impl PageExchange {
 }
 
 impl ScanHandle {
-    /// Returns the next page, or `None` after the last page.
+    /// Returns the next page; `None` after the last page.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Page, QueryError>>> {
         let mut state = self.exchange.lock();
         if let Some(error) = &state.failure {
@@ -152,7 +153,7 @@ impl Drop for ScanHandle {
     }
 }
 
-/// Creates the error for a failure of the data source, with its HTTP status.
+/// Creates the error for a failure of the data source. `status` is the HTTP status of the source.
 pub(crate) fn source_failure(status: u16, message: String) -> QueryError {
     QueryError { fault: Fault::Source(status), message }
 }

@@ -1,8 +1,9 @@
-//! The plans of recent statements. Planning a small statement takes longer than running its plan,
-//! and dashboards repeat their statements.
+//! Caches the plans of recent statements. Planning a small statement takes longer than executing
+//! its plan, and dashboards repeat their statements.
 //!
-//! A plan depends only on the text, the schemas of its tables, and the operations that the owner of
-//! the data supports. A plan that also depends on something else, such as the time, is not kept.
+//! A plan depends only on three inputs: the text, the schemas of its tables, and the operations
+//! that the owner of the data supports. A plan that depends on any other input, such as the current
+//! time, is not cached.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use crate::messages::TableSchema;
 use crate::plan::Plan;
 use crate::sessions::Capabilities;
 
-/// The operators that hold no state between two executions.
+/// The operators that have no state between two executions.
 const STATELESS: [&str; 16] = [
     "AggregateExec",
     "BoundedWindowAggExec",
@@ -33,12 +34,12 @@ const STATELESS: [&str; 16] = [
     "RowsCap",
     "Scan",
     "SortExec",
-    // A copy has a new filter of the rows that cannot be among the first.
+    // Each copy has its own filter, which excludes rows that cannot be among the first rows.
     "SortExec(TopK)",
     "UnionExec",
 ];
 
-/// The plans, with the most recently used one at the end.
+/// The cached plans. The most recently used plan is at the end.
 #[derive(Debug, Default)]
 pub(crate) struct KeptPlans(Mutex<VecDeque<KeptPlan>>);
 
@@ -59,16 +60,16 @@ impl KeptPlan {
 }
 
 impl KeptPlans {
-    /// Returns the names of the tables in a statement, or `None` if no plan of the statement is
-    /// kept.
+    /// Returns the names of the tables in a statement; `None` if no plan of the statement is
+    /// cached.
     pub(crate) fn names(&self, text: &str) -> Option<Vec<String>> {
         self.lock().iter().find(|kept| kept.text == text).map(|kept| kept.names.clone())
     }
 
-    /// Returns a copy of a plan that no query has run.
+    /// Returns a copy of a cached plan. No query has executed this copy.
     ///
     /// # Errors
-    /// Returns DataFusion's error if it cannot copy an operator.
+    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn find(
         &self,
         text: &str,
@@ -83,11 +84,11 @@ impl KeptPlans {
         plan.map(Some)
     }
 
-    /// Keeps a copy of a plan, unless the plan is too large. `names` are the names of the tables in
-    /// `text`.
+    /// Caches a copy of a plan, unless the plan is too large. `names` are the names of the tables
+    /// in `text`.
     ///
     /// # Errors
-    /// Returns DataFusion's error if it cannot copy an operator.
+    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn keep(
         &self,
         text: String,
@@ -119,11 +120,11 @@ impl KeptPlans {
     }
 }
 
-/// Returns whether every function of the statement returns the same value for the same arguments at
-/// any time.
+/// Returns whether every function in the statement always returns the same value for the same
+/// arguments.
 ///
 /// # Errors
-/// Returns DataFusion's errors of the traversal.
+/// Returns DataFusion's error if the plan cannot be traversed.
 pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
     let is_call = |expression: &Expr| match expression {
         Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
@@ -139,10 +140,10 @@ pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
     Ok(is_immutable)
 }
 
-/// Returns the size of the constants in an optimized statement, in bytes.
+/// Returns the total size of the constants in an optimized statement, in bytes.
 ///
 /// # Errors
-/// Returns DataFusion's errors of the traversal.
+/// Returns DataFusion's error if the plan cannot be traversed.
 pub(crate) fn constant_bytes(plan: &LogicalPlan) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_with_subqueries(|node| {
@@ -158,7 +159,7 @@ pub(crate) fn constant_bytes(plan: &LogicalPlan) -> Result<usize> {
     Ok(bytes)
 }
 
-/// Returns whether a copy of the plan can run later and at the same time as another copy.
+/// Returns whether a copy of the plan can be executed later, and at the same time as another copy.
 pub(crate) fn is_stateless(plan: &Arc<dyn ExecutionPlan>) -> bool {
     STATELESS.contains(&plan.name()) && plan.children().into_iter().all(is_stateless)
 }

@@ -1,4 +1,5 @@
-//! SQL for Tidemark: Apache DataFusion with tables whose rows the caller provides.
+//! Implements SQL for Tidemark. The crate uses Apache DataFusion with tables whose rows the caller
+//! provides.
 //!
 //! # The flow
 //!
@@ -6,11 +7,12 @@
 //! text → statement → tables wanted → plan → pages wanted → batches → bytes
 //! ```
 //!
-//! [`Engine::open`] starts a [`Query`]. [`Query::step`] takes the replies to earlier requests and
-//! returns new requests: first for the columns of tables, then for pages of scans. The caller knows
-//! the objects, the permissions and the network. This crate never blocks, reads a clock or
-//! generates random numbers. Therefore the same code runs in a Worker, in a web page and in a
-//! native test. [`messages`] defines the requests and replies.
+//! [`Engine::open`] starts a [`Query`]. [`Query::step`] processes the replies to earlier requests
+//! and returns new requests. The first requests are for the columns of tables, and later requests
+//! are for pages of scans. The caller provides access to objects, permissions and the network. This
+//! crate never blocks, reads no clock and generates no random numbers. Therefore, the same code
+//! runs in a Worker, in a web page and in a native test. [`messages`] defines the requests and
+//! replies.
 //!
 //! | module | input | output |
 //! |---|---|---|
@@ -31,9 +33,10 @@
 //! # Invariants
 //!
 //! - The thread never blocks. A turn ends when all tasks wait for pages (`turns`).
-//! - Dropping a query ends its tasks and scans and frees its memory reservations.
-//! - A filter moves to a scan only if the scan and SQL agree on its meaning, including NULL.
-//! - The code checks the limits of a statement before it uses the resource ([`limits`]).
+//! - Dropping a query ends its tasks and scans, and frees its memory reservations.
+//! - A scan evaluates a filter only if the scan and SQL interpret the filter in the same way,
+//!   including NULL.
+//! - The code checks the limits of a statement before using a resource ([`limits`]).
 
 pub mod error;
 pub mod limits;

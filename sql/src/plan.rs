@@ -1,4 +1,4 @@
-//! Parses a text and plans the statement.
+//! Parses and plans statements.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -28,18 +28,18 @@ use crate::widths;
 /// The data that the planner needs for a statement.
 #[derive(Debug)]
 pub(crate) struct Needs {
-    /// The requests. Each request needs one reply.
+    /// The requests for this data. Each request needs one reply.
     pub(crate) wanted: Vec<SessionRequest>,
 }
 
 impl Needs {
-    /// Returns the needs of a statement that only needs these tables.
+    /// Returns the needs of a statement that needs only these tables.
     pub(crate) fn of_tables(names: Vec<String>) -> Self {
         let is_any = !names.is_empty();
         Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
     }
 
-    /// Returns the names of the tables, or `None` if the statement needs other data too.
+    /// Returns the names of the tables; `None` if the statement also needs other data.
     pub(crate) fn only_tables(&self) -> Option<Vec<String>> {
         match self.wanted.as_slice() {
             [] => Some(Vec::new()),
@@ -55,25 +55,27 @@ pub(crate) struct Plan {
     context: TaskContext,
     root: Arc<dyn ExecutionPlan>,
     columns: SchemaRef,
-    /// Whether the plan can be kept for later executions of the statement.
+    /// Whether the plan can be cached for later executions of the statement.
     pub(crate) is_reusable: bool,
 }
 
 impl Plan {
-    /// Returns the columns of the result as the statement defines them. The optimizer may find that
-    /// an expression is never NULL, but only in a plan that produces rows. Clients that first
-    /// request the columns alone compare both schemas.
+    /// Returns the columns of the result, as the statement defines them. The optimizer may find
+    /// that an expression is never NULL, but only in a plan that produces rows. Some clients
+    /// request the columns separately before the rows and then compare both schemas, so the schemas
+    /// must be equal.
     pub(crate) fn columns(&self) -> SchemaRef {
         Arc::clone(&self.columns)
     }
 
-    /// Returns a plan with the same operators, without the metrics of earlier executions.
+    /// Returns a plan with copies of the operators. The copies have no metrics of earlier
+    /// executions.
     ///
     /// # Errors
-    /// Returns DataFusion's error if it cannot copy an operator.
+    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn copy(&self) -> Result<Self, DataFusionError> {
-        // The operators contain their functions. Only the tables of `information_schema` read the
-        // functions of the context, and their plans are not kept.
+        // The operators contain their functions. Only the tables of `information_schema` read
+        // functions from the context, and plans with these tables are not cached.
         let context = TaskContext::new(
             None,
             String::new(),
@@ -92,11 +94,11 @@ impl Plan {
         })
     }
 
-    /// Starts the plan. Scans request their pages from `exchange`. Operators that produce rows
-    /// report them to `pace`.
+    /// Starts the execution of the plan. Scans request their pages from `exchange`. Operators that
+    /// produce rows report the number of rows to `pace`.
     ///
     /// # Errors
-    /// Returns the errors of operators that compute values at the start.
+    /// Returns the errors of operators that compute values when they start.
     pub(crate) fn execute(
         self,
         exchange: Arc<PageExchange>,
@@ -112,8 +114,8 @@ impl Plan {
 /// Parses a text that contains exactly one statement.
 ///
 /// # Errors
-/// Returns an error if the text has no statement or several statements, if its syntax is invalid,
-/// or if the statement reads too many tables.
+/// Returns an error in three cases: the text does not contain exactly one statement, the syntax is
+/// invalid, or the statement reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::invalid("No SQL statements were provided in the query string"));
@@ -123,7 +125,7 @@ pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, Query
     Ok(statement)
 }
 
-/// Lists the tables that the statement names.
+/// Lists the tables that a statement references.
 ///
 /// # Errors
 /// Returns an error if DataFusion cannot resolve the table references.
@@ -152,7 +154,7 @@ pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs
     Ok(needs)
 }
 
-/// Whether DataFusion computes the statement from `information_schema`.
+/// Whether DataFusion executes the statement as a query on `information_schema`.
 fn shows_tables(statement: &Statement) -> bool {
     let Statement::Statement(statement) = statement else {
         // `EXPLAIN SHOW …` is rare, so every EXPLAIN loads all tables.
@@ -168,7 +170,7 @@ fn shows_tables(statement: &Statement) -> bool {
     .is_break()
 }
 
-/// Plans a statement over these tables.
+/// Plans a statement that reads these tables.
 ///
 /// # Errors
 /// Returns an error if the statement is invalid or not supported.
@@ -199,15 +201,15 @@ pub(crate) async fn plan(
 
 /// A physical plan.
 struct Physical {
-    /// The columns of the result ([`Plan::columns`]).
+    /// The columns of the result, as in [`Plan::columns`].
     columns: SchemaRef,
     root: Arc<dyn ExecutionPlan>,
-    /// The size of the constants in the optimized statement.
+    /// The size of the constants in the optimized statement, in bytes.
     constant_bytes: usize,
 }
 
 async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical, DataFusionError> {
-    // Every stage of an EXPLAIN is a row of its result.
+    // The result of an EXPLAIN has one row for each planning stage.
     if let LogicalPlan::Explain(_) = logical {
         let root = state.create_physical_plan(&logical).await?;
         return Ok(Physical { columns: root.schema(), root, constant_bytes: 0 });
@@ -221,7 +223,7 @@ async fn physical(state: &SessionState, logical: LogicalPlan) -> Result<Physical
     Ok(Physical { columns: columns(&planned, &root.schema()), root, constant_bytes })
 }
 
-/// Combines the types of the physical plan with the nullability and metadata of the statement.
+/// Combines the types in the physical plan with the nullability and metadata in the statement.
 fn columns(planned: &SchemaRef, made: &SchemaRef) -> SchemaRef {
     let column = |(planned, made): (&FieldRef, &FieldRef)| -> FieldRef {
         let is_nullable = planned.is_nullable() || made.is_nullable();

@@ -1,4 +1,4 @@
-//! One session of the Worker: decodes each request message and encodes the reply.
+//! Implements a session of the Worker: decodes each request message and encodes the reply.
 
 use tidemark::protocol::envelope::{self, EnvelopeError};
 use tidemark::protocol::sql::{FromSql, QueryRequest, SessionReply, ToSql};
@@ -19,9 +19,10 @@ pub struct QuerySession {
 struct RunningQuery {
     query: Query,
     format: Format,
-    /// The writer of the result, from the step that brings the schema until the last row.
+    /// The writer of the result. It exists from the step that returns the schema until the last
+    /// row.
     writer: Option<Writer>,
-    /// The encoded bytes that no reply contains yet.
+    /// The encoded bytes that have not been part of a reply yet.
     written: Vec<u8>,
     is_cut_short: bool,
     is_done: bool,
@@ -29,7 +30,7 @@ struct RunningQuery {
 }
 
 impl QuerySession {
-    /// Processes a message and returns the encoded reply. An error also produces a reply.
+    /// Processes a message and returns the encoded reply. The reply may contain an error.
     pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
         let (version, reply) = match envelope::decode::<ToSql>(message) {
             Ok((version, message)) => (version, self.take(engine, message)),
@@ -42,7 +43,7 @@ impl QuerySession {
         envelope::encode_as(version, &reply)
     }
 
-    /// Whether the last turn stopped at its work limit, so that the Worker must pause before the
+    /// Whether the last turn stopped at its work limit. If so, the Worker must pause before the
     /// next turn.
     pub fn is_cut_short(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.is_cut_short)
@@ -103,7 +104,7 @@ impl QuerySession {
     }
 }
 
-/// Converts a decoding error to status 503: one side has a newer protocol version than the other.
+/// Converts a decoding error to status 503, because the two sides have different protocol versions.
 fn unreadable(error: &EnvelopeError) -> QueryError {
     QueryError { fault: crate::error::Fault::Source(503), message: error.to_string() }
 }
@@ -119,7 +120,7 @@ impl RunningQuery {
     }
 
     fn turn(&mut self, answers: Vec<SessionReply>) -> Result<FromSql, QueryError> {
-        // Encoded bytes are sent before the plan continues, so that a slow client slows the plan.
+        // Encoded bytes are sent before the plan continues, so a slow client slows the plan down.
         if self.is_done || (answers.is_empty() && self.written.len() >= PIECE_BYTES) {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
@@ -145,7 +146,7 @@ impl RunningQuery {
         Ok(self.reply(step.wanted, step.cancelled, goes_on))
     }
 
-    /// Builds the reply with the next piece of the result.
+    /// Creates the reply with the next piece of the result.
     fn reply(
         &mut self,
         wanted: Vec<crate::messages::SessionRequest>,

@@ -1,4 +1,4 @@
-//! Queries: requesting their tables, planning, and running in turns.
+//! Runs queries: requests their tables, plans them, and executes them in turns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use crate::turns::{Pace, Turns};
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
 
-/// The shared state of all queries of an instance: the memory pool, the idle sessions and
-/// the kept plans.
+/// The state that all queries of an instance share: the memory pool, the idle sessions and the
+/// cached plans.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pool: Arc<dyn MemoryPool>,
@@ -45,7 +45,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Creates an engine whose queries may reserve up to `bytes` bytes together.
+    /// Creates an engine. All of its queries together may reserve up to `bytes` bytes.
     pub fn with_pool_bytes(bytes: usize) -> Self {
         let named =
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
@@ -58,12 +58,12 @@ impl Engine {
         self.pool.reserved()
     }
 
-    /// Returns the number of plans that are kept for later executions.
+    /// Returns the number of cached plans.
     pub fn kept_plans(&self) -> usize {
         self.plans.len()
     }
 
-    /// Parses a statement and returns it with the session that will plan it.
+    /// Parses a statement. Returns the statement and the session that will plan it.
     ///
     /// # Errors
     /// Returns an error if the text is not a single valid statement.
@@ -81,7 +81,8 @@ impl Engine {
     /// Starts a query.
     ///
     /// # Errors
-    /// Returns an error if the text is not a single read-only statement, or if it exceeds a limit.
+    /// Returns an error if the text is not exactly one read-only statement or if it exceeds a
+    /// limit.
     pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
         Query::open(self, request)
     }
@@ -94,11 +95,11 @@ pub struct Step {
     pub wanted: Vec<SessionRequest>,
     /// The scans that need no more pages.
     pub cancelled: Vec<u64>,
-    /// The columns of the result, in the first step that knows them.
+    /// The columns of the result, in the first step in which they are known.
     pub schema: Option<SchemaRef>,
     /// The next rows of the result.
     pub batches: Vec<RecordBatch>,
-    /// Whether the query can continue without a reply.
+    /// Whether the query can continue without further replies.
     pub goes_on: bool,
     /// Whether the step stopped at its work limit.
     pub is_cut_short: bool,
@@ -111,15 +112,15 @@ pub struct Step {
 pub struct Query {
     exchange: Arc<PageExchange>,
     stage: Stage,
-    /// The last field: tasks must be dropped while the exchange still exists.
+    /// This field must be the last one, so that tasks are dropped while the exchange still exists.
     turns: Turns,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// The query waits for the columns of its tables.
+    /// The query is waiting for the columns of its tables.
     Preparing(Box<Preparing>),
-    /// The plan's task and its events.
+    /// The plan is running in a task, which sends events.
     Running(Receiver<Event>, JoinHandle<()>),
     Done,
 }
@@ -131,19 +132,19 @@ struct Preparing {
     parameters: Vec<(String, Parameter)>,
     now: DateTime<Utc>,
     knows: Capabilities,
-    /// `None` if the statement probably has a kept plan.
+    /// The parsed statement; `None` if the statement probably has a cached plan.
     parsed: Option<(SessionState, Statement)>,
-    /// The tables that the statement names, or `None` if it needs other data too.
+    /// The tables that the statement references; `None` if the statement also needs other data.
     names: Option<Vec<String>>,
-    /// The requests that no step has returned yet.
+    /// The requests that have not been returned by a step yet.
     unsent: Vec<SessionRequest>,
-    /// The number of outstanding replies.
+    /// The number of replies that have not arrived yet.
     missing: usize,
     tables: Vec<TableSchema>,
     system: SystemRows,
 }
 
-/// A message from the plan's task.
+/// An event from the plan's task.
 #[derive(Debug)]
 enum Event {
     Schema(SchemaRef),
@@ -194,7 +195,7 @@ impl Query {
         Ok(Self { exchange: Arc::default(), stage, turns })
     }
 
-    /// Processes `answers` and runs the query until it needs another reply. Replies may arrive in
+    /// Processes `answers`, and runs the query until it needs another reply. Replies may arrive in
     /// any order and in several steps.
     ///
     /// # Errors
@@ -240,7 +241,7 @@ impl Query {
             let exchange = Arc::clone(&self.exchange);
             let task = self.turns.spawn(async move {
                 if let Err(error) = preparing.run(exchange, pace, &events).await {
-                    // The send fails only if the query was dropped.
+                    // Sending fails only if the query was dropped.
                     let _ = events.send(Event::Failed(error)).await;
                 }
             });
@@ -254,7 +255,7 @@ impl Query {
         };
         let is_cut_short = self.turns.turn();
         let mut step = Step { is_cut_short, ..Step::default() };
-        // If the channel was full, its sender continues in the next turn; otherwise no sender is
+        // If the channel was full, its sender continues in the next turn. Otherwise, no sender is
         // blocked.
         let was_full = events.len() == BATCHES_WAITING_MAX;
         while let Ok(event) = events.try_recv() {
@@ -282,15 +283,15 @@ impl Query {
         Ok(step)
     }
 
-    /// Returns the numbers of tasks and scans that still exist. Both are 0 after the query has
-    /// ended.
+    /// Returns the numbers of tasks and scans that still exist. Both numbers are 0 after the end of
+    /// the query.
     pub fn remaining(&self) -> (usize, usize) {
         (self.turns.tasks(), self.exchange.open_scans())
     }
 }
 
-/// Takes the wanted tables out of `tables` and removes their names from the request. The caller
-/// sent the tables whose names occur in the text.
+/// Returns the requested tables that are already in `tables`, and removes the request for them.
+/// `tables` contains the tables whose names occur in the text.
 fn take_known_tables(
     wanted: &mut Vec<SessionRequest>,
     tables: Option<Vec<TableSchema>>,
@@ -348,7 +349,7 @@ impl Preparing {
         Ok(())
     }
 
-    /// Plans the statement, and keeps the plan if later executions can use it.
+    /// Plans the statement. Caches the plan if later executions can use it.
     async fn plan(self) -> Result<Plan, QueryError> {
         let Self { engine, text, parameters, now, knows, parsed, names, tables, system, .. } = self;
         let (state, statement) = match parsed {

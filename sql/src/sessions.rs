@@ -1,5 +1,5 @@
-//! DataFusion sessions: functions, rules and settings. Sessions are reused, because creating a
-//! session takes longer than parsing a statement.
+//! Creates DataFusion sessions with their functions, rules and settings. Sessions are reused,
+//! because creating a session takes longer than parsing a statement.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,9 +25,9 @@ use crate::{functions, gapfill, tables};
 /// The operations that the owner of the data supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Capabilities {
-    /// Whether shards compute aggregates.
+    /// Whether shards can compute aggregates.
     pub(crate) aggregates: bool,
-    /// Whether shards also select the first or last rows of groups.
+    /// Whether shards can also select the first or last rows of groups.
     pub(crate) first_of_groups: bool,
 }
 
@@ -35,10 +35,10 @@ pub(crate) struct Capabilities {
 pub(crate) struct Sessions(Mutex<Vec<(Capabilities, SessionState)>>);
 
 impl Sessions {
-    /// Returns a session without tables for a statement at time `now`.
+    /// Returns a session without tables. `now` is the time of the statement.
     ///
     /// # Errors
-    /// Returns DataFusion's error if it cannot build a session.
+    /// Returns DataFusion's error if a session cannot be built.
     pub(crate) fn take(
         &self,
         now: DateTime<Utc>,
@@ -63,9 +63,9 @@ impl Sessions {
         Ok(state)
     }
 
-    /// Returns a session to the pool after planning.
+    /// Puts a session back into the pool after planning.
     pub(crate) fn release(&self, knows: Capabilities, mut state: SessionState) {
-        // Removes the statement's tables.
+        // This call removes the tables of the statement.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < SESSIONS_IDLE_MAX {
@@ -77,7 +77,7 @@ impl Sessions {
 /// Builds a session with all functions and rules.
 ///
 /// # Errors
-/// Returns DataFusion's error if it cannot build the session.
+/// Returns DataFusion's error if the session cannot be built.
 fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
@@ -91,7 +91,7 @@ fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
-        // File formats and table factories would read and write files.
+        // File formats and table factories would access files.
         .with_table_factories(HashMap::new())
         .with_file_formats(Vec::new())
         .with_optimizer_rules(rules)
@@ -119,19 +119,18 @@ fn config() -> SessionConfig {
     options.catalog.default_schema = tables::SCHEMA.to_owned();
     options.catalog.create_default_catalog_and_schema = false;
     options.catalog.information_schema = true;
-    // Clients that read Arrow do not support string views.
+    // Clients that read Arrow data do not support string views.
     options.sql_parser.map_string_types_to_utf8view = false;
-    // In a join, the metadata of the schemas contains different table names, so the check would
+    // In a join, the schemas contain different table names in their metadata, so the check would
     // fail.
     options.execution.skip_physical_aggregate_schema_check = true;
-    // The Worker has one thread; more partitions would only use more memory.
+    // The Worker has only one thread, so further partitions would only use more memory.
     options.execution.target_partitions = 1;
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
-/// Returns DataFusion's physical optimizer rules without the rules that never apply here. Plans
-/// have one partition, tables have no statistics, and scans accept neither filters nor sorts at
-/// this stage.
+/// Returns DataFusion's physical optimizer rules, except the rules that never apply. Plans have one
+/// partition, tables have no statistics, and scans accept neither filters nor sorts at this stage.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let idle = |rule: &Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
         ["aggregate_statistics", "HashJoinBuffering", "WindowTopN"].contains(&rule.name())

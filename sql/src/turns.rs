@@ -2,14 +2,14 @@
 //!
 //! # When a turn ends
 //!
-//! Tokio's current-thread runtime calls its hook `on_thread_park` only if no task is runnable. The
-//! hook sets a flag and wakes the root future. The root future is ready when the flag is set, and
-//! never wakes itself. Therefore one `block_on` call of the root future is one turn. `block_on`
-//! never parks the thread, which WebAssembly does not support.
+//! Tokio's current-thread runtime calls its hook `on_thread_park` only if no task can run. The hook
+//! sets a flag and wakes the root future. The root future is ready when the flag is set, and never
+//! wakes itself. Therefore, one `block_on` call with the root future is one turn. `block_on` never
+//! parks the thread, because WebAssembly does not support parking.
 //!
-//! A turn also ends after the operators have produced a number of rows ([`Pace`]). The operator
-//! sets the same flag and continues in the next turn. The thread serves other requests between
-//! turns.
+//! A turn also ends after operators have produced a certain number of rows ([`Pace`]). In that
+//! case, the operator sets the same flag and continues in the next turn. Between turns, the thread
+//! processes other requests.
 
 use std::future::poll_fn;
 use std::io;
@@ -23,14 +23,14 @@ use tokio::task::JoinHandle;
 
 use crate::limits::TURN_ROWS_MAX;
 
-/// A runtime whose tasks run in turns.
+/// A runtime that runs its tasks in turns.
 #[derive(Debug)]
 pub(crate) struct Turns {
     runtime: Runtime,
     pace: Arc<Pace>,
 }
 
-/// The work counter and the end flag of the current turn.
+/// Counts the work of the current turn, and contains the flag that ends the turn.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     is_over: AtomicBool,
@@ -44,15 +44,15 @@ impl Pace {
         context.session_config().get_extension().unwrap_or_default()
     }
 
-    /// Counts `rows` produced rows, or compared pairs that take as long, and ends the turn at the
-    /// limit.
+    /// Adds `rows` to the number of produced rows. An operator that compares pairs passes the
+    /// number of rows that cost as much time. Ends the turn at the limit.
     pub(crate) fn made(&self, rows: usize) {
         if self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows) >= TURN_ROWS_MAX {
             self.end();
         }
     }
 
-    /// Whether producers of rows must wait for the next turn.
+    /// Whether operators that produce rows must wait for the next turn.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -64,7 +64,7 @@ impl Pace {
 
     fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // `take` drops the waker after use: a stored waker would keep the runtime alive, and the
+        // `take` removes the waker. A stored waker would keep the runtime alive, although the
         // runtime owns this object.
         let waker = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
@@ -81,7 +81,7 @@ impl Turns {
     pub(crate) fn new() -> io::Result<Self> {
         let pace = Arc::new(Pace::default());
         let hook = Arc::clone(&pace);
-        // The runtime polls the root future after every task.
+        // With this interval, the runtime polls the root future after every task.
         let mut builder = Builder::new_current_thread();
         let runtime = builder.event_interval(1).on_thread_park(move || hook.end()).build()?;
         Ok(Self { runtime, pace })
@@ -92,18 +92,18 @@ impl Turns {
         Arc::clone(&self.pace)
     }
 
-    /// Adds a task, which runs in the next turn.
+    /// Adds a task. It runs in the next turn.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.runtime.spawn(task)
     }
 
-    /// Whether a task that has ended panicked. WebAssembly traps instead.
+    /// Whether a task has ended with a panic. In WebAssembly, a panic traps instead.
     pub(crate) fn has_panicked(&self, task: &mut JoinHandle<()>) -> bool {
         task.is_finished() && self.runtime.block_on(task).is_err()
     }
 
-    /// Runs tasks until all of them wait or the work limit is reached. Returns whether the limit
-    /// was reached.
+    /// Runs tasks until all of them wait or the turn reaches its work limit. Returns whether it
+    /// reached the limit.
     pub(crate) fn turn(&self) -> bool {
         self.pace.begin();
         let pace = &self.pace;

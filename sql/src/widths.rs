@@ -1,5 +1,5 @@
-//! Rejects statements with too many columns. The planner and the optimizer take time in proportion
-//! to the number of selected columns times the number of table columns.
+//! Rejects statements with too many columns. Planning and optimizing take time in proportion to the
+//! number of selected columns times the number of table columns.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,10 +14,10 @@ use crate::error::QueryError;
 use crate::limits::PLANNED_COLUMNS_MAX;
 use crate::messages::TableSchema;
 
-/// Checks a statement over these tables.
+/// Checks a statement that reads these tables.
 ///
 /// # Errors
-/// Returns an error that names the limit and a remedy.
+/// Returns an error that contains the limit and a remedy.
 pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(), QueryError> {
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
@@ -39,22 +39,22 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     }
 }
 
-/// The size of a table, a CTE or a subquery.
+/// The size of a table, CTE or subquery.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     width: usize,
-    /// The cost of planning, in selected columns times table columns.
+    /// The planning cost: the number of selected columns times the number of table columns.
     cost: usize,
 }
 
 #[derive(Debug, Default)]
 struct Widths {
-    /// The sizes of tables and CTEs, by lower-case name.
+    /// Maps lower-case names of tables and CTEs to their sizes.
     tables: HashMap<String, Size>,
-    /// The names of CTEs, by the addresses of their bodies.
+    /// Maps the address of each CTE's body to the CTE's name.
     names: HashMap<*const Query, String>,
     queries: HashMap<*const Query, Size>,
-    /// The costs of the statement and of each query that the visitor is inside.
+    /// The costs of the statement and of the queries around the visitor's position.
     open: Vec<usize>,
 }
 
@@ -78,7 +78,8 @@ impl Widths {
         }
     }
 
-    /// Returns the size of a nested query without its cost, which `post_visit_query` has counted.
+    /// Returns the size of a nested query, excluding its cost. `post_visit_query` has already added
+    /// the cost.
     fn query(&self, query: &Query) -> Size {
         let width = self.queries.get(&(&raw const *query)).map_or(0, |sized| sized.width);
         Size { width, cost: 0 }
@@ -105,7 +106,7 @@ impl Widths {
         Size { width, cost: width.saturating_mul(all).saturating_add(inner) }
     }
 
-    /// Returns the name and size of a table in FROM. The planner plans a CTE again for every
+    /// Returns the name and size of a table in FROM. The planner plans a CTE separately for each
     /// reference.
     fn factor(&self, factor: &TableFactor) -> (String, Size) {
         let (alias, sized) = match factor {

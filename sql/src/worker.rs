@@ -1,7 +1,7 @@
-//! The functions that `worker.js` calls: the numbered sessions of this instance.
+//! Implements the functions that `worker.js` calls. Each session of this instance has a number.
 //!
-//! The interface passes only numbers and bytes. After a trap the instance gets a new memory, and an
-//! object of wasm-bindgen would then point into the old memory.
+//! The interface passes only numbers and bytes, because the instance gets a new memory after a
+//! trap. An object of wasm-bindgen would then point into the old memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Instance {
     sessions: BTreeMap<u32, QuerySession>,
 }
 
-/// Installs the panic hook when the module starts.
+/// Installs the panic hook. This function runs when the module starts.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
@@ -56,7 +56,7 @@ pub fn end(session: u32) {
     INSTANCE.with_borrow_mut(|instance| drop(instance.sessions.remove(&session)));
 }
 
-/// Returns the memory size of this instance, in bytes. The memory never shrinks.
+/// Returns the size of this instance's memory, in bytes. The memory never shrinks.
 #[wasm_bindgen]
 pub fn memory_bytes() -> u32 {
     const PAGE_BYTES: usize = 65_536;

@@ -1,8 +1,8 @@
-// Recovers an object's storage to an earlier time, with functions of the runtime. The runtime
-// creates a new `state` for each instance of the object. A new WebAssembly memory in the same
-// instance does not change `state`.
+// Restores an object's storage to an earlier time with functions of the runtime. The runtime
+// creates a new `state` for each instance of the object. If the module gets a new WebAssembly
+// memory, the instance and its `state` remain the same.
 
-/** The number of each instance, by the instance's `state`. */
+/** Maps the `state` of each instance to the instance's number. */
 const lives = new WeakMap();
 
 /** Returns the random 64-bit number that identifies an instance. */
@@ -14,13 +14,13 @@ export function lifeOf(state) {
   return life;
 }
 
-/** Throws if the object cannot be recovered to `time`, a Unix time in milliseconds. */
+/** Throws if the object cannot be restored to `time`, a Unix time in milliseconds. */
 export async function lookBack(state, time) {
   await state.storage.getBookmarkForTime(time);
 }
 
 /**
- * Schedules the recovery: the object's next instance starts with the storage of `time`, a Unix time
+ * Schedules the restore. The object's next instance starts with the storage at `time`, a Unix time
  * in milliseconds.
  */
 export async function goBackNext(state, time) {
@@ -29,8 +29,8 @@ export async function goBackNext(state, time) {
 }
 
 /**
- * Ends the instance and all code that runs in it. The abort runs in a timer, outside of the module,
- * because other objects use the module at the same time.
+ * Ends the instance and all code that runs in the instance. The abort runs in a timer, outside the
+ * module, because other objects use the module at the same time.
  */
 export function endLife(state) {
   setTimeout(() => state.abort('the object restarts with its storage of an earlier time'), 0);

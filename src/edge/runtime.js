@@ -1,18 +1,17 @@
-// Calls the runtime's functions from JavaScript, which costs less than calling them from
-// WebAssembly. For each property, header and promise that WebAssembly reads, execution crosses the
-// boundary twice and creates objects. The garbage collection of these objects pauses all requests
-// of the isolate.
+// Calls the runtime's functions from JavaScript, because calls from WebAssembly cost more. For each
+// property, header and promise that WebAssembly reads, the execution crosses the boundary twice and
+// creates objects. The garbage collection of these objects pauses all requests of the isolate.
 
-/** The URL of calls to objects. The objects ignore it. */
+/** The URL of calls to objects. The objects ignore the URL. */
 const url = 'https://object/';
-/** The minimum size to release, in bytes. A smaller buffer is not worth the call. */
+/** The minimum size of a buffer to release, in bytes. For a smaller buffer, the call costs too much. */
 const releasedBytesMin = 4096;
 /** The maximum number of cached ids. */
 const idsMax = 1_000;
 
 /**
- * The ids of objects, by id text or by name. Requests may share ids, but each request needs its own
- * stubs.
+ * Maps the text of an id, or a name, to the id. Requests may share ids, but each request needs
+ * separate stubs.
  */
 const ids = new Map();
 
@@ -27,16 +26,16 @@ function idOf(namespace, text, isName, jurisdiction) {
 }
 
 /**
- * Frees the buffer of bytes that are no longer needed. The garbage collector would also free it,
- * but only after tens of megabytes of garbage. Do not release bytes that the runtime must still
- * send. After a storage write, the runtime delays sending until the write is durable.
+ * Frees the buffer of bytes that are no longer needed. The garbage collector would free the buffer
+ * only after tens of megabytes of garbage. Do not release bytes that the runtime must still send.
+ * After a storage write, the runtime delays sending until the write is durable.
  */
 export function release(bytes) {
   if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);
 }
 
 /**
- * Returns the head of a request as lines: the method, the URL, then the name and the value of each
+ * Returns the head of a request as lines: the method, the URL, and the name and value of each
  * header.
  */
 export function headOf(request) {
@@ -46,8 +45,8 @@ export function headOf(request) {
 }
 
 /**
- * Converts alternating lines of names and values into headers. Returns a plain object, because the
- * runtime reads any other type slowly, through an iterator.
+ * Converts lines with alternating names and values to headers. Returns a plain object, because the
+ * runtime reads all other types slowly, through an iterator.
  */
 function headersOf(lines) {
   const cells = lines === '' ? [] : lines.split('\n');
@@ -65,12 +64,12 @@ export function respond(status, lines, body) {
 }
 
 /**
- * Sends a message to an object, and releases the message's bytes. The object is selected by id or
- * by name in a jurisdiction. Returns the bytes of the reply.
+ * Sends a message to an object and releases the bytes of the message. The object is selected by id,
+ * or by its name in a jurisdiction. Returns the bytes of the reply.
  */
 export async function callObject(namespace, object, isName, location, jurisdiction, message) {
   const id = idOf(namespace, object, isName, jurisdiction);
-  // A stub that has failed once keeps failing, so each attempt uses a new stub.
+  // A stub that has failed once always fails, so each attempt uses a new stub.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
   const response = await stub.fetch(url, { method: 'POST', body: message });
   release(message);

@@ -1,24 +1,24 @@
-// Defines the entry module of the Worker, which passes requests and objects to the WebAssembly
-// module. A panic or a trap leaves the module's memory in an unknown state, so the module then gets
-// a new memory. `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
+// Defines the entry module of the Worker. It passes requests and calls of objects to the
+// WebAssembly module. After a panic or trap, the content of the module's memory is undefined, so
+// the module gets a new memory. `scripts/modules.mjs` bundles this file with the output of
+// wasm-bindgen.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
 import { release } from './runtime.js';
 
-// Makes a panic's stack trace long enough to show the cause.
+// Stack traces of panics must be long enough to show the cause.
 Error.stackTraceLimit = 100;
 
 /**
- * The state that this file shares with the crate `worker`. A panic sets `criticalError`. Each new
- * memory of the module increases `instanceId`.
+ * The state that this file shares with the crate `worker`. A panic sets `criticalError`.
+ * `instanceId` increases whenever the module gets a new memory.
  */
 const state = module.__worker_init_state();
 
 /**
- * Records a trap. A trap does not call the panic hook, because the stack or the memory is
- * exhausted.
+ * Records a trap. A trap does not call the panic hook, because the stack or memory is exhausted.
  */
 function noticeTrap(error) {
   if (!(error instanceof WebAssembly.RuntimeError)) return;
@@ -26,12 +26,13 @@ function noticeTrap(error) {
   state.criticalError = true;
 }
 
-// Records traps in code that runs after the call has returned a promise.
+// Records traps in code that runs after a call has returned a promise.
 addEventListener('error', ({ error }) => noticeTrap(error));
 
 /**
- * Runs the module's tasks in V8's own queue. The runtime's `queueMicrotask` creates a wrapper for
- * each task. Only a full garbage collection frees the wrappers, and it costs more than many tasks.
+ * Runs the module's tasks in V8's queue. The runtime's `queueMicrotask` creates a wrapper for each
+ * task. Only a full garbage collection frees these wrappers, and such a collection costs more than
+ * many tasks.
  */
 globalThis.queueMicrotask = (task) => {
   Promise.resolve().then(() => {
@@ -43,7 +44,7 @@ globalThis.queueMicrotask = (task) => {
   });
 };
 
-/** Calls the module. If the module has aborted, gives it a new memory first. */
+/** Calls the module. If the module has aborted, first gives the module a new memory. */
 function enter(call) {
   if (state.criticalError) {
     console.log('The module aborted: the Worker creates a new memory for it');
@@ -66,8 +67,8 @@ export default class extends WorkerEntrypoint {
 }
 
 /**
- * Wraps the class of an object. The wrapper creates the object again after the module got a new
- * memory, because the object's state is in its storage.
+ * Wraps the class of an object. If the module got a new memory, the wrapper creates the object
+ * again. This is possible because the object's state is in its storage.
  */
 const durable = (Class) =>
   class {
@@ -95,7 +96,7 @@ const durable = (Class) =>
     async fetch(request) {
       const message = new Uint8Array(await request.arrayBuffer());
       const answer = enter(() => this.#current().answer(message));
-      // Releases the message, because the module has copied it.
+      // The module has copied the message.
       release(message);
       return new Response(await answer);
     }

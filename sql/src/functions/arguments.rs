@@ -1,4 +1,4 @@
-//! The argument types of time functions, and conversions of constant arguments.
+//! Defines the argument types of time functions, and converts constant arguments.
 
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use crate::error::QueryError;
 /// The type to which intervals are cast.
 pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// Timestamps in nanoseconds without a time zone.
+/// The type of timestamps in nanoseconds without a time zone.
 pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 
-/// Returns the type of a time argument: nanoseconds, with the argument's time zone.
+/// Returns the type of a time argument: a timestamp in nanoseconds, with the time zone of the
+/// argument.
 ///
 /// # Errors
 /// Returns an error if the argument is not a time, a date or a text.
@@ -31,10 +32,10 @@ pub(crate) fn timestamp(function: &str, given: &DataType) -> Result<DataType> {
     }
 }
 
-/// Returns the type of an interval argument. A text is also accepted.
+/// Returns the type to which an interval argument is cast. The argument may also be a text.
 ///
 /// # Errors
-/// Returns an error for any other type.
+/// Returns an error if the argument has any other type.
 pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Interval(_) | DataType::Duration(_) | DataType::Null => Ok(INTERVAL),
@@ -47,7 +48,7 @@ pub(crate) fn wrong(function: &str, wanted: &str, given: &DataType) -> DataFusio
     DataFusionError::Plan(format!("{function} expects {wanted} here, not {given}"))
 }
 
-/// Returns the value of a constant interval.
+/// Returns the value of an interval that must be constant.
 ///
 /// # Errors
 /// Returns an error if the argument is NULL or not constant.
@@ -64,7 +65,7 @@ pub(crate) fn constant_interval(
     }
 }
 
-/// Returns the value of a constant time, in nanoseconds.
+/// Returns the value of a time that must be constant, in nanoseconds.
 ///
 /// # Errors
 /// Returns an error if the argument is NULL or not constant.
@@ -78,7 +79,7 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
     }
 }
 
-/// Returns the time zone of a timestamp type.
+/// Returns the time zone of a timestamp type; `None` if the type has no time zone.
 ///
 /// # Errors
 /// Returns an error if the time zone is unknown.
@@ -89,10 +90,10 @@ pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
     }
 }
 
-/// Applies `f` to every time, in nanoseconds.
+/// Applies `f` to every time. Times are in nanoseconds.
 ///
 /// # Errors
-/// Returns an error if `f` returns `None`, because the time is out of range.
+/// Returns an error if `f` returns `None`, which means that a time is out of range.
 pub(crate) fn map_times(
     function: &str,
     value: &ColumnarValue,

@@ -1,5 +1,6 @@
-//! `date_bin_wallclock(interval, time[, origin])`, which bins by the local time of the time's zone,
-//! and `date_bin`. Gap-filling queries bin their rows with these functions.
+//! Implements `date_bin` and `date_bin_wallclock(interval, time[, origin])`. The second function
+//! uses bins in the local time of the timestamp's zone. Gap-filling queries assign their rows to
+//! bins with these functions.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -18,7 +19,7 @@ pub(crate) struct Binning {
 }
 
 impl Binning {
-    /// Creates `date_bin_wallclock` if `on_wall_clock`, otherwise `date_bin`.
+    /// Creates `date_bin_wallclock` if `on_wall_clock` is true. Otherwise, creates `date_bin`.
     pub(crate) fn new(on_wall_clock: bool) -> Self {
         Self { on_wall_clock, signature: Signature::user_defined(Volatility::Immutable) }
     }

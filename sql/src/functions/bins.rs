@@ -1,4 +1,4 @@
-//! Calculates the start of a time bin and the start of the next bin.
+//! Computes the start of a time bin and the start of the next bin.
 
 use chrono::{DateTime, Datelike, Months, TimeDelta, TimeZone, Utc};
 use datafusion::arrow::array::timezone::Tz;
@@ -8,16 +8,17 @@ use datafusion::error::Result;
 use crate::error::QueryError;
 
 const DAY_NS: i64 = 86_400_000_000_000;
-/// The step of the search for the next bin after a clock change has made a bin longer.
+/// The step of the search for the next bin if a clock change has made a bin longer, in nanoseconds.
 const STEP_NS: i64 = 900_000_000_000;
-/// The maximum number of search steps. 200 steps of 15 minutes exceed every known clock change.
+/// The maximum number of search steps. 200 steps of 15 minutes are longer than every known clock
+/// change.
 const STEPS_MAX: usize = 200;
 
-/// Time bins with the same width.
+/// Time bins of equal width.
 #[derive(Clone, Debug)]
 pub(crate) struct Bins {
     width: Width,
-    /// The start of an arbitrary bin. If `zone` is set, the origin is a local time.
+    /// The start of an arbitrary bin, in nanoseconds. If `zone` is set, the origin is a local time.
     origin_ns: i64,
     /// The time zone whose local time determines the bins.
     zone: Option<Tz>,
@@ -30,11 +31,11 @@ enum Width {
 }
 
 impl Bins {
-    /// Creates bins with the rules of `date_bin`.
+    /// Creates bins according to the rules of `date_bin`.
     ///
     /// # Errors
-    /// Returns an error if the width is 0, negative, too large, or combines months with shorter
-    /// units.
+    /// Returns an error if the width is 0, negative or too large. Also returns an error if the
+    /// width combines months with shorter units.
     pub(crate) fn new(interval: IntervalMonthDayNano, origin_ns: i64) -> Result<Self> {
         let days_ns = i64::from(interval.days).checked_mul(DAY_NS);
         let ns = days_ns.and_then(|days| days.checked_add(interval.nanoseconds));
@@ -59,10 +60,10 @@ impl Bins {
         Ok(Self { width, origin_ns, zone: None })
     }
 
-    /// Creates bins of a time zone's local time.
+    /// Creates bins in the local time of a time zone.
     ///
     /// # Errors
-    /// Returns the errors of [`Self::new`], and an error for a width in months.
+    /// Returns the errors of [`Self::new`]. Also returns an error if the width is in months.
     pub(crate) fn on_wall_clock(
         interval: IntervalMonthDayNano,
         origin_ns: i64,
@@ -75,8 +76,8 @@ impl Bins {
         Ok(Self { zone, ..Self::new(interval, origin_ns)? })
     }
 
-    /// Returns the start of a time's bin, or `None` if the start is outside the range of
-    /// timestamps.
+    /// Returns the start of the bin that contains a time; `None` if the start is outside the range
+    /// of timestamps.
     pub(crate) fn start_ns(&self, time_ns: i64) -> Option<i64> {
         let Some(zone) = &self.zone else { return self.plain_start_ns(time_ns) };
         let time = DateTime::<Utc>::from_timestamp_nanos(time_ns);
@@ -97,7 +98,7 @@ impl Bins {
                 let first = earlier.min(later);
                 if is_wide { Some(first) } else { of(offset).filter(|at| *at <= time_ns) }
             }
-            // The clock skipped this local time. The offset before the change applies.
+            // The clock skipped this local time, so the offset before the change is used.
             chrono::MappedLocalTime::None => {
                 let before = start.checked_sub_signed(TimeDelta::days(1))?;
                 of(self::offset(zone, before))
@@ -133,7 +134,7 @@ impl Bins {
         }
     }
 
-    /// Returns the number of a time's bin, counted from the origin.
+    /// Returns the number of the bin that contains a time. Bins are counted from the origin.
     fn months_index(&self, time_ns: i64, width: i64) -> Option<i64> {
         let month = |ns: i64| {
             let time = DateTime::<Utc>::from_timestamp_nanos(ns);
@@ -144,7 +145,7 @@ impl Bins {
         Some(if is_later { index - 1 } else { index })
     }
 
-    /// Returns the time `months` months after the origin.
+    /// Returns the time that is `months` months after the origin.
     fn month_start_ns(&self, months: i64) -> Option<i64> {
         let origin = DateTime::<Utc>::from_timestamp_nanos(self.origin_ns);
         let count = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn bins_handle_skipped_hour() {
-        // The local time 02:00 does not exist. The offset before the change applies.
+        // The local time 02:00 does not exist, so the offset before the change is used.
         let start = paris(2).start_ns(ns("2022-03-27T01:30:00Z"));
         assert_eq!(start, Some(ns("2022-03-27T01:00:00Z")));
         let day = paris(24);

@@ -1,5 +1,5 @@
-//! Functions whose time or memory can grow faster than the size of their arguments. Each function
-//! checks the cost of a batch, then calls DataFusion's function. For example,
+//! Limits functions whose time or memory can grow faster than the size of their arguments. Each of
+//! these functions checks the cost of a batch, and then calls DataFusion's function. For example,
 //! `repeat('x', 2000000000)` allocates two gigabytes that the memory pool does not count, and
 //! `strpos` of two long texts takes minutes.
 
@@ -22,18 +22,18 @@ use crate::error::{Fault, QueryError};
 use crate::limits::{MADE_BYTES_MAX, STEPS_MAX};
 
 const ELEMENT_BYTES: i128 = 8;
-/// The maximum length of the output of a time format's directive, in bytes.
+/// The maximum length of the text that one directive of a time format produces, in bytes.
 const DIRECTIVE_BYTES: i128 = 32;
 
-/// The rule that calculates a function's cost from its arguments.
+/// The rule for computing a function's cost from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cost {
-    /// The function repeats the first argument. The second argument is the number of repetitions.
+    /// The function repeats its first argument. The second argument is the number of repetitions.
     Times,
     /// The second argument is the number of elements in the result.
     Length,
-    /// The result contains the numbers from the first argument to the second, with the third as the
-    /// step. With a single argument, the numbers start at 0.
+    /// The result contains the numbers from the first argument to the second argument. The third
+    /// argument is the step. With a single argument, the numbers start at 0.
     Span,
     /// The function concatenates all arguments.
     Sum,
@@ -45,14 +45,14 @@ pub(super) enum Cost {
     Join,
     /// The function formats times. The second argument is the format.
     Format,
-    /// The function compares every unit of the first argument with every unit of the second.
+    /// The function compares each unit of the first argument with each unit of the second argument.
     Product,
     /// The function matches the first argument with a pattern. The second argument is the pattern.
     Pattern,
 }
 
-/// The checked functions, by DataFusion's names. All other functions take time and memory in
-/// proportion to their arguments.
+/// The functions whose cost is checked, by their names in DataFusion. The time and memory of all
+/// other functions are proportional to the size of their arguments.
 pub(super) const COSTS: &[(&str, Cost)] = &[
     ("repeat", Cost::Times),
     ("array_repeat", Cost::Times),
@@ -97,7 +97,7 @@ impl Bounded {
     /// Checks the cost of a batch.
     ///
     /// # Errors
-    /// Returns an error that names the exceeded limit and a remedy.
+    /// Returns an error that contains the exceeded limit and a remedy.
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         match self.cost {
             Cost::Product if product(args)? > STEPS_MAX => {
@@ -124,7 +124,8 @@ impl Bounded {
         Err(QueryError { fault: Fault::Memory, message }.into())
     }
 
-    /// Returns the size of the constant arguments, in bytes. The optimizer concatenates constants.
+    /// Returns the total size of the constant arguments, in bytes. The optimizer would concatenate
+    /// these constants.
     fn constant_bytes(&self, args: &[Expr]) -> i128 {
         let size = |at: usize| match args.get(at) {
             Some(Expr::Literal(text, _)) => text.try_as_str().flatten().map_or(0, str::len) as i128,
@@ -163,7 +164,7 @@ impl Bounded {
                 }
             }
             (Cost::Sum, count) => {
-                // `concat_ws` writes its first argument between the other arguments.
+                // `concat_ws` repeats its first argument between the other arguments.
                 let first = if self.name() == "concat_ws" { count as i128 } else { 1 };
                 for at in 0..count {
                     let times = if at == 0 { first } else { 1 };
@@ -197,14 +198,15 @@ fn product(args: &ScalarFunctionArgs) -> Result<i128> {
     Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
 }
 
-/// The integer values of an argument, or the sizes of its values.
+/// The values of an integer argument, or the sizes of an argument's values.
 pub(super) enum Integers {
     Same(i128),
     Each(Int64Array),
 }
 
 impl Integers {
-    /// Returns the size of each value: the bytes of a text or the elements of a list.
+    /// Returns the size of each value: the length of a text in bytes, or the number of elements in
+    /// a list.
     pub(super) fn sizes(value: Option<&ColumnarValue>) -> Result<Self> {
         let of = |array: &ArrayRef| -> Result<Option<Int64Array>> {
             let array = match array.data_type() {
@@ -305,7 +307,8 @@ impl ScalarUDFImpl for Bounded {
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if self.cost == Cost::Pattern {
-            // If the pattern is constant, DataFusion's operators need no further check.
+            // If the pattern is constant, the operators that replace the call need no further
+            // check.
             match args.get(1) {
                 Some(Expr::Literal(pattern, _)) => patterns::check_constant(self.name(), pattern)?,
                 _ => return Ok(ExprSimplifyResult::Original(args)),
@@ -315,8 +318,8 @@ impl ScalarUDFImpl for Bounded {
             return self.too_large();
         }
         Ok(match self.stock.simplify(args, info)? {
-            // If DataFusion simplifies the call to another call of the same function, the new
-            // call is checked.
+            // If DataFusion simplifies the call to another call of the same function, the cost of
+            // the new call is checked too.
             ExprSimplifyResult::Simplified(Expr::ScalarFunction(call))
                 if call.func.name() == self.name() =>
             {

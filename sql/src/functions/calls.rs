@@ -1,5 +1,5 @@
-//! A rewrite rule for calls of aggregates and window functions that DataFusion plans, but cannot
-//! execute: its assertions would end the whole instance.
+//! Rewrites calls of aggregates and window functions that DataFusion can plan but cannot execute.
+//! During execution, an assertion of DataFusion would end the whole instance.
 
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
@@ -10,13 +10,13 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 
 use crate::error::QueryError;
 
-/// The aggregates whose result depends on the order of their rows.
+/// The aggregates whose results depend on the order of the rows.
 const OF_ORDERED_ROWS: [&str; 5] =
     ["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
 /// The window functions that need an argument, although their signatures do not require it.
 const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 
-/// The rule.
+/// The rewrite rule.
 #[derive(Debug)]
 pub(super) struct CheckedCalls;
 
@@ -27,7 +27,7 @@ impl FunctionRewrite for CheckedCalls {
 
     fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
         match expr {
-            // Grouped aggregates would take the values of ORDER BY for further arguments.
+            // Grouped aggregates would interpret the values of ORDER BY as additional arguments.
             Expr::AggregateFunction(mut call)
                 if !call.params.order_by.is_empty()
                     && !OF_ORDERED_ROWS.contains(&call.func.name())

@@ -1,6 +1,6 @@
-//! Window functions for the change between consecutive values: `difference(value)`,
-//! `derivative(value, time[, unit])`, and their non-negative variants, which return NULL for a
-//! negative change.
+//! Implements window functions for the change between consecutive values: `difference(value)`,
+//! `derivative(value, time[, unit])`, and their non-negative variants. The non-negative variants
+//! return NULL for a negative change.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::error::QueryError;
 
 const SECOND_NS: f64 = 1e9;
 
-/// A variant of the window functions.
+/// One variant of the window functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Change {
     is_rate: bool,
@@ -29,7 +29,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Creates a `derivative` if `is_rate`, otherwise a `difference`.
+    /// Creates a `derivative` if `is_rate` is true. Otherwise, creates a `difference`.
     pub(super) fn new(is_rate: bool, non_negative: bool) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
         Self { is_rate, non_negative, signature }
@@ -136,7 +136,7 @@ impl PartitionEvaluator for Evaluator {
             DataType::UInt64 => {
                 let values = values.as_primitive::<UInt64Type>();
                 let non_negative = self.non_negative;
-                // Subtraction of unsigned integers wraps. The non-negative variants must still
+                // Subtraction of unsigned integers wraps around, but the non-negative variants must
                 // detect a decrease.
                 let change = |a: u64, b: u64| (a >= b || !non_negative).then(|| a.wrapping_sub(b));
                 let changes = consecutive(values.iter(), change).map(Option::flatten);
@@ -160,8 +160,8 @@ impl Evaluator {
     fn rates(&self, values: &ArrayRef, times: &ArrayRef, unit_ns: f64) -> Result<Float64Array> {
         let times = times.as_primitive::<TimestampNanosecondType>();
         let times = (0..times.len()).map(|row| times.is_valid(row).then(|| times.value(row)));
-        // Integers are subtracted before the conversion to floats, because floats lose the last
-        // digits of large integers.
+        // Integers are subtracted before they are converted to floats, because floats cannot
+        // represent all digits of large integers.
         let values: Vec<Option<Number>> = match values.data_type() {
             DataType::Int64 => numbers(values.as_primitive::<Int64Type>().iter(), Number::Integer),
             DataType::UInt64 => {
@@ -206,7 +206,7 @@ fn numbers<T>(
     values.map(|value| value.map(number)).collect()
 }
 
-/// Applies `make` to each value and the previous value. NULLs are skipped.
+/// Calls `make` with each value and its previous value. Skips NULLs.
 fn consecutive<T: Copy, O>(
     values: impl Iterator<Item = Option<T>>,
     make: impl Fn(T, T) -> O,

@@ -1,6 +1,6 @@
-//! `from_unixtime(integer)` accepts seconds, as DataFusion's function does, and nanoseconds, as
-//! InfluxData documents. A value that is too large for a date in seconds is interpreted as
-//! nanoseconds.
+//! Implements `from_unixtime(integer)`. The argument is in seconds, as in DataFusion, or in
+//! nanoseconds, as InfluxData documents. A value that is too large for a date in seconds is
+//! interpreted as nanoseconds.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The largest number of seconds before or after 1970 with a calendar date: 262,000 years.
+/// The maximum distance from 1970 at which a date exists, in seconds. The distance is 262,000
+/// years.
 const SECONDS_MAX: u64 = 8_200_000_000_000;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 

@@ -1,5 +1,5 @@
-//! The functions that InfluxDB adds to SQL or changes. The functions for gap filling are in
-//! `gapfill`.
+//! Contains the functions that InfluxDB adds to SQL or changes. The functions for gap filling are
+//! in `gapfill`.
 
 pub(crate) mod arguments;
 pub(crate) mod binning;
@@ -38,10 +38,10 @@ use tz::Tz;
 
 use crate::gapfill;
 
-/// Registers the functions. A function replaces DataFusion's function of the same name.
+/// Registers the functions. Each function replaces a DataFusion function with the same name.
 ///
 /// # Errors
-/// Returns DataFusion's error if the registration fails.
+/// Returns DataFusion's error if a registration fails.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [

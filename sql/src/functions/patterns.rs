@@ -1,6 +1,6 @@
-//! Limits of regular expressions: the size of a compiled pattern, the number of patterns in a
-//! batch, and the time to match them. A rewrite rule replaces pattern operators with checked
-//! functions.
+//! Limits regular expressions: the size of a compiled pattern, the number of patterns per batch,
+//! and the time for matching. A rewrite rule replaces pattern operators with functions that check
+//! these limits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,15 +23,16 @@ use super::bounded::Integers;
 use crate::error::{Fault, QueryError};
 use crate::limits::{PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX};
 
-/// The approximate size of a compiled pattern's state, in bytes.
+/// The approximate size of one state of a compiled pattern, in bytes.
 const STATE_BYTES: usize = 64;
-/// The first size limit that `compiled_bytes` tries, in bytes. Each further limit is twice as large.
+/// The first size limit that `compiled_bytes` tries, in bytes. Each further limit is twice the
+/// previous one.
 const SMALL_PATTERN_BYTES: usize = 2_048;
 
-/// Checks a call whose first arguments are the text and the pattern.
+/// Checks a call whose first two arguments are the text and the pattern.
 ///
 /// # Errors
-/// Returns an error that names the exceeded limit and a remedy.
+/// Returns an error that contains the exceeded limit and a remedy.
 pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     let pattern = match args.args.get(1) {
         Some(ColumnarValue::Scalar(pattern)) => pattern.to_array()?,
@@ -79,8 +80,8 @@ pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()
     }
 }
 
-/// Returns an upper bound of a compiled pattern's size, in bytes. The function itself reports
-/// syntax errors.
+/// Returns an upper bound for the size of a compiled pattern, in bytes. Does not report syntax
+/// errors, which the function itself reports.
 fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
     let mut bytes = SMALL_PATTERN_BYTES;
     while bytes <= PATTERN_BYTES_MAX {
@@ -104,11 +105,10 @@ fn refuse(message: String) -> Result<()> {
     Err(QueryError { fault: Fault::Memory, message }.into())
 }
 
-/// A rewrite rule that replaces the planner's function calls with the functions that check their
-/// cost.
+/// A rewrite rule that replaces function calls of the planner with functions that check their cost.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The checked functions, by name.
+    /// The functions that check their cost, by name.
     pub(super) functions: HashMap<String, Arc<ScalarUDF>>,
 }
 
@@ -135,7 +135,7 @@ impl FunctionRewrite for Checked {
 }
 
 impl Checked {
-    /// Rewrites `a ~ b` as a function call, except if the pattern is constant.
+    /// Rewrites `a ~ b` as a function call, unless the pattern is constant.
     fn operator(&self, a: Box<Expr>, op: Operator, b: Box<Expr>) -> Result<Transformed<Expr>> {
         let (is_negated, ignores_case) = match op {
             Operator::RegexMatch => (false, false),

@@ -1,5 +1,5 @@
-//! DataFusion aggregates that support texts but not dictionaries. Tags are dictionaries, so these
-//! aggregates cast their arguments to texts.
+//! Wraps the DataFusion aggregates that support texts but not dictionaries. Tags are dictionaries,
+//! so these aggregates cast their arguments to texts.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-/// The names of the aggregates, which have one argument each.
+/// The names of the aggregates. Each has one argument.
 pub(super) const OF_TEXT: &[&str] = &["approx_distinct"];
 
 #[derive(Debug, PartialEq, Eq, Hash)]

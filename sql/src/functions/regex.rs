@@ -1,5 +1,5 @@
-//! `influx_regex_match(text, regex)` and `influx_regex_not_match`, with the Go regex syntax of
-//! InfluxQL.
+//! Implements `influx_regex_match(text, regex)` and `influx_regex_not_match`. The regexes have
+//! InfluxQL's syntax, which is Go's syntax.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ pub(super) struct RegexMatch {
 }
 
 impl RegexMatch {
-    /// Creates `influx_regex_not_match` if `is_negated`, otherwise `influx_regex_match`.
+    /// Creates `influx_regex_not_match` if `is_negated` is true. Otherwise, creates
+    /// `influx_regex_match`.
     pub(super) fn new(is_negated: bool) -> Self {
         let text = vec![DataType::Utf8, DataType::Utf8];
         Self { signature: Signature::exact(text, Volatility::Immutable), is_negated }

@@ -1,5 +1,5 @@
-//! `selector_first|last|min|max(value, time[, more…])`: aggregates that select one row of a group
-//! and return a struct of its value, its time and the other arguments.
+//! Implements `selector_first|last|min|max(value, time[, more…])`. These aggregates select one row
+//! of a group, and return a struct with the row's value, time and other arguments.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ struct Row {
 }
 
 impl Chosen {
-    /// Compares the current row with rows of the input or with the states of other accumulators.
+    /// Compares the current row with input rows or with the states of other accumulators.
     fn compare(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let [values, times, ..] = columns else { return Ok(()) };
         let times = times.as_primitive::<TimestampNanosecondType>();
@@ -132,15 +132,15 @@ impl Chosen {
         }
         let columns: Result<Vec<ScalarValue>> = columns.iter().map(scalar).collect();
         let mut columns = columns?;
-        // A scalar may reference its whole batch. `compact` copies the value, so that the batch can
+        // A scalar may reference its whole batch. `compact` copies the value so that the batch can
         // be freed.
         columns.iter_mut().for_each(ScalarValue::compact);
         self.row = Some(Row { time_ns, columns });
         Ok(())
     }
 
-    /// Whether a row replaces the current row. `value` and `time` are the results of comparing both
-    /// rows.
+    /// Whether a row replaces the current row. `value` and `time` are the results of comparing the
+    /// two rows.
     fn is_better(&self, value: Ordering, time: Ordering) -> bool {
         match self.kind {
             Kind::First => time.is_lt(),

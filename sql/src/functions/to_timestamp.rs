@@ -1,5 +1,5 @@
-//! `to_timestamp(integer)` accepts nanoseconds; DataFusion's function accepts seconds. Other
-//! arguments are passed to DataFusion's function.
+//! Implements `to_timestamp(integer)`. The argument is in nanoseconds; the argument of DataFusion's
+//! function is in seconds. All other arguments are passed to DataFusion's function.
 
 use std::sync::Arc;
 

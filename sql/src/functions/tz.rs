@@ -1,4 +1,5 @@
-//! `tz(time[, zone])`: changes the time zone of a timestamp without changing the point in time.
+//! Implements `tz(time[, zone])`, which changes the time zone of a timestamp without changing the
+//! instant.
 
 use std::sync::Arc;
 
@@ -74,8 +75,8 @@ impl ScalarUDFImpl for Tz {
             ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, _)) => {
                 Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*at, zone)))
             }
-            // A timestamp without a zone is in UTC, but Arrow would interpret it as local time of
-            // the new zone.
+            // A timestamp without a zone is in UTC. Arrow would instead interpret it as local time
+            // in the new zone.
             ColumnarValue::Array(array) => {
                 let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
                 let times = datafusion::arrow::compute::cast(array, &utc)?;

@@ -1,5 +1,5 @@
-//! The functions of a gap-filling query. They are placeholders that the optimizer rule replaces, so
-//! they are never computed.
+//! Defines the functions of a gap-filling query. These functions are placeholders, which the
+//! optimizer rule replaces before the query is executed.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -43,7 +43,7 @@ pub(crate) fn functions() -> impl Iterator<Item = ScalarUDF> {
     })
 }
 
-/// Returns the placeholder that an expression calls, with its arguments.
+/// Returns the placeholder function that an expression calls, and its arguments.
 pub(super) fn called(expr: &Expr) -> Option<(Call, &[Expr])> {
     let Expr::ScalarFunction(function) = expr else { return None };
     let placeholder = function.func.inner().downcast_ref::<Placeholder>()?;

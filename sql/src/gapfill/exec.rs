@@ -1,5 +1,5 @@
-//! The operator that adds bins. It reads all rows of the aggregate, sorts them by group and time,
-//! and returns the filled rows batch by batch.
+//! Implements the operator that adds missing bins. The operator reads all rows of the aggregate and
+//! sorts them by group and time. It then returns the filled rows in batches.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) struct GapFillExec {
 }
 
 impl GapFillExec {
-    /// Creates the operator. `range` contains the first and the last time that have bins, in
+    /// Creates the operator. `range` contains the first and the last time for which bins exist, in
     /// nanoseconds.
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
@@ -63,7 +63,7 @@ impl GapFillExec {
     ) -> Result<Filled> {
         let mut batches = Vec::new();
         while let Some(batch) = input.try_next().await? {
-            // Three copies exist at the same time: the input, the sorted rows and the result.
+            // The input, the sorted rows and the result exist at the same time.
             reservation.try_grow(3 * batch.get_array_memory_size())?;
             batches.push(batch);
         }
@@ -83,7 +83,7 @@ impl GapFillExec {
     }
 }
 
-/// Returns the rows sorted by group, then by time.
+/// Returns the rows, sorted by group and then by time.
 fn sorted(rows: &RecordBatch, fills: &[Fill], time: usize) -> Result<RecordBatch> {
     let options = Some(SortOptions { descending: false, nulls_first: false });
     let is_key = |at: usize| fills.get(at) == Some(&Fill::Key) && at != time;

@@ -1,4 +1,4 @@
-//! Determines the rows of the result and fills their columns.
+//! Determines the rows of the result, and fills their columns.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::error::{Fault, QueryError};
 use crate::functions::bins::Bins;
 use crate::limits::GAPFILL_ROWS_MAX;
 
-/// The field of a selector's struct that `interpolate` fills.
+/// The field that `interpolate` fills in the struct of a selector.
 pub(super) const VALUE: &str = "value";
 
 /// The rows of a result, including the added rows.
@@ -24,16 +24,16 @@ pub(super) const VALUE: &str = "value";
 pub(super) struct Rows {
     /// The input rows, sorted by group and time.
     input: RecordBatch,
-    /// The bin of each row, in nanoseconds.
+    /// The start of each row's bin, in nanoseconds.
     times_ns: Vec<Option<i64>>,
-    /// The index of each row in the input; `None` for an added row.
+    /// The index of each row in the input; `None` for added rows.
     picks: Vec<Option<u32>>,
     /// For each row, the index of its group's first input row.
     groups: Vec<u32>,
 }
 
 impl Rows {
-    /// Creates the rows of `input` and the rows of missing bins.
+    /// Creates the rows of `input` and a row for each missing bin.
     ///
     /// # Errors
     /// Returns an error if the result has too many bins.
@@ -72,8 +72,7 @@ impl Rows {
             group.map(|row| (row, times.is_valid(row).then(|| times.value(row)))).peekable();
         let mut bin = bins.start_ns(first_ns).filter(|_| first_ns <= last_ns);
         while let Some(start_ns) = bin.filter(|start| *start <= last_ns) {
-            // A row outside the range of bins, such as a row whose time is NULL, is passed on
-            // unchanged.
+            // Rows outside the range of bins remain unchanged, for example rows whose time is NULL.
             while let Some((row, time)) =
                 came.next_if(|(_, time)| time.is_some_and(|time| time < start_ns))
             {
@@ -107,7 +106,7 @@ impl Rows {
         self.times_ns.len()
     }
 
-    /// Returns the approximate additional memory of the rows, in bytes.
+    /// Returns the approximate memory that the rows need in addition to the input, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.len() * (size_of::<Option<i64>>() + size_of::<Option<u32>>() + size_of::<u32>())
     }
@@ -120,7 +119,7 @@ impl Rows {
         self.picks.get(row).copied().flatten().map(|pick| pick as usize)
     }
 
-    /// Returns the input indices of these rows; NULL for added rows.
+    /// Returns the input indices of the rows in `range`. The index of an added row is NULL.
     fn picks(&self, range: &Range<usize>) -> UInt32Array {
         range.clone().map(|row| self.picks.get(row).copied().flatten()).collect()
     }
@@ -138,15 +137,15 @@ pub(super) struct Filler {
     memory: Vec<Memory>,
 }
 
-/// The last and the next value of a column.
+/// The positions of the last and the next value in a column.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
     /// The current group. A new group resets the state.
     group: Option<u32>,
-    /// The last row with a value.
+    /// The last row that has a value.
     last: Option<usize>,
-    /// The end of the search for the next value: no row after `last` and before `next` has a value.
-    /// Row `next` has a value, or it is the end of the group.
+    /// The position to which rows have been searched for the next value. No row between `last` and
+    /// `next` has a value. Row `next` either has a value or is after the end of the group.
     next: usize,
 }
 
@@ -155,10 +154,11 @@ impl Filler {
         Self { fills: fills.to_vec(), time, memory: vec![Memory::default(); fills.len()] }
     }
 
-    /// Returns the columns of these rows, which must follow the rows of the previous call.
+    /// Returns the columns for the rows in `range`. The rows must follow the rows of the previous
+    /// call.
     ///
     /// # Errors
-    /// Returns an error if a column's type does not support its fill.
+    /// Returns an error if the type of a column does not support the column's fill.
     pub(super) fn columns(&mut self, rows: &Rows, range: Range<usize>) -> Result<Vec<ArrayRef>> {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {
@@ -188,7 +188,7 @@ impl Filler {
 }
 
 impl Memory {
-    /// Advances to `row`, and returns the input index of the last row with a value.
+    /// Advances to `row`. Returns the input index of the last row that has a value.
     fn see(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
         if self.group != rows.group(row) {
             *self = Self { group: rows.group(row), ..Self::default() };
@@ -199,7 +199,7 @@ impl Memory {
         self.last.and_then(|last| rows.pick(last))
     }
 
-    /// Returns the first row of the group after `row` that has a value.
+    /// Returns the next row of the group that has a value.
     fn look_ahead(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
         self.next = self.next.max(row + 1);
         while rows.group(self.next) == self.group {
@@ -231,13 +231,13 @@ fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
     Arc::new(filled.collect::<Int64Array>())
 }
 
-/// The source of an interpolated value.
+/// The source of a value in an interpolated column.
 enum Point {
     Nothing,
     /// The value of an input row.
     Original(usize),
-    /// A value between two input rows. The numbers are the distance from the first row and the
-    /// distance of both rows, in nanoseconds.
+    /// A value between two input rows. The two numbers are the distance from the first row and the
+    /// distance between both rows, in nanoseconds.
     Between(usize, usize, f64, f64),
 }
 
@@ -283,7 +283,7 @@ fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Poi
     Point::Between(from, to, apart(start, at), apart(start, end))
 }
 
-/// Calculates the values at these points. Integers are truncated, as in InfluxQL.
+/// Computes the values at the given points. Interpolated integers are truncated, as in InfluxQL.
 fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     let line = |rise: f64, base: f64, gone: f64, length: f64| rise / length * gone + base;
     let rise = |base: i128, end: i128| (end - base) as f64;
@@ -304,7 +304,7 @@ fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// Calculates the values at these points. `between` interpolates between two values.
+/// Computes the values at the given points. `between` interpolates between two values.
 fn at_points<T: ArrowPrimitiveType>(
     points: &[Point],
     values: &ArrayRef,

@@ -1,9 +1,9 @@
-//! Gap filling: `GROUP BY date_bin_gapfill(…)` returns every bin of the time range, including bins
-//! without rows.
+//! Implements gap filling: `GROUP BY date_bin_gapfill(…)` returns every bin in the time range,
+//! including bins without rows.
 //!
-//! The rule replaces the function in the aggregate with `date_bin`. A new node above the aggregate
-//! adds the rows of missing bins. It fills their columns with NULL, with 0 for a count, or with the
-//! rule of `locf` or `interpolate`.
+//! An optimizer rule replaces the function in the aggregate with `date_bin`. A new plan node above
+//! the aggregate adds a row for each missing bin. The node fills a column of these rows with NULL,
+//! with 0 for a count, or according to `locf` or `interpolate`.
 
 mod calls;
 mod exec;
@@ -19,11 +19,11 @@ use datafusion::optimizer::OptimizerRule;
 
 pub(crate) use calls::functions;
 
-/// The rule after which the gap-filling rule runs. At this stage times are constants, and filters
-/// are still at their original position in the plan.
+/// The gap-filling rule runs after this rule. At this stage, times are constants, and filters are
+/// still at their original positions in the plan.
 const BEFORE: &str = "simplify_expressions";
 
-/// Inserts the gap-filling rule into these optimizer rules.
+/// Inserts the gap-filling rule into a list of optimizer rules.
 pub(crate) fn add_rule(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
     let at = rules.iter().position(|rule| rule.name() == BEFORE).map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(rule::FillGaps));

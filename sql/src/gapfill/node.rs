@@ -1,4 +1,4 @@
-//! The logical plan node above a gap-filling aggregate.
+//! Defines the logical plan node above a gap-filling aggregate.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -22,31 +22,31 @@ use crate::error::QueryError;
 use crate::functions::arguments::zone_of;
 use crate::functions::bins::Bins;
 
-/// The rule that fills a column of an added row.
+/// The rule for filling a column in added rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fill {
-    /// The value of the group's other rows. The column is a group key or the time.
+    /// The value in the other rows of the group. The column is a group key or the time.
     Key,
     Null,
     /// Zero, because the column is a count.
     Zero,
-    /// The previous value of the group.
+    /// The previous value in the group.
     Previous,
-    /// A linear interpolation between the previous and the next value.
+    /// A linear interpolation between the previous value and the next value.
     Linear,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spec {
-    /// The index of the column with the bin's start.
+    /// The index of the column that contains the start of the bin.
     pub(super) time: usize,
     pub(super) fills: Vec<Fill>,
     pub(super) interval: IntervalMonthDayNano,
     /// The start of an arbitrary bin, in nanoseconds.
     pub(super) origin_ns: i64,
-    /// Whether bins follow the local time of the timestamps' zone.
+    /// Whether bins follow the local time in the timestamps' zone.
     pub(super) on_wall_clock: bool,
-    /// The first and the last time that have bins, in nanoseconds.
+    /// The first and the last time for which bins exist, in nanoseconds.
     pub(super) range: (i64, i64),
 }
 
@@ -54,13 +54,13 @@ pub(super) struct Spec {
 pub(super) struct GapFill {
     input: LogicalPlan,
     spec: Spec,
-    /// The schema without columns that optimizer rules add to the input. The node does not fill
-    /// such columns.
+    /// The schema, without the columns that optimizer rules add to the input later. The node does
+    /// not fill such columns.
     schema: DFSchemaRef,
 }
 
 impl GapFill {
-    /// Creates the node above an aggregate. Both have the same columns.
+    /// Creates the node above an aggregate. The node and the aggregate have the same columns.
     pub(super) fn new(input: LogicalPlan, spec: Spec) -> Self {
         let schema = Arc::clone(input.schema());
         Self { input, spec, schema }
@@ -101,7 +101,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
     }
 }
 
-/// DataFusion's planner with support for this node.
+/// DataFusion's planner, extended with support for this node.
 #[derive(Debug)]
 pub(super) struct Planner;
 

@@ -7,17 +7,18 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::QueryError;
 
-/// A range of times in nanoseconds. Both ends are inclusive.
+/// A time range, in nanoseconds. Both ends are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
 }
 
-/// Returns the range of the column in `time`, from the filters of `plan` and its inputs.
+/// Returns the range of the column in the expression `time`. The range follows from the filters in
+/// `plan` and its inputs.
 ///
 /// # Errors
-/// Returns an error if the filters give no lower bound or no upper bound.
+/// Returns an error if the filters do not specify both a lower and an upper bound.
 pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {
@@ -51,7 +52,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     Err(QueryError::invalid(format!("gap-filling query is missing {missing}")).into())
 }
 
-/// Returns the lower and the upper bound that a condition sets.
+/// Returns the lower and the upper bound that a condition specifies.
 fn bounds(condition: &Expr, column: &str) -> (Option<i64>, Option<i64>) {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return (None, None) };
     let (operator, at) = match (is_column(left, column), time_ns(right)) {

@@ -1,4 +1,5 @@
-//! The optimizer rule that finds gap-filling aggregates and adds the gap-filling node above them.
+//! Implements the optimizer rule that finds gap-filling aggregates and inserts a gap-filling node
+//! above each of them.
 
 use std::sync::Arc;
 
@@ -48,13 +49,13 @@ struct Filled {
 }
 
 impl Filled {
-    /// Returns the column's name above the aggregate.
+    /// Returns the name of the column above the aggregate.
     fn name(at: usize) -> String {
         format!("__filled_{at}")
     }
 }
 
-/// Rewrites a SELECT list above a gap-filling aggregate. The new node calculates the fills.
+/// Rewrites a SELECT list above a gap-filling aggregate. The new node computes the filled columns.
 fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
     let mut filled: Vec<Filled> = Vec::new();
     let names = NamePreserver::new_for_projection();
@@ -82,7 +83,7 @@ fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(LogicalPlan::Projection(projection)));
     }
     match fill_below(&projection.input, &filled)? {
-        // If there is no aggregate, the placeholder functions return an error.
+        // Without an aggregate, the placeholder functions remain in the plan and return an error.
         None => Ok(Transformed::no(LogicalPlan::Projection(projection))),
         Some(input) => {
             let plan = Projection::try_new(exprs, Arc::new(input))?;
@@ -91,7 +92,7 @@ fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// Finds the aggregate below nodes that pass on its columns unchanged, and fills it.
+/// Finds the aggregate below nodes that do not change its columns, and adds the gap-filling node.
 fn fill_below(plan: &LogicalPlan, filled: &[Filled]) -> Result<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::Aggregate(aggregate) => fill_aggregate(aggregate, filled),
@@ -108,7 +109,7 @@ fn fill_below(plan: &LogicalPlan, filled: &[Filled]) -> Result<Option<LogicalPla
     }
 }
 
-/// Returns the replacement of a gap-filling aggregate, or `None` for other aggregates.
+/// Returns the replacement for a gap-filling aggregate; `None` for other aggregates.
 fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<LogicalPlan>> {
     let Some((time, call, arguments)) = gapfill_group(aggregate)? else { return Ok(None) };
     let (interval, origin_ns) = constants(arguments)?;
@@ -123,8 +124,8 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     let groups = group_expr.len();
     let binned =
         Aggregate::try_new(Arc::clone(&aggregate.input), group_expr, aggregate.aggr_expr.clone())?;
-    // The projection restores the column names that nodes above expect, and adds the columns to
-    // fill.
+    // The projection restores the column names that the nodes above expect, and adds the columns
+    // that must be filled.
     let mut exprs = Vec::new();
     let pairs = binned.schema.columns().into_iter().zip(aggregate.schema.iter());
     for (column, (qualifier, field)) in pairs {
@@ -138,7 +139,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     let fills_of_calls = aggregate.aggr_expr.iter().map(own_fill);
     let mut fills: Vec<Fill> = vec![Fill::Key; groups];
     fills.extend(fills_of_calls);
-    // The argument of `locf` references the columns by these names.
+    // The argument of `locf` refers to the columns by these names.
     let named = LogicalPlan::Projection(Projection::try_new(
         exprs,
         Arc::new(LogicalPlan::Aggregate(binned)),
@@ -164,7 +165,8 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
 }
 
-/// Returns the gap-filling group as its index, its function and the function's arguments.
+/// Returns the gap-filling expression in GROUP BY: its index, its function and the function's
+/// arguments.
 fn gapfill_group(aggregate: &Aggregate) -> Result<Option<(usize, Call, &[Expr])>> {
     let mut found = None;
     for (at, group) in aggregate.group_expr.iter().enumerate() {
@@ -209,7 +211,8 @@ fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
     Ok((interval, origin_ns))
 }
 
-/// Returns the fill of an aggregate's column without `locf` or `interpolate`.
+/// Returns the fill for a column of an aggregate that is not an argument of `locf` or
+/// `interpolate`.
 fn own_fill(aggregate: &Expr) -> Fill {
     match aggregate {
         Expr::Alias(alias) => own_fill(&alias.expr),

@@ -1,5 +1,6 @@
-//! JSON encoders for tags and times, which are most values of a result. Each text of a dictionary
-//! is escaped once, and times are written without a formatter. Arrow encodes all other types.
+//! Implements JSON encoders for tags and times, because most values of a result are tags or times.
+//! Each text of a dictionary is escaped only once, and times are written without a formatter. Arrow
+//! encodes all other types.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
 use datafusion::arrow::buffer::ScalarBuffer;
@@ -35,12 +36,12 @@ impl EncoderFactory for Encoders {
     }
 }
 
-/// Whether a dictionary has the types of a tag column.
+/// Whether a dictionary's key and value types are those of a tag column.
 pub(super) fn is_tag(key: &DataType, value: &DataType) -> bool {
     *key == DataType::Int32 && *value == DataType::Utf8
 }
 
-/// Returns each text as a JSON string.
+/// Returns each text as an escaped JSON string.
 fn escaped(texts: &ArrayRef) -> Result<Vec<Vec<u8>>, ArrowError> {
     let quoted = |text: Option<&str>| {
         serde_json::to_vec(text.unwrap_or_default())

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use super::encoders::is_tag;
 use crate::error::QueryError;
 
-/// Returns the schema of a result. If `keeps_tags`, tag columns stay dictionaries.
+/// Returns the schema of a result. If `keeps_tags` is true, tag columns remain dictionaries.
 pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
     let flat = |given: &FieldRef| match given.data_type() {
         DataType::Dictionary(key, value) if keeps_tags && is_tag(key, value) => Arc::clone(given),
@@ -19,7 +19,7 @@ pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// Casts the rows of a result to the columns of `schema`.
+/// Casts the columns of a result to the types in `schema`.
 ///
 /// # Errors
 /// Returns Arrow's error if a cast fails.

@@ -1,6 +1,6 @@
-//! Encodes batches in the requested format.
+//! Encodes batches of rows in the requested format.
 //!
-//! Tags are dictionaries only inside a plan. Every output format contains them as plain text.
+//! Tags are dictionaries only within a plan. In every output format, tags are plain text.
 
 mod encoders;
 mod flatten;
@@ -32,7 +32,7 @@ use crate::limits::{
     ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX,
 };
 
-/// A writer for a result.
+/// Writes a result in one format.
 pub struct Writer {
     schema: SchemaRef,
     sink: Sink,
@@ -48,7 +48,7 @@ enum Form {
     Arrow(Box<StreamWriter<Sink>>),
 }
 
-/// The batches of a format that is written at the end.
+/// The batches for a format that is written only when the result is complete.
 #[derive(Default)]
 struct Whole {
     batches: Vec<RecordBatch>,
@@ -56,7 +56,8 @@ struct Whole {
 }
 
 impl Writer {
-    /// Creates a writer for rows of `schema`. The start of the result is available immediately.
+    /// Creates a writer for rows with the given schema. The start of the result is available
+    /// immediately.
     ///
     /// # Errors
     /// Returns an error if the format does not support the type of a column.
@@ -69,7 +70,7 @@ impl Writer {
             Format::JsonLines => Form::JsonLines(json().build::<_, LineDelimited>(sink.clone())),
             Format::Csv => {
                 let mut writer = csv::WriterBuilder::new().build(sink.clone());
-                // The header line also exists in a result without rows.
+                // A result without rows also has a header line.
                 writer.write(&RecordBatch::new_empty(Arc::clone(&schema)))?;
                 Form::Csv(Box::new(writer))
             }
@@ -83,8 +84,8 @@ impl Writer {
     /// Adds rows.
     ///
     /// # Errors
-    /// Returns an error if the format does not support a value, or if the result exceeds the size
-    /// limit of a format that is written at the end.
+    /// Returns an error if the format does not support a value. Also returns an error if the size
+    /// limit of a format that is written at the end would be exceeded.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -101,7 +102,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Returns the bytes that were written since the last call.
+    /// Returns the bytes that have been written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         self.sink.take()
     }
@@ -147,7 +148,8 @@ fn json() -> WriterBuilder {
     WriterBuilder::new().with_encoder_factory(Arc::new(Encoders))
 }
 
-/// Writes rows as one Arrow message, or as several messages if one message would be too large.
+/// Writes rows as one Arrow message. Divides the rows into several messages if one message would be
+/// too large.
 fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(), ArrowError> {
     let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
     let rows = batch.num_rows();
@@ -159,7 +161,7 @@ fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(
     write_arrow(writer, &batch.slice(half, rows - half))
 }
 
-/// Adds rows, and ends the row group if it is large.
+/// Adds rows. Ends the row group if it is large enough.
 fn write_parquet(writer: &mut ArrowWriter<Sink>, batch: &RecordBatch) -> Result<(), ParquetError> {
     writer.write(batch)?;
     match writer.in_progress_size() > PARQUET_GROUP_BYTES {
@@ -180,7 +182,7 @@ fn parquet_error(error: ParquetError) -> QueryError {
     QueryError::invalid(error.to_string())
 }
 
-/// The output of the writers. Bytes can be taken while the writers continue.
+/// The output of a writer. The bytes can be taken while the writer continues.
 #[derive(Clone, Debug, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 

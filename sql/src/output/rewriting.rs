@@ -10,7 +10,7 @@ use crate::error::QueryError;
 pub(crate) struct Rewriting {
     format: Format,
     rows: StreamDecoder,
-    /// The writer, after the stream's schema was read.
+    /// The writer; `None` until the schema of the stream has been read.
     writer: Option<Writer>,
 }
 
@@ -18,14 +18,14 @@ impl Rewriting {
     /// Creates a conversion to the format with this name.
     ///
     /// # Errors
-    /// Returns an error if the format does not exist.
+    /// Returns an error if no format has this name.
     pub(crate) fn new(format: &str) -> Result<Self, QueryError> {
         let format = Format::from_name(format);
         let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         Ok(Self { format, rows: StreamDecoder::new(), writer: None })
     }
 
-    /// Adds the next bytes of the stream, and returns the bytes of the result that are available.
+    /// Reads the next bytes of the stream. Returns the bytes of the result that are available.
     ///
     /// # Errors
     /// Returns an error if the stream is invalid, or if the format does not support a value.
@@ -40,7 +40,7 @@ impl Rewriting {
         Ok(self.writer.as_mut().map(Writer::take).unwrap_or_default())
     }
 
-    /// Returns the rest of the result at the end of the stream.
+    /// Returns the rest of the result after the end of the stream.
     ///
     /// # Errors
     /// Returns an error if the stream is incomplete.

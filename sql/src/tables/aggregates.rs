@@ -1,13 +1,13 @@
-//! Moves aggregates directly above a scan to the shards.
+//! Moves aggregates that are directly above a scan to the shards.
 //!
-//! A scan with aggregates returns the rows of a partial aggregate: the group columns, followed by
-//! the states of each function. DataFusion's final aggregate merges these rows and handles an
-//! aggregate without rows.
+//! A scan with aggregates returns the rows of a partial aggregate: the group columns, and then the
+//! states of each function. DataFusion's final aggregate merges these rows, and also handles the
+//! case without rows.
 //!
-//! Only aggregates with the same meaning in SQL and on a shard are moved. A group exists if it has
-//! a row, even if all requested fields are missing, so the scan counts rows. The order in which
-//! floats are added differs, as in every query over several shards. Neither side defines whether
-//! 0.0 or -0.0 is the smaller value.
+//! An aggregate is moved only if it has the same meaning in SQL and on a shard. In SQL, a group
+//! exists if it has a row, even if all requested fields are missing, so the scan also counts rows.
+//! The order in which floats are added may differ, as in every query over several shards. Neither
+//! SQL nor the shards define whether 0.0 or -0.0 is the smaller value.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ use crate::messages::{AggregateCall, Aggregates};
 
 #[derive(Debug)]
 pub(crate) struct AggregateAtShards {
-    /// Whether shards support the functions for the first and the last row.
+    /// Whether shards support functions that return the first or last row.
     pub(crate) rows: bool,
 }
 
@@ -65,7 +65,7 @@ impl PhysicalOptimizerRule for AggregateAtShards {
 }
 
 impl AggregateAtShards {
-    /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if
+    /// Returns the final aggregate over a scan that computes the partial aggregate; `None` if
     /// shards cannot compute the aggregate.
     fn push_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
@@ -127,21 +127,21 @@ struct RequestBuilder<'a> {
     aggregates: Aggregates,
     /// The source of each column of the partial aggregate.
     sources: Vec<Source>,
-    /// The number of page columns that the calls produce so far.
+    /// The number of page columns that the calls have so far.
     fields: usize,
     /// The first page column of each call.
     starts: Vec<usize>,
-    /// The columns to read from the first and from the last row. Each row needs a single call, so
-    /// that all values come from the same row.
+    /// The columns that are read from the first row and from the last row. For each of these rows,
+    /// a single call must read all columns, so that all values come from the same row.
     rows: [Vec<String>; 2],
-    /// For each source from such a row: the index in `sources`, the row, and the column of the
-    /// row's call.
+    /// For each source that reads such a row: the index in `sources`, the row, and the column in
+    /// the row's call.
     of_rows: Vec<(usize, usize, usize)>,
 }
 
-/// The time's column in the result of a row's call. The next column has the same value.
+/// The column of the time in the result of a row's call. The next column contains the same value.
 const ROW_TIME: usize = 0;
-/// The first requested column in the result of a row's call.
+/// The column of the first requested value in the result of a row's call.
 const ROW_BESIDE: usize = 2;
 
 impl<'a> RequestBuilder<'a> {
@@ -158,7 +158,7 @@ impl<'a> RequestBuilder<'a> {
         }
     }
 
-    /// Adds a GROUP BY expression. Returns `None` if the scan does not support the expression.
+    /// Adds an expression in GROUP BY. Returns `None` if the scan does not support the expression.
     fn group(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let expr = self.input.resolve(expr);
         if let Some(Scanned::Tag(tag)) = self.input.column(expr) {
@@ -208,7 +208,7 @@ impl<'a> RequestBuilder<'a> {
         }
     }
 
-    /// Adds `count`. At this stage, `count(*)` is the count of a constant.
+    /// Adds `count`. At this stage, `count(*)` is already the count of a constant.
     fn count(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let is_there = |literal: &Literal| !literal.value().is_null();
         let counts_rows = self.input.is_time(value)
@@ -233,7 +233,7 @@ impl<'a> RequestBuilder<'a> {
         self.value(AggregateFunction::Sum, field, true)
     }
 
-    /// Adds `first_value(value ORDER BY time)`. Without `IGNORE NULLS` the value of the first row
+    /// Adds `first_value(value ORDER BY time)`. Without `IGNORE NULLS`, the value in the first row
     /// may be NULL.
     fn ordered_value(
         &mut self,
@@ -256,8 +256,8 @@ impl<'a> RequestBuilder<'a> {
         Some(())
     }
 
-    /// Adds the value in the first or last row, the columns of its order, and whether the row
-    /// exists.
+    /// Adds the value in the first or last row, the columns by which rows are ordered, and whether
+    /// the row exists.
     fn value_of_row(
         &mut self,
         value: &Arc<dyn PhysicalExpr>,
@@ -299,7 +299,7 @@ impl<'a> RequestBuilder<'a> {
         self.sources.push(source(column));
     }
 
-    /// Adds the calls for the first and last rows, after all their columns are known.
+    /// Adds the calls for the first and last rows. All columns of these calls must be known.
     fn place_rows(&mut self) {
         use AggregateFunction::{FirstRow, LastRow};
         for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {
@@ -372,7 +372,7 @@ impl<'a> RequestBuilder<'a> {
         self.place(AggregateCall { function, field, as_float, aux: Vec::new() }, columns)
     }
 
-    /// Adds a call with `columns` columns and returns the index of its first column.
+    /// Adds a call with `columns` columns. Returns the index of the call's first column.
     fn place(&mut self, call: AggregateCall, columns: usize) -> usize {
         let calls = &mut self.aggregates.calls;
         if let Some(at) = calls.iter().position(|known| *known == call) {
@@ -386,7 +386,7 @@ impl<'a> RequestBuilder<'a> {
     }
 }
 
-/// Whether shards can find the smallest value of this type.
+/// Whether shards can find the minimum of values with this type.
 fn is_ordered(data_type: &DataType) -> bool {
     data_type.is_numeric() || *data_type == DataType::Boolean
 }

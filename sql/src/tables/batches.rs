@@ -29,16 +29,16 @@ pub(super) enum Source {
     Time,
     Tag(usize),
     Field(usize),
-    /// The field at this position, with 0 instead of NULL.
+    /// The field at this position. NULL is replaced with 0.
     Count(usize),
     IsPresent(usize),
 }
 
-/// Returns the rows of a page in batches of at most [`BATCH_ROWS`] rows, with the columns of
-/// `schema`.
+/// Converts the rows of a page to batches with the columns in `schema`. A batch has at most
+/// [`BATCH_ROWS`] rows.
 ///
 /// # Errors
-/// Returns an error if the page is invalid or has other columns.
+/// Returns an error if the page is invalid or does not contain these columns.
 pub(super) fn batches(
     page: &[u8],
     sources: &[Source],
@@ -85,7 +85,7 @@ struct PageRows {
 }
 
 impl PageRows {
-    /// Appends the rows of `next`. Returns `false` if their columns differ.
+    /// Appends the rows of `next`. Returns `false` if the columns of both differ.
     fn append(&mut self, next: &Self) -> bool {
         let columns = self.fields.iter_mut().zip(&next.fields);
         let are_alike = columns.fold(true, |are, (to, from)| to.extend_from(from) && are);
@@ -95,8 +95,8 @@ impl PageRows {
     }
 }
 
-/// Joins the rows of small groups, because a batch with few rows costs as much as a batch with many
-/// rows. Returns `None` if the groups contain aggregates, or if their columns differ.
+/// Combines the rows of small groups, because a batch with few rows costs as much as a batch with
+/// many rows. Returns `None` if the groups contain aggregates or their columns differ.
 fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
     let mut all: Vec<PageRows> = Vec::new();
     for group in groups {
@@ -113,7 +113,7 @@ fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
     Some(all)
 }
 
-/// Casts a column to the type in the plan. In pages, counts and the times of states are integers,
+/// Casts a column to its type in the plan. In pages, counts and the times of states are integers,
 /// and the tags of a selected row are texts.
 fn cast_to_plan(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     match (column.data_type(), wanted) {
@@ -124,8 +124,8 @@ fn cast_to_plan(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     }
 }
 
-/// Returns the values of `rows`. The caller copies them, because the memory pool would count each
-/// slice of a large page as the whole page.
+/// Returns the values in `rows`. The caller copies the values, because the memory pool would count
+/// each slice of a page as a whole page.
 fn part<'a, T>(values: &'a [T], rows: &Range<usize>) -> &'a [T] {
     values.get(rows.clone()).unwrap_or_default()
 }
@@ -187,7 +187,7 @@ fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {
     }
 }
 
-/// Returns the values of a tag. A series without the tag has NULL.
+/// Returns the values of a tag. If a series lacks the tag, its values are NULL.
 fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
     let Some(codes) = column.codes() else {
         let mut built = StringDictionaryBuilder::<Int32Type>::new();
@@ -210,7 +210,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
         let known = keys.get_mut(code as usize)?;
         Some(*known.get_or_insert_with(|| {
             values.push(entry);
-            // The number of values is smaller than the number of rows in a batch.
+            // The number of values is less than the number of rows in a batch.
             (values.len() - 1) as i32
         }))
     };
@@ -218,7 +218,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
     let values = StringArray::from(values);
     match DictionaryArray::try_new(keys, Arc::new(values)) {
         Ok(array) => Arc::new(array),
-        // This cannot happen: every key has a value.
+        // This branch is unreachable, because every key has a value.
         Err(_) => Arc::new(StringDictionaryBuilder::<Int32Type>::new().finish()),
     }
 }

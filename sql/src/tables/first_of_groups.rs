@@ -1,10 +1,10 @@
-//! Limits the rows of a scan whose plan needs only the first or last rows of each group by time.
+//! Limits the rows of a scan if the plan needs only the first or last rows by time in each group.
 //!
-//! The operators above stay unchanged and select the rows from the rows of all shards. The rule
-//! applies to `DISTINCT ON`, `first_value` and `last_value` ordered by time, `min(time)` and
-//! `max(time)`, and a filter on `row_number()`. If several rows have the same time, neither side
-//! defines which row it selects. The groups of the plan may be coarser than the tags of the scan:
-//! the scan then returns more rows than needed.
+//! The operators above the scan remain unchanged, and select the required rows from the rows of all
+//! shards. The rule applies to `DISTINCT ON`, `first_value` and `last_value` ordered by time,
+//! `min(time)` and `max(time)`, and a filter on `row_number()`. If several rows have the same time,
+//! neither SQL nor the shards define which row is selected. The groups in the plan may be coarser
+//! than the tags of the scan; the scan then returns more rows than needed.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ struct NeededRows {
 }
 
 impl NeededRows {
-    /// Returns `node` with a limited scan.
+    /// Returns `node` over a limited scan.
     fn limit(
         self,
         input: &OverScan<'_>,
@@ -87,7 +87,7 @@ impl NeededRows {
     }
 }
 
-/// Returns the tags, if all `exprs` are tags.
+/// Returns the tags if all of `exprs` are tags.
 fn tags<'e>(
     input: &OverScan<'_>,
     exprs: impl Iterator<Item = &'e Arc<dyn PhysicalExpr>>,
@@ -102,8 +102,8 @@ fn tags<'e>(
     Some(tags)
 }
 
-/// Returns the limited input of an aggregate whose groups are tags and whose functions all read the
-/// first row or all read the last row.
+/// Returns the limited input of an aggregate. The groups must be tags, and all functions must read
+/// the same row: the first or the last.
 fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let node = aggregate.input();
     let found = takes_all_rows(aggregate).then(|| OverScan::of(node)).flatten();
@@ -118,7 +118,8 @@ fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPla
     }
 }
 
-/// Returns which end of the time order a function reads, if it reads only one row.
+/// Returns the order in which a function reads the first row. Returns `None` if the function does
+/// not read exactly one row.
 fn order_of(
     input: &OverScan<'_>,
     tags: &[String],
@@ -137,8 +138,8 @@ fn order_of(
     Some(if is_first { TimeOrder::Ascending } else { TimeOrder::Descending })
 }
 
-/// Returns the last expression of `order`, if it is the time and the earlier expressions are
-/// constant within a group of `tags`.
+/// Returns the last expression of `order` if two conditions hold: this expression is the time, and
+/// all earlier expressions are constant within a group of `tags`.
 pub(super) fn by_time<'o>(
     input: &OverScan<'_>,
     tags: &[String],
@@ -151,7 +152,7 @@ pub(super) fn by_time<'o>(
     (input.is_time(&last.expr) && before.iter().all(is_of_group)).then_some(last)
 }
 
-/// Returns the limited input of a filter that keeps the first rows of each group by time.
+/// Returns the limited input of a filter that keeps only the first rows by time of each group.
 fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (mut projections, mut node) = (Vec::new(), filter.input());
     while let Some(projection) = node.downcast_ref::<ProjectionExec>() {
@@ -176,7 +177,8 @@ fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     NeededRows { tags, order, rows }.limit(&input, filter.input())
 }
 
-/// Returns the tags and the time order by which the only window function numbers rows.
+/// Returns the tags and the time order by which a window function numbers the rows. The window must
+/// have no other function.
 fn numbered(
     window: &BoundedWindowAggExec,
     input: &OverScan<'_>,
@@ -193,7 +195,8 @@ fn numbered(
     Some((tags, if descending { TimeOrder::Descending } else { TimeOrder::Ascending }))
 }
 
-/// Returns the largest row number that a condition keeps. `is_number` identifies the column.
+/// Returns the maximum row number that satisfies a condition. `is_number` identifies the column of
+/// row numbers.
 fn rows_max(condition: &Arc<dyn PhysicalExpr>, is_number: &dyn Fn(usize) -> bool) -> Option<u64> {
     let binary = condition.downcast_ref::<BinaryExpr>()?;
     let column = binary.left().downcast_ref::<Column>()?;

@@ -1,5 +1,5 @@
-//! Limits the rows of a scan for `ORDER BY time LIMIT n`: each shard returns its first `n` rows.
-//! The plan sorts the rows again, because they come from several shards.
+//! Limits the rows of a scan for `ORDER BY time LIMIT n`. Each shard returns its first `n` rows.
+//! The plan sorts these rows again, because they come from several shards.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl PhysicalOptimizerRule for FirstRows {
 }
 
 /// Returns the order, the column and the number of rows of a sort with a limit. The sort must have
-/// one column, because rows with equal values in it are interchangeable.
+/// a single column. Rows with equal values in this column are then interchangeable.
 fn wanted(node: &Arc<dyn ExecutionPlan>) -> Option<(TimeOrder, usize, u64)> {
     let sort = node.downcast_ref::<SortExec>()?;
     let rows = sort.fetch()? as u64;
@@ -66,7 +66,8 @@ fn column(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     expr.downcast_ref::<Column>().map(Column::index)
 }
 
-/// Returns the plan with a limited scan, if all operators above the scan pass on every row.
+/// Returns `node` over a limited scan; `None` unless all operators between `node` and the scan
+/// return every row of their input.
 fn limited(
     node: &Arc<dyn ExecutionPlan>,
     at: usize,

@@ -1,4 +1,4 @@
-//! A measurement as a DataFusion table, with columns and scan requests.
+//! Provides a measurement as a DataFusion table with columns and scan requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// Returns the column type in the metadata that InfluxDB 3 clients read.
+    /// Returns the column type as InfluxDB 3 clients read it in the metadata.
     fn name(self) -> &'static str {
         match self {
             Self::Time => "iox::column_type::timestamp",
@@ -71,7 +71,7 @@ pub(super) struct Measurement {
 
 impl Measurement {
     /// Sorts the columns, including `time`, by the bytes of their names. If a tag and a field have
-    /// the same name, only the tag is a column. Tags and fields with the name `time` are not
+    /// the same name, only the tag becomes a column. Tags and fields named `time` do not become
     /// columns.
     pub(super) fn new(table: &TableSchema) -> Self {
         let kind = |field_type: Option<FieldType>| field_type.map_or(Kind::Tag, Kind::Field);

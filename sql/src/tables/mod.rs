@@ -1,7 +1,8 @@
-//! The tables of a database in SQL.
+//! Defines the tables of a database in SQL.
 //!
-//! The catalog is `public`. Its schema `iox` contains a table for each measurement. The schema
-//! `system` contains tables about the database. DataFusion adds the schema `information_schema`.
+//! The catalog is named `public`. Its schema `iox` contains a table for each measurement. Its
+//! schema `system` contains tables about the database. DataFusion adds the schema
+//! `information_schema`.
 
 mod aggregates;
 mod batches;
@@ -31,19 +32,19 @@ use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
 pub(crate) const CATALOG: &str = "public";
-/// The schema of the measurements.
+/// The schema that contains the measurements.
 pub(crate) const SCHEMA: &str = "iox";
-/// The schema of the tables about the database.
+/// The schema that contains the tables about the database.
 pub(crate) const SYSTEM: &str = "system";
 /// The table of running queries in [`SYSTEM`].
 pub(crate) const QUERIES: &str = "queries";
 /// The table of all columns in [`SYSTEM`].
 pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
 
-/// The rows of system tables, as texts in the order of the tables' columns.
+/// The rows of system tables. The values of a row are texts in the order of the table's columns.
 pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 
-/// Creates the catalog of these tables.
+/// Creates the catalog with these tables.
 ///
 /// # Errors
 /// Returns an error if a row of a system table has the wrong number of columns.

@@ -1,4 +1,5 @@
-//! Detects operators directly above a scan, for the optimizer rules that move work to shards.
+//! Detects operators that are directly above a scan. The optimizer rules that move work to shards
+//! use this module.
 
 use std::sync::Arc;
 
@@ -12,15 +13,15 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::scan::{Scan, Scanned};
 
-/// A scan whose rows all reach the operator above it.
+/// A scan whose rows all reach a certain operator.
 pub(super) struct OverScan<'a> {
     pub(super) scan: &'a Scan,
-    /// The projection between the scan and the operator.
+    /// The projection between the scan and this operator.
     projection: Option<&'a ProjectionExec>,
 }
 
 impl<'a> OverScan<'a> {
-    /// Returns the scan below `node`, if all operators between them pass on each row once.
+    /// Returns the scan below `node` if all operators between them return each row exactly once.
     pub(super) fn of(mut node: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
         let mut projection = None;
         loop {
@@ -41,7 +42,7 @@ impl<'a> OverScan<'a> {
         }
     }
 
-    /// Returns `expr` in terms of the scan's columns.
+    /// Returns `expr` with references to the scan's columns.
     pub(super) fn resolve<'e>(
         &'e self,
         expr: &'e Arc<dyn PhysicalExpr>,
@@ -53,7 +54,7 @@ impl<'a> OverScan<'a> {
         below.unwrap_or(expr)
     }
 
-    /// Returns the scan column that `expr` references, or `None` for a computed expression.
+    /// Returns the scan's column to which `expr` refers; `None` if the expression is computed.
     pub(super) fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
         let at = self.resolve(expr).downcast_ref::<Column>()?.index();
         self.scan.column(at)
@@ -71,7 +72,7 @@ impl<'a> OverScan<'a> {
     }
 }
 
-/// Replaces the only scan below `node`.
+/// Replaces the scan below `node`, which must be the only one.
 ///
 /// # Errors
 /// Returns DataFusion's error if an operator cannot be rebuilt.

@@ -1,6 +1,6 @@
 //! Limits joins that compare each row of one side with each row of the other side. The limits apply
-//! to compared pairs, in total and per turn, because such a join can compare many pairs without a
-//! match.
+//! to the number of compared pairs in total and per turn, because such a join can compare many
+//! pairs without finding a match.
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ use crate::error::{Fault, QueryError};
 use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
 use crate::turns::Pace;
 
-/// Adds a cap to both sides of such a join. Other operators stay unchanged.
+/// Adds a cap to both sides of such a join. Does not change other operators.
 ///
 /// # Errors
 /// Returns DataFusion's error if the join cannot be rebuilt.
@@ -47,9 +47,9 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
-    /// The join reads this side completely and holds its rows in memory.
+    /// The join reads this side completely and keeps its rows in memory.
     Held,
-    /// The join compares each batch of this side with all held rows.
+    /// The join compares each batch of this side with all rows that it keeps in memory.
     Streamed,
 }
 
@@ -115,13 +115,14 @@ struct Compared {
     side: Side,
     held: Arc<AtomicUsize>,
     pairs: usize,
-    /// The rest of a batch whose pairs exceed the limit of a turn.
+    /// The rest of a batch that the join compares in later turns.
     rest: Option<RecordBatch>,
     pace: Arc<Pace>,
 }
 
 impl Compared {
-    /// Returns the part of `batch` that the join compares in this turn, and keeps the rest.
+    /// Returns the part of `batch` that the join compares in this turn. Keeps the rest for later
+    /// turns.
     fn piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         if self.side == Side::Held {
             self.held.fetch_add(batch.num_rows(), Ordering::Relaxed);

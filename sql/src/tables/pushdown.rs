@@ -1,11 +1,11 @@
-//! Converts SQL filters to conditions that shards evaluate with the same meaning.
+//! Converts SQL filters to conditions that shards evaluate in the same way.
 //!
-//! A filter keeps a row only if it is true. SQL comparisons with a missing value are NULL, and the
-//! conditions of a shard are false; both drop the row. For a missing tag there is a separate
-//! condition. SQL compares floats in IEEE 754's total order, in which -0.0 precedes 0.0. For a
-//! shard, both are equal. Therefore some comparisons with zero stay in the plan. Fields never
-//! contain NaN. SQL casts an integer field to compare it with a float; the shard gets an equivalent
-//! comparison with an integer.
+//! A filter keeps a row only if the filter is true. For a missing value, SQL comparisons are NULL
+//! and the conditions of a shard are false, so both drop the row. A missing tag has a separate
+//! condition. SQL compares floats in IEEE 754's total order, in which -0.0 precedes 0.0, but for
+//! shards both zeros are equal. Therefore, some comparisons with zero remain in the plan. Fields
+//! never contain NaN. To compare an integer field with a float, SQL casts the field; the shard
+//! evaluates an equivalent comparison with an integer.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::InList;
@@ -18,10 +18,10 @@ use tidemark::scan::request::Comparison;
 use super::measurement::{Kind, tag_type};
 use crate::messages::Condition;
 
-/// 2^53. All integers with a smaller absolute value have an exact float representation.
+/// 2^53. Floats represent all integers with a smaller absolute value exactly.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
-/// A filter that a scan evaluates.
+/// A filter that a scan evaluates instead of the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pushed {
     /// Keeps the rows inside the time range.
@@ -31,7 +31,7 @@ pub(super) enum Pushed {
 }
 
 impl Pushed {
-    /// Returns the size of the texts that the filter compares with, in bytes.
+    /// Returns the size of the texts with which the filter compares, in bytes.
     pub(super) fn text_bytes(&self) -> usize {
         match self {
             Self::Time(_) => 0,
@@ -51,7 +51,8 @@ fn text_bytes(condition: &Condition) -> usize {
     }
 }
 
-/// Converts `filter` for a scan, if possible. `kind` returns the kind of a column.
+/// Converts `filter` for a scan. Returns `None` if the scan cannot evaluate the filter. `kind`
+/// returns the kind of a column.
 pub(super) fn push(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Pushed> {
     if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter
         && let Some((name, compare, literal)) = comparison(left, *op, right)
@@ -86,7 +87,7 @@ fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condi
         Expr::InList(InList { expr, list, negated }) => {
             let name = column(expr).filter(|name| kind(name) == Some(Kind::Tag))?;
             let values: Option<Vec<String>> = list.iter().map(literal_text).collect();
-            // With an empty value in the list, a shard could not distinguish NULL from ''.
+            // If the list contains an empty value, a shard cannot distinguish NULL from ''.
             let values = values.filter(|values| values.iter().all(|value| !value.is_empty()))?;
             Some(match negated {
                 false => Condition::TagIn(name.to_owned(), values),
@@ -115,7 +116,8 @@ fn truth(expr: &Expr, value: bool, kind: &dyn Fn(&str) -> Option<Kind>) -> Optio
     Some(Condition::Field(name.to_owned(), boolean, Comparison::Equal, value))
 }
 
-/// Returns a comparison of a column with a constant, with the column on the left side.
+/// Returns a comparison between a column and a constant. The column is on the left side of the
+/// returned comparison.
 fn comparison<'a>(
     left: &'a Expr,
     operator: Operator,
@@ -152,7 +154,8 @@ fn column(expr: &Expr) -> Option<&str> {
         Expr::Cast(Cast { expr, field }) => {
             let is_text = field.data_type().is_string() || *field.data_type() == tag_type();
             match &**expr {
-                // The caller rejects the cast of a number or boolean, whose type is not text.
+                // The caller rejects a number or boolean that is cast to text, because the column's
+                // type is not text.
                 Expr::Column(column) if is_text => Some(&column.name),
                 _ => None,
             }
@@ -161,7 +164,7 @@ fn column(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// Returns the name of a column that is cast to a float. SQL casts integers for comparisons with
+/// Returns the name of a column that is cast to a float. SQL casts integers to compare them with
 /// floats.
 fn as_float(expr: &Expr) -> Option<&str> {
     match expr {
@@ -175,9 +178,10 @@ fn as_float(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// Returns the integer for which a comparison of the uncast field has the same result as the float
-/// comparison with `given`. From 2^53, floats cannot represent every integer. The value -0.0 is
-/// excluded, because a cast 0 is greater than -0.0 in the total order.
+/// Returns an integer constant. Comparing the uncast field with this integer has the same result as
+/// comparing the cast field with `given`. Constants from 2^53 are excluded, because floats cannot
+/// represent every integer in this range. The constant -0.0 is excluded, because 0 cast to a float
+/// is greater than -0.0 in the total order.
 fn as_integer(
     field_type: FieldType,
     compare: Comparison,
@@ -221,12 +225,12 @@ fn tag_comparison(name: &str, compare: Comparison, value: &str) -> Option<Condit
     match compare {
         Comparison::Equal => Some(Condition::TagIn(name.to_owned(), vec![value.to_owned()])),
         Comparison::NotEqual => Some(Condition::TagNotIn(name.to_owned(), vec![value.to_owned()])),
-        // Shards do not sort the values of a tag.
+        // Shards cannot order the values of a tag.
         _ => None,
     }
 }
 
-/// Whether a shard evaluates the comparison as SQL does.
+/// Whether a shard evaluates the comparison in the same way as SQL.
 fn agrees(field_type: FieldType, compare: Comparison, value: &FieldValue) -> bool {
     let is_equality = matches!(compare, Comparison::Equal | Comparison::NotEqual);
     match (field_type, value) {

@@ -1,6 +1,6 @@
 //! Limits the rows of operators that the memory pool does not control. Window functions and
-//! aggregates that build one text hold all rows without a reservation. Series, recursion and joins
-//! produce many rows from few rows.
+//! aggregates that build a single text keep all rows in memory without a reservation. Series,
+//! recursion and joins can produce many rows from few rows.
 
 use std::fmt;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDO
 use crate::tables::pairs_cap;
 use crate::turns::Pace;
 
-/// The optimizer rule that adds a cap to each of these operators.
+/// The optimizer rule that adds a cap to such operators.
 #[derive(Debug)]
 pub(crate) struct RowsCapRule;
 
@@ -123,7 +123,7 @@ impl Limit {
     }
 }
 
-/// An operator that returns an error after too many rows.
+/// An operator that returns an error if its input has too many rows.
 #[derive(Debug)]
 struct RowsCap {
     input: Arc<dyn ExecutionPlan>,

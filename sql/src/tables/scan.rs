@@ -1,4 +1,4 @@
-//! The operator that reads a measurement. It converts pages to batches.
+//! Implements the operator that reads a measurement. The operator converts pages to batches.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -36,7 +36,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// Creates a scan. `sources` contains the position of each column of `schema` in the pages.
+    /// Creates a scan. `sources` contains the position of each column of `schema` in a page.
     pub(super) fn new(request: ScanRequest, sources: Vec<Source>, schema: SchemaRef) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -48,7 +48,7 @@ impl Scan {
         Self { request, sources, properties: Arc::new(properties), metrics }
     }
 
-    /// Returns the column at this position, or `None` if the column is an aggregate.
+    /// Returns the column at this position; `None` if the column is an aggregate.
     pub(super) fn column(&self, at: usize) -> Option<Scanned<'_>> {
         if self.request.aggregates.is_some() {
             return None;
@@ -65,13 +65,13 @@ impl Scan {
         })
     }
 
-    /// Whether the scan returns all rows, without a limit and without aggregates.
+    /// Whether the scan returns all rows. A scan with a limit or with aggregates does not.
     pub(super) fn takes_all(&self) -> bool {
         matches!(self.request, ScanRequest { rows_max: None, first: None, aggregates: None, .. })
     }
 
     /// Returns a scan that computes aggregates. `sources` contains the position of each column of
-    /// `schema` in its pages.
+    /// `schema` in a page.
     pub(super) fn aggregated(
         &self,
         aggregates: Aggregates,
@@ -87,13 +87,13 @@ impl Scan {
         Self::new(request, sources, schema)
     }
 
-    /// Returns a scan that needs only the first `rows` rows by time, or `None` if this scan already
+    /// Returns a scan that returns only the first `rows` rows by time; `None` if this scan already
     /// has a limit.
     pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
         self.first_of_groups(Vec::new(), order, rows)
     }
 
-    /// Returns a scan that needs only the first `rows` rows of each group by time. The values of
+    /// Returns a scan that returns only the first `rows` rows by time of each group. The values of
     /// the tags determine the group.
     pub(super) fn first_of_groups(
         &self,
@@ -207,7 +207,8 @@ impl ExecutionPlan for Scan {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let rows_max = limit.map(|rows| rows as u64);
-        // Each shard selects its first rows by time. A second limit would not have this order.
+        // Each shard selects its first rows by time. A second limit would select rows in a
+        // different order.
         if self.request.first.is_some() || self.request.aggregates.is_some() {
             return None;
         }
@@ -221,7 +222,7 @@ impl ExecutionPlan for Scan {
     }
 }
 
-/// The stream of a scan's batches.
+/// The stream of batches that a scan returns.
 struct Rows {
     handle: ScanHandle,
     schema: SchemaRef,
@@ -237,7 +238,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Returns the rows of `batch` within the limit.
+    /// Returns the rows of `batch` that are within the limit.
     fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
         let Some(left) = &mut self.rows_left else { return batch };
         let rows = usize::try_from(*left).unwrap_or(usize::MAX).min(batch.num_rows());

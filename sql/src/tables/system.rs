@@ -1,4 +1,4 @@
-//! The tables of the schema `system`.
+//! Defines the tables in the schema `system`.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use super::SystemRows;
 use super::measurement::TIME;
 use crate::messages::{SystemTable, TableSchema};
 
-/// The columns of `system.queries`, in the order of the values in each row.
+/// The columns of `system.queries`. The values in a row have the same order.
 const QUERIES_COLUMNS: &[&str] =
     &["id", "phase", "issue_time", "query_type", "query_text", "running_duration"];
 
-/// Creates the table of running queries. The table is empty if the statement did not request the
-/// rows.
+/// Creates the table of running queries. The table is empty if the rows were not requested for the
+/// statement.
 ///
 /// # Errors
-/// Returns an error if the number of columns is wrong.
+/// Returns an error if a row has the wrong number of columns.
 pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     let none = Vec::new();
     let rows = rows.get(&SystemTable::Queries).unwrap_or(&none);
@@ -33,7 +33,7 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
 /// Creates the table of all columns of all measurements.
 ///
 /// # Errors
-/// Returns Arrow's error if the columns do not match.
+/// Returns Arrow's error if the columns do not match the schema.
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
     let mut rows: Vec<[&str; 3]> = Vec::new();
     for table in tables {
