@@ -15,7 +15,7 @@ pub struct CreateContinuousQueryStatement {
     pub name: String,
     /// `ON`
     pub database: String,
-    /// The query. It has a target. If it is an aggregate, it has a `GROUP BY time(…)`.
+    /// The query. The query has a target. An aggregate query also has a `GROUP BY time(…)`.
     pub source: Box<SelectStatement>,
     /// `RESAMPLE EVERY` in nanoseconds; 0 means absent.
     pub resample_every_ns: i64,

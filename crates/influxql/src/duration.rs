@@ -116,7 +116,7 @@ fn decimal(count: u64, unit: u64) -> String {
     if fraction == 0 {
         return (count / unit).to_string();
     }
-    // Adding the unit keeps the fraction's leading zeros, but also puts a 1 before them. The next
+    // Adding the unit keeps the fraction's leading zeros, but also adds a 1 before them. The next
     // line removes the 1.
     let digits = (unit + fraction).to_string();
     let digits = digits.get(1..).unwrap_or_default();

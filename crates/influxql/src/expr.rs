@@ -45,7 +45,7 @@ pub enum Expr {
     Regex(Regex),
     /// `DISTINCT name` (the form without parentheses).
     Distinct(String),
-    /// `'…'`, unescaped. It can be a time, see [`time_literal`].
+    /// `'…'`, unescaped. The string can be a time (see [`time_literal`]).
     StringLiteral(String),
     /// A number with a decimal point.
     NumberLiteral(f64),
@@ -58,7 +58,7 @@ pub enum Expr {
     /// `true` or `false`.
     BooleanLiteral(bool),
     /// A time in nanoseconds. The parser never creates this variant. The query compiler replaces
-    /// `now()` and time strings with it.
+    /// `now()` and time strings with this variant.
     TimeLiteral(i64),
     /// A missing value. Parsed expressions never contain it.
     NilLiteral,

@@ -12,7 +12,7 @@ use super::{expr_parser, quote};
 /// An entry of the SELECT clause. A wildcard or a regex expands to several columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// The expression. It contains no comparison, `AND` or `OR`.
+    /// The expression, which contains no comparison, `AND` or `OR`.
     pub expr: Expr,
     /// `AS …`; never empty.
     pub alias: Option<String>,
@@ -46,7 +46,7 @@ fn parse(p: &mut Parser<'_>) -> Result<Field, ParseError> {
 }
 
 /// Returns the operator that makes `expr` a condition. If several operands of an expression contain
-/// such operators, 1.x reports the last one.
+/// such operators, 1.x reports the last operator.
 fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
     match expr {
         Expr::Binary { op, .. } if op.is_condition() => Some(*op),

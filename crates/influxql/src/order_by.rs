@@ -9,7 +9,7 @@ use super::token::{Keyword, TokenKind};
 /// `ORDER BY time [ASC|DESC]`, or `ORDER BY ASC|DESC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderBy {
-    /// Whether the clause names `time`. This affects only the printed text.
+    /// Whether the clause names `time`. The name affects only the printed text.
     pub named: bool,
     /// Whether the latest row comes first.
     pub descending: bool,

@@ -1,5 +1,5 @@
 //! Supplies the parsers of statements with tokens. [`Parser`] can put tokens back and skip blanks.
-//! It binds parameters, and creates errors that list the expected tokens.
+//! The parser binds parameters, and creates errors that list the expected tokens.
 //!
 //! When 1.x looks for a regex, it reads the character after the last token, even if that token was
 //! put back. The error texts and positions of 1.x depend on this, so this parser keeps the same

@@ -20,7 +20,7 @@ use super::{clause, timezone};
 pub struct SelectStatement {
     /// The fields as written, at least one.
     pub fields: Vec<Field>,
-    /// `INTO`; 1.x ignores it in a subquery.
+    /// `INTO`, which 1.x ignores in a subquery.
     pub into: Option<Target>,
     /// The sources, at least one.
     pub sources: Vec<Source>,
@@ -95,7 +95,8 @@ impl SelectStatement {
         !calls
     }
 
-    /// Returns the interval of the first `time(…)` in GROUP BY in nanoseconds, or 0 without one.
+    /// Returns the interval of the first `time(…)` in GROUP BY in nanoseconds, or 0 if there is
+    /// none.
     ///
     /// # Errors
     /// [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.

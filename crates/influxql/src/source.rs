@@ -43,8 +43,8 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
 
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
     p.count_source()?;
-    // As in 1.x, the regex check comes first. It reads the character after the last token, even if
-    // that token was put back.
+    // As in 1.x, the regex check comes first. This check reads the character after the last token,
+    // even if that token was put back.
     if let Some(regex) = p.regex_if()? {
         return Ok(Source::Measurement(measurement::matching(regex)));
     }

@@ -32,7 +32,7 @@ use super::show_tag_keys::ShowTagKeysStatement;
 use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
-/// Parses one statement. The token after the statement stays unread.
+/// Parses one statement. The token after the statement remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &[&str] = &[
         "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",

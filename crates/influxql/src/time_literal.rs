@@ -12,7 +12,7 @@ const DAY_S: i64 = 86_400;
 /// The reason why a string is not a time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
-    /// The text has none of the formats.
+    /// The text matches none of the formats.
     #[error("invalid timestamp string")]
     Syntax,
     /// The time is later than [`MAX_TIME_NS`].

@@ -77,7 +77,7 @@ pub enum TokenKind {
     Number,
     /// `15`
     Integer,
-    /// A duration such as `15m`. It can be invalid, such as `15x`.
+    /// A duration such as `15m`, or an invalid duration such as `15x`.
     Duration,
     /// `'…'`. The text is unescaped.
     String,
@@ -191,7 +191,7 @@ pub struct Token<'a> {
     /// The start of the token. As in 1.x, strings and regexes have the position of the preceding
     /// character.
     pub position: Position,
-    /// The text, as described at [`TokenKind`]. It is empty for operators and keywords.
+    /// The text, as described at [`TokenKind`]. Operators and keywords have an empty text.
     pub text: Cow<'a, str>,
 }
 

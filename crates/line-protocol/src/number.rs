@@ -30,13 +30,13 @@ const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 /// The maximum number of digits that always fit into a u64.
 const SAFE_DIGITS: usize = 19;
 
-/// The number of bytes that [`read_short`] inspects. The whole number and the byte after it must
-/// fit.
+/// The number of bytes that [`read_short`] inspects. These bytes must include the whole number and
+/// the byte after the number.
 const WINDOW: usize = 32;
 
-/// Reads a number in the usual form. It has up to seven digits before the point, up to fifteen
-/// digits after it, and no exponent. A comma or space follows. Returns the float or integer with
-/// its length, including the suffix. Returns `None` for other forms.
+/// Reads a number in the usual form. This form has up to seven digits before the point, up to
+/// fifteen digits after the point, and no exponent. A comma or space follows. Returns the float or
+/// integer with its length, including the suffix. Returns `None` for other forms.
 #[inline(always)]
 pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     let window: &[u8; WINDOW] = text.first_chunk()?;
@@ -182,7 +182,7 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let upper = high >> 63;
     let shift = upper + 9;
     let mut bits = high >> shift;
-    // A value halfway between two floats rounds to the even one. Only small powers of ten can
+    // A value halfway between two floats is rounded to the even float. Only small powers of ten can
     // produce such a value.
     if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
         bits &= !1;
@@ -199,7 +199,7 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
 }
 
 /// Reads the timestamp at the start of `text` and returns it with its length. The value is `None`
-/// if it does not fit an i64. The length is 0 if there is no timestamp.
+/// if it does not fit into an i64. The length is 0 if there is no timestamp.
 #[inline(always)]
 pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let negative = bytes.first() == Some(&b'-');

@@ -7,7 +7,7 @@ use super::Cause;
 pub enum FieldKey<'a> {
     /// The key that [`Sink::expected_field`] just returned.
     Expected,
-    /// A different key as written. It is not empty and may contain escapes.
+    /// A different key as written. The key is not empty and may contain escapes.
     Raw(&'a str),
 }
 

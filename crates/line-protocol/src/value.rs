@@ -111,7 +111,7 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
 }
 
 /// Returns the number of bytes before the first quote, backslash or newline. The first byte is the
-/// lowest one.
+/// lowest byte of `word`.
 #[inline(always)]
 fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -70,7 +70,7 @@ pub fn report() {
     }
 }
 
-/// Reports a bug unless the condition holds.
+/// Reports a bug unless the condition is true.
 #[inline]
 #[track_caller]
 pub fn ensure(holds: bool) {

@@ -192,7 +192,7 @@ pub struct Exceeded {
     pub limit: Limit,
     /// The limit's value.
     pub max: u64,
-    /// The number before the request. It is 0 if each item is counted separately.
+    /// The number before the request. The number is 0 if each item is counted separately.
     pub current: u64,
     /// The number including the request.
     pub requested: u64,

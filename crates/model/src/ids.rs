@@ -25,9 +25,9 @@ const DRAWN_BITS: u32 = 40;
 impl PolicyId {
     /// Draws a new id in the database `object`. `random` makes the id unique.
     ///
-    /// The upper 24 bits are the upper bits of the CRC-32C of the object's id. With the list of
-    /// objects, a caller can find a policy's database from the policy's id. The layout is part of
-    /// the stored format.
+    /// The upper 24 bits are the upper bits of the CRC-32C of the object's id. From the policy's id
+    /// and the list of objects, a caller can find the policy's database. The layout is part of the
+    /// stored format.
     pub fn draw(object: &ObjectId, random: u64) -> Self {
         let own = u64::from(crc32c::crc32c(object.0.as_bytes()) >> 8);
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))

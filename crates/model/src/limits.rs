@@ -19,10 +19,10 @@ pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// and their columns.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// The additional memory for the bodies of databases that have no other body in flight, in bytes.
-/// It is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
+/// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The memory that a database without memory in use always gets for its bodies, in bytes. Such a
-/// database gets the same amount for its queries. Other databases cannot use up this memory.
+/// The memory that a database without memory in use can always use for its bodies, in bytes. The
+/// same amount is available for its queries. Other databases cannot use up this memory.
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
 /// milliseconds.
@@ -67,7 +67,7 @@ pub const ERROR_HEADER_CHARS_MAX: usize = 1_024;
 /// The maximum size of an error message in gRPC trailers, percent-encoded, in bytes. Clients accept
 /// 8 KB of trailers.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 6_000;
-/// The maximum size of a batch of a Flight response before encoding, in bytes. The batch is held in
+/// The maximum size of a batch of a Flight response before encoding, in bytes. The batch remains in
 /// memory until it is complete.
 pub const FLIGHT_MESSAGE_BYTES_MAX: usize = 16_000_000;
 /// The maximum number of characters of a foreign page's origin that an error message repeats.
@@ -98,7 +98,8 @@ pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
 /// The number of points below which a write counts as tiny. A tiny write causes as many requests,
 /// calls and stored rows as a batch of thousands of points.
 pub const TINY_BATCH_POINTS: u64 = 100;
-/// The maximum number of rejected lines that a response names. The response counts the others.
+/// The maximum number of rejected lines that a response names. The response contains only the
+/// number of the other rejected lines.
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// The maximum number of characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
@@ -212,8 +213,8 @@ pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
 pub const CONFIRMED_NS: i64 = super::time::H_NS;
 /// The interval before the next confirmation if the Catalog did not respond, in nanoseconds.
 pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
-/// The default time for which a token's previous secret stays valid after a new secret was set, in
-/// seconds.
+/// The default time for which a token's previous secret remains valid after a new secret was set,
+/// in seconds.
 pub const SECRET_KEPT_S: i64 = 86_400;
 /// The maximum of [`SECRET_KEPT_S`] that a request may set, in seconds.
 pub const SECRET_KEPT_S_MAX: i64 = 30 * 86_400;
@@ -231,8 +232,8 @@ pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
 /// Catalog. Above this rate, the server returns 503 for callers that the isolate has not cached.
 /// Cached callers cause no calls.
 pub const UNKNOWN_CALLERS_PER_SECOND_MAX: u32 = 250;
-/// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. This is the maximum of the
-/// platform's WebCrypto and takes about 10 ms.
+/// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. The platform's WebCrypto
+/// allows at most this number. A derivation takes about 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
 /// The time after its last use for which a verified password is not derived again, in nanoseconds.
 /// A changed password takes effect immediately, because a cache entry is valid only for its salt.
@@ -302,7 +303,7 @@ pub const SHARDS_REQUESTED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
 /// The additional memory for the queries of databases that have no other running query, in bytes.
-/// It is not part of [`QUERIES_BYTES_MAX`].
+/// This memory is not part of [`QUERIES_BYTES_MAX`].
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
 /// queries cannot use it up, so small queries can always start.
@@ -356,8 +357,8 @@ pub const WORK_PER_NAME: usize = 20;
 /// The default of the setting `QUERY_CPU_MS_MAX`, in milliseconds: the maximum computing time of a
 /// statement.
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
-/// The maximum of the setting `QUERY_CPU_MS_MAX`, in milliseconds. It equals the CPU limit of an
-/// invocation (wrangler.toml).
+/// The maximum of the setting `QUERY_CPU_MS_MAX`, in milliseconds. The value equals the CPU limit
+/// of an invocation (wrangler.toml).
 pub(crate) const QUERY_CPU_MS_CEILING: usize = 300_000;
 /// The maximum number of columns in a statement and its subqueries, after `*` and regexes are
 /// expanded. A column with several calls counts once for each call.
@@ -382,8 +383,8 @@ pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum number of measurements for which the text of a SQL statement is searched for their
-/// names. The tables found this way are sent with the statement. With more measurements, the
-/// statement's tables take another request.
+/// names. The tables found this way are sent with the statement. If there are more measurements,
+/// reading the statement's tables requires another request.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// The maximum number of points of the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.
@@ -409,7 +410,7 @@ pub const FORECAST_VALUES_MAX: usize = 5_000;
 pub const FORECAST_SEASON_MAX: usize = 500;
 /// The maximum number of steps in the search for a forecast's parameters (1.x `query/neldermead`).
 pub const FORECAST_STEPS_MAX: usize = 1_000;
-/// The maximum size of one MessagePack document, in bytes. The document is held in memory until its
+/// The maximum size of one MessagePack document, in bytes. The document remains in memory until its
 /// lengths are known.
 pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
 /// The maximum size of the buffer for the text of string columns while rows are printed, in bytes.
@@ -417,7 +418,7 @@ pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// The default number of rows in a chunk with `chunked=true` (1.x `DefaultChunkSize`).
 pub const CHUNK_ROWS_DEFAULT: usize = 10_000;
-/// The maximum number of rows in a chunk. A chunk is held in memory.
+/// The maximum number of rows in a chunk. A chunk is built completely in memory.
 pub const CHUNK_ROWS_MAX: usize = 100_000;
 
 // Running queries.
@@ -428,9 +429,9 @@ pub const QUERIES_READING_MAX: usize = 2;
 /// The maximum number of query pages that wait at one shard. The shard rejects further pages, and
 /// the client must repeat the query later.
 pub const PAGES_WAITING_MAX: usize = 1_000;
-/// The maximum number of queries that SHOW QUERIES lists. New queries replace the oldest ones.
+/// The maximum number of queries that SHOW QUERIES lists. New queries replace the oldest queries.
 pub const QUERIES_LISTED_MAX: usize = 1_000;
-/// The time for which a query stays listed after its last report, in nanoseconds.
+/// The time for which a query remains listed after its last report, in nanoseconds.
 pub const QUERY_LISTED_NS: i64 = 60 * super::time::S_NS;
 /// The interval at which a running query is reported to the Catalog, in nanoseconds.
 pub const QUERY_REPORT_EVERY_NS: i64 = 5 * super::time::S_NS;
@@ -505,8 +506,8 @@ pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
 /// [`PAGE_BYTES_MAX`] in the integer type of the request's field.
 pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
-/// The maximum number of columns or calls in one group of a page. It is far above the number that
-/// one query can name.
+/// The maximum number of columns or calls in one group of a page. This limit is far above the
+/// number that one query can name.
 pub const PAGE_COLUMNS_MAX: usize = 1 << 16;
 /// The maximum number of calls to other objects that one event has in flight. The platform queues
 /// calls above six connections.
@@ -526,7 +527,7 @@ pub const CALLS_RESERVED: usize = 40;
 /// had newer state.
 pub const STALE_RETRIES_MAX: u32 = 2;
 /// The time after which the alarm first retries a stored job, in nanoseconds. The time doubles with
-/// each failure. It is long enough for the request that stored the job to finish the job itself.
+/// each failure. The request that stored the job usually finishes the job within this time.
 pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
 /// The number of failures after which the alarm no longer retries a job.
 pub const JOB_FAILURES_MAX: u32 = 3;
@@ -540,7 +541,7 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
-/// nanoseconds. It is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
+/// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
 /// Therefore an object that was created after a recovery needs no history from before the recovery.
 pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
 /// The number of consecutive failures after which the pause between two attempts of a recovery

@@ -21,8 +21,8 @@ pub fn check(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// Splits a v2 bucket into database and policy at its first `/`. Without a `/`, the bucket means
-/// the default policy.
+/// Splits a v2 bucket into database and policy at its first `/`. A bucket without a `/` means the
+/// default policy.
 pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
     match bucket.split_once('/') {
         Some((database, policy)) => (database, Some(policy)),

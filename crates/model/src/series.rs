@@ -4,9 +4,9 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::ids::{ColumnId, MeasurementId};
 
-/// Hashes a series key for routing. The hash is an unseeded xxh64. Its input contains the
-/// measurement and then each tag key and tag value in key order. Each of these parts is written as
-/// its length (u32, little-endian) and its bytes.
+/// Hashes a series key for routing. The hash is an unseeded xxh64. The input is the measurement,
+/// followed by each tag key and tag value in key order. Each of these parts is written as its
+/// length (u32, little-endian) and its bytes.
 ///
 /// The hash is part of the stored format, because it determines the shard of a series. `tags` must
 /// be sorted by key and contain no empty value.
@@ -48,8 +48,8 @@ pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
 }
 
 /// Hashes a series by the ids of its measurement and tags. `tags` is the sum of their
-/// [`tag_hash`]es, in any order. A client that does not know the seed cannot choose the hash. The
-/// hash is part of the stored format, because stored sketches are compared with later ones.
+/// [`tag_hash`]es, in any order. Without the seed, a client cannot choose the hash. The hash is
+/// part of the stored format, because stored sketches are compared with later sketches.
 pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
     let [a, b, c, d] = measurement.0.to_le_bytes();
     let [e, f, g, h, i, j, k, l] = tags.to_le_bytes();
@@ -57,7 +57,7 @@ pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
 }
 
 fn update(hasher: &mut Xxh64, part: &str) {
-    // Names are at most 65,535 bytes (model::limits), so a u32 always holds the length.
+    // Names are at most 65,535 bytes (model::limits), so the length always fits into a u32.
     hasher.update(&(part.len() as u32).to_le_bytes());
     hasher.update(part.as_bytes());
 }

@@ -1,9 +1,9 @@
 //! Estimates the number of different series from their hashes, with HyperLogLog.
 //!
-//! The upper bits of a hash select a register. The register stores one more than the maximum number
-//! of leading zeros in the other bits. The estimator is Ertl's ("New cardinality estimation
-//! algorithms for HyperLogLog sketches", 2017). It needs no correction for small or large numbers.
-//! Its standard error is 6.5 %.
+//! The upper bits of a hash select a register. The register stores the maximum number of leading
+//! zeros in the other bits, plus 1. The estimator is Ertl's ("New cardinality estimation algorithms
+//! for HyperLogLog sketches", 2017). The estimator needs no correction for small or large numbers.
+//! The standard error is 6.5 %.
 
 /// The number of registers of a sketch.
 pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;

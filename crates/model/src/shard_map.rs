@@ -39,8 +39,8 @@ pub struct Policy {
     pub name: String,
     /// The retention duration, in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// The shard group duration of 1.x, in nanoseconds. It is the minimum width of the time slots
-    /// that divide a shard's parts.
+    /// The shard group duration of 1.x, in nanoseconds. Time slots, which divide a shard's rows
+    /// into parts, have at least this width.
     pub shard_group_duration_ns: i64,
     /// The replication factor. Only SHOW RETENTION POLICIES uses it, because the platform
     /// replicates the data.

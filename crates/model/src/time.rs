@@ -51,7 +51,8 @@ impl TimeRange {
         self.start_ns >= self.end_ns
     }
 
-    /// Returns the length in nanoseconds. It is negative if the range ends before it begins.
+    /// Returns the length in nanoseconds. The length is negative if the range ends before it
+    /// begins.
     pub fn length_ns(&self) -> i128 {
         i128::from(self.end_ns) - i128::from(self.start_ns)
     }
@@ -122,7 +123,7 @@ impl Precision {
     }
 
     /// Returns the unit in which `count` is a time between 2001 and 2286, if any. A client that
-    /// named a different unit most likely meant this one.
+    /// specified a different unit most likely meant this unit.
     pub const fn of_magnitude(count: i64) -> Option<Self> {
         match count {
             1_000_000_000..10_000_000_000 => Some(Self::Second),

@@ -80,7 +80,7 @@ impl Values {
         }
     }
 
-    /// Creates an empty list with capacity for `rows` values. Strings get no capacity.
+    /// Creates an empty list with capacity for `rows` values. No capacity is reserved for strings.
     fn with_capacity(field_type: FieldType, rows: usize) -> Self {
         match field_type {
             FieldType::Float => Self::Float(Vec::with_capacity(rows)),

@@ -7,11 +7,11 @@ use super::column::StringColumn;
 /// The maximum number of slots. Each slot has four bytes.
 const SLOTS_MAX: usize = 1 << 19;
 
-/// A map from strings to numbers. Equal strings get equal numbers, starting with 0 in order of
-/// first appearance.
+/// A map from strings to numbers. Equal strings have equal numbers. Numbers start with 0, in order
+/// of first appearance.
 ///
 /// The number of strings in the lookup table is limited. When the table is full, the interner
-/// forgets all strings. A forgotten string that appears again gets a second number. A million
+/// forgets all strings. If a forgotten string appears again, it receives a second number. A million
 /// distinct tag values therefore take little more memory than their bytes.
 ///
 /// The table uses open addressing over positions in one text. A new string takes its bytes and

@@ -1,8 +1,8 @@
 //! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
-//! Values are appended to typed columns. If a line has no value for a column, the column stays
-//! shorter than the others, and the next value for the column first pads it. The cost of a row
-//! therefore depends only on the row's fields.
+//! Values are appended to typed columns. If a line has no value for a column, the column remains
+//! shorter than the other columns, and is padded before its next value. The cost of a row therefore
+//! depends only on the row's fields.
 
 use super::MeasurementBatch;
 use super::bitmap::Bitmap;
@@ -41,8 +41,8 @@ struct TagWriter {
     codes: Vec<u32>,
 }
 
-/// Defines a function that appends a value to the column of the expected field. It returns `false`
-/// if the value needs the general path.
+/// Defines a function that appends a value to the column of the expected field. The function
+/// returns `false` if the value needs the general path.
 macro_rules! push_expected {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline(always)]

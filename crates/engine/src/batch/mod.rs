@@ -86,9 +86,8 @@ pub struct MeasurementBatch {
     pub name: String,
     /// The keys of `block.series.tags`, in the same order.
     pub tag_keys: Vec<String>,
-    /// The keys of `block.fields`, in the same order. A key occurs twice if two lines of the
-    /// request have different types for it. The type in the schema then determines which line is
-    /// rejected.
+    /// The keys of `block.fields`, in the same order. A key occurs twice if its values in the
+    /// request have two types. The type in the schema then determines which line is rejected.
     pub field_keys: Vec<String>,
     /// The rows in line order.
     pub block: Block,

@@ -2,15 +2,15 @@
 
 use tidemark_model::bug::OrBug;
 
-/// A column of strings. It stores either the concatenated strings, or a dictionary and a code per
-/// row.
+/// A column of strings. The column stores either the concatenated strings, or a dictionary and a
+/// code per row.
 #[derive(Clone, Debug, Default)]
 pub struct StringColumn {
     text: String,
     /// The end offsets of the strings in `text`. If there are codes, the strings are the
     /// dictionary's entries.
     ends: Vec<u32>,
-    /// The dictionary entry of each row. Without codes, row i is string i.
+    /// The dictionary entry of each row. If there are no codes, row i is string i.
     codes: Option<Vec<u32>>,
 }
 
@@ -25,8 +25,8 @@ impl StringColumn {
         self.len() == 0
     }
 
-    /// Returns the concatenated text and the end offset of each string. With
-    /// [`StringColumn::codes`], these are the dictionary's entries.
+    /// Returns the concatenated text and the end offset of each string. If the column stores codes,
+    /// these strings are the dictionary's entries.
     pub fn parts(&self) -> (&str, &[u32]) {
         (&self.text, &self.ends)
     }
@@ -56,7 +56,8 @@ impl StringColumn {
         self.codes.as_deref()
     }
 
-    /// Iterates over the dictionary's entries. Without codes, the entries are the rows.
+    /// Iterates over the dictionary's entries. If the column stores no codes, the entries are the
+    /// rows.
     pub fn entries(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }

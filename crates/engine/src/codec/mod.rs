@@ -1,9 +1,9 @@
 //! Encodes and decodes slices of values. Each codec has its own file and does not depend on the
 //! meaning of the values.
 //!
-//! Every encoding starts with a byte for its method. A better method gets a new number, so that old
-//! bytes remain readable. The caller of a decoder passes the number of values, and the decoder must
-//! use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate more than
+//! Every encoding starts with a byte for its method. A better method receives a new number, so that
+//! old bytes remain readable. The caller of a decoder passes the number of values, and the decoder
+//! must use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate more than
 //! [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
 
 pub mod bitpack;
@@ -25,7 +25,8 @@ pub mod varint;
 /// The maximum number of values in one encoding. A plain body of 25 MB has fewer than 6 million
 /// lines.
 pub(crate) const VALUES_MAX: usize = 1 << 23;
-/// The maximum size of a dictionary's expanded text, in bytes. It exceeds the largest plain body.
+/// The maximum size of a dictionary's expanded text, in bytes. This limit exceeds the size of the
+/// largest plain body.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// The errors of decoders.

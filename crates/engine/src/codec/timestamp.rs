@@ -1,18 +1,18 @@
 //! Encodes timestamps as deviations from a regular step, in a common unit.
 //!
 //! ```text
-//! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ residuals:
-//!           zigzag((time − previous) ∕ unit − step)
-//! GRID  1 │ as STEP, but residuals: zigzag((time − first) ∕ unit − index · step)
+//! STEP 0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ residuals:
+//!  zigzag((time − previous) ∕ unit − step)
+//! GRID 1 │ as STEP, but residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
 //! Residuals are runs of `bitpack`. If 0x80 is added to the method, `huffman` codes them with the
 //! table that the pages of a group share.
 //!
-//! `unit` divides every difference. It is the clock's resolution (such as a millisecond) or a
-//! multiple of it. Jitter in milliseconds therefore needs fewer bits than jitter in nanoseconds.
-//! STEP suits gaps and changes of series. GRID is smaller for one series with jitter. The codec
-//! preserves any sequence of `i64`: if a difference overflows, the unit is 1 and arithmetic wraps
-//! around. An empty slice takes only the method byte.
+//! `unit` divides every difference. The unit is the clock's resolution (such as a millisecond) or a
+//! multiple of the resolution. Jitter in milliseconds therefore needs fewer bits than jitter in
+//! nanoseconds. STEP suits gaps and changes of series. GRID is smaller for one series with jitter.
+//! The codec preserves any sequence of `i64`: if a difference overflows, the unit is 1 and
+//! arithmetic wraps around. An empty slice takes only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;

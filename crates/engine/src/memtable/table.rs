@@ -254,8 +254,8 @@ fn take_key(
     index.insert(hash)
 }
 
-/// Hashes a series by its codes. The codes of missing tags do not affect the hash, so the hash
-/// stays the same when the table gets a new tag key.
+/// Hashes a series by its codes. The codes of missing tags do not affect the hash, so the hash does
+/// not change when a new tag key is added to the table.
 fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     let mut sum = hasher.hash_one(0_u8);
     for (place, &code) in (1_u64..).zip(codes) {

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use tidemark_model::regex::Pattern;
 
-/// A condition on tag values. It refers to tags by their position in the measurement's tag order,
-/// so it must be rebuilt when the order grows. The depth limit for query conditions applies.
+/// A condition on tag values. The condition refers to tags by their position in the measurement's
+/// tag order. When the order grows, the condition must be rebuilt. The depth limit for query
+/// conditions applies.
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// A constant result for every series.

@@ -54,7 +54,8 @@ impl Direction {
     }
 }
 
-/// A sorted source of rows: a part, the rows in memory, or one of these without hidden rows.
+/// A sorted source of rows: a part, the rows in memory, or a wrapper around one of these that
+/// removes hidden rows.
 ///
 /// A new cursor is at its first series. The cursor visits each series once, and each time of a
 /// series once. The [`Direction`] is an argument of the cursor's constructor. A descending cursor
@@ -374,7 +375,7 @@ impl PageKeys {
 
 impl PageKeys {
     /// Extends the range to include the rows of `other`, which is in the same page, and the rows
-    /// between the two ranges. Afterwards, the times of the added rows are not available.
+    /// between the two ranges. The times of the added rows are not available.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);

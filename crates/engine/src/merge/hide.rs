@@ -56,8 +56,8 @@ impl HiddenRows {
 /// A cursor that wraps a cursor and skips hidden rows.
 ///
 /// The cursor evaluates the conditions of tombstones once for each series. The cursor skips a
-/// series if all rows of the part are hidden in this series. It may still visit a series without
-/// visible rows.
+/// series if all rows of the part are hidden in this series. The cursor may still visit a series
+/// without visible rows.
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
     hidden: Rc<HiddenRows>,

@@ -65,7 +65,8 @@ impl SeriesKey {
     /// Returns a position after every series whose first tags have these values, and before the
     /// following series.
     ///
-    /// Without values, the position is after the whole measurement. No series has the returned key.
+    /// If there are no values, the position is after the whole measurement. No series has the
+    /// returned key.
     pub fn past<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = measurement.0.to_be_bytes().to_vec();
         values.into_iter().for_each(|value| push_value(value, &mut bytes));

@@ -46,9 +46,9 @@ struct Source<C> {
 impl<C: SeriesCursor> Merge<C> {
     /// Merges cursors, each with the highest write sequence of its rows.
     ///
-    /// If two sources have a value for the same series, time and field, the source with the higher
-    /// sequence wins. Sources that overlap in time have disjoint sequences, and the rows in memory
-    /// have the highest sequences.
+    /// If two sources have a value for the same series, time and field, the merge returns the value
+    /// from the source with the higher sequence. Sources that overlap in time have disjoint
+    /// sequences, and the rows in memory have the highest sequences.
     ///
     /// # Errors
     /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.
@@ -95,8 +95,8 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Moves past several short series in one call, as [`SeriesCursor::short_series`] does.
     ///
-    /// This requires that only one source has these series, and that the current series is unread.
-    /// Returns the series and their rows.
+    /// Only one source may have these series, and the current series must be unread. Returns the
+    /// series and their rows.
     ///
     /// # Errors
     /// Returns an error of the cursors.
@@ -197,8 +197,8 @@ impl<C: SeriesCursor> Merge<C> {
     /// Returns a column for rows that this merge has picked, even if the merge has moved past their
     /// series. The values are in the order of the picks. Returns `None` if all values are null.
     ///
-    /// To read several columns of many short series, join their picks first ([`Picks::extend`]).
-    /// Then each column of a page is decoded once.
+    /// To read several columns of many short series, join their picks first ([`Picks::extend`]), so
+    /// that each column of a page is decoded once.
     ///
     /// # Errors
     /// Returns an error of the cursors, or [`ReadError::ColumnType`].

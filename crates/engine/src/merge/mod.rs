@@ -8,9 +8,9 @@
 //! compaction, scan and export each consume a merge. This module does not read the bytes of a
 //! source from storage, and does not process the merged rows.
 //!
-//! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). It then
-//! reads one column at a time on request. Its memory is therefore one page of times and one column
-//! per source, whatever the number of columns is.
+//! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). The
+//! columns are then read one at a time on request. The memory for a merge is therefore one page of
+//! times and one column per source, whatever the number of columns is.
 
 pub mod condition;
 pub mod cursor;

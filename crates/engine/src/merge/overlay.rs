@@ -11,13 +11,14 @@ use tidemark_model::bug::OrBug;
 /// The approximate maximum number of rows of an overlay. The limit bounds the memory for text: the
 /// text of all rows of 64 pages would take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
-/// The time of a page without remaining rows. It is after every other time, in both directions.
+/// The time of a page without remaining rows. This time is after every other time, in both
+/// directions.
 const THROUGH: i64 = i64::MAX;
 
 /// Overlays pages of a series, ordered from the newest source to the oldest.
 ///
 /// The overlay stops after about [`ROWS_MAX`] rows, or when the first page ends, because later rows
-/// may be incomplete. It removes the overlaid rows from the pages.
+/// may be incomplete. The function removes the overlaid rows from the pages.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =

@@ -103,7 +103,7 @@ impl Picks {
         self
     }
 
-    /// Picks only the last row. Empty picks stay empty.
+    /// Picks only the last row. Empty picks remain empty.
     #[must_use]
     pub(crate) fn last_row(&self) -> Self {
         match self.rows.checked_sub(1) {

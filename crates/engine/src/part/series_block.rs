@@ -16,7 +16,7 @@ pub(super) const SERIES_MAX: usize = 2_048;
 /// The size of a block's keys, in bytes, after which the block receives no further series. The key
 /// of the last series has at most twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
-/// The maximum decoded size of a block's dictionaries, in bytes. A writer stays far below this
+/// The maximum decoded size of a block's dictionaries, in bytes. A writer remains far below this
 /// limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 

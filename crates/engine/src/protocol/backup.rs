@@ -178,13 +178,13 @@ pub enum ShardBackup {
     Put {
         /// The position in the snapshot's list of numbers.
         position: u64,
-        /// The encoded object. It is sent as the message body.
+        /// The encoded object, which is sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
     /// Installs the snapshot in a new shard that has all values. A repeated request has no effect.
     Install {
-        /// The encoded snapshot. It is sent as the message body.
+        /// The encoded snapshot, which is sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
@@ -197,15 +197,16 @@ pub enum FromShardBackup {
     Done,
     /// The point.
     Held {
-        /// The time range of the shard. It equals the group's range, unless a split is running.
+        /// The time range of the shard. The range equals the group's range, unless a split is
+        /// running.
         range: TimeRange,
-        /// The encoded snapshot. It is sent as the message body.
+        /// The encoded snapshot, which is sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
     /// The value.
     Value {
-        /// The encoded object. It is sent as the message body.
+        /// The encoded object, which is sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
@@ -277,7 +278,7 @@ pub enum RestoreStep {
         /// The measurements, in the order in which they were read.
         measurements: Vec<MeasurementSchema>,
     },
-    /// Replaces the existing policies and shards with the new ones.
+    /// Replaces the existing policies and shards with the new policies and shards.
     Finish {
         /// The name of the backup.
         backup: String,
@@ -376,7 +377,7 @@ pub enum ToBackups {
     Put {
         /// The key.
         key: String,
-        /// The object. It is sent as the message body.
+        /// The object, which is sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },
@@ -406,7 +407,7 @@ pub enum FromBackups {
     Done,
     /// The object.
     Object {
-        /// The object. It is sent as the message body.
+        /// The object, which is sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },

@@ -1,10 +1,10 @@
 //! Defines scheduled backups of a Database: the interval, the number of kept backups, and the
 //! results.
 //!
-//! A Database cannot access the backup store. It only computes when the next pass is due. The code
-//! around the Database (`coordinator::continuous`) performs one bounded step and reports the
-//! result. The Database stores the attempt before the step sends its first call. After a crash, the
-//! restarted object therefore continues the attempt.
+//! A Database cannot access the backup store. The Database only computes when the next pass is due.
+//! The code around the Database (`coordinator::continuous`) performs one bounded step and reports
+//! the result. The Database stores the attempt before the step sends its first call. After a crash,
+//! the restarted object therefore continues the attempt.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,9 +76,9 @@ impl BackupSchedule {
         u64::try_from(self.attempt_ns? / S_NS).ok()
     }
 
-    /// Returns whether a backup belongs to the schedule. This is true if the backup is recorded, or
-    /// if it began after the start of the current attempt. In the second case, a crash may have
-    /// prevented the record.
+    /// Returns whether a backup belongs to the schedule. A backup belongs to the schedule if it is
+    /// recorded, or if it began after the start of the current attempt. In the second case, a crash
+    /// may have prevented the record.
     pub fn owns(&self, begun_s: u64) -> bool {
         self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
     }

@@ -1,7 +1,7 @@
 //! Defines the interface of state machines without I/O: calls to objects, new ids and the time.
 //!
 //! A state machine never waits: it returns a [`Step`]. `edge/` sends the step's calls with `fetch`.
-//! Tests deliver the calls in any order, and lose or repeat some of them. The browser executes the
+//! Tests deliver the calls in any order, and lose or repeat some calls. The browser executes the
 //! calls in the same process.
 
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,9 @@ pub enum Address {
     Sql,
     /// The backup store ([`super::backup`]).
     Backups,
-    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty. It
-    /// follows after that time, or immediately if no other event can happen in the meantime.
+    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty. The
+    /// runtime sends the reply after that time, or immediately if no other event can happen in the
+    /// meantime.
     Pause,
 }
 

@@ -56,9 +56,10 @@ pub enum ToCatalog {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Stores a token or user. It replaces the entry with the same `version`. Version 0 creates a
-    /// new entry. The Catalog responds with `Unavailable` if the entry has changed since this
-    /// version. A repeated request notifies the databases that have not received the change yet.
+    /// Stores a token or user. The message replaces the entry with the same `version`. Version 0
+    /// creates a new entry. The Catalog responds with `Unavailable` if the entry has changed since
+    /// this version. A repeated request notifies the databases that have not received the change
+    /// yet.
     PutGrantee(Box<Grantee>),
     /// Removes a token or user. A repeated request notifies the databases that have not received
     /// the change yet.
@@ -118,7 +119,7 @@ pub enum ToCatalog {
         after: u64,
     },
     /// Starts a point-in-time recovery of a database. A repeated request for the same time returns
-    /// the progress. It does not restart a finished recovery.
+    /// the progress. A repeated request does not restart a finished recovery.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
     Recovery {
@@ -250,10 +251,12 @@ pub enum FromCatalog {
         names: Vec<String>,
         /// The resume key of the next page; `None` after the last page.
         resume: Option<u64>,
-        /// Descriptions of creations and drops that failed three times. They are on the last page.
+        /// Descriptions of creations and drops that failed three times. Only the last page contains
+        /// these descriptions.
         #[serde(default)]
         troubles: Vec<String>,
-        /// The object's software release ([`super::release`]). It is on the last page.
+        /// The object's software release ([`super::release`]). Only the last page contains the
+        /// release.
         #[serde(default)]
         release: String,
     },

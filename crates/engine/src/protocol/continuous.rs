@@ -1,10 +1,10 @@
 //! Defines the records of continuous queries in a Database, and the trait that schedules the
 //! queries' runs.
 //!
-//! A Database does not parse InfluxQL. It computes when a query is due. The code around the
-//! Database (`coordinator::continuous`) parses the text, runs the query over the shards and reports
-//! the end of the covered time range. The Database stores the watermark after this report. If a
-//! crash interrupts a run, the run is therefore repeated and writes the same points.
+//! A Database does not parse InfluxQL. The Database only computes when a query is due. The code
+//! around the Database (`coordinator::continuous`) parses the text, runs the query over the shards
+//! and reports the end of the covered time range. The Database stores the watermark after this
+//! report. If a crash interrupts a run, the run is therefore repeated and writes the same points.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,8 @@ pub struct ContinuousQuery {
     /// The interval between two runs, in nanoseconds. 0 means that the query never runs. 1.x stores
     /// queries that it cannot run.
     pub every_ns: i64,
-    /// The watermark: the due time of the last completed run, in nanoseconds. It is `None` before
-    /// the first run.
+    /// The watermark: the due time of the last completed run, in nanoseconds, or `None` before the
+    /// first run.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
     /// The maximum number of windows of the next run. `None` selects the default. The number is

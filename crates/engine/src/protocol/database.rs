@@ -46,7 +46,7 @@ pub enum ToDatabase {
     },
     /// CREATE RETENTION POLICY
     CreatePolicy {
-        /// The new policy. It must have a name.
+        /// The new policy, which must have a name.
         spec: PolicySpec,
         /// Whether the policy becomes the default.
         make_default: bool,
@@ -293,7 +293,7 @@ pub struct Description {
     pub generation: u64,
     /// The policies, in order of creation.
     pub policies: Vec<Policy>,
-    /// The default policy. It is `None` after the default policy was dropped.
+    /// The default policy, or `None` after it was dropped.
     pub default_policy: Option<PolicyId>,
     /// The schema version of each policy in `policies`.
     pub schema_versions: Vec<u64>,
@@ -323,8 +323,8 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Descriptions of jobs that failed three times.
     pub troubles: Vec<String>,
-    /// The completion time of the last scheduled backup, in nanoseconds. It is 0 before the first
-    /// backup, and `None` without a schedule.
+    /// The completion time of the last scheduled backup, in nanoseconds. The time is 0 before the
+    /// first backup, and `None` if there is no schedule.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
     /// The object's software release ([`super::release`]).

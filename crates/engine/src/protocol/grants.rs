@@ -8,9 +8,9 @@ use tidemark_model::grant::Grants;
 /// A token or a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grantee {
-    /// The id, which is never reused. It is 0 before the Catalog assigns an id.
+    /// The id, which is never reused, or 0 before the Catalog assigns an id.
     pub id: u64,
-    /// The Catalog version of the last change. It is 0 before the Catalog stores the entry.
+    /// The Catalog version of the last change, or 0 before the Catalog stores the entry.
     pub version: u64,
     /// Whether this is a user. The key of a user is its name, and the key of a token is its hash.
     pub user: bool,
@@ -19,9 +19,9 @@ pub struct Grantee {
     /// The SHA-256 hash of a token's secret, or the key derived from a user's password, in
     /// lower-case hex.
     pub hash: String,
-    /// The salt of the password derivation, in hex. It is empty for a token.
+    /// The salt of the password derivation, in hex. A token has no salt.
     pub salt: String,
-    /// The number of iterations of the password derivation. It is 0 for a token.
+    /// The number of iterations of the password derivation, or 0 for a token.
     pub iterations: u32,
     /// The permissions.
     pub grants: Grants,
@@ -30,7 +30,7 @@ pub struct Grantee {
     /// The expiry time, in nanoseconds since the epoch. `i64::MAX` means that the entry never
     /// expires.
     pub expires_ns: i64,
-    /// The time of the last rotation of a token's secret, in nanoseconds. It is 0 if the secret was
+    /// The time of the last rotation of a token's secret, in nanoseconds, or 0 if the secret was
     /// never rotated.
     #[serde(default)]
     pub rotated_ns: i64,

@@ -6,9 +6,9 @@
 //! this work itself. A host needs no notifications between events, and a disconnected caller leaves
 //! no locks behind.
 //!
-//! The glue code of each runtime performs only these steps. It borrows the host only inside
-//! `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls it sets the alarm to
-//! `next_alarm_ns`.
+//! The glue code of each runtime performs only these steps. The glue code borrows the host only
+//! inside `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls, it sets the
+//! alarm to `next_alarm_ns`.
 //!
 //! ```text
 //! (event_id, step) = host.begin(platform, message)

@@ -19,14 +19,14 @@ const DRAWN_BITS: u32 = 28;
 /// the previous class.
 const CLASS_ROWS: u64 = 1 << 16;
 
-/// The priority of a query's pages. It depends on the query's id and the number of rows read, so
-/// all shards prefer the same queries.
+/// The priority of a query's pages. The priority depends only on the query's id and the number of
+/// rows read, so all shards prefer the same queries.
 ///
 /// The priority is encoded as a number. Bits 0 … 39 are the id, whose upper twelve bits are the
 /// start time in seconds modulo 4,096. Bits 40 … 47 are the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
-    /// The id of the query. It is 0 before the query is listed.
+    /// The id of the query, or 0 before the query is listed.
     pub id: u64,
     /// The class: how often the number of rows read has doubled.
     pub class: u8,
@@ -56,7 +56,7 @@ impl Precedence {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 
-    /// Whether this query precedes `other`. It does if its class is lower, or if the classes are
+    /// Whether this query precedes `other`, because its class is lower, or because the classes are
     /// equal and it started earlier.
     pub fn is_before(self, other: Self) -> bool {
         let rest_bits = u64::BITS - ID_BITS;

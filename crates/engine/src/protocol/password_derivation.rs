@@ -14,7 +14,7 @@ pub struct Derivation<'a> {
     pub iterations: u32,
     /// The salt in its stored text form. The bytes of this text are the salt.
     pub salt: &'a str,
-    /// The password in clear text. It is never logged, and never sent to an object.
+    /// The password in clear text. The password is never logged and never sent to an object.
     pub password: &'a str,
 }
 

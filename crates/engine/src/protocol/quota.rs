@@ -22,8 +22,8 @@ pub struct Meter {
     /// The number of points that a write request would have if every shard of the group received
     /// the same number of points.
     pub points: u64,
-    /// The share of the request in thousandths. It is 1,000 if the request goes to every shard of
-    /// the group.
+    /// The share of the request in thousandths, or 1,000 if the request goes to every shard of the
+    /// group.
     pub request_milli: u64,
     /// The maximum number of series in all shards of the group.
     #[serde(default)]
@@ -57,8 +57,8 @@ pub struct StorageExceeded {
     pub allowed: u64,
 }
 
-/// The series limit is exceeded. The shard rejected the rows of new series above the limit. It
-/// rejects these rows again if the request is repeated.
+/// The series limit is exceeded. The shard rejected the rows of new series above the limit. If the
+/// request is repeated, the shard rejects these rows again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesExceeded {
     /// The approximate number of series in the group.

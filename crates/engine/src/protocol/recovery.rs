@@ -69,7 +69,7 @@ impl Wire for FromStorage {
     const DIRECTION: Direction = Direction::FromStorage;
 }
 
-/// The counters of a Database. They never decrease.
+/// The counters of a Database, which never decrease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The published generation.
@@ -212,7 +212,8 @@ pub struct RecoveryStatus {
     pub shards: u64,
     /// The number of shards that have been reset.
     pub back: u64,
-    /// The error of the last attempt of the next step. It is empty if the attempt did not fail.
+    /// The error of the last attempt of the next step. The text is empty if the attempt did not
+    /// fail.
     pub trouble: String,
 }
 

@@ -14,7 +14,7 @@ pub type Replies = Vec<CallResult>;
 /// Both variants are successes. A surrounding `Result` contains failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// The caller must send these requests together, and continue when all of them have a reply.
+    /// The caller must send these requests together, and continue when all requests have a reply.
     Calls(Vec<Request>),
     /// The work is finished. The caller must return this reply to its caller.
     Reply(T),
@@ -35,8 +35,8 @@ impl<T> Next<T> {
     }
 }
 
-/// A set of pending calls. The round accepts replies in any order. It ignores repeated replies and
-/// replies to earlier rounds.
+/// A set of pending calls. The round accepts replies in any order. The round ignores repeated
+/// replies and replies to earlier rounds.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,

@@ -48,7 +48,7 @@ pub enum ToShard {
     Append {
         /// The sender's view of the database.
         stamp: Stamp,
-        /// The encoded frame (`batch/frame/FRAME.md`). It is sent as the message body.
+        /// The encoded frame (`batch/frame/FRAME.md`), which is sent as the message body.
         #[serde(skip)]
         frame: Vec<u8>,
     },
@@ -60,8 +60,8 @@ pub enum ToShard {
     },
     /// Requests one page of a scan.
     Scan {
-        /// The query's priority as a number ([`super::live_queries::Precedence`]). It is 0 while
-        /// the query is not listed.
+        /// The query's priority as a number ([`super::live_queries::Precedence`]). The number is 0
+        /// while the query is not listed.
         #[serde(default)]
         query: u64,
         /// The sender's view of the database.
@@ -190,8 +190,8 @@ pub struct ShardSettings {
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
-    /// The shard stored the frame's rows. It may have rejected rows of series above the series
-    /// limit.
+    /// The shard stored the frame's rows. Rows of series above the series limit may have been
+    /// rejected.
     Appended {
         /// The used size of the object's storage in bytes, without space that the shard will soon
         /// reclaim.
@@ -200,7 +200,7 @@ pub enum FromShard {
         #[serde(default)]
         over: Option<SeriesExceeded>,
         /// The hashes of the rejected series, without duplicates, as 8 little-endian bytes each.
-        /// They are sent as the message body.
+        /// This list is sent as the message body.
         #[serde(skip)]
         rejected: Vec<u8>,
     },
@@ -226,7 +226,7 @@ pub enum FromShard {
         #[serde(default)]
         further: Vec<FurtherPage>,
         /// The encoded groups ([`super::scan_page`]) of this page, followed by those of each
-        /// further page. They are sent as the message body.
+        /// further page. This list is sent as the message body.
         #[serde(skip)]
         groups: Vec<u8>,
     },

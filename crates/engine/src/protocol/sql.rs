@@ -44,7 +44,7 @@ pub enum ToSql {
         answers: Vec<SessionReply>,
         /// The size of each page in `answers`, in bytes.
         lengths: Vec<u64>,
-        /// The concatenated bytes of the pages. They are sent as the message body.
+        /// The concatenated bytes of the pages, which are sent as the message body.
         #[serde(skip)]
         pages: Vec<u8>,
     },
@@ -55,7 +55,7 @@ pub enum ToSql {
         format: String,
         /// Whether this is the last message.
         is_last: bool,
-        /// The next bytes of an Arrow IPC stream. They are sent as the message body.
+        /// The next bytes of an Arrow IPC stream, which are sent as the message body.
         #[serde(skip)]
         rows: Vec<u8>,
     },
@@ -109,7 +109,7 @@ pub enum FromSql {
         goes_on: bool,
         /// Whether this chunk completes the result.
         is_done: bool,
-        /// The next chunk of the result in the requested format. It is sent as the message body.
+        /// The next chunk of the result in the requested format, which is sent as the message body.
         #[serde(skip)]
         piece: Vec<u8>,
     },

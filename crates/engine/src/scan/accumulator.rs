@@ -39,7 +39,7 @@ pub(super) trait Accumulator {
 pub struct Finished {
     /// The start of each window, in nanoseconds.
     pub windows_ns: Vec<i64>,
-    /// The function's value. It is NaN if it is undefined, such as the stddev of a single value.
+    /// The function's value. An undefined value, such as the stddev of a single value, is NaN.
     pub values: Column,
     /// Selectors only: the time of the selected point, in nanoseconds.
     pub times_ns: Option<Vec<i64>>,

@@ -102,8 +102,8 @@ impl Cached {
 /// The states or rows of a tile.
 #[derive(Debug)]
 pub struct Tile {
-    /// The states or rows of the tile's groups. The list is empty if the states are only in
-    /// `pieces`. This is the case if few groups have states in two pieces.
+    /// The states or rows of the tile's groups. If few groups have states in two pieces, the states
+    /// are only in `pieces`, and this list is empty.
     pub(super) groups: Vec<Group>,
     /// The tile's states in pieces: one piece for each range of series, in series order. After a
     /// delete, only the affected pieces are read again. The list is empty if there is a single

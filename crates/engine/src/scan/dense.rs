@@ -123,7 +123,7 @@ fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     }
 }
 
-/// Returns the value of a field in one row of a run, if the row has one.
+/// Returns the value of a field in one row of a run, or `None` if the row has no value.
 fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
     let row = run.rows.start + position;
     let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };

@@ -160,7 +160,8 @@ impl<'a> Groups<'a> {
     }
 
     /// Returns the approximate memory that a group takes in the caller, in addition to its key and
-    /// values. The function counts only half of this memory, because most of it is temporary.
+    /// values. The function counts only half of this memory, because most of the memory is
+    /// temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),

@@ -272,7 +272,7 @@ pub struct MeasurementSummary {
     /// The hashes of the series (for `SummaryWant::SeriesHashes`).
     #[serde(default)]
     pub hashes: Vec<u64>,
-    /// The number of series. It is present even if the request excludes hashes.
+    /// The number of series, even if the request excludes hashes.
     #[serde(default)]
     pub count: u64,
 }

@@ -13,8 +13,8 @@ use tidemark_model::time::TimeRange;
 /// wins. Rows that deletes or drops hide are not included.
 pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
 
-/// A group of a part, or the memtable's rows of a measurement. It contains only facts that are
-/// known without reading rows.
+/// A group of a part, or the memtable's rows of a measurement. The fields are facts that are known
+/// without reading rows.
 pub struct RowGroup<'a> {
     /// The measurement of the rows.
     pub measurement: MeasurementId,
@@ -48,13 +48,13 @@ pub trait SeriesTables {
 /// A sorted run: a part, or the memtable.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// The run's number, which is unique and never reused. It is `None` for the memtable.
+    /// The run's number, which is unique and never reused, or `None` for the memtable.
     pub number: Option<u64>,
     /// A time range that contains every row.
     pub time: TimeRange,
     /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
-    /// The sum of the hashes of all series in the run, of all measurements. Runs with the same
+    /// The sum of the hashes of the run's series, over all measurements. Runs with the same
     /// `series` and the same sum have the same series. `None` means that the sum is unknown.
     pub series_sum: Option<u64>,
     /// An upper bound for the number of the measurement's rows in the run.

@@ -77,9 +77,9 @@ pub enum Output {
         calls: Vec<AggregateCall>,
         /// The windows of GROUP BY time(). `None` is one window over the whole range.
         window: Option<Window>,
-        /// The maximum number of windows per group over all pages. It is allowed only with a single
-        /// call. The result may contain more windows, but at least this number of windows is
-        /// complete.
+        /// The maximum number of windows per group over all pages. This limit is allowed only with
+        /// a single call. The result may contain more windows, but at least this number of windows
+        /// is complete.
         #[serde(default)]
         limit: Option<u64>,
     },
@@ -90,7 +90,8 @@ pub enum Output {
 pub struct Input {
     /// The field column.
     pub column: ColumnId,
-    /// The column's type in the schema, because a shard without the column does not know its type.
+    /// The column's type in the schema. The request contains this type, because a shard without the
+    /// column has no record of it.
     pub field_type: FieldType,
     /// The target type of the cast. A cast between numeric types converts the value, and a cast
     /// from float to integer truncates it. Any other cast results in no value.
@@ -178,7 +179,7 @@ pub enum AggregateFunction {
         /// Whether the function is last() instead of first().
         latest: bool,
         /// Whether the order of texts determines the two series, instead of the order of series.
-        /// This applies only if all series have a text.
+        /// The order of texts is used only if all series have a text.
         by_text: bool,
     },
     /// SQL: the number of rows. The input is ignored.
@@ -362,7 +363,7 @@ pub struct SummaryRequest {
     #[serde(default)]
     pub kept_from_ns: Option<i64>,
     /// One condition per measurement, in the order of `measurements`. The conditions use only tags.
-    /// They are separate because column ids differ between measurements.
+    /// Each measurement has a condition because column ids differ between measurements.
     pub predicates: Vec<Option<Predicate>>,
     /// The kind of items to list.
     pub want: SummaryWant,

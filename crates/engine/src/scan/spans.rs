@@ -22,8 +22,8 @@ pub(super) struct Slots {
     /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The slot of each start. It is `None` as long as the starts are sorted, because a binary
-    /// search is then sufficient.
+    /// The slot of each start, or `None` as long as the starts are sorted, because a binary search
+    /// is then sufficient.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }

@@ -174,7 +174,7 @@ pub(super) struct Missing {
 pub(super) enum Found {
     Cached(Rc<Tile>),
     Missing(Missing),
-    /// The cached tile is older than some deletes, but no other changes. It has pieces.
+    /// The cached tile is older than some deletes, but no other changes. The tile has pieces.
     Deleted(Rc<Tile>, Missing, Vec<Deletion>),
     /// The tile must not be cached.
     Never,
@@ -224,7 +224,7 @@ pub(super) fn look_up(
     })
 }
 
-/// Caches the states of a tile. `cells` is the number of cells that were read for it.
+/// Caches the states of a tile. `cells` is the number of cells that were read for the tile.
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
     if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
         tile.pieces.clear();

@@ -68,7 +68,7 @@ struct Attempt {
     tries: u32,
     /// The earliest time of the next try, in nanoseconds.
     due_ns: i64,
-    /// The error of the last try. It is empty if the object crashed during the try.
+    /// The error of the last try. The text is empty if the object crashed during the try.
     error: String,
 }
 
@@ -76,8 +76,8 @@ struct Attempt {
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
     /// The keys of the stored rows. If a duty has succeeded since the object started, its later
-    /// runs write no row: a duty that crashes the object would have done so in its first run. This
-    /// saves two row writes per run.
+    /// runs write no row: a duty that crashes the object would have done so in its first run.
+    /// Without these rows, each run saves two row writes.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }

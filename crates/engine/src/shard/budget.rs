@@ -23,7 +23,7 @@ pub trait Evictable {
     fn evict(&self);
 }
 
-/// The memory budget of an isolate. It is not thread-safe, because an isolate has one thread.
+/// The memory budget of an isolate. The type is not thread-safe, because an isolate has one thread.
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,

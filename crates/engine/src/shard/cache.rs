@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use super::budget::Evictable;
 use crate::memtable::Memtable;
 
-/// The memtable of a shard. It may have been evicted since the last event.
+/// The memtable of a shard, which may have been evicted since the last event.
 #[derive(Default)]
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,

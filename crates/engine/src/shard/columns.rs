@@ -11,7 +11,8 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::FieldType;
 
-/// The maximum number of columns that stay in memory between frames. A column uses about 50 bytes.
+/// The maximum number of columns that remain in memory between frames. A column uses about 50
+/// bytes.
 const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
 /// The columns of every measurement that this shard has stored, with one row per measurement.

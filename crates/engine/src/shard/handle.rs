@@ -101,7 +101,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns a page of a scan and the number of decoded values. The reply also contains pages of
-    /// further scans, as long as the event and the reply have room for them.
+    /// further scans, within the limits of the event and of the reply.
     fn scans(
         &mut self,
         stamp: &Stamp,

@@ -1,5 +1,5 @@
 //! Implements a shard as an object: decodes requests and encodes replies. A shard calls no other
-//! object. It handles every message immediately, except requests for a page of a query.
+//! object. The shard handles every message immediately, except requests for a page of a query.
 
 use std::rc::Rc;
 
@@ -43,8 +43,8 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. It is `None`
-    /// for a run in an alarm, which sets no other alarm before its end.
+    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. The field is
+    /// `None` for a run in an alarm, because such a run sets no other alarm before its end.
     watched_ns: Option<i64>,
     /// Whether the run has started.
     has_begun: bool,

@@ -30,8 +30,8 @@ use tidemark_model::time::TimeRange;
 /// The first key of table `tombstone` that is used for damaged data. For each damaged frame or row,
 /// the table contains one description, followed by the damaged rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
-/// The distance between the keys of two descriptions. It is sufficient because a frame has at most
-/// 14 rows.
+/// The distance between the keys of two descriptions. This distance is sufficient because a frame
+/// has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
 /// The memory of a series in the memtable, in bytes: tag codes, entries in two hash tables, and a
@@ -62,7 +62,8 @@ pub(super) struct Loaded {
     /// The usage, including the events since the last save of the state.
     pub meter: UsageMeter,
     pub manifest: Manifest,
-    /// A number drawn when the object loads. It is the upper half of part ids and value numbers.
+    /// A number that is drawn when the object loads. It becomes the upper half of part ids and
+    /// value numbers.
     pub salt: u32,
     /// The value of `SHARD_FULL_BYTES`.
     pub full_bytes: u64,

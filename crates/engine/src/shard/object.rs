@@ -39,7 +39,7 @@ pub struct Shard<S: Store> {
     /// The killed queries, with the newest last. The list is lost when the object is evicted, but
     /// so are the queries.
     killed: Vec<u64>,
-    /// The usage in the current minute. It is lost when the object is evicted.
+    /// The usage in the current minute, which is lost when the object is evicted.
     pub(super) usage: Usage,
     /// The time at which the current event began, in nanoseconds.
     pub(super) event_ns: i64,
@@ -49,7 +49,7 @@ pub struct Shard<S: Store> {
 const KILLED_MAX: usize = 1_000;
 
 impl<S: Store> Shard<S> {
-    /// Creates a shard. It rejects writes when its storage reaches `full_bytes`
+    /// Creates a shard. The shard rejects writes when its storage reaches `full_bytes`
     /// (`SHARD_FULL_BYTES`). The constructor reads no rows.
     pub fn new(store: S, budget: Rc<Budget>, full_bytes: u64) -> Self {
         let cache = Rc::new(Cache::default());

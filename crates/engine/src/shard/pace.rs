@@ -1,5 +1,5 @@
-//! Measures the intervals between frames. They determine how long a pause must be before the shard
-//! does work that costs rows.
+//! Measures the intervals between frames. These intervals determine how long a pause must be before
+//! the shard does work that writes rows.
 
 use tidemark_model::time::{MINUTE_NS, S_NS};
 

@@ -423,8 +423,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));
-        // The groups of a run include rows that deletes hide. They are stored only if the shard has
-        // no tombstones.
+        // The groups of a run include rows that deletes hide. The groups are therefore stored only
+        // if the shard has no tombstones.
         let is_clean = !matches!(kept, Cached::Groups(_)) || self.loaded.tombstones.is_empty();
         if (cells >= self.answer_cells || read >= ANSWER_ROWS)
             && is_clean

@@ -27,7 +27,8 @@ use tidemark_model::bug;
 const ENTRY_BYTES: u64 = 120;
 /// The unit in which the cache's capacity changes, in bytes.
 const STEP_BYTES: usize = 1_000_000;
-/// The typical size of an entry, in bytes. It determines only the initial size of the hash tables.
+/// The typical size of an entry, in bytes. This size determines only the initial size of the hash
+/// tables.
 const TYPICAL_BYTES: u64 = 2_000;
 
 /// The shard, the value, and the kind of entry.

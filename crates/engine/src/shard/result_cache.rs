@@ -2,7 +2,7 @@
 //! repeated dashboard query without rescanning its parts.
 //!
 //! The cache stores only results that took long to compute, and only results of flushed rows.
-//! Storing a result costs one row. The result stays valid until a merge or a delete changes its
+//! Storing a result costs one row. The result remains valid until a merge or a delete changes its
 //! rows. A cached result is ignored if it is damaged, if another release wrote it, or if its
 //! version differs from the version of the requested rows.
 
@@ -22,7 +22,7 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// The maximum number of cached results in a shard. A further result replaces an existing one.
+/// The maximum number of cached results in a shard. A further result replaces an existing result.
 const ANSWERS_MAX: u64 = 256;
 /// The maximum size of a cached result, in bytes.
 const ANSWER_BYTES_MAX: usize = 128_000;
@@ -65,8 +65,8 @@ pub(super) struct ResultCache {
 /// The hash of the name in each used slot.
 type Names = BTreeMap<u64, u64>;
 
-/// Returns the slot of a name. A new name gets the next free slot, or replaces the result in its
-/// preferred slot if the table is full.
+/// Returns the slot of a name. A new name uses the next free slot. If the table is full, it
+/// replaces the result in its preferred slot.
 fn slot_for(names: &Names, name: u64) -> u64 {
     let first = name % ANSWERS_MAX;
     let mut slots = (first..ANSWERS_MAX).chain(0..first);

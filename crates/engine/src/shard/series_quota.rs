@@ -27,10 +27,10 @@ use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
 
 /// The maximum number of encoded bytes that are read to find a write's unknown series in parts.
-/// Each lookup also counts as `LOOK_BYTES`. If the limit is reached, the remaining unknown series
-/// count as new.
+/// Each lookup adds `LOOK_BYTES`. If the limit is reached, the remaining unknown series count as
+/// new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The number of bytes that a lookup of a series in a part counts as.
+/// The number of bytes that is counted for the lookup of a series in a part.
 const LOOK_BYTES: u64 = 200;
 
 /// A frame without the rejected series.
@@ -50,7 +50,7 @@ struct Unknown {
 }
 
 impl Loaded {
-    /// Returns the seed of series hashes. Clients do not know it.
+    /// Returns the seed of series hashes, which is secret to clients.
     pub(super) fn series_seed(&self) -> u64 {
         let settings = &self.state.settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)

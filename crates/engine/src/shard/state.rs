@@ -83,8 +83,8 @@ impl State {
     }
 }
 
-/// Reads the dropped measurements. They have a separate row, because every flush rewrites the state
-/// row, and the list can have ten thousand entries.
+/// Reads the dropped measurements. The list has a separate row, because it can have ten thousand
+/// entries, and every flush rewrites the state row.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };

@@ -20,7 +20,7 @@ use crate::store::{Store, Table};
 const SLICE_BYTES: u32 = 128 << 10;
 /// The number of slices after which the whole body is read.
 const SLICES_MAX: u32 = 3;
-/// The cache key of a whole body. It replaces the start of a slice.
+/// The cache key of a whole body. This number replaces the start of a slice.
 const WHOLE_BODY: u32 = u32::MAX;
 
 /// A value, and the key of its row if the value has a row.

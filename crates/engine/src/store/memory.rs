@@ -40,7 +40,7 @@ pub enum Changes {
 struct Inner {
     /// The rows, or `None` before the store is opened and after a wipe.
     rows: RefCell<Option<StoredRows>>,
-    /// The changes of the running transaction, with the oldest first. It is `None` outside a
+    /// The changes of the running transaction, with the oldest first. The field is `None` outside a
     /// transaction.
     undo: RefCell<Option<Vec<Undo>>>,
     bytes: Cell<u64>,

@@ -3,7 +3,7 @@
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. Heads
 //! are small and can be listed without reading a body. The platform bills rows and not bytes, so
 //! `rows_written` and `rows_read` count billed rows. Reading a slice of a body therefore costs as
-//! much as reading the whole body. It only avoids copying the rest.
+//! much as reading the whole body. Reading a slice only avoids copying the rest.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;

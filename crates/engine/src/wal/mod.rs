@@ -62,7 +62,7 @@ pub struct Damage {
     pub touch: Option<Vec<u8>>,
 }
 
-/// The log's index in memory. It changes only after the store has written the rows.
+/// The log's index in memory. The index changes only after the store has written the rows.
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
     slots: Slots,
@@ -70,7 +70,7 @@ pub struct Wal {
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
-    /// The sums over `frames`. They are kept up to date because every event reads them.
+    /// The sums over `frames`. The sums are kept up to date because every event reads them.
     bytes: u64,
     decoded_bytes: u64,
 }

@@ -17,7 +17,7 @@ const TOUCH_BYTES_MAX: usize = 256 << 10;
 /// Loads the log by reading the heads of all rows.
 ///
 /// A body is read only if its head is unreadable. The sequences in `taken` belong to changes that
-/// are not frames. They are not reported as missing, and no new frame uses them.
+/// are not frames. These sequences are not reported as missing, and no new frame uses them.
 ///
 /// # Errors
 /// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error: the returned

@@ -35,7 +35,7 @@ impl ExprTree {
     }
 }
 
-/// Parses an expression. The token after the expression stays unread.
+/// Parses an expression. The token after the expression remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     tree(p).map(|tree| tree.expr)
 }
@@ -148,7 +148,7 @@ fn tree(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             BinaryOp::EqRegex | BinaryOp::NeRegex => ExprTree::leaf(Expr::Regex(p.regex()?)),
             _ => unary(p)?,
         };
-        // Operators of equal precedence stay pending, so that a chain is joined as a whole.
+        // Operators of equal precedence remain pending, so that a chain is joined as a whole.
         pending.reduce_above(op.precedence(), token.position)?;
         pending.tail.push((op, operand));
     }

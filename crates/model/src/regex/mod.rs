@@ -17,7 +17,8 @@ use crate::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// A regular expression in Go's syntax. It matches anywhere in the text unless it is anchored.
+/// A regular expression in Go's syntax. The expression matches anywhere in the text unless it is
+/// anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Regex {
     source: String,
@@ -58,8 +59,8 @@ impl Regex {
     }
 }
 
-/// A compiled regular expression. The pattern only reports whether a text matches. Its groups
-/// therefore do not capture, and all its repetitions are greedy.
+/// A compiled regular expression. The pattern only reports whether a text matches. The groups
+/// therefore do not capture, and all repetitions are greedy.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: regex::Regex,

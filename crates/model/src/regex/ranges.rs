@@ -5,7 +5,7 @@ use super::unicode;
 /// The surrogate code points, which text cannot contain.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
 
-/// Inclusive ranges of code points. They may be unordered and overlap until `join` runs.
+/// Inclusive ranges of code points. The ranges may be unordered and may overlap until `join` runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(u32, u32)>);
 
@@ -64,7 +64,7 @@ impl Ranges {
         self.0 = rest;
     }
 
-    /// Sorts the ranges and joins adjacent or overlapping ones.
+    /// Sorts the ranges, and joins ranges that touch or overlap.
     fn join(&mut self) {
         self.0.sort();
         self.0.dedup_by(|next, before| {

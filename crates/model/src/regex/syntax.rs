@@ -301,7 +301,7 @@ impl<'a> Translator<'a> {
             return Err(self.invalid_until(SyntaxErrorKind::MissingRepeatArgument, after));
         };
         if let Some(count) = count {
-            // Without an upper bound, the lower bound counts. `{0}` resets the product.
+            // If there is no upper bound, the lower bound is used. `{0}` resets the product.
             let times = count.max.unwrap_or(count.min);
             atom.repeats = match (times, count.max) {
                 (0, Some(_)) => 0,

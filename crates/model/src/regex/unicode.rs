@@ -13,7 +13,7 @@ use super::ranges::Ranges;
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
-/// Returns the characters of the category or script with Go's exact name.
+/// Returns the characters of the category or script that has exactly this name in Go.
 pub(super) fn property(name: &str) -> Option<Ranges> {
     let rest = &mut packed::find(PROPERTIES, name)?;
     let mut all = Ranges::default();

@@ -91,9 +91,9 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends the payloads of the selected rows. The result contains one table. It contains several
-/// tables if one table would have too much padding, and no table if there are no rows. `same`
-/// caches [`padding::same_series`].
+/// Appends the payloads of the selected rows. The result contains one table. If one table would
+/// have too much padding, the result contains several tables. If there are no rows, it contains no
+/// table. `same` caches [`padding::same_series`].
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],

@@ -1,4 +1,5 @@
-//! Encodes and decodes a frame's header. It lists the measurements, columns and times of the frame.
+//! Encodes and decodes a frame's header. The header lists the measurements, columns and times of
+//! the frame.
 
 use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};

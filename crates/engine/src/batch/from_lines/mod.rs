@@ -124,8 +124,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Forgets all keys. A key that appears again then gets a new series with the same tags. The
-    /// new series has a higher number than the old one, so its rows remain later.
+    /// Forgets all keys. If a key appears again, a new series with the same tags is created. The
+    /// new series has a higher number than the old series, so the order of rows does not change.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);
@@ -200,7 +200,8 @@ impl BatchBuilder {
     }
 }
 
-/// Defines a function that appends a value. It first tries the fast path for the expected field.
+/// Defines a function that appends a value. The function first tries the fast path for the expected
+/// field.
 macro_rules! set_or_push {
     ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
         #[inline(always)]

@@ -146,7 +146,7 @@ struct Bits {
 
 impl Bits {
     /// Creates a buffer of `bytes` bytes. Each append writes eight bytes, so the last seven bytes
-    /// must stay free.
+    /// must remain free.
     fn new(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
     }

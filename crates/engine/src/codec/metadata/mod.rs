@@ -1,17 +1,17 @@
 //! Encodes small structures: stored metadata, and the control part of messages between objects.
 //!
 //! ```text
-//! number │ varint, signed ones zigzag              bool, option │ 0 or 1 <u8>
-//! float  │ bits <u64>                       text   │ length │ UTF-8
-//! list   │ count │ item …                   map    │ count │ key │ value │ …
-//! tuple  │ item …
+//! number │ varint, signed ones zigzag bool, option │ 0 or 1 <u8>
+//! float │ bits <u64> text │ length │ UTF-8
+//! list │ count │ item … map │ count │ key │ value │ …
+//! tuple │ item …
 //! struct │ bytes of what follows <u32> │ field …
-//! enum   │ number of the variant │ nothing, one value, or a struct
+//! enum │ number of the variant │ nothing, one value, or a struct
 //! ```
 //!
 //! Integers are little-endian. The format evolves as follows:
 //! - A new field is added at the end and has a default. A reader uses the default for bytes from an
-//!   older writer. An older reader skips the field, because it knows the end of the struct.
+//!   older writer. An older reader skips the field, because the end of the struct is stated.
 //! - A new variant is added at the end.
 //! - Fields and variants are never renumbered or removed.
 //!

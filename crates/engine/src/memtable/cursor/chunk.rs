@@ -21,7 +21,7 @@ const CHUNK_ROWS: usize = 1_024;
 /// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
 /// no longer than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
-/// The maximum text size of a page, in bytes. A row with more text gets a separate page.
+/// The maximum text size of a page, in bytes. A row with more text has a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
 /// The rows of a measurement by series key and time.
@@ -81,7 +81,7 @@ impl Rows {
         let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
         let mut added: Vec<(u32, u32)> = Vec::new();
         for row in new {
-            // Duplicates of a series and time stay in the order of writing.
+            // Duplicates of a series and time keep the order of writing.
             let (before, behind) = rest.split_at(rest.partition_point(|old| key(old) <= key(&row)));
             order.extend_from_slice(before);
             is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));

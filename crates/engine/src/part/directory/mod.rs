@@ -19,8 +19,8 @@ pub const VERSION: u8 = 2;
 const CONTINUES: u8 = 1;
 /// The group's last series is the first series of the next group.
 const GOES_ON: u8 = 2;
-/// The group contains only further columns of the previous group's only page. It contains neither
-/// series nor keys.
+/// The group contains only further columns of the previous group's only page. The group contains
+/// neither series nor keys.
 const BESIDE: u8 = 4;
 /// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
@@ -75,9 +75,9 @@ pub(in crate::part) struct SeriesBlock {
     /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// The shortest byte string that separates this block from the series before it. It is after
-    /// the key of every series that begins before this block, and not after the key of any series
-    /// that begins in this block.
+    /// The shortest byte string that separates this block from the series before it. This byte
+    /// string is after the key of every series that begins before this block, and not after the key
+    /// of any series that begins in this block.
     pub(in crate::part) from: Vec<u8>,
     pub(in crate::part) offset: u32,
     pub(in crate::part) bytes: u32,
@@ -113,14 +113,14 @@ pub(crate) struct Root {
 /// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
-    /// A separator of keys. It equals `from` of the value's first series block. If no series begins
-    /// in the value, it is the first key after the value.
+    /// A separator of keys. The separator equals `from` of the value's first series block. If no
+    /// series begins in the value, the separator is the first key after the value.
     pub(in crate::part) from: Vec<u8>,
     /// The earliest time, in nanoseconds.
     pub min_ns: i64,
     /// The latest time, in nanoseconds.
     pub max_ns: i64,
-    /// The number of rows. It is 0 for a value that contains only columns of a wide page.
+    /// The number of rows, or 0 for a value that contains only columns of a wide page.
     pub rows: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Reads invalid bytes. They must cause an error, and never a panic, an endless loop or high memory
-//! use.
+//! Reads invalid bytes. Such bytes must cause an error, and never a panic, an endless loop or high
+//! memory use.
 
 use super::*;
 use crate::codec::crc::crc32c;

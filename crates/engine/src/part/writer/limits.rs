@@ -17,7 +17,7 @@ pub struct Limits {
     pub page_rows_enough: usize,
     /// The maximum number of cells in a page: rows times columns.
     pub page_cells: usize,
-    /// The size at which a page ends, in bytes. It applies to the text of the page's values and to
+    /// The size at which a page ends, in bytes. The size includes the text of the page's values and
     /// the keys of its series.
     pub page_text_bytes: usize,
     /// The number of pages at which a group ends. To avoid a short page, a group may exceed this

@@ -157,7 +157,8 @@ struct OpenPart {
     written: Written,
 }
 
-/// A writer of parts. It writes each part from its first row to its last row. Parts share values.
+/// A writer of parts. The writer writes each part from its first row to its last row. Parts share
+/// values.
 #[derive(Default)]
 pub struct PartWriter {
     limits: Limits,

@@ -7,9 +7,9 @@
 //! text. This module therefore imitates the heap. The larger of the two values is the result. For
 //! booleans, `first` prefers `false`.
 //!
-//! If more than [`TIED_POINTS_MAX`] points have a text, only some of them are kept. The result then
-//! depends on the two points with the first texts (for `last`: the last texts), or on the first and
-//! the last series if a point lacks a text.
+//! If more than [`TIED_POINTS_MAX`] points have a text, only some of these points are kept. The
+//! result then depends on the two points with the first texts (for `last`: the last texts), or on
+//! the first and the last series if a point lacks a text.
 
 use std::cmp::Ordering;
 use std::ops::Range;

@@ -459,8 +459,8 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the facts from the directories are sufficient for `find`. This requires a request
-/// without a predicate.
+/// Whether the facts from the directories are sufficient for `find`. They are sufficient only for a
+/// request without a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,

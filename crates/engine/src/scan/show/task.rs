@@ -32,8 +32,8 @@ pub(super) enum Find {
         /// Whether the items are the values of a single tag. A series without the tag then has no
         /// item.
         is_of_tag: bool,
-        /// The number of combinations, in text order, that suffice. It is set only if the first tag
-        /// of the text [leads](Span::is_led_by) the span's order.
+        /// The number of combinations, in text order, that suffice. This field is set only if the
+        /// first tag of the text [leads](Span::is_led_by) the span's order.
         first: Option<u64>,
     },
 }
@@ -54,9 +54,9 @@ pub(super) struct FindColumns {
 pub(super) struct Span {
     /// The tags that define the order.
     pub(super) sort: Vec<ColumnId>,
-    /// The number of leading sort tags that equal the first tags of the measurement's key order. It
-    /// is set only if the series have no other tag of the list. Combinations then arrive in key
-    /// order.
+    /// The number of leading sort tags that equal the first tags of the measurement's key order.
+    /// This field is set only if the series have no other tag of the list. Combinations then arrive
+    /// in key order.
     in_order: Option<usize>,
     /// The last combination sent.
     after: Option<SeriesKey>,

@@ -4,8 +4,8 @@
 //! A slice is the part of a result between two positions. A result is ordered by group key, then by
 //! time. Series are read in key order, which may differ from the group order. A page therefore
 //! collects all groups of the slice together. The page can end at any row, when the event reaches
-//! its work limit. The caller combines the pages of all shards. It can use the slice only after its
-//! last page.
+//! its work limit. The caller combines the pages of all shards, and can use the slice only after
+//! its last page.
 
 mod batch;
 mod closed;
@@ -46,7 +46,7 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
-/// The maximum number of rows in one page. It limits the caller's memory, because the caller
+/// The maximum number of rows in one page. The limit bounds the caller's memory, because the caller
 /// decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 

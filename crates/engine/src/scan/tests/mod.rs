@@ -338,7 +338,8 @@ fn cached_last_points_read_no_rows() {
     };
     for (limit, is_kept) in [(1, true), (2, false)] {
         let mut source = VectorReader::new(vec![ColumnId(1)], 8);
-        // In one case, the fifth host has only older rows, so every scan must search for them.
+        // In one case, the fifth host has only older rows, so every scan must search for these
+        // rows.
         for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
             source.add(&rows(from, hosts));
         }

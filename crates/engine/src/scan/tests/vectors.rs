@@ -63,7 +63,7 @@ impl VectorReader {
         }
     }
 
-    /// Adds a part with `writes`. Later writes win.
+    /// Adds a part with `writes`. Later writes overwrite earlier writes.
     pub(in crate::scan) fn add(&mut self, writes: &[Write]) {
         let mut story = Story::new();
         for write in writes {

@@ -1,10 +1,10 @@
 //! Merges parts into fewer and larger parts, step by step. For each series, time and field, the
 //! last write wins.
 //!
-//! [`choose`] selects the parts. [`start`] puts a job into the manifest. [`job`] reads and writes
-//! the rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as
-//! flushes, deletes and retention, may run between two steps. These events use the inputs until the
-//! last step replaces the inputs by the outputs.
+//! [`choose`] selects the parts. [`start`] adds a job to the manifest. [`job`] reads and writes the
+//! rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as flushes,
+//! deletes and retention, may run between two steps. These events use the inputs until the last
+//! step replaces the inputs by the outputs.
 
 pub mod choose;
 pub(super) mod job;

@@ -1,4 +1,4 @@
-//! Puts a job into the manifest: the inputs, the ids of the outputs, and the keys of their values.
+//! Adds a job to the manifest: the inputs, the ids of the outputs, and the keys of their values.
 
 use crate::shard::Shard;
 use crate::shard::limits::SERIES_CELLS;
@@ -17,8 +17,8 @@ impl<S: Store> Shard<S> {
     /// Makes these merges the running job. Returns `false` if no merge has parts.
     ///
     /// A job with few cells is kept only in memory, which saves a row write. If the object
-    /// restarts, the job is lost and chosen again. Its values have keys that are still free in the
-    /// stored manifest.
+    /// restarts, the job is lost and chosen again. In the stored manifest, the keys of the job's
+    /// values are still free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

@@ -151,8 +151,8 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     })
 }
 
-/// Writes only the non-zero registers with their numbers if there are few of them. Otherwise,
-/// writes all registers.
+/// If few registers are not zero, writes only these registers and their numbers. Otherwise, writes
+/// all registers.
 fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
     let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
     let count = held.clone().count();

@@ -28,8 +28,8 @@ use tidemark_model::time::TimeRange;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u64);
 
-/// The number of a value, which identifies its contents. A rewritten value gets a new number, so
-/// caches and backups can refer to contents by number.
+/// The number of a value, which identifies its contents. A rewritten value receives a new number,
+/// so caches and backups can refer to contents by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(pub u64);
 
@@ -63,9 +63,9 @@ pub struct Part {
     pub cells: u64,
     /// The numbers of the part's values, in order.
     pub values: Runs,
-    /// A sketch of the series. It is empty if an earlier release wrote the part.
+    /// A sketch of the series. The sketch is empty if an earlier release wrote the part.
     pub sketch: SeriesSketch,
-    /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]). It is 0 if an
+    /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]), or 0 if an
     /// earlier release wrote the part.
     pub series_sum: u64,
 }
@@ -122,8 +122,8 @@ pub struct Merge {
 pub struct Job {
     /// The merges, at most one per component.
     pub merges: Vec<Merge>,
-    /// The slot width of the outputs, in nanoseconds. It does not change if the manifest's width
-    /// changes.
+    /// The slot width of the outputs, in nanoseconds. This width does not change if the manifest's
+    /// width changes.
     pub width_ns: i64,
     /// The reserved keys for the outputs' values.
     pub keys: Ranges,
@@ -179,7 +179,7 @@ impl Manifest {
         self.job.as_ref()
     }
 
-    /// Returns the keys of unused rows. They are reused before new keys are assigned.
+    /// Returns the keys of unused rows. These keys are reused before new keys are assigned.
     pub fn dead(&self) -> &Ranges {
         &self.dead
     }

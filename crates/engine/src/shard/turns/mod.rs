@@ -1,10 +1,10 @@
 //! Schedules the pages of queries, so that queries alternate and writes run between pages.
 //!
-//! If the isolate has read much data since the last pause, a page pauses before it runs. It pauses
-//! again if other pages were read during its pause. The thread needs the pauses to handle arriving
-//! requests. The local runtime handles requests only while no task is ready. Small consecutive
-//! pages, for example from a client that sends queries one after another, run without a pause until
-//! their work reaches [`WORK_MAX`].
+//! If the isolate has read much data since the last pause, a page pauses before it runs. If other
+//! pages were read during this pause, the page pauses again. The thread needs the pauses to handle
+//! arriving requests. The local runtime handles requests only while no task is ready. Small
+//! consecutive pages, for example from a client that sends queries one after another, run without a
+//! pause until their work reaches [`WORK_MAX`].
 //!
 //! First pages run in the order of their arrival, because a small query has only one page. Later
 //! pages also yield to first pages of other shards.

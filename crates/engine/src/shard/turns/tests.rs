@@ -259,7 +259,7 @@ fn waiting_pages_are_limited() {
     assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
-/// A query that requests `pages_left` pages from each of its shards, from all shards together.
+/// A query that requests pages from all its shards at the same time, `pages_left` times.
 #[derive(Debug)]
 struct Reader {
     pages_left: u32,

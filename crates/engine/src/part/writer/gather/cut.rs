@@ -19,8 +19,8 @@ pub(in crate::part::writer) struct Cut {
 }
 
 impl Rows {
-    /// Cuts the open rows into pages. A remainder that is too small for a page stays open, unless
-    /// it ends the group.
+    /// Cuts the open rows into pages. A remainder that is too small for a page remains open, unless
+    /// the remainder ends the group.
     pub(super) fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
         let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
         let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };

@@ -36,8 +36,8 @@ pub struct Groups<C> {
     merge: Merge<C>,
     limits: Limits,
     time: TimeRange,
-    /// The time range of the current series. It equals `time`, or begins after the rows of the
-    /// series that were already written.
+    /// The time range of the current series. This range equals `time`, or begins after the rows of
+    /// the series that were already written.
     series_time: TimeRange,
     /// Whether the merge's current series has remaining rows.
     has_series: bool,

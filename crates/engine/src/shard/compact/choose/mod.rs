@@ -3,8 +3,8 @@
 //! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
 //! touches many slots therefore does not force a merge of all slots. Slots, sizes and the slot
-//! width affect only the amount of rewritten data and the number of parts. They never affect a
-//! query result, because every merge is *convex*.
+//! width affect only the amount of rewritten data and the number of parts. A query result never
+//! depends on them, because every merge is *convex*.
 
 use std::ops::RangeInclusive;
 
@@ -103,8 +103,8 @@ fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
     (slots.at(part.min_ns), slots.at(part.max_ns))
 }
 
-/// Whether one part, or one part per slot, may replace the parts of a merge. This is permitted if
-/// no other part overlaps both the time range and the write sequences of the merge.
+/// Whether one part, or one part per slot, may replace the parts of a merge. The replacement is
+/// permitted if no other part overlaps both the time range and the write sequences of the merge.
 pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
