@@ -38,7 +38,7 @@ pub(super) enum Notified {
 pub(super) struct NotificationProgress {
     /// The databases of the last requests, in the order of their replies.
     requested: Vec<u64>,
-    /// The databases that failed. The event does not notify these databases again.
+    /// The databases that could not be notified. The event does not notify these databases again.
     tried: BTreeSet<u64>,
     rounds: u32,
     /// The number of consecutive rounds with a `Late` reply.

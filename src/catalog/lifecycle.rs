@@ -44,8 +44,8 @@ pub struct Entry {
     pub object: ObjectId,
     /// The stage.
     pub stage: EntryStage,
-    /// The time at which the alarm next tries to finish the row, in nanoseconds. Unused in the
-    /// stage `ready`.
+    /// The time at which the alarm next tries to finish the row, in nanoseconds. The stage `ready`
+    /// does not use this time.
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,

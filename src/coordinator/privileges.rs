@@ -17,7 +17,7 @@ pub enum Need {
         right: PermissionKind,
         /// The database.
         database: String,
-        /// The policy, as the statement names it. `None` means the whole database.
+        /// The policy, as named in the statement. `None` means the whole database.
         policy: Option<Option<String>>,
     },
 }

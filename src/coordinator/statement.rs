@@ -162,7 +162,8 @@ fn without(statement: &Statement) -> QueryError {
 }
 
 impl Execution {
-    /// Returns the columns of a SELECT's rows, after its first piece or its end.
+    /// Returns the columns of a SELECT's rows. The columns are known after the first piece or at
+    /// the end of the statement.
     pub fn columns(&self) -> Option<&ResultColumns> {
         match &self.kind {
             Kind::Query(query) => query.columns(),

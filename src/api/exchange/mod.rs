@@ -3,9 +3,9 @@
 //! The host (`edge/`, a test or the browser) performs each [`Action`]. After that, the host passes
 //! the body or the reply to a call to the exchange, or requests the next piece of a stream.
 //!
-//! Every request passes the same steps: *identify → locate → authorise → body → step → respond*.
-//! The route's row in the table ([`super::routes`]) and the route's handler define the differences
-//! between requests.
+//! Every request passes through the same steps: *identify → locate → authorise → body → step →
+//! respond*. The route's row in the table ([`super::routes`]) and the route's handler define the
+//! differences between requests.
 
 mod identify;
 mod receive_body;

@@ -35,7 +35,7 @@ pub struct Incoming<'a> {
     pub caller: &'a Principal,
 }
 
-/// A database and a policy as the client names it. The policy `None` means the default policy.
+/// A database and a policy, as named by the client. The policy `None` means the default policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {
     /// The database's name.

@@ -264,7 +264,7 @@ impl SqlQuery {
         }
     }
 
-    /// Processes a request of SQL. Data that is already available is sent with the next turn.
+    /// Processes a request from SQL. Data that is already available is sent with the next turn.
     fn on_request(
         &mut self,
         context: &Context<'_>,
