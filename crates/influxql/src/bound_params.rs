@@ -49,9 +49,9 @@ impl Params {
     /// Parses the text of `params=`. An empty text and `null` contain no parameters. As in 1.x, the
     /// function ignores the text after the first JSON value.
     ///
-    /// A string, number or boolean binds as that literal. An object such as `{"identifier": "x"}`
-    /// binds as the kind of token that its key names. If a value cannot be bound, a query that uses
-    /// the value returns the error.
+    /// A string, number or boolean binds as that literal. For an object such as
+    /// `{"identifier": "x"}`, the key determines the kind of the token. If a value cannot be bound,
+    /// a query that uses the value returns the error.
     ///
     /// # Errors
     /// [`InvalidParams`] if the text is not a JSON object or contains an integer greater than

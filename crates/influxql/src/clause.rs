@@ -43,7 +43,7 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
 }
 
 /// Parses a clause such as `LIMIT n` if it comes next. Returns 0 if the clause is absent. As in
-/// 1.x, an integer greater than `i64::MAX` becomes `i64::MAX`, which is effectively no limit.
+/// 1.x, an integer greater than `i64::MAX` becomes `i64::MAX`, which has the effect of no limit.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);

@@ -14,8 +14,8 @@ pub struct ExplainStatement {
     pub select: Box<SelectStatement>,
     /// Whether `ANALYZE` is present. If so, the query is also executed.
     pub analyze: bool,
-    /// Whether `VERBOSE` is present. Only the last 1.x versions accept it. The option has no
-    /// effect.
+    /// Whether `VERBOSE` is present. Only the last 1.x versions accept this option. The option has
+    /// no effect.
     pub verbose: bool,
 }
 

@@ -1,11 +1,10 @@
 #![doc = include_str!("../README.md")]
-//!
 //! Parses InfluxQL statements and prints them.
 //!
 //! [`parse`] parses a whole query. The `Display` implementation of a statement prints the canonical
 //! form of 1.x. The planner, not this module, resolves names, checks functions and validates
-//! statements. The reference is package `influxql` of InfluxDB 1.x. Unusual behaviour of this
-//! parser reproduces 1.x.
+//! statements. The reference is package `influxql` of InfluxDB 1.x. If this parser behaves
+//! unusually, it reproduces the behaviour of 1.x.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -73,7 +72,7 @@ use token::TokenKind;
 ///
 /// # Errors
 /// [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not execute
-/// the others.
+/// the other statements.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }

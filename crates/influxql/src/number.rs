@@ -8,7 +8,8 @@ pub(crate) fn format_plain(value: f64) -> String {
     format!("{value}")
 }
 
-/// Formats a value as [`format_plain`] does and adds `.0` if the text would parse as an integer.
+/// Formats a value as [`format_plain`] does, and adds `.0` if the text would otherwise parse as an
+/// integer.
 pub(crate) fn format_literal(value: f64) -> String {
     let mut text = format_plain(value);
     if !text.contains('.') {

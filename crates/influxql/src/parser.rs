@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Compiles a regex token. Each different text is compiled once per query.
+    /// Compiles a regex token. Each distinct text is compiled once per query.
     pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
         let position = token.position;
         if let Some(known) = self.regexes.get(token.text.as_ref()) {

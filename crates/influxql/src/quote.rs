@@ -8,7 +8,7 @@ pub fn string(text: &str) -> String {
     quoted(text, '\'')
 }
 
-/// Returns the name. Quotes it if it is empty, a keyword or does not match
+/// Returns the name. The name is quoted if it is empty, is a keyword or does not match
 /// `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn ident(name: &str) -> String {
     if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }

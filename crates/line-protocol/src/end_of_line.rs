@@ -2,7 +2,7 @@
 
 /// The scanner's state within a rejected line. The line ends at the first newline that is neither
 /// escaped nor inside a string, so the parser does not mistake the text of a string for further
-/// lines. Quotes count only at positions of field values (1.x `models.scanLine`).
+/// lines. Only quotes at the positions of field values start a string (1.x `models.scanLine`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EndOfLine {
     is_comment: bool,

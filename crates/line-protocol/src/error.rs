@@ -17,13 +17,13 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Counts a rejected line and stores its error while there is space.
+    /// Counts a rejected line, and stores its error if there is space.
     pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
         self.count += 1;
         self.name(error);
     }
 
-    /// Counts a line from which the field `time` was dropped, and stores its error while there is
+    /// Counts a line from which the field `time` was dropped, and stores its error if there is
     /// space.
     pub(super) fn push_without_time(&mut self, error: impl FnOnce() -> LineError) {
         self.without_time += 1;
@@ -98,7 +98,7 @@ pub enum Cause {
     FieldWithoutEquals {
         /// The text as written.
         found: String,
-        /// The name that the text may be part of, with its spaces escaped.
+        /// The name of which the text may be a part, with its spaces escaped.
         name: Option<String>,
     },
     /// `m v=`

@@ -167,7 +167,7 @@ const RECIPROCALS: [u128; 23] = {
 };
 
 /// Returns `mantissa` ÷ 10^`digits` for a mantissa above 2^53. The product with a 128-bit
-/// reciprocal is always exact enough in this range (Lemire, "Number parsing at a gigabyte per
+/// reciprocal is always sufficiently exact in this range (Lemire, "Number parsing at a gigabyte per
 /// second").
 fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let reciprocal = *RECIPROCALS.get(digits)?;
@@ -207,7 +207,7 @@ pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let mut value = 0;
     match digits(bytes, &mut at, &mut value) {
         0 => (None, 0),
-        // Nineteen digits may exceed i64::MAX or equal i64::MIN.
+        // A number of nineteen digits may exceed i64::MAX or equal i64::MIN.
         n if n < SAFE_DIGITS || value <= i64::MAX as u64 && n == SAFE_DIGITS => {
             (Some(if negative { -(value as i64) } else { value as i64 }), at)
         }

@@ -71,7 +71,7 @@ impl Options {
 /// Passes every line of `body` to `sink` and returns the rejected lines.
 ///
 /// # Errors
-/// [`NotUtf8`]. In this case the sink received no lines.
+/// [`NotUtf8`]. In this case, the sink has received no lines.
 pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
     let mut parser = Parser::new(options);
     parser.feed(body, true, sink)?;
@@ -214,7 +214,7 @@ impl Parser {
     }
 
     /// Returns the position at which parsing continues when the rest of the line at `start`
-    /// arrives. This position is `start`, except if the line is already too long. Then this
+    /// arrives. This position is `start`, unless the line is already too long. In that case, this
     /// function rejects the line and skips its bytes.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
@@ -348,8 +348,8 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Reads all fields. Returns the number of newlines in their strings and the value's position of a
-/// field called `time`. Such a field is read and dropped, as in 1.x.
+/// Reads all fields. Returns the number of newlines in their strings and the position of the value
+/// of a field called `time`. Such a field is read and dropped, as in 1.x.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,

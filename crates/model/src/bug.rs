@@ -48,7 +48,8 @@ pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     }
 }
 
-/// Checks the operation in progress before it has an effect that [`catch`] cannot undo.
+/// Checks the running operation. The caller calls this function before an effect that [`catch`]
+/// cannot undo.
 ///
 /// # Errors
 /// The first [`Bug`] that the operation reported.

@@ -52,7 +52,7 @@ pub struct Settable {
 }
 
 const fn row(name: &'static str, fault: &'static str, default: usize, most: usize) -> Settable {
-    // Both values are counts or bytes within one isolate, far below 4 GiB.
+    // Both values are numbers of items or bytes in one isolate, which are far below 4 GiB.
     Settable { name, fault, default: default as u32, most: most as u32 }
 }
 

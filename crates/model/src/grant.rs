@@ -36,7 +36,7 @@ pub struct Permission {
     pub read: bool,
     /// Whether points may be written.
     pub write: bool,
-    /// Whether metrics may be read. This permission does not include reading points.
+    /// Whether metrics may be read. Reading points is a separate permission.
     #[serde(default)]
     pub metrics: bool,
 }

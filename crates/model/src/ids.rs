@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct MeasurementId(pub u32);
 
-/// The id of a tag key or field key within one measurement. Tags and fields share the numbering.
+/// The id of a tag key or field key within one measurement. Tags and fields have a common
+/// numbering.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]

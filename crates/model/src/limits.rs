@@ -42,8 +42,8 @@ pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
 /// The size of a body above which reading pauses between pieces, in bytes. The pauses give other
 /// requests a turn.
 pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
-/// The maximum number of bytes of a rejected body that are read and discarded. The server reads
-/// them because a client that is still sending does not read the error response.
+/// The maximum number of bytes of a rejected body that are read and discarded. The server reads the
+/// body because a client that is still sending does not read the error response.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 /// The maximum size of a response that is sent as a whole, in bytes.
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
@@ -90,7 +90,7 @@ pub const STRING_BYTES_MAX: usize = 1 << 20;
 /// The maximum number of tags of a point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
 /// The maximum number of cells of a write request: field values, tags of its series, and the
-/// padding of absent fields. Padding at most about doubles the number of values
+/// padding of absent fields. The number of padding cells is at most about the number of values
 /// (`batch/row_runs.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of 25 MB has at
 /// most 4.2 million lines with one field each. Therefore only requests whose lines have different
 /// fields reach the limit.
@@ -104,8 +104,8 @@ pub const REJECTED_LINES_NAMED_MAX: usize = 100;
 /// The maximum number of characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
 
-/// The number of received bytes after which their lines are converted to columns while the rest of
-/// the body arrives. A shorter body is converted in one pass.
+/// The number of received bytes that are converted to columns together, while the rest of the body
+/// still arrives. A shorter body is converted in one pass.
 pub const PARSED_PIECE_BYTES: usize = 128 << 10;
 /// The maximum size of a v3 body that is kept until the response, in bytes. The response repeats
 /// the beginnings of rejected lines.
@@ -287,8 +287,8 @@ pub const SUBQUERY_READINGS_MAX: u32 = 64;
 /// The maximum number of windows of a query, counted over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 /// The default of two limits: the number of series of one SELECT, and the number of points that it
-/// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default
-/// there is none, because memory does not grow with these numbers.
+/// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default,
+/// there is no limit, because memory usage does not grow with these numbers.
 pub const UNLIMITED: u32 = u32::MAX;
 /// The maximum number of measurements whose first page a statement requests ahead of time. A
 /// statement over many measurements then does not wait for one round trip per measurement. Each
@@ -306,7 +306,7 @@ pub const QUERIES_BYTES_MAX: usize = 10_000_000;
 /// This memory is not part of [`QUERIES_BYTES_MAX`].
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
-/// queries cannot use it up, so small queries can always start.
+/// queries cannot use up this memory, so small queries can always start.
 pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
 /// The memory of a query at its start, in bytes: one half for pages in flight, and one half for
 /// rows that are merged.
@@ -382,9 +382,9 @@ pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
 pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
-/// The maximum number of measurements for which the text of a SQL statement is searched for their
-/// names. The tables found this way are sent with the statement. If there are more measurements,
-/// reading the statement's tables requires another request.
+/// The maximum number of measurements whose names are searched for in the text of a SQL statement.
+/// The tables found this way are sent with the statement. If there are more measurements, reading
+/// the statement's tables requires another request.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// The maximum number of points of the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.
@@ -395,10 +395,10 @@ pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in
 /// bytes. The result takes the same amount again.
 pub const GATHERED_BYTES_MAX: usize = 16_000_000;
-/// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting
-/// temporarily take up to three times as much.
+/// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting the
+/// rows temporarily take up to three times this memory.
 pub const SUBQUERY_BYTES_MAX: usize = 10_000_000;
-/// The maximum size of a measurement's names that a SHOW statement lists, in bytes.
+/// The maximum size of the names that a SHOW statement lists for one measurement, in bytes.
 pub const LISTED_NAMES_BYTES_MAX: usize = 32_000_000;
 /// The maximum number of series or tag values of a measurement that one statement may count.
 pub const COUNTED_NAMES_MAX: usize = 4 << 20;
@@ -450,20 +450,20 @@ pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
 pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
-/// The maximum number of windows in one run of a continuous query, unless FOR requires more. The
-/// query catches up in steps.
+/// The maximum number of windows in one run of a continuous query, unless FOR requires more
+/// windows. The query catches up in steps.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
 // Backups.
 
-/// The maximum time for which the values of a checkpoint are kept for a backup, in nanoseconds. A
-/// backup that takes longer must be restarted.
+/// The maximum time for which a shard keeps the values of a snapshot for a backup, in nanoseconds.
+/// A backup that takes longer must be restarted.
 pub const BACKUP_HOLD_NS: i64 = super::time::D_NS;
 /// The maximum number of objects that one request of a backup, restore or check copies or reads.
-/// The platform's free plan allows fifty calls per request. Half of these calls are left for
-/// determining the progress.
+/// The platform's free plan allows fifty calls per request. Half of these calls are needed to
+/// determine the progress.
 pub const BACKUP_OBJECTS_PER_REQUEST: u32 = 12;
-/// The maximum size of a shard's checkpoint without its values, in bytes: manifest, columns and
+/// The maximum size of a shard's snapshot without its values, in bytes: manifest, columns and
 /// deletes.
 pub const BACKUP_POINT_BYTES_MAX: usize = 4_000_000;
 /// The maximum number of complete backups of a database. Deleting a backup reads the value lists of
@@ -551,7 +551,8 @@ pub const RECOVERY_PAUSES_MAX: u32 = 4;
 /// The number of times that a call is repeated if the platform reports a retryable error. Every
 /// message may be repeated.
 pub const CALL_REPEATS_MAX: u32 = 1;
-/// The delay after which an alarm counts as lost by the platform and is set again, in milliseconds.
+/// The delay after which the server assumes that the platform has lost an alarm and sets it again,
+/// in milliseconds.
 pub const ALARM_LATE_MS_MAX: i64 = 5 * 60_000;
 /// The maximum number of alarms that one request runs if all objects share one process. Each alarm
 /// does bounded work. The remaining alarms wait for the next request.

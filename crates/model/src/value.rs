@@ -51,7 +51,7 @@ impl FieldType {
         }
     }
 
-    /// Returns advice for correcting a value of this type when a field has the type `wanted`.
+    /// Returns advice on how to write a value of this type as a value of the type `wanted`.
     pub const fn hint(self, wanted: Self) -> &'static str {
         match (wanted, self) {
             (Self::Float, Self::Integer) => "drop the `i`",

@@ -1,7 +1,8 @@
 //! Finds zones of the IANA time zone database by name and returns their rules.
 //!
 //! `tables/zones.rs` packs the database as a directory of [`packed`]. A zone contains:
-//! - its clocks: offset in seconds, and whether the clock is daylight saving time;
+//! - the clocks: for each clock, the offset in seconds, and whether the clock is daylight saving
+//!   time;
 //! - the number of transitions;
 //! - the times of the transitions, as differences, in the local time before each transition;
 //! - the clock after each transition;

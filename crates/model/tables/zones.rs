@@ -1,5 +1,5 @@
-//! Packs the IANA time zone database into `zones.bin`, which has a seventh of the size of
-//! `tzdb_data`'s tables. `model::zone` reads and documents this file.
+//! Packs the IANA time zone database into `zones.bin`, which is a seventh of the size of the tables
+//! in `tzdb_data`. `model::zone` reads and documents this file.
 
 use std::error::Error;
 

@@ -97,7 +97,7 @@ impl Bitmap {
         self.words.truncate(self.len.div_ceil(64));
     }
 
-    /// Drops all bits starting with index `len`.
+    /// Drops all bits from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len {
             return;
@@ -156,10 +156,10 @@ impl Validity {
         }
     }
 
-    /// Drops all rows starting with `len`.
+    /// Drops all rows from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // The bitmap is kept even if all remaining rows are valid. Checking this would read the
+            // The bitmap is kept even if all remaining rows are valid. The check would read the
             // whole column on every rollback.
             bits.truncate(len);
         }

@@ -148,7 +148,8 @@ impl ChunkedColumn {
         rows.iter().map(value).collect()
     }
 
-    /// Appends all rows of `column`, including nulls. If its type differs, appends nulls instead.
+    /// Appends all rows of `column`, including nulls. If the type of `column` differs, appends
+    /// nulls instead.
     pub fn extend(&mut self, column: &Column) {
         if column.values.field_type() != self.field_type {
             return self.extend_nulls(column.len());

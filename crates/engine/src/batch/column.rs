@@ -27,7 +27,7 @@ pub enum Values {
 
 /// A value type with a fixed size.
 pub trait Fixed: Copy + Default {
-    /// Returns the values of this type. For a different type, the result is empty.
+    /// Returns the values of this type. If the values have a different type, the result is empty.
     fn of(values: &Values) -> &[Self];
 
     /// Appends rows of a narrow column, which must have this type.
@@ -206,7 +206,7 @@ impl Values {
         true
     }
 
-    /// Drops all rows starting with `len`.
+    /// Drops all rows from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         match self {
             Self::Float(values) => values.truncate(len),
@@ -277,7 +277,7 @@ impl Column {
         self.values.is_empty()
     }
 
-    /// Whether the column has `rows` values, and the validity of as many rows.
+    /// Whether both the values and the validity have `rows` rows.
     pub fn has_rows(&self, rows: usize) -> bool {
         let validity_rows = match &self.validity {
             Validity::All => rows,

@@ -80,7 +80,7 @@ impl Picked<'_> {
 
 /// Encodes consecutive rows as a draft.
 pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
-    // The row numbers within a group or page fit a u32.
+    // The row numbers within a group or page fit into a u32.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
     let mut head = Vec::new();
     let valid = encode_validity(column, rows, &mut head);

@@ -100,7 +100,7 @@ mod tests {
         // An estimate from a small part is unreliable.
         let more = Room::new(1_000, 10_000, 100).more(640, 640);
         assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
-        // At the end of the body, and without an expected size, memory is reserved for the next
+        // At the end of the body, and if no size is expected, memory is reserved only for the next
         // piece.
         assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
     }

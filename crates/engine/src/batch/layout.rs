@@ -97,8 +97,8 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each entry is now the start of the next slab's rows, which equals the end of its own
-        // slab's rows.
+        // Each entry is now the end of its slab's rows, which is also the start of the next slab's
+        // rows.
         self.ends = next;
     }
 

@@ -4,7 +4,8 @@
 //! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
 //! in a [`SeriesTable`], and a row refers to its series by number. Tag values are therefore not
 //! repeated in every row. The block does not name its columns. A client's batch names them by key
-//! ([`MeasurementBatch`]). After the schema lookup, a table names them by id ([`FrameTable`]).
+//! ([`MeasurementBatch`]). After the schema lookup, a table names the columns by id
+//! ([`FrameTable`]).
 
 pub mod bitmap;
 pub mod chunks;
@@ -74,7 +75,7 @@ impl Batch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The batches of each measurement, in order of first appearance. A measurement has several
-    /// batches, in line order, if its rows have so different columns that a single batch would
+    /// batches, in line order, if the columns of its rows differ so much that a single batch would
     /// consist mostly of padding.
     pub measurements: Vec<MeasurementBatch>,
 }

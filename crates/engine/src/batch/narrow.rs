@@ -110,8 +110,7 @@ impl Narrow {
     /// Appends the values of `rows`, which must exist. The values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
-        // A float represents every integer up to `WHOLE_MAX`, also after an offset was added,
-        // exactly.
+        // Floats represent all integers up to `WHOLE_MAX` exactly, even after an offset was added.
         let smallest = self.smallest as f64;
         let value = |offset: f64| (smallest + offset) / scale;
         match &self.offsets {

@@ -8,7 +8,7 @@ use tidemark_model::value::FieldType;
 /// A column that is built from rows of other columns.
 ///
 /// Text that a source stores as codes remains stored as codes, and only the used entries are
-/// copied. Each row then takes four bytes, whatever the length of its text is.
+/// copied. Each row then takes four bytes, even if its text is long.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,

@@ -158,7 +158,7 @@ impl StringColumn {
         }
     }
 
-    /// Drops all strings starting with `len`.
+    /// Drops all strings from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.codes {
             Some(codes) => codes.truncate(len),

@@ -15,7 +15,7 @@ use super::varint;
 use super::{Error, take};
 use tidemark_model::bug::OrBug;
 
-/// The number of values in a run. Positions fit a byte.
+/// The number of values in a run. Positions fit into a byte.
 const RUN: usize = 256;
 /// The largest bit width whose values can be read with one unaligned load. Wider runs store whole
 /// values.
@@ -116,7 +116,7 @@ fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
             n_exceptions += usize::from(value >> width != 0);
         }
     }
-    // The plan allows at most 255 exceptions, so their number fits a byte.
+    // The plan allows at most 255 exceptions, so their number fits into a byte.
     out.push(width as u8);
     out.push(n_exceptions as u8);
     pack(run, width, out);
@@ -192,7 +192,7 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
         out.extend(packed.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         return Ok(());
     }
-    // Loads are eight bytes wide. Near the end of the input, they read from a padded copy.
+    // Loads are eight bytes wide. Near the end of the input, loads read from a padded copy.
     let mut padded = [0_u8; RUN * 7 + 8];
     let loads = match all.get(..length + 8) {
         Some(loads) => loads,

@@ -75,8 +75,8 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// Appends `values` in whole bytes. The encoding is larger than a finished [`draft`], but takes only
-/// a fraction of the time.
+/// Appends `values` in whole bytes. The encoding is larger than a finished [`draft`], but encoding
+/// takes only a fraction of the time.
 pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);

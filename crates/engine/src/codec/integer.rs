@@ -30,8 +30,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` in a format that decodes quickly. The format uses whole bytes unless they take
-/// much more space than [`encode`].
+/// Appends `values` in a format that decodes quickly. The format uses whole bytes, unless the
+/// result would be much larger than the result of [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
@@ -45,8 +45,8 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `values` in whole bytes. The result is larger than that of [`encode`], but encoding takes
-/// only a fraction of the time.
+/// Appends `values` in whole bytes. The result is larger than the result of [`encode`], but this
+/// function takes only a fraction of the time.
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }

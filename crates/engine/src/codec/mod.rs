@@ -1,10 +1,10 @@
 //! Encodes and decodes slices of values. Each codec has its own file and does not depend on the
 //! meaning of the values.
 //!
-//! Every encoding starts with a byte for its method. A better method receives a new number, so that
-//! old bytes remain readable. The caller of a decoder passes the number of values, and the decoder
-//! must use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate more than
-//! [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
+//! The first byte of every encoding identifies the method. A better method has a new number, so
+//! that old bytes remain readable. The caller of a decoder passes the number of values, and the
+//! decoder must use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate
+//! more than [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
 
 pub mod bitpack;
 pub mod boolean;

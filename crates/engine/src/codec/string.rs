@@ -96,7 +96,7 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
     if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    // A writer that constructs hash collisions only slows down its own request.
+    // A client that constructs hash collisions only slows down its own request.
     let mut codes_by_string: HashMap<&str, i64, foldhash::fast::FixedState> = HashMap::default();
     let mut entries: Vec<&str> = Vec::new();
     let mut codes = Vec::with_capacity(ends.len());

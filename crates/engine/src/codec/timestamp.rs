@@ -52,7 +52,7 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
     let mut bytes = bitpack::estimate(&packed);
     let mut header = (STEP, step);
-    // With less than two bits per value, there is no jitter that GRID could reduce.
+    // If values have fewer than two bits, there is no jitter that GRID could reduce.
     if bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;
@@ -112,7 +112,7 @@ pub fn decode_with(
     out.reserve(count);
     out.push(first);
     if packed.iter().all(|&residual| residual == 0) {
-        // In this most frequent case, no time depends on the previous time.
+        // In the most frequent case, no time depends on the previous time.
         let step_ns = step.wrapping_mul(unit);
         out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
     } else if method & !CLASSES == STEP {
@@ -149,7 +149,7 @@ fn common_divisor(deltas: &[i64]) -> u64 {
     let mut divisor = 0_u64;
     let mut previous = 0;
     for &delta in deltas {
-        // Regular input repeats one difference, so it needs no division.
+        // Regular input repeats one difference, so no division is needed.
         if delta == previous {
             continue;
         }

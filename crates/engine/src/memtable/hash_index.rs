@@ -1,7 +1,7 @@
 //! Maps hashes to the numbers 0, 1, 2, … in an open-addressed table that does not store the keys.
 //!
-//! A dictionary or series table stores the keys. An entry therefore takes 8 to 16 bytes, whatever
-//! the length of its key is.
+//! A dictionary or series table stores the keys. An entry therefore takes 8 to 16 bytes, even if
+//! its key is long.
 
 use tidemark_model::bug::OrBug;
 

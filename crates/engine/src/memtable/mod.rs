@@ -5,8 +5,8 @@
 //! Each measurement has a table of its series, and its rows in the order of writing. Rows are
 //! sorted when they are read or flushed. Field values are stored in slabs, one for each set of
 //! columns. A row therefore takes no space for columns without a value, and the memtable is about
-//! as large as its decoded frames. The shard decides which frames are in the memtable and when it
-//! is dropped.
+//! as large as its decoded frames. The shard determines which frames are in the memtable, and when
+//! the memtable is dropped.
 
 pub mod cursor;
 pub mod hash_index;

@@ -159,7 +159,7 @@ impl MeasurementTable {
             .iter()
             .map(|&id| self.tag_ids.iter().position(|&held| held == id))
             .collect();
-        // For each tag, this maps codes of the frame to codes of this table.
+        // For each tag, the list maps codes of the frame to codes of this table.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)

@@ -86,8 +86,8 @@ pub trait SeriesCursor {
     /// Returns the next page of the current series, limited to rows inside `time`.
     ///
     /// Pages are never empty. Returns `None` after the last page, or if the series has no rows
-    /// inside `time`. `time` must not change within a series. Pages do not share a time. Two
-    /// consecutive results may be pieces of the same page.
+    /// inside `time`. `time` must not change within a series. No two pages contain the same time.
+    /// Two consecutive results may be pieces of the same page.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -115,7 +115,8 @@ pub trait SeriesCursor {
     /// series after it.
     ///
     /// All rows of these series must be in the same page and inside `limits`. Returns `None`
-    /// without moving if fewer than two series qualify, or if the cursor cannot determine this.
+    /// without moving if fewer than two series qualify, or if the cursor cannot determine whether
+    /// they do.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].

@@ -144,8 +144,8 @@ fn push_value(value: &str, out: &mut Vec<u8>) {
     out.push(END);
 }
 
-/// Splits off the first value, without unescaping it, and returns it and the bytes after its end
-/// byte. Returns `None` if there is no end byte.
+/// Returns the first value, without unescaping it, and the bytes after the value's end byte.
+/// Returns `None` if there is no end byte.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(END, bytes)?;
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))

@@ -9,8 +9,8 @@
 //! source from storage, and does not process the merged rows.
 //!
 //! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). The
-//! columns are then read one at a time on request. The memory for a merge is therefore one page of
-//! times and one column per source, whatever the number of columns is.
+//! columns are then read one at a time on request. For any number of columns, the memory of a merge
+//! is therefore one page of times and one column per source.
 
 pub mod condition;
 pub mod cursor;

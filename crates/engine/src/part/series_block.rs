@@ -48,7 +48,8 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
             let code = match &**value {
                 "" => 0,
                 value if value == last.0 => last.1,
-                // Keys ascend, so a value of the first tag that differs from the last value is new.
+                // Keys ascend, so a value of the first tag is new if it differs from the previous
+                // value.
                 _ if tag == 0 => next,
                 value => *known.entry(value).or_insert(next),
             };

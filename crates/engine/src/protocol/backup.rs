@@ -143,8 +143,8 @@ pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     Ok((runs.into_iter().flat_map(run).collect(), rows))
 }
 
-/// The maximum number of values in one shard. 10 GB contain 5,300 full values, and parts have few
-/// values that are not full.
+/// The maximum number of values in one shard. An object of 10 GB contains 5,300 full values, and
+/// parts have few values that are not full.
 const VALUES_PER_SHARD_MAX: u64 = 1 << 20;
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
@@ -258,7 +258,7 @@ impl FromShardBackup {
 /// A restore request to a Database. Only the edge sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
-    /// Creates and opens new shards for these policies. No other object can use the shards yet. A
+    /// Creates and opens new shards for these policies. No other object uses the shards yet. A
     /// repeated request returns the same shards. The Database rejects the request if it has a
     /// measurement.
     Begin {

@@ -77,8 +77,8 @@ impl BackupSchedule {
     }
 
     /// Returns whether a backup belongs to the schedule. A backup belongs to the schedule if it is
-    /// recorded, or if it began after the start of the current attempt. In the second case, a crash
-    /// may have prevented the record.
+    /// recorded, or if it began after the start of the current attempt. In the second case, the
+    /// backup may be missing in the record because of a crash.
     pub fn owns(&self, begun_s: u64) -> bool {
         self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
     }

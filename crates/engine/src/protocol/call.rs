@@ -59,7 +59,7 @@ pub struct Call {
     pub id: u32,
     /// The destination.
     pub to: Address,
-    /// The location hint for the object. Only the first call to an object uses it.
+    /// The location hint for the object. Only the first call to an object uses the hint.
     pub location: Option<String>,
     /// The encoded message, which starts with the version byte.
     pub message: Vec<u8>,

@@ -187,8 +187,9 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Fills in the jurisdiction and the location hint where the request has none. The jurisdiction
-    /// is the deployment's. The location hint is omitted if it is outside of the jurisdiction.
+    /// If the request has no jurisdiction or no location hint, adds the platform's. The
+    /// jurisdiction is the deployment's. The location hint is omitted if it is outside of the
+    /// jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -203,7 +204,7 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction. The platform accepts an object with both, and
+/// Whether a location hint is inside a jurisdiction. The platform accepts both for one object, but
 /// does not document the effect of a hint outside the jurisdiction.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {

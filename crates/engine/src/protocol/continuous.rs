@@ -38,8 +38,8 @@ pub enum RunEnd {
     Ran(i64),
     /// The run failed and must be repeated.
     Failed,
-    /// The run, which covered this number of windows, exceeded the limits of one alarm. The next
-    /// run must cover fewer windows.
+    /// The run covered this number of windows and exceeded the limits of one alarm. The next run
+    /// must cover fewer windows.
     TooLarge(i64),
 }
 

@@ -113,8 +113,8 @@ impl Grantee {
     }
 }
 
-/// The lookup key of a token or user. The key is the same in all objects. Unlike a token's name, it
-/// is unique.
+/// The lookup key of a token or user. The key is the same in all objects. Unlike a token's name,
+/// the key is unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GranteeKey {
     /// Whether this is the key of a user, not of a token.
@@ -139,8 +139,8 @@ pub struct GrantsPush {
     /// The Catalog version of the change that removed the permission. If the message is repeated,
     /// the access number is not raised again.
     pub change: u64,
-    /// Whether the database is being created. `put` is then the start of its full list, and the
-    /// Database forgets the entries of earlier versions.
+    /// Whether the database is being created. If so, `put` is the start of the database's full
+    /// list, and the Database forgets the entries of earlier versions.
     #[serde(default)]
     pub anew: bool,
 }

@@ -35,7 +35,7 @@ pub trait Host {
     -> Step<Vec<u8>>;
 
     /// Handles the alarm, which may fire early, late or twice. Before the host returns the first
-    /// call, it counts an attempt of each due job and sets its next alarm. Callers must ignore the
+    /// call, it counts an attempt of each due job and sets the next alarm. Callers must ignore the
     /// content of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 

@@ -72,7 +72,7 @@ pub struct SeriesExceeded {
 /// The usage of the current minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
-    /// The caller's id. For the sum of all callers, the id is 0.
+    /// The caller's id, or 0 for the sum of all callers.
     pub caller: u64,
     /// The number of written points.
     pub points: u64,

@@ -175,7 +175,7 @@ pub enum RecoveryStage {
     Shards,
     /// Send the current tokens and users to the Database.
     Access,
-    /// Open the Database: it adopts the counters and notifies its shards.
+    /// Open the Database, which then adopts the counters and notifies its shards.
     Opening,
     /// No step: the recovery is complete.
     Done,

@@ -1,5 +1,5 @@
-//! Names the release of this build. Objects report it, so that an operator can see which objects
-//! still run an older release.
+//! Names the release of this build. Objects report the release, so that an operator can see which
+//! objects still run an older release.
 
 /// Returns the version in `Cargo.toml`.
 ///

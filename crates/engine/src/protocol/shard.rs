@@ -128,7 +128,8 @@ pub enum ToShard {
 pub struct Stamp {
     /// The policy of the request.
     pub policy: PolicyId,
-    /// The sender's generation. If it is lower than the shard's generation, the sender is stale.
+    /// The sender's generation. If the generation is lower than the shard's generation, the sender
+    /// is stale.
     pub generation: u64,
     /// The sender's schema version. The shard stores the highest version of all `Append` messages
     /// durably, together with the frame. A `Scan` or `Summarise` with a lower version is stale. An
@@ -139,9 +140,9 @@ pub struct Stamp {
     /// is therefore never stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
-    /// The access number under which the caller was authorised. If it is lower than the shard's
-    /// number, the sender is stale. [`NO_GRANT`] means that the authorisation depends on no stored
-    /// permission.
+    /// The access number under which the caller was authorised. If the number is lower than the
+    /// shard's number, the sender is stale. [`NO_GRANT`] means that the authorisation depends on no
+    /// stored permission.
     #[serde(default)]
     pub access: u64,
     /// The cost of the request, if the database or the caller has limits.
@@ -240,7 +241,7 @@ pub enum FromShard {
     /// policy. The shard stored no rows. The sender must refresh its view, starting with the
     /// Catalog.
     ///
-    /// An object is not an open shard until it is opened, and again after it was closed or wiped.
+    /// An object is not an open shard before it is opened, and after it was closed or wiped.
     Stale,
     /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
     OutOfRange,

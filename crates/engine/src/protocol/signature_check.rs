@@ -1,7 +1,7 @@
 //! Checks an RSA signature of a text (RS256). The runtime's WebCrypto performs the check.
 //!
 //! A check is a call, as in [`super::password_derivation`]. The reply is one byte: 1 for a valid
-//! signature, else 0.
+//! signature, and 0 otherwise.
 
 use super::call::Address;
 use super::round::Request;

@@ -35,7 +35,7 @@ pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
 /// A message to an SQL session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToSql {
-    /// Opens the session. If the session is already open, it discards its state.
+    /// Opens the session. A session that is already open discards its state.
     Open(QueryRequest),
     /// Sends the requested data that is available. If a turn contains no data, the session only
     /// continues.
@@ -74,8 +74,8 @@ impl ToSql {
         Self::Turn { answers, lengths, pages }
     }
 
-    /// Puts the page bytes back into the `answers` of a turn. Returns `None` if `lengths` does not
-    /// match `pages`.
+    /// Moves the page bytes from the body back into the `answers` of a turn. Returns `None` if
+    /// `lengths` does not match `pages`.
     pub fn whole_answers(
         mut answers: Vec<SessionReply>,
         lengths: &[u64],
@@ -102,7 +102,7 @@ pub enum FromSql {
         wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether the session has produced rows or the complete result. After this, the plan can
+        /// Whether the session has produced rows or the complete result. From then on, the plan can
         /// no longer cause another HTTP status.
         has_rows: bool,
         /// Whether the session can continue without the requested data.

@@ -46,7 +46,7 @@ pub(super) struct Groups<'a> {
     numbers: HashMap<Vec<String>, usize, FixedState>,
     /// The rows or states of each group, by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
-    /// Whether each group, by number, is complete and needs no rows of later stretches.
+    /// Whether the group with this number is complete and needs no rows of later stretches.
     closed: Vec<bool>,
     /// The key of the current group.
     key: Vec<String>,

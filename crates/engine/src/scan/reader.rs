@@ -55,7 +55,7 @@ pub struct Run {
     /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
     /// The sum of the hashes of the run's series, over all measurements. Runs with the same
-    /// `series` and the same sum have the same series. `None` means that the sum is unknown.
+    /// `series` and the same sum have the same series. If the sum is unknown, this field is `None`.
     pub series_sum: Option<u64>,
     /// An upper bound for the number of the measurement's rows in the run.
     pub rows: u64,
@@ -139,8 +139,8 @@ pub trait Reader {
         None
     }
 
-    /// Returns the series of a run, starting at the first series that does not precede `from`.
-    /// Includes series hidden by a delete.
+    /// Returns the series of a run, starting at the first series that does not precede `from`. The
+    /// result includes series that a delete hides.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -195,8 +195,8 @@ pub trait Reader {
         None
     }
 
-    /// Returns an older cached entry and the measurement's deletes since then. `None` if the rows
-    /// have also changed in other ways.
+    /// Returns an older cached entry and the measurement's deletes since then. Returns `None` if
+    /// the rows have also changed in other ways.
     fn cached_before(
         &self,
         name: &[u8],

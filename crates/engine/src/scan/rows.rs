@@ -98,7 +98,7 @@ impl<'a> GroupRows<'a> {
         let any = if self.every_row { None } else { any_value(&reads) };
         let mut chosen =
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
-        // One series never contributes more rows than the limit.
+        // One series cannot contribute more rows than the limit.
         if let Some(limit) = self.limit {
             match self.descending {
                 true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),

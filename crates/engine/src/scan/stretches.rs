@@ -160,9 +160,9 @@ impl Stretches {
         self.tiling.piece_cells
     }
 
-    /// Whether the slice ends with the last stretch. The slice ends only if further stretches
-    /// exist. In addition, either `groups` must contain enough rows, or an earlier page must have
-    /// begun the stretch (`is_resumed`).
+    /// Whether the slice ends with the last stretch. Further stretches must exist. In addition,
+    /// either `groups` must contain enough rows, or an earlier page must have begun the stretch
+    /// (`is_resumed`).
     pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
         let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;
         self.ends_slices && !self.left.is_empty() && has_enough
@@ -233,7 +233,7 @@ impl End {
     }
 }
 
-/// Whether rows without values count, in any order.
+/// Whether the output includes rows without values, in any order.
 fn takes_every_row(output: &Output) -> bool {
     matches!(output, Output::Rows { every_row: true, .. })
 }

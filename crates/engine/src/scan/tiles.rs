@@ -204,8 +204,8 @@ pub(super) fn look_up(
             behind,
         })
     };
-    // The ends of a tile's pages depend on whether the tile is cached. The lookup of the tile's
-    // first page therefore determines this for all pages of the tile.
+    // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
+    // first page therefore applies to all pages of the tile.
     let was_requested = || name(None).is_ok_and(|name| reader.was_requested(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {

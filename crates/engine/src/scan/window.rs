@@ -30,8 +30,8 @@ impl Window {
     }
 
     /// Returns the start that `fill()` expects after `start_ns`, or before `start_ns` if
-    /// `descending`. `shift_ns` is the UTC offset at the previous start, and is updated to the
-    /// offset at the new start (1.x `floatFillIterator`).
+    /// `descending` is set. `shift_ns` is the UTC offset at the previous start, and is updated to
+    /// the offset at the new start (1.x `floatFillIterator`).
     pub fn step(&self, start_ns: i64, shift_ns: &mut i64, descending: bool) -> i64 {
         let every_ns = if descending { -self.every_ns } else { self.every_ns };
         let next_ns = start_ns.saturating_add(every_ns);
@@ -57,7 +57,7 @@ impl Window {
     /// Whether no clock change is near `time_ns`. Near a clock change, a window may contain times
     /// before its start.
     pub(crate) fn is_regular_near(&self, time_ns: i64) -> bool {
-        // Two windows plus the largest possible difference of UTC offsets.
+        // The distance is two windows plus the largest possible difference of UTC offsets.
         let near_ns = self.every_ns.saturating_mul(2).saturating_add(26 * H_NS);
         let near = time_ns.saturating_sub(near_ns)..=time_ns.saturating_add(near_ns);
         !self.zone.iter().any(|(from_ns, _)| near.contains(from_ns))

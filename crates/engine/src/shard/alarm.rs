@@ -1,11 +1,11 @@
 //! Implements the alarm of a shard. The alarm runs duties when they are due and retries them after
 //! failures.
 //!
-//! The shard derives from stored data, such as frames in the WAL and parts, which duties are due. A
-//! write therefore needs no extra row to schedule a duty. At a duty's first try after the object
-//! starts, a row is written that counts tries. When the duty succeeds, the row is deleted. The row
-//! therefore also counts a try that crashes the whole object. Later tries until the next start are
-//! counted only in memory, which saves two row writes per try.
+//! The shard uses stored data, such as frames in the WAL and parts, to determine which duties are
+//! due. A write therefore needs no extra row to schedule a duty. A duty's first try after the
+//! object starts writes a row that counts tries. When the duty succeeds, the row is deleted. The
+//! row therefore also counts a try that crashes the whole object. Later tries until the next start
+//! are counted only in memory, which saves two row writes per try.
 
 use super::Shard;
 use super::attempts::{self, AlarmTask, RETRY_NS};
@@ -28,7 +28,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns the time at which the next duty is due, in nanoseconds, or `None` if no duty is
-    /// pending. If the shard cannot be read, it returns the time of the next attempt.
+    /// pending. If the shard cannot be read, returns the time of the next attempt.
     pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
         let dues = match self.load() {
             Ok(loaded) => {
@@ -126,7 +126,7 @@ fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
-            // Reusing a row costs one row write. Deleting and inserting a row costs two.
+            // Reusing a row costs one row write. Deleting a row and inserting another costs two.
             let is_idle = || loaded.plan(now_ns).is_idle();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)

@@ -161,8 +161,8 @@ impl<S: Store> Shard<S> {
             self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
             self.cache.put_memtable(memtable);
             if self.budget.is_exceeded() {
-                // The memory is exceeded although the memtables of all other shards were already
-                // evicted. The next read loads this shard's memtable again.
+                // The memory budget is exceeded even though the memtables of all other shards were
+                // already evicted. The next read loads this shard's memtable again.
                 self.cache.evict();
             }
         }

@@ -76,8 +76,8 @@ struct Attempt {
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
     /// The keys of the stored rows. If a duty has succeeded since the object started, its later
-    /// runs write no row: a duty that crashes the object would have done so in its first run.
-    /// Without these rows, each run saves two row writes.
+    /// runs write no row: a duty that crashes the object would have done so in its first run. This
+    /// rule saves two row writes per run.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }

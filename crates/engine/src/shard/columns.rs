@@ -31,8 +31,8 @@ pub(super) struct Columns {
 #[derive(Clone, Debug, Default)]
 struct Known {
     types: BTreeMap<ColumnId, FieldType>,
-    /// The order of tags in series keys. The first flush sets it, and later tags are added at the
-    /// end.
+    /// The order of tags in series keys. The first flush sets this order, and later tags are added
+    /// at the end.
     tag_order: Vec<ColumnId>,
 }
 

@@ -18,8 +18,8 @@ impl Fence {
         self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
     }
 
-    /// Returns the fence after a message, or `None` if the message does not change the fence. After
-    /// a fence was lifted, a late message of the same split cannot raise it again.
+    /// Returns the fence after a message, or `None` if the message does not change the fence. A
+    /// late message of the same split cannot raise a fence that was lifted.
     pub(super) fn after(self, split: u64, from_ns: Option<i64>) -> Option<Self> {
         let is_news = split > self.split || (split == self.split && from_ns.is_none());
         let next = Self { split, from_ns };

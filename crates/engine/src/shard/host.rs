@@ -15,7 +15,7 @@ use tidemark_model::time::S_NS;
 
 /// The maximum number of duties in one run, with a pause before each duty. If the duties are merge
 /// steps, they process about thirty million values. After the run, the alarm is set again, so that
-/// the event ends regularly.
+/// no event runs for too long.
 const DUTIES_PER_RUN: u32 = 100;
 /// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
 /// handled during the pause. Without pauses, a write that arrives in many pieces would wait for a

@@ -36,8 +36,8 @@ pub struct Shard<S: Store> {
     /// The state of the running merge, or `None` if the merge has not continued since the object
     /// was loaded.
     pub(super) running: Option<Running<S>>,
-    /// The killed queries, with the newest last. The list is lost when the object is evicted, but
-    /// so are the queries.
+    /// The killed queries, with the newest last. When the object is evicted, the list is lost
+    /// together with the queries.
     killed: Vec<u64>,
     /// The usage in the current minute, which is lost when the object is evicted.
     pub(super) usage: Usage,

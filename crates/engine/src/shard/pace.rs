@@ -5,7 +5,8 @@ use tidemark_model::time::{MINUTE_NS, S_NS};
 
 /// The pause without writes after which the log is flushed and its slots are deleted.
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
-/// The pause after a bulk load, in which frames arrive at shorter intervals than from agents.
+/// The pause after a bulk load. In a bulk load, frames arrive at shorter intervals than from
+/// agents.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
 /// The maximum interval between frames that is usual in a bulk load.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
@@ -15,7 +16,8 @@ const LOAD_GAP_NS: i64 = 4 * S_NS;
 pub(super) struct Pace {
     last_ns: Option<i64>,
     deleted_ns: Option<i64>,
-    /// The longest recent interval, in nanoseconds. Each later frame reduces it by an eighth.
+    /// The longest recent interval, in nanoseconds. Each later frame reduces this interval by an
+    /// eighth.
     gap_ns: i64,
 }
 

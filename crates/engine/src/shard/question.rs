@@ -21,8 +21,8 @@ const DECODED_BYTES_MAX: u64 = 8_000_000;
 /// The part of `DECODED_BYTES_MAX` that is reserved for a last batch that exceeds the limit of the
 /// page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// The maximum number of series keys that a page of a summary reads. Reading them takes about 25
-/// ms.
+/// The maximum number of series keys that a page of a summary reads. Reading this number of keys
+/// takes about 25 ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {

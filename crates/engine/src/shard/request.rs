@@ -10,8 +10,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 /// The reply to an accepted write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendReply {
-    /// The number of storage bytes in use. If it exceeds `SHARD_SPLIT_BYTES`, the shard's group is
-    /// split.
+    /// The number of storage bytes in use. If this number exceeds `SHARD_SPLIT_BYTES`, the shard's
+    /// group is split.
     pub bytes_stored: u64,
     /// The write sequence of the frame.
     pub sequence: u64,

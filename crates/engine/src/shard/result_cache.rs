@@ -65,8 +65,8 @@ pub(super) struct ResultCache {
 /// The hash of the name in each used slot.
 type Names = BTreeMap<u64, u64>;
 
-/// Returns the slot of a name. A new name uses the next free slot. If the table is full, it
-/// replaces the result in its preferred slot.
+/// Returns the slot of a name. A new name uses the next free slot. If the table is full, the new
+/// name replaces the result in its preferred slot.
 fn slot_for(names: &Names, name: u64) -> u64 {
     let first = name % ANSWERS_MAX;
     let mut slots = (first..ANSWERS_MAX).chain(0..first);
@@ -135,7 +135,7 @@ impl ResultCache {
     }
 
     /// Stores the queued results. Errors are ignored, because the query's page does not depend on
-    /// them.
+    /// the cache.
     pub(super) fn write<S: Store>(&self, store: &S) {
         for (head, body) in self.due.take() {
             let mut held = self.names(store);

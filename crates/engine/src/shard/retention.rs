@@ -17,7 +17,7 @@ pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     match (plan.has_garbage, loaded.state.settings.duration_ns) {
         (true, _) => Some(now_ns),
         (false, 0) => None,
-        // This is the first time at which the latest row of the parts has expired.
+        // The due time is the first time at which the latest row of the parts has expired.
         (false, duration_ns) => {
             let last_ns = plan.first_expiry_ns?;
             Some(last_ns.saturating_add(duration_ns).saturating_add(1))

@@ -16,7 +16,7 @@ pub(super) struct SeriesCount {
 }
 
 impl SeriesCount {
-    /// Drops the sketch of the parts after the parts have changed.
+    /// Drops the sketch of the parts. The caller calls this function after the parts have changed.
     pub(super) fn forget_parts(&self) {
         self.parts.take();
     }

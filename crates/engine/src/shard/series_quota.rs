@@ -228,7 +228,8 @@ impl<S: Store> Shard<S> {
             let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
             match remove_known(part, values, &mut unknown, (&stats, &mut looks)) {
-                // Damage does not make the write fail. The series of a damaged part count as new.
+                // Damage does not cause the write to fail. The series of a damaged part count as
+                // new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
             }
@@ -238,8 +239,8 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns the series of a frame that are not in the memtable. The first list contains the
-    /// series that a part may contain. The second contains the hashes of series that no part can
-    /// contain.
+    /// series that a part may contain. The second list contains the hashes of series that no part
+    /// can contain.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,

@@ -32,8 +32,8 @@ impl<S: Store> Shard<S> {
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
-    /// Returns the bytes in use and the best split time. First flushes the log, because only the
-    /// times of parts are known, and deletes the rows of flushed frames.
+    /// Returns the bytes in use and the best split time. First flushes the log and deletes the rows
+    /// of flushed frames, because only the times of parts are known.
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].

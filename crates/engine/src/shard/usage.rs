@@ -240,7 +240,7 @@ mod tests {
         Counts { points, ..Counts::default() }
     }
 
-    /// Counts a write of `count` points, or returns the exceeded limit.
+    /// Counts a write of `count` points. If a limit is exceeded, returns it instead.
     fn takes(
         usage: &mut Usage,
         meter: &Meter,

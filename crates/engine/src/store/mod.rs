@@ -19,7 +19,7 @@ use tidemark_model::bug::Bug;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
     /// The kind of the object, its identity and its counters. The row exists if and only if the
-    /// object is open. On a shard, the body lists the parts.
+    /// object is open. On a shard, the body of this row lists the parts.
     State,
     /// On a shard: the slots of the WAL.
     Wal,

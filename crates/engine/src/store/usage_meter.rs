@@ -33,7 +33,7 @@ impl UsageMeter {
     }
 
     /// Counts a request of an earlier instance of the object, with the rows that the request wrote.
-    /// The day of the request is unknown, so it counts for the day of the current event.
+    /// The day of the request is unknown, so the request counts for the day of the current event.
     pub fn add_earlier_request(&mut self, rows_written: u64) {
         self.usage.add(DayUsage { day: self.day, requests: 1, rows_read: 0, rows_written });
     }

@@ -228,8 +228,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
-        // Only a bound parameter produces this token here. The callers that allow a regex in the
-        // text read it themselves.
+        // Only a bound parameter produces this token here. Callers that allow a regex read a regex
+        // in the text themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),

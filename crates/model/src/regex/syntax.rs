@@ -113,7 +113,8 @@ struct Translator<'a> {
     /// The enclosing groups, outermost first.
     outer: Vec<Group>,
     group: Group,
-    /// The source starting with the repetition that ends at the current position, if any.
+    /// The source from the start of the repetition that ends at the current position, if there is
+    /// one.
     repetition: Option<&'a str>,
 }
 

@@ -11,7 +11,8 @@
 //!
 //! Integers are little-endian. The format evolves as follows:
 //! - A new field is added at the end and has a default. A reader uses the default for bytes from an
-//!   older writer. An older reader skips the field, because the end of the struct is stated.
+//!   older writer. An older reader skips the field, because the number of bytes of the struct is
+//!   known.
 //! - A new variant is added at the end.
 //! - Fields and variants are never renumbered or removed.
 //!
@@ -68,7 +69,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// Decodes a value that [`encode`] produced.
 ///
 /// # Errors
-/// The error in the bytes.
+/// An [`Error`] if `bytes` are not a valid encoding.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut reader = reader::Reader { bytes };
     let value = T::deserialize(&mut reader)?;

@@ -1,6 +1,6 @@
 //! Sorts a measurement's rows and divides them into chunks.
 //!
-//! The fields of a chunk are laid out when it is read.
+//! The fields of a chunk are laid out when the chunk is read.
 
 use std::ops::Range;
 use std::rc::Rc;

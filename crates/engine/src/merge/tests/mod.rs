@@ -277,7 +277,7 @@ fn merge_seek_continues_at_any_key() {
             // Only series without rows may be skipped.
             assert!(of_it == 0 || at == 0, "seed {seed}");
             let mut taken = Read::new();
-            // This reads a part of the rows, or no rows.
+            // The loop reads some or none of the rows.
             while rng.u8(..4) > 0
                 && let Some(picks) = merge.next_rows(TimeRange::ALL).unwrap()
             {
@@ -481,7 +481,7 @@ fn unordered_page_fails_merge() {
 
 #[test]
 fn vector_cursor_round_trips_every_type() {
-    // This checks the vector cursor: a value is stored in a column and read back.
+    // The test checks the vector cursor: a value is stored in a column and read back.
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {
         let value = value(&mut rng, column);

@@ -185,7 +185,7 @@ impl<V: Values> PartCursor<V> {
         })
     }
 
-    /// Moves to the group with more rows of the current series, if there is such a group.
+    /// Moves to the group with further rows of the current series, if there is one.
     fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
@@ -297,8 +297,8 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether a series begins in the current value after a group. If one does, the position of
-    /// every key before this series is in the current value.
+    /// Whether a series begins in the current value after a group. If a series begins there, the
+    /// position of every key before this series is in the current value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())

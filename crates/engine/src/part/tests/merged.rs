@@ -1,4 +1,4 @@
-//! Merges parts. The result must contain the rows of all source parts, with the latest values.
+//! Merges parts. The result must contain the rows of all source parts with their latest values.
 
 use super::*;
 use crate::merge::hide::{HiddenRows, VisibleCursor};

@@ -1,4 +1,4 @@
-//! Resumes writers after any values of an interrupted writer.
+//! Interrupts a writer after any of its values, and resumes the writer.
 
 use super::*;
 use crate::part::writer::{LastRow, Resumed};

@@ -158,7 +158,7 @@ impl Encoded {
         }
     }
 
-    /// Returns the number of values, times and series, which measures the work of an event.
+    /// Returns the number of values, times and series. This number measures the work of an event.
     pub fn cells(&self) -> u64 {
         self.cells
     }
@@ -180,7 +180,7 @@ impl Encoded {
     }
 
     /// Whether a series has rows on both sides of the boundary before page number `page`. The first
-    /// and the last boundary are those to the neighbouring groups.
+    /// boundary is with the previous group, and the last boundary is with the next group.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;

@@ -391,7 +391,7 @@ impl<'a> Piece<'a> {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// Creates a group with some pages and the blocks of some columns.
+    /// Creates a group that contains some pages, and the blocks of some columns of these pages.
     ///
     /// If `columns` are not all columns, `pages` must be a single page. The first group of such a
     /// page contains the series and keys, and names all columns. `before` is the part's last key

@@ -18,10 +18,10 @@ pub struct Resumed {
     pub writer: PartWriter,
     /// The parts that were completed, in order.
     pub ended: Vec<Written>,
-    /// The part that was being written, and its last row. The writer is in the same state as after
-    /// starting the part again. The caller must end the part, even if it has no further rows. If
-    /// the value is `None`, the caller must start the part after the completed parts, because
-    /// values contain no record of a part without rows.
+    /// The part that was being written, and its last row. The writer's state is as if the caller
+    /// had started this part. The caller must end the part, even if it has no further rows. If the
+    /// value is `None`, the caller must start the part after the completed parts, because values
+    /// contain no record of a part without rows.
     pub open: Option<(u64, LastRow)>,
     /// The number of valid values. Later values end inside a row. The caller must delete these
     /// values before it writes the next value. A reader would otherwise treat them as a
@@ -58,7 +58,8 @@ impl PartWriter {
         }
         let mut writer = Self { taken: count, ..Self::new(limits, seed) };
         let mut open = None;
-        // Only the last part can be incomplete, because another part follows each of the others.
+        // Only the last part can be incomplete, because each earlier part was completed before the
+        // next part began.
         if let Some(mut last) = found.pop_if(|last| !last.has_root) {
             let row = last.last_row(values)?;
             last.part.last_key = row.key.as_bytes().to_vec();

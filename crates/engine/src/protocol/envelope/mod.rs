@@ -58,8 +58,8 @@ pub enum Direction {
 /// contains the error.
 const UNSAID: u8 = 0;
 
-/// The reason why bytes are not a valid message. The server always responds with status 503,
-/// because the usual cause is that one end runs a newer release.
+/// The reason why bytes are not a valid message. Usually, one end runs a newer release. The server
+/// therefore responds with status 503.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].

@@ -6,8 +6,8 @@ use crate::batch::column::{Column, Values};
 use crate::scan::input::Slice;
 use tidemark_model::value::FieldType;
 
-/// The number of integers whose halves are summed before they are added to the total. The sums of
-/// the 32-bit halves stay below 2^48.
+/// The number of integers whose halves are summed before the sums are added to the total. The sums
+/// of the 32-bit halves stay below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {

@@ -21,7 +21,8 @@ pub use points::{Outcome, Points};
 pub enum GatheredFunction {
     /// The median, as a float; numbers only.
     Median,
-    /// The most frequent value. Among equally frequent values, the choice follows 1.x (`mode.rs`).
+    /// The most frequent value. Among equally frequent values, the function chooses the same value
+    /// as 1.x (`mode.rs`).
     Mode,
     /// The first row of each value, ordered by first appearance, then by value.
     Distinct,

@@ -34,7 +34,7 @@ fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Orderin
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
     }
     rows.truncate(count as usize);
-    // The stable sort keeps rows of the same time in the order of their values.
+    // The sort is stable, so rows of the same time remain in the order of their values.
     let time = |row: u32| points.times_ns.get(row as usize);
     rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
     Outcome::Rows(rows)

@@ -1,5 +1,5 @@
-//! Implements first() and last() of a group without windows. Among points of the same time, the
-//! choice is that of 1.x.
+//! Implements first() and last() of a group without windows. Among points of the same time, these
+//! functions choose the same point as 1.x.
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
 //! points belong to the first and the last series in the order of series keys. If the query also

@@ -153,7 +153,7 @@ impl<'a> Page<'a> {
         Ok((behind, self.take(tasks, end)))
     }
 
-    /// Plans the tasks of a measurement that need more than the directories.
+    /// Plans the tasks for which the directories of a measurement do not suffice.
     fn plan(
         &self,
         tasks: &mut Vec<Task<'a>>,
@@ -459,8 +459,8 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the facts from the directories are sufficient for `find`. They are sufficient only for a
-/// request without a predicate.
+/// Whether the facts from the directories are sufficient for `find`. For a request with a
+/// predicate, the facts are not sufficient.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,

@@ -113,8 +113,8 @@ impl Span {
         Self { sort, in_order: (shared == known).then_some(shared), after }
     }
 
-    /// Whether combinations are visited in their order. If so, each combination occurs once per
-    /// stretch.
+    /// Whether combinations are visited in their order. In this case, each combination occurs once
+    /// per stretch.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
     }
@@ -185,8 +185,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Visits the series in one stretch. If their order permits, stops after about `keys_max`
-    /// series. Returns the number of visited series.
+    /// Visits the series in one stretch. If combinations are visited in order, stops after about
+    /// `keys_max` series. Returns the number of visited series.
     ///
     /// # Errors
     /// [`ScanError`]

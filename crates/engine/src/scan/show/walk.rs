@@ -42,7 +42,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Calls `visit` with each series that `filter` accepts, starting at `from`. Ascending
-    /// measurements share one merge, which seeks from one to the next.
+    /// measurements share one merge, which seeks from one measurement to the next.
     ///
     /// # Errors
     /// The errors of the reader and of `visit`.

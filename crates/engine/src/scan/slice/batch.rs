@@ -16,7 +16,7 @@ use tidemark_model::ids::ColumnId;
 /// The selected rows are few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
 
-/// Rows whose keys have been read and whose columns have not.
+/// Rows whose keys have been read, but whose columns have not been read yet.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) picks: Picks,

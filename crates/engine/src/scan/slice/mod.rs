@@ -133,7 +133,7 @@ impl GroupOrder {
     }
 }
 
-/// Returns the field columns to read, ascending, and those that the condition reads.
+/// Returns the field columns to read, in ascending order, and the columns that the condition reads.
 fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
     let mut deciding = predicate::field_columns(request.predicate.as_ref());
     let mut columns = deciding.clone();

@@ -271,7 +271,7 @@ fn comparison(rng: &mut fastrand::Rng) -> Comparison {
 fn literal(rng: &mut fastrand::Rng) -> Operand {
     let (_, field_type) = *rng.choice(&TYPES).unwrap();
     Operand::Literal(match value(rng, field_type) {
-        // Comparisons of mixed signs beyond 2^53 follow special rules and have separate tests.
+        // Comparisons of mixed signs above 2^53 follow special rules and have separate tests.
         FieldValue::Integer(v) => FieldValue::Integer(v.clamp(0, 9)),
         FieldValue::Unsigned(v) => FieldValue::Unsigned(v.min(9)),
         other => other,

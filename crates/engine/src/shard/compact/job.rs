@@ -65,8 +65,8 @@ pub(in crate::shard) struct Running<S> {
 }
 
 impl<S: Store> Shard<S> {
-    /// Loads the running job. The job continues after the last value that was written before the
-    /// object restarted, or begins.
+    /// Loads the running job. A new job begins with its first row. After a restart of the object,
+    /// the job continues after the last value that was written.
     pub(super) fn resume(&mut self) -> Result<Running<S>, Refusal> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -226,8 +226,8 @@ impl<S: Store> Running<S> {
             let number = written.get(value).map_err(refusal)?.number;
             self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
-        // Deletes values that will be written again. Otherwise a later restart could read them as
-        // the continuation of the new values.
+        // Deletes values that will be written again. Otherwise, a later restart could read the old
+        // values as a continuation of the new values.
         let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
         let deleted: Result<(), StoreError> =

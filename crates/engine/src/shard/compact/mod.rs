@@ -40,8 +40,8 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Runs one step of a merge before a write if the shard has very many parts. If the step fails,
-    /// the write continues, and the alarm retries the merge.
+    /// If the shard has very many parts, runs one step of a merge before a write. If the step
+    /// fails, the write continues, and the alarm retries the merge.
     pub(super) fn merge_if_too_many_parts(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let may_try = loaded.attempts.not_before(AlarmTask::Compact) <= now_ns;

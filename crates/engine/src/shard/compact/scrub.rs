@@ -1,8 +1,8 @@
 //! Rewrites parts to remove rows that a delete, a drop or a split hides. Each part is merged alone.
 //!
 //! A tombstone lists measurements, series and times, but the manifest contains only the times of a
-//! part. The part is therefore searched first. If it contains no hidden row, the manifest only
-//! records that the tombstones were applied.
+//! part. The part is therefore searched first. If the part contains no hidden row, the manifest
+//! only records that the tombstones were applied.
 
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{HiddenRows, Tombstone};

@@ -16,8 +16,8 @@ pub enum InvariantError {
     /// A listed or held value has no row.
     #[error("the value with key {0} has no row")]
     NoRow(u64),
-    /// A row belongs to two values, is both used and free or reserved, or has a key that was never
-    /// assigned.
+    /// A row belongs to two values, has a key that was never assigned, or is used and at the same
+    /// time free or reserved.
     #[error("value row {0} is used twice, or was never assigned")]
     Row(u64),
     /// A job's input does not exist, or belongs to two merges.
@@ -49,8 +49,8 @@ impl Manifest {
 
     /// Checks invariant S.
     fn check_order(&self) -> Result<(), InvariantError> {
-        // Each part is compared with all parts that overlap it in time. If there are many parts,
-        // they have many slots, so few of the parts overlap.
+        // Each part is compared with all parts that overlap it in time. A large number of parts is
+        // spread over many slots, so few parts overlap.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {

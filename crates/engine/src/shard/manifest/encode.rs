@@ -107,7 +107,7 @@ impl Manifest {
 }
 
 fn write_part(part: &Part, out: &mut Vec<u8>) {
-    // A valid part does not end before it begins, so the subtractions cannot wrap.
+    // A valid part does not end before it begins, so the subtractions cannot overflow.
     let span = part.max_ns.wrapping_sub(part.min_ns) as u64;
     for value in [part.id.0, part.lo, part.hi.wrapping_sub(part.lo), part.applied] {
         varint::write(value, out);

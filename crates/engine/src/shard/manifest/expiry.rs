@@ -3,10 +3,10 @@
 
 use super::{Manifest, PartId};
 
-/// A set of parts, of any measurements, whose times overlap directly or through other parts. The
-/// rows of these parts may overwrite each other. If only the parts with the latest values were
-/// dropped, older values would become visible when the policy's duration is increased. Retention
-/// therefore drops either the whole component or no part.
+/// A set of parts, possibly of different measurements, whose times overlap directly or through
+/// other parts. The rows of these parts may overwrite each other. If only the parts with the latest
+/// values were dropped, older values would become visible when the policy's duration is increased.
+/// Retention therefore drops either the whole component or no part.
 struct Component {
     parts: Vec<PartId>,
     /// The latest time of all parts.

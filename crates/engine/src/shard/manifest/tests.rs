@@ -90,8 +90,8 @@ impl Life {
     fn part(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns): (i64, i64), values: Runs) -> Part {
         let id = self.id();
         let rows = self.rng.u64(1..100);
-        // The sketch is empty as in an earlier release, or has few series, or has enough series to
-        // write all registers.
+        // The sketch is empty (as in an earlier release), has few series, or has so many series
+        // that all registers are written.
         let series = [0, 5, 900][self.rng.usize(..3)];
         let mut sketch = SeriesSketch::default();
         (0..series).for_each(|_| sketch.add(self.rng.u64(..)));
@@ -366,8 +366,8 @@ fn overlapping_parts_expire_together() {
     let of = |ids: &[u64]| ids.iter().copied().map(PartId).collect::<Vec<_>>();
     let mut manifest = Manifest::new(1);
     assert_eq!((manifest.expired(i64::MAX), manifest.next_expiry_ns()), (vec![], None));
-    // The fourth part touches the first part at one time, and the third part at another. The second
-    // part is separate.
+    // The fourth part has one time in common with the first part, and one time with the third part.
+    // The second part is separate.
     manifest.add([part(1, 0, 9), part(2, 40, 50), part(3, 20, 30), part(4, 9, 20)], &[]);
     assert_eq!(manifest.next_expiry_ns(), Some(30));
     assert_eq!(manifest.expired(30), [], "its latest time is the first that is kept");

@@ -14,7 +14,7 @@
 //! contains the precedence, so all shards use the same order. A query therefore does not keep data
 //! of one shard in memory while it waits for other queries at the next shard. Each second of
 //! waiting halves the amount that counts as read by the query. A selected query that requests no
-//! page delays the others for at most `TURN_IDLE_MS`.
+//! page delays the other queries for at most `TURN_IDLE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -92,7 +92,7 @@ impl Pages {
         }
     }
 
-    /// Whether other requests than those of a single query arrived at the shard recently.
+    /// Whether the shard recently received requests in addition to those of a single query.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
@@ -243,8 +243,8 @@ impl Turns {
         self.count_first(query, -1);
     }
 
-    /// Whether a page that could run yields to first pages of other shards. If it did not yield,
-    /// those pages would find no pause between consecutive pages.
+    /// Whether a page that could run yields to first pages of other shards. If the page did not
+    /// yield, there would be no pause in which the first pages could run.
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -261,7 +261,7 @@ impl Turns {
         }
     }
 
-    /// Returns the selected queries among those that wait or have read recently.
+    /// Returns the selected queries among the queries that wait or have read recently.
     fn first(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
         // The order of a waiting query includes its waiting time.

@@ -257,8 +257,8 @@ fn rejected_lines_leave_no_trace() {
     assert_eq!(dirty, clean);
 }
 
-/// The memory for keys is limited. A key that reappears after too many other keys gets a new
-/// series.
+/// The memory for keys is limited. If a key reappears after too many other keys, it belongs to a
+/// new series.
 #[test]
 fn evicted_series_key_becomes_new_series() {
     let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
@@ -276,7 +276,7 @@ fn evicted_series_key_becomes_new_series() {
     assert_eq!(series.tags[0].dictionary.len(), n_keys);
 }
 
-/// The parser stores no bytes of the overlong line, whatever its contents are.
+/// The parser never stores the bytes of an overlong line.
 #[test]
 fn overlong_line_is_rejected_without_buffering() {
     let long = "x".repeat(LINE_BYTES_MAX + 200_000);

@@ -163,7 +163,7 @@ fn merge_rules_hold_on_random_schedules() {
             ever: -FOREVER,
             fence: None,
         };
-        // A schedule uses only a few kinds of steps, so that they often interact.
+        // A schedule uses only a few kinds of steps, so that the steps often interact.
         let all = b"wwwwwwwwwwbdddffffmmmmllsssseegWWccccrrrttakk";
         // Half of the schedules interrupt jobs.
         let always: &[u8] = if rng.bool() { b"wf" } else { b"wfmse" };

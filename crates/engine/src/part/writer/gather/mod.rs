@@ -51,7 +51,7 @@ pub struct Groups<C> {
 
 impl<C: SeriesCursor> Groups<C> {
     /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, reading
-    /// starts after this row, which is already written.
+    /// starts after the row `behind`, which is already written.
     ///
     /// # Errors
     /// Returns an error of the merge.

@@ -3,8 +3,8 @@
 //! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
 //! touches many slots therefore does not force a merge of all slots. Slots, sizes and the slot
-//! width affect only the amount of rewritten data and the number of parts. A query result never
-//! depends on them, because every merge is *convex*.
+//! width affect only the amount of rewritten data and the number of parts. Query results never
+//! depend on these properties, because every merge is *convex*.
 
 use std::ops::RangeInclusive;
 

@@ -61,7 +61,7 @@ impl Story {
         components(&all, self.width_ns).into_iter().map(most).max().unwrap_or_default()
     }
 
-    /// Runs all due merges. Panics if they do not end.
+    /// Runs all due merges. Panics if the merges do not end.
     fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
@@ -119,7 +119,7 @@ impl Story {
 /// Writes the flushes with merges after each flush, then runs the quiet merges. Returns four
 /// numbers:
 ///
-/// - bytes written per byte stored, including flushes
+/// - the bytes written per byte stored, including flushes
 /// - the maximum number of unsealed parts in a slot under load
 /// - the same number after the last merge
 /// - the number of all parts
