@@ -29,7 +29,7 @@ const engine = {
   async turn(session, message) {
     const reply = enter(() => module.turn(session, message));
     const isOver = enter(() => module.is_over(session));
-    // The pause lets the runtime serve its sockets between turns.
+    // Between turns, the pause lets the runtime serve its sockets.
     if (!isOver && enter(() => module.is_cut_short(session))) await scheduler.wait(0);
     return { reply, isOver };
   },

@@ -1,5 +1,5 @@
-//! Parses arbitrary bytes as a request body. The parser must neither panic nor hang. It must also
-//! pass the checks that `npm test` runs on mutated lines.
+//! Parses arbitrary bytes as a request body. The parser must neither panic nor hang. The parser
+//! must also pass the checks that `npm test` runs on mutated lines.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Reads arbitrary bytes as the value of a part. The first two bytes are the length of the head.
-//! The reader must neither panic nor hang. It must also pass the checks that `npm test` runs on
-//! mutated values.
+//! Reads arbitrary bytes as the encoded value of a part. The first two bytes are the length of the
+//! head. The reader must neither panic nor hang. The reader must also pass the checks that `npm
+//! test` runs on mutated values.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
 //! Stores the times of all objects' next alarms in a separate file. At startup, the program reads
 //! this file instead of the files of all objects.
 //!
-//! One thread owns the file. It makes the changes of all objects durable in the order in which they
-//! arrive. One commit can contain several changes.
+//! One thread owns the file. This thread makes the changes of all objects durable in the order of
+//! their arrival. One commit can contain several changes.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};

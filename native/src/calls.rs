@@ -17,8 +17,8 @@ use crate::backups;
 use crate::engine::{Engine, ObjectReply};
 use crate::sql::Session;
 
-/// The number of times that a pause of 0 ms lets all other tasks run. With this number, a new
-/// request can be read, call an object, and receive the object's reply during one pause.
+/// The number of times that a task yields during a pause of 0 ms. This number of yields is enough
+/// for a new request to be read, to call an object, and to receive the object's reply.
 const LOOKS: u32 = 3;
 
 /// The size of the key that is derived from a password, in bytes.

@@ -1,8 +1,9 @@
 //! Runs one thread of the engine, which serves connections and owns some of the objects.
 //!
-//! A thread corresponds to an isolate of the Workers platform. It has the caches of `Service`, the
-//! memory budgets and an event loop. The hash of an object's name determines the thread that owns
-//! the object. A call to an object of another thread is a message between the threads.
+//! A thread corresponds to an isolate of the Workers platform. Each thread has the caches of
+//! `Service`, the memory budgets and an event loop. The hash of an object's name determines the
+//! thread that owns the object. To call an object of another thread, a thread sends a message to
+//! that thread.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -69,7 +70,8 @@ pub struct Shared {
     pub alarms: Alarms,
     /// The SQL process.
     pub sql: Arc<Sql>,
-    /// Whether the program is ending. If so, connections accept no further requests.
+    /// Whether the program is ending. When the program is ending, connections accept no further
+    /// requests.
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
@@ -326,7 +328,7 @@ impl Engine {
         loop {
             let now_ns = now_ns();
             loop {
-                // This statement is separate, because the event also borrows the clock.
+                // The clock is borrowed in a separate statement, because the event also borrows it.
                 let due = self.clock.borrow_mut().take_due(now_ns);
                 let Some(address) = due else { break };
                 self.deliver(address, Event::Alarm);

@@ -40,7 +40,7 @@ pub fn head(response: &Response, content_type: &str) -> HttpResponse {
     outgoing
 }
 
-/// Returns a response without messages. Its headers contain the status.
+/// Returns a response without messages, whose headers contain the status.
 pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
     let mut frames = Frames::default();
     let is_web = response.headers.iter().any(|(name, value)| {
@@ -61,8 +61,8 @@ pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
 fn status(code: u8, message: &str) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    // A message with characters other than printable ASCII would need an encoding, so it is
-    // omitted.
+    // A message is omitted if it contains characters other than printable ASCII, because these
+    // characters would need an encoding.
     if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
         trailers.insert("grpc-message", message);
     }

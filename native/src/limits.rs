@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The maximum number of open client connections. Further connections wait until a connection
 /// closes.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// The maximum time until the client has sent a complete request head. The time starts when the
-/// connection opens, or after the previous response.
+/// The maximum time until the client has sent a complete request head. The timeout starts when the
+/// connection opens and after each response.
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
@@ -22,7 +22,8 @@ pub const LETTERS_MAX: usize = 10_000;
 pub const INBOX_MESSAGES_MAX: usize = 1_000;
 /// The maximum number of events that one commit makes durable.
 pub const EVENTS_PER_COMMIT_MAX: usize = 256;
-/// The time that an object may spend on events before it commits and other objects run.
+/// The time that an object may spend on events. After this time, the object commits and other
+/// objects run.
 pub const EVENTS_TIME_MAX: Duration = Duration::from_millis(5);
 /// The time without events after which an object is removed from memory and its file is closed.
 pub const OBJECT_IDLE: Duration = Duration::from_secs(600);
@@ -36,8 +37,8 @@ pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 pub const BLOCKING_THREADS_MAX: usize = 16;
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
-/// The maximum sleep of the alarm clock. A limit is needed because the system's clock may be
-/// changed.
+/// The maximum time for which the alarm clock sleeps. Longer sleeps could miss an alarm after a
+/// change of the system's clock.
 pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);
 /// The maximum number of changed alarms that one commit makes durable.
 pub const ALARMS_PER_COMMIT_MAX: usize = 1_000;
@@ -72,18 +73,18 @@ pub const SQL_IDLE: Duration = Duration::from_secs(8);
 /// The maximum time of a turn of an SQL statement, in milliseconds. Turns of ordinary statements take
 /// less than one second.
 pub const SQL_TURN_MS_MAX: usize = 5_000;
-/// The maximum duration of a turn that uses little CPU time. Such a turn is slow because the
-/// machine is busy or the process does not respond.
+/// The maximum duration of a turn that uses little CPU time. Slow turns with little CPU time mean
+/// that the machine is busy or the process does not respond.
 pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
 /// The maximum memory of the SQL process during a turn, in bytes.
 pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
-/// The memory, in bytes, above which the SQL process ends when no statement runs. A limit is needed
-/// because allocators keep freed memory.
+/// The memory above which the SQL process ends when no statement is running, in bytes. Allocators
+/// do not return freed memory to the system, so the process must end.
 pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
 /// The time between two checks of an SQL turn.
 pub const SQL_CHECK: Duration = Duration::from_millis(250);
-/// The maximum size of a message to or from the SQL process, in bytes. It is the maximum size of
-/// the engine's messages plus a margin.
+/// The maximum size of a message to or from the SQL process, in bytes. The limit is the maximum
+/// size of the engine's messages plus a margin.
 pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// The stack size of the thread that plans statements, in bytes. A WebAssembly module has 8 MiB. A
 /// debug build needs several times as much.

@@ -1,8 +1,8 @@
 //! Runs Tidemark as a program that does not need Cloudflare.
 //!
 //! The engine is the library `tidemark`. On Cloudflare, the Workers runtime provides connections,
-//! storage, alarms, a clock and random numbers. This program provides the same services.
-//! `docs/design/native-host.md` explains the design.
+//! storage, alarms, a clock and random numbers. On other machines, this program provides the same
+//! services. `docs/design/native-host.md` explains the design.
 
 mod address;
 mod alarms;
@@ -45,8 +45,8 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    // A panic is a bug and ends the program. Otherwise, other threads would wait for the failed
-    // thread. After a restart, the program continues with the data in its files.
+    // A panic is a bug and ends the program. If the program continued, other threads would wait for
+    // the failed thread. After a restart, the program continues with the data in its files.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         report(about);

@@ -43,7 +43,7 @@ pub enum Event {
     Message {
         /// The encoded message.
         message: Vec<u8>,
-        /// The channel for the reply. It is closed if the caller has disconnected.
+        /// The channel for the reply. The channel is closed if the caller has disconnected.
         reply: oneshot::Sender<ObjectReply>,
     },
     /// The reply to one of the object's calls.
@@ -55,7 +55,7 @@ pub enum Event {
         /// The reply.
         reply: Reply,
     },
-    /// An alarm of the object.
+    /// The alarm of the object fired.
     Alarm,
 }
 
@@ -105,7 +105,7 @@ enum Purpose {
     ObjectReply(oneshot::Sender<ObjectReply>),
     /// An alarm started the work.
     Alarm,
-    /// The work continues after the reply was sent.
+    /// The object continues this work after it has sent its reply.
     Behind,
 }
 
@@ -228,7 +228,7 @@ impl Object {
     }
 }
 
-/// Runs the object until it has been idle for the idle time.
+/// Runs the object until it has received no event for the idle time.
 pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
     let Some(name) = address::name(&to) else { return };
     let mut loads = 0;
@@ -273,8 +273,8 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             Err(reason) => {
                 crate::log::fault(&format!("{name}: {reason}"));
                 object.fail(&reason);
-                // The lost events may include an alarm. The next load of the object then sets the
-                // alarms again.
+                // The failed events may include an alarm. After a failed commit, the next load of
+                // the object sets the alarms again.
                 engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
             }
         }

@@ -14,7 +14,7 @@ use crate::{Failure, commands};
 /// The text of `tidemark serve --help`.
 pub const HELP: &str = include_str!("commands/serve.txt");
 
-/// The argument that starts the SQL process. Only this program uses it.
+/// The argument that starts the SQL process. Only this program uses the argument.
 pub const SQL_PROCESS: &str = "sql-process";
 
 /// The options of `tidemark serve`.
@@ -59,7 +59,8 @@ pub fn read() -> Result<Command, Failure> {
     parse(Parser::from_env())
 }
 
-/// Returns the value of the option `--name`. The parser must have read the option just before.
+/// Returns the value of the option `--name`. The parser must have read this option immediately
+/// before.
 ///
 /// # Errors
 /// [`lexopt::Error`] if the value is absent. A value that looks like an option must follow `=`.

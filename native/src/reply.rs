@@ -28,8 +28,8 @@ const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 /// The format in which the client expects its response.
 #[derive(Clone, Debug)]
 pub enum Form {
-    /// The engine's response, which is compressed if the client accepts this. The text is the
-    /// client's list of encodings.
+    /// The engine's response, which is compressed if the client accepts compression. The text is
+    /// the client's list of encodings.
     Http(String),
     /// gRPC. The text is the response's content type.
     Grpc(String),
@@ -275,8 +275,8 @@ impl Pieces {
         if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
     }
 
-    /// Truncates the body. The channel may be full, and closing the channel would make the body
-    /// look complete.
+    /// Truncates the body. The error is sent by another task, because the channel may be full.
+    /// Closing the channel would make the body look complete.
     fn break_off(&self) -> TruncatedResponse {
         let to = self.to.clone();
         tokio::task::spawn_local(async move {

@@ -164,7 +164,7 @@ impl RequestTask {
         self.pending_calls.clear();
         if !calls.is_empty() {
             self.pending_calls.start(calls);
-            // If this call is lost, the entry in the list expires.
+            // If this call is lost, the entry in the list of running queries expires later.
             let _ = self.pending_calls.next().await;
         }
     }

@@ -16,7 +16,7 @@ pub enum Fault {
     Asked,
     /// The query exceeds the memory limit. A smaller query may succeed. The status is 507.
     Memory,
-    /// The source could not read the data. The number is the HTTP status of the source.
+    /// The source could not read the data. The field contains the HTTP status of the source.
     Source(u16),
     /// A bug in this crate. The status is 500.
     Internal,

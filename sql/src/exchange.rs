@@ -27,7 +27,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Scan {
-    /// The request, which remains here until `wanted` returns it.
+    /// The request of the scan. `wanted` takes the request when it returns it.
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,
@@ -102,8 +102,8 @@ impl PageExchange {
         .collect()
     }
 
-    /// Returns the requested scans that were dropped before their last page. Each scan is returned
-    /// by only one call.
+    /// Returns the requested scans that have been dropped before their last page. A scan is
+    /// returned only once.
     pub(crate) fn cancelled(&self) -> Vec<u64> {
         std::mem::take(&mut self.lock().cancelled)
     }

@@ -34,7 +34,7 @@ const STATELESS: [&str; 16] = [
     "RowsCap",
     "Scan",
     "SortExec",
-    // Each copy has its own filter, which excludes rows that cannot be among the first rows.
+    // Each copy has a separate filter, which excludes rows that cannot be among the first rows.
     "SortExec(TopK)",
     "UnionExec",
 ];

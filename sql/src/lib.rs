@@ -10,9 +10,8 @@
 //! [`Engine::open`] starts a [`Query`]. [`Query::step`] processes the replies to earlier requests
 //! and returns new requests. The first requests are for the columns of tables, and later requests
 //! are for pages of scans. The caller provides access to objects, permissions and the network. This
-//! crate never blocks, reads no clock and generates no random numbers. Therefore, the same code
-//! runs in a Worker, in a web page and in a native test. [`messages`] defines the requests and
-//! replies.
+//! crate never blocks, reads no clock and generates no random numbers. The same code therefore runs
+//! in a Worker, in a web page and in a native test. [`messages`] defines the requests and replies.
 //!
 //! | module | input | output |
 //! |---|---|---|

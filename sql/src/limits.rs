@@ -12,11 +12,11 @@ pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// The approximate number of rows that joins and series produce in one turn. Between turns, the
 /// thread processes other requests.
 pub const TURN_ROWS_MAX: usize = 65_536;
-/// The number of rows that cost as much time as a batch without rows. An iteration of a recursive
-/// query produces a batch, which often contains only one row.
+/// Producing this number of rows costs as much time as producing an empty batch. An iteration of a
+/// recursive query produces a batch, which often contains only one row.
 pub const ROWS_PER_BATCH_MIN: usize = 256;
-/// The number of row pairs that cost as much time as one row, in a join without an equality
-/// condition.
+/// In a join without an equality condition, comparing this number of row pairs costs as much time
+/// as producing one row.
 pub const PAIRS_PER_ROW: usize = 16;
 /// The maximum number of row pairs that a join without an equality condition may compare.
 pub const PAIRS_MAX: usize = 250_000_000;
@@ -32,8 +32,8 @@ pub const SESSIONS_IDLE_MAX: usize = 2;
 pub const KEPT_PLANS_MAX: usize = 32;
 /// The maximum size of a statement's text for which the plan is cached, in bytes.
 pub const KEPT_TEXT_BYTES_MAX: usize = 4 * 1_024;
-/// The maximum number of columns in the tables of a statement for which the plan is cached. All
-/// cached plans of such tables together need about 10 MB.
+/// The maximum number of columns in the tables of a statement for which the plan is cached. With
+/// this limit, all cached plans together need about 10 MB.
 pub const KEPT_COLUMNS_MAX: usize = 128;
 /// The maximum size of the constants in a cached plan, in bytes. The optimizer computes constants
 /// such as `repeat('a', 1000000)`.
@@ -68,8 +68,8 @@ pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
 /// The approximate encoded size at which a Parquet row group ends, in bytes.
 pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
-/// The maximum size of a function's result for one batch, in bytes. It applies if the arguments
-/// determine the size.
+/// The maximum size of a function's result for one batch, in bytes. The limit applies to functions
+/// whose arguments determine the size of the result.
 pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;
 /// The maximum number of pairs of characters, bytes or elements that a function may compare in one
 /// batch. Comparing this many pairs takes about half a second.
@@ -80,7 +80,8 @@ pub const PATTERNS_MAX: usize = 32;
 /// patterns of one batch together. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// The maximum product of the size of a batch's text, in bytes, and the number of states of its
-/// pattern. The matcher rarely needs this many steps. The worst known case takes one second.
+/// pattern. A matcher rarely needs as many steps as this product. The worst known case takes one
+/// second.
 pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
 /// times the number of table columns, and the costs of all SELECTs are added. Planning at this

@@ -28,12 +28,12 @@ use crate::widths;
 /// The data that the planner needs for a statement.
 #[derive(Debug)]
 pub(crate) struct Needs {
-    /// The requests for this data. Each request needs one reply.
+    /// The requests for the needed data. Each request needs one reply.
     pub(crate) wanted: Vec<SessionRequest>,
 }
 
 impl Needs {
-    /// Returns the needs of a statement that needs only these tables.
+    /// Returns the needs of a statement that requires only tables.
     pub(crate) fn of_tables(names: Vec<String>) -> Self {
         let is_any = !names.is_empty();
         Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
@@ -60,10 +60,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns the columns of the result, as the statement defines them. The optimizer may find
-    /// that an expression is never NULL, but only in a plan that produces rows. Some clients
-    /// request the columns separately before the rows and then compare both schemas, so the schemas
-    /// must be equal.
+    /// Returns the columns of the result, as the statement defines them. In a plan that produces
+    /// rows, the optimizer may change an expression from nullable to not nullable. Some clients
+    /// first request only the columns, and later compare this schema with the schema of the rows.
+    /// Both schemas must be equal.
     pub(crate) fn columns(&self) -> SchemaRef {
         Arc::clone(&self.columns)
     }

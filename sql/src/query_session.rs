@@ -19,10 +19,10 @@ pub struct QuerySession {
 struct RunningQuery {
     query: Query,
     format: Format,
-    /// The writer of the result. It exists from the step that returns the schema until the last
-    /// row.
+    /// The writer of the result. The writer exists from the step that returns the schema until the
+    /// last row.
     writer: Option<Writer>,
-    /// The encoded bytes that have not been part of a reply yet.
+    /// The encoded bytes that no reply has contained yet.
     written: Vec<u8>,
     is_cut_short: bool,
     is_done: bool,
@@ -43,8 +43,8 @@ impl QuerySession {
         envelope::encode_as(version, &reply)
     }
 
-    /// Whether the last turn stopped at its work limit. If so, the Worker must pause before the
-    /// next turn.
+    /// Whether the last turn stopped at its work limit. After such a turn, the Worker must pause
+    /// before the next turn.
     pub fn is_cut_short(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.is_cut_short)
     }

@@ -45,7 +45,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// Creates an engine. All of its queries together may reserve up to `bytes` bytes.
+    /// Creates an engine. All queries of the engine together may reserve up to `bytes` bytes.
     pub fn with_pool_bytes(bytes: usize) -> Self {
         let named =
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
@@ -81,8 +81,7 @@ impl Engine {
     /// Starts a query.
     ///
     /// # Errors
-    /// Returns an error if the text is not exactly one read-only statement or if it exceeds a
-    /// limit.
+    /// Returns an error if the text is not exactly one read-only statement or exceeds a limit.
     pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
         Query::open(self, request)
     }

@@ -91,7 +91,7 @@ fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
-        // File formats and table factories would access files.
+        // The session must not access files, so it has no file formats and no table factories.
         .with_table_factories(HashMap::new())
         .with_file_formats(Vec::new())
         .with_optimizer_rules(rules)
@@ -121,16 +121,17 @@ fn config() -> SessionConfig {
     options.catalog.information_schema = true;
     // Clients that read Arrow data do not support string views.
     options.sql_parser.map_string_types_to_utf8view = false;
-    // In a join, the schemas contain different table names in their metadata, so the check would
-    // fail.
+    // In a join, the metadata of the schemas contains different table names, and the schema check
+    // would fail.
     options.execution.skip_physical_aggregate_schema_check = true;
     // The Worker has only one thread, so further partitions would only use more memory.
     options.execution.target_partitions = 1;
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
-/// Returns DataFusion's physical optimizer rules, except the rules that never apply. Plans have one
-/// partition, tables have no statistics, and scans accept neither filters nor sorts at this stage.
+/// Returns DataFusion's physical optimizer rules, except rules that never apply to these plans.
+/// Plans have one partition, tables have no statistics, and scans accept neither filters nor sorts
+/// at this stage.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let idle = |rule: &Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
         ["aggregate_statistics", "HashJoinBuffering", "WindowTopN"].contains(&rule.name())

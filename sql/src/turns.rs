@@ -4,11 +4,11 @@
 //!
 //! Tokio's current-thread runtime calls its hook `on_thread_park` only if no task can run. The hook
 //! sets a flag and wakes the root future. The root future is ready when the flag is set, and never
-//! wakes itself. Therefore, one `block_on` call with the root future is one turn. `block_on` never
+//! wakes itself. One `block_on` call with the root future is therefore one turn. `block_on` never
 //! parks the thread, because WebAssembly does not support parking.
 //!
-//! A turn also ends after operators have produced a certain number of rows ([`Pace`]). In that
-//! case, the operator sets the same flag and continues in the next turn. Between turns, the thread
+//! A turn also ends after operators have produced a certain number of rows ([`Pace`]). At this
+//! limit, the operator sets the same flag and continues in the next turn. Between turns, the thread
 //! processes other requests.
 
 use std::future::poll_fn;
@@ -44,8 +44,8 @@ impl Pace {
         context.session_config().get_extension().unwrap_or_default()
     }
 
-    /// Adds `rows` to the number of produced rows. An operator that compares pairs passes the
-    /// number of rows that cost as much time. Ends the turn at the limit.
+    /// Adds `rows` to the number of produced rows. An operator that compares pairs converts the
+    /// number of pairs to a number of rows with equal cost. Ends the turn at the limit.
     pub(crate) fn made(&self, rows: usize) {
         if self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows) >= TURN_ROWS_MAX {
             self.end();
@@ -81,7 +81,7 @@ impl Turns {
     pub(crate) fn new() -> io::Result<Self> {
         let pace = Arc::new(Pace::default());
         let hook = Arc::clone(&pace);
-        // With this interval, the runtime polls the root future after every task.
+        // An event interval of 1 means that the runtime polls the root future after every task.
         let mut builder = Builder::new_current_thread();
         let runtime = builder.event_interval(1).on_thread_park(move || hook.end()).build()?;
         Ok(Self { runtime, pace })
@@ -92,7 +92,7 @@ impl Turns {
         Arc::clone(&self.pace)
     }
 
-    /// Adds a task. It runs in the next turn.
+    /// Adds a task, which starts to run in the next turn.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
         self.runtime.spawn(task)
     }
@@ -102,8 +102,8 @@ impl Turns {
         task.is_finished() && self.runtime.block_on(task).is_err()
     }
 
-    /// Runs tasks until all of them wait or the turn reaches its work limit. Returns whether it
-    /// reached the limit.
+    /// Runs tasks until all of them wait or the turn reaches its work limit. Returns whether the
+    /// turn reached its work limit.
     pub(crate) fn turn(&self) -> bool {
         self.pace.begin();
         let pace = &self.pace;

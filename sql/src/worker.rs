@@ -1,7 +1,7 @@
 //! Implements the functions that `worker.js` calls. Each session of this instance has a number.
 //!
 //! The interface passes only numbers and bytes, because the instance gets a new memory after a
-//! trap. An object of wasm-bindgen would then point into the old memory.
+//! trap. After the trap, an object of wasm-bindgen would point into the old memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Instance {
     sessions: BTreeMap<u32, QuerySession>,
 }
 
-/// Installs the panic hook. This function runs when the module starts.
+/// Installs the panic hook. The function runs when the module starts.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();

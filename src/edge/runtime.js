@@ -4,13 +4,13 @@
 
 /** The URL of calls to objects. The objects ignore the URL. */
 const url = 'https://object/';
-/** The minimum size of a buffer to release, in bytes. For a smaller buffer, the call costs too much. */
+/** The minimum size of a buffer to release, in bytes. Releasing a smaller buffer costs too much. */
 const releasedBytesMin = 4096;
 /** The maximum number of cached ids. */
 const idsMax = 1_000;
 
 /**
- * Maps the text of an id, or a name, to the id. Requests may share ids, but each request needs
+ * Maps the text or the name of an id to the id. Requests may share ids, but each request needs
  * separate stubs.
  */
 const ids = new Map();
@@ -65,7 +65,7 @@ export function respond(status, lines, body) {
 
 /**
  * Sends a message to an object and releases the bytes of the message. The object is selected by id,
- * or by its name in a jurisdiction. Returns the bytes of the reply.
+ * or by its name in a jurisdiction. Returns the reply as bytes.
  */
 export async function callObject(namespace, object, isName, location, jurisdiction, message) {
   const id = idOf(namespace, object, isName, jurisdiction);

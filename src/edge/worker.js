@@ -1,4 +1,4 @@
-// Defines the entry module of the Worker. It passes requests and calls of objects to the
+// Defines the entry module of the Worker, which passes requests and calls of objects to the
 // WebAssembly module. After a panic or trap, the content of the module's memory is undefined, so
 // the module gets a new memory. `scripts/modules.mjs` bundles this file with the output of
 // wasm-bindgen.
@@ -8,7 +8,7 @@ import { WorkerEntrypoint } from 'cloudflare:workers';
 import * as module from './index.js';
 import { release } from './runtime.js';
 
-// Stack traces of panics must be long enough to show the cause.
+// The stack trace of a panic must be long enough to show the cause.
 Error.stackTraceLimit = 100;
 
 /**
@@ -68,7 +68,7 @@ export default class extends WorkerEntrypoint {
 
 /**
  * Wraps the class of an object. If the module got a new memory, the wrapper creates the object
- * again. This is possible because the object's state is in its storage.
+ * again. The new object reads its state from storage.
  */
 const durable = (Class) =>
   class {
@@ -96,7 +96,7 @@ const durable = (Class) =>
     async fetch(request) {
       const message = new Uint8Array(await request.arrayBuffer());
       const answer = enter(() => this.#current().answer(message));
-      // The module has copied the message.
+      // The module has copied the message, so its bytes can be released.
       release(message);
       return new Response(await answer);
     }

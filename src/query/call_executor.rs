@@ -1,4 +1,4 @@
-//! Runs a call over one group: applies the call's transformations and the statement's LIMIT to the
+//! Runs a call over one group. Applies the call's transformations and the statement's LIMIT to the
 //! values.
 
 use super::error::QueryError;
@@ -59,7 +59,7 @@ impl CallExecutor {
             if let Some(piece) = self.left.take() {
                 self.through = Some(stream.push(&piece));
             }
-            // Only functions that return their values at the end still have values at this point.
+            // `finish` returns values only for functions that return their values at the end.
             self.left = match stream.finish(work)? {
                 Finish::Pause => return Ok(false),
                 Finish::Nothing => self.through.take(),

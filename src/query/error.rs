@@ -12,7 +12,7 @@ use crate::model::time::S_NS;
 /// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
-    /// Neither the statement nor `db` nor the session specifies a database.
+    /// No database is specified in the statement, in `db` or in the session.
     #[error("database name required")]
     DatabaseRequired,
     /// The statement names an unknown database.
@@ -21,7 +21,8 @@ pub enum QueryError {
     /// The statement names an unknown retention policy.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
-    /// The statement breaks a rule of 1.x's compiler. The text is identical to 1.x's.
+    /// The statement breaks a rule of 1.x's compiler. The error text is identical to the text in
+    /// 1.x.
     #[error("{0}")]
     Invalid(String),
     /// A literal looks like a time but is not a valid time.
@@ -73,7 +74,7 @@ pub enum QueryError {
         /// The configured value of `SERIES_PER_QUERY_MAX` or `POINTS_PER_QUERY_MAX`.
         limit: u64,
     },
-    /// A result exceeds its size limit. The result must be complete before its first row is sent.
+    /// A result is too large. The result must be complete in memory before its first row is sent.
     #[error("{what} has more than {limit} {unit}: narrow the time range or select fewer series")]
     TooLarge {
         /// The kind of data in the result.
@@ -103,7 +104,7 @@ pub enum QueryError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// A list exceeds its size limit. The list must be sorted before its first row is sent.
+    /// A list is too large. Lists are sorted in memory before the first row is sent.
     #[error(
         "{what} has more than {limit} {unit}: reduce the list with WHERE, FROM or LIMIT, or count \
          its entries with CARDINALITY"
@@ -148,7 +149,7 @@ pub enum QueryError {
     /// The query memory is exhausted.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
-    /// The shape of a shard's page differs from the requested shape.
+    /// A shard returned a page whose shape differs from the requested shape.
     #[error("a shard's response does not match the request: {0}")]
     Page(&'static str),
 }

@@ -50,7 +50,7 @@ pub struct Executor {
     node: SelectNode,
     room: QueryReservation,
     work: Work,
-    /// The unfinished subqueries with their positions in the node. Only the first of these runs.
+    /// The unfinished subqueries with their positions in the node. Only the first entry runs.
     pending: VecDeque<(usize, Self)>,
     /// The results of the node's subqueries.
     derived: Vec<Derived>,
@@ -73,7 +73,7 @@ pub struct RowPosition {
     pub time_ns: i64,
 }
 
-/// The result of supplying needs from subqueries.
+/// The result of an attempt to satisfy needs from subqueries.
 enum Local {
     TiedPoints,
     /// The remaining needs, which only shards can supply.

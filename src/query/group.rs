@@ -77,12 +77,13 @@ pub(crate) struct GroupExecutor {
     /// The `fill()` state of a raw query, with the values of earlier rows.
     filled: RowFill,
     held: Option<SeriesChunk>,
-    /// The rows to evaluate next. Their columns are the values of the calls, followed by the slots.
+    /// The rows to evaluate next. The columns of these rows are the calls' values, followed by the
+    /// slots.
     unread: Option<Unread>,
     work: Work,
     /// The memory that the windows of the calls use.
     windows: HeldBytes,
-    /// For each call, the value in rows in which only other calls have values.
+    /// For each call, the value for rows in which only other calls have values.
     missing: Vec<Option<FieldValue>>,
 }
 
@@ -117,8 +118,8 @@ impl GroupExecutor {
         }
     }
 
-    /// Keeps `chunk` until it is known whether the group has more rows. Returns the chunk that was
-    /// kept before.
+    /// Keeps `chunk` until it is known whether the group has more rows. Returns the previously kept
+    /// chunk.
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
@@ -460,7 +461,7 @@ impl GroupExecutor {
                 (None, Some(number), Scalar::Column(index)) if node.has_type(*index) => {
                     ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
                 }
-                // 1.x does not fill a column with an unknown name.
+                // 1.x does not fill a column whose name is unknown.
                 (None, ..) => ResultColumn::Null,
             }
         });
@@ -478,7 +479,8 @@ impl GroupExecutor {
     }
 }
 
-/// Returns the time range of a call. It includes the previous window if the call reads that window.
+/// Returns the time range of a call. The range includes the previous window if the call reads that
+/// window.
 fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {

@@ -61,13 +61,13 @@ pub struct PlannedScan {
 }
 
 impl PlannedScan {
-    /// Whether shards supply the scan's rows. Otherwise, a subquery supplies the rows.
+    /// Whether shards supply the scan's rows. If not, a subquery supplies the rows.
     pub fn reads_shards(&self) -> bool {
         self.subquery.is_none()
     }
 }
 
-/// One SELECT: the statement itself or a subquery.
+/// One SELECT: either the whole statement or a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
     /// The names of the columns. The first column contains the time.
@@ -98,7 +98,7 @@ pub(crate) struct SelectNode {
     pub(crate) range: TimeRange,
     /// The widest time range that scans may read, including any window before `range`.
     pub(crate) floor: TimeRange,
-    /// The number in `fill(number)`, as written. This number replaces missing strings and booleans.
+    /// The number in `fill(number)`, as written. The number replaces missing strings and booleans.
     pub(crate) fill_number: Option<FieldValue>,
     /// The windows of GROUP BY time().
     pub(crate) window: Option<Window>,
@@ -112,9 +112,9 @@ pub(crate) struct SelectNode {
     pub(crate) calls: Vec<CallPlan>,
     /// Whether the only call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
-    /// Whether the rows are ordered by series first, with ascending keys for both directions. Two
-    /// kinds of rows have this order: points that a selector chose over the whole range, and rows
-    /// of a single subquery that have this order.
+    /// Whether the rows are ordered by series first, with ascending keys for both directions. This
+    /// is true for points that a selector chose over the whole range. It is also true for the rows
+    /// of a single subquery if the subquery returns its rows in this order.
     pub(crate) in_order_of_series: bool,
     /// Whether a call without a value in a row repeats its previous value (`fill(previous)`).
     pub(crate) carries: bool,
@@ -167,7 +167,7 @@ pub(crate) struct CallPlan {
     pub(crate) slot: usize,
     /// The method of filling empty windows; `None` if the result omits empty windows.
     pub(crate) fill: Option<FillPlan>,
-    /// The value in rows in which only other calls have values (`fill(number)`).
+    /// The value for rows in which only other calls have values (`fill(number)`).
     pub(crate) missing: Option<FieldValue>,
     /// The transformations of the values, from the innermost to the outermost.
     pub(crate) transforms: Vec<Transform>,
@@ -206,7 +206,7 @@ pub(crate) enum CallBase {
     Values,
 }
 
-/// A function of all values of a window, and the use of its result.
+/// A function that needs all values of a window, and how the call uses the function's result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatherPlan {
     pub(crate) function: GatheredFunction,
@@ -233,7 +233,7 @@ impl GatherPlan {
     }
 }
 
-/// A kind of scan that is executed for each input.
+/// A scan that the node executes for each of its inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
     pub(crate) kind: FeedKind,
@@ -268,8 +268,8 @@ pub(crate) struct Binding {
     pub(crate) key: Vec<Option<usize>>,
     /// For each slot, its position in a page that contains rows.
     pub(crate) slots: Vec<SlotSource>,
-    /// For each call in a page of partial states, the corresponding call of the node. The order is
-    /// that of the page.
+    /// For each call in a page of partial states, the corresponding call of the node. The calls
+    /// have the same order as in the page.
     pub(crate) calls: Vec<CallSource>,
 }
 
@@ -294,8 +294,8 @@ pub(crate) struct CallSource {
 }
 
 impl SelectNode {
-    /// Whether the type of the input at `index` is known. The calls precede the slots, and slots
-    /// always have a type.
+    /// Whether the type of the input at `index` is known. Calls precede slots in the inputs, and
+    /// slots always have a type.
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())

@@ -1,6 +1,6 @@
 //! Evaluates expressions over the columns of a result, one column at a time.
 //!
-//! The rules are the rules of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
+//! Expressions follow the rules of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
 //! - An operation with a missing operand returns null. If the other operand is a boolean, a missing
 //!   operand is false.
 //! - The quotient of two integers is a float.

@@ -14,7 +14,7 @@ use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 /// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The units since the request last paused. All statements of a request share this value.
+    /// The units since the request last paused. All statements of a request share one counter.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }
@@ -67,7 +67,8 @@ impl Work {
         self.turn.set(0);
     }
 
-    /// Whether the statement must pause now. If so, also starts the next turn.
+    /// Whether the statement must pause now. If the statement must pause, also starts the next
+    /// turn.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.

@@ -15,7 +15,7 @@ use crate::query::result::{ResultColumn, SeriesChunk};
 /// The rule by which 1.x divides a response into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
-    /// One document for each maximum number of rows. This rule applies to SELECT, and to the SHOW
+    /// A document ends at the maximum number of rows. This rule applies to SELECT, and to the SHOW
     /// statements that 1.x executes as a SELECT.
     Rows,
     /// One document per measurement. The member `partial` is absent if another measurement follows.

@@ -1,4 +1,4 @@
-//! Writes CSV in 1.x's format, with a header for each statement and for each change of columns.
+//! Writes CSV in 1.x's format. A header precedes each statement and each change of columns.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -121,8 +121,8 @@ enum Cells<'a> {
     Other(&'a ResultColumn),
 }
 
-/// A time column. It stores the last printed time, because consecutive rows of different series
-/// often have equal times.
+/// A time column that stores the last printed time, because consecutive rows often have equal
+/// times.
 struct Times<'a> {
     times_ns: &'a [i64],
     unit_ns: i64,

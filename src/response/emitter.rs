@@ -1,4 +1,5 @@
-//! Writes JSON tokens with commas and indentation. Escapes strings in the same way as Go.
+//! Writes JSON tokens, and the commas and indentation between them. Escapes strings in the same way
+//! as Go.
 
 use crate::model::bug::OrBug;
 
@@ -38,7 +39,7 @@ impl Emitter {
         &mut self.out
     }
 
-    /// Begins the next member or element. Writes a comma if it is not the first one.
+    /// Begins the next member or element. Writes a comma before every element except the first.
     pub fn next(&mut self) {
         if !self.empty {
             self.out.push(b',');

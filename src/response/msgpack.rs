@@ -90,7 +90,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Moves the number and the elements to `out`. Afterwards, the list is empty.
+    /// Appends the number of elements and the elements to `out`. Afterwards, the list is empty.
     fn append_to(&mut self, out: &mut Rope) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());

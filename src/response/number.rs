@@ -45,8 +45,8 @@ struct Decimal {
     negative: bool,
     /// The significant digits, without leading and trailing zeros.
     digits: String,
-    /// The position of the decimal point relative to the first digit. It can be negative or greater
-    /// than the number of digits.
+    /// The position of the decimal point relative to the first digit. The position can be negative
+    /// or greater than the number of digits.
     point: i32,
 }
 

@@ -1,5 +1,5 @@
-//! Writes the rows of a result as JSON arrays. For large responses, most of the time is spent in
-//! this module.
+//! Writes the rows of a result as JSON arrays. Large responses spend most of their time in this
+//! module.
 
 use std::ops::Range;
 
@@ -14,8 +14,8 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Vali
 /// Appends the rows as arrays to the open array of values.
 ///
 /// # Errors
-/// [`Unsupported`] for a value that JSON cannot represent. The text is then incomplete, and the
-/// caller must discard it.
+/// [`Unsupported`] for a value that JSON cannot represent. After such an error, the caller must
+/// discard the incomplete text.
 pub(super) fn rows(
     emitter: &mut Emitter,
     chunk: &SeriesChunk,

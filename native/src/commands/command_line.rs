@@ -19,7 +19,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Parses the rest of the command line. Returns `None` if it contains `--help`.
+    /// Parses the rest of the command line. Returns `None` if the command line contains `--help`.
     ///
     /// # Errors
     /// [`Failure`] with the first invalid option.
@@ -88,8 +88,8 @@ impl Line {
         }
     }
 
-    /// Returns the failure for a command line without a required part. Its text is the command's
-    /// help.
+    /// Returns the failure for a command line without a required part. The failure's text is the
+    /// command's help.
     pub fn incomplete(&self) -> Failure {
         Failure::of(self.command.help.trim_end())
     }

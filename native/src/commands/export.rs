@@ -109,7 +109,7 @@ fn write_lines(
 }
 
 /// Passes the points of a response to `write`. The last line of a response may contain the position
-/// at which the next request continues. Returns this position, or `None` after the last point.
+/// at which the next request continues. Returns the position, or `None` after the last point.
 fn points(
     body: impl Read,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,

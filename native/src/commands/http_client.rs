@@ -18,8 +18,8 @@ use crate::Failure;
 const URL: &str = "http://127.0.0.1:8787";
 /// The default data folder of `serve`.
 const DATA: &str = "tidemark-data";
-/// The maximum time until the server starts its response, and between two pieces of the response. A
-/// complete response may take hours.
+/// The maximum time until the server starts its response, and between two pieces of the response.
+/// The complete response may take hours.
 const RESPONSE_MAX: Duration = Duration::from_secs(300);
 /// The maximum size of a response that is read completely into memory.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
@@ -229,7 +229,7 @@ impl Response {
         })
     }
 
-    /// Whether the response is a redirect. The commands follow no redirect, because its target may
+    /// Whether the response is a redirect. The commands follow no redirect, because the target may
     /// be another server, such as a login page.
     pub fn is_redirect(&self) -> bool {
         self.0.status().is_redirection()

@@ -46,7 +46,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The size at which a request ends, in bytes. A request may exceed this size by one point.
+/// The size at which a batch is complete, in bytes. A batch may exceed this size by one point.
 const BATCH_BYTES_MAX: usize = 1_000_000;
 /// The maximum number of attempts if a request fails temporarily.
 const TRIES_MAX: u32 = 10;
@@ -98,8 +98,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     tags.sort_unstable();
     let shape = line.value("measurement").map(|measurement| Shape { measurement, tags });
     let server = Server::of(line)?;
-    // Batches are retried many times. This request is not, so it reports an unreachable server
-    // immediately.
+    // Requests with batches are retried many times. This first request is not retried, so that an
+    // unreachable server is reported immediately.
     server.send(&Request::new("GET", "/ping"))?;
     let owned = |name: &str| line.value(name).unwrap_or_default().to_owned();
     let destination = Destination { database: owned("database"), policy: owned("policy") };
@@ -185,7 +185,8 @@ fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ensures that a database and policy exist. Creates missing ones with an unlimited duration.
+/// Ensures that a database and policy exist. A missing database or policy is created with an
+/// unlimited duration.
 fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     let database = quoted(&destination.database);
     let listed = query(server, "SHOW DATABASES")?;
@@ -198,8 +199,8 @@ fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     if !listed.rows.iter().any(|row| cell(row, 0) == destination.database) {
         create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
     }
-    // A token without read permission cannot list the policies. The responses to writes then report
-    // any problems.
+    // A token without read permission cannot list the policies. In this case, the responses to
+    // writes report any problems.
     let shown = query(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
     if shown.error.is_some() {
         return Ok(());
@@ -276,11 +277,12 @@ impl Batch {
     }
 }
 
-/// The import of a file. The path `-` means standard input, for which an import cannot be resumed.
+/// The import of a file. The path `-` means standard input. An import from standard input cannot be
+/// resumed.
 struct Import<'a> {
     server: &'a Server,
     lines: Lines,
-    /// The shape of SQL rows. If absent, the file contains line protocol.
+    /// The shape of SQL rows. If the shape is absent, the file contains line protocol.
     shape: Option<Shape<'a>>,
     precision: Precision,
     batch_lines: usize,
@@ -480,8 +482,8 @@ impl<'a> Import<'a> {
                 "input": self.input, "lines": lines, "points": self.points,
                 "rejected": self.rejected,
             });
-            // The new file replaces the old one only when it is complete, even if the program ends
-            // at this point.
+            // The old file is replaced only by a complete new file, even if the program ends
+            // unexpectedly.
             let part = self.state_file.with_added_extension("part");
             fs::write(&part, format!("{state}\n"))
                 .and_then(|()| fs::rename(&part, &self.state_file))

@@ -1,4 +1,4 @@
-//! Implements the commands that send requests to a server over HTTP. The server may be any Tidemark
+//! Implements the commands that send requests to a server over HTTP. The server can be any Tidemark
 //! deployment.
 //!
 //! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
@@ -42,7 +42,7 @@ use command_line::Line;
 
 /// A command and its options.
 pub struct Command {
-    /// The name on the command line.
+    /// The name of the command on the command line.
     pub name: &'static str,
     /// The text of `--help`. The first line is the summary.
     pub help: &'static str,
@@ -80,7 +80,7 @@ pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, F
 }
 
 /// Writes to standard output. If the reader has closed the pipe, as in `… | head`, the command
-/// continues until it has an exit code.
+/// continues silently, so that its exit code is still correct.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     print_piece(text).map(|_| ())
 }

@@ -169,7 +169,7 @@ impl Export<'_> {
         Ok(self.rows(q)?.iter().map(|row| text(row, "name").to_owned()).collect())
     }
 
-    /// Returns `and` and the condition for the requested time range.
+    /// Returns the text `and`, followed by the condition for the requested time range.
     fn within(&self, and: &str) -> String {
         let start = self.start.map(|start| format!("time >= '{start}'"));
         let end = self.end.map(|end| format!("time < '{end}'"));
@@ -197,8 +197,8 @@ impl Export<'_> {
         Ok(self.rows(&q)?.iter().map(day).collect())
     }
 
-    /// Exports a day, unless a file with the same number of rows already exists. Returns the file's
-    /// entry in the manifest, and whether the file is new.
+    /// Exports one day of a measurement, unless a file with the same number of rows already exists.
+    /// Returns the file's entry in the manifest, and whether the file is new.
     fn day(
         &self,
         measurement: &str,

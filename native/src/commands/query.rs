@@ -49,7 +49,7 @@ impl Format {
 
 /// The settings for running statements and printing results.
 pub struct Settings {
-    /// The database for statements that specify none.
+    /// The database for statements that specify no database.
     pub database: Option<String>,
     /// The format of results.
     pub format: Format,

@@ -61,7 +61,7 @@ fn nanoseconds(text: &str) -> Option<i64> {
     if !text.is_ascii() {
         return None;
     }
-    // A date without a time is invalid.
+    // A date without a time of day is invalid.
     let (date, time) = text.split_once(['T', ' '])?;
     let mut text = format!("{date}T{time}");
     match text.bytes().rev().position(|byte| matches!(byte, b'+' | b'-')) {

@@ -29,7 +29,7 @@ const COMPLETION_MAX: Duration = Duration::from_secs(2);
 /// The maximum number of lines in the history.
 const HISTORY_LINES_MAX: usize = 1_000;
 
-/// The words that the shell completes: InfluxQL keywords and the commands of the shell.
+/// The words that the shell can complete: InfluxQL keywords and the commands of the shell.
 const KEYWORDS: &str = "SELECT FROM WHERE GROUP BY ORDER LIMIT SLIMIT OFFSET SOFFSET DESC AND OR \
     INTO fill time now() SHOW DATABASES MEASUREMENTS SERIES FIELD TAG KEYS VALUES WITH KEY \
     RETENTION POLICIES SHARDS STATS USERS CREATE DROP DATABASE DELETE ALTER POLICY DURATION \
@@ -43,8 +43,8 @@ exit          ends the shell, like Ctrl-D
 Everything else is InfluxQL. Tab completes words, databases, measurements and their fields.
 ";
 
-/// The names in a database, for completion. The first completion requests these names from the
-/// server.
+/// The names in a database that the shell can complete. The first completion requests these names
+/// from the server.
 struct Names<'a> {
     server: &'a Server,
     database: Option<String>,
@@ -127,7 +127,7 @@ impl History {
         Self { lines: lines.map(str::to_owned).collect(), file }
     }
 
-    /// Adds a line and writes the file. Statements may contain passwords. Therefore, only the
+    /// Adds a line and writes the file. Statements may contain passwords. For this reason, only the
     /// current user can read the file, and lines with passwords are omitted. Errors are ignored.
     fn add(&mut self, line: &str) {
         if line.is_empty() || line.to_lowercase().contains("password") {
@@ -151,10 +151,11 @@ impl History {
 /// Reads and runs lines until the end of the input.
 ///
 /// # Errors
-/// [`Failure`] if the terminal cannot be used. The errors of statements are printed.
+/// [`Failure`] if the terminal cannot be used. Errors of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |reason: ReadlineError| Failure(format!("The terminal cannot be used: {reason}."));
-    // A bracketed paste is read as one line, which would combine several pasted statements.
+    // The terminal returns a bracketed paste as one line, so several pasted statements would become
+    // one statement.
     let config =
         Config::builder().completion_type(CompletionType::List).bracketed_paste(false).build();
     let mut editor = Editor::with_history(config, MemHistory::new()).map_err(broken)?;

@@ -104,7 +104,7 @@ pub struct Sums {
     pub access: Access,
 }
 
-/// The numbers of imported tokens and users, and the list of rejected ones.
+/// The numbers of imported tokens and users, and the list of rejected tokens and users.
 #[derive(Debug, Default)]
 pub struct Access {
     made: u64,

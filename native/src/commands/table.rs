@@ -65,7 +65,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Replaces characters that would move the cursor or the columns with their JSON escapes.
+/// Replaces control characters, which would move the cursor, with their JSON escapes.
 fn printable(text: &str) -> String {
     let is_unprintable = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if !text.contains(is_unprintable) {

@@ -86,7 +86,7 @@ pub struct Sum {
     /// The number of values.
     pub values: u64,
     /// The first and last time, in nanoseconds. The range is `None` if a line has no time, because
-    /// the server then assigned one.
+    /// the server assigned the time.
     pub range_ns: Option<(i128, i128)>,
 }
 

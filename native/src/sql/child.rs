@@ -28,8 +28,8 @@ pub fn run() -> Result<(), Failure> {
         .stack_size(SQL_STACK_BYTES)
         .spawn(move || {
             compute(&frames);
-            // The process must end. Otherwise, the parent would wait for a reply that never
-            // arrives.
+            // The process must end. If the process continued, the parent would wait for a reply
+            // that never arrives.
             std::process::exit(1)
         });
     computing.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;

@@ -1,5 +1,5 @@
-//! Runs SQL statements in a separate process. A statement that crashes, takes too long or uses too
-//! much memory does not stop the database.
+//! Runs SQL statements in a separate process, so that a statement that crashes, takes too long or
+//! uses too much memory does not stop the database.
 //!
 //! | module | role |
 //! |---|---|
@@ -104,8 +104,8 @@ impl Session {
         }
     }
 
-    /// Returns a future that passes a message to the session. The future does not borrow the
-    /// session.
+    /// Returns a future that passes a message to the session. The returned future does not borrow
+    /// the session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
         let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
         async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
@@ -153,8 +153,8 @@ impl Sql {
             statements.push(Arc::downgrade(&statement));
         }
         let sql = Arc::clone(&self);
-        // If the client disconnects, the pipe must not contain an incomplete frame. Therefore the
-        // call runs in its own task.
+        // If the client disconnects, the pipe must not contain an incomplete frame. The call
+        // therefore runs in a separate task.
         let call = self.runtime.spawn(async move { sql.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
@@ -239,7 +239,7 @@ impl Sql {
     }
 
     /// Ends the process if it has used much memory and no statement is running. Allocators do not
-    /// return this memory.
+    /// return freed memory to the system.
     async fn settle(&self, running: &mut Running) {
         let is_idle = self.permits.available_permits() == SQL_STATEMENTS_MAX;
         let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;

@@ -18,9 +18,9 @@ use crate::log;
 use crate::options::SQL_PROCESS;
 
 /// The signals with which a user or the system usually ends a process. Any other signal means that
-/// the process crashed.
+/// the process has crashed.
 const ENDING_SIGNALS: [i32; 4] = [1, 2, 9, 15];
-/// The unit of CPU times in `/proc`, in milliseconds. Linux defines a fixed unit.
+/// The unit of CPU times in `/proc`, in milliseconds. Linux uses the same unit on all machines.
 const TICK_MS: u64 = 10;
 
 /// A running SQL process.

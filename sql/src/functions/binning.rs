@@ -1,6 +1,6 @@
-//! Implements `date_bin` and `date_bin_wallclock(interval, time[, origin])`. The second function
-//! uses bins in the local time of the timestamp's zone. Gap-filling queries assign their rows to
-//! bins with these functions.
+//! Implements `date_bin` and `date_bin_wallclock(interval, time[, origin])`. `date_bin_wallclock`
+//! uses bins in the local time of the timestamp's zone. Gap-filling queries use these functions to
+//! assign rows to bins.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};

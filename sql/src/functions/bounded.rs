@@ -125,7 +125,7 @@ impl Bounded {
     }
 
     /// Returns the total size of the constant arguments, in bytes. The optimizer would concatenate
-    /// these constants.
+    /// constant arguments during planning.
     fn constant_bytes(&self, args: &[Expr]) -> i128 {
         let size = |at: usize| match args.get(at) {
             Some(Expr::Literal(text, _)) => text.try_as_str().flatten().map_or(0, str::len) as i128,

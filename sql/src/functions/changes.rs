@@ -206,7 +206,7 @@ fn numbers<T>(
     values.map(|value| value.map(number)).collect()
 }
 
-/// Calls `make` with each value and its previous value. Skips NULLs.
+/// Calls `make` for each pair of consecutive values. Skips NULLs.
 fn consecutive<T: Copy, O>(
     values: impl Iterator<Item = Option<T>>,
     make: impl Fn(T, T) -> O,

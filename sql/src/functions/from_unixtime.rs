@@ -14,8 +14,7 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The maximum distance from 1970 at which a date exists, in seconds. The distance is 262,000
-/// years.
+/// The maximum distance of a valid date from 1970, in seconds. The distance is 262,000 years.
 const SECONDS_MAX: u64 = 8_200_000_000_000;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 

@@ -80,8 +80,8 @@ pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()
     }
 }
 
-/// Returns an upper bound for the size of a compiled pattern, in bytes. Does not report syntax
-/// errors, which the function itself reports.
+/// Returns an upper bound for the size of a compiled pattern, in bytes. The regex function reports
+/// syntax errors.
 fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
     let mut bytes = SMALL_PATTERN_BYTES;
     while bytes <= PATTERN_BYTES_MAX {

@@ -75,8 +75,8 @@ impl ScalarUDFImpl for Tz {
             ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, _)) => {
                 Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*at, zone)))
             }
-            // A timestamp without a zone is in UTC. Arrow would instead interpret it as local time
-            // in the new zone.
+            // A timestamp without a zone is in UTC. Arrow would interpret the timestamp as local
+            // time in the new zone.
             ColumnarValue::Array(array) => {
                 let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
                 let times = datafusion::arrow::compute::cast(array, &utc)?;

@@ -1,5 +1,5 @@
 //! Implements the operator that adds missing bins. The operator reads all rows of the aggregate and
-//! sorts them by group and time. It then returns the filled rows in batches.
+//! sorts them by group and time. Finally, the operator returns the filled rows in batches.
 
 use std::fmt;
 use std::sync::Arc;

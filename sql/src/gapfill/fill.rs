@@ -119,7 +119,7 @@ impl Rows {
         self.picks.get(row).copied().flatten().map(|pick| pick as usize)
     }
 
-    /// Returns the input indices of the rows in `range`. The index of an added row is NULL.
+    /// Returns the input indices of the rows in `range`. Added rows have the index NULL.
     fn picks(&self, range: &Range<usize>) -> UInt32Array {
         range.clone().map(|row| self.picks.get(row).copied().flatten()).collect()
     }
@@ -144,7 +144,7 @@ struct Memory {
     group: Option<u32>,
     /// The last row that has a value.
     last: Option<usize>,
-    /// The position to which rows have been searched for the next value. No row between `last` and
+    /// The first row that has not been searched for the next value. No row between `last` and
     /// `next` has a value. Row `next` either has a value or is after the end of the group.
     next: usize,
 }
@@ -236,8 +236,8 @@ enum Point {
     Nothing,
     /// The value of an input row.
     Original(usize),
-    /// A value between two input rows. The two numbers are the distance from the first row and the
-    /// distance between both rows, in nanoseconds.
+    /// A value between two input rows. The two numbers are the distance from the first row to the
+    /// value and the distance between both rows, in nanoseconds.
     Between(usize, usize, f64, f64),
 }
 

@@ -19,8 +19,8 @@ use datafusion::optimizer::OptimizerRule;
 
 pub(crate) use calls::functions;
 
-/// The gap-filling rule runs after this rule. At this stage, times are constants, and filters are
-/// still at their original positions in the plan.
+/// The name of the optimizer rule after which the gap-filling rule runs. At this stage, times are
+/// constants, and filters are still at their original positions in the plan.
 const BEFORE: &str = "simplify_expressions";
 
 /// Inserts the gap-filling rule into a list of optimizer rules.

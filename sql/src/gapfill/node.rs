@@ -28,7 +28,7 @@ pub(super) enum Fill {
     /// The value in the other rows of the group. The column is a group key or the time.
     Key,
     Null,
-    /// Zero, because the column is a count.
+    /// The value 0, because the column is a count.
     Zero,
     /// The previous value in the group.
     Previous,
@@ -55,7 +55,7 @@ pub(super) struct GapFill {
     input: LogicalPlan,
     spec: Spec,
     /// The schema, without the columns that optimizer rules add to the input later. The node does
-    /// not fill such columns.
+    /// not fill these additional columns.
     schema: DFSchemaRef,
 }
 

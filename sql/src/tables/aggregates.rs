@@ -7,7 +7,7 @@
 //! An aggregate is moved only if it has the same meaning in SQL and on a shard. In SQL, a group
 //! exists if it has a row, even if all requested fields are missing, so the scan also counts rows.
 //! The order in which floats are added may differ, as in every query over several shards. Neither
-//! SQL nor the shards define whether 0.0 or -0.0 is the smaller value.
+//! SQL nor shards define whether 0.0 or -0.0 is smaller.
 
 use std::sync::Arc;
 
@@ -139,7 +139,8 @@ struct RequestBuilder<'a> {
     of_rows: Vec<(usize, usize, usize)>,
 }
 
-/// The column of the time in the result of a row's call. The next column contains the same value.
+/// The column of the time in the result of a row's call. The column after this one also contains
+/// the time.
 const ROW_TIME: usize = 0;
 /// The column of the first requested value in the result of a row's call.
 const ROW_BESIDE: usize = 2;
@@ -299,7 +300,8 @@ impl<'a> RequestBuilder<'a> {
         self.sources.push(source(column));
     }
 
-    /// Adds the calls for the first and last rows. All columns of these calls must be known.
+    /// Adds the calls for the first and last rows. Call this function after all columns of the
+    /// first and last rows are known.
     fn place_rows(&mut self) {
         use AggregateFunction::{FirstRow, LastRow};
         for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {

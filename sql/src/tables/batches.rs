@@ -85,7 +85,7 @@ struct PageRows {
 }
 
 impl PageRows {
-    /// Appends the rows of `next`. Returns `false` if the columns of both differ.
+    /// Appends the rows of `next`. Returns `false` if the columns of `self` and `next` differ.
     fn append(&mut self, next: &Self) -> bool {
         let columns = self.fields.iter_mut().zip(&next.fields);
         let are_alike = columns.fold(true, |are, (to, from)| to.extend_from(from) && are);

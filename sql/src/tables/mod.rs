@@ -1,6 +1,6 @@
 //! Defines the tables of a database in SQL.
 //!
-//! The catalog is named `public`. Its schema `iox` contains a table for each measurement. Its
+//! The catalog is named `public`. The schema `iox` contains a table for each measurement. The
 //! schema `system` contains tables about the database. DataFusion adds the schema
 //! `information_schema`.
 

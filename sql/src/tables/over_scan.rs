@@ -13,10 +13,10 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::scan::{Scan, Scanned};
 
-/// A scan whose rows all reach a certain operator.
+/// A scan, all of whose rows reach the operator above the scan.
 pub(super) struct OverScan<'a> {
     pub(super) scan: &'a Scan,
-    /// The projection between the scan and this operator.
+    /// The projection between the scan and the operator above the scan.
     projection: Option<&'a ProjectionExec>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> OverScan<'a> {
         }
     }
 
-    /// Returns `expr` with references to the scan's columns.
+    /// Returns `expr`, rewritten so that it refers to the scan's columns.
     pub(super) fn resolve<'e>(
         &'e self,
         expr: &'e Arc<dyn PhysicalExpr>,

@@ -1,6 +1,6 @@
 //! Limits joins that compare each row of one side with each row of the other side. The limits apply
-//! to the number of compared pairs in total and per turn, because such a join can compare many
-//! pairs without finding a match.
+//! to the number of compared pairs, both in total and per turn, because such a join can compare
+//! many pairs without finding a match.
 
 use std::fmt;
 use std::pin::Pin;

@@ -3,7 +3,7 @@
 //! A filter keeps a row only if the filter is true. For a missing value, SQL comparisons are NULL
 //! and the conditions of a shard are false, so both drop the row. A missing tag has a separate
 //! condition. SQL compares floats in IEEE 754's total order, in which -0.0 precedes 0.0, but for
-//! shards both zeros are equal. Therefore, some comparisons with zero remain in the plan. Fields
+//! shards both zeros are equal. Some comparisons with zero therefore remain in the plan. Fields
 //! never contain NaN. To compare an integer field with a float, SQL casts the field; the shard
 //! evaluates an equivalent comparison with an integer.
 
@@ -21,7 +21,7 @@ use crate::messages::Condition;
 /// 2^53. Floats represent all integers with a smaller absolute value exactly.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
-/// A filter that a scan evaluates instead of the plan.
+/// A filter that is evaluated by a scan, not by the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pushed {
     /// Keeps the rows inside the time range.

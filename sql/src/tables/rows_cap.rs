@@ -1,6 +1,6 @@
 //! Limits the rows of operators that the memory pool does not control. Window functions and
 //! aggregates that build a single text keep all rows in memory without a reservation. Series,
-//! recursion and joins can produce many rows from few rows.
+//! recursive queries and joins can produce many rows from few rows.
 
 use std::fmt;
 use std::pin::Pin;

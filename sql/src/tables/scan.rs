@@ -65,7 +65,8 @@ impl Scan {
         })
     }
 
-    /// Whether the scan returns all rows. A scan with a limit or with aggregates does not.
+    /// Whether the scan returns all rows. A scan with a limit or with aggregates does not return
+    /// all rows.
     pub(super) fn takes_all(&self) -> bool {
         matches!(self.request, ScanRequest { rows_max: None, first: None, aggregates: None, .. })
     }
@@ -207,7 +208,7 @@ impl ExecutionPlan for Scan {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let rows_max = limit.map(|rows| rows as u64);
-        // Each shard selects its first rows by time. A second limit would select rows in a
+        // Each shard selects its first rows by time. A second limit would select rows by a
         // different order.
         if self.request.first.is_some() || self.request.aggregates.is_some() {
             return None;

@@ -20,7 +20,7 @@ use crate::scan::request::{
 };
 
 pub(crate) struct BindTarget<'a> {
-    /// The node whose inputs do not exist yet.
+    /// The node. Its inputs are added later.
     pub(crate) node: &'a SelectNode,
     /// The condition in WHERE, without comparisons with `time`.
     pub(crate) condition: Option<&'a Expr>,
@@ -239,8 +239,8 @@ fn partials(
     (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
 }
 
-/// Returns the number of non-empty windows that LIMIT requires of each group. This number suffices
-/// for every method of filling empty windows.
+/// Returns the number of non-empty windows that LIMIT requires of each group. This number of
+/// windows suffices for every method of filling empty windows.
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();

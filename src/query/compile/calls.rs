@@ -140,8 +140,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Rejects a type that a function does not support. Functions treat the tags of subqueries as
-    /// strings.
+    /// Rejects a type that a function does not support. If all sources are subqueries, functions
+    /// treat tags as strings.
     fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
         match data_type {
             DataType::Tag if self.checked.reads_only_subqueries() => {

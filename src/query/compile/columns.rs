@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 
-/// The number of lookups from which building an index is cheaper than searching all columns.
+/// The minimum number of lookups for which an index is cheaper than a search through all columns.
 const INDEXED_FROM: usize = 8;
 
 pub(crate) struct Columns<'a> {

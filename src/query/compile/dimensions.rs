@@ -11,7 +11,8 @@ use crate::query::error::QueryError;
 pub(crate) struct Interval {
     /// The width of the windows, in nanoseconds.
     pub(crate) every_ns: i64,
-    /// The offset from the epoch, in nanoseconds. It is smaller than the width.
+    /// The offset from the epoch, in nanoseconds. The offset is smaller than the width of the
+    /// windows.
     pub(crate) offset_ns: i64,
 }
 

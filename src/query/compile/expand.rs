@@ -41,12 +41,12 @@ pub(crate) fn expand(
         let grouped: BTreeSet<&str> = grouped.collect();
         let tags = names.tags.keys().filter(|tag| !grouped.contains(&***tag));
         list.extend(tags.map(|tag| (&**tag, DataType::Tag)));
-        // The sort is stable, and the list starts with the fields, so a field precedes a tag with
+        // The sort is stable, and the list starts with the fields, so a field precedes the tag with
         // the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
     let mut columns = Columns { list, matches: BTreeMap::new() };
-    // Check the number of columns before creating any column.
+    // Check the number of columns first, before columns use memory.
     let mut places = Vec::with_capacity(fields.len());
     for field in &fields {
         let found = columns.places_of(&field.expr)?;

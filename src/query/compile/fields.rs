@@ -14,7 +14,7 @@ pub(crate) struct StatementCheck {
     pub(crate) interval: Interval,
     /// Whether the interval comes from the outer statement.
     pub(crate) inherited_interval: bool,
-    /// The number of windows before the range that transformations read.
+    /// The number of windows that transformations read before the start of the range.
     pub(crate) extra_intervals: i64,
     /// Whether every function is a selector.
     pub(crate) only_selectors: bool,
@@ -37,8 +37,8 @@ pub(crate) struct StatementCheck {
 
 pub(crate) struct FieldCheck<'a> {
     pub(crate) statement: &'a mut StatementCheck,
-    /// Whether the current expression may be a wildcard, which must not be an operand of an
-    /// operator.
+    /// Whether the current expression may be a wildcard. An operand of an operator must not be a
+    /// wildcard.
     pub(crate) allow_wildcard: bool,
 }
 
@@ -153,8 +153,8 @@ impl FieldCheck<'_> {
         Ok(())
     }
 
-    /// Checks a call inside a call. Such a call may be `distinct()` even if the statement has other
-    /// fields.
+    /// Checks a call inside a call. An inner call may be `distinct()` even if the statement has
+    /// other fields.
     pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {

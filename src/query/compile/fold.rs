@@ -7,7 +7,7 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
 use crate::query::math;
 
-/// The evaluations that folding may perform.
+/// The kinds of expressions that folding may evaluate.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
     /// The value of `now()`; `None` leaves the call unchanged.

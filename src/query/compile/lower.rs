@@ -231,7 +231,7 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
 }
 
 /// Returns the scans that the calls need. Partial states and rows need separate scans. Calls that
-/// read the previous window and other calls also need separate scans.
+/// read the previous window also need separate scans.
 fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];

@@ -1,5 +1,5 @@
-//! Counts the size of a plan during its creation. Rejects a part that would exceed a limit before
-//! creating that part.
+//! Counts the size of a plan during its creation. If a part of the plan would exceed a limit,
+//! rejects the part before its creation.
 
 use std::cell::Cell;
 

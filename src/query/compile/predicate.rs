@@ -16,8 +16,8 @@ struct Scope<'a> {
     /// subquery has no index. In its rows, a missing tag is therefore an empty string, and a
     /// missing boolean field equals `false`.
     derived: Option<&'a [DerivedField]>,
-    /// Whether the condition is an operand of a comparison. 1.x then evaluates the condition
-    /// without its index, so a comparison with a missing tag is false.
+    /// Whether the condition is an operand of a comparison. 1.x evaluates such a condition without
+    /// its index, and a comparison with a missing tag is then false.
     compared: bool,
 }
 
@@ -26,8 +26,8 @@ impl Scope<'_> {
         self.derived.is_some()
     }
 
-    /// Returns the operand of an order comparison. In a subquery, group tags are fields, but only
-    /// tags can be ordered, so the result is the tag.
+    /// Returns the operand of an order comparison. A subquery's group tag is available as a field
+    /// and as a tag, but only the tag can be ordered.
     fn ordered(self, operand: Operand) -> Operand {
         let Operand::Field(input @ Input { cast: None, .. }) = &operand else { return operand };
         let fields = self.derived.unwrap_or_default();
@@ -75,7 +75,7 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                 }
                 other => match comparison(*other) {
                     Some(comparison) => compare(comparison, (left, right), scope),
-                    // 1.x evaluates a number that is used as a condition to false.
+                    // If a number is used as a condition, 1.x evaluates the number to false.
                     None => Predicate::Constant(false),
                 },
             }
@@ -137,7 +137,7 @@ fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     }
 }
 
-/// Returns the boolean field if the expression is a reference to one.
+/// Returns the boolean field to which the expression refers; `None` for any other expression.
 fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
@@ -275,8 +275,8 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
     }
 }
 
-/// Returns the condition that a series lacks `tag` (`missing` is true) or has `tag` (`missing` is
-/// false).
+/// Returns the condition that a series lacks `tag`, or if `missing` is false, that the series has
+/// `tag`.
 pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
     let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
     let nothing = Operand::Literal(FieldValue::String("".into()));

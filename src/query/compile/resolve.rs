@@ -10,7 +10,7 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::{Function, Kind};
 
-/// The names that exist in a statement's sources.
+/// The names that a statement's sources define.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
     /// The fields, including the columns of subqueries.
@@ -172,9 +172,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
     })
 }
 
-/// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if they
-/// can. Only an integer literal is converted automatically. `literals` specifies for each side
-/// whether the side is a literal.
+/// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if the
+/// combination is valid. Only an integer literal is converted automatically. `literals` specifies
+/// for each side whether the side is a literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,

@@ -35,8 +35,8 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) descending: bool,
     /// Whether the statement is a subquery.
     pub(crate) nested: bool,
-    /// Whether a subquery supplies the outer functions that read the previous window. If so, the
-    /// subquery's rows include the previous window. Otherwise, the subquery supplies the other
+    /// Whether a subquery supplies the outer functions that read the previous window. If true, the
+    /// subquery's rows include the previous window. If false, the subquery supplies all other
     /// functions.
     pub(crate) before: bool,
     /// The number of times that a subquery is executed. A subquery is executed twice if the outer
@@ -67,8 +67,8 @@ impl CheckedSelect<'_> {
         if kinds.is_empty() { vec![false] } else { kinds }
     }
 
-    /// Returns the range, extended by `windows` windows before its start. With descending times,
-    /// the windows follow the range.
+    /// Returns the range, extended by `windows` windows before its start. If times descend, the
+    /// additional windows are at the end of the range.
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
         let TimeRange { mut start_ns, mut end_ns } = self.range;
@@ -222,7 +222,7 @@ fn check_condition(expr: &Expr) -> Result<(), QueryError> {
                     "invalid function call in condition: {expr}"
                 )));
             }
-            // At this point, 1.x expects one argument for log(), although log() has two parameters.
+            // In WHERE, 1.x expects one argument for log(), although log() has two parameters.
             match name.as_str() {
                 "log" => arguments::count_is(name, args, 1)?,
                 _ => arguments::check_numbers(name, args)?,

@@ -16,7 +16,7 @@ use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     pub(crate) data_type: DataType,
-    /// Position in the subquery's columns. Position 0 is the time.
+    /// Position in the subquery's columns. The time is at position 0.
     pub(crate) position: usize,
     /// Whether a wildcard skips the column.
     pub(crate) hidden: bool,

@@ -22,7 +22,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Returns the bounds of the times that satisfy both bounds.
+    /// Returns the intersection of two time bounds.
     pub(crate) fn intersect(self, other: Self) -> Self {
         let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.max(b)),

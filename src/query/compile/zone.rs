@@ -13,8 +13,8 @@ pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// The interval at which times after the end of a zone's table are checked for clock changes, in
-/// seconds. No zone changes its clock more often.
+/// The interval between checks for clock changes after the end of a zone's table, in seconds. In
+/// every zone, clock changes are further apart.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
@@ -40,9 +40,9 @@ impl Zone {
         self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
     }
 
-    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If two such
-    /// times exist, returns the time before the clock change. If local clocks skip `local`, uses
-    /// the offset before or after the change.
+    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
+    /// clocks show `local` twice, returns the first of both times. If local clocks skip `local`,
+    /// uses the offset before or after the clock change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {
@@ -87,8 +87,8 @@ impl Zone {
         shifts
     }
 
-    /// Returns the first second with the offset of `to`. The offset of `from` must differ from that
-    /// of `to`.
+    /// Returns the first second that has the same offset as `to`. The offset at `from` must differ
+    /// from the offset at `to`.
     fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
         let before = self.offset_seconds(from);
         while from + 1 < to {

@@ -74,7 +74,7 @@ pub(crate) enum Arguments {
         /// argument.
         warmups: &'static [&'static str],
     },
-    /// As many numbers as specified.
+    /// Numeric arguments. The value is the number of arguments.
     Numbers(usize),
 }
 
@@ -97,7 +97,7 @@ pub(crate) enum Output {
     Always(DataType),
 }
 
-/// Where and how a function is computed.
+/// Specifies where and how a function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Execution {
     /// Shards return partial states, and the edge merges these states.
@@ -111,7 +111,7 @@ pub(crate) enum Execution {
     Row(MathFunction),
 }
 
-/// A function of all values of a window.
+/// A function that needs all values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gathered {
     Median,
@@ -119,7 +119,8 @@ pub(crate) enum Gathered {
     Distinct,
     /// The exact number of distinct values. 1.x estimates this number with a sketch.
     CountOfSketch,
-    /// A sketch that is not the argument of a function, which has no result in this implementation.
+    /// A sketch that is not the argument of a function. Such a sketch has no result in this
+    /// implementation.
     Sketch,
     Percentile,
     Top,
@@ -137,7 +138,7 @@ pub(crate) enum DefaultFill {
 }
 
 impl SupportedTypes {
-    /// Whether the set includes this type.
+    /// Whether a function that takes these types supports `data_type`.
     pub(crate) fn includes(self, data_type: DataType) -> bool {
         match self {
             Self::Any => true,

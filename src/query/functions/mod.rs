@@ -1,8 +1,8 @@
 //! Lists the functions of InfluxQL. The compiler, the executor and the console's completion read
 //! this table, in which each row describes one function.
 //!
-//! A new function needs a row in the file of its kind. Its computation belongs in one of these
-//! modules:
+//! A new function needs a row in the file of its kind. The computation of the function belongs in
+//! one of these modules:
 //! - `scan/` for aggregates and selectors,
 //! - [`super::transforms`] for transformations,
 //! - [`super::math`] for mathematical functions.

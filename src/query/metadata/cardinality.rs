@@ -34,11 +34,11 @@ pub(super) struct CardinalityCount {
     keys: Option<KeyFilter>,
     /// The tag keys of GROUP BY in ascending order.
     groups: Vec<String>,
-    /// Whether the statement has no clauses. The result is then one number over all policies, which
-    /// 1.x estimates with sketches.
+    /// Whether the statement has no clauses. Without clauses, the result is one number over all
+    /// policies. 1.x estimates this number with sketches.
     pub(super) is_estimate: bool,
-    /// Whether the statement has a condition in WHERE. The count then includes all fields of each
-    /// measurement that has a matching series.
+    /// Whether the statement has a condition in WHERE. With a condition, the count includes all
+    /// fields of each measurement that has a matching series.
     has_condition: bool,
 }
 
@@ -152,8 +152,8 @@ impl CardinalityCount {
         self.is_estimate || self.of == CountOf::Measurement
     }
 
-    /// Calls `add` for each name in a shard's summary. The argument contains the group's tag
-    /// values, followed by the name.
+    /// Calls `add` for each name in a shard's summary. The argument of `add` contains the group's
+    /// tag values, followed by the name.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
@@ -200,8 +200,8 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether hashes suffice for counting. The executor then does not need to keep the names, of
-    /// which a million may exist.
+    /// Whether hashes suffice for counting. With hashes, the executor does not need to keep up to a
+    /// million names in memory.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }

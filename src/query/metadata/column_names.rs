@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
-/// The names of a measurement's ids.
+/// The names that belong to the ids of a measurement.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
     /// The measurement's name and all its columns.

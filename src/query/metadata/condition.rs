@@ -2,10 +2,9 @@
 //! that is not a tag counts as a tag that every series lacks.
 //!
 //! Some comparisons do not depend on the series: comparisons with a field, and comparisons between
-//! a tag and an operand that is not a string. Lists treat such a comparison as true for every
-//! series, and counts treat it as false, because 1.x uses its index for lists and its data for
-//! counts. To count tag values, 1.x checks each series, and every comparison with a missing tag is
-//! false.
+//! a tag and an operand that is not a string. 1.x uses its index for lists and its data for counts.
+//! As a result, such a comparison is true for every series in a list, and false in a count. When
+//! 1.x counts tag values, it checks each series, and every comparison with a missing tag is false.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;

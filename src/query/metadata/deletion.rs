@@ -99,8 +99,8 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     }
 }
 
-/// Rejects every operand that is not a string, a tag or a boolean. (1.x sends the statement to each
-/// shard. The error of the first shard contains the shard number from SHOW SHARDS.)
+/// Rejects every operand that is not a string, a tag or a boolean. In 1.x, the error also contains
+/// the number of the first shard from SHOW SHARDS.
 fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     let is_refused = match expr {
         Expr::Paren(inner) => return check_operand(inner, schema),

@@ -1,5 +1,5 @@
-//! Evaluates the condition of SHOW MEASUREMENTS on measurements instead of series, like 1.x
-//! (`MeasurementNamesByExpr`).
+//! Evaluates the condition of SHOW MEASUREMENTS. As in 1.x (`MeasurementNamesByExpr`), the
+//! condition selects measurements, not series.
 //!
 //! `host = 'a'` selects every measurement that has a series with this tag value. `host != 'a'`
 //! selects every measurement that has the tag but no series with this value. AND and OR combine
@@ -65,7 +65,7 @@ impl MeasurementFilter {
     }
 
     /// Whether the result contains a measurement. For each comparison, `seen` contains two
-    /// booleans: whether the measurement has the tag, and whether one of its values matches.
+    /// booleans: whether the measurement has the tag, and whether a value of the tag matches.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)
     }

@@ -11,17 +11,17 @@ use crate::query::error::QueryError;
 /// The memory that a name needs in addition to its text, in bytes: the end of the text and the
 /// position in the order.
 const NAME_BYTES: usize = 8;
-/// The number of names in one page. Pages are never reallocated, whereas a single text would be
-/// copied when it grows.
+/// The number of names in one page. Pages are never reallocated. A single text would be copied
+/// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
 /// The number of names above the limit that are collected before the list is sorted and truncated
 /// to the limit.
 const SPARE: usize = 10_000;
-/// The separator between the cells of a row. It sorts before every character of a name.
+/// The separator between the cells of a row. The separator sorts before every character of a name.
 const SEPARATOR: &str = "\0";
 
-/// Rows with equal numbers of cells. Before sorting, the order is arbitrary, and rows may be
-/// repeated.
+/// A list of rows with equal numbers of cells. Before sorting, the order is arbitrary, and rows may
+/// be repeated.
 #[derive(Debug, Default)]
 pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,

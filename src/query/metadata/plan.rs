@@ -43,7 +43,8 @@ pub struct MetaScan {
 }
 
 impl MetaPlan {
-    /// Returns the number of needed rows per measurement; `None` if all rows are needed.
+    /// Returns the number of rows that the result needs from each measurement; `None` if it needs
+    /// all rows.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,
@@ -53,7 +54,7 @@ impl MetaPlan {
 }
 
 impl MetaScan {
-    /// Records that every series is stored in only one shard of one scan.
+    /// Records that each series is stored in only one shard and occurs in only one scan.
     pub fn is_disjoint(&mut self) {
         if let SummaryWant::SeriesHashes { count_only, .. } = &mut self.request.want {
             *count_only = true;

@@ -62,7 +62,7 @@ pub(super) struct Listing {
     alive: bool,
     /// The rows of the result.
     rows: SortedNames,
-    /// For each comparison in the filter, whether the tag exists and whether one of its values
+    /// For each comparison in the filter, whether the tag exists and whether a value of the tag
     /// matches.
     seen: Vec<(bool, bool)>,
     /// The hashes of names that are counted but not listed. A hash may occur several times.

@@ -11,8 +11,8 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// The number of windows up to which a query may consist almost entirely of windows that a single
-/// stray point causes. This number of windows needs about 3 MB of nulls.
+/// The minimum number of windows for which a query with a stray point is rejected. Nulls for this
+/// number of windows need about 3 MB.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 /// The value of an empty window.
@@ -89,9 +89,9 @@ pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     }
 }
 
-/// Returns the argument columns of mathematical functions. Such functions have no result for
-/// strings and booleans. A column of strings or booleans therefore becomes a column of numbers that
-/// contains the number in `fill(number)` for each null. `columns` has `rows` rows.
+/// Returns the argument columns of mathematical functions. Mathematical functions have no result
+/// for strings and booleans. A column of strings or booleans therefore becomes a column of numbers
+/// that contains the number in `fill(number)` for each null. `columns` has `rows` rows.
 pub(crate) fn arguments(
     columns: &[Option<Column>],
     number: &FieldValue,
@@ -121,8 +121,8 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
-/// Returns the times of all windows. For each window, also returns the row of the series, if the
-/// window has one.
+/// Returns the times of all windows. For each window, also returns the window's row in the series,
+/// if any.
 fn dense(
     present_ns: &[i64],
     windows: ShownWindows<'_>,
@@ -174,10 +174,10 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Rejects a query in which a stray point causes nearly all windows. The query is rejected if it
-/// has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`, and at least 90 %
-/// of these windows precede the next value. The time of such a point is usually in 1970, because
-/// the point was written with the wrong precision.
+/// Rejects a query in which a stray point causes nearly all windows. The query is rejected under
+/// two conditions: it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`,
+/// and at least 90 % of these windows precede the next value. The time of such a point is usually
+/// in 1970, because the point was written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {

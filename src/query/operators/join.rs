@@ -6,8 +6,8 @@ use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
 
-/// Joins `series` by time. Returns the times and a column for each call. The column is `None` if
-/// the call has no values.
+/// Joins `series` by time. Returns the times and a column for each call. A call without values has
+/// the column `None`.
 ///
 /// If only other calls have a value at a time, `missing[i]` is the value of call `i`. With `carry`
 /// (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`. The function

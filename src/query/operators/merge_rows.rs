@@ -267,7 +267,8 @@ impl RowMerge {
 
     /// Returns the times and the rows in order, and advances the cursors. A row is identified by a
     /// position in `active` and a row number in that stream. The order ends when a stream has no
-    /// more rows. It also ends before a row whose types differ from those of the previous rows.
+    /// more rows. The order also ends before a row whose types differ from the types of the
+    /// previous rows.
     fn order(
         &mut self,
         active: &[usize],

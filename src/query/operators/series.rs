@@ -34,7 +34,7 @@ impl CallSeries {
     }
 }
 
-/// Returns the values at `rows`; a row of `None` is null.
+/// Returns the values at `rows`. The value at row `None` is null.
 pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
     let mut gathered = Column::full(column.values.gather_or_pad(rows));
     if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {

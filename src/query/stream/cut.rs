@@ -10,9 +10,9 @@ use crate::scan::request::ResultPosition;
 pub(super) struct Cut {
     /// The group. All earlier groups precede the cut.
     pub(super) group: Vec<String>,
-    /// The time in the group. All earlier times of the group precede the cut.
+    /// The time in the group. All rows of the group with earlier times precede the cut.
     pub(super) time_ns: i64,
-    /// The shard. At this time, the rows of all earlier shards precede the cut.
+    /// The shard. Rows from shards with smaller numbers precede the cut if their time is `time_ns`.
     pub(super) shard: u32,
     /// The number of the shard's rows with this time that precede the cut.
     pub(super) rows: usize,
@@ -46,7 +46,8 @@ impl Cut {
     }
 
     /// Returns the cut as a position for a shard. The position is after the shard's rows with the
-    /// cut's time if `with_time` is true. Otherwise, the position is before these rows.
+    /// cut's time if `with_time` is true. If `with_time` is false, the position is before these
+    /// rows.
     fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,

@@ -1,8 +1,8 @@
 //! Predicts the end of a slice before its first page arrives.
 //!
 //! Without a predicted end, a slice would collect all groups and all times, and then drop the
-//! excess. The shards would read each row of a long result two to four times. Therefore, each slice
-//! ends at the position at which it is nearly full if the following data is similar to the previous
+//! excess. The shards would read each row of a long result two to four times. The predicted end is
+//! the position at which the slice is nearly full if the following data is similar to the previous
 //! data.
 
 use std::collections::BTreeSet;
@@ -19,9 +19,9 @@ const GROWTH_MAX: usize = 4;
 /// The memory of a finished slice, from which the size of the next slice is computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SliceMemory {
-    /// The used memory, in bytes.
+    /// The memory that the slice used, in bytes.
     pub(super) bytes: usize,
-    /// The maximum memory, in bytes.
+    /// The maximum memory of a slice, in bytes.
     pub(super) bytes_max: usize,
 }
 

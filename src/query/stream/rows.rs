@@ -38,7 +38,7 @@ pub(crate) struct SliceRows {
 pub(crate) enum OrderedRows {
     /// The rows in the order of their arrival.
     Pieces(VecDeque<GroupData>),
-    /// The rows, with the order in which they are returned.
+    /// The rows, and the order in which to return them.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
@@ -97,8 +97,8 @@ impl SliceRows {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
         order.extend(times_ns.map(turned).zip(0..));
-        // All entries are distinct, so an unstable sort has the same result as a stable sort, which
-        // would need as much memory again.
+        // All entries are distinct, so an unstable sort has the same result as a stable sort and
+        // needs less memory.
         order.sort_unstable();
         order.into_iter().map(|(_, row)| row).collect()
     }

@@ -64,7 +64,7 @@ pub(crate) struct Slice {
     /// The estimated number of groups that fit.
     groups_max: usize,
     /// The number of the shard's rows that were skipped because they belong to the previous slice.
-    /// These rows have the time and shard of `from`.
+    /// The skipped rows have the time and shard of `from`.
     passed: usize,
 }
 
@@ -285,8 +285,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Since the end was last changed, rows may have arrived that have the end's time but
-            // are after the end.
+            // Rows with the time of the end may have arrived after the end was last changed. Drop
+            // these rows if they are after the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -343,8 +343,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // Since the end was last changed, rows may have arrived that have the end's
-                    // time but are after the end.
+                    // Rows with the time of the end may have arrived after the end was last
+                    // changed. Drop these rows if they are after the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -368,13 +368,13 @@ impl Slice {
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
-            // The number of groups that fit cannot be predicted from the rest of a group that
-            // needed several slices.
+            // If the slice contains only the rest of a large group, the number of groups that fit
+            // cannot be predicted.
             let groups = match from {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
             };
-            // The end may be after more groups than the known groups, so allow all groups that fit.
+            // More than the known groups may precede the end, so allow all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
             return self.following.end(groups, until, self.descending);
         }

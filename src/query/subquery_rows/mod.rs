@@ -8,10 +8,10 @@
 //! - Otherwise, the rows must be sorted first. All rows are stored, up to a limit.
 //!
 //! Each series of the subquery becomes a series of the derived measurement. The subquery's group
-//! tags become tags. Its columns and group tags become fields.
+//! tags become both tags and fields. The subquery's columns become fields.
 //!
-//! The rows can have two orders. Scans that return rows read them in the order of 1.x: by time, or
-//! by series if a selector selected the points over the whole range. In such a scan, a row's
+//! The rows have one of two orders. Scans that return rows read them in the order of 1.x: by time,
+//! or by series if a selector selected the points over the whole range. In such a scan, a row's
 //! position replaces its time, and a field contains the real time. Scans that return partial states
 //! use the real times.
 
@@ -44,7 +44,7 @@ const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
 /// The size of a batch of rows, in bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
-/// The part of the result that is kept in memory.
+/// Specifies which part of the result is kept in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// All rows are stored.
@@ -398,8 +398,8 @@ fn restore_times(data: &mut GroupData) {
     }
 }
 
-/// Converts a column of a subquery as 1.x does. A number is converted to the numeric type that the
-/// expression has by the rules for names. The function returns `None` for other conversions.
+/// Converts a column of a subquery as 1.x does. A number is converted to the numeric type of the
+/// outer expression. The function returns `None` for other conversions.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

@@ -42,7 +42,7 @@ pub(crate) enum Transform {
         unit_ns: i64,
     },
     MovingAverage {
-        /// The number of values in each average. It is greater than 1.
+        /// The number of values in each average, which is at least 2.
         window: usize,
     },
     CumulativeSum,
@@ -62,7 +62,7 @@ pub(crate) enum Transform {
     },
 }
 
-/// Whether a function reads the window before the range (1.x `buildCallIterator`).
+/// Whether a function reads the window that precedes the range (1.x `buildCallIterator`).
 pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
         name,

@@ -1,7 +1,7 @@
 //! Writes rows as a stream of Arrow IPC messages: the schema, the batches, and the end of the
 //! stream.
 //!
-//! Columns have plain types that every client can read. They use neither dictionaries nor views.
+//! Columns have plain types that every client can read, without dictionaries and views.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -156,8 +156,9 @@ impl Builder {
         }
     }
 
-    /// Appends a value. Returns its approximate size, in bytes. A number is converted to the type
-    /// of the column: `fill(1)` becomes a text in a string column and a float in a float column.
+    /// Appends a value. Returns the approximate size of the value, in bytes. A number is converted
+    /// to the type of the column: `fill(1)` becomes a text in a string column and a float in a
+    /// float column.
     fn append(&mut self, cell: Cell<'_>) -> usize {
         match (self, cell) {
             (Self::Text(column), Cell::Null) => column.append_null(),

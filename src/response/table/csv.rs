@@ -47,7 +47,7 @@ fn line<'a>(
             _ => text::display(cell, zone, out),
         }
     }
-    // Readers would not count an empty line as a row.
+    // CSV readers would ignore an empty line.
     if is_alone && out.len() == start {
         out.extend_from_slice(b"\"\"");
     }

@@ -27,8 +27,8 @@ pub enum FormatError {
     /// The parameter `format` contains an unknown name.
     #[error("unknown format \"{0}\": expected one of json, jsonl, csv, pretty, parquet, arrow")]
     Name(String),
-    /// The header `Accept` contains no known type. The error text has the same beginning as in
-    /// InfluxDB 3.
+    /// The `Accept` header contains no known media type. The error text has the same beginning as
+    /// in InfluxDB 3.
     #[error(
         "invalid mime type ({0}): accept application/json, application/jsonl, text/csv, \
          text/plain, application/vnd.apache.parquet or application/vnd.apache.arrow.stream"

@@ -33,9 +33,9 @@ pub enum TableKind {
     Name,
     /// Timestamps in nanoseconds that are never null.
     Time,
-    /// Values of a tag. They are null in series without the tag.
+    /// Values of a tag. The values are null in series without the tag.
     Tag,
-    /// Values of a field with this type. They may be null.
+    /// Values of a field with this type, which may be null.
     Field(FieldType),
     /// Only nulls.
     Unknown,
@@ -51,7 +51,7 @@ enum Source {
     Column(usize),
 }
 
-/// A tag in the GROUP BY clause.
+/// A tag by which the statement groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupTag {
     /// The tag's key.
@@ -79,7 +79,7 @@ pub enum Cell<'a> {
 pub enum Cells<'a> {
     /// A value that is equal in every row.
     Constant(Cell<'a>),
-    /// One value for each row, and whether the column is a tag.
+    /// One value for each row. The flag is true if the column is a tag.
     Column(&'a ResultColumn, bool),
 }
 

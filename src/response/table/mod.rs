@@ -20,7 +20,7 @@ pub use layout::Layout;
 /// The reason why a table cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// This Worker cannot write Parquet.
+    /// The query Worker cannot write Parquet.
     #[error("this server cannot write Parquet: use another format")]
     Parquet,
     /// The Arrow writer returned an error.

@@ -105,7 +105,7 @@ impl Grid {
         }
     }
 
-    /// Writes a row. Its number of lines is that of the value with the most lines.
+    /// Writes a row. The row has as many lines as its longest value.
     fn row(&self, first: usize, out: &mut Vec<u8>) {
         let values: Vec<Vec<&str>> = (first..first + self.widths.len())
             .map(|at| self.printed(at).split('\n').collect())

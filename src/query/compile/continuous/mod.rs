@@ -44,7 +44,7 @@ pub fn next_run(
     let every_ns = or(create.resample_every_ns, interval_ns);
     let for_ns = or(create.resample_for_ns, interval_ns.max(every_ns));
     let zone = zone.as_ref();
-    // Returns the last window border that is not after `time_ns`, shifted by the query's offset.
+    // Returns the last window border up to `time_ns`, considering the query's offset.
     let border = |time_ns: i64, width_ns| {
         truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
     };
@@ -67,8 +67,8 @@ pub fn next_run(
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
     // With this watermark, the next run starts at the end of this run. The watermark may be later
-    // than `now_ns` if an earlier run was too large, because every window must then be in a run of
-    // the reduced size.
+    // than `now_ns`: if an earlier run was too large, every window must be in a run of the reduced
+    // size.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;
@@ -94,7 +94,7 @@ fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
     zone.map_or(0, |zone| zone.shift_ns(time_ns))
 }
 
-/// Returns the last border that is not after `time_ns`, for windows of width `width_ns` in the
+/// Returns the last window border up to `time_ns`. The windows have width `width_ns` and follow the
 /// zone's local time.
 fn truncate(time_ns: i64, width_ns: i64, zone: Option<&Zone>) -> i64 {
     let shift = shift_ns(zone, time_ns);

@@ -14,7 +14,8 @@ use crate::query::result::Values;
 use crate::query::work::Work;
 use nelder_mead::Search;
 
-/// The initial values of each weight. A search starts from each combination of these values.
+/// The initial values of each weight. The fit starts a search from each combination of initial
+/// values.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
 /// A search is complete if the standard deviation of the corners' values is at most this value.
 const EPSILON: f64 = 1e-4;
@@ -30,7 +31,7 @@ pub(crate) struct Forecast {
     pub(crate) season: usize,
     /// Whether the result also contains the fitted past values.
     pub(crate) with_fit: bool,
-    /// The width of the windows, in nanoseconds. It is greater than 0.
+    /// The width of the windows, in nanoseconds. The width is greater than 0.
     pub(crate) every_ns: i64,
 }
 
@@ -106,8 +107,7 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
-            // The fit returns an error for more values than the limit, so one value above the limit
-            // suffices.
+            // The fit fails above the limit, so one value above the limit suffices.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
@@ -235,9 +235,9 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
 
 /// Applies the recursion to the past values and predicts `ahead` further values.
 ///
-/// As in 1.x, the recursion starts with the first value and continues with its own predictions. It
-/// clamps the weights to `0..=1`, and sets the seasonal parameters to their values after the last
-/// step. The search continues from these changed parameters.
+/// As in 1.x, the recursion starts with the first value and continues with its own predictions. The
+/// recursion limits the weights to `0..=1`, and sets the seasonal parameters to their values after
+/// the last step. The search continues from these changed parameters.
 fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
@@ -274,7 +274,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
 }
 
 /// Raises `base` to the power of `exponent` with the same rounding as Go's `math.Pow`. Even the
-/// smallest difference would change the result of the fit.
+/// smallest rounding difference would change the result of the fit.
 fn power(base: f64, mut exponent: usize) -> f64 {
     let (mut power, mut square) = (1.0, base);
     while exponent > 0 {

@@ -1,6 +1,6 @@
 //! Minimizes a function of several variables with the Nelder–Mead simplex method.
 //!
-//! The minimum that is found depends on every step, so each step is the same as in 1.x
+//! The result depends on every step of the search, so each step is the same as in 1.x
 //! (`query/neldermead`). The coefficients are 1 for reflection, 2 for expansion, and 0.5 for
 //! contraction and shrinking.
 
@@ -31,7 +31,7 @@ impl Search {
     /// Returns the number of values that one step computes, excluding the values that the function
     /// computes.
     pub(super) fn step_values(&self) -> usize {
-        // Computing the centre reads every corner.
+        // The computation of the centre reads every corner.
         let vertices = self.vertices.len();
         if self.known < vertices { 1 } else { vertices * vertices / 16 + vertices }
     }
@@ -60,8 +60,7 @@ impl Search {
     }
 }
 
-/// Replaces the worst corner with a better point. Returns whether the values of the corners still
-/// differ.
+/// Replaces the worst corner with a better point. Returns whether the corners' values still differ.
 fn move_worst(
     vertices: &mut [Vertex],
     function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -109,8 +108,8 @@ fn move_worst(
     !is_found
 }
 
-/// Returns `start` and one additional corner for each dimension. All corners are equally far from
-/// each other.
+/// Returns `start` and one additional corner for each dimension. All corners of the simplex have
+/// equal distances.
 fn simplex(start: &[f64]) -> Vec<Vertex> {
     let dimensions = start.len() as f64;
     let root = (dimensions + 1.0).sqrt() - 1.0;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::indicator::{Indicator, Warmup};
 use super::relative_strength::RelativeStrength;
 
-/// The oscillator over the changes in the last period.
+/// The oscillator, computed from the changes in the last period.
 #[derive(Debug)]
 pub(super) struct Plain {
     period: usize,
@@ -49,7 +49,7 @@ impl Indicator for Plain {
     }
 }
 
-/// The oscillator over averages of the changes.
+/// The oscillator, computed from averages of the changes.
 #[derive(Debug)]
 pub(super) struct Smooth(RelativeStrength);
 

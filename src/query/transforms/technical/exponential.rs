@@ -23,7 +23,7 @@ impl Exponential {
         Self { period, alpha, warmup, last: 0.0, count: 0 }
     }
 
-    /// Creates Wilder's average: the period is one value longer, and each new value has the weight
+    /// Creates Wilder's average, whose period is one value longer. Each new value has the weight
     /// 1/period.
     pub(super) fn wilder(period: usize, warmup: Warmup) -> Self {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
@@ -42,7 +42,7 @@ impl Indicator for Exponential {
         } else if self.count < self.period && self.warmup == Warmup::Simple {
             (self.last * self.count as f64 + value) / (self.count as f64 + 1.0)
         } else {
-            // While the average warms up, its period is the number of values so far.
+            // While the average warms up, its period is the number of values that it has received.
             let warming = self.count < self.period;
             let alpha = if warming { 2.0 / (self.count as f64 + 2.0) } else { self.alpha };
             (value - self.last) * alpha + self.last
@@ -75,7 +75,7 @@ impl Double {
 impl Indicator for Double {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // Until the first average is ready, its value is also used as the second average.
+        // Until the first average is ready, its current value replaces the second average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         2.0 * first - second
     }
@@ -106,7 +106,7 @@ impl Triple {
 impl Indicator for Triple {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // Until an average is ready, its value is also used as the next average.
+        // Until an average is ready, its current value replaces the next average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         let fed = self.first.feeds() && self.second.feeds();
         let third = if fed { self.third.add(second) } else { second };

@@ -1,6 +1,6 @@
 //! Defines the trait of technical indicators, and the methods that start their averages.
 
-/// The method that starts an average.
+/// The method for starting an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
     /// The average starts as an exponential average.
@@ -11,7 +11,7 @@ pub(crate) enum Warmup {
     None,
 }
 
-/// A function of all values so far.
+/// A function whose result depends on all previous values.
 pub(super) trait Indicator {
     /// Adds a value and returns the function's result.
     fn add(&mut self, value: f64) -> f64;

@@ -9,8 +9,8 @@ use super::indicator::Indicator;
 #[derive(Debug)]
 pub(super) struct Efficiency {
     period: usize,
-    /// The values, and the absolute difference between each value and its previous value. The first
-    /// value's difference is from 0.
+    /// The values, and the absolute difference between each value and its previous value. For the
+    /// first value, the previous value is 0.
     points: VecDeque<(f64, f64)>,
     noise: f64,
     last: f64,
@@ -60,8 +60,8 @@ impl Adaptive {
 impl Indicator for Adaptive {
     fn add(&mut self, value: f64) -> f64 {
         const SLOW: f64 = 2.0 / 31.0;
-        /// The difference between the fast weight, 2 / 3, and the slow weight. It is rounded once,
-        /// like constants in Go.
+        /// The difference between the fast weight (2 / 3) and the slow weight. The difference is
+        /// rounded once, like a constant expression in Go.
         const RANGE: f64 = 56.0 / 93.0;
         let warm = self.efficiency.is_warm();
         let efficiency = self.efficiency.add(value);

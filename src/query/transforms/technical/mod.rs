@@ -19,7 +19,8 @@ use indicator::{Indicator, Warmup};
 pub(crate) struct Technical {
     name: String,
     period: usize,
-    /// The number of results to hold back. If negative, the function's default applies.
+    /// The number of results to hold back. If the number is negative, the function's default
+    /// applies.
     hold: i64,
     warmup: Warmup,
 }

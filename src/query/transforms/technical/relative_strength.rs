@@ -27,7 +27,8 @@ impl RelativeStrength {
 impl Indicator for RelativeStrength {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.movements(value);
-        // The order of operations is that of 1.x, so that floor() is applied to the same number.
+        // The operations have the same order as in 1.x, so that rounding differences do not change
+        // the result of floor().
         100.0 - 100.0 / (1.0 + up / down)
     }
 
