@@ -46,7 +46,7 @@ pub enum ThreadMessage {
     Connection(TcpStream, connection::ConnectionInfo),
     /// A message to an object that the receiving thread owns.
     Call {
-        /// The object.
+        /// The object that receives the message.
         to: Address,
         /// The encoded message.
         message: Vec<u8>,
@@ -68,7 +68,7 @@ pub struct Shared {
     pub backups: Option<std::path::PathBuf>,
     /// The file of alarms.
     pub alarms: Alarms,
-    /// The SQL process.
+    /// The process that runs SQL statements.
     pub sql: Arc<Sql>,
     /// Whether the program is ending. When the program is ending, connections accept no further
     /// requests.

@@ -7,12 +7,12 @@ use tidemark::response::time;
 
 use crate::platform::now_ns;
 
-/// Writes a line. Ignores errors, because a closed log must not stop the server.
+/// Writes a line to the log. Ignores errors, because a closed log must not stop the server.
 pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Writes a fault. Ignores errors, like [`line`].
+/// Writes a fault to the log. Ignores errors, like [`line`].
 pub fn fault(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

@@ -52,7 +52,7 @@ pub enum Event {
         load: u64,
         /// The event that made the call.
         event_id: EventId,
-        /// The reply.
+        /// The reply to the call.
         reply: Reply,
     },
     /// The alarm of the object fired.

@@ -1,6 +1,6 @@
 //! Rejects statements with deeply nested expressions before any recursive code runs.
 //!
-//! DataFusion's parser, planner and optimizer recurse over the expression tree, and a stack
+//! DataFusion's parser, planner and optimizer traverse the expression tree recursively, and a stack
 //! overflow terminates the whole instance. The tokens of a statement give an upper bound for the
 //! depth of the tree: each operator in a chain and each bracket adds one level.
 

@@ -25,7 +25,7 @@ pub enum Fault {
 /// The error of a failed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// The cause.
+    /// The cause of the error.
     pub fault: Fault,
     /// The message for the client.
     pub message: String,

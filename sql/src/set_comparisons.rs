@@ -13,7 +13,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 const PREFIX: &str = "__set";
 
-/// The optimizer rule. This rule must run before all other optimizer rules.
+/// The optimizer rule that adds the alias. This rule must run before all other optimizer rules.
 #[derive(Debug)]
 pub(crate) struct NameSets;
 

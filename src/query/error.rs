@@ -120,7 +120,7 @@ pub enum QueryError {
     /// The statement exceeds a configured limit.
     #[error("{error}: {advice}")]
     Exceeded {
-        /// The exceeded limit.
+        /// The limit that the statement exceeds.
         error: Exceeded,
         /// Advice on how to avoid the error.
         advice: &'static str,

@@ -1,4 +1,4 @@
-//! Computes mathematical functions over whole columns (1.x `query/math.go`).
+//! Computes mathematical functions for whole columns (1.x `query/math.go`).
 
 use super::result::{Column, Values};
 use crate::influxql::ast::Expr;

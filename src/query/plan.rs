@@ -19,7 +19,8 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 /// A statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The scans. Each scan goes to every shard of its policy with data inside `request.time`.
+    /// The scans of the plan. Each scan is sent to every shard of the scan's policy that has data
+    /// in `request.time`.
     pub scans: Vec<PlannedScan>,
     /// The target of INTO, to which the rows are written; `None` if the rows go to the caller.
     pub into: Option<Target>,
@@ -180,7 +181,7 @@ pub(crate) struct CallPlan {
 }
 
 impl CallPlan {
-    /// Creates a call of `base` over a slot, without transformations.
+    /// Creates a call of `base` with one slot and without transformations.
     pub(crate) fn new(base: CallBase, slot: usize) -> Self {
         Self {
             base,
@@ -222,7 +223,7 @@ pub(crate) struct GatherPlan {
 }
 
 impl GatherPlan {
-    /// Whether rows keep the time of their points even with windows.
+    /// Whether rows keep the times of their points even if the statement has windows.
     pub(crate) fn keeps_times(&self) -> bool {
         matches!(
             self.function,
@@ -251,7 +252,7 @@ pub(crate) enum FeedKind {
     Rows,
 }
 
-/// One measurement.
+/// A measurement that the node reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) name: Rc<str>,
@@ -259,7 +260,7 @@ pub(crate) struct Input {
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
-/// The mapping from the pages of a scan to the node.
+/// Maps the pages of a scan to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     /// Position in [`Plan::scans`].
@@ -284,7 +285,7 @@ pub(crate) enum SlotSource {
     Missing,
 }
 
-/// The mapping from a call in a page to a call of the node.
+/// Maps a call in a page to a call of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
     /// Position in [`SelectNode::calls`].

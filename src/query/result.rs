@@ -17,7 +17,7 @@ pub struct SeriesChunk {
     pub tags: Rc<[(String, String)]>,
     /// The names of the columns in `values`.
     pub columns: Rc<[String]>,
-    /// The columns. Each column has `rows` rows.
+    /// The columns of the chunk. Each column has `rows` rows.
     pub values: Vec<ResultColumn>,
     /// The number of rows. The number is 0 if 1.x prints a series without values.
     pub rows: usize,
@@ -32,15 +32,15 @@ pub struct SeriesChunk {
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResultColumn {
-    /// Times, in nanoseconds. A time is never null.
+    /// A column of times, in nanoseconds. Times are never null.
     Time(Vec<i64>),
-    /// Values. An invalid value is null.
+    /// A column of values. Invalid values are null.
     Values(Column),
     /// Values, and a replacement for invalid values. The replacement may have another type than the
     /// values. For `fill(5)`, 1.x returns the unconverted number in string and boolean columns next
     /// to a selector.
     Filled {
-        /// The values.
+        /// The values of the column.
         column: Column,
         /// The replacement: a column with one row.
         otherwise: Column,

@@ -1,4 +1,4 @@
-//! Evaluates expressions over the columns of a result, one column at a time.
+//! Evaluates expressions on the columns of a result, one column at a time.
 //!
 //! Expressions follow the rules of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
 //! - An operation with a missing operand returns null. If the other operand is a boolean, a missing

@@ -61,7 +61,7 @@ impl Format {
 /// The options of a response.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The format.
+    /// The format of the response.
     pub format: Format,
     /// The unit of integer times; `None` means RFC 3339.
     pub epoch: Option<Precision>,

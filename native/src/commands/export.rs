@@ -17,7 +17,7 @@ use super::steps::until_success;
 use super::{Command, print_piece};
 use crate::Failure;
 
-/// The command.
+/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "export",
     help: include_str!("export.txt"),

@@ -119,7 +119,7 @@ impl Server {
     /// Sends a request with the client's token.
     ///
     /// # Errors
-    /// [`Failure`] if the server does not respond. A response with any status is a success.
+    /// [`Failure`] if the server does not respond. An error status is not a failure.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             Failure(format!(
@@ -189,7 +189,7 @@ impl Response {
         self.0.status().is_success()
     }
 
-    /// Returns a header.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }

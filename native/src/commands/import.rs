@@ -28,7 +28,7 @@ use super::tally::{Destination, Sum, Tally};
 use super::{Command, cannot, quoted};
 use crate::Failure;
 
-/// The command.
+/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "import",
     help: include_str!("import.txt"),

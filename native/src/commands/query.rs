@@ -10,7 +10,7 @@ use super::shell::shell;
 use super::{Command, print_piece};
 use crate::Failure;
 
-/// The command.
+/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "query",
     help: include_str!("query.txt"),

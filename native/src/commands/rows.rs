@@ -5,7 +5,7 @@ use tidemark::influxql::time_literal;
 
 /// The measurement to which rows are written, and the columns that become tags.
 pub struct Shape<'a> {
-    /// The measurement.
+    /// The name of the measurement.
     pub measurement: &'a str,
     /// The tag columns, in order.
     pub tags: Vec<&'a str>,

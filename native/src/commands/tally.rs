@@ -70,9 +70,9 @@ fn point_of(text: &[u8]) -> Option<Point> {
 /// The database and policy into which lines are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Destination {
-    /// The database.
+    /// The name of the database.
     pub database: String,
-    /// The retention policy. An empty name means the default policy.
+    /// The name of the retention policy. An empty name means the default policy.
     pub policy: String,
 }
 

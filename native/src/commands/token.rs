@@ -11,7 +11,7 @@ use super::steps::number;
 use super::{Command, print, table};
 use crate::Failure;
 
-/// The command.
+/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "token",
     help: include_str!("token.txt"),

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-/// The names of the aggregates. Each has one argument.
+/// The names of the aggregates. Each aggregate has one argument.
 pub(super) const OF_TEXT: &[&str] = &["approx_distinct"];
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -81,7 +81,7 @@ impl Writer {
         Ok(Self { schema, sink, form })
     }
 
-    /// Adds rows.
+    /// Adds rows to the result.
     ///
     /// # Errors
     /// Returns an error if the format does not support a value. Also returns an error if the size

@@ -20,14 +20,14 @@ use crate::scan::request::{
 };
 
 pub(crate) struct BindTarget<'a> {
-    /// The node. Its inputs are added later.
+    /// The node of the SELECT, whose inputs are added later.
     pub(crate) node: &'a SelectNode,
     /// The condition in WHERE, without comparisons with `time`.
     pub(crate) condition: Option<&'a Expr>,
 }
 
-/// Creates the scans of a feed over the policies that contain the measurement. Skips a policy whose
-/// measurement has none of the fields.
+/// Creates the scans of a feed, one for each policy that contains the measurement. Skips a policy
+/// whose measurement has none of the fields.
 ///
 /// # Errors
 /// [`QueryError`]

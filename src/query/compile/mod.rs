@@ -61,7 +61,7 @@ pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
     statement::check(select, now_ns, None).map(drop)
 }
 
-/// Splits a SHOW statement's condition into a condition without time and a time range.
+/// Splits a SHOW statement's condition into a condition without `time` and a time range.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.

@@ -13,8 +13,8 @@ use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 struct Scope<'a> {
     schema: &'a Columns<'a>,
     /// The fields of the subquery that supplies the rows; `None` if shards supply the rows. A
-    /// subquery has no index. In its rows, a missing tag is therefore an empty string, and a
-    /// missing boolean field equals `false`.
+    /// subquery has no index. In the rows of a subquery, a missing tag is therefore an empty
+    /// string, and a missing boolean field equals `false`.
     derived: Option<&'a [DerivedField]>,
     /// Whether the condition is an operand of a comparison. 1.x evaluates such a condition without
     /// its index, and a comparison with a missing tag is then false.

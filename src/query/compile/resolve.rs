@@ -190,9 +190,9 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
     }
 }
 
-/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). A
-/// mathematical function over a string or boolean has that type, although its result is always
-/// null.
+/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). The
+/// call of a mathematical function with a string or boolean has the type of its argument, although
+/// the result is always null.
 fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {

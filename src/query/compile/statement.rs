@@ -17,7 +17,7 @@ use crate::query::transforms;
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
     pub(crate) select: &'a SelectStatement,
-    /// The folded WHERE without time.
+    /// The folded condition in WHERE, without time comparisons.
     pub(crate) condition: Option<Expr>,
     /// The selected time range, intersected with the range of every outer statement.
     pub(crate) range: TimeRange,

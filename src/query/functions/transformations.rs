@@ -1,5 +1,5 @@
-//! Lists the functions over a series' values in order. A function returns either one new value for
-//! each value of the series, or a forecast.
+//! Lists the functions that process the values of a series in order. A function returns either one
+//! new value for each value of the series, or a forecast.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;

@@ -23,8 +23,8 @@ use crate::scan::request::{SummaryRequest, SummaryWant};
 /// A SHOW statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct MetaPlan {
-    /// The scans. Each scan is sent to every shard of its policy, and lists measurements in
-    /// ascending order of name.
+    /// The scans of the plan. Each scan is sent to every shard of the scan's policy, and lists
+    /// measurements in ascending order of name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
     /// The values of LIMIT and OFFSET; a LIMIT of 0 means no limit.
@@ -69,7 +69,7 @@ struct ShowClauses<'a> {
     condition: Option<&'a Expr>,
     /// Whether the statement reads only one policy: the specified policy or the default policy.
     one_policy: bool,
-    /// The policies after ON.
+    /// The policies that the ON clause specifies.
     policy: &'a NamePattern,
     dimensions: &'a [Dimension],
     limits: [u64; 2],

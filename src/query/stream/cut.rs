@@ -8,11 +8,13 @@ use crate::scan::request::ResultPosition;
 /// shard, so a cut can separate rows with the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// The group. All earlier groups precede the cut.
+    /// The key of the group that the cut divides. All earlier groups precede the cut.
     pub(super) group: Vec<String>,
-    /// The time in the group. All rows of the group with earlier times precede the cut.
+    /// The time at which the cut divides the group. All rows of the group with earlier times
+    /// precede the cut.
     pub(super) time_ns: i64,
-    /// The shard. Rows from shards with smaller numbers precede the cut if their time is `time_ns`.
+    /// The number of the shard. Rows from shards with smaller numbers precede the cut if their time
+    /// is `time_ns`.
     pub(super) shard: u32,
     /// The number of the shard's rows with this time that precede the cut.
     pub(super) rows: usize,

@@ -24,7 +24,7 @@ pub(super) struct ArrivedRows {
     pub(super) times_ns: Vec<i64>,
     pub(super) columns: Vec<Column>,
     pub(super) bytes: usize,
-    /// The number of the first row, counted over all rows of the subquery.
+    /// The number of the first row among all rows of the subquery.
     pub(super) first_row: i64,
     pub(super) by_position: Option<Layout>,
     pub(super) by_time: Option<Layout>,

@@ -1,5 +1,5 @@
-//! Computes functions over a stream of values. Each function processes the ordered values of a
-//! series in batches.
+//! Computes functions on streams of values. Each function processes the ordered values of a series
+//! in batches.
 
 mod cumulative_sum;
 mod derivative;

@@ -37,7 +37,7 @@ pub enum TableKind {
     Tag,
     /// Values of a field with this type, which may be null.
     Field(FieldType),
-    /// Only nulls.
+    /// A column of nulls.
     Unknown,
 }
 
