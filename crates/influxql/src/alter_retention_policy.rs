@@ -46,7 +46,7 @@ impl AlterRetentionPolicyStatement {
         Ok(statement)
     }
 
-    /// Parses one option if the next token starts an option. Returns whether it did.
+    /// Parses one option if the next token starts an option. Returns whether an option was parsed.
     fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
         let token = p.next();
         let (option, seen) = match token.kind {

@@ -209,7 +209,7 @@ pub enum ParseError {
         /// The regex's position.
         position: Position,
     },
-    /// A `$` has no name after it.
+    /// A `$` is not followed by a name.
     #[error("empty bound parameter")]
     EmptyParameter,
     /// A parameter `$name` has no value, or its value cannot be bound. In the second case, the

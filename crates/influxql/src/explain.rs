@@ -12,7 +12,7 @@ use super::token::Keyword;
 pub struct ExplainStatement {
     /// The query to explain.
     pub select: Box<SelectStatement>,
-    /// Whether `ANALYZE` is present. If so, the query is also executed.
+    /// Whether `ANALYZE` is present. With `ANALYZE`, the query is also executed.
     pub analyze: bool,
     /// Whether `VERBOSE` is present. Only the last 1.x versions accept this option. The option has
     /// no effect.

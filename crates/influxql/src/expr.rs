@@ -23,7 +23,7 @@ pub enum Expr {
         /// The right operand; always [`Expr::Regex`] after `=~` and `!~`.
         right: Box<Expr>,
     },
-    /// `( … )`. The tree keeps parentheses because 1.x prints them.
+    /// `( … )`. The tree contains parentheses because 1.x prints them.
     Paren(Box<Expr>),
     /// A function call.
     Call {
@@ -60,7 +60,7 @@ pub enum Expr {
     /// A time in nanoseconds. The parser never creates this variant. The query compiler replaces
     /// `now()` and time strings with this variant.
     TimeLiteral(i64),
-    /// A missing value. Parsed expressions never contain it.
+    /// A missing value. Parsed expressions never contain this variant.
     NilLiteral,
 }
 

@@ -1,8 +1,8 @@
 //! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, the limits of a retention policy for
 //! points in the future and in the past (1.12).
 //!
-//! `FUTURE` and `PAST` are keywords in 1.12. In this parser, they are ordinary names outside these
-//! clauses.
+//! `FUTURE` and `PAST` are keywords in 1.12. In this parser, the two words are ordinary names
+//! outside these clauses.
 
 use std::fmt;
 

@@ -85,7 +85,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads the next token as a regex. The caller has checked that it starts with `/`.
+    /// Reads the next token as a regex. The caller must have checked that the token starts with
+    /// `/`.
     pub fn scan_regex(&mut self) -> Token<'a> {
         let (_, position) = self.reader.current();
         let bad = plain(TokenKind::BadRegex, position);

@@ -120,7 +120,7 @@ impl<'a> Parser<'a> {
         self.next_if(TokenKind::Keyword(keyword))
     }
 
-    /// Whether the next token has this kind. Does not consume it.
+    /// Whether the next token has this kind. Does not consume the token.
     pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         self.unscan();

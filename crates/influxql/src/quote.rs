@@ -1,4 +1,4 @@
-//! Quotes names and strings if InfluxQL requires it.
+//! Quotes names and strings if InfluxQL requires quotes.
 
 use super::lexer::{is_ident_char, is_letter};
 use super::token::Keyword;

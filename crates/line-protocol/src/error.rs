@@ -183,7 +183,7 @@ pub enum Cause {
     TooManyCells {
         /// The number of cells in the previous lines.
         current: usize,
-        /// The number of cells including this line.
+        /// The number of cells that this line would require in total.
         requested: usize,
     },
 }

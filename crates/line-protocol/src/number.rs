@@ -76,7 +76,8 @@ pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     Some((Number::Float(if negative { -magnitude } else { magnitude }), at))
 }
 
-/// Reads the number at the start of `bytes`. Returns it with its length, including the suffix.
+/// Reads the number at the start of `bytes`. Returns the number with its length, including the
+/// suffix.
 ///
 /// The syntax is an optional `-`, digits with at most one `.`, at least one digit, and an exponent
 /// for floats.

@@ -23,13 +23,14 @@ pub enum TimestampUnit {
 }
 
 impl TimestampUnit {
-    /// Converts a timestamp to nanoseconds. Returns `None` if it is outside the range of times.
+    /// Converts a timestamp to nanoseconds. Returns `None` if the time is outside the range of
+    /// times.
     #[inline(always)]
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // If |timestamp| ÷ 10^9 is below 5, the unit is seconds. Below 5,000, it is
-            // milliseconds. Below 5,000,000, it is microseconds.
+            // If |timestamp| ÷ 10^9 is below 5, the unit is seconds. Below 5,000, the unit is
+            // milliseconds. Below 5,000,000, the unit is microseconds.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -52,7 +53,8 @@ impl TimestampUnit {
 pub struct Options {
     /// The unit of the timestamps.
     pub unit: TimestampUnit,
-    /// The time of points without a timestamp, in nanoseconds. The parser truncates it to the unit.
+    /// The time of points without a timestamp, in nanoseconds. The parser truncates this time to
+    /// the unit.
     pub now_ns: i64,
     /// The limits for a line.
     pub limits: Limits,

@@ -125,7 +125,7 @@ fn unescape(raw: &str, is_special: impl Fn(u8) -> bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether `raw` is the only spelling of its series. If so, a lookup can compare the texts.
+/// Whether `raw` is the only spelling of its series. In this case, a lookup can compare the texts.
 pub fn is_canonical(raw: &str, key: &SeriesKey<'_>) -> bool {
     key.was_sorted && !raw.as_bytes().contains(&b'\\')
 }

@@ -90,7 +90,8 @@ pub fn tolerate<T>(test: impl FnOnce() -> T) -> T {
 
 /// A value that always exists in correct code.
 pub trait OrBug<T> {
-    /// Returns the value. If it does not exist, [reports](report) a bug and returns the default.
+    /// Returns the value. If the value does not exist, [reports](report) a bug and returns the
+    /// default.
     fn or_bug(self) -> T;
 }
 

@@ -159,7 +159,7 @@ impl Grants {
         self.admin || self.permissions.iter().any(any)
     }
 
-    /// Whether lists may show the policy. The caller must be able to read or write it.
+    /// Whether lists may show the policy. The caller must be able to read or write the policy.
     pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
         let covers = |right| self.scope(right, database).covers(policy);
         [PermissionKind::Read, PermissionKind::Write].into_iter().any(covers)

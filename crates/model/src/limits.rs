@@ -319,8 +319,9 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// The maximum number of concurrent long queries of a database in an isolate. A long query needs
 /// more than the first pages of its shards. Further long queries wait and restart one after the
-/// other, and small queries overtake them. A shard processes the same number of queries at a time.
-/// With a larger number, additional queries would only use memory while they wait for a shard.
+/// other. Small queries overtake the waiting queries. A shard processes the same number of queries
+/// at a time. With a larger number, additional queries would only use memory while they wait for a
+/// shard.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// The memory that a long query may use for merging while other queries wait to start, in bytes.
 /// With half of this memory, fifty such queries take twice as long. With more memory, writes wait
@@ -390,7 +391,7 @@ pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// The functions need these points to select the same point as 1.x.
 pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are kept in memory for a function that needs all
-/// of them.
+/// values.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in
 /// bytes. The result takes the same amount again.

@@ -8,10 +8,10 @@ use super::time::S_NS;
 /// since the epoch.
 pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 
-/// The highest limit that can be set. A JavaScript number represents it exactly.
+/// The highest limit that can be set. A JavaScript number represents this limit exactly.
 pub const QUOTA_VALUE_MAX: u64 = (1 << 53) - 1;
 
-/// The limits per minute. `None` is unlimited.
+/// The limits per minute. `None` means unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// The number of points written.
@@ -63,11 +63,11 @@ impl Rate {
 pub struct Quotas {
     /// The limits for all callers together.
     pub rates: Rates,
-    /// The maximum number of bytes in the shards. `None` is unlimited.
+    /// The maximum number of bytes in the shards. `None` means unlimited.
     pub stored_bytes: Option<u64>,
     /// The limits of single callers, in the order in which they were first set.
     pub callers: Vec<CallerQuota>,
-    /// The maximum number of series in the shards. `None` is unlimited.
+    /// The maximum number of series in the shards. `None` means unlimited.
     #[serde(default)]
     pub series: Option<u64>,
 }

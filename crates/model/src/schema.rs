@@ -76,7 +76,7 @@ impl MeasurementSchema {
 /// The measurements of a policy by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySchema {
-    /// The schema version. Each addition increments it.
+    /// The schema version. Each addition increments the version.
     pub version: u64,
     /// The measurements by name, in byte order.
     pub measurements: BTreeMap<String, Arc<MeasurementSchema>>,

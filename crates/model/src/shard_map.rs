@@ -30,7 +30,7 @@ impl ShardGroup {
     }
 }
 
-/// A retention policy, as the edges and the Database use it.
+/// A retention policy, in the form that the edges and the Database use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The v2 bucket id, which is never reused.
@@ -42,7 +42,7 @@ pub struct Policy {
     /// The shard group duration of 1.x, in nanoseconds. Time slots, which divide a shard's rows
     /// into parts, have at least this width.
     pub shard_group_duration_ns: i64,
-    /// The replication factor. Only SHOW RETENTION POLICIES uses it, because the platform
+    /// The replication factor. Only SHOW RETENTION POLICIES uses this factor, because the platform
     /// replicates the data.
     pub replica_n: u32,
     /// The shard groups, ascending by range.

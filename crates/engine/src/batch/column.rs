@@ -141,8 +141,8 @@ impl Values {
         }
     }
 
-    /// Appends all rows of `other` and returns whether the types are equal. If they differ, appends
-    /// no rows.
+    /// Appends all rows of `other` and returns whether the types are equal. If the types differ,
+    /// appends no rows.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
@@ -184,7 +184,7 @@ impl Values {
         }
     }
 
-    /// Appends row `index` of `other` and returns whether the types are equal. If they differ,
+    /// Appends row `index` of `other` and returns whether the types are equal. If the types differ,
     /// appends no row.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         match (self, other) {
@@ -300,7 +300,7 @@ impl Column {
     }
 
     /// Appends all rows of `other`, including nulls, and returns whether the types are equal. If
-    /// they differ, appends no rows.
+    /// the types differ, appends no rows.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         let rows = self.values.len();
         let same_type = self.values.extend_from(&other.values);

@@ -3,8 +3,8 @@
 //!
 //! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
 //! in a [`SeriesTable`], and a row refers to its series by number. Tag values are therefore not
-//! repeated in every row. The block does not name its columns. A client's batch names them by key
-//! ([`MeasurementBatch`]). After the schema lookup, a table names the columns by id
+//! repeated in every row. The block does not name its columns. A client's batch names the columns
+//! by key ([`MeasurementBatch`]). After the schema lookup, a table names the columns by id
 //! ([`FrameTable`]).
 
 pub mod bitmap;
@@ -36,8 +36,7 @@ use line_numbers::LineNumbers;
 use series_table::SeriesTable;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The rows of a measurement. The order of the rows is unspecified unless the block's owner defines
-/// it.
+/// The rows of a measurement. The rows are in any order, unless the block's owner defines an order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
     /// The series of the rows.

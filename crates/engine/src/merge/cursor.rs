@@ -60,9 +60,9 @@ impl Direction {
 /// A new cursor is at its first series. The cursor visits each series once, and each time of a
 /// series once. The [`Direction`] is an argument of the cursor's constructor. A descending cursor
 /// visits the series from last to first, and the pages of each series from latest to earliest. The
-/// rows *within* a page always ascend, as in storage. The merge reverses them.
+/// rows *within* a page always ascend, as in storage. The merge reverses the rows if necessary.
 ///
-/// After an error the position of a cursor is undefined, and the caller must drop it.
+/// After an error, the position of a cursor is undefined, and the caller must drop the cursor.
 pub trait SeriesCursor {
     /// Returns the current series, or `None` after the last series.
     fn key(&self) -> Option<&SeriesKey>;

@@ -56,7 +56,7 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether the two extents have a time and a write sequence in common. If so, it is undefined
+    /// Whether the two extents have a time and a write sequence in common. Then it is undefined
     /// which of the two parts is later.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)

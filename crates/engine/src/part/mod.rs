@@ -17,7 +17,7 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-/// The maximum size of a value's head and body, in bytes. This is also the row limit of the store.
+/// The maximum size of a value's head and body, in bytes. The store's row limit is the same.
 pub const VALUE_BYTES_MAX: usize = 1_900_000;
 /// The maximum number of rows in a page.
 pub(crate) const PAGE_ROWS_MAX: usize = 1_024;

@@ -153,7 +153,7 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     rest.split_at_checked(length).ok_or(ObjectError::Content)
 }
 
-/// A backup request to a shard. Only the edge sends it.
+/// A backup request to a shard. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShardBackup {
     /// Flushes, and returns a snapshot of the shard. The shard keeps the snapshot's values for
@@ -255,7 +255,7 @@ impl FromShardBackup {
     }
 }
 
-/// A restore request to a Database. Only the edge sends it.
+/// A restore request to a Database. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
     /// Creates and opens new shards for these policies. No other object uses the shards yet. A

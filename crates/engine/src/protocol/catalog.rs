@@ -154,7 +154,7 @@ pub struct Rotation {
 /// The settings of a new database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateDatabase {
-    /// The name. The Catalog checks it.
+    /// The name, which the Catalog checks.
     pub name: String,
     /// The default policy. `None` is `autogen` with unlimited duration, and matches any existing
     /// database.
@@ -187,9 +187,8 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// If the request has no jurisdiction or no location hint, adds the platform's. The
-    /// jurisdiction is the deployment's. The location hint is omitted if it is outside of the
-    /// jurisdiction.
+    /// If the request has no jurisdiction, adds the deployment's jurisdiction. If the request has
+    /// no location hint, adds the platform's hint, unless the hint is outside the jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -326,7 +325,7 @@ pub enum CatalogRefusal {
         limit: u64,
         /// The number of existing databases.
         current: u64,
-        /// The number of databases including this request.
+        /// The number of databases that would exist after this request.
         requested: u64,
     },
     /// The token or user exceeds `GRANTEES_MAX` or `GRANTEE_BYTES_MAX`.
@@ -337,7 +336,7 @@ pub enum CatalogRefusal {
     TooManyGrantees {
         /// The limit.
         limit: u64,
-        /// The number including this request.
+        /// The number that would exist after this request.
         requested: u64,
         /// The unit of the limit.
         unit: String,
@@ -360,7 +359,7 @@ pub enum CatalogRefusal {
         limit: u64,
         /// The creator's current number of databases.
         current: u64,
-        /// The creator's number of databases including this write.
+        /// The creator's number of databases after this write.
         requested: u64,
     },
     /// `CREATOR_QUOTAS_MAX`

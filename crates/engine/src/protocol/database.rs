@@ -179,7 +179,7 @@ pub struct PolicySpec {
     pub name: Option<String>,
     /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: Option<i64>,
-    /// The replication factor. Only SHOW uses it.
+    /// The replication factor, which only SHOW uses.
     pub replica_n: Option<u32>,
     /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: i64,
@@ -216,7 +216,7 @@ pub struct PolicyChange {
     pub name: String,
     /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: Option<i64>,
-    /// The replication factor. Only SHOW uses it.
+    /// The replication factor, which only SHOW uses.
     pub replica_n: Option<u32>,
     /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: Option<i64>,
@@ -366,7 +366,7 @@ pub enum RegisterRefusal {
         limit: u64,
         /// The current number of fields.
         current: u64,
-        /// The number of fields including this line.
+        /// The number of fields that this line would require.
         requested: u64,
     },
     /// The tag keys and field keys together exceed the maximum size of the row that describes the
@@ -393,7 +393,7 @@ pub enum RegisterRefusal {
         limit: u64,
         /// The current number of measurements.
         current: u64,
-        /// The number of measurements including this line.
+        /// The number of measurements that this line would require.
         requested: u64,
     },
 }
@@ -447,7 +447,7 @@ pub enum PolicyRefusal {
         limit: u64,
         /// The current number of policies.
         current: u64,
-        /// The number of policies including this request.
+        /// The number of policies that would exist after this request.
         requested: u64,
     },
     /// `DROPPED_MEASUREMENTS_MAX`

@@ -17,8 +17,8 @@ use tidemark_model::time::TimeRange;
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToShard {
-    /// Opens this object as a shard. Only the Database sends this message. An open shard handles it
-    /// like `Configure`.
+    /// Opens this object as a shard. Only the Database sends this message. An open shard handles
+    /// this message like `Configure`.
     Open(ShardSettings),
     /// Sends newer settings. Only the Database sends this message. Settings with an older or equal
     /// generation have no effect.
@@ -169,9 +169,9 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Dropped measurements, whose frames the shard rejects. The shard adds them to its own list of
-    /// dropped measurements. DROP MEASUREMENT retires ids, which are never reused. The shard adds
-    /// this list even if the settings have an old generation.
+    /// Dropped measurements, whose frames the shard rejects. The shard adds these measurements to
+    /// its own list. DROP MEASUREMENT retires ids, which are never reused. The shard adds this list
+    /// even if the settings have an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
     /// The policy's shard group duration, in nanoseconds. The shard divides its rows into parts by
@@ -292,7 +292,7 @@ pub struct Stats {
     pub usage: DailyUsage,
 }
 
-/// Counters that only increase. Every flush stores them.
+/// Counters that only increase. Every flush stores the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The number of accepted points.

@@ -273,8 +273,8 @@ pub struct ScanRequest {
     pub fields: Vec<String>,
     /// The tags to return, in this order. A missing tag has the value "".
     pub tags: Vec<String>,
-    /// The maximum number of rows. Without `first`, the scan may return any rows. With `first`, it
-    /// returns the first rows in time order.
+    /// The maximum number of rows. Without `first`, the scan may return any rows. With `first`, the
+    /// scan returns the first rows in time order.
     pub rows_max: Option<u64>,
     /// The time order in which each shard may limit its rows to the first `rows_max`.
     pub first: Option<TimeOrder>,
@@ -297,7 +297,7 @@ pub struct ScanRequest {
 pub struct Aggregates {
     /// The tags that form the groups. A missing tag has the value "".
     pub group_by: Vec<String>,
-    /// The time windows, in UTC. `None` is one window for all rows.
+    /// The time windows, in UTC. `None` means one window for all rows.
     pub window: Option<Window>,
     /// The aggregate calls for each group and window.
     pub calls: Vec<AggregateCall>,

@@ -57,7 +57,7 @@ impl Merge {
     }
 }
 
-/// Merges the states `from` into `into`. Both must be ascending states of `call`.
+/// Merges the states `from` into `into`. Both lists must be ascending states of `call`.
 ///
 /// # Errors
 /// The errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.

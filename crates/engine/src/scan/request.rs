@@ -75,7 +75,7 @@ pub enum Output {
     Aggregates {
         /// The aggregate calls, in the order of the result.
         calls: Vec<AggregateCall>,
-        /// The windows of GROUP BY time(). `None` is one window over the whole range.
+        /// The windows of GROUP BY time(). `None` means one window over the whole range.
         window: Option<Window>,
         /// The maximum number of windows per group over all pages. This limit is allowed only with
         /// a single call. The result may contain more windows, but at least this number of windows
@@ -323,8 +323,8 @@ impl Resume {
 }
 
 /// A shard's progress in a slice. The shard has read all rows before `stretch`. Inside `stretch`,
-/// it has read all series before `series`. The edge returns the position unchanged and does not
-/// interpret it.
+/// the shard has read all series before `series`. The edge returns the position unchanged, without
+/// interpreting its contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The tags that define the order of series.

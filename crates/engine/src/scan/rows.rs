@@ -77,7 +77,7 @@ impl<'a> GroupRows<'a> {
 
     /// Adds rows of `run`, which all belong to one series with these tags. Adds the rows that
     /// `mask` selects and that have a value in one of the fields. With `every_row`, adds all rows
-    /// that `mask` selects. Returns whether it added a row.
+    /// that `mask` selects. Returns whether a row was added.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].

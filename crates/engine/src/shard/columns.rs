@@ -61,8 +61,8 @@ impl Columns {
         Ok(any_new)
     }
 
-    /// Adds the columns of a checked frame. The caller must store them together with the frame.
-    /// Returns the number of rows to store.
+    /// Adds the columns of a checked frame. The caller must store the columns together with the
+    /// frame. Returns the number of rows to store.
     ///
     /// # Errors
     /// [`Refusal::TypeConflict`] if the frame has two types for a column. In that case, some of its

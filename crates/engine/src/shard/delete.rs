@@ -80,7 +80,7 @@ impl<S: Store> Shard<S> {
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.touched();
-        // The contents of a damaged row are unknown, so every deletion may affect them.
+        // The contents of a damaged row are unknown, so every deletion may affect the row.
         let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();

@@ -4,7 +4,7 @@ use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::slabs::SLAB_COLUMN_BYTES;
 
-/// The amount of data that a flush processes. Both fields limit its duration.
+/// The amount of data that a flush processes. Both fields limit the duration of a flush.
 #[derive(Clone, Copy)]
 pub(super) struct FlushSize {
     /// The encoded bytes of the frames.

@@ -1,5 +1,5 @@
 //! Represents the measurements and times of a frame. The head of the frame's first log row contains
-//! them. An object reads no other data of the frame until a query needs its rows.
+//! this summary. An object reads no other data of the frame until a query needs its rows.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(super) struct FrameSummary {
     /// The number of rows of other tables that were written with the frame.
     pub(crate) other_rows: u64,
     /// The measurements, without duplicates, with the time range of their rows. `None` means that
-    /// they are unknown.
+    /// the measurements are unknown.
     pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 

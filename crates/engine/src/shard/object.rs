@@ -159,7 +159,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Rejects later frames of these measurements and hides their rows. The ids hide the rows
-    /// immediately. A tombstone hides them permanently, and merges then free their storage.
+    /// immediately. A tombstone hides the rows permanently, and merges then free their storage.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();

@@ -1,4 +1,4 @@
-//! Defines the replies and errors of a shard as plain values. `protocol` encodes them.
+//! Defines the replies and errors of a shard as plain values. `protocol` encodes these values.
 
 use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
@@ -33,7 +33,8 @@ pub enum Refusal {
     /// divide the rows again.
     #[error("the write has points outside the shard's time range")]
     OutOfRange,
-    /// The write or delete reaches times that a split is moving. The sender must repeat it later.
+    /// The write or delete reaches times that a split is moving. The sender must repeat the request
+    /// later.
     #[error("a split is moving these times to another shard")]
     Changing,
     /// The column has another type on this shard.

@@ -240,7 +240,7 @@ mod tests {
         Counts { points, ..Counts::default() }
     }
 
-    /// Counts a write of `count` points. If a limit is exceeded, returns it instead.
+    /// Counts a write of `count` points. If a limit is exceeded, returns the limit instead.
     fn takes(
         usage: &mut Usage,
         meter: &Meter,

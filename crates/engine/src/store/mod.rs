@@ -182,7 +182,7 @@ pub trait Store {
     /// Deletes the rows with keys in `keys`.
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError>;
 
-    /// Drops all rows and tables. Afterwards, `is_open` returns false.
+    /// Drops all rows and tables. After this call, `is_open` returns false.
     fn wipe(&self) -> Result<(), StoreError>;
 
     /// Returns the object's storage size, in bytes.

@@ -57,8 +57,8 @@ pub struct Damage {
     pub sequence: Option<u64>,
     /// The slots of the damaged rows. The shard copies these rows undecoded.
     pub slots: Vec<u64>,
-    /// The rows, measurements and times that the frame affects. `None` means that they are unknown
-    /// and every query fails.
+    /// The rows, measurements and times that the frame affects. `None` means that the affected data
+    /// is unknown, so every query fails.
     pub touch: Option<Vec<u8>>,
 }
 

@@ -92,8 +92,8 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
 }
 
 /// Appends the payloads of the selected rows. The result contains one table. If one table would
-/// have too much padding, the result contains several tables. If there are no rows, it contains no
-/// table. `same` caches [`padding::same_series`].
+/// have too much padding, the result contains several tables. If there are no rows, the result
+/// contains no table. `same` caches [`padding::same_series`].
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],

@@ -44,8 +44,8 @@ struct Target {
     next: u32,
 }
 
-/// A sink that collects lines into a [`Batch`]. Use it with [`tidemark_line_protocol::Parser`] to read a
-/// body in pieces.
+/// A sink that collects lines into a [`Batch`]. To read a body in pieces, use the builder with
+/// [`tidemark_line_protocol::Parser`].
 #[derive(Debug)]
 pub struct BatchBuilder {
     seed: u64,

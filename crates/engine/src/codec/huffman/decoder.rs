@@ -77,7 +77,8 @@ impl Decoder {
         let mut bit = raw * 8;
         out.reserve(count);
         if self.has_raw || shift > 0 {
-            // If the stream has too few bits, reading passes its end. The check below detects this.
+            // If the stream has too few bits, reading passes its end. The check below detects this
+            // error.
             let shift = shift.min(u64::BITS);
             out.extend(classes.iter().map(|&class| {
                 let class = u32::from(class);

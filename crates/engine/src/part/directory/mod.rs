@@ -75,7 +75,7 @@ pub(in crate::part) struct SeriesBlock {
     /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// The shortest byte string that separates this block from the series before it. This byte
+    /// The shortest byte string that separates this block from the previous series. This byte
     /// string is after the key of every series that begins before this block, and not after the key
     /// of any series that begins in this block.
     pub(in crate::part) from: Vec<u8>,

@@ -37,7 +37,7 @@ pub(super) enum RowValues<'a, T: Copy> {
     Many(Cow<'a, [T]>),
 }
 
-/// Text values. Expressions read strings but never compute them.
+/// Text values. Expressions can read strings, but cannot compute new strings.
 #[derive(Clone, Debug)]
 pub(super) enum Text<'a> {
     One(&'a str),

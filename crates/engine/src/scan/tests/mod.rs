@@ -366,7 +366,7 @@ fn cached_last_points_read_no_rows() {
     }
 }
 
-/// With SLIMIT, the scan reads no row of the other groups. This is true for any order of series.
+/// With SLIMIT, the scan reads no row of the other groups, in any order of series.
 #[test]
 fn slimit_skips_rows_of_other_groups() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };

@@ -144,7 +144,7 @@ impl Job {
     }
 }
 
-/// The manifest of a shard. The module's documentation describes it.
+/// The manifest of a shard, as the module's documentation describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// Counters for the lower halves of part ids and value numbers. The upper half is drawn at
