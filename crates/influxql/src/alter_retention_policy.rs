@@ -15,7 +15,7 @@ pub struct AlterRetentionPolicyStatement {
     pub name: String,
     /// `ON`
     pub database: String,
-    /// `DURATION` in nanoseconds; 0 means `INF`.
+    /// `DURATION` in nanoseconds, or 0 for `INF`.
     pub duration_ns: Option<i64>,
     /// `REPLICATION`
     pub replication: Option<u32>,

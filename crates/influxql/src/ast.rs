@@ -47,7 +47,7 @@ pub enum Statement {
     ShowDatabases,
     /// `SHOW RETENTION POLICIES [ON db]`
     ShowRetentionPolicies {
-        /// `ON`; `None` means the request's database.
+        /// `ON`, or `None` for the request's database.
         database: Option<String>,
     },
     /// `SHOW MEASUREMENTS`
@@ -66,7 +66,7 @@ pub enum Statement {
     ShowContinuousQueries,
     /// `SHOW DIAGNOSTICS [FOR 'module']`
     ShowDiagnostics {
-        /// `FOR`; never empty.
+        /// `FOR`, which is never empty.
         module: Option<String>,
     },
     /// `SHOW GRANTS FOR user`
@@ -82,9 +82,9 @@ pub enum Statement {
     ShowShardGroups,
     /// `SHOW STATS [ON db] [FOR 'module']`. 1.x does not support `ON`.
     ShowStats {
-        /// `ON`; `None` means all databases.
+        /// `ON`, or `None` for all databases.
         database: Option<String>,
-        /// `FOR`; never empty.
+        /// `FOR`, which is never empty.
         module: Option<String>,
     },
     /// `SHOW SUBSCRIPTIONS`

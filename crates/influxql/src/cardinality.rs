@@ -43,15 +43,15 @@ pub struct CardinalityStatement {
     pub of: CardinalityOf,
     /// Whether `EXACT` is present.
     pub exact: bool,
-    /// `ON`; `None` means the request's database.
+    /// `ON`, or `None` for the request's database.
     pub database: Option<String>,
-    /// `FROM`, without subqueries; empty without the clause.
+    /// `FROM`, without subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
-    /// `GROUP BY`; empty without the clause.
+    /// `GROUP BY`. The list is empty if the clause is absent.
     pub dimensions: Vec<Dimension>,
-    /// The maximum number of rows; 0 means no limit.
+    /// The maximum number of rows, or 0 for no limit.
     pub limit: u64,
     /// The number of rows to skip.
     pub offset: u64,

@@ -17,9 +17,9 @@ pub struct CreateContinuousQueryStatement {
     pub database: String,
     /// The query. The query has a target. An aggregate query also has a `GROUP BY time(…)`.
     pub source: Box<SelectStatement>,
-    /// `RESAMPLE EVERY` in nanoseconds; 0 means absent.
+    /// `RESAMPLE EVERY` in nanoseconds, or 0 if it is absent.
     pub resample_every_ns: i64,
-    /// `RESAMPLE FOR` in nanoseconds; 0 means absent.
+    /// `RESAMPLE FOR` in nanoseconds, or 0 if it is absent.
     pub resample_for_ns: i64,
 }
 
@@ -50,7 +50,8 @@ impl CreateContinuousQueryStatement {
     }
 }
 
-/// Parses the tokens after `RESAMPLE`. Returns `EVERY` and `FOR` in nanoseconds; 0 means absent.
+/// Parses the tokens after `RESAMPLE`. Returns `EVERY` and `FOR` in nanoseconds, or 0 for an absent
+/// option.
 fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     let every_ns = resample_duration_ns(p, Keyword::Every)?;
     let for_ns = resample_duration_ns(p, Keyword::For)?;

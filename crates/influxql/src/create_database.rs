@@ -19,17 +19,17 @@ pub struct CreateDatabaseStatement {
 /// The options after `WITH`. At least one is present.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DatabasePolicy {
-    /// `DURATION` in nanoseconds; 0 means `INF`.
+    /// `DURATION` in nanoseconds, or 0 for `INF`.
     pub duration_ns: Option<i64>,
     /// `REPLICATION`
     pub replication: Option<u32>,
-    /// `SHARD DURATION` in nanoseconds; 0 means the default.
+    /// `SHARD DURATION` in nanoseconds, or 0 for the default.
     pub shard_duration_ns: i64,
     /// `FUTURE LIMIT` in nanoseconds.
     pub future_limit_ns: Option<i64>,
     /// `PAST LIMIT` in nanoseconds.
     pub past_limit_ns: Option<i64>,
-    /// `NAME`; never empty.
+    /// `NAME`, which is never empty.
     pub name: Option<String>,
 }
 

@@ -15,15 +15,15 @@ pub struct CreateRetentionPolicyStatement {
     pub name: String,
     /// `ON`
     pub database: String,
-    /// `DURATION` in nanoseconds; 0 means `INF`.
+    /// `DURATION` in nanoseconds, or 0 for `INF`.
     pub duration_ns: i64,
     /// `REPLICATION`, at least 1.
     pub replication: u32,
-    /// `SHARD DURATION` in nanoseconds; 0 means the default.
+    /// `SHARD DURATION` in nanoseconds, or 0 for the default.
     pub shard_duration_ns: i64,
-    /// `FUTURE LIMIT` in nanoseconds; 0 means no limit.
+    /// `FUTURE LIMIT` in nanoseconds, or 0 for no limit.
     pub future_limit_ns: i64,
-    /// `PAST LIMIT` in nanoseconds; 0 means no limit.
+    /// `PAST LIMIT` in nanoseconds, or 0 for no limit.
     pub past_limit_ns: i64,
     /// Whether the policy becomes the database's default policy.
     pub default: bool,

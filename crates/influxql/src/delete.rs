@@ -11,7 +11,7 @@ use super::source::{self, Source};
 /// `DELETE [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteStatement {
-    /// `FROM`, without databases and subqueries; empty without the clause.
+    /// `FROM`, without databases and subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,

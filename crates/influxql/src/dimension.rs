@@ -16,7 +16,7 @@ pub struct Dimension {
     pub expr: Expr,
 }
 
-/// Parses the clause if it comes next. Returns an empty list without the clause.
+/// Parses the clause if it comes next. Returns an empty list if the clause is absent.
 pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
     if !p.keyword_if(Keyword::Group) {
         return Ok(vec![]);

@@ -11,7 +11,8 @@ use super::source::{self, Source};
 /// `DROP SERIES [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropSeriesStatement {
-    /// `FROM`, without databases, policies and subqueries; empty without the clause.
+    /// `FROM`, without databases, policies and subqueries. The list is empty if the clause is
+    /// absent.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,

@@ -20,7 +20,7 @@ pub enum Expr {
         op: BinaryOp,
         /// The left operand.
         left: Box<Expr>,
-        /// The right operand; always [`Expr::Regex`] after `=~` and `!~`.
+        /// The right operand, which is always [`Expr::Regex`] after `=~` and `!~`.
         right: Box<Expr>,
     },
     /// `( … )`. The tree contains parentheses because 1.x prints them.

@@ -14,7 +14,7 @@ use super::{expr_parser, quote};
 pub struct Field {
     /// The expression, which contains no comparison, `AND` or `OR`.
     pub expr: Expr,
-    /// `AS …`; never empty.
+    /// `AS …`, which is never empty.
     pub alias: Option<String>,
 }
 

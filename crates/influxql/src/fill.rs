@@ -33,7 +33,7 @@ pub enum FillNumber {
     Float(f64),
 }
 
-/// Parses the clause if it comes next. Returns [`Fill::Null`] without the clause.
+/// Parses the clause if it comes next. Returns [`Fill::Null`] if the clause is absent.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
     if !p.peek_word("fill") {
         return Ok(Fill::Null);

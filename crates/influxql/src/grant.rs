@@ -11,9 +11,10 @@ use super::token::{Keyword, TokenKind};
 /// revokes the role of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantStatement {
-    /// The privilege to grant or revoke; always [`Privilege::All`] without a database.
+    /// The privilege to grant or revoke, which is always [`Privilege::All`] if there is no
+    /// database.
     pub privilege: Privilege,
-    /// `ON`; `None` means that the user becomes or stops being an administrator.
+    /// `ON`. `None` means that the user becomes or stops being an administrator.
     pub database: Option<String>,
     /// The user's name.
     pub user: String,

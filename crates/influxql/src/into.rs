@@ -12,9 +12,9 @@ use super::token::{Keyword, TokenKind};
 /// The target of SELECT INTO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The database, never empty; `None` means the request's database.
+    /// The database, which is never empty, or `None` for the request's database.
     pub database: Option<String>,
-    /// The retention policy, never empty; `None` means the default policy.
+    /// The retention policy, which is never empty, or `None` for the default policy.
     pub policy: Option<String>,
     /// The measurement.
     pub name: TargetName,

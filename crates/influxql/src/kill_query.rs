@@ -11,7 +11,7 @@ use super::parser::Parser;
 pub struct KillQueryStatement {
     /// The query's number: `qid` in the result of SHOW QUERIES.
     pub id: u64,
-    /// `ON`; never empty.
+    /// `ON`, which is never empty.
     pub host: Option<String>,
 }
 

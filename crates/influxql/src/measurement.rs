@@ -12,9 +12,9 @@ use tidemark_model::regex::Regex;
 /// `[database.][policy.]name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// The database, never empty; `None` means the request's database.
+    /// The database, which is never empty, or `None` for the request's database.
     pub database: Option<String>,
-    /// The retention policy, never empty; `None` means the default policy.
+    /// The retention policy, which is never empty, or `None` for the default policy.
     pub policy: Option<String>,
     /// The measurement's name or a pattern.
     pub name: MeasurementName,

@@ -26,17 +26,17 @@ pub struct SelectStatement {
     pub sources: Vec<Source>,
     /// `WHERE`, including conditions on time.
     pub condition: Option<Expr>,
-    /// `GROUP BY` as written; empty without the clause.
+    /// `GROUP BY` as written. The list is empty if the clause is absent.
     pub dimensions: Vec<Dimension>,
-    /// `fill(…)`; [`Fill::Null`] without the clause.
+    /// `fill(…)`, or [`Fill::Null`] if the clause is absent.
     pub fill: Fill,
-    /// `ORDER BY`; see [`SelectStatement::descending`].
+    /// `ORDER BY` (see [`SelectStatement::descending`]).
     pub order: Option<OrderBy>,
-    /// The maximum number of rows per series; 0 means no limit.
+    /// The maximum number of rows per series, or 0 for no limit.
     pub limit: u64,
     /// The number of rows to skip in each series.
     pub offset: u64,
-    /// The maximum number of series; 0 means no limit.
+    /// The maximum number of series, or 0 for no limit.
     pub slimit: u64,
     /// The number of series to skip.
     pub soffset: u64,

@@ -12,13 +12,13 @@ use super::token::Keyword;
 /// `SHOW FIELD KEYS [ON db] [FROM …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowFieldKeysStatement {
-    /// `ON`; `None` means the request's database.
+    /// `ON`, or `None` for the request's database.
     pub database: Option<String>,
-    /// `FROM`, without subqueries; empty without the clause.
+    /// `FROM`, without subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// The maximum number of keys per measurement; 0 means no limit.
+    /// The maximum number of keys per measurement, or 0 for no limit.
     pub limit: u64,
     /// The number of keys to skip in each measurement.
     pub offset: u64,

@@ -24,7 +24,7 @@ pub struct ShowMeasurementsStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// The maximum number of rows; 0 means no limit.
+    /// The maximum number of rows, or 0 for no limit.
     pub limit: u64,
     /// The number of rows to skip.
     pub offset: u64,

@@ -13,15 +13,15 @@ use super::token::Keyword;
 /// `SHOW SERIES [ON db] [FROM …] [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowSeriesStatement {
-    /// `ON`; `None` means the request's database.
+    /// `ON`, or `None` for the request's database.
     pub database: Option<String>,
-    /// `FROM`, without subqueries; empty without the clause.
+    /// `FROM`, without subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// The maximum number of rows; 0 means no limit.
+    /// The maximum number of rows, or 0 for no limit.
     pub limit: u64,
     /// The number of rows to skip.
     pub offset: u64,

@@ -15,9 +15,9 @@ use super::token::{Keyword, TokenKind};
 /// [SLIMIT n] [SOFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagKeysStatement {
-    /// `ON`; `None` means the request's database.
+    /// `ON`, or `None` for the request's database.
     pub database: Option<String>,
-    /// `FROM`, without subqueries; empty without the clause.
+    /// `FROM`, without subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WITH KEY`
     pub keys: Option<TagKeyFilter>,
@@ -25,11 +25,11 @@ pub struct ShowTagKeysStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// The maximum number of keys per measurement; 0 means no limit.
+    /// The maximum number of keys per measurement, or 0 for no limit.
     pub limit: u64,
     /// The number of keys to skip in each measurement.
     pub offset: u64,
-    /// The maximum number of series; 0 means no limit.
+    /// The maximum number of series, or 0 for no limit.
     pub slimit: u64,
     /// The number of series to skip.
     pub soffset: u64,

@@ -14,9 +14,9 @@ use super::token::Keyword;
 /// `SHOW TAG VALUES [ON db] [FROM …] WITH KEY … [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagValuesStatement {
-    /// `ON`; `None` means the request's database.
+    /// `ON`, or `None` for the request's database.
     pub database: Option<String>,
-    /// `FROM`, without subqueries; empty without the clause.
+    /// `FROM`, without subqueries. The list is empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WITH KEY`
     pub keys: TagKeyFilter,
@@ -24,7 +24,7 @@ pub struct ShowTagValuesStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// The maximum number of values per measurement; 0 means no limit.
+    /// The maximum number of values per measurement, or 0 for no limit.
     pub limit: u64,
     /// The number of values to skip in each measurement.
     pub offset: u64,

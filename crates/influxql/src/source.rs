@@ -26,8 +26,8 @@ pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> 
     Ok(sources)
 }
 
-/// Parses `FROM` and its measurements if the clause comes next. Returns an empty list without the
-/// clause.
+/// Parses `FROM` and its measurements if the clause comes next. Returns an empty list if the clause
+/// is absent.
 pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     if !p.keyword_if(Keyword::From) {
         return Ok(vec![]);

@@ -323,7 +323,7 @@ mod tests {
                 _ if value.is_finite() => format!("{value:e}"),
                 _ => continue,
             };
-            // Tests the text alone, and with the following bytes that the fast path requires.
+            // Tests the text alone, and followed by the bytes that the fast path requires.
             for rest in ["", ", 123456789 123456789 123456789 123456789"] {
                 check(&(text.clone() + rest), Number::Float(text.parse().unwrap()), rest);
             }

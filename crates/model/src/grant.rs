@@ -28,9 +28,9 @@ impl PermissionKind {
 /// The allowed kinds of access to one database or policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
-    /// The database's name; `None` means all databases, present and future.
+    /// The database's name, or `None` for all present and future databases.
     pub database: Option<String>,
-    /// The policy's name; `None` means all policies.
+    /// The policy's name, or `None` for all policies.
     pub policy: Option<String>,
     /// Whether points may be read.
     pub read: bool,

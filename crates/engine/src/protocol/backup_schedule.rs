@@ -28,7 +28,7 @@ pub struct BackupSchedule {
     pub settings: ScheduleSettings,
     /// The due time of the next backup, in nanoseconds.
     pub due_ns: i64,
-    /// The start of the current attempt, in nanoseconds; `None` between two backups.
+    /// The start of the current attempt, in nanoseconds, or `None` between two backups.
     pub attempt_ns: Option<i64>,
     /// The start times of the schedule's existing backups, in seconds and ascending order,
     /// including incomplete backups. The schedule deletes no other backups.

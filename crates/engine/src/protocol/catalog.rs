@@ -160,7 +160,7 @@ pub struct CreateDatabase {
     /// database.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
-    /// The number of shards in each new shard group; by default `DEFAULT_SHARDS`.
+    /// The number of shards in each new shard group, which is `DEFAULT_SHARDS` by default.
     pub shards: u32,
     /// The location hint for the database's objects.
     #[serde(default)]
@@ -168,7 +168,7 @@ pub struct CreateDatabase {
     /// The mandatory jurisdiction of the database's objects.
     #[serde(default)]
     pub jurisdiction: Option<String>,
-    /// The id of the token or user whose write creates the database; 0 for an administrator.
+    /// The id of the token or user whose write creates the database, or 0 for an administrator.
     #[serde(default)]
     pub creator: u64,
 }
@@ -182,7 +182,7 @@ pub struct CreatorQuota {
     pub user: bool,
     /// The name at the time when the quota was set.
     pub name: String,
-    /// The maximum number of existing databases of this creator; `None` for no limit.
+    /// The maximum number of existing databases of this creator, or `None` for no limit.
     pub databases: Option<u64>,
 }
 
@@ -234,7 +234,7 @@ pub enum FromCatalog {
     },
     /// The object of the database.
     Resolved {
-        /// The object; `None` unless the database is ready.
+        /// The object, or `None` if the database is not ready.
         object: Option<ObjectId>,
     },
     /// The report of a query or of its end was stored.
@@ -249,7 +249,7 @@ pub enum FromCatalog {
     Listed {
         /// The names, in order of creation.
         names: Vec<String>,
-        /// The resume key of the next page; `None` after the last page.
+        /// The resume key of the next page, or `None` after the last page.
         resume: Option<u64>,
         /// Descriptions of creations and drops that failed three times. Only the last page contains
         /// these descriptions.
@@ -294,7 +294,7 @@ pub enum FromCatalog {
     /// The reply to CreatorQuotas and SetCreatorQuota: each quota with the current number of
     /// databases.
     CreatorQuotas(Vec<(CreatorQuota, u64)>),
-    /// The reply to Recover and Recovery; `None` if the database has never been recovered.
+    /// The reply to Recover and Recovery. `None` means that the database has never been recovered.
     Recovery(Option<RecoveryStatus>),
 }
 

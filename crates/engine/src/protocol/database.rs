@@ -99,7 +99,7 @@ pub enum ToDatabase {
         policy: PolicyId,
         /// [`tidemark_model::shard_map::ShardGroup::id`]
         group: u64,
-        /// The size that the shard reported, in bytes; 0 for a fence.
+        /// The size that the shard reported, in bytes, or 0 for a fence.
         bytes: u64,
     },
     /// Drops the database. Only the Catalog sends this message. Every shard rejects requests before
@@ -175,7 +175,7 @@ pub struct ColumnSet {
 /// The settings of a policy in a CREATE statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySpec {
-    /// The name; `None` is `autogen`.
+    /// The name, or `None` for `autogen`.
     pub name: Option<String>,
     /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: Option<i64>,

@@ -219,7 +219,7 @@ pub enum FromShard {
     Scanned {
         /// The new end of the slice, if it is before the requested end.
         until: Option<ResultPosition>,
-        /// The start of the next page; `None` after the last page.
+        /// The start of the next page, or `None` after the last page.
         position: Option<Position>,
         /// The cost of this page.
         stats: ReadStats,

@@ -253,7 +253,7 @@ pub struct TableSchema {
 pub struct TableColumn {
     /// The tag key or field key.
     pub name: String,
-    /// The type of a field; `None` for a tag.
+    /// The type of a field, or `None` for a tag.
     pub field_type: Option<FieldType>,
 }
 

@@ -75,7 +75,7 @@ pub(super) struct KeyFilter<'a> {
 }
 
 impl<'a> KeyFilter<'a> {
-    /// Creates a filter. `filter` is the compiled `predicate`; `order` contains the measurement's
+    /// Creates a filter. `filter` is the compiled `predicate`. `order` contains the measurement's
     /// tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,

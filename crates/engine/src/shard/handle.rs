@@ -115,8 +115,8 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // A further scan that fails is omitted. The caller sends this scan again separately,
-            // and then receives its error.
+            // A further scan that fails is omitted. The caller then sends this scan separately and
+            // receives the error.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);

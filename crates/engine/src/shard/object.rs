@@ -150,7 +150,7 @@ impl<S: Store> Shard<S> {
     /// database's permissions. A number that is lower than the current number has no effect.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open, or closed; [`Refusal::Store`].
+    /// [`Refusal::Stale`] if the shard is not open or is closed, and [`Refusal::Store`].
     pub(crate) fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
@@ -219,7 +219,7 @@ impl<S: Store> Shard<S> {
     /// Returns counters and sizes.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open; [`Refusal::Store`].
+    /// [`Refusal::Stale`] if the shard is not open, and [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
         self.load()?;
         // Counting the series may read rows. These rows appear in the next statistics.

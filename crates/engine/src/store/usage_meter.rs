@@ -70,7 +70,7 @@ mod tests {
         let second = DayUsage { day: 1, requests: 2, rows_read: 10, rows_written: 4 };
         let expected = DailyUsage { requests: 4, days: vec![first, second] };
         assert_eq!(meter.usage(rows(18, 8)), expected);
-        // Reading the usage does not change the usage.
+        // A call of `usage` does not change the count.
         assert_eq!(meter.usage(rows(18, 8)), expected);
     }
 }

@@ -362,7 +362,7 @@ impl<'a> Translator<'a> {
 /// A repeat count `{min}`, `{min,}` or `{min,max}`, and the source after it.
 struct Count<'a> {
     min: u64,
-    /// The upper bound; `None` is unlimited.
+    /// The upper bound, or `None` for no limit.
     max: Option<u64>,
     rest: &'a str,
 }

@@ -19,7 +19,7 @@ pub use points::{Outcome, Points};
 /// A function with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GatheredFunction {
-    /// The median, as a float; numbers only.
+    /// The median of numbers, as a float.
     Median,
     /// The most frequent value. Among equally frequent values, the function chooses the same value
     /// as 1.x (`mode.rs`).
