@@ -11,8 +11,8 @@ pub enum FieldKey<'a> {
     Raw(&'a str),
 }
 
-/// A receiver of lines. For each line it receives the series, the fields, and then [`Sink::commit`]
-/// or [`Sink::rollback`].
+/// A receiver of lines. For each line, the sink receives the series, the fields, and then
+/// [`Sink::commit`] or [`Sink::rollback`].
 ///
 /// The two `expected_` methods are predictions. If a prediction is correct, the parser does not
 /// search for the end of the key, and the sink does not look up the key. A wrong prediction costs

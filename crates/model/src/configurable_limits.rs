@@ -194,7 +194,7 @@ pub struct Exceeded {
     pub max: u64,
     /// The number before the request. The number is 0 if each item is counted separately.
     pub current: u64,
-    /// The number including the request.
+    /// The number after the request.
     pub requested: u64,
 }
 

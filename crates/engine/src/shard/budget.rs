@@ -1,9 +1,9 @@
 //! Implements the memory budget of an isolate. The budget is for the memtables of all objects and
 //! for their shared read cache, which may use the memory that memtables leave free.
 //!
-//! WebAssembly memory never shrinks, so the budget limits the sum of both. All counted memory is a
-//! copy of stored data. The budget can therefore evict any shard's memory without I/O, and the
-//! shard loads the data again when it is needed.
+//! WebAssembly memory never shrinks, so the budget limits the total of the memtables and the cache.
+//! All counted memory is a copy of stored data. The budget can therefore evict any shard's memory
+//! without I/O, and the shard loads the data again when it is needed.
 
 use std::cell::{Cell, RefCell};
 use std::hash::BuildHasher;

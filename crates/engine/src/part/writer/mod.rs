@@ -164,8 +164,8 @@ pub struct PartWriter {
     limits: Limits,
     /// The seed of the hashes that count series.
     seed: u64,
-    /// The closed values that the caller has not taken yet. `taken` is the number of values that it
-    /// has taken.
+    /// The closed values that the caller has not taken yet. `taken` is the number of values that
+    /// the caller has taken.
     closed: Vec<Value>,
     taken: usize,
     open: Value,
