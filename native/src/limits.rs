@@ -67,8 +67,8 @@ pub const PACKED_BYTES_MIN: usize = 1_000;
 pub const SQL_STATEMENTS_MAX: usize = 2;
 /// The maximum time that an SQL statement waits before it starts.
 pub const SQL_WAIT_MAX: Duration = Duration::from_secs(10);
-/// The time without messages after which an SQL statement ends if another statement waits. The
-/// client of such a statement does not read the result.
+/// The time without messages after which an SQL statement ends if another statement waits. A
+/// statement without messages is idle because its client does not read the result.
 pub const SQL_IDLE: Duration = Duration::from_secs(8);
 /// The maximum time of a turn of an SQL statement, in milliseconds. Turns of ordinary statements take
 /// less than one second.

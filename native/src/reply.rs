@@ -159,8 +159,8 @@ fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Adds headers. Omits a header that HTTP does not permit. The value of such a header comes from a
-/// client.
+/// Adds headers. Omits a header that HTTP does not permit. The value of an invalid header comes
+/// from a client.
 pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_str());

@@ -75,7 +75,7 @@ impl Plan {
     /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn copy(&self) -> Result<Self, DataFusionError> {
         // The operators contain their functions. Only the tables of `information_schema` read
-        // functions from the context, and plans with these tables are not cached.
+        // functions from the context, but plans that read `information_schema` are not cached.
         let context = TaskContext::new(
             None,
             String::new(),

@@ -43,8 +43,8 @@ impl QuerySession {
         envelope::encode_as(version, &reply)
     }
 
-    /// Whether the last turn stopped at its work limit. After such a turn, the Worker must pause
-    /// before the next turn.
+    /// Whether the last turn stopped at its work limit. After a turn that stopped at the limit, the
+    /// Worker must pause before the next turn.
     pub fn is_cut_short(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.is_cut_short)
     }

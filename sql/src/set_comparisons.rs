@@ -1,8 +1,8 @@
 //! Adds an alias to the subquery in `x > ALL (SELECT …)`.
 //!
-//! DataFusion plans such a comparison as a join, and identifies columns by name. If both sides read
-//! the same table without an alias, the subquery's column would be resolved to the outer column.
-//! The join would then compare each row with itself.
+//! DataFusion plans a comparison with ALL as a join, and identifies columns by name. If both sides
+//! read the same table without an alias, the subquery's column would be resolved to the outer
+//! column. The join would then compare each row with itself.
 
 use std::sync::Arc;
 

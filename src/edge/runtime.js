@@ -10,8 +10,8 @@ const releasedBytesMin = 4096;
 const idsMax = 1_000;
 
 /**
- * Maps the text or the name of an id to the id. Requests may share ids, but each request needs
- * separate stubs.
+ * Maps the text of an id, or an object's name, to the id. Requests may share ids, but each request
+ * needs separate stubs.
  */
 const ids = new Map();
 

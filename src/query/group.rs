@@ -77,8 +77,7 @@ pub(crate) struct GroupExecutor {
     /// The `fill()` state of a raw query, with the values of earlier rows.
     filled: RowFill,
     held: Option<SeriesChunk>,
-    /// The rows to evaluate next. The columns of these rows are the calls' values, followed by the
-    /// slots.
+    /// The rows to evaluate next. The columns are the calls' values, followed by the slots.
     unread: Option<Unread>,
     work: Work,
     /// The memory that the windows of the calls use.

@@ -4,8 +4,8 @@
 //! A SELECT is executed in three steps:
 //! - [`source::sources`] lists the policies whose schemas the statement needs.
 //! - [`compile::compile`] checks the statement and lowers it to scans.
-//! - [`executor::Executor`] requests the pages of these scans from any number of shards, and
-//!   returns the result in chunks.
+//! - [`executor::Executor`] requests the pages of the scans from any number of shards, and returns
+//!   the result in chunks.
 //!
 //! A SHOW statement is executed in the same three steps, in [`metadata`].
 

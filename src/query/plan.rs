@@ -113,9 +113,9 @@ pub(crate) struct SelectNode {
     pub(crate) calls: Vec<CallPlan>,
     /// Whether the only call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
-    /// Whether the rows are ordered by series first, with ascending keys for both directions. This
-    /// is true for points that a selector chose over the whole range. It is also true for the rows
-    /// of a single subquery if the subquery returns its rows in this order.
+    /// Whether the rows are ordered by series first, with ascending keys for both directions.
+    /// Points that a selector chose over the whole range have this order. The rows of a single
+    /// subquery also have this order if the subquery returns them in this order.
     pub(crate) in_order_of_series: bool,
     /// Whether a call without a value in a row repeats its previous value (`fill(previous)`).
     pub(crate) carries: bool,

@@ -21,8 +21,9 @@ pub struct Document {
     in_series: bool,
     /// The series to which the next rows may belong, and whether its `"values":[` has been written.
     open: Option<(SeriesChunk, bool)>,
-    /// A value that Go cannot encode. Go rejects a document that contains such a value. The
-    /// response therefore contains only the error, unless some bytes have already been sent.
+    /// A value that Go cannot encode. Go rejects a document that contains a value without a JSON
+    /// encoding. The response therefore contains only the error, unless some bytes have already
+    /// been sent.
     unsupported: Option<Unsupported>,
     taken: bool,
 }

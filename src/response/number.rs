@@ -1,6 +1,7 @@
 //! Formats floats in exactly the same way as Go.
 
-/// A value that JSON cannot represent. Go rejects a document that contains such a value.
+/// A value that JSON cannot represent. Go rejects a document that contains a value without a JSON
+/// encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("json: unsupported value: {0}")]
 pub struct Unsupported(pub &'static str);

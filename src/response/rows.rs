@@ -14,7 +14,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Vali
 /// Appends the rows as arrays to the open array of values.
 ///
 /// # Errors
-/// [`Unsupported`] for a value that JSON cannot represent. After such an error, the caller must
+/// [`Unsupported`] for a value that JSON cannot represent. After this error, the caller must
 /// discard the incomplete text.
 pub(super) fn rows(
     emitter: &mut Emitter,

@@ -199,7 +199,7 @@ fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     if !listed.rows.iter().any(|row| cell(row, 0) == destination.database) {
         create(server, &format!("database {database}"), &format!("CREATE DATABASE {database}"))?;
     }
-    // A token without read permission cannot list the policies. In this case, the responses to
+    // A token without read permission cannot list the policies. Without the list, the responses to
     // writes report any problems.
     let shown = query(server, &format!("SHOW RETENTION POLICIES ON {database}"))?;
     if shown.error.is_some() {
@@ -249,8 +249,8 @@ struct Batch {
 impl Batch {
     /// Adds a line. `begins` is whether a point starts with this line. The server rejects every
     /// request that contains a line that is not UTF-8. If the line is not UTF-8, this function
-    /// therefore removes the point from the batch and returns the line. Further lines of this point
-    /// are ignored.
+    /// therefore removes the point from the batch and returns the line. Further lines of the
+    /// removed point are ignored.
     fn add(&mut self, line: NumberedLine, begins: bool) -> Option<NumberedLine> {
         if begins {
             self.before = (self.lines.len(), self.bytes, self.points);

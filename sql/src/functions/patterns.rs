@@ -119,7 +119,7 @@ impl FunctionRewrite for Checked {
 
     fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
         match expr {
-            // The planner creates such a call for `position(a IN b)`.
+            // For `position(a IN b)`, the planner creates a call of an unchecked function.
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 match self.functions.get(func.name()).filter(|own| !Arc::ptr_eq(own, &func)) {
                     Some(own) => Ok(Transformed::yes(call(own, args))),

@@ -139,7 +139,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     let fills_of_calls = aggregate.aggr_expr.iter().map(own_fill);
     let mut fills: Vec<Fill> = vec![Fill::Key; groups];
     fills.extend(fills_of_calls);
-    // The argument of `locf` refers to the columns by these names.
+    // The argument of `locf` refers to columns by these restored names.
     let named = LogicalPlan::Projection(Projection::try_new(
         exprs,
         Arc::new(LogicalPlan::Aggregate(binned)),

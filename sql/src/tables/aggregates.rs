@@ -131,16 +131,16 @@ struct RequestBuilder<'a> {
     fields: usize,
     /// The first page column of each call.
     starts: Vec<usize>,
-    /// The columns that are read from the first row and from the last row. For each of these rows,
-    /// a single call must read all columns, so that all values come from the same row.
+    /// The columns that are read from the first row and from the last row. A single call must read
+    /// all columns of a row, so that all values come from the same row.
     rows: [Vec<String>; 2],
-    /// For each source that reads such a row: the index in `sources`, the row, and the column in
-    /// the row's call.
+    /// For each source that reads the first or last row: the index in `sources`, the row, and the
+    /// column in the row's call.
     of_rows: Vec<(usize, usize, usize)>,
 }
 
-/// The column of the time in the result of a row's call. The column after this one also contains
-/// the time.
+/// The column of the time in the result of a row's call. The next column of the result also
+/// contains the time.
 const ROW_TIME: usize = 0;
 /// The column of the first requested value in the result of a row's call.
 const ROW_BESIDE: usize = 2;

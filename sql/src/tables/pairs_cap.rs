@@ -25,7 +25,8 @@ use crate::error::{Fault, QueryError};
 use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
 use crate::turns::Pace;
 
-/// Adds a cap to both sides of such a join. Does not change other operators.
+/// Adds a cap to both sides of a join that compares all pairs of rows. Does not change other
+/// operators.
 ///
 /// # Errors
 /// Returns DataFusion's error if the join cannot be rebuilt.

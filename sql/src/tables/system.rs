@@ -12,7 +12,7 @@ use super::SystemRows;
 use super::measurement::TIME;
 use crate::messages::{SystemTable, TableSchema};
 
-/// The columns of `system.queries`. The values in a row have the same order.
+/// The columns of `system.queries`, in the order of the values in each row.
 const QUERIES_COLUMNS: &[&str] =
     &["id", "phase", "issue_time", "query_type", "query_text", "running_duration"];
 

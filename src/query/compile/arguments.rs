@@ -62,7 +62,7 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
     }
 }
 
-/// Checks the number of a mathematical function's arguments.
+/// Checks that a mathematical function has the correct number of arguments.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.

@@ -452,8 +452,8 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-/// Rejects a type that a function does not support. 1.x rejects such types when it creates its
-/// iterators.
+/// Rejects a type that a function does not support. 1.x rejects unsupported types when it creates
+/// its iterators.
 fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {

@@ -16,8 +16,8 @@ struct Scope<'a> {
     /// subquery has no index. In the rows of a subquery, a missing tag is therefore an empty
     /// string, and a missing boolean field equals `false`.
     derived: Option<&'a [DerivedField]>,
-    /// Whether the condition is an operand of a comparison. 1.x evaluates such a condition without
-    /// its index, and a comparison with a missing tag is then false.
+    /// Whether the condition is an operand of a comparison. 1.x evaluates an operand of a
+    /// comparison without its index, so a comparison with a missing tag is false.
     compared: bool,
 }
 

@@ -119,7 +119,7 @@ pub(crate) enum Gathered {
     Distinct,
     /// The exact number of distinct values. 1.x estimates this number with a sketch.
     CountOfSketch,
-    /// A sketch that is not the argument of a function. Such a sketch has no result in this
+    /// A sketch that is not the argument of a function. A sketch by itself has no result in this
     /// implementation.
     Sketch,
     Percentile,

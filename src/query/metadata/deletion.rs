@@ -70,7 +70,7 @@ pub fn deletions(
 }
 
 /// Rejects every condition that does not exactly specify a set of series. The condition may contain
-/// `=`, `!=` and regexes on tags, combined with AND and OR. Such a condition selects the series
+/// `=`, `!=` and regexes on tags, combined with AND and OR. A valid condition selects the series
 /// whose rows a SELECT with the same condition returns.
 fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {

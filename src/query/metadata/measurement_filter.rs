@@ -1,9 +1,9 @@
 //! Evaluates the condition of SHOW MEASUREMENTS. As in 1.x (`MeasurementNamesByExpr`), the
 //! condition selects measurements, not series.
 //!
-//! `host = 'a'` selects every measurement that has a series with this tag value. `host != 'a'`
-//! selects every measurement that has the tag but no series with this value. AND and OR combine
-//! these sets of measurements.
+//! `host = 'a'` selects every measurement that has a series with `host` equal to `a`. `host != 'a'`
+//! selects every measurement that has the tag `host` but no series with `host` equal to `a`. AND
+//! and OR combine these sets of measurements.
 
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::regex::Pattern;

@@ -63,8 +63,9 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, aux })
 }
 
-/// Fills the column of `slot` next to a selector. 1.x replaces every null in such a column with the
-/// number in `fill(number)` or with the value of the previous row (`floatIteratorScanner.ScanAt`).
+/// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
+/// selector with the number in `fill(number)` or with the value of the previous row
+/// (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);
@@ -176,7 +177,7 @@ fn dense(
 
 /// Rejects a query in which a stray point causes nearly all windows. The query is rejected under
 /// two conditions: it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`,
-/// and at least 90 % of these windows precede the next value. The time of such a point is usually
+/// and at least 90 % of these windows precede the next value. The time of a stray point is usually
 /// in 1970, because the point was written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());

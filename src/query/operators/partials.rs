@@ -16,8 +16,8 @@ use crate::scan::request::{AggregateCall, AuxColumn, Input};
 /// The partial states that a group has received so far.
 #[derive(Debug)]
 pub(crate) struct PartialMerge {
-    /// The partial states. Each entry contains the position of the call in the node, the states,
-    /// and the positions of the `aux` columns.
+    /// The partial states to merge. Each entry contains the position of the call in the node, the
+    /// states, and the positions of the `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 

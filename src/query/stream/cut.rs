@@ -59,12 +59,12 @@ impl Cut {
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    /// Returns the position for `shard` at which a slice starts if the slice starts at this cut.
+    /// Converts the cut to the start of a slice, as a position for `shard`.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard, descending)
     }
 
-    /// Returns the position for `shard` at which a slice ends if the slice ends at this cut.
+    /// Converts the cut to the end of a slice, as a position for `shard`.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

@@ -56,8 +56,8 @@ impl SliceMemory {
     }
 }
 
-/// The first groups after the end of the slice. Shards returned rows of these groups, and the slice
-/// dropped these rows.
+/// The first groups after the end of the slice. Shards returned rows of the following groups, and
+/// the slice dropped these rows.
 #[derive(Debug, Default)]
 pub(super) struct NextGroups {
     keys: BTreeSet<Vec<String>>,

@@ -11,9 +11,9 @@
 //! tags become both tags and fields. The subquery's columns become fields.
 //!
 //! The rows have one of two orders. Scans that return rows read them in the order of 1.x: by time,
-//! or by series if a selector selected the points over the whole range. In such a scan, a row's
-//! position replaces its time, and a field contains the real time. Scans that return partial states
-//! use the real times.
+//! or by series if a selector selected the points over the whole range. In scans that return rows,
+//! a row's position replaces its time, and a field contains the real time. Scans that return
+//! partial states use the real times.
 
 mod table;
 

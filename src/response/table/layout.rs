@@ -121,8 +121,8 @@ impl Layout {
         Self { columns, zone: result.zone.clone(), group_tags }
     }
 
-    /// Returns the layout for a result whose chunks are like this one: the measurement if the chunk
-    /// has a name, followed by the chunk's columns.
+    /// Returns the layout for a result with the columns of `chunk`. The measurement is the first
+    /// column if the chunk has a name.
     pub fn of_chunk(chunk: &SeriesChunk) -> Self {
         let names: Vec<&str> = chunk.columns.iter().map(String::as_str).collect();
         let is_named = chunk.name.as_deref().is_some_and(|name| !name.is_empty());
