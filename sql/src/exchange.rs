@@ -27,7 +27,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Scan {
-    /// The request of the scan. `wanted` takes the request when it returns it.
+    /// The request of the scan; `None` after `wanted` has returned the request.
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,

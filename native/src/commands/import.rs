@@ -54,7 +54,7 @@ const TRIES_MAX: u32 = 10;
 const PAUSE_S_MAX: u64 = 30;
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// The maximum number of characters that are printed of a rejected line.
+/// The maximum number of printed characters of a rejected line.
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
