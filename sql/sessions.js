@@ -1,19 +1,24 @@
-// Limits the number of statements that an SQL module runs at a time, and queues the others. Used by
-// the SQL Worker of a deployment (sql/worker.js) and by the SQL process of `npm start` (scripts/sql_process).
+// Limits the number of concurrent statements of an SQL module. Further statements wait in a queue.
+// Two programs use this class: the SQL Worker of a deployment (sql/worker.js), and the SQL process
+// of `npm start` (scripts/sql_process).
 
 /** The maximum number of concurrent statements, which share the module's memory. */
 const runningMax = 2;
 /** The maximum time that a statement waits, and the time between two checks, in milliseconds. */
 const waitMsMax = 10_000;
 const pollMs = 20;
-/** A waiting statement that has not checked for this long was cancelled. */
+/** The time without a check after which a waiting statement counts as cancelled, in milliseconds. */
 const goneMs = 1_000;
-/** A running statement without a message for this long is ended if another statement waits: its client does not read. */
+/**
+ * The time without a message after which a running statement ends if another statement waits, in
+ * milliseconds. A statement without messages has a client that does not read.
+ */
 const idleMs = 8_000;
 
 /**
- * Prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs). A lost statement did not
- * cause its loss and can be restarted. A stopped statement would exceed the limit again.
+ * The prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs).
+ * Another statement caused the loss of a lost statement, so the lost statement can be restarted. A
+ * stopped statement would exceed the limit again.
  */
 export const lost = 'lost: ';
 export const stopped = 'stopped: ';
@@ -21,11 +26,11 @@ export const stopped = 'stopped: ';
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * The module with its memory.
+ * An SQL module and its memory.
  *
  * @typedef {object} Engine
  * @property {(session: number, message: Uint8Array) => any} turn resolves to `{ reply, isOver }`;
- *   throws if the module's memory was lost, and with it every other running statement
+ *   throws if the module's memory was lost, together with every other running statement
  * @property {(session: number) => any} end frees a session; throws as `turn` does
  * @property {() => any} settle is called when no statement runs
  */
@@ -43,7 +48,7 @@ export class Sessions {
     this.engine = engine;
   }
 
-  /** Returns a session. The session waits for a free place when it receives its first message. */
+  /** Returns a session. The first message of the session waits until another statement may run. */
   open() {
     this.#lastNumber += 1;
     return new Session(this, this.#lastNumber);
@@ -75,8 +80,8 @@ export class Sessions {
   }
 
   /**
-   * Calls the engine for `session`. If the call fails, the module has new memory, and the other
-   * statements are lost.
+   * Calls the engine for `session`. If the call fails, the module has a new memory, and all other
+   * running statements are lost.
    */
   async #enter(session, call) {
     try {
@@ -84,7 +89,7 @@ export class Sessions {
     } catch (error) {
       this.#running.delete(session);
       session.isLost = false;
-      // The call that ended the module has marked the other statements already.
+      // The failed call of another statement has already marked the lost statements.
       if (error.message.startsWith(lost)) throw error;
       for (const other of this.#running) other.isLost = true;
       this.#running = new Set();
@@ -92,7 +97,7 @@ export class Sessions {
     }
   }
 
-  /** Returns whether another statement may run. Ends statements whose clients do not read. */
+  /** Returns whether another statement may run. Ends statements whose clients do not read the result. */
   #hasRoom() {
     const now = Date.now();
     for (const session of this.#running) {
@@ -105,7 +110,7 @@ export class Sessions {
     return this.#running.size < runningMax;
   }
 
-  /** Waits for a free place. Polls, because a cancelled request cannot wake the next request. */
+  /** Waits until another statement may run. Polls, because a cancelled request cannot wake the next one. */
   async #room() {
     const own = { seenMs: Date.now() };
     const endMs = own.seenMs + waitMsMax;
@@ -124,10 +129,10 @@ export class Sessions {
   }
 }
 
-/** A statement's session. */
+/** The session of a statement. */
 export class Session {
   seenMs = Date.now();
-  /** Whether the statement's plan was lost. */
+  /** Whether the statement was lost. */
   isLost = false;
 
   constructor(sessions, number) {
