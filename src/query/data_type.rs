@@ -40,7 +40,7 @@ impl DataType {
         })
     }
 
-    /// Returns 1.x's word for the type.
+    /// Returns the name of the type in 1.x.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

@@ -1,5 +1,5 @@
-//! Defines the errors of planning and executing a statement. If 1.x has the same error, the text is
-//! that of 1.x. [`crate::influxql::error`] contains the parser's errors.
+//! Defines the errors of planning and executing a statement. If 1.x has the same error, both texts
+//! are identical. [`crate::influxql::error`] contains the parser's errors.
 
 use crate::admission::OutOfMemory;
 use crate::influxql::error::ParseError;

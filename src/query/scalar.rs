@@ -18,7 +18,7 @@ use crate::scan::request::Arithmetic;
 pub(crate) enum Scalar {
     /// Position in the columns that are passed to [`evaluate`].
     Column(usize),
-    /// A value that is equal in every row.
+    /// A single value for all rows.
     Literal(FieldValue),
     /// An operator with two operands.
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
@@ -43,7 +43,7 @@ impl Scalar {
 pub(crate) enum Evaluated {
     /// Null in every row.
     Null,
-    /// A value that is equal in every row.
+    /// A single value for all rows.
     Literal(FieldValue),
     /// One value for each row.
     Column(Column),

@@ -20,8 +20,8 @@ use crate::query::source::Defaults;
 /// The position of a policy, and the name of a measurement in the policy.
 pub type ClashPosition = (usize, String);
 
-/// Returns the measurements in `select` and its subqueries that define a mentioned name with
-/// clashing types. The list is empty if the statement cannot be compiled.
+/// Returns the measurements in `select` and its subqueries whose types of a mentioned name clash.
+/// The list is empty if the statement cannot be compiled.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,

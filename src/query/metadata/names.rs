@@ -63,7 +63,8 @@ impl SortedNames {
     /// Drops duplicate and unneeded rows if the list has become large.
     ///
     /// # Errors
-    /// [`QueryError::TooManyNames`] if the list is too large without these rows.
+    /// [`QueryError::TooManyNames`] if the list is too large even without duplicate and unneeded
+    /// rows.
     pub(crate) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();

@@ -77,7 +77,7 @@ pub enum Cell<'a> {
 
 /// The values of a column in a chunk.
 pub enum Cells<'a> {
-    /// A value that is equal in every row.
+    /// A single value for all rows.
     Constant(Cell<'a>),
     /// One value for each row. The flag is true if the column is a tag.
     Column(&'a ResultColumn, bool),

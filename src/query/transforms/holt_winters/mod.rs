@@ -200,7 +200,7 @@ impl Fit {
     }
 }
 
-/// Estimates the level, the trend and the seasonal values with simple means. The weights are 0.
+/// Estimates the level, the trend and the seasonal values with simple means. Sets the weights to 0.
 fn initial_estimate(past: &[f64], season: usize) -> Vec<f64> {
     let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
     let (mut level, mut trend) = (0.0, 0.0);
