@@ -28,11 +28,11 @@
 //! - *Database*: one object per database, with policies, schema and shard map.
 //! - *Shard*: the columnar store.
 //!
-//! These four components exchange the messages of [`protocol`]. An operation with several messages
-//! is an async function that can await only its calls ([`coordinator::task`]). There is no
-//! executor: `step(reply)` resumes the function and returns the next calls, or the result. `edge/`
-//! makes the calls with `fetch`, tests make the calls in every order and with losses, and the
-//! browser makes the calls in process.
+//! These components exchange the messages of [`protocol`]. An operation with several messages is an
+//! async function that can await only its calls ([`coordinator::task`]). There is no executor:
+//! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
+//! calls with `fetch`, tests make the calls in every order and with losses, and the browser makes
+//! the calls in process.
 //!
 //! # Modules, in reading order
 //!
@@ -169,8 +169,8 @@
 //! # Invariants
 //!
 //! - Only `edge/` reads a clock or draws random numbers: `now` and seeds are arguments.
-//!   `coordinator` and `api` await only their calls. A shard is synchronous, so that no other code
-//!   can run during an update.
+//!   `coordinator` and `api` await only their calls. A shard is synchronous, so no other code can
+//!   run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
 //!   visible.
 //! - A cache in the Worker cannot lose or corrupt data. Before a refusal that is based on the

@@ -46,7 +46,7 @@ pub struct Overloaded {
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
-    /// The reserve for databases without bytes, in addition to the budget.
+    /// The reserve for databases that use no bytes yet. The reserve is not part of the budget.
     firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
@@ -58,7 +58,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The bytes that the requests of a database use.
+/// The bytes that a database's requests use.
 #[derive(Debug)]
 struct Share {
     database: String,
@@ -89,7 +89,7 @@ impl Admission {
         self.0.free_bytes()
     }
 
-    /// Returns the number of free bytes, if the budget were larger by `more_bytes`.
+    /// Returns the number of bytes that would be free if the budget were larger by `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
         self.0.free_bytes_with(more_bytes)
     }
@@ -177,7 +177,7 @@ impl Permit {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
-    /// Grows the permit to at least `bytes`. The function may evict other uploads.
+    /// Grows the permit to at least `bytes`. Evicts other uploads if necessary.
     ///
     /// # Errors
     /// [`Overloaded`] if the bytes are not available. The permit then keeps its previous size.
@@ -185,7 +185,7 @@ impl Permit {
         self.grow_to_with(bytes, 0)
     }
 
-    /// Grows the permit like [`Self::grow_to`], and may exceed the budget by `more_bytes`.
+    /// Grows the permit like [`Self::grow_to`], but may exceed the budget by `more_bytes`.
     fn grow_to_with(&mut self, bytes: usize, more_bytes: usize) -> Result<(), Overloaded> {
         while !self.take_free(bytes) && !self.take_free_with(bytes, more_bytes) {
             let Ledger { total_bytes: total, .. } = *self.ledger;
@@ -206,7 +206,7 @@ impl Permit {
         self.take_free_with(bytes, more_bytes)
     }
 
-    /// Grows the permit like [`Self::take_free`], and may exceed the budget by `more_bytes`.
+    /// Grows the permit like [`Self::take_free`], but may exceed the budget by `more_bytes`.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
         let wanted = self.wanted(bytes);
         let is_had = wanted <= self.ledger.free_bytes_with(more_bytes);
@@ -225,7 +225,7 @@ impl Permit {
         bytes.saturating_sub(self.bytes.get())
     }
 
-    /// Shrinks the permit to `bytes`, and returns the other bytes to the budget.
+    /// Shrinks the permit to `bytes`, and returns the rest to the budget.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.give_back(self.bytes.get().saturating_sub(bytes));
     }

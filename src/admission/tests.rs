@@ -13,7 +13,7 @@ impl Sender {
         Self { upload: admission.upload(permit.tag(), permit, now_ns), bytes: 0 }
     }
 
-    /// Receives bytes at `now_ns`. Returns `None` if the upload was evicted before.
+    /// Receives bytes at `now_ns`. Returns `None` if the upload has already been evicted.
     fn receive(&mut self, bytes: usize, now_ns: i64) -> Option<Result<(), Overloaded>> {
         self.upload.record_activity(now_ns);
         let result = self.upload.with(|permit| permit.grow_to(self.bytes + bytes))?;
@@ -74,7 +74,8 @@ fn largest_database_loses_stalest_upload() {
     let gone: Vec<bool> = senders.iter().map(|sender| sender.upload.is_gone()).collect();
     assert_eq!(gone, [false, true, false, false]);
     assert_eq!((senders[1].receive(1, 7 * S_NS), admission.free_bytes()), (None, MB));
-    // Now `b` holds most. It cannot evict uploads of databases that hold less.
+    // Now `b` holds the most bytes. Its requests cannot evict uploads of databases that hold fewer
+    // bytes.
     let refused = senders[3].receive(2 * MB, 8 * S_NS);
     assert!(matches!(refused, Some(Err(Overloaded { never: false, .. }))), "{refused:?}");
     assert!(!new.upload.is_gone() && !senders[0].upload.is_gone());

@@ -7,8 +7,9 @@ use crate::protocol::call::Call;
 /// The next action for the host of an exchange.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Read the body: report each growth to the exchange, pass each piece to it, and then pass the
-    /// rest. If the exchange returns an action for a piece, stop reading and perform this action.
+    /// Read the body. Report each growth to the exchange, pass each piece to the exchange, and then
+    /// pass the rest. If the exchange returns an action for a piece, stop reading and perform this
+    /// action.
     ReadBody,
     /// Make these calls, and pass each reply to the exchange. An empty list means that replies to
     /// earlier calls are still missing.

@@ -95,10 +95,10 @@ pub enum ApiError {
     /// The retention policy does not exist.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
-    /// No token or other managed resource has the name.
+    /// No token or other managed resource has this name.
     #[error("{0}")]
     NotFound(String),
-    /// A resource of that name already exists.
+    /// A resource with this name already exists.
     #[error("{0}")]
     Conflict(String),
     /// The request is well-formed, but this server cannot execute it.
@@ -191,7 +191,7 @@ impl ApiError {
         }
     }
 
-    /// Returns the class of the error for the log.
+    /// Returns the error's class for the log.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Auth(AuthError::Unauthorized) => "unauthorized",

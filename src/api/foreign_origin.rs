@@ -6,7 +6,7 @@
 use super::http::RequestHead;
 use super::settings::CorsOrigins;
 
-/// Returns the origin of `head` if the origin is neither this server's own nor in `allowed`. The
+/// Returns the origin in `head` if that origin is neither this server's own nor in `allowed`. The
 /// scheme is ignored, because a proxy that terminates TLS changes the scheme.
 pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a str> {
     let origin = head.header("origin")?;
@@ -17,11 +17,11 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
     (!own && !allowed.allow(origin)).then_some(origin)
 }
 
-/// Whether no header of the request indicates a page of another origin. The server accepts
-/// credentials that the browser adds automatically, such as the assertion of Cloudflare Access,
-/// only in such a request. A page of an allowed origin may send its own token, but may not use the
-/// login of the page's viewer. A request for a link or an image has no `Origin`, but the browser
-/// reports the linking site in `Sec-Fetch-Site`.
+/// Returns `false` if a header of the request indicates a page of another origin. The server then
+/// ignores credentials that the browser adds automatically, such as the assertion of Cloudflare
+/// Access. A page of an allowed origin may send its own token, but may not use the login of the
+/// page's viewer. A request for a link or an image has no `Origin`, but the browser reports the
+/// linking site in `Sec-Fetch-Site`.
 pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()

@@ -12,7 +12,7 @@ pub const INFLUXDB_VERSION: &str = "1.8.10";
 /// The name that distinguishes this server from InfluxDB.
 pub const INFLUXDB_BUILD: &str = "Tidemark";
 
-/// The headers that browsers may send. A literal `*` would not cover `Authorization` (Fetch
+/// The headers that browsers may send. The value `*` would not cover `Authorization` (Fetch
 /// standard).
 const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Database, \
                              Grpc-Timeout, Traceparent, User-Agent, X-Grpc-Web, X-Request-Id, \

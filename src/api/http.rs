@@ -15,7 +15,7 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Returns the first header of this (lower-case) name.
+    /// Returns the first header with this lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -55,7 +55,7 @@ impl Response {
             .with_header("Content-Type", content_type)
     }
 
-    /// Returns the same response with one more header.
+    /// Returns the response with one more header.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
@@ -63,8 +63,8 @@ impl Response {
     }
 }
 
-/// The parameters of a query string or form body, in order. The first parameter of a name takes
-/// precedence, as in 1.x.
+/// The parameters of a query string or form body, in order. If a name occurs several times, the
+/// first parameter takes precedence, as in 1.x.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -97,8 +97,8 @@ impl Parameters {
         self.0.iter().filter(|(n, _)| n == name).count()
     }
 
-    /// Returns the first value of this name, or `None` if the value is empty: clients send `rp=`
-    /// for an absent value.
+    /// Returns the first value of this name, or `None` if the value is empty, because clients send
+    /// `rp=` for an absent value.
     pub fn filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.is_empty())
     }

@@ -33,7 +33,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Creates an empty service. `hash_seed` must be random.
+    /// Creates the state of a new isolate. `hash_seed` must be random.
     pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
         let admission = Admission::default();
         let queries = QueryMemory::new(&admission);

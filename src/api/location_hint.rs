@@ -6,7 +6,7 @@
 /// The location and the jurisdiction of a deployment's new objects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// `DEFAULT_LOCATION`: the location hint instead of the client's location.
+    /// `DEFAULT_LOCATION`: the location hint that replaces the client's location.
     pub location: Option<&'static str>,
     /// `JURISDICTION`: the jurisdiction of the Catalog, and of databases that name none.
     pub jurisdiction: Option<&'static str>,
@@ -21,9 +21,9 @@ pub const JURISDICTIONS: &[&str] = &["eu", "us", "fedramp", "fedramp-high"];
 /// an unknown continent. The longitude separates the coasts of North America and the halves of
 /// Europe.
 pub fn hint(continent: &str, longitude: Option<f64>) -> Option<&'static str> {
-    /// A longitude between the platform's western and eastern sites of North America.
+    /// A longitude between the platform's western and eastern sites in North America.
     const NORTH_AMERICA_MIDDLE: f64 = -100.0;
-    /// A longitude between the platform's western and eastern sites of Europe.
+    /// A longitude between the platform's western and eastern sites in Europe.
     const EUROPE_MIDDLE: f64 = 15.0;
     let east_of = |middle: f64| longitude.is_some_and(|longitude| longitude > middle);
     Some(match continent {

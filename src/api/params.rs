@@ -78,7 +78,7 @@ pub enum ParamsError {
     /// The request to `/write` has no parameter `db`.
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
-    /// The database name is invalid. The message begins with 1.x's first two words.
+    /// The database name is invalid. The message begins with the first two words of 1.x's message.
     #[error(
         "invalid name: \"{0}\" cannot be the name of a database; use printable characters without \
          / and \\, and neither . nor .. alone"
@@ -102,7 +102,7 @@ pub enum ParamsError {
     /// The parameter `epoch` of `/query` is invalid.
     #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
     Epoch(String),
-    /// The value of a switch is neither true nor false.
+    /// The value of a Boolean parameter is neither true nor false.
     #[error("invalid value \"{value}\" of {name}: expected true or false")]
     Switch {
         /// The parameter.
@@ -227,7 +227,8 @@ impl QueryParams {
             } else if foreign_origin::is_same_origin(head) {
                 WritingStatements::Warn
             } else {
-                // The browser may have added the credentials to a link of another site.
+                // The browser may have added the credentials to a request for a link on another
+                // site.
                 WritingStatements::Refuse
             },
         })

@@ -445,7 +445,8 @@ fn stand_in_key(message: &[u8]) -> Vec<u8> {
     Sha256::digest(message).to_vec()
 }
 
-/// Returns the response for an exchange that stops without a result, which is a bug in the code.
+/// Returns the response of an exchange that stops without a result. Only a bug in the code can
+/// cause this.
 fn internal_error() -> Response {
     ApiError::Internal("the request ended without a response".to_owned())
         .response(ErrorShape::Other, false)

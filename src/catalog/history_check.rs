@@ -127,7 +127,8 @@ mod tests {
     use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 
     /// Returns the result for a database with two shards. One shard's history begins at
-    /// `past_from_ns`; the other shard has always had a history. The current time is ten hours.
+    /// `past_from_ns`; the other shard has always had a history. The current time is ten hours
+    /// after the epoch.
     fn look(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
         let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
         let young = Address::Shard(young);
@@ -163,7 +164,7 @@ mod tests {
         // A recovery began at the target time, and created shards immediately after its end.
         assert_eq!(look(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
         // The shard's history begins a minute after its creation, so the shard may have existed at
-        // the time.
+        // the target time.
         assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
     }

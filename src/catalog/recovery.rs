@@ -124,7 +124,7 @@ impl<S: Store> Catalog<S> {
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
-        // One more call was needed to load the database.
+        // The event also made one call to load the database.
         let limits = platform.limits();
         if looking.calls() + 1 > limits.calls_before_end() {
             let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);

@@ -270,7 +270,7 @@ mod tests {
     use super::*;
     use crate::coordinator::task::tests::Fixed;
 
-    /// A host whose continuous query is always due. It notes its alarms and runs.
+    /// A host whose continuous query is always due. The host records its alarms and runs.
     #[derive(Default)]
     struct Behind {
         jobs: usize,

@@ -37,7 +37,7 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 const CONDITION_BYTES_MAX: usize = 100_000;
 /// The maximum number of messages that a Database relays in one call.
 const RELAYED_MAX: usize = 1_000;
-/// The maximum total size of these messages, in bytes.
+/// The maximum total size of the messages in one such call, in bytes.
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is

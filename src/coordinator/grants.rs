@@ -32,7 +32,8 @@ pub struct Principal {
     /// Whether this request queried the Catalog. Otherwise a refusal must not be based on the
     /// permissions (PROTOCOL.md rule 6).
     pub fresh: bool,
-    /// The caller to look up in each database; `None` for the administrator and for the default.
+    /// The caller to look up in each database; `None` for the administrator and for the default
+    /// value.
     pub caller: Option<Rc<Caller>>,
 }
 
@@ -258,7 +259,7 @@ impl Callers {
     }
 
     /// Clears the cached unknown credentials and names, because a change by this isolate may have
-    /// made one of these known.
+    /// made one of them known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
         self.missing_users.clear();

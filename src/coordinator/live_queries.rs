@@ -40,7 +40,7 @@ pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
             let request =
                 |shard: &ObjectId| Request::new(Address::Shard(shard.clone()), message.clone());
             // The replies are ignored. An unreachable shard cannot send a page either, and the
-            // reply to the query's next report contains that the query was killed.
+            // reply to the query's next report states that the query was killed.
             io.calls(shards.iter().map(request).collect()).await;
         }
         Ok(None)

@@ -70,8 +70,8 @@ impl LiveQueryReport {
     }
 }
 
-/// Whether the reply to a report states that the query was killed. A lost reply counts as "not
-/// killed".
+/// Whether the reply to a report states that the query was killed. Returns `false` if the reply was
+/// lost.
 pub(super) fn is_killed(reply: Result<Vec<u8>, CallFailure>) -> bool {
     let reply = envelope::decode_reply::<FromCatalog>(reply);
     matches!(reply, Ok(FromCatalog::Reported { killed: true }))

@@ -1,6 +1,7 @@
 //! Loads the data about a database that a request needs at its start: the database's object, its
 //! shard map, the caller's permissions, and the schemas of the request's policies. The load uses
-//! the cache if the cache is sufficient, and otherwise the Catalog and the Database.
+//! the cache if the cache contains all of this data, and otherwise calls the Catalog and the
+//! Database.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ use crate::protocol::shard::{NO_GRANT, Stamp};
 /// The policies whose schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// No schema: the shard map is sufficient.
+    /// No schema: the request needs only the shard map.
     Nothing,
     /// The schema of this policy. An absent or empty name means the default policy.
     Policy(Option<String>),
@@ -88,8 +89,9 @@ impl Loaded {
         self.schemas.iter().find(|(id, _)| *id == policy).map(|(_, schema)| schema)
     }
 
-    /// Updates the stamp of a partly read scan to the loaded state. The scan does not include later
-    /// additions. Returns `false` if shards were moved or the scan's policy was dropped.
+    /// Updates the stamp of a partly read scan to the loaded state. The scan does not include rows
+    /// that were added after the scan began. Returns `false` if shards were moved or the scan's
+    /// policy was dropped.
     pub fn renew(&self, stamp: &mut Stamp) -> bool {
         let is_same = self.description.generation == stamp.generation;
         let Some(schema) = self.schema(stamp.policy).filter(|_| is_same) else { return false };
@@ -220,7 +222,7 @@ impl Load {
     }
 
     /// Returns the caller's known permissions. A load from the owners does not use cached
-    /// permissions, because the permissions may be as outdated as the rest of the cache.
+    /// permissions, which may be as outdated as the rest of the cache.
     fn caller_permissions(
         &mut self,
         context: &mut Context<'_>,

@@ -21,7 +21,7 @@ pub struct Context<'a> {
     pub calls: usize,
 }
 
-/// A request in progress, as used by the host that makes its calls.
+/// The host's view of a request in progress. The host makes the request's calls.
 pub trait Machine {
     /// The result.
     type Output;
@@ -34,8 +34,8 @@ pub trait Machine {
 /// The result of a machine's turn: further calls, a reply, or an error.
 pub type Turn<T> = Result<Next<T>, Error>;
 
-/// A request in progress, as implemented by its own module. The request makes several calls
-/// together, and its next turn follows after the replies to all of these calls.
+/// A request in progress, as its own module implements it. The request makes several calls
+/// together. Its next turn follows after the replies to all of these calls.
 pub trait RoundMachine {
     /// The result of a successful request.
     type Reply;

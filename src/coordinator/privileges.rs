@@ -23,8 +23,8 @@ pub enum Need {
 }
 
 impl Need {
-    /// Returns the need for a permission on one policy or on some policies. The machine that
-    /// resolves the policies checks the permission for each resolved policy.
+    /// Returns the need for a permission on `policy`, or on policies that are not known yet. The
+    /// machine that resolves the policies checks the permission for each resolved policy.
     fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
         Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }

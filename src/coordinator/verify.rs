@@ -12,7 +12,8 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
-/// The number of steps in one request. Each step verifies 8 MB and the rest of a value.
+/// The number of steps in one request. Each step verifies 8 MB, and then the rest of the last
+/// value.
 const STEPS_PER_REQUEST: u32 = 16;
 
 /// The position at which the next request continues: the shard's number in SHOW SHARDS, and the key
@@ -71,7 +72,7 @@ async fn verify_metadata(
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
-            // The database was dropped. The later load returns the error.
+            // The database was dropped. The load of the shard map returns the error.
             FromDatabase::NotOpen => {}
             FromDatabase::Unavailable(reason) => return Err(reason.into()),
             _ => return Err(Error::unexpected_reply()),

@@ -106,7 +106,7 @@ impl<S: Store> Database<S> {
     ) -> Turn {
         let now_ns = platform.now_ns();
         let driven = work.driven.map(|driven| (driven.job, driven.answered as u64));
-        // A split or the wipe of a database may also have executed another job.
+        // The event of a split, or of a database's wipe, may also have executed another job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         // In each event, a split repeats its steps before the copying. A split that copies nothing

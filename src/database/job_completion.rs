@@ -74,7 +74,7 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
         JobKind::WipeDatabase => return None,
-        // All other jobs change no rows in this function. `end_restore_job` ends a restore job.
+        // The remaining jobs change no rows here. `end_restore_job` ends a restore job.
         _ => return Some(change),
     }
     change.state = Some(state);

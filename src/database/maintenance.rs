@@ -100,8 +100,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Sets the number of shards for later groups. The groups that currently accept points end soon
-    /// after the current time.
+    /// Sets the number of shards for future groups. The groups that currently accept points then
+    /// end soon after the current time.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };

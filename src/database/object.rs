@@ -72,7 +72,7 @@ pub(super) struct JobProgress {
 }
 
 impl DatabaseWork {
-    /// Creates the work of an event that has sent no messages yet.
+    /// Creates the progress of an event that has sent no messages yet.
     pub(super) fn new(task: DatabaseTask) -> Self {
         let (split, access) = (SplitProgress::default(), AccessProgress::default());
         Self { task, own_job: None, driven: None, relayed: Vec::new(), calls: 0, split, access }

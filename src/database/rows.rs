@@ -204,7 +204,7 @@ pub struct DatabaseRows {
     pub bill: Bill,
 }
 
-/// A set of rows that change in one transaction.
+/// A change of rows in one transaction.
 #[derive(Debug, Default)]
 pub struct RowsChange {
     /// The `state` row.

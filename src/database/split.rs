@@ -392,8 +392,8 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Abandons a split that keeps failing, because a full group is better than a group that
-    /// rejects writes.
+    /// Abandons a split that keeps failing, because a group that is too large is better than a
+    /// group whose fence rejects writes.
     fn abandon(
         &mut self,
         platform: &dyn Platform,

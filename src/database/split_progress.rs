@@ -36,7 +36,7 @@ pub(super) struct SplitProgress {
     pub(super) pages: u32,
 }
 
-/// The size of a group's largest shard. The derived order compares the sizes first.
+/// A group's largest shard. The derived order compares the sizes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FullestShard {
     /// The stored size, in bytes.

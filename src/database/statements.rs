@@ -106,8 +106,8 @@ impl<S: Store> Database<S> {
                 let recovered = recovered.clone();
                 self.recover(platform, &recovered)
             }
-            // The job with the access number follows unfinished statements. It therefore never runs
-            // at the same time as a statement that opens shards or changes the map.
+            // The job that sends the access number follows unfinished statements. The job therefore
+            // never runs at the same time as a statement that opens shards or changes the map.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
                 Ok(self.access_job().and_then(|_| self.statement_job()))
             }

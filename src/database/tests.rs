@@ -101,7 +101,7 @@ impl Story {
         panic!("{message:?} does not end");
     }
 
-    /// Answers an event's calls until its end. Returns its reply.
+    /// Sends replies to an event's calls until the event ends. Returns the event's reply.
     fn answer(&mut self, event_id: EventId, mut step: Step<Vec<u8>>) -> Vec<u8> {
         let mut count = 0;
         loop {
@@ -127,7 +127,7 @@ impl Story {
         envelope::decode(&reply).unwrap().1
     }
 
-    /// Runs the due alarms. Returns their number.
+    /// Runs the due alarms. Returns the number of alarms that ran.
     fn alarms(&mut self) -> usize {
         for alarms in 0..20 {
             let due_ns = self.database.next_alarm_ns();
@@ -150,7 +150,8 @@ impl Story {
         self.platform.now_ns.set(self.platform.now_ns() + span_ns);
     }
 
-    /// Returns the number of messages since the last call, and checks that they went to all shards.
+    /// Returns the number of messages since the last call of this function, and checks that all
+    /// shards received a message.
     fn told_all(&mut self) -> usize {
         let told = std::mem::take(&mut self.told);
         let shards: BTreeSet<&ObjectId> = told.iter().map(|(shard, _)| shard).collect();

@@ -59,7 +59,7 @@ thread_local! {
 /// for a piece, the reading ends and the function returns this action.
 ///
 /// # Errors
-/// The error is the stream's error, because the client has disconnected.
+/// The stream's error, if the client has disconnected.
 pub(super) async fn read(
     request: &Request,
     exchange: &mut Exchange,
@@ -125,8 +125,8 @@ impl Pieces {
     }
 
     /// Returns the next piece. While waiting, the function periodically calls `displaced` with the
-    /// number of elapsed intervals, to check whether to stop. The first interval may end
-    /// immediately after the previous piece.
+    /// number of elapsed intervals. The function stops waiting if `displaced` returns an action.
+    /// The first interval may end immediately after the previous piece.
     async fn next(
         &mut self,
         mut displaced: impl FnMut(u32) -> Option<Action>,

@@ -16,7 +16,8 @@ const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";
 
 #[wasm_bindgen]
 extern "C" {
-    /// Sends the only request to an address outside of the deployment: see [`keys`].
+    /// Sends a request. This is the only request to an address outside of the deployment: see
+    /// [`keys`].
     #[wasm_bindgen(catch, js_name = fetch)]
     fn fetch_keys(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 

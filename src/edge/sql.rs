@@ -49,8 +49,8 @@ impl SqlSession {
     pub(super) async fn end(&self) {
         let Some(session) = self.0.take() else { return };
         if let Ok(ended) = session.end() {
-            // If the message is lost, the SQL Worker ends the session when it needs the memory,
-            // after some seconds at the earliest.
+            // If the message is lost, the SQL Worker ends the session when it needs the memory, but
+            // not within the first seconds.
             drop(JsFuture::from(ended).await);
         }
         // Without this call, both Workers keep the session until garbage collection, with a warning

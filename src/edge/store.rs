@@ -98,7 +98,7 @@ pub(super) struct DoStore {
 }
 
 impl DoStore {
-    /// Wraps the object's storage. The storage need not be opened yet.
+    /// Wraps the object's storage, which may not be open yet.
     pub(super) fn new(state: &worker::State) -> Self {
         let storage: JsStorage = JsValue::from(state.storage().as_raw()).unchecked_into();
         let sql = storage.sql();

@@ -4,8 +4,8 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// The number of times that a pause of 0 ms lets the runtime poll its sockets. This number is
-/// sufficient for a new request to be read, to call an object, and to receive its response.
+/// The number of times that a pause of 0 ms lets the runtime poll its sockets. During these polls,
+/// a new request can be read, call an object and receive its response.
 const LOOKS: u32 = 3;
 
 #[wasm_bindgen]
@@ -17,7 +17,8 @@ extern "C" {
 }
 
 /// Lets other work run for `ms` milliseconds. A pause of 0 ms ends when the other work has run,
-/// which takes a fraction of a millisecond. The shortest other pause takes two milliseconds.
+/// usually after a fraction of a millisecond. A pause of more than 0 ms takes at least two
+/// milliseconds.
 pub(super) async fn pause(ms: u32) {
     for _ in 0..if ms == 0 { LOOKS } else { 1 } {
         // An interrupted wait still counts as a pause.

@@ -188,7 +188,7 @@ struct Reservation {
     /// from one part to another.
     has_grown: Cell<bool>,
     is_long: Cell<bool>,
-    /// Whether no part of the response waits for the client.
+    /// Whether the client reads. `false` while a part of the response waits for the client.
     has_reader: Cell<bool>,
 }
 
@@ -301,7 +301,7 @@ impl QueryReservation {
         HeldBytes::new(self.clone())
     }
 
-    /// Returns the share and the number of bytes, for an eviction.
+    /// Returns the database's share and the number of bytes, to choose a query to evict.
     fn tag(&self) -> Tag {
         self.0.permit.borrow().tag()
     }
@@ -328,8 +328,8 @@ impl Shared {
         is_waited_for || self.count_running(Reservation::is_large) > 0
     }
 
-    /// Returns the number of running queries for which `is_such` is true. Queries whose client does
-    /// not read are not counted, because they can be evicted.
+    /// Returns the number of running queries for which `is_such` is true. Omits queries whose
+    /// client does not read, because such queries can be evicted.
     fn count_running(&self, is_such: impl Fn(&Reservation) -> bool) -> usize {
         let is_one = |reservation: &Rc<Reservation>| {
             reservation.has_begun.get() && reservation.has_reader.get() && is_such(reservation)
@@ -409,9 +409,9 @@ impl Reservation {
         }
     }
 
-    /// Returns the number of queries of the same kind that start before this query, up to `most`. A
-    /// query starts before this query if its database uses fewer bytes, or if its database uses
-    /// equally many bytes and the query arrived earlier.
+    /// Returns the number of queries of this query's kind that start before this query, up to
+    /// `most`. A query starts before this query if its database uses fewer bytes, or if its
+    /// database uses equally many bytes and the query arrived earlier.
     fn count_ahead(self: &Rc<Self>, most: usize) -> usize {
         let waiting: Vec<_> =
             self.shared.waiting.borrow().iter().filter_map(Weak::upgrade).collect();

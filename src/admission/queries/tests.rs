@@ -37,12 +37,12 @@ fn database_with_less_memory_starts_first() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let of_a = memory.enter("a");
-    // A database without bytes does not wait.
+    // A query of a database that uses no bytes does not wait.
     let first = begun(&memory, "b");
     let second = memory.enter("b");
     assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
-    // The first free bytes repay the bytes beyond the budget, and the next ones go to the second
-    // database.
+    // The first freed bytes repay the bytes beyond the budget. The next freed bytes go to the
+    // second database.
     running.truncate(AT_ONCE - 2);
     assert!(!of_a.start(NOW_NS));
     assert!(second.start(NOW_NS) && !of_a.start(NOW_NS));
@@ -204,7 +204,7 @@ fn long_queries_leave_room_for_small() {
     drop(reservations.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
     assert!(go_on(&waiting[0]), "it was its turn");
-    // A long query whose client reads no data does not count.
+    // A long query whose client reads no data does not count towards the limit.
     let _reader = reservations[0].waits(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
     // A query that has run for a long time does not block others, up to a maximum number of such

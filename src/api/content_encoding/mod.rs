@@ -22,7 +22,7 @@ impl Encoding {
     /// Parses `Content-Encoding`. An absent or empty header means identity.
     ///
     /// # Errors
-    /// [`BodyError::UnknownEncoding`] for any other encoding than identity and gzip.
+    /// [`BodyError::UnknownEncoding`] for any encoding other than identity and gzip.
     pub fn from_header(header: Option<&str>) -> Result<Self, BodyError> {
         let name = header.unwrap_or_default().trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
@@ -61,8 +61,8 @@ impl Ceiling {
 /// A consumer of inflated bytes.
 pub trait TakeInflated {
     /// Consumes the usable beginning of `waiting` and returns the number of consumed bytes.
-    /// `expected_bytes` is the estimated size of the body. `held_bytes` is the size of the body's
-    /// other buffers, for which the consumer must also reserve memory.
+    /// `expected_bytes` is the estimated size of the body. The consumer must also reserve memory
+    /// for the body's other buffers, which take `held_bytes`.
     ///
     /// # Errors
     /// [`ApiError`] if the body is unusable, or needs more memory than is available.
@@ -166,8 +166,8 @@ struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
     intake: &'a mut dyn TakeInflated,
-    /// The buffer. Its length can exceed `filled`: the vector is not shortened, because growing the
-    /// vector again would zero the new bytes.
+    /// The buffer. Its length can exceed `filled`, because the vector is never shortened. Growing a
+    /// shortened vector would zero the new bytes.
     bytes: Vec<u8>,
     filled: usize,
     /// The number of bytes inflated so far.

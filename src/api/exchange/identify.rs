@@ -120,8 +120,8 @@ impl Exchange {
     }
 
     /// Returns the objects that can identify the caller. If the request needs access to a policy or
-    /// to statements, the database in the URL is sufficient, because the shards of this database
-    /// check the permission again.
+    /// to statements, the database in the URL can identify the caller, because the shards of this
+    /// database check the permission again.
     pub(super) fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}

@@ -93,8 +93,8 @@ fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
 enum Point {
     /// The beginning of the request, before the handler exists.
     Beginning,
-    /// The check of the statements, after the earlier grants of the caller did not permit all
-    /// statements.
+    /// The second check of the statements. In the first check, the known grants of the caller did
+    /// not permit all statements.
     Statements,
 }
 
@@ -202,8 +202,8 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Counts the duration, unless the status is between 400 and 499, because such a request hardly
-    /// waits.
+    /// Counts the duration. A request with a status between 400 and 499 is not counted, because it
+    /// hardly waits.
     fn count_duration(&self, service: &mut Service, now_ns: i64) {
         let Record { database, status, started_ns, route, .. } = &self.record;
         let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));

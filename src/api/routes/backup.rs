@@ -1,7 +1,7 @@
 //! Serves `/api/v3/backup` (POST makes or continues a backup, GET lists the backups, DELETE deletes
 //! one), `/api/v3/backup/verify` and `/api/v3/restore`.
 //!
-//! Each request does a bounded amount of work. After status 202 the client repeats the request.
+//! Each request does a bounded amount of work. After status 202 the client must repeat the request.
 
 use serde_json::{Value, json};
 

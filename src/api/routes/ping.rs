@@ -6,8 +6,8 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
-/// The header which informs a page that its requests pass through Cloudflare Access. Such a page
-/// may need no token.
+/// The header that informs a page that its requests pass through Cloudflare Access. Such a page may
+/// need no token.
 const ACCESS: &str = "X-Tidemark-Access";
 
 /// Responds with status 204, or with status 200 and the version if `verbose` is set, as in 1.x.

@@ -116,7 +116,7 @@ pub struct Querying {
     warns: bool,
     /// The current statement, if it gets a warning.
     warned: Option<Statement>,
-    /// Whether a statement failed. The later statements are then not executed.
+    /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
     writer: Writer,
     /// A chunk with the index of its first unwritten row.
@@ -324,7 +324,7 @@ impl Querying {
 }
 
 /// Returns the formats that a client accepts. influxdb-python always requests MessagePack, but
-/// reads chunks as JSON lines. With 1.x a second chunk is an error for this client.
+/// reads chunks as JSON lines. With 1.x, this client fails at the second chunk.
 fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();

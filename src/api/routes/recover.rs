@@ -1,5 +1,5 @@
-//! Serves `/api/v3/recover`: POST resets a database to an earlier time, if the platform keeps the
-//! history of its objects. GET shows the progress. InfluxDB has no such route.
+//! Serves `/api/v3/recover`: POST resets a database to an earlier time, if the platform keeps a
+//! history of the database's objects. GET shows the progress. InfluxDB has no such route.
 
 use serde_json::{Value, json};
 

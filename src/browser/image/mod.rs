@@ -26,7 +26,7 @@ use crate::store::{Store, StoreError, Table};
 
 /// The first byte of every value.
 const VERSION: u8 = 1;
-/// The key of the row that describes all other rows.
+/// The key of the row `image`, which describes all other rows.
 const IMAGE_KEY: &str = "image";
 /// The size of the fields around head and body: version, head length and checksum.
 const FRAME_BYTES: usize = 1 + 4 + 4;

@@ -409,7 +409,7 @@ impl BackupTask {
 }
 
 enum Pages {
-    /// All pages are stored. Their names are listed here.
+    /// All pages are stored, under these names.
     Put(Vec<String>),
     /// The request has used up its share of objects.
     Paused,

@@ -1,8 +1,9 @@
 //! Deletes a backup, and those shared values that no other backup uses.
 //!
 //! A backup cannot be made while another backup of the same database is being deleted. Otherwise
-//! the new backup could refer to a value that is about to be deleted. Each of the two requests
-//! stores its own mark before it looks for the other request's mark.
+//! the new backup could refer to a value that is about to be deleted. The request that makes a
+//! backup and the request that deletes one each store a mark before they look for the other
+//! request's mark.
 
 use std::collections::BTreeSet;
 

@@ -27,8 +27,8 @@ use crate::protocol::shard::{FromShard, ToShard};
 pub struct RestoreProgress {
     /// The number of shards in the backup.
     pub shards: u64,
-    /// The number of shards that are not filled yet, plus 1 for the rest. The restore is complete
-    /// when the number is 0.
+    /// The number of shards that are not filled yet, plus 1 for the measurements and the
+    /// publication. The restore is complete when the number is 0.
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,

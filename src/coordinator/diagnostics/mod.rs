@@ -76,7 +76,7 @@ struct QueriedObject {
 pub(super) struct ShardOf<'a> {
     policy: &'a Policy,
     pub(super) group: &'a ShardGroup,
-    /// The position among the group's shards.
+    /// The shard's position in its group.
     pub(super) position: usize,
 }
 

@@ -31,8 +31,8 @@ use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 const TURN_MS: u32 = 10;
 /// The maximum time that a login waits to derive its key, in nanoseconds.
 const TURN_WAIT_NS: i64 = 10 * S_NS;
-/// The salt for a user who does not exist, so that the refusal takes as long as for an existing
-/// user.
+/// The salt for a user who does not exist. With this salt, the refusal takes as long as the refusal
+/// of an existing user.
 const NOBODY_SALT: &str = "nobody";
 
 /// The salt in hashes of a name and its correct password. This salt does not depend on the user's
@@ -77,11 +77,11 @@ pub enum Verdict {
     Closed(Closed),
 }
 
-/// The source that is sufficient to admit a caller.
+/// The source whose reply can admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSource {
     /// The replies of these databases, if this isolate knows the databases. If the list is empty,
-    /// the reply of any database that this isolate has queried before is sufficient.
+    /// the reply of any previously queried database can admit the caller.
     Databases(Vec<String>),
     /// Only the Catalog's reply, because no shard executes the request, or because a refusal is
     /// based on the result.
@@ -210,7 +210,7 @@ impl Identify {
         (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(closed)
     }
 
-    /// Returns the hash under which the password is cached with this name and salt.
+    /// Returns the hash under which the cache stores the password with this name and salt.
     fn password_hash(&self, context: &mut Context<'_>, name: &str, salt: &str) -> Hash {
         let password = [name, salt, &self.credentials.password];
         context.cache.callers.password_hash(context.platform, password)
@@ -255,8 +255,8 @@ impl Identify {
                 Ok(Next::Reply(Verdict::Unknown))
             }
             Lookup::Unknown | Lookup::Derive { .. } => {
-                // Only a caller whom no database knows counts as unknown. A refused known caller
-                // and a wrong password do not count.
+                // Only a caller whom no database knows counts as unknown. A known caller who is
+                // refused does not count, nor does a wrong password.
                 let known = !self.everywhere(context).is_empty();
                 if !known && !context.cache.callers.may_look_up(now_ns) {
                     return Err(Unavailable::Overloaded.into());
@@ -296,7 +296,7 @@ impl Identify {
         Ok(None)
     }
 
-    /// Whether an earlier reply of the database identifies the credentials. This is false for a
+    /// Whether an earlier reply of the database identifies the credentials. Returns `false` for a
     /// password that was not recently verified, because the password may have changed or may be a
     /// token.
     fn is_identified(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {

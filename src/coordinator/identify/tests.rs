@@ -43,7 +43,7 @@ struct Isolate {
     database: Vec<Grantee>,
     /// Whether the Catalog is reachable.
     reachable: bool,
-    /// The number of requests to the Catalog, and to the Database.
+    /// The numbers of requests to the Catalog and to the Database.
     requested: [u32; 2],
     derivations: u32,
 }
@@ -261,11 +261,11 @@ fn password_is_derived_once_per_name() {
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));
     assert_eq!((isolate.who(None, "x").as_str(), isolate.derivations), ("-", 1));
     assert_eq!((isolate.who(Some("u"), "y").as_str(), isolate.derivations), ("-", 2));
-    // The refusal of a user who does not exist takes as long.
+    // The refusal of a user who does not exist also derives a key, so it takes as long.
     assert_eq!((isolate.who(Some("v"), "x").as_str(), isolate.derivations), ("-", 3));
     // A token is valid with any name.
     assert_eq!((isolate.who(Some("u"), "t").as_str(), isolate.derivations), (T, 3));
-    // A new password invalidates the cached old one.
+    // A new password invalidates the cached old password.
     let mut user = grantee(2, true, "u", hex(b"key of new"));
     (user.version, user.salt) = (3, "other".to_owned());
     isolate.catalog[1] = user;
@@ -300,7 +300,8 @@ fn password_guesses_delay_only_the_guesser() {
     isolate.pass(59 * S_NS);
     assert_eq!((isolate.who(Some("u"), "x"), isolate.who(None, "t")), ("u".into(), T.into()));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
-    // No key is derived again from a refused password, so a repetition does not count as a try.
+    // No key is derived from a password that was refused before, so a repeated password does not
+    // count as a try.
     isolate.pass(S_NS);
     for _ in 0..60 {
         assert_eq!(isolate.who(Some("v"), "y"), "-");
@@ -316,8 +317,8 @@ fn unknown_token_lookups_are_rate_limited() {
     let answers: Vec<_> = (0..400).map(|n| isolate.who(None, &format!("guess {n}"))).collect();
     let few = UNKNOWN_CALLERS_PER_SECOND_MAX as usize;
     assert!(answers[..few].iter().all(|answer| answer == "-"));
-    // The isolate neither admits nor refuses the other callers. They may include valid callers
-    // that the isolate has not met.
+    // The isolate neither admits nor refuses the other callers, because they may include valid
+    // callers that are new to the isolate.
     assert!(answers[few..].iter().all(|answer| answer == "!"));
     let requested = [UNKNOWN_CALLERS_PER_SECOND_MAX, 2 + UNKNOWN_CALLERS_PER_SECOND_MAX];
     assert_eq!((isolate.requested, isolate.derivations), (requested, 1));

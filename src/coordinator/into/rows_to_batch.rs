@@ -118,7 +118,7 @@ impl IntoPoints {
     /// Removes and returns the collected rows.
     ///
     /// # Errors
-    /// [`Unwritable`] for a name or a tag value that no client could have written.
+    /// [`Unwritable`] for a name or a tag value that a write cannot contain.
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
         let batch = self.batch();
         for measurement in &batch.measurements {

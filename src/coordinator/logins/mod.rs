@@ -39,7 +39,7 @@ pub enum LoginDecision {
 pub struct Closed {
     /// The counter that is full.
     pub by: FullCounter,
-    /// The number of seconds until a further try may be allowed.
+    /// The number of seconds until the next try may be allowed.
     pub retry_after_s: u32,
 }
 
@@ -80,7 +80,7 @@ struct Name {
     verified_ns: Option<i64>,
 }
 
-/// The failures in a window of [`FAILURE_WINDOW_NS`] that starts with the first failure.
+/// The failures in a window that starts with the first failure and lasts [`FAILURE_WINDOW_NS`].
 #[derive(Debug, Default)]
 struct Window {
     since_ns: i64,
@@ -169,7 +169,7 @@ impl Logins {
         LoginDecision::Open
     }
 
-    /// Ends the derivation of `address`, successful or not.
+    /// Ends the derivation for `address`, whether it succeeded or failed.
     pub fn derived(&mut self, address: &str) {
         if let Some(here) = self.addresses.get_mut(address) {
             here.deriving_ns = None;

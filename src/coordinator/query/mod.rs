@@ -62,7 +62,8 @@ pub struct Query {
     paused: Option<Box<QueryRun>>,
     retries: Retries,
     watch: LiveQueryReport,
-    /// Whether the statement is EXPLAIN ANALYZE; `None` if the statement is not EXPLAIN.
+    /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
+    /// statements.
     explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on them.
     nonempty: NonemptyMeasurements,
@@ -76,8 +77,8 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `requested` lists the streams of each call in progress. The list is empty after a piece was
-    /// returned.
+    /// `requested` lists the streams of each call in progress. `requested` is empty after a piece
+    /// was returned.
     Run {
         run: Box<QueryRun>,
         requested: Vec<Vec<StreamId>>,
@@ -160,7 +161,7 @@ impl Query {
         }
     }
 
-    /// Returns the query's share of the memory.
+    /// Returns the query's memory reservation.
     fn reservation(&self, context: &Context<'_>) -> QueryReservation {
         let database = self.sources.first().map_or("", |source| &source.database);
         self.session.reservation.enter(context.queries, database).clone()
@@ -283,9 +284,9 @@ impl Query {
         }
     }
 
-    /// Continues a partly returned result with newer state. The result does not include later
-    /// additions. If shards were moved or a policy was dropped, the query fails, because it could
-    /// read rows twice or miss rows.
+    /// Continues a partly returned result with newer state. The result does not include rows that
+    /// were added in the meantime. If shards were moved or a policy was dropped, the query fails,
+    /// because it could read rows twice or miss rows.
     fn proceed(
         &mut self,
         context: &mut Context<'_>,

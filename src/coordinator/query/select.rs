@@ -20,7 +20,8 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) select: &'a SelectStatement,
     pub(super) session: &'a Session,
-    /// Whether the statement is EXPLAIN ANALYZE; `None` if the statement is not EXPLAIN.
+    /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
+    /// statements.
     pub(super) explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on them.
     pub(super) nonempty: &'a NonemptyMeasurements,

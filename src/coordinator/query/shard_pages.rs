@@ -84,8 +84,8 @@ impl ReadCounts {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// The plan of EXPLAIN, or of the count of series for a limit. A plan ignores rows. The list
-    /// contains the scans until they are requested.
+    /// A plan without rows: for EXPLAIN, or to count series for a limit. The list contains the
+    /// scans that have not been requested yet.
     Plan(Vec<ScanRequest>),
 }
 
@@ -107,8 +107,8 @@ pub(super) fn resumes(message: &ToShard) -> bool {
     }
 }
 
-/// Combines the first pages of several scans into one call for each shard, so that a statement over
-/// a thousand measurements needs only a few calls.
+/// Combines the requests for the first pages of several scans into one call for each shard. A
+/// statement over a thousand measurements therefore needs only a few calls.
 pub(super) fn gather(
     needs: Vec<(StreamId, ToShard)>,
     run: &QueryRun,

@@ -54,7 +54,7 @@ pub(super) fn plan_show(
         streams.push(shards.unwrap_or_default());
     }
     // A policy has no scan if the cache contains no measurement of the policy. Only the policy's
-    // owner knows newer measurements.
+    // owner knows measurements that are missing in the cache.
     let scanned = |id| {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))

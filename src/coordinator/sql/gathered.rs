@@ -68,7 +68,7 @@ impl Gathered {
     /// # Errors
     /// An error if the states do not match the request.
     pub(super) fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
-        // If two pages exist, the first page cannot be the last.
+        // If two pages exist, the first page is not the last.
         while self.pages.len() < 2 {
             let Front::Group(key) = self.stream.front() else { break };
             let key = key.to_vec();
@@ -182,7 +182,7 @@ impl PageRows {
     }
 }
 
-/// Returns the position of each window's value. Both lists are in ascending order.
+/// Returns the position of each window's value. Both arguments are in ascending order.
 fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
     let mut own = (0..).zip(own_ns).peekable();
     let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);

@@ -43,7 +43,7 @@ struct Scan {
     series: u64,
     /// Whether SQL has requested a page.
     is_wanted: bool,
-    /// Whether SQL requested a page after the first page, so that it probably needs all pages.
+    /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages.
     goes_on: bool,
     /// The pages that were read ahead.
     ready: Vec<SessionReply>,
@@ -56,14 +56,14 @@ enum Progress {
     /// The next position of each shard; `None` after the shard's last page. SQL receives the pages
     /// in the order of their arrival.
     Rows(Vec<Option<Resume>>),
-    /// The shards' aggregates are merged.
+    /// The merge of the shards' aggregates.
     Groups(Box<Gathered>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageRequest {
     scan: u64,
-    /// The position among the scan's shards.
+    /// The shard's position in the scan.
     shard: usize,
     piece_bytes: u32,
     /// Whether the request only counts series.
@@ -80,8 +80,8 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// Whether to request pages now. If `ahead` is true, the pages would be requested before SQL
-    /// needs them.
+    /// Whether to request pages now. If `ahead` is true, returns whether to request pages before
+    /// SQL needs them.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -303,9 +303,9 @@ impl Scans {
         Ok(learned)
     }
 
-    /// Continues partly read scans with newer state. The scans do not include later additions. If
-    /// shards were moved or a policy was dropped, the statement fails, because a scan could read
-    /// rows twice or miss rows.
+    /// Continues partly read scans with newer state. The scans do not include rows that were added
+    /// in the meantime. If shards were moved or a policy was dropped, the statement fails, because
+    /// a scan could read rows twice or miss rows.
     ///
     /// # Errors
     /// [`Unavailable::Changing`]

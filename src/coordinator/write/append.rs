@@ -75,7 +75,7 @@ impl Write {
             targets.push(Target { shard, group, rows });
         }
         if requests.is_empty() {
-            // Without a shard call, no reply could report that the permission was revoked.
+            // If no shard is called, no reply can report that the permission was revoked.
             if self.request.principal.caller.is_some() && !loaded.fresh {
                 return self.load_again(context);
             }

@@ -102,7 +102,7 @@ fn shards_learn_revocation_before_reply() {
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
     assert_eq!(identify(&mut database, &t), (1, Vec::new()));
     assert_eq!(identify(&mut database, &u), (1, vec![u.clone()]));
-    // A restarted object has the same state.
+    // After a restart, the object has the same state as before.
     let mut again = Database::new(store, ObjectId("database".to_owned()));
     assert_eq!(identify(&mut again, &u), (1, vec![u]));
 }
@@ -137,12 +137,13 @@ fn unsent_revocation_is_retried_forever() {
         job = job.count_attempt(before_ns);
         assert!(!job.is_skipped() && job.due_ns - before_ns <= 4_000_000_000);
     }
-    // A repeat sends the messages to the shards and ends the job. A later repeat finds no job.
+    // A repeated request sends the messages to the shards and ends the job. The next repeated
+    // request finds no job.
     let told = vec![ToShard::Access { number: 1 }];
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
     assert_eq!(database.access_job(), None);
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, Vec::new()));
-    // Another change raises the number, even with the same Catalog version.
+    // Another change raises the access number, even with the same Catalog version.
     let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
     other.removed.push(t.key());
     let told = vec![ToShard::Access { number: 2 }];

@@ -291,7 +291,7 @@ fn add_columns(
     Ok(any)
 }
 
-/// Returns an upper limit for the measurement's stored and sent size, in bytes.
+/// Returns the maximum size of the measurement as stored or sent, in bytes.
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {
     let columns = measurement.columns.iter();
     let columns: usize = columns.map(|column| COLUMN_BYTES + column.key.len()).sum();

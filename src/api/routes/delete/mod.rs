@@ -38,7 +38,8 @@ struct DeleteHandler {
     policy: Option<String>,
     /// The running lookup of a bucket id.
     lookup: Option<BucketLookup>,
-    /// The running DELETE. `None` before the body is read, and if the predicate matches no point.
+    /// The running DELETE. `None` before the body is read, and if the predicate cannot match any
+    /// point.
     machine: Option<Task<()>>,
 }
 

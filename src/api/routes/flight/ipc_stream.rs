@@ -21,7 +21,7 @@ pub(super) struct IpcMessage {
 }
 
 impl IpcMessage {
-    /// Returns the message in the format of a stream. Flight uses the same format for schemas.
+    /// Returns the message in the stream format, which Flight also uses for schemas.
     pub(super) fn encapsulated(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(PREFIX_BYTES + self.header.len() + self.body.len());
         bytes.extend(CONTINUATION);
@@ -67,8 +67,8 @@ impl IpcStream {
     /// Removes and returns the complete messages.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] for an invalid stream, and [`ApiError::TooHeavy`] for a message above
-    /// the size that clients accept.
+    /// [`ApiError::Internal`] for an invalid stream, and [`ApiError::TooHeavy`] for a message that
+    /// exceeds the size limit of clients.
     pub(super) fn messages(&mut self) -> Result<Vec<IpcMessage>, ApiError> {
         let mut messages = Vec::new();
         let mut rest = self.held.as_slice();

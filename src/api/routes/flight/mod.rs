@@ -81,7 +81,8 @@ enum Stage {
     Preparing(Box<Preparation>),
     /// A running statement.
     Reading(Box<Reading>),
-    /// The call ends after the object that lists running queries has removed the statement.
+    /// The call waits until the object that lists running queries has removed the statement, and
+    /// then ends.
     Ending(Result<Vec<u8>, ApiError>),
     Over,
 }
@@ -271,7 +272,7 @@ impl FlightHandler {
     }
 
     /// Sends frames. The response's head precedes the first frames. The response is always
-    /// streamed, because Cloudflare would not convert a response with a length to gRPC.
+    /// streamed, because Cloudflare would not convert a response with a Content-Length to gRPC.
     fn send(&mut self, frames: Vec<u8>) -> Action {
         let form = self.form;
         self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))

@@ -1,6 +1,6 @@
 //! Reads the values that a client binds to a prepared statement: the first row of an Arrow batch.
 //!
-//! Arrow's own reader supports every type, but would take a quarter of this Worker's module.
+//! Arrow's own reader supports every type, but would take up a quarter of this Worker's module.
 //! Parameters have only a few types.
 
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
@@ -284,7 +284,7 @@ mod tests {
         assert!(first_row(&cut).is_err());
         let nonsense = FlightData { header: vec![7; 64], ..FlightData::default() };
         assert!(first_row(&[nonsense]).is_err());
-        // The reader never panics on changed bytes.
+        // The reader never panics on corrupted bytes.
         let whole = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])) as _)]);
         for message in 1..whole.len() {
             for at in 0..whole[message].header.len() {

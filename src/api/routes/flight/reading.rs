@@ -146,7 +146,7 @@ impl Reading {
     ) -> Result<Progress, ApiError> {
         loop {
             let action = match self.handler.step(isolate, reply.take()) {
-                // The statement cannot be a subquery, such as EXPLAIN, or is invalid. Run the
+                // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
                 // statement itself, which reports its own error.
                 Err(ApiError::Invalid(_)) if self.whole.is_some() => {
                     self.run_statement(isolate, caller)?;
@@ -274,8 +274,8 @@ impl Reading {
     }
 }
 
-/// Returns a statement with the columns of `text` and no rows, so that SQL does not compute rows.
-/// Returns `None` if `text` cannot be a subquery.
+/// Returns a statement that has the columns of `text` but no rows, so that SQL does not compute
+/// rows. Returns `None` if `text` cannot be a subquery.
 fn of_columns(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(';').trim_end();
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();

@@ -38,7 +38,7 @@ pub(super) fn list_statement(
         conditions.push(format!("t.table_name LIKE {}", quoted(pattern)));
     }
     if !flight_request.table_types.is_empty() {
-        // Grafana sends both names of regular tables.
+        // Grafana sends both names for regular tables.
         let known = flight_request.table_types.iter().map(|name| match name.to_ascii_uppercase() {
             name if name == "TABLE" => quoted(BASE_TABLE),
             name => quoted(&name),
@@ -65,8 +65,8 @@ pub(super) fn list_statement(
         )?;
         return Ok(QueryRequest { format: TableFormat::JsonLines, ..question });
     }
-    // `_` in a pattern matches any character, and clients use the first table. The table with
-    // exactly this name therefore comes first.
+    // `_` in a pattern matches any character, and clients use the first table. The table whose name
+    // equals the pattern therefore comes first.
     let exact = quoted(flight_request.table_pattern.as_deref().unwrap_or_default());
     let text = format!(
         "SELECT {columns} AS table_name, {kind}, c.column_name, c.data_type, c.is_nullable \
@@ -99,8 +99,8 @@ struct ColumnOfTable {
     is_nullable: String,
 }
 
-/// Returns the tables in `lines` as an Arrow stream, in the same order. The schema is defined by
-/// `CommandGetTables` and does not depend on the nullability in SQL's result.
+/// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. The schema is defined
+/// by `CommandGetTables` and does not depend on the nullability in SQL's result.
 ///
 /// # Errors
 /// [`ApiError::Internal`] for lines that the statement cannot return.

@@ -48,8 +48,8 @@ pub(super) fn plan(
         given(["id", "id"]),
         given(["default", "default"]),
     ];
-    // The position of a page counts all mappings. If the server filtered a page afterwards, the
-    // client could not compute the position of the next page.
+    // The position of a page counts all mappings. If the server filtered the mappings of a page,
+    // the client could not compute the position of the next page.
     if request.is_paged() {
         if wanted[1..].iter().any(Option::is_some) {
             let reason = "limit, offset and after can be combined only with the filter db";

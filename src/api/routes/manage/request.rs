@@ -69,7 +69,7 @@ impl ManageRequest {
         };
         match (named, self.page()) {
             (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
-            // The later check of required fields reports this error.
+            // The check of required fields reports the missing name.
             (None, _) if self.method == "POST" => WhichDatabases::None,
             (None, _) if self.resource == Resource::Dbrps && !self.is_paged() => {
                 WhichDatabases::All

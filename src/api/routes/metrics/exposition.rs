@@ -212,15 +212,15 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series. A
-/// quota also has the name of its limit, and usage also has the day. Returns `None` for usage of
-/// earlier days.
+/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series. The
+/// labels of a quota also contain the name of the limit, and the labels of usage also contain the
+/// day. Returns `None` for usage of earlier days.
 fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {
             "id" => "shard",
             "retentionPolicy" => "retention_policy",
-            // The values of both tags repeat the shard's id.
+            // These two tags repeat the shard's id.
             "engine" | "path" => return None,
             other => other,
         };
