@@ -18,7 +18,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
 import { addSite } from './site/site.mjs';
-import { fingerprint, isDone, markDone, step } from './steps.mjs';
+import { fingerprint, isDone, markDone, step } from './setup_steps.mjs';
 
 /** The output folder of the console, as in `[assets]` of wrangler.toml. */
 export const consoleFolder = at('dist');

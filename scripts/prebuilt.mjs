@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 
 import { must } from './processes.mjs';
 import { at, UserError } from './project.mjs';
-import { step } from './steps.mjs';
+import { step } from './setup_steps.mjs';
 
 /** The files in the archive: the results of all builds that need Rust. */
 const files = [

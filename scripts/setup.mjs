@@ -10,7 +10,7 @@ import { buildEngine, buildSql, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
 import { at, lockedCrate, newNode, npm, UserError } from './project.mjs';
-import { fingerprint, isDone, step } from './steps.mjs';
+import { fingerprint, isDone, step } from './setup_steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 

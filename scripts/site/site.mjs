@@ -19,7 +19,7 @@ import { must } from '../processes.mjs';
 import { at, npm, UserError } from '../project.mjs';
 import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
-import { fingerprint, step } from '../steps.mjs';
+import { fingerprint, step } from '../setup_steps.mjs';
 
 /**
  * The working folder of the build: the installed packages, the collected pages, and the built site.

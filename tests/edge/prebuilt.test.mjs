@@ -65,7 +65,7 @@ test('a machine without Rust builds from the archive of a release, and rejects a
   const build = () => run('scripts/build.mjs');
   // Marks the packages as installed, because this test is not about npm.
   const stamped = `import { writeFileSync } from 'node:fs';
-    import { fingerprint } from './scripts/steps.mjs';
+    import { fingerprint } from './scripts/setup_steps.mjs';
     writeFileSync('node_modules/.tidemark-stamp', fingerprint(['package.json', 'package-lock.json']));`;
   assert.equal((await run('--input-type=module', '-e', stamped)).code, 0);
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
-import { fingerprint, step } from '../../scripts/steps.mjs';
+import { fingerprint, step } from '../../scripts/setup_steps.mjs';
 
 /** The maximum time in which a program must produce one result, in milliseconds. */
 const resultMs = 60_000;

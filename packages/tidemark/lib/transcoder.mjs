@@ -5,7 +5,7 @@ import { createSecureServer, createServer } from 'node:http2';
 
 import { isGrpc } from './grpc_metadata.mjs';
 import { CallFailure, Code } from './grpc_status.mjs';
-import { keepAlive } from './keep_alive.mjs';
+import { keepAlive } from './http2_ping.mjs';
 import { Call } from './transcoder_call.mjs';
 import { limits as defaultLimits } from './transcoder_limits.mjs';
 import { Upstream } from './upstream.mjs';

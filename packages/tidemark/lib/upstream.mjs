@@ -9,7 +9,7 @@ import { isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 import { CallFailure, Code } from './grpc_status.mjs';
-import { keepAlive } from './keep_alive.mjs';
+import { keepAlive } from './http2_ping.mjs';
 
 /**
  * A running call.

@@ -3,11 +3,12 @@
 use arrow_schema::{DataType, Field, Schema};
 use prost::Message;
 
+use super::bound_values;
 use super::flight_request::{FlightRequest, Metadata, decode, no_transaction, not_known};
 use super::listings::encoded;
 use super::messages::{Any, FlightAction, FlightData, Outcome, QueryParam};
-use super::parameters;
-use super::prepared::{Placeholders, Prepared};
+use super::placeholders::Placeholders;
+use super::prepared::Prepared;
 use super::reading::Purpose;
 use super::sql_messages::{Handle, StatementQuery};
 use crate::api::error::ApiError;
@@ -110,7 +111,7 @@ pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>,
     }
     let Handle { handle } = decode(&any.value)?;
     let mut prepared = Prepared::of_handle(&handle, settings)?;
-    if let Some(row) = parameters::first_row(&messages)? {
+    if let Some(row) = bound_values::first_row(&messages)? {
         let (names, values): (Vec<String>, Vec<_>) = row.into_iter().unzip();
         let names = Placeholders::of(&prepared.query)?.bind(&names)?;
         let param = |(name, value)| QueryParam { name, value: Some(value) };

@@ -14,14 +14,16 @@
 //! | `listings` | lists that are the same for every database |
 //! | `sql_info` | the server's version and features |
 //! | `tables` | the list of tables and their columns |
-//! | `actions`, `prepared`, `parameters` | prepared statements, their handles and bound values |
+//! | `actions`, `prepared` | prepared statements and their handles |
+//! | `placeholders`, `bound_values` | the placeholders in a statement, and the values for them |
 
 mod actions;
+mod bound_values;
 mod flight_request;
 mod ipc_stream;
 mod listings;
 mod messages;
-mod parameters;
+mod placeholders;
 mod prepared;
 mod reading;
 mod sql_info;

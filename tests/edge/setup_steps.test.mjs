@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { at, lockedCrate } from '../../scripts/project.mjs';
 import { engineSources } from '../../scripts/setup.mjs';
-import { fingerprint, isDone, step } from '../../scripts/steps.mjs';
+import { fingerprint, isDone, step } from '../../scripts/setup_steps.mjs';
 
 test('a missing path is an error', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
