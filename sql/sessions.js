@@ -16,9 +16,9 @@ const goneMs = 1_000;
 const idleMs = 8_000;
 
 /**
- * The prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs).
- * Another statement caused the loss of a lost statement, so the lost statement can be restarted. A
- * stopped statement would exceed the limit again.
+ * The prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs). A
+ * statement is lost because of another statement, so the lost statement can be restarted. A stopped
+ * statement would exceed the limit again.
  */
 export const lost = 'lost: ';
 export const stopped = 'stopped: ';

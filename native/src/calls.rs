@@ -54,7 +54,7 @@ impl PendingCalls {
         }
     }
 
-    /// Returns the next reply to any of the calls; `None` if no call is in progress.
+    /// Returns the next reply to any of the calls, or `None` if no call is in progress.
     pub async fn next(&mut self) -> Option<Reply> {
         if self.pending.is_empty() {
             return None;
@@ -76,7 +76,8 @@ impl PendingCalls {
     }
 }
 
-/// Executes one call. `sql` is the SQL session of the request; `None` if no request makes the call.
+/// Executes one call. `sql` is the SQL session of the request, or `None` if no request makes the
+/// call.
 pub async fn make_call(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
     let Call { id, to, message, .. } = call;
     let result = match to {

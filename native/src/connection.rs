@@ -66,7 +66,7 @@ pub async fn serve(engine: Rc<Engine>, stream: TcpStream, info: ConnectionInfo) 
         None => serve_http(engine, stream, peer).await,
         Some(Tls(settings)) => {
             let handshake = TlsAcceptor::from(settings).accept(stream);
-            // A failed handshake is not logged, for example if the client does not use TLS.
+            // A failed handshake, for example with a client that does not use TLS, is not logged.
             if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
                 serve_http(engine, stream, peer).await;
             }

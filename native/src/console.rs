@@ -11,7 +11,7 @@ include!(concat!(env!("OUT_DIR"), "/console.rs"));
 /// The name of the file that defines the headers of the other files.
 const RULES: &str = "_headers";
 
-/// Returns the response for a path of the console; `None` for any other path.
+/// Returns the response for a path of the console, or `None` for any other path.
 pub fn answer(method: &Method, path: &str) -> Option<HttpResponse> {
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };

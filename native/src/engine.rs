@@ -36,7 +36,7 @@ use crate::platform::{NativePlatform, now_ns, random_u64};
 use crate::sql::Sql;
 use crate::store::SqliteStore;
 
-/// The reply to a message to an object.
+/// An object's reply to a message.
 pub type ObjectReply = Result<Vec<u8>, CallFailure>;
 
 /// A message from another thread.

@@ -16,7 +16,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens and locks the folder. Creates the folder if it is missing; only its owner has access.
+    /// Opens and locks the folder. Creates the folder if it is missing. Only its owner has access.
     ///
     /// # Errors
     /// [`Failure`] if the folder cannot be used.
@@ -102,7 +102,7 @@ impl Folder {
 /// Creates a folder to which only its owner has access. Does nothing if the folder exists.
 ///
 /// # Errors
-/// [`Failure`] with the error message of the operating system.
+/// [`Failure`] with the operating system's error message.
 pub fn create(path: &Path) -> Result<(), Failure> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.map_err(|reason| cannot("be created", path, &reason))

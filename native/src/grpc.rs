@@ -1,7 +1,8 @@
 //! Converts between gRPC over HTTP/2 and gRPC-Web. The engine reads and writes gRPC-Web.
 //!
-//! Both protocols have the same message frames. gRPC sends the status in HTTP/2 trailers, and
-//! gRPC-Web sends it in the last frame of the body. A gRPC library would therefore not save code.
+//! Both protocols use the same message frames. gRPC sends the status in HTTP/2 trailers, and
+//! gRPC-Web sends the status in the last frame of the body. A gRPC library would therefore not save
+//! code.
 
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tidemark::api::grpc_web::Code;
@@ -18,7 +19,7 @@ const TRAILERS: u8 = 0x80;
 const FRAME_HEAD_BYTES: usize = 5;
 
 /// Converts the head of a gRPC request to a gRPC-Web head. Returns the content type of the
-/// response; `None` if the request is not a gRPC request.
+/// response, or `None` if the request is not a gRPC request.
 pub fn adopt(head: &mut RequestHead) -> Option<String> {
     let (_, content_type) = head.headers.iter_mut().find(|(name, _)| name == "content-type")?;
     let format = content_type.to_ascii_lowercase().strip_prefix(GRPC)?.to_owned();
@@ -76,7 +77,7 @@ pub struct Frames {
     head: Vec<u8>,
     /// The number of bytes of the current frame that have not arrived.
     left: usize,
-    /// The content of the frame with the trailers; `None` before this frame starts.
+    /// The content of the frame with the trailers, or `None` before this frame starts.
     trailers: Option<Vec<u8>>,
 }
 

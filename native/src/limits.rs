@@ -12,7 +12,7 @@ pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
 /// The maximum size of a request's head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 128 << 10;
-/// The maximum time of a TLS handshake.
+/// The maximum duration of a TLS handshake.
 pub const HANDSHAKE_S_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of messages that wait between two threads. Further calls fail with an
 /// overload error.
@@ -70,8 +70,8 @@ pub const SQL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The time without messages after which an SQL statement ends if another statement waits. A
 /// statement without messages is idle because its client does not read the result.
 pub const SQL_IDLE: Duration = Duration::from_secs(8);
-/// The maximum time of a turn of an SQL statement, in milliseconds. Turns of ordinary statements take
-/// less than one second.
+/// The maximum duration of one turn of an SQL statement, in milliseconds. Turns of ordinary
+/// statements take less than one second.
 pub const SQL_TURN_MS_MAX: usize = 5_000;
 /// The maximum duration of a turn that uses little CPU time. Slow turns with little CPU time mean
 /// that the machine is busy or the process does not respond.
@@ -86,7 +86,7 @@ pub const SQL_CHECK: Duration = Duration::from_millis(250);
 /// The maximum size of a message to or from the SQL process, in bytes. The limit is the maximum
 /// size of the engine's messages plus a margin.
 pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
-/// The stack size of the thread that plans statements, in bytes. A WebAssembly module has 8 MiB. A
-/// debug build needs several times as much.
+/// The stack size of the thread that plans statements, in bytes. A WebAssembly module has a stack
+/// of 8 MiB. A debug build needs several times as much.
 #[cfg(feature = "sql")]
 pub const SQL_STACK_BYTES: usize = 32 << 20;

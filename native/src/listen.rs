@@ -32,7 +32,7 @@ use crate::sql::Sql;
 /// The pause after an error of the listening socket, for example if no file descriptor is
 /// available.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The interval between checks whether all requests have finished.
+/// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a termination signal arrives.

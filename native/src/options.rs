@@ -32,7 +32,7 @@ pub struct Options {
     pub threads: usize,
     /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
-    /// `SQL_TURN_MS`, for tests: the maximum time of one turn of an SQL statement.
+    /// `SQL_TURN_MS`, for tests: the maximum duration of one turn of an SQL statement.
     pub sql_turn: Duration,
 }
 

@@ -48,7 +48,7 @@ impl Form {
 /// The body of a response.
 #[derive(Debug)]
 pub enum Outgoing {
-    /// A complete body; `None` after the body was sent.
+    /// A complete body, or `None` after the body was sent.
     Whole(Option<Bytes>),
     /// The pieces of a body of unknown length.
     Pieces(mpsc::Receiver<Result<Frame<Bytes>, TruncatedResponse>>),

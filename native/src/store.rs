@@ -34,7 +34,7 @@ enum Atomic {
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    /// The connection; `None` before the file is opened, and during a commit, which uses the
+    /// The connection, or `None` before the file is opened, and during a commit, which uses the
     /// connection in another thread.
     connection: RefCell<Option<Connection>>,
     /// Whether the tables are known to exist.
@@ -199,7 +199,7 @@ impl SqliteStore {
 /// Opens a database file of this program. Creates the file if it is missing.
 ///
 /// # Errors
-/// The error of SQLite.
+/// SQLite's error.
 pub fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);

@@ -27,7 +27,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct Scan {
-    /// The request of the scan; `None` after `wanted` has returned the request.
+    /// The request of the scan, or `None` after `wanted` has returned the request.
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,
@@ -122,7 +122,7 @@ impl PageExchange {
 }
 
 impl ScanHandle {
-    /// Returns the next page; `None` after the last page.
+    /// Returns the next page, or `None` after the last page.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Page, QueryError>>> {
         let mut state = self.exchange.lock();
         if let Some(error) = &state.failure {

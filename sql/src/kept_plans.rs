@@ -60,7 +60,7 @@ impl KeptPlan {
 }
 
 impl KeptPlans {
-    /// Returns the names of the tables in a statement; `None` if no plan of the statement is
+    /// Returns the names of the tables in a statement, or `None` if no plan of the statement is
     /// cached.
     pub(crate) fn names(&self, text: &str) -> Option<Vec<String>> {
         self.lock().iter().find(|kept| kept.text == text).map(|kept| kept.names.clone())

@@ -30,7 +30,7 @@ pub const PUSHED_TEXT_BYTES_MAX: usize = 64 * 1_024;
 pub const SESSIONS_IDLE_MAX: usize = 2;
 /// The maximum number of plans that an instance caches for later executions of the same statement.
 pub const KEPT_PLANS_MAX: usize = 32;
-/// The maximum size of a statement's text for which the plan is cached, in bytes.
+/// The maximum size of a statement's text, in bytes, for which the plan is cached.
 pub const KEPT_TEXT_BYTES_MAX: usize = 4 * 1_024;
 /// The maximum number of columns in the tables of a statement for which the plan is cached. With
 /// this limit, all cached plans together need about 10 MB.
@@ -53,8 +53,8 @@ pub const TABLES_MAX: usize = 64;
 pub const PARAMETERS_MAX: usize = 1_000;
 /// The maximum number of bins in the result of a gap-filling query, over all groups.
 pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
-/// The maximum size of a result in a format that is kept in memory until the result is complete
-/// (pretty, Parquet), in bytes.
+/// The maximum size, in bytes, of a result in a format that is kept in memory until the result is
+/// complete (pretty, Parquet).
 pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// The maximum number of batches in the channel between a plan and the session.
 pub const BATCHES_WAITING_MAX: usize = 2;

@@ -39,7 +39,7 @@ impl Needs {
         Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
     }
 
-    /// Returns the names of the tables; `None` if the statement also needs other data.
+    /// Returns the names of the tables, or `None` if the statement also needs other data.
     pub(crate) fn only_tables(&self) -> Option<Vec<String>> {
         match self.wanted.as_slice() {
             [] => Some(Vec::new()),

@@ -131,9 +131,9 @@ struct Preparing {
     parameters: Vec<(String, Parameter)>,
     now: DateTime<Utc>,
     knows: Capabilities,
-    /// The parsed statement; `None` if the statement probably has a cached plan.
+    /// The parsed statement, or `None` if the statement probably has a cached plan.
     parsed: Option<(SessionState, Statement)>,
-    /// The tables that the statement references; `None` if the statement also needs other data.
+    /// The tables that the statement references, or `None` if the statement also needs other data.
     names: Option<Vec<String>>,
     /// The requests that have not been returned by a step yet.
     unsent: Vec<SessionRequest>,

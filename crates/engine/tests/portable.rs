@@ -6,7 +6,7 @@
 use tidemark_engine::codec::{crc, float, integer, timestamp};
 use tidemark_model::series::series_hash;
 
-/// The number of values, which is large enough to reach every branch of the bulk loops.
+/// The number of values. This number is large enough to reach every branch of the bulk loops.
 const VALUES: usize = 5_000;
 
 /// Generates the same numbers on every platform (xorshift64).

@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     i64::try_from(sum_ns).map_err(|_| InvalidDuration::Overflow { number: last.0, unit: last.1 })
 }
 
-/// Returns the unit at the start of `text` and its length in nanoseconds.
+/// Returns the unit at the start of `text` and the unit's length in nanoseconds.
 fn unit(text: &str) -> Option<(&'static str, i64)> {
     const UNITS: [(&str, i64); 9] = [
         ("ns", 1),

@@ -170,13 +170,13 @@ pub enum ParseError {
     /// A duration in an expression is invalid.
     #[error("{error}")]
     Duration {
-        /// The reason.
+        /// The reason why the duration is invalid.
         error: InvalidDuration,
     },
     /// The duration of a clause is invalid.
     #[error("{error} at {position}")]
     ClauseDuration {
-        /// The reason.
+        /// The reason why the duration is invalid.
         error: InvalidDuration,
         /// The duration's position.
         position: Position,
@@ -204,7 +204,7 @@ pub enum ParseError {
     /// A regex is invalid in Go, or its compiled form exceeds a limit.
     #[error("{error} at {position}")]
     Regex {
-        /// The reason.
+        /// The reason why the regex is rejected.
         error: InvalidRegex,
         /// The regex's position.
         position: Position,
@@ -228,7 +228,7 @@ pub enum ParseError {
     /// The `GROUP BY time(…)` of a continuous query has no valid interval.
     #[error("{error}")]
     Interval {
-        /// The reason.
+        /// The reason why the interval is invalid.
         error: InvalidInterval,
     },
     /// `RESAMPLE FOR` is shorter than a window of the continuous query or than `RESAMPLE EVERY`.

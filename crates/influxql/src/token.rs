@@ -140,7 +140,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// Returns the name by which errors call a token without text.
+    /// Returns the name that error messages use for a token without text.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Illegal => "ILLEGAL",
@@ -191,12 +191,12 @@ pub struct Token<'a> {
     /// The start of the token. As in 1.x, strings and regexes have the position of the preceding
     /// character.
     pub position: Position,
-    /// The text, as described at [`TokenKind`]. Operators and keywords have an empty text.
+    /// The text, as [`TokenKind`] describes. Operators and keywords have an empty text.
     pub text: Cow<'a, str>,
 }
 
 impl Token<'_> {
-    /// Returns the name by which errors call this token.
+    /// Returns the name that error messages use for this token.
     pub fn found(&self) -> String {
         if self.text.is_empty() { self.kind.as_str().to_owned() } else { self.text.to_string() }
     }

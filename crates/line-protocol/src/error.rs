@@ -98,7 +98,7 @@ pub enum Cause {
     FieldWithoutEquals {
         /// The text as written.
         found: String,
-        /// The name of which the text may be a part, with its spaces escaped.
+        /// The name that may contain the text, with the spaces of the name escaped.
         name: Option<String>,
     },
     /// `m v=`

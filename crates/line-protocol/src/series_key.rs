@@ -14,7 +14,8 @@ pub type Name<'a> = Cow<'a, str>;
 pub struct SeriesKey<'a> {
     /// The measurement, which is not empty.
     pub measurement: Name<'a>,
-    /// The tags as key and value, neither of them empty. The keys are unique and ascending.
+    /// The tags as pairs of key and value, which are never empty. The keys are unique and
+    /// ascending.
     pub tags: Vec<(Name<'a>, Name<'a>)>,
     /// Whether the tags were written in this order.
     pub(crate) was_sorted: bool,
@@ -61,7 +62,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     Ok(key)
 }
 
-/// Reads `key=value` at `start`. Returns both and the end of the value.
+/// Reads `key=value` at `start`. Returns the key, the value, and the end of the value.
 fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
     let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
     let tag = raw.get(start..equals).unwrap_or_default();

@@ -76,7 +76,7 @@ pub const ORIGIN_CHARS_MAX: usize = 200;
 pub const LOGGED_DATABASE_CHARS_MAX: usize = 64;
 /// The maximum time that `/health` waits for the Catalog, in milliseconds.
 pub const CATALOG_HEALTH_WAIT_MS: u32 = 2_000;
-/// The time that `/health` caches the Catalog's status, in nanoseconds.
+/// The time for which `/health` caches the Catalog's status, in nanoseconds.
 pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
 
 // Lines and points of a write.
@@ -87,7 +87,7 @@ pub const LINE_BYTES_MAX: usize = 2 << 20;
 pub const SERIES_KEY_BYTES_MAX: usize = 65_535;
 /// The maximum size of a string field value, in bytes.
 pub const STRING_BYTES_MAX: usize = 1 << 20;
-/// The maximum number of tags of a point.
+/// The maximum number of tags per point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
 /// The maximum number of cells of a write request: field values, tags of its series, and the
 /// padding of absent fields. The number of padding cells is at most about the number of values
@@ -121,19 +121,19 @@ pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
 
 // Databases, policies and schemas.
 
-/// The maximum number of databases of a deployment.
+/// The maximum number of databases in a deployment.
 pub const DATABASES_MAX: usize = 10_000;
 /// The maximum number of databases whose durations an isolate records (`COUNT_DURATIONS`), 150
 /// bytes each.
 pub const DATABASES_TIMED_MAX: usize = 1_000;
-/// The maximum number of retention policies of a database.
+/// The maximum number of retention policies per database.
 pub const POLICIES_PER_DATABASE_MAX: usize = 100;
 /// The minimum duration of a retention policy and of its shard groups, in nanoseconds (1.x
 /// `MinRetentionPolicyDuration`).
 pub const POLICY_DURATION_MIN_NS: i64 = super::time::H_NS;
-/// The maximum number of measurements of a policy.
+/// The maximum number of measurements per policy.
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
-/// The maximum number of fields of a measurement.
+/// The maximum number of fields per measurement.
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// The maximum size of a measurement's columns as stored and sent, in bytes. Columns of this size
 /// fit into one row and one page.
@@ -190,7 +190,7 @@ pub const CREATOR_QUOTAS_MAX: usize = 1_000;
 
 // Tokens, users and logins.
 
-/// The maximum number of tokens and users of a deployment. The Catalog uses about 100 bytes of
+/// The maximum number of tokens and users in a deployment. The Catalog uses about 100 bytes of
 /// memory for each of these tokens and users.
 pub const GRANTEES_MAX: usize = 100_000;
 /// The maximum size of a token or user as stored, in bytes. This limit also bounds the number of
@@ -284,7 +284,7 @@ pub const SUBQUERY_READINGS_MAX: u32 = 64;
 
 // Execution of queries.
 
-/// The maximum number of windows of a query, counted over all series (1.x `max-select-buckets`).
+/// The maximum number of windows in a query, counted over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 /// The default of two limits: the number of series of one SELECT, and the number of points that it
 /// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default,
@@ -319,12 +319,12 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// The maximum number of concurrent long queries of a database in an isolate. A long query needs
 /// more than the first pages of its shards. Further long queries wait and restart one after the
-/// other. Small queries overtake the waiting queries. A shard processes the same number of queries
-/// at a time. With a larger number, additional queries would only use memory while they wait for a
-/// shard.
+/// other. Small queries overtake the waiting queries. A shard also processes at most this number of
+/// queries at a time. With a larger number, additional queries would only use memory while they
+/// wait for a shard.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
 /// The memory that a long query may use for merging while other queries wait to start, in bytes.
-/// With half of this memory, fifty such queries take twice as long. With more memory, writes wait
+/// With half of this memory, fifty long queries take twice as long. With more memory, writes wait
 /// longer during a merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
 /// The maximum time for which a long query delays other queries, in nanoseconds.
@@ -332,8 +332,8 @@ pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
 /// The maximum number of long queries of a database in an isolate, including queries that run for
 /// longer than [`LONG_QUERY_NS`].
 pub const LONG_QUERIES_EVER_MAX: usize = 4;
-/// The maximum time that a query waits for memory to start, in nanoseconds. A query that restarts
-/// may wait as long again.
+/// The maximum time that a query waits for memory to start, in nanoseconds. A restarted query may
+/// wait for the same time again.
 pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
 /// The maximum number of waiting queries in one isolate. Further queries are rejected immediately.
 pub const QUERIES_WAITING_MAX: usize = 500;
@@ -379,7 +379,7 @@ pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
 /// once per source.
 pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
-/// The maximum number of parameters of a prepared statement.
+/// The maximum number of parameters in a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
@@ -441,7 +441,7 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 // Continuous queries.
 
-/// The maximum number of continuous queries of a database. A reply with all continuous queries fits
+/// The maximum number of continuous queries per database. A reply with all continuous queries fits
 /// one message.
 pub const CONTINUOUS_QUERIES_MAX: usize = 100;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
@@ -467,7 +467,7 @@ pub const BACKUP_OBJECTS_PER_REQUEST: u32 = 12;
 /// The maximum size of a shard's snapshot without its values, in bytes: manifest, columns and
 /// deletes.
 pub const BACKUP_POINT_BYTES_MAX: usize = 4_000_000;
-/// The maximum number of complete backups of a database. Deleting a backup reads the value lists of
+/// The maximum number of complete backups per database. Deleting a backup reads the value lists of
 /// all other backups.
 pub const BACKUPS_PER_DATABASE_MAX: usize = 16;
 /// The maximum number of names in one reply of the backup storage, as in R2.

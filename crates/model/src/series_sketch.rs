@@ -11,8 +11,8 @@ pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 const REGISTER_BITS: u32 = 8;
 /// The maximum value of a register: the number of all remaining bits, plus one.
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// The number of terms of the sums below. The weight doubles or halves with each term, so terms
-/// beyond the number of bits of a float add nothing.
+/// The number of terms in the sums that `sigma` and `tau` compute. The weight doubles or halves
+/// with each term, so terms beyond the number of bits of a float add nothing.
 const STEPS_MAX: usize = 64;
 
 /// A sketch of a set of series. Series cannot be removed.

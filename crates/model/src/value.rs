@@ -40,7 +40,7 @@ impl FieldType {
         })
     }
 
-    /// Returns InfluxQL's name of the type, as in SHOW FIELD KEYS.
+    /// Returns the type's name in InfluxQL, as in SHOW FIELD KEYS.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Float => "float",

@@ -55,7 +55,7 @@ impl Line {
         Ok(Some(line))
     }
 
-    /// Returns the value of an option; `None` if the option is missing or its value is empty.
+    /// Returns the value of an option, or `None` if the option is missing or its value is empty.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }

@@ -32,7 +32,7 @@ const ROWS_PER_REQUEST: usize = 10;
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const ACCESS: &str = "/api/v3/configure/access";
 
-/// Runs a statement and returns its rows as objects. The keys are the column names; the member `of`
+/// Runs a statement and returns its rows as objects. The keys are the column names. The member `of`
 /// contains the name of the series.
 fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
@@ -88,7 +88,7 @@ fn records(
 }
 
 /// Exports all records to a file. Only the current user may read the file, because it contains
-/// hashes of passwords. The file gets its final name only after it is complete.
+/// password hashes. The file gets its final name only after it is complete.
 ///
 /// # Errors
 /// [`Failure`] if the server rejects a request or the file cannot be written.

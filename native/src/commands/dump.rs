@@ -154,7 +154,8 @@ impl Dump {
     }
 }
 
-/// Whether a line ends inside a string. `in_string` is whether the line starts inside a string.
+/// Whether a line ends inside a string. `in_string` must be true if the line starts inside a
+/// string.
 fn ends_in_string(line: &[u8], in_string: bool) -> bool {
     let byte = |at: usize| line.get(at).copied();
     let before = |at: usize| at.checked_sub(1).and_then(byte);

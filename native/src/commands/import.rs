@@ -247,10 +247,10 @@ struct Batch {
 }
 
 impl Batch {
-    /// Adds a line. `begins` is whether a point starts with this line. The server rejects every
-    /// request that contains a line that is not UTF-8. If the line is not UTF-8, this function
-    /// therefore removes the point from the batch and returns the line. Further lines of the
-    /// removed point are ignored.
+    /// Adds a line. `begins` must be true if a point starts with this line. The server rejects
+    /// every request that contains a line that is not UTF-8. If the line is not UTF-8, this
+    /// function therefore removes the point from the batch and returns the line. Further lines of
+    /// the removed point are ignored.
     fn add(&mut self, line: NumberedLine, begins: bool) -> Option<NumberedLine> {
         if begins {
             self.before = (self.lines.len(), self.bytes, self.points);

@@ -221,7 +221,8 @@ impl Export<'_> {
                 return Ok((made, true));
             }
             repeats += 1;
-            // A client is writing points of this day, so query its row count and times again.
+            // A client is writing points of this day, so this code queries the day's row count and
+            // times again.
             let again = self.days(measurement)?.into_iter().find(|day| day.date == wanted.date);
             wanted = again.unwrap_or(wanted);
         }

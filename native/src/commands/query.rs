@@ -53,7 +53,7 @@ pub struct Settings {
     pub database: Option<String>,
     /// The format of results.
     pub format: Format,
-    /// The unit of numeric times; `None` means that times are text.
+    /// The unit of numeric times, or `None` means that times are text.
     pub epoch: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Prints the response of InfluxQL as text.
+//! Prints the response to InfluxQL statements as text.
 
 use serde_json::Value;
 

@@ -58,8 +58,8 @@ impl Names<'_> {
             if self.database.is_some() {
                 statements.extend(["SHOW MEASUREMENTS", "SHOW FIELD KEYS", "SHOW TAG KEYS"]);
             }
-            // The terminal is blocked while the names are requested, so stop after the first failed
-            // request.
+            // The terminal is blocked while the names are requested, so this code stops after the
+            // first failed request.
             let columns = statements.into_iter().map_while(|q| self.first_column(q).ok());
             columns.flatten().collect()
         })

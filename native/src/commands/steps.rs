@@ -141,12 +141,12 @@ impl Access {
     }
 }
 
-/// Returns a number in an object; 0 if the number is absent.
+/// Returns a number in an object, or 0 if the number is absent.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// Returns the position at which the next request continues; `None` before the first response.
+/// Returns the position at which the next request continues, or `None` before the first response.
 pub fn resume(last: &Value) -> Option<&str> {
     Some(text(last, "resume")).filter(|resume| !resume.is_empty())
 }

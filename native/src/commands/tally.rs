@@ -19,8 +19,8 @@ struct Point {
     timestamp: Option<i64>,
 }
 
-/// Returns the position of the first unescaped delimiter at or after `start`; the length of `text`
-/// if none exists.
+/// Returns the position of the first unescaped delimiter at or after `start`, or the length of
+/// `text` if none exists.
 fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
     let mut at = start;
     while let Some(byte) = text.get(at) {
@@ -32,7 +32,7 @@ fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// Returns the point in a line; `None` if the text is not a point.
+/// Returns the point in a line, or `None` if the text is not a point.
 fn point_of(text: &[u8]) -> Option<Point> {
     let named = unescaped(text, b", ", 0);
     let mut at = unescaped(text, b" ", named);
@@ -113,7 +113,7 @@ impl Tally {
         }
     }
 
-    /// Adds a line. `begins` is whether a point starts with this line.
+    /// Adds a line. `begins` must be true if a point starts with this line.
     pub fn take(&mut self, text: &[u8], begins: bool, destination: &Destination) {
         if begins {
             self.close();

@@ -31,7 +31,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Returns the head for `message`; `None` if the message is too large for a frame.
+    /// Returns the head for `message`, or `None` if the message is too large for a frame.
     pub fn of(session: u64, kind: Kind, message: &[u8]) -> Option<Self> {
         let length = message.len();
         (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })

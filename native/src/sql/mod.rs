@@ -37,7 +37,7 @@ pub struct Sql {
     /// The event loop in which the process and its calls run. A call continues even if its caller
     /// is dropped.
     runtime: Handle,
-    /// The maximum time of a turn.
+    /// The maximum duration of a turn.
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
     /// The permits for running statements.
@@ -63,8 +63,8 @@ struct State {
     session: u64,
     /// The permit of a running statement.
     permit: Option<OwnedSemaphorePermit>,
-    /// The value of [`Running::ended`] when the process opened the session; `None` if no session is
-    /// open.
+    /// The value of [`Running::ended`] when the process opened the session, or `None` if no session
+    /// is open.
     opened: Option<u64>,
     /// Whether the statement lost its permit to another statement.
     is_lost: bool,
@@ -72,8 +72,7 @@ struct State {
 }
 
 impl State {
-    /// Gives the permit back and marks the session as closed. Returns the previous value of
-    /// `opened`.
+    /// Releases the permit and marks the session as closed. Returns the previous value of `opened`.
     fn close(&mut self) -> Option<u64> {
         self.permit = None;
         self.opened.take()

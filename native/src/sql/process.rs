@@ -45,7 +45,7 @@ impl Process {
     /// Starts the process. The process receives no environment variables, and therefore no secrets.
     ///
     /// # Errors
-    /// The error of the operating system.
+    /// The operating system's error.
     pub fn start() -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
@@ -170,7 +170,7 @@ fn memory_bytes(id: u32) -> u64 {
     kib.map_or(0, |kib: u64| kib << 10)
 }
 
-/// Returns the CPU time of all threads of a process; `None` if the system does not report it.
+/// Returns the CPU time of all threads of a process, or `None` if the system does not report it.
 fn cpu_time(id: u32) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The second field is the name in parentheses, which may contain spaces. `utime` is field 14.

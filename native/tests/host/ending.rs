@@ -1,4 +1,4 @@
-//! Signals, kills and restarts: all acknowledged points exist afterwards.
+//! Tests signals, kills and restarts: afterwards, all acknowledged points must exist.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Folders that cannot be used, and damaged files.
+//! Tests unusable folders and damaged files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! A server under test, and a small client.
+//! Provides a server under test, and a small client.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -132,7 +132,7 @@ impl Server {
         assert_eq!(status, 204, "{body}");
     }
 
-    /// Returns the number of points of a measurement's field `v`.
+    /// Returns the number of points in a measurement that have field `v`.
     pub(crate) fn count(&self, database: &str, measurement: &str) -> u64 {
         let body = self.query(database, &format!("SELECT count(v) FROM {measurement}"));
         let number = body.rsplit_once("[0,").map_or("0", |(_, rest)| rest);
@@ -144,7 +144,7 @@ pub(crate) fn status(head: &str) -> u16 {
     head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Waits until `is_so` holds.
+/// Waits until `is_so` returns true.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
@@ -153,7 +153,7 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Sends one write over a separate connection. Returns whether it was acknowledged.
+/// Sends one write over a separate connection. Returns whether the server acknowledged the write.
 pub(crate) fn write_at(address: &str, database: &str, lines: &str) -> bool {
     let send = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;

@@ -79,7 +79,7 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
     }
 }
 
-/// Returns the time zone of a timestamp type; `None` if the type has no time zone.
+/// Returns the time zone of a timestamp type, or `None` if the type has no time zone.
 ///
 /// # Errors
 /// Returns an error if the time zone is unknown.

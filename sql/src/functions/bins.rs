@@ -76,8 +76,8 @@ impl Bins {
         Ok(Self { zone, ..Self::new(interval, origin_ns)? })
     }
 
-    /// Returns the start of the bin that contains a time; `None` if the start is outside the range
-    /// of timestamps.
+    /// Returns the start of the bin that contains a time, or `None` if the start is outside the
+    /// range of timestamps.
     pub(crate) fn start_ns(&self, time_ns: i64) -> Option<i64> {
         let Some(zone) = &self.zone else { return self.plain_start_ns(time_ns) };
         let time = DateTime::<Utc>::from_timestamp_nanos(time_ns);

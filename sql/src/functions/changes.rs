@@ -110,7 +110,7 @@ fn no_constant() -> QueryError {
 
 #[derive(Debug)]
 struct Evaluator {
-    /// The time unit of a derivative, in nanoseconds; `None` for a difference.
+    /// The time unit of a derivative, in nanoseconds, or `None` for a difference.
     unit_ns: Option<f64>,
     non_negative: bool,
 }

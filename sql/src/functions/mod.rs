@@ -1,5 +1,5 @@
-//! Contains the functions that InfluxDB adds to SQL or changes. The functions for gap filling are
-//! in `gapfill`.
+//! Defines the functions that InfluxDB adds to SQL or changes in SQL. The functions for gap filling
+//! are in `gapfill`.
 
 pub(crate) mod arguments;
 pub(crate) mod binning;

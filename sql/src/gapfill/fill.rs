@@ -26,7 +26,7 @@ pub(super) struct Rows {
     input: RecordBatch,
     /// The start of each row's bin, in nanoseconds.
     times_ns: Vec<Option<i64>>,
-    /// The index of each row in the input; `None` for added rows.
+    /// The index of each row in the input, or `None` for added rows.
     picks: Vec<Option<u32>>,
     /// For each row, the index of its group's first input row.
     groups: Vec<u32>,

@@ -109,7 +109,7 @@ fn fill_below(plan: &LogicalPlan, filled: &[Filled]) -> Result<Option<LogicalPla
     }
 }
 
-/// Returns the replacement for a gap-filling aggregate; `None` for other aggregates.
+/// Returns the replacement for a gap-filling aggregate, or `None` for other aggregates.
 fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<LogicalPlan>> {
     let Some((time, call, arguments)) = gapfill_group(aggregate)? else { return Ok(None) };
     let (interval, origin_ns) = constants(arguments)?;

@@ -10,7 +10,7 @@ use crate::error::QueryError;
 pub(crate) struct Rewriting {
     format: Format,
     rows: StreamDecoder,
-    /// The writer; `None` until the schema of the stream has been read.
+    /// The writer, or `None` until the schema of the stream has been read.
     writer: Option<Writer>,
 }
 

@@ -65,7 +65,7 @@ impl PhysicalOptimizerRule for AggregateAtShards {
 }
 
 impl AggregateAtShards {
-    /// Returns the final aggregate over a scan that computes the partial aggregate; `None` if
+    /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if
     /// shards cannot compute the aggregate.
     fn push_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
@@ -300,8 +300,8 @@ impl<'a> RequestBuilder<'a> {
         self.sources.push(source(column));
     }
 
-    /// Adds the calls for the first and last rows. Call this function after all columns of the
-    /// first and last rows are known.
+    /// Adds the calls for the first and last rows. The caller must call this function after all
+    /// columns of the first and last rows are known.
     fn place_rows(&mut self) {
         use AggregateFunction::{FirstRow, LastRow};
         for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {

@@ -4,7 +4,7 @@
 //! shards. The rule applies to `DISTINCT ON`, `first_value` and `last_value` ordered by time,
 //! `min(time)` and `max(time)`, and a filter on `row_number()`. If several rows have the same time,
 //! neither SQL nor the shards define which row is selected. The groups in the plan may be coarser
-//! than the tags of the scan; the scan then returns more rows than needed.
+//! than the tags of the scan. In that case, the scan returns more rows than needed.
 
 use std::sync::Arc;
 

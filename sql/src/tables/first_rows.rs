@@ -66,7 +66,7 @@ fn column(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     expr.downcast_ref::<Column>().map(Column::index)
 }
 
-/// Returns `node` over a limited scan; `None` unless all operators between `node` and the scan
+/// Returns `node` over a limited scan, or `None` unless all operators between `node` and the scan
 /// return every row of their input.
 fn limited(
     node: &Arc<dyn ExecutionPlan>,

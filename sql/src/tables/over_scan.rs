@@ -54,7 +54,7 @@ impl<'a> OverScan<'a> {
         below.unwrap_or(expr)
     }
 
-    /// Returns the scan's column to which `expr` refers; `None` if the expression is computed.
+    /// Returns the scan's column to which `expr` refers, or `None` if the expression is computed.
     pub(super) fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
         let at = self.resolve(expr).downcast_ref::<Column>()?.index();
         self.scan.column(at)

@@ -4,8 +4,8 @@
 //! and the conditions of a shard are false, so both drop the row. A missing tag has a separate
 //! condition. SQL compares floats in IEEE 754's total order, in which -0.0 precedes 0.0, but for
 //! shards both zeros are equal. Some comparisons with zero therefore remain in the plan. Fields
-//! never contain NaN. To compare an integer field with a float, SQL casts the field; the shard
-//! evaluates an equivalent comparison with an integer.
+//! never contain NaN. To compare an integer field with a float, SQL casts the field. The shard
+//! instead evaluates an equivalent comparison with an integer.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::InList;

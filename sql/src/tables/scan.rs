@@ -48,7 +48,7 @@ impl Scan {
         Self { request, sources, properties: Arc::new(properties), metrics }
     }
 
-    /// Returns the column at this position; `None` if the column is an aggregate.
+    /// Returns the column at this position, or `None` if the column is an aggregate.
     pub(super) fn column(&self, at: usize) -> Option<Scanned<'_>> {
         if self.request.aggregates.is_some() {
             return None;
@@ -88,8 +88,8 @@ impl Scan {
         Self::new(request, sources, schema)
     }
 
-    /// Returns a scan that returns only the first `rows` rows by time; `None` if this scan already
-    /// has a limit.
+    /// Returns a scan that returns only the first `rows` rows by time, or `None` if this scan
+    /// already has a limit.
     pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
         self.first_of_groups(Vec::new(), order, rows)
     }

@@ -1,5 +1,5 @@
-//! An in-memory database that responds to a query's requests. It evaluates every condition for every
-//! row. A seed determines how the rows are distributed over shards and pages.
+//! An in-memory database that responds to a query's requests. The database evaluates every
+//! condition for every row. A seed determines how the rows are distributed over shards and pages.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(crate) struct Database {
     pub(crate) tables: BTreeMap<String, Vec<Row>>,
 }
 
-/// How the rows of a scan are distributed.
+/// The distribution of a scan's rows over shards and pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) shards: usize,

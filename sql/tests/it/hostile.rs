@@ -52,7 +52,7 @@ fn deep_statements_fail_before_planning() {
     }
 }
 
-/// The statements with the greatest accepted nesting depth must fit into the stack.
+/// The statements with the greatest allowed nesting depth must fit into the stack.
 #[test]
 fn deepest_allowed_statements_run() {
     let ors = vec!["usage = 7"; 63].join(" OR ");

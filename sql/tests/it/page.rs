@@ -12,7 +12,8 @@ fn path() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQL.md")
 }
 
-/// With `UPDATE=1`, the test writes the current results to the page. Review them before the commit.
+/// With `UPDATE=1`, the test writes the current results to the page. Review these results before
+/// the commit.
 #[test]
 fn sql_page_examples_match_results() {
     let page = fs::read_to_string(path()).unwrap();
@@ -34,7 +35,8 @@ fn sql_page_examples_match_results() {
                     asked += 1;
                 }
                 (_, Some(lines)) => database.write(lines),
-                // This block contains the output of a command. The end-to-end test compares it.
+                // This block contains the output of a command. The end-to-end test compares this
+                // output.
                 (None, None) if is_after_command => is_after_command = false,
                 (None, None) => panic!("an answer to nothing: {text}"),
             },

@@ -22,14 +22,14 @@ const TEXT_BYTES_MAX: usize = 4_000;
 /// The maximum CPU time of a turn. Within the limits, a turn takes far less. Without the limits, a
 /// turn would take minutes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The maximum number of turns of a statement. It is far more than the limits for rows and pairs
-/// permit.
+/// The maximum number of turns of a statement. This number is far above the number that the limits
+/// for rows and pairs permit.
 const TURNS_MAX: u32 = 5_000;
 /// The same stack size as in `hostile`.
 const STACK_BYTES: usize = 8 * 4 * 1024 * 1024;
 
 /// A grammar for SQL statements that query the data of [`product`]. The test replaces `@scalar`,
-/// `@aggregate` and `@window` by the names of functions.
+/// `@aggregate` and `@window` with the names of functions.
 const SQL: &[Rule] = &[
     (
         "statement",
@@ -288,7 +288,7 @@ fn functions(product: &mut Product, kind: &str) -> Vec<String> {
     rows.lines().skip(1).map(str::to_owned).collect()
 }
 
-/// Replaces each `@kind` by the name of a function.
+/// Replaces each `@kind` with the name of a function.
 fn call_functions(text: &str, kinds: &[(&str, Vec<String>)], random: &mut fastrand::Rng) -> String {
     let mut whole = String::new();
     let mut parts = text.split('@');

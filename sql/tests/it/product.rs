@@ -1,5 +1,5 @@
-//! The complete server in one process: HTTP requests, real shards, and SQL. SQL communicates with
-//! the same messages as in a deployment.
+//! Runs the complete server in one process: HTTP requests, real shards, and SQL. SQL communicates
+//! with the same messages as in a deployment.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

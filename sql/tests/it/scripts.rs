@@ -16,7 +16,8 @@
 //! ```
 //! Lines that start with two spaces continue a statement. Each statement runs on 1, 2 and 7 shards
 //! with several page sizes. All results must be equal. Without ORDER BY, the order of rows is
-//! ignored. `UPDATE=1` writes the current results to the scripts. Review them before the commit.
+//! ignored. `UPDATE=1` writes the current results to the scripts. Review these results before the
+//! commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};

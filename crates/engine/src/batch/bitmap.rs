@@ -1,4 +1,4 @@
-//! Implements a growable bitmap, and uses it for the validity of a column's values.
+//! Defines a growable bitmap, and the validity of a column's rows.
 
 /// A list of bits, packed 64 to a word. The bits after the length are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Implements lists that grow in chunks of rows, without moving existing rows.
 //!
-//! A contiguous list exists twice while it moves to a larger allocation. The freed allocation is
-//! too small for larger lists. WebAssembly memory never shrinks, so the total memory would grow
-//! with each move.
+//! While a contiguous list moves to a larger allocation, both allocations are in memory. The freed
+//! allocation is too small for larger lists. WebAssembly memory never shrinks, so the total memory
+//! would grow with each move.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
@@ -39,7 +39,7 @@ impl<T: Copy> Chunks<T> {
         self.chunks.is_empty()
     }
 
-    /// Returns the number of a row.
+    /// Returns the number in row `row`.
     pub fn get(&self, row: u32) -> Option<T> {
         let (chunk, row) = place(row);
         self.chunks.get(chunk)?.get(row).copied()

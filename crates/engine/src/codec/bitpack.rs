@@ -21,7 +21,7 @@ const RUN: usize = 256;
 /// values.
 const WIDTH_MAX: u32 = 56;
 
-/// The estimate plans one of every `SAMPLED` runs.
+/// The estimate plans one in every `SAMPLED` runs.
 const SAMPLED: usize = 4;
 
 /// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a

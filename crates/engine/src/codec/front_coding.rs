@@ -1,6 +1,6 @@
-//! Encodes dictionaries whose neighbouring strings are similar with front coding, and codes that
-//! refer to dictionary entries. For each string, front coding stores the length of the prefix that
-//! it shares with the previous string, and the remaining bytes.
+//! Uses front coding to encode dictionaries whose neighbouring strings are similar, and encodes the
+//! codes that refer to dictionary entries. For each string, front coding stores the length of the
+//! prefix that it shares with the previous string, and the remaining bytes.
 //!
 //! ```text
 //! Dictionary │ shared bytes of each │ other bytes of each │ n <varint> │ the n bytes that occur,

@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table must save at least one of this number of bit-packed bytes. Decoding with a table is
+/// A table must save at least one in this number of bit-packed bytes. Decoding with a table is
 /// slower than with bit packing, and merges can copy only blocks without a table. For floats of
 /// full precision, a table saves about one percent.
 const WORTH: usize = 24;

@@ -76,7 +76,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
     /// Hides rows of `cursor`, which reads a part with this extent in `direction`.
     ///
     /// # Errors
-    /// Returns an error of the cursor.
+    /// Returns an error from the cursor.
     pub(crate) fn new(
         cursor: C,
         hidden: Rc<HiddenRows>,

@@ -68,7 +68,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// may have no rows.
     ///
     /// # Errors
-    /// Returns an error of the cursors.
+    /// Returns an error from the cursors.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
         self.leave()?;
         Ok(self.arrive())
@@ -99,7 +99,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// series and their rows.
     ///
     /// # Errors
-    /// Returns an error of the cursors.
+    /// Returns an error from the cursors.
     pub fn short_series(
         &mut self,
         limits: &RunLimits<'_>,
@@ -122,7 +122,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// before `to` and comes after the current series.
     ///
     /// # Errors
-    /// Returns an error of the cursors.
+    /// Returns an error from the cursors.
     pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         self.leave()?;
         let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
@@ -151,7 +151,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// If sources do not overlap, each result is an unchanged page.
     ///
     /// # Errors
-    /// Returns an error of the cursors, or [`ReadError::Damaged`] if the merge cannot continue
+    /// Returns an error from the cursors, or [`ReadError::Damaged`] if the merge cannot continue
     /// because the times of a cursor do not ascend.
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
         if let [only] = self.current[..] {
@@ -182,7 +182,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// the series.
     ///
     /// # Errors
-    /// Returns an error of the cursors.
+    /// Returns an error from the cursors.
     pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at))
@@ -201,7 +201,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// that each column of a page is decoded once.
     ///
     /// # Errors
-    /// Returns an error of the cursors, or [`ReadError::ColumnType`].
+    /// Returns an error from the cursors, or [`ReadError::ColumnType`].
     pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         let mut columns = Vec::with_capacity(picks.pages().len());
         let mut found = None;
@@ -240,7 +240,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// does. Also returns `None` if the column has another type.
     ///
     /// # Errors
-    /// Returns an error of the cursors.
+    /// Returns an error from the cursors.
     pub fn block(
         &mut self,
         SourcePage { source, page }: &SourcePage,

@@ -56,8 +56,8 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether the two extents have a time and a write sequence in common. Then it is undefined
-    /// which of the two parts is later.
+    /// Whether the two extents have a time and a write sequence in common. In that case, the order
+    /// of the two parts is undefined.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi

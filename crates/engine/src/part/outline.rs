@@ -28,7 +28,7 @@ impl Outline {
     /// Estimates the rows of `measurement` in part `part` inside `time`.
     ///
     /// # Errors
-    /// Returns an error of `values`.
+    /// Returns an error from `values`.
     pub fn of<V: Values>(
         values: &mut V,
         part: u64,
@@ -93,7 +93,7 @@ impl Outline {
 /// necessary.
 ///
 /// # Errors
-/// Returns an error of `values`.
+/// Returns an error from `values`.
 pub(crate) fn has_groups<V: Values>(
     values: &mut V,
     part: u64,

@@ -29,7 +29,7 @@ pub struct PagePosition {
 /// groups.
 ///
 /// # Errors
-/// Returns an error of `values`.
+/// Returns an error from `values`.
 pub fn groups_of<V: Values>(
     values: &mut V,
     part: u64,
@@ -59,7 +59,7 @@ pub fn groups_of<V: Values>(
 /// Reads series block number `block` of a group in value `value`, as codes of its tags.
 ///
 /// # Errors
-/// Returns an error of `values`, or [`ReadError::Damaged`] if the block does not exist.
+/// Returns an error from `values`, or [`ReadError::Damaged`] if the block does not exist.
 pub fn series<V: Values>(
     values: &mut V,
     value: usize,
@@ -102,7 +102,7 @@ fn decode_series<V: Values>(
 /// within a series. `group` is group number `number` of the value.
 ///
 /// # Errors
-/// Returns an error of `values`, or [`ReadError::Damaged`] if the page does not exist.
+/// Returns an error from `values`, or [`ReadError::Damaged`] if the page does not exist.
 pub(super) fn keys<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -155,7 +155,7 @@ fn table<V: Values>(
 /// values are null. `directory` is the directory of the page's value.
 ///
 /// # Errors
-/// Returns an error of `values`.
+/// Returns an error from `values`.
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
@@ -237,7 +237,7 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
 /// several groups contain the page's columns.
 ///
 /// # Errors
-/// Returns an error of `values`.
+/// Returns an error from `values`.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

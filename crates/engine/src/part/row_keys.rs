@@ -1,4 +1,4 @@
-//! Stores the number of rows of each series in a page, and their times.
+//! Stores, for a page, the number of rows of each series and the times of the rows.
 
 use std::ops::Range;
 use std::rc::Rc;

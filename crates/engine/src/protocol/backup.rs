@@ -195,7 +195,7 @@ pub enum ShardBackup {
 pub enum FromShardBackup {
     /// Release, Put, Install: the request succeeded.
     Done,
-    /// The point.
+    /// The snapshot.
     Held {
         /// The time range of the shard. The range equals the group's range, unless a split is
         /// running.

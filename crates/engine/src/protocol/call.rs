@@ -65,8 +65,8 @@ pub struct Call {
     pub message: Vec<u8>,
 }
 
-/// The reason why a call has no reply. The request may still have taken effect, except in the case
-/// of [`CallFailure::Overloaded`].
+/// The reason why a call has no reply. The request may still have taken effect, unless the failure
+/// is [`CallFailure::Overloaded`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
     /// The platform's `.overloaded` error. The caller does not retry the call: the client must

@@ -1,4 +1,4 @@
-//! The requests to the Catalog and its replies.
+//! Defines the requests to the Catalog, and the Catalog's replies.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The requests to a Database and its replies.
+//! Defines the requests to a Database, and the Database's replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -271,8 +271,8 @@ pub enum FromDatabase {
         /// permissions.
         found: Vec<Grantee>,
     },
-    /// Grants: the Database has already received a later version from the Catalog and did not
-    /// change.
+    /// Grants: the Database has already received a later version from the Catalog, so it ignored
+    /// this message.
     Late,
     /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),
@@ -309,7 +309,7 @@ pub struct Description {
     pub quotas: Quotas,
 }
 
-/// The object's costs and its problems. The row counts include earlier instances of the object.
+/// The costs and problems of the object. The row counts include earlier instances of the object.
 /// Reads after the last stored change may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {

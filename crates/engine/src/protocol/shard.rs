@@ -1,4 +1,4 @@
-//! The requests to a Shard and its replies.
+//! Defines the requests to a Shard, and the Shard's replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -241,7 +241,7 @@ pub enum FromShard {
     /// policy. The shard stored no rows. The sender must refresh its view, starting with the
     /// Catalog.
     ///
-    /// An object is not an open shard before it is opened, and after it was closed or wiped.
+    /// Before it is opened and after it is closed or wiped, an object is not an open shard.
     Stale,
     /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
     OutOfRange,

@@ -13,7 +13,7 @@ use crate::scan::request::{AggregateFunction, Comparison, Window};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// The HTTP status for a statement that exceeds a limit of memory, rows or time.
+/// The HTTP status for a statement that exceeds a memory, row or time limit.
 pub const TOO_MUCH: u16 = 507;
 
 /// Returns the reply to a message for which the SQL Worker threw an error with the text `text`.

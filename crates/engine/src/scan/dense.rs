@@ -82,7 +82,7 @@ pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Opt
 }
 
 impl Dense<'_> {
-    /// Returns the position in the run of value `index`.
+    /// Returns the position of value `index` in the run.
     fn position(&self, index: usize) -> usize {
         match self.positions {
             None => index,

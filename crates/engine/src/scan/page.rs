@@ -55,11 +55,11 @@ impl TileLimits {
 /// The limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// The encoded size of the page, in bytes. Only a page with a single row or window may exceed
-    /// this limit.
+    /// The maximum encoded size of the page, in bytes. Only a page with a single row or window may
+    /// exceed this limit.
     pub bytes: usize,
-    /// The number of encoded bytes that the reader may decode for one page ([`ReadStats`]). The
-    /// scan stops at the first boundary of series or rows after this limit.
+    /// The maximum number of encoded bytes that the reader decodes for one page ([`ReadStats`]).
+    /// The scan stops at the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
     /// The minimum contents of a tile.
     pub tile: TileLimits,
@@ -68,14 +68,15 @@ pub struct PageLimits {
 /// The limits of a summary page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryLimits {
-    /// The encoded size of the page, in bytes. Only a page with a single item may exceed this
-    /// limit.
+    /// The maximum encoded size of the page, in bytes. Only a page with a single item may exceed
+    /// this limit.
     pub bytes: usize,
-    /// The number of encoded bytes that may be decoded to find live fields. After this limit, the
-    /// remaining fields count as live until parts are merged.
+    /// The maximum number of encoded bytes that are decoded to find live fields. After this limit,
+    /// the remaining fields count as live until parts are merged.
     pub decoded_bytes: u64,
-    /// The number of series keys to visit. If a list's order differs from the key order, the scan
-    /// visits all keys of the measurement, because the first item may come from the last key.
+    /// The maximum number of series keys to visit. If a list's order differs from the key order,
+    /// the scan visits all keys of the measurement, because the first item may come from the last
+    /// key.
     pub keys: u64,
 }
 

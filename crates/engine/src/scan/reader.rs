@@ -133,7 +133,8 @@ pub trait Reader {
         Ok(false)
     }
 
-    /// Returns the runs that may have rows of a measurement inside `time`, or `None` if unknown.
+    /// Returns the runs that may have rows of a measurement inside `time`, or `None` if the reader
+    /// does not know the runs.
     fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
         let _ = (measurement, time);
         None
@@ -256,7 +257,7 @@ pub struct Stored {
 /// The costs of a scan so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReadStats {
-    /// Blocks read and decoded.
+    /// The number of blocks that were read and decoded.
     pub blocks_read: u64,
     /// The number of blocks that were skipped because of their time range or tags.
     pub blocks_pruned: u64,

@@ -178,8 +178,8 @@ pub enum AggregateFunction {
     TiedPoints {
         /// Whether the function is last() instead of first().
         latest: bool,
-        /// Whether the order of texts determines the two series, instead of the order of series.
-        /// The order of texts is used only if all series have a text.
+        /// Whether the two series are determined by the order of texts, instead of the order of
+        /// series. The order of texts is used only if all series have a text.
         by_text: bool,
     },
     /// SQL: the number of rows. The input is ignored.

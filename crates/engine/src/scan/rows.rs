@@ -23,7 +23,7 @@ pub(super) struct GroupRows<'a> {
     fields: &'a [Input],
     every_row: bool,
     descending: bool,
-    /// The maximum number of rows, by time.
+    /// The maximum number of rows. The group keeps the first rows by time.
     limit: Option<usize>,
     times_ns: Vec<i64>,
     /// The position of each row's series in the group.
@@ -226,7 +226,8 @@ fn new_column(input: &Input) -> Column {
     Column::new(input.output_type().unwrap_or(FieldType::Float))
 }
 
-/// Returns for each row whether at least one field has a value, or `None` if every row has a value.
+/// Returns, for each row, whether at least one field has a value, or `None` if every row has a
+/// value.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {

@@ -5,7 +5,7 @@
 //! due. A write therefore needs no extra row to schedule a duty. A duty's first try after the
 //! object starts writes a row that counts tries. When the duty succeeds, the row is deleted. The
 //! row therefore also counts a try that crashes the whole object. Later tries until the next start
-//! are counted only in memory, which saves two row writes per try.
+//! are counted only in memory. This saves two row writes per try.
 
 use super::Shard;
 use super::attempts::{self, AlarmTask, RETRY_NS};
@@ -50,8 +50,8 @@ impl<S: Store> Shard<S> {
 
     fn run(&mut self, task: AlarmTask, now_ns: i64) {
         let noted = self.note(task, now_ns, None);
-        // `Reclaim` runs even if its row cannot be written, because `Reclaim` frees space when the
-        // storage is full.
+        // `Reclaim` runs even if its row cannot be written, because it frees space when the storage
+        // is full.
         if noted.is_err() && task != AlarmTask::Reclaim {
             return;
         }

@@ -34,7 +34,7 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// - [`Refusal::Stale`], also if a part or the flushed head has reached `before`
-    /// - [`Refusal::Invalid`] if a predicate does not only use tags
+    /// - [`Refusal::Invalid`] if a predicate uses columns other than tags
     /// - [`Refusal::Store`]
     pub fn delete_before(
         &mut self,

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The upper limit of writes and deletes while a split is copying rows.
+/// The upper time limit of writes and deletes while a split copies rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fence {
     /// The highest split number that this shard has received.

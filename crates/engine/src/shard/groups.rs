@@ -1,4 +1,4 @@
-//! Visits groups of rows, which the directories of parts and the memtable describe. Finding the
+//! Visits the groups of rows that the directories of parts and the memtable describe. Finding the
 //! groups reads no rows.
 
 use std::cmp::Reverse;

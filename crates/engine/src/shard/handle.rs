@@ -19,7 +19,7 @@ const PAGE_WORK: u64 = 2_000;
 
 impl<S: Store> Shard<S> {
     /// Executes the operation that a message requests. If a bug was reported, the shard drops its
-    /// memory.
+    /// state in memory.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         bug::catch(|| self.execute(message, now_ns))
             .unwrap_or_else(|bug| refused(self.lost(bug.into())))

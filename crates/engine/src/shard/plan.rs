@@ -17,10 +17,10 @@ const CROWDED_PARTS: usize = 48;
 pub(super) struct Plan {
     /// The parts of each next merge.
     pub merges: Vec<Vec<PartId>>,
-    /// The parts that may have rows that a tombstone hides or that are after the end of the shard's
+    /// The parts that may have rows hidden by a tombstone, or rows after the end of the shard's
     /// range.
     pub scrub: Vec<PartId>,
-    /// Whether the shard has parts without visible rows, or tombstones that are no longer needed.
+    /// Whether the shard has parts without visible rows, or unneeded tombstones.
     pub(crate) has_garbage: bool,
     /// The latest time of the parts that expire first.
     pub(crate) first_expiry_ns: Option<i64>,

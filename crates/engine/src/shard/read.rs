@@ -100,7 +100,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         }
     }
 
-    /// Sets the minimum number of cells of a result that is stored in table `answer`.
+    /// Sets the minimum number of cells that a query must read before its result is stored in table
+    /// `answer`.
     pub(super) fn caching_results(self, answer_cells: u64) -> Self {
         Self { answer_cells, ..self }
     }

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn result_cache_fills_free_slots_first() {
         let mut names = Names::new();
-        // All these names prefer the same slot.
+        // All names in this loop prefer the same slot.
         for n in 0..ANSWERS_MAX {
             let name = 7 + n * ANSWERS_MAX;
             let slot = slot_for(&names, name);

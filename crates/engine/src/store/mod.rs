@@ -136,7 +136,7 @@ pub trait Store {
     /// limit.
     const VALUE_BYTES_MAX: usize = 1_900_000;
 
-    /// Whether the tables exist. An implementation must not write to the storage.
+    /// Whether the tables exist. The method must not write to the storage.
     fn is_open(&self) -> Result<bool, StoreError>;
 
     /// Creates the tables unless they exist.

@@ -89,8 +89,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
 }
 
 /// Records damage for missing sequences. Each row with an unreadable head may contain one of the
-/// missing sequences, so missing sequences are damage only if there are more of them than such
-/// rows.
+/// missing sequences, so missing sequences are damage only if they outnumber these rows.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)

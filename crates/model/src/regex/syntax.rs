@@ -69,7 +69,7 @@ pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
     InvalidSyntax { kind, part: part.to_owned() }
 }
 
-/// The flags that affect the translation. The flag for greediness is not one of these.
+/// The flags that affect the translation. These flags do not include greediness.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,

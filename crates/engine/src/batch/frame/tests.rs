@@ -86,7 +86,7 @@ fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
 }
 
 /// Returns the rows in order of their series numbers. If two series have the same tags, the rows of
-/// the second series are later.
+/// the second series come later.
 fn expected(block: &Block, rows: &Selection) -> Vec<Row> {
     let mut rows = rows.to_rows(block.rows());
     rows.sort_by_key(|&row| block.row_series[row as usize]);
@@ -167,7 +167,7 @@ fn damage(bytes: &[u8], random: &mut fastrand::Rng) {
         let mut bytes = bytes.to_vec();
         let at = random.usize(0..bytes.len());
         bytes[at] ^= random.u8(1..);
-        // The header's checksum detects changes of the header. The decoder may miss a change of the
+        // The header's checksum detects changes in the header. The decoder may miss a change in the
         // payload.
         let start = FrameHeader::read(&bytes).map(|header| header.payload_start as usize);
         assert!(start.is_err() || at >= start.unwrap());

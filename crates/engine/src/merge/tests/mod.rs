@@ -481,7 +481,7 @@ fn unordered_page_fails_merge() {
 
 #[test]
 fn vector_cursor_round_trips_every_type() {
-    // The test checks the vector cursor: a value is stored in a column and read back.
+    // Tests the vector cursor itself: stores a value in a column, and reads the value back.
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {
         let value = value(&mut rng, column);

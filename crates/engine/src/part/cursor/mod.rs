@@ -286,7 +286,8 @@ impl<V: Values> PartCursor<V> {
         self.place_in_group(to)
     }
 
-    /// Returns the last group of the current value in which a series with a key up to `to` begins.
+    /// Returns the last group, within the current value, in which a series with a key up to `to`
+    /// begins.
     fn last_that_begins(&self, to: &SeriesKey) -> Option<usize> {
         let groups = self.directory.groups.get(self.groups.clone())?;
         let measurement = to.measurement();
@@ -297,7 +298,7 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether a series begins in the current value after a group. If a series begins there, the
+    /// Whether, in the current value, a series begins after `group`. If a series begins there, the
     /// position of every key before this series is in the current value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
@@ -376,7 +377,8 @@ impl<V: Values> PartCursor<V> {
         Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
     }
 
-    /// Returns the number of rows of each series in a page of the current group, and their times.
+    /// Returns the number of rows of each series in a page of the current group, and the times of
+    /// the rows.
     fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
@@ -475,8 +477,8 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 }
 
-/// Whether one of the series' pages is completely inside `time`, including the page's rows of other
-/// series.
+/// Whether at least one page of the series is completely inside `time`, including the page's rows
+/// of other series.
 fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
     let pages = group.pages.get(group.pages_of(series)).or_bug();
     pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)

@@ -43,7 +43,7 @@ pub struct PartOf {
     pub id: u64,
     /// The write sequences of the part's rows.
     pub sequences: Sequences,
-    /// The number of the part's preceding values.
+    /// The number of the part's values before this value.
     pub(crate) ordinal: u32,
 }
 
@@ -145,8 +145,8 @@ impl Group {
     }
 
     /// Whether the group's last series is the first series of the next group, if that group
-    /// [continues]. If the writer was interrupted, the next group may not continue the series,
-    /// because the series' remaining rows may have been hidden meanwhile.
+    /// [continues]. If the writer was interrupted, the next group possibly does not continue the
+    /// series, because the series' remaining rows may have been hidden meanwhile.
     ///
     /// [continues]: Self::continues
     pub fn continues_group(&self) -> bool {

@@ -176,7 +176,7 @@ fn story(rng: &mut Rng, times: i64) -> Story {
     story
 }
 
-/// Writes the rows, divided by `width`, as a part for each range of time.
+/// Writes one part for each time range of length `width`.
 fn write(
     story: &Story,
     width: i64,

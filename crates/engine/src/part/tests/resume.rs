@@ -27,7 +27,7 @@ impl Job {
     }
 
     /// Resumes the job after `values`, and stops when there are `until` values. Returns the written
-    /// parts if the job ends before.
+    /// parts if the job ends before that.
     fn go_on(
         self,
         story: &Story,

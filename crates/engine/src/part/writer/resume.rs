@@ -34,7 +34,7 @@ impl PartWriter {
     /// every head, the series of every group, and the last key of one or two groups.
     ///
     /// # Errors
-    /// Returns an error of `values`, or [`ReadError::Damaged`] if the values are not consecutive.
+    /// Returns an error from `values`, or [`ReadError::Damaged`] if the values are not consecutive.
     pub fn resume<V: Values>(
         limits: Limits,
         seed: u64,

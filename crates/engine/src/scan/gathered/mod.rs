@@ -34,7 +34,7 @@ pub enum GatheredFunction {
     /// The given number of rows with the smallest values, in time order.
     Bottom(u32),
     /// A given number of random rows, in time order. A hash of series, time and seed determines
-    /// which rows.
+    /// which rows are chosen.
     Sample {
         /// The number of rows.
         count: u32,

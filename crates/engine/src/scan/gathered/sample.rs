@@ -1,5 +1,6 @@
 //! Implements the sample() function: random points in time order. A hash of series, time and seed
-//! determines which points. The result therefore does not depend on which shard contains a series.
+//! determines which points are chosen. The result therefore does not depend on which shard contains
+//! a series.
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -31,7 +31,8 @@ pub(super) struct Filter {
 
 /// The cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 4;
-/// The cost that is not counted, in cells. Most predicates consist of one or two comparisons.
+/// The part of a predicate's cost that is not counted, in cells. Most predicates consist of one or
+/// two comparisons.
 const FREE_CELLS: u64 = 4;
 
 /// The rows that a condition selects.
@@ -221,7 +222,7 @@ fn compile<'a>(predicate: &'a Predicate, patterns: &mut Patterns<'a>) -> Result<
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
         Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
         Predicate::Differ(a, b) => Node::Differ(boxed(a)?, boxed(b)?),
-        // In 1.x, string fields cannot be ordered (`evalBinaryExpr`), but tags can.
+        // In 1.x, order comparisons support tags, but not string fields (`evalBinaryExpr`).
         Predicate::Compare(comparison, a, b)
             if is_order(*comparison) && (is_text_field(a) || is_text_field(b)) =>
         {

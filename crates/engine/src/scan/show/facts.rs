@@ -93,7 +93,7 @@ impl Facts {
         }
         let seen = &mut self.tags;
         let unseen = |seen: &BTreeSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
-        // Each series of such a group has visible rows, and each dictionary entry belongs to a
+        // Each series of a whole group has visible rows, and each dictionary entry belongs to a
         // series.
         if group.is_whole && unseen(seen) {
             group.tables.each(&mut |ids, table| {

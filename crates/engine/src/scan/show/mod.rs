@@ -117,8 +117,8 @@ type Resume = (u32, Vec<String>);
 
 impl<'a> Page<'a> {
     /// Adds the summaries of the measurements starting at position `start`. `resumed` is the cursor
-    /// inside the first measurement. Returns the position after the added measurements, and the
-    /// start of the next page if the page ends there.
+    /// inside the first measurement. Returns the position after the added measurements and, if the
+    /// page ends after them, the start of the next page.
     fn add(
         &mut self,
         start: u32,

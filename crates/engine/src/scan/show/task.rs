@@ -16,8 +16,8 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The number of series with the same combination to visit one by one before seeking the next
-/// combination.
+/// The number of series with one combination that are visited one by one before the scan seeks the
+/// next combination.
 const STEPS_BEFORE_SEEK: usize = 8;
 
 pub(super) enum Find {

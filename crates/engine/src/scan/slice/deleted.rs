@@ -31,8 +31,8 @@ pub(super) struct Deleted {
 }
 
 impl Walk<'_> {
-    /// Returns for each piece of a tile whether deletes may have changed the piece. Returns `None`
-    /// if reading the whole tile again is cheaper.
+    /// Returns, for each piece of a tile, whether deletes may have changed the piece. Returns
+    /// `None` if reading the whole tile again is cheaper.
     pub(super) fn touched(
         &mut self,
         tile: &Tile,

@@ -1,10 +1,10 @@
 //! Ends a slice after its first groups, if these groups suffice.
 //!
-//! This happens in two cases. In the first case, the groups of rows are not read in the result's
-//! order, so the scan would have to read every group to find the first groups. The slice then ends
-//! after the number of groups that will probably fit into it. In the second case, the query has
-//! SLIMIT, and the slice ends after the requested number of groups. In both cases, the scan reads
-//! the keys before any row.
+//! A slice ends early in two cases. In the first case, the groups of rows are not read in the
+//! result's order, so the scan would have to read every group to find the first groups. The slice
+//! then ends after the number of groups that will probably fit into it. In the second case, the
+//! query has SLIMIT, and the slice ends after the requested number of groups. In both cases, the
+//! scan reads the keys before any row.
 
 use std::collections::BTreeMap;
 

@@ -95,7 +95,7 @@ impl Ranges {
 /// A list of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
-    /// The first number and the length of each run. The length is above 0.
+    /// The first number and the length of each run. Each length is above 0.
     runs: Vec<(u64, u64)>,
 }
 

@@ -45,8 +45,8 @@ const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
 /// The maximum sum of the pauses of `BESIDE_OTHERS_PAUSE_MS` for one page, in milliseconds. Without
 /// this limit, a constant stream of requests would delay the page permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// The time after the second-last write or first page for which other requests count as present, in
-/// nanoseconds.
+/// The duration, in nanoseconds, for which other requests count as present after the second-last
+/// write or first page.
 const OTHERS_NS: u64 = 40_000_000;
 /// The time within which several writes and first pages count as one, in nanoseconds. One query may
 /// send first pages to several shards.

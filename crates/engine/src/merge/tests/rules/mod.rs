@@ -26,8 +26,8 @@ use tidemark_model::value::FieldValue;
 const SERIES: usize = 3;
 const TIMES: i64 = 12;
 const FOREVER: i64 = 1_000;
-/// The number of rows that a job writes together. An interruption loses rows that were read but not
-/// written.
+/// The number of rows that a job writes in one step. An interruption loses rows that were read but
+/// not written.
 const WRITTEN_TOGETHER: usize = 2;
 const STEPS: usize = 60;
 const SCHEDULES: u64 = 2_000;

@@ -10,12 +10,12 @@ struct World {
     value: i64,
     now: i64,
     duration: i64,
-    /// The values that were expired at some moment after their write. They may be deleted.
+    /// The values that expired at some time after they were written. They may be deleted.
     lapsed: BTreeSet<(SeriesKey, i64, u32)>,
     /// The number of values written to times that expired under an earlier, shorter retention
     /// duration.
     backfilled: usize,
-    /// The latest time so far before which rows were expired.
+    /// The latest expiry limit so far: rows before this time have expired.
     ever: i64,
     /// The next sequence at the start of a DELETE.
     fence: Option<u64>,

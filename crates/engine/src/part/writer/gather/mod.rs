@@ -54,7 +54,7 @@ impl<C: SeriesCursor> Groups<C> {
     /// starts after the row `behind`, which is already written.
     ///
     /// # Errors
-    /// Returns an error of the merge.
+    /// Returns an error from the merge.
     pub fn new(
         mut merge: Merge<C>,
         limits: Limits,
@@ -79,7 +79,7 @@ impl<C: SeriesCursor> Groups<C> {
     /// the tags of a measurement in the order of its keys.
     ///
     /// # Errors
-    /// Returns an error of the merge or of `tag_order`.
+    /// Returns an error from the merge or of `tag_order`.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {

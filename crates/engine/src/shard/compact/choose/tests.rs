@@ -121,7 +121,7 @@ impl Story {
 ///
 /// - the bytes written per byte stored, including flushes
 /// - the maximum number of unsealed parts in a slot under load
-/// - the same number after the last merge
+/// - the maximum number of unsealed parts in a slot after the last merge
 /// - the number of all parts
 fn tell(
     what: &str,
