@@ -19,7 +19,7 @@ const restMs = 15_000;
  */
 const blockBytes = 512;
 
-/** Returns the allocated bytes of the files in a folder whose path contains `part`. */
+/** Returns the allocated bytes of those files in a folder whose paths contain `part`. */
 function bytesOf(folder, part) {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -47,7 +47,7 @@ async function load(target, db, bodies) {
   await slice(target, db, bodies, { connections: 2, pointsPerBody });
 }
 
-/** Returns the batches, and the number of their field values. */
+/** Returns the batches, and the number of field values in all batches. */
 function taken(generator, count) {
   const bodies = [];
   let values = 0;

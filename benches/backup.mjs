@@ -26,8 +26,8 @@ function* noise() {
 }
 
 /**
- * Yields request bodies with points of ten series with two fields. A stored point takes about
- * fourteen bytes.
+ * Yields request bodies with points of ten series. Each series has two fields. A stored point takes
+ * about fourteen bytes.
  */
 function* bodies() {
   const numbers = noise();

@@ -1,5 +1,4 @@
-// Measures the first requests to a new process, as after a deployment, and the first requests to
-// evicted objects.
+// Measures the first requests to a new process, such as after a deployment, and to evicted objects.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

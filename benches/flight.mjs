@@ -16,7 +16,7 @@ const db = 'flight';
 const rowsPerBody = 10_000;
 const turns = 3;
 const smallTurns = 21;
-/** The number of rows for measuring durations, and for measuring memory. */
+/** The number of rows for measuring durations, and the number for measuring memory. */
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
 /**
@@ -29,8 +29,7 @@ const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time 
 const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
 
 /**
- * Writes rows with five columns. `v` is the number of the row, which is also the row's timestamp in
- * nanoseconds.
+ * Writes rows with five columns. `v` is the row's number and also its timestamp in nanoseconds.
  */
 async function load(target, from, to) {
   for (let n = from; n < to; n += rowsPerBody) {
@@ -57,7 +56,7 @@ function ticketOf(text) {
   return Buffer.concat([head, message]);
 }
 
-/** A connection to a server, which closes connections that are idle for some time. */
+/** A connection to a server. The server closes connections that are idle for some time. */
 class Channel {
   constructor(url) {
     this.url = url;
@@ -142,13 +141,13 @@ async function first(way) {
   return median(seen);
 }
 
-/** Returns the id of the SQL process of the program `pid`. */
+/** Returns the id of the SQL process that the program `pid` has started. */
 function sqlProcessOf(pid) {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '));
   return Number(children.find(Boolean));
 }
 
-/** Returns the maximum memory of each process in `pids` while `act` runs, in MB. */
+/** Returns the maximum memory, in MB, of each process in `pids` while `act` runs. */
 async function held(pids, act) {
   const most = pids.map(() => 0);
   const look = () => pids.forEach((pid, i) => (most[i] = Math.max(most[i], residentMb(pid))));

@@ -55,7 +55,7 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   return { rate: points / seconds, cpuPerMillion: (cpu / points) * 1e6, latencies };
 }
 
-/** Returns the percentile of the numbers for `share`. */
+/** Returns the percentile `share` of the numbers. */
 export function percentile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length * share)];

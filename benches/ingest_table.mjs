@@ -23,7 +23,7 @@ const plans = {
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
-/** The factor by which the number of batches increases, by the number of points in a batch. */
+/** For each number of points in a batch, the factor by which the number of batches increases. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
 /**

@@ -40,7 +40,7 @@ export async function buildModule() {
 }
 
 // Makes the allocator keep freed memory, as it does in WASM. Otherwise the kernel would use a third
-// of the native time, because it releases the same pages and returns them for every batch.
+// of the native time, because every batch would free and request the same pages.
 const keepMemory = {
   MALLOC_TRIM_THRESHOLD_: '1000000000',
   MALLOC_MMAP_THRESHOLD_: '1000000000',
@@ -65,8 +65,8 @@ function side(command, args) {
 }
 
 /**
- * Measures all four combinations. Prints and records the MB per CPU second, and the medians of the
- * ratios in each turn.
+ * Measures both parsers, natively and as WASM. Prints and records the MB per CPU second, and the
+ * medians of the ratios in each turn.
  */
 export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   const native = side(binary, ['turns']);

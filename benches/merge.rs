@@ -30,9 +30,9 @@ struct Made {
     keys: Rc<[SeriesKey]>,
     at: usize,
     series_rows: usize,
-    /// The number of rows of the current series that were returned.
+    /// The number of rows of the current series that have been returned.
     taken: usize,
-    /// The times of a series, which all pages share.
+    /// The times of a series. All pages share them.
     times_ns: Vec<Rc<[i64]>>,
     columns: Columns,
     column: Rc<Column>,

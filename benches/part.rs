@@ -98,7 +98,7 @@ fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
     }
 }
 
-/// The values of a part, as directory, length of the head, and body.
+/// The values of a part: the directory, the length of the head, and the body.
 type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
 
 /// The decoded code tables, by value and group.

@@ -5,8 +5,8 @@
 // measurement. Every query has new parameters. The comparison of the responses is not part of the
 // duration. A ratio excludes the median duration of an empty request.
 //
-// After more queries of the type, the measurement is repeated. The second measurement shows a
-// server that has been running for some time, and whose code V8 has compiled.
+// After further queries of the same type, the measurement is repeated. The second measurement shows
+// a server that has been running for some time, and whose code V8 has compiled.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,8 +25,8 @@ export const db = 'benchmark';
 const pointsPerBody = 5000;
 
 /**
- * The time after the last write in which both servers complete their background work, in
- * milliseconds.
+ * The time, in milliseconds, in which both servers complete their background work after the last
+ * write.
  */
 const settleMs = 25_000;
 
@@ -40,8 +40,8 @@ const plans = {
 };
 
 /**
- * A type is slow if InfluxDB takes longer than this, in milliseconds, without the empty request.
- * Slow types are also averaged separately.
+ * A type is slow if InfluxDB takes more than this number of milliseconds, excluding the empty
+ * request. Slow types are also averaged separately.
  */
 const heavyMs = 30;
 
@@ -150,7 +150,7 @@ export async function fill(server, name, { hosts, hours }) {
 }
 
 /**
- * Returns the median milliseconds of each server after a restart and later, as `{ first, again }`.
+ * Returns each server's median milliseconds in the two measurements, as `{ first, again }`.
  */
 async function measure(type, sides, plan) {
   const connections = [];

@@ -2,8 +2,8 @@
 // benchmark, Tidemark and the programs to which it is compared take turns.
 //
 // Arguments: the names of the benchmarks to run. Without arguments, all benchmarks run except
-// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and `scale`. These run only if
-// they are named.
+// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and `scale`. These benchmarks run
+// only if they are named.
 //
 // - `ingest`, `queries`, `shapes`, `rows` and `flight` accept `--quick`: a short run that is not
 //   recorded.
@@ -36,7 +36,7 @@ import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
-/** The parts that measure only the native host. */
+/** The benchmarks that measure only the native host. */
 const ofNative = ['shapes', 'rows', 'sql', 'flight', 'backup', 'hostile'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const onlyNative = process.argv.includes('--native');
@@ -66,7 +66,7 @@ function numberOf(option, usual, what) {
   return number;
 }
 
-/** Runs the benchmarks that use the same servers. */
+/** Runs the two benchmarks `requests` and `busy` on the same servers. */
 async function small(node) {
   const targets = await startAll([() => tidemark(node), ...(hasInfluxdb() ? [influxdb] : [])]);
   try {

@@ -84,7 +84,7 @@ export async function native(kept = undefined, { backups = false } = {}) {
   return { name: 'native', url, pid: child.pid, folder: data, headers, stop };
 }
 
-/** Returns whether InfluxDB is installed. If it is not, prints a line. */
+/** Returns whether InfluxDB is installed. Prints a line if InfluxDB is not installed. */
 export function hasInfluxdb() {
   const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');

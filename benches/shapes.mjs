@@ -46,7 +46,7 @@ function* iot({ points = 5000, seed = 2 } = {}) {
   }
 }
 
-/** Yields lines, of which each belongs to a new series. */
+/** Yields lines that each belong to a new series. */
 function* million({ points = 5000 } = {}) {
   for (let first = 0; ; first += points) {
     const line = (_, i) => {

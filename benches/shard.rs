@@ -120,7 +120,7 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     *values += count(&batch);
     let ids: Vec<ColumnId> = (0..64).map(ColumnId).collect();
     let field_ids: Vec<ColumnId> = (64..128).map(ColumnId).collect();
-    // The number depends on the name, because the order of measurements varies between batches.
+    // The id depends on the name, because the order of measurements varies between batches.
     let number = |name: &str| MeasurementId(name.bytes().map(u32::from).sum());
     let tables: Vec<TableRef<'_>> = batch
         .measurements

@@ -56,8 +56,8 @@ await consolePage();
 
 /**
  * The test files that only compare results. They run at the same time as the other files, which
- * also depend on time or memory. Files of only one kind may use a folder that tests build, such as
- * `.cache/python`.
+ * also depend on time or memory. A folder that tests build, such as `.cache/python`, may be used by
+ * files of only one kind.
  */
 const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
 const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));

@@ -211,7 +211,7 @@ export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile)
 /** Returns whether the SQL Worker was built. */
 export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
 
-/** Returns whether the existing build of the SQL Worker has other sources than the current ones. */
+/** Returns whether the existing SQL Worker was built from sources that have changed since. */
 export async function isSqlOld() {
   if (!hasSql() || !(await hasCargo())) return false;
   return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());

@@ -69,7 +69,7 @@ Press Ctrl-C to stop.
 `;
 }
 
-/** Runs steps that the console can work without. If a step fails, the server continues. */
+/** Runs the steps that the console does not need. If a step fails, the server continues. */
 async function completeConsole(steps) {
   for (const complete of steps) {
     try {

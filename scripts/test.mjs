@@ -93,7 +93,8 @@ function wasmSize(file) {
 }
 
 /**
- * Checks the size of the Worker's module. Prints how much later an isolate with the module starts.
+ * Checks the size of the Worker's module. Prints how much the module delays the start of an
+ * isolate.
  */
 async function workerSize() {
   const { startUp } = await import('../benches/start_up.mjs');
@@ -148,8 +149,8 @@ function lint() {
 }
 
 /**
- * The end-to-end files that always run against the native host too. With TIDEMARK_HOST=native, all
- * other files do.
+ * The end-to-end files that always also run against the native host. With TIDEMARK_HOST=native, all
+ * other files also run against it.
  */
 const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
 

@@ -49,7 +49,7 @@ impl Platform for Fixed {
     }
 }
 
-/// Sends a message to the Catalog. The databases execute its calls immediately.
+/// Sends a message to the Catalog. The databases execute the Catalog's calls immediately.
 fn ask(catalog: &mut Catalog<MemoryStore>, platform: &Fixed, message: &ToCatalog) -> FromCatalog {
     let (ticket, mut step) = catalog.begin(platform, &envelope::encode(message));
     loop {

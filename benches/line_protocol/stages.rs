@@ -91,7 +91,7 @@ pub(crate) extern "C" fn encode() -> usize {
             .measurements
             .iter()
             .map(|table| TableRef {
-                // The number depends on the name, because the order of measurements varies between
+                // The id depends on the name, because the order of measurements varies between
                 // batches.
                 measurement: MeasurementId(table.name.bytes().map(u32::from).sum()),
                 tag_ids: &tag_ids,

@@ -11,7 +11,7 @@ const LINES: usize = 5_000;
 const REPEATS: usize = 9;
 
 /// Measures writes, queries and SHOW for growing numbers of points in a thousand series, then for
-/// growing numbers of series. Memory is the peak of an operation without the stored data.
+/// growing numbers of series. Memory is an operation's peak, without the stored data.
 pub(crate) fn scale() {
     println!(
         "{:<24}  batch ms  query ms   SHOW ms  count ms  stored MB  batch MB  query MB   SHOW MB",
@@ -60,8 +60,8 @@ fn row(name: &str, points: usize, series: usize) {
     );
 }
 
-/// Returns the result of `event` and the peak memory during it without the stored data, in
-/// megabytes.
+/// Returns the result of `event`, and the peak memory during the event in megabytes. The stored
+/// data is not counted.
 fn held<T>(
     tidemark: &mut Tidemark,
     base: isize,

@@ -61,7 +61,7 @@ export async function badLogins(side, db, perSecond, isOver) {
       } catch {
         connection = null;
       }
-      // If requests are delayed, the rate does not increase later.
+      // After a delay, requests do not run faster to catch up.
       due = Math.max(due + pauseMs, performance.now() - pauseMs);
       await delay(Math.max(0, due - performance.now()));
     }

@@ -14,7 +14,10 @@ const days = 30;
 const tickMs = 1_000;
 const pointsPerBody = 5_000;
 const moreMbMax = 10;
-/** The number of request bodies after the loaded month. The longest run writes a third of them. */
+/**
+ * The number of request bodies after the loaded month. The longest run writes a third of these
+ * bodies.
+ */
 const liveBodies = 10_000;
 
 /**
@@ -89,7 +92,7 @@ export async function run(plan, { say }) {
   }
 }
 
-/** Runs the load for the whole time. Resolves to the medians of the memory in MB. */
+/** Runs the load for `minutes` minutes. Resolves to the medians of the memory in MB. */
 async function steady(side, { minutes, series }, say) {
   const working = { writing: side.line(), asking: [side.line(), side.line(), side.line()] };
   const seen = [];

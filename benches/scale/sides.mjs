@@ -104,7 +104,7 @@ async function begin(start, label) {
     /** Returns the total duration of the writes in seconds. */
     writeSeconds: () => writeMs / 1000,
     line: () => line(side),
-    /** Returns the maximum memory of these servers in MB. */
+    /** Returns the maximum memory of this server in MB, including its earlier processes. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
     /**
      * Restarts the server with the same data. A first query of the database `warm` loads everything
@@ -158,7 +158,7 @@ export async function load(sides, db, all) {
   return (performance.now() - from) / 1000;
 }
 
-/** Waits at least `leastMs`, until all servers are idle. */
+/** Waits until all servers are idle, but at least `leastMs`. */
 export async function rested(sides, leastMs) {
   await delay(leastMs);
   const used = () => sides.map(({ server }) => cpuSeconds(server.pid));

@@ -12,7 +12,7 @@ use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 pub(crate) struct Written {
     /// The rows and bytes of each table, in the order of `Table::ALL`.
     tables: [(u64, u64); Table::ALL.len()],
-    /// The number of alarms that were set. The platform bills each of them as a row.
+    /// The number of alarms that were set. The platform bills each alarm as a row.
     pub(crate) alarms: u64,
 }
 
@@ -48,7 +48,7 @@ impl Written {
     }
 }
 
-/// A handle of the store. Clones share the data and the counts.
+/// A handle to the store. Clones share the data and the counts.
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
     pub(crate) inner: MemoryStore,

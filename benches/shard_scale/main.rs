@@ -8,8 +8,8 @@
 //! - Rows written under load per million points, in total and by table. `+rest` counts the rows
 //!   written after the load, until no work is due.
 //! - The ratio of written bytes to remaining bytes of values, under load and at the end.
-//! - The size per value at the end, in bytes, and the size of unreferenced rows, in megabytes.
-//! - The number of parts at the end, and its maximum.
+//! - The bytes per value at the end, and the megabytes of unreferenced rows.
+//! - The number of parts at the end, and the maximum number of parts.
 //! - The longest event of each kind, in ms.
 //!
 //! Every due alarm runs immediately. A real load without pauses has more parts that wait for a

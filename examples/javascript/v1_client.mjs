@@ -11,7 +11,7 @@ const client = new InfluxDB({
   port: Number(port || (protocol === 'https:' ? 443 : 80)),
   protocol: protocol.replace(':', ''),
   database: 'demo',
-  // The token is the password. Any name works.
+  // The token is the password. Any user name works.
   username: 'any',
   password: process.env.TIDEMARK_TOKEN,
   schema: [{ measurement: 'tide', tags: ['harbour'], fields: { level: FieldType.FLOAT } }],

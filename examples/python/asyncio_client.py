@@ -14,7 +14,7 @@ secure = address.scheme == "https"
 
 
 async def main():
-    # The token is the password. Any name works.
+    # The token is the password. Any user name works.
     login = {"username": "any", "password": os.environ["TIDEMARK_TOKEN"]}
     port = address.port or (443 if secure else 80)
     async with InfluxDBClient(host=address.hostname, port=port, ssl=secure, db="demo", **login) as client:

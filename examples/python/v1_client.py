@@ -16,7 +16,7 @@ client = InfluxDBClient(
     port=address.port or (443 if secure else 80),
     ssl=secure,
     verify_ssl=secure,
-    # The token is the password. Any name works.
+    # The token is the password. Any user name works.
     username="any",
     password=os.environ["TIDEMARK_TOKEN"],
     database="demo",

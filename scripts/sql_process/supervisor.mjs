@@ -17,8 +17,9 @@ export class SqlSupervisor {
   #child = null;
 
   /**
-   * `folder` contains the module. `port` is the listening port (0 for a free one). `env` is the environment of the
-   * process, `node` the program. `logEvent(event, more)` is called when a statement is stopped and when the process ends.
+   * `folder` contains the module. `port` is the listening port (0 for any free port). `env` is the
+   * environment of the process, and `node` is the program to run.`logEvent(event, more)` is called
+   * when a statement is stopped and when the process ends.
    */
   constructor({ folder, port, env, node = process.execPath, logEvent = (_event, _more) => {} }) {
     this.folder = folder;

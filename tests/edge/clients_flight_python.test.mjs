@@ -107,8 +107,8 @@ test('pyarrow works through tidemark flight', async (t) => {
 });
 
 /**
- * Records a response of pyarrow's server, and replays only its first bytes. The ticket contains
- * their number as `BYTES` or `BYTES broken`.
+ * Records a response of pyarrow's server, and replays only its first bytes. The ticket contains the
+ * number of these bytes as `BYTES` or `BYTES broken`.
  */
 async function cutAnywhere(t, client) {
   const ticket = Buffer.concat([Buffer.from([0x0a, 5]), Buffer.from('20000')]);

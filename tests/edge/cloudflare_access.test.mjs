@@ -166,7 +166,7 @@ test('the console needs no token behind Access', async (t) => {
   await page.getByRole('button', { name: /per week/ }).waitFor();
   await page.getByRole('button', { name: 'Signed in by Access' }).waitFor();
   noProblems(console_);
-  // After access has ended, the console requests a token again.
+  // After the user's access has ended, the console requests a token again.
   await context.setExtraHTTPHeaders(asserting('gone'));
   await page.reload();
   await page.locator('.welcome input').waitFor();

@@ -26,7 +26,7 @@ function textOf(request) {
   return new URLSearchParams(form).get('q');
 }
 
-/** Returns a list. Each later request of the page adds `[method, text]` to the list. */
+/** Returns a list to which each later request of the page adds `[method, text]`. */
 function listened(page) {
   const asked = [];
   page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));

@@ -307,7 +307,7 @@ test("the page of a server loads the module under the server's security policy",
   await ready(page);
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
-  // Goes back to the server. The storage switch remains on, because the server has no database
+  // Switches back to the server. The storage switch remains on, because the server has no database
   // `demo`.
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();

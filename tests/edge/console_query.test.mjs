@@ -129,7 +129,7 @@ async function leaving({ go, page }) {
   await page.unroute(queries);
   await page.waitForLoadState('networkidle');
   assert.equal(await list.count(), 0);
-  // The editor completes the same text after it has the focus again.
+  // The editor completes the same text after it regains focus.
   await type(page, 'SELECT temp FROM ');
   await page.keyboard.type('w');
   await list.waitFor();

@@ -116,7 +116,7 @@ const CASES = {
    * client.
    */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
-  /** Checks the error, and whether the client received it soon after the deadline. */
+  /** Checks the error, and that the client received it soon after the deadline. */
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
     assert.equal(isSoon, true, 'the deadline was not kept');

@@ -120,7 +120,7 @@ function conversation(t, script, what) {
   return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
 }
 
-/** Tests clients that keep running during a restart of the server. */
+/** Tests clients that keep running while the server restarts. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
@@ -192,7 +192,7 @@ test('every Flight client passes every case', built, async (t) => {
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
     judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);
-    // The server does not respond to a page from an origin that the setting does not list.
+    // A page from an origin that the setting does not list gets no response.
     const stranger = await staticHost(one, at('examples', 'page'));
     const refused = await page(one, stranger);
     await assert.rejects(refused.it.evaluate(ask, [server.url, { token, other }]));
@@ -209,7 +209,7 @@ test('every Flight client passes every case', built, async (t) => {
       await python.test(`${client}, every case`, async (one) => {
         const first = events.length;
         const { error, ...seen } = await order('flight_matrix', { action: 'cases', client, ...what });
-        // The transcoder has logged this number of failed calls.
+        // The failed calls that the transcoder has logged during this case.
         const failed = events.slice(first).filter(({ grpc_status: status }) => status !== 0);
         if (error) one.diagnostic(JSON.stringify(failed));
         assert.equal(error, null);

@@ -95,7 +95,7 @@ test('a truncated response results in DataLoss, for any kind and position of the
       }
     }
     assert.equal((await say({ body: base64(whole), pieceBytes: 1 })).code, 0);
-    // If the connection breaks after the complete status has arrived, the response does not change.
+    // A connection that breaks after the complete status has arrived does not change the response.
     const late = await say({ body: base64(whole), isCut: true });
     assert.deepEqual([late.code, late.messages.map(String)], [0, ['one', 'two']]);
     const more = await client.ask('Say', json({ body: base64(Buffer.concat([whole, frame(Buffer.from('three'))])) }));
@@ -176,7 +176,7 @@ test('a deadline is forwarded to the server and enforced by the transcoder', asy
   const cut = await rawCall(t, port, { ...slow, frames: open });
   assert.deepEqual([cut.body.length, cut.trailers['grpc-status'], cut.rstCode], [15, undefined, constants.NGHTTP2_CANCEL]);
   assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4, 4, 4]);
-  // The client's deadline ends at the same time or earlier.
+  // The client's own deadline does not expire later than the transcoder's.
   const own = await client.ask('Wait', Buffer.from('x'), {}, { deadline: Date.now() + 100 });
   assert.equal(own.code, 4);
   for (const timeout of ['', '1', '1s', '-1S', '123456789S', '1.5S']) {

@@ -19,8 +19,8 @@ export async function rowsOf(client, ...asked) {
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
 /**
- * Converts a value to the notation of flight_cases.mjs. Whole numbers become numbers. Timestamps,
- * which have only milliseconds, become texts.
+ * Converts a value to the notation of flight_cases.mjs. Whole numbers become numbers. Timestamps
+ * become texts; they have only milliseconds.
  */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');

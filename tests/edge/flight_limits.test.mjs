@@ -109,7 +109,7 @@ test('the transcoder waits for a slow server that sends nothing, and either side
   const tls = has(t, 'openssl', ['version']) && certificate(t);
   for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
     const server = await grpcWebServer(t, about);
-    // With `upstreamIdleMs`, an idle connection would be closed during this test.
+    // With this `upstreamIdleMs`, an idle connection would be closed during the test.
     const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
     const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
     // These options set the shortest interval at which gRPC permits keepalive PINGs.

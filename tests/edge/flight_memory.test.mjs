@@ -76,7 +76,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     const more = await settled(() => call.sentBytes - read);
     assert.ok(more < onTheWayBytesMax, `${more} bytes`);
 
-    // Starts one request that never ends. The server does not read it.
+    // Starts one request that never ends. The server does not read the request.
     const speaking = openCall(t, program.port, 'Wait');
     let sent = 0;
     const piece = frame(Buffer.alloc(50_000));

@@ -1,4 +1,4 @@
-// Tests `tidemark flight` as a program: its output, its errors, TLS, its log and its exit code.
+// Tests `tidemark flight` as a program: output, errors, TLS, log and exit code.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

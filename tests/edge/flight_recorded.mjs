@@ -1,4 +1,4 @@
-// Replays recorded calls of clients that these tests do not run. A file in tests/data/flight
+// Replays recorded calls of those clients that these tests do not run. A file in tests/data/flight
 // contains the bytes that the client would send according to its source, and the expected parts of
 // each response. See tests/data/flight/README.md.
 
@@ -141,7 +141,7 @@ const has = {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
     has.said({ messages }, '', state);
   },
-  /** If the call announced a schema, checks only the schema. */
+  /** If the call announced a schema, checks that the response has this schema. */
   said({ messages }, _, state) {
     if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
     state.schema = null;

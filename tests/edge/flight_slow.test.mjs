@@ -15,8 +15,8 @@ const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', time
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
- * The minimum time without a byte, in milliseconds. The time must be longer than the PING intervals
- * of both sides, and longer than the usual timeouts of proxies and clients.
+ * The minimum time, in milliseconds, during which the server sends no byte. The time must be longer
+ * than the PING intervals of both sides, and longer than the usual timeouts of proxies and clients.
  */
 const silentMsMin = 30_000;
 /** The target for the duration of the statement, in milliseconds. */

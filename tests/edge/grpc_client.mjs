@@ -16,7 +16,7 @@ export function metadataOf(object = {}) {
   return metadata;
 }
 
-/** Creates a client of `address` that is closed after the test. */
+/** Creates a client for `address` that is closed after the test. */
 export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   const client = new Client(address, ca ? credentials.createSsl(ca) : credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
@@ -31,7 +31,7 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   return {
     client,
     bidi: (method, metadata = {}, more = {}) => begun('makeBidiStreamRequest', method, metadataOf(metadata), more),
-    /** Sends one message. The response has any number of messages: [ended]. */
+    /** Sends one message. The response may have any number of messages: [ended]. */
     ask: (method, message, metadata = {}, more = {}) =>
       ended(begun('makeServerStreamRequest', method, message, metadataOf(metadata), more)),
     stream: (method, message, metadata = {}, more = {}) => begun('makeServerStreamRequest', method, message, metadataOf(metadata), more),
@@ -85,8 +85,8 @@ export function openCall(t, port, method, { headers = {}, ...more } = {}) {
 }
 
 /**
- * As [openCall], with `frames` as the body, which does not end if `isOpen`. Resolves to `{ headers,
- * trailers, body, rstCode }` when the stream is closed.
+ * Like [openCall], but sends `frames` as the body. The body does not end if `isOpen` is set.
+ * Resolves to `{ headers, trailers, body, rstCode }` when the stream is closed.
  */
 export function rawCall(t, port, { headers = {}, frames = Buffer.alloc(0), isOpen = false } = {}) {
   const stream = openCall(t, port, 'Count', { headers });

@@ -70,7 +70,7 @@ const methods = {
     response.write(frame(Buffer.from(JSON.stringify({ messages: all.length, bytes }))));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** `{ messages, bytes }`: returns this number of messages of this size. */
+  /** `{ messages, bytes }`: returns this number of messages, each of this size. */
   async Many({ messages, response, seen }) {
     const [asked] = await allOf(messages);
     const { messages: count, bytes } = JSON.parse(asked);
@@ -91,7 +91,7 @@ const methods = {
     for (const message of all) response.write(frame(message));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** Responds after the first message and ignores the others. */
+  /** Responds after the first message and ignores all further messages. */
   async First({ messages, response }) {
     const { value: message } = await messages.next();
     response.writeHead(200, type);
@@ -138,7 +138,7 @@ function serverOf(protocol, { tls, settings }, answer) {
 
 /**
  * Starts a server for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1,
- * https/1.1 or h2, the latter two with `tls`. `settings` are HTTP/2 settings. Each of `calls` has
+ * https/1.1 or h2. The last two need `tls`.`settings` are HTTP/2 settings. Each of `calls` has
  * `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its request), and `release()`
  * for `Wait`. `more` contains additional methods of the test.
  */
@@ -149,7 +149,7 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
     const seen = { path: request.url, version: request.httpVersion, headers: request.headers, sentBytes: 0, isGone: false };
     seen.letGo = new Promise((resolve) => (seen.release = resolve));
     seen.gone = once(response, 'close').then(() => {
-      // An aborted HTTP/2 stream also appears to have ended.
+      // An HTTP/2 stream also appears to have ended if it was aborted.
       seen.isGone = !response.writableFinished || request.stream?.rstCode > 0;
       seen.isWhole = request.stream ? !request.stream.aborted : request.complete;
       seen.release();

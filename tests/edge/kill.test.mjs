@@ -107,7 +107,7 @@ test("the test's implementation of the routing hash returns the golden values", 
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-/** The built Worker on plain workerd, in which a kill ends only workerd. */
+/** The built Worker on plain workerd, where a kill ends only workerd. */
 class PlainWorkerd extends Tidemark {
   async start() {
     this.server = await startWorkerd(this.folder, token, { port: this.port, vars: this.options.vars });

@@ -1,5 +1,5 @@
-// Tests that results of any size are streamed in bounded memory in every format, including to slow
-// clients. With LONG_TESTS=1, reads three million rows, which are a gigabyte of JSON.
+// Tests that results of any size, in every format and for slow clients, are streamed in bounded
+// memory. With LONG_TESTS=1, reads three million rows, which are a gigabyte of JSON.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -20,10 +20,10 @@ const text = 'x'.repeat(310);
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
  * The maximum size of the memory that the Worker and its objects share, in bytes. An isolate has
- * 128 MB. WebAssembly memory never shrinks, so its size is the maximum that was ever used,
- * including padding between allocations. It does not include the code, JavaScript's heap, and the
- * memory of the runtime and of SQLite. JavaScript's heap contains the chunks of bodies and
- * responses in transit. The result is larger than the memory of an isolate.
+ * 128 MB. WebAssembly memory never shrinks, so its size is the highest past usage, including
+ * padding between allocations. It does not include the code, JavaScript's heap, or the memory of
+ * the runtime and of SQLite. JavaScript's heap contains the chunks of bodies and responses in
+ * transit. The result is larger than the memory of an isolate.
  */
 const memoryBytesMax = 96e6;
 const isolateBytes = 128e6;
@@ -51,7 +51,10 @@ async function read(server, params, accept) {
 
 test('a result of any size is streamed in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
-  /** Returns the size of the only memory in megabytes. Asserts that the size is below the limit. */
+  /**
+   * Returns the size, in megabytes, of the only WebAssembly memory. Asserts that the size is below
+   * the limit.
+   */
   const memory = async (what) => {
     const memories = await (await server.fetch('/test_memory')).json();
     assert.equal(memories.length, 1, 'the module was made once, and never anew after a panic');

@@ -1,4 +1,4 @@
-// Tests the built module with Miniflare's own API and without wrangler, like the tests of users.
+// Tests the built module with Miniflare's own API and without wrangler, as users' tests do.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

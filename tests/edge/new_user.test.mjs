@@ -44,7 +44,7 @@ async function started(command, args, options) {
   return server;
 }
 
-/** Stops the server with the signal of Ctrl-C or of `docker stop`. */
+/** Stops the server with the signal that Ctrl-C or `docker stop` sends. */
 async function stopped(server, signal) {
   signalGroup(server.child, signal);
   await server.child.ended;

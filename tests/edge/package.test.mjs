@@ -1,5 +1,5 @@
-// Tests the npm package in the way of a new user: installs the tarball, runs its commands and imports
-// its client.
+// Uses the npm package like a new user: installs the tarball, runs its commands and imports its
+// client.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -33,7 +33,7 @@ async function installed(t) {
 
 const programIn = (folder) => join(folder, 'node_modules', '.bin', 'tidemark');
 
-/** Runs `tidemark WORDS…` to its end: `{ code, output, said }`. */
+/** Runs `tidemark WORDS…` until it ends. Resolves to `{ code, output, said }`. */
 function tidemarkProgram(folder, words, { env = {} } = {}) {
   const child = spawn(programIn(folder), words, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const texts = { output: '', said: '' };
@@ -103,7 +103,7 @@ void told;
 }
 
 /**
- * Runs a dry run of a deployment by the installed package, with this repository's wrangler.
+ * Performs a dry run of a deployment with the installed package and this repository's wrangler.
  * tests/edge/deploy.test.mjs tests the rest.
  */
 async function deployed(install) {

@@ -31,7 +31,7 @@ test('a page counts its visits in its own database, which still exists after a r
     await page.goto(host.url);
     await page.getByText('stored', { exact: true }).waitFor({ timeout: 10_000 });
     const counts = await page.locator('tr td:last-child').allTextContents();
-    // A new hour may begin between two visits. The visits are then in several rows.
+    // A new hour may begin between two visits. Then the visits are in several rows.
     assert.equal(counts.map(Number).reduce((sum, count) => sum + count, 0), visit);
     await page.close();
   }

@@ -1,6 +1,6 @@
-// The built Worker on a runtime that keeps earlier states. workerd itself rejects the platform's
-// functions for earlier states. On the platform, a reset object gets its earlier storage. In this
-// Worker, it gets the earlier rows of its tables.
+// Runs the built Worker on a runtime that keeps earlier states of objects. workerd itself rejects
+// the platform's functions for earlier states. On the platform, a reset object gets its earlier
+// storage. In this Worker, it gets the earlier rows of its tables.
 
 import * as built from './built/index.js';
 

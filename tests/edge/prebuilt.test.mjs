@@ -108,7 +108,7 @@ test('the release workflow writes the name of its archive to prebuilt.json and t
     const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', repository, given);
     assert.equal(code, 0, output);
   };
-  // There is no deploy button before the first release, because its link would have no target.
+  // Before the first release there is no deploy button, because its link would have no target.
   if (!existsSync(at('prebuilt.json'))) assert.deepEqual(linked(), []);
   await pin('some-one/else');
   assert.deepEqual(linked(), ['some-one/else']);

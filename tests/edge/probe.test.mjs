@@ -37,7 +37,7 @@ test('the program measures each property once, and deletes its deployments', { t
   const measured = new Map(rows);
   assert.equal(measured.size, rows.length, 'a row stands there twice');
   const number = (what, pattern) => Number(pattern.exec(measured.get(what))?.[1]);
-  // These values come from the local workerd. The platform has other values.
+  // These values come from the local workerd. On the platform, the values are different.
   assert.ok(number('the largest SQLite value', /^(\d+) bytes/) >= 2_000_000, measured.get('the largest SQLite value'));
   const [first, last, all] = ['the first 16 bytes', 'the last 16 bytes', 'all of it'].map((what) =>
     number(`substr of 1900000 bytes, ${what}`, /^(\d+) µs$/));

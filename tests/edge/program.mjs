@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
 import { fingerprint, step } from '../../scripts/setup_steps.mjs';
 
-/** The maximum time in which a program must produce one result, in milliseconds. */
+/** The maximum time, in milliseconds, until a program produces a result. */
 const resultMs = 60_000;
 const pollMs = 100;
 

@@ -26,8 +26,8 @@ function readCsv(file) {
 }
 
 /**
- * Returns the values in a CSV row whose names begin with `prefix`, in the form that the exports to
- * InfluxDB store.
+ * Returns the values of those columns in a CSV row whose names begin with `prefix`, in the form
+ * that the exports to InfluxDB store.
  */
 function valuesOf(row, prefix) {
   const own = Object.entries(row).filter(([name, text]) => name.startsWith(prefix) && text !== '');

@@ -88,7 +88,7 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   assert.equal(used[0], 'cells_per_minute');
   assert.ok(used[2] >= 5_000, JSON.stringify(used));
 
-  // The storage quota is reached. A repeated write fails, and succeeds after the quota was raised.
+  // The storage quota is reached. A repeated write fails until the quota is raised.
   await server.query('CREATE DATABASE full');
   await setQuota(server, { db: 'full', stored_bytes: 1 });
   const rejected = await server.write('m v=1\nm v=2', { db: 'full' });

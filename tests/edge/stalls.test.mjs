@@ -64,7 +64,7 @@ test('the memory reservations of clients that disappear are released', { timeout
     const upload = request(`${server.url}/write?db=noisy&precision=s`, { method: 'POST', headers });
     upload.on('error', () => {});
     // All bytes are sent. Some clients disconnect before the server has read the bytes, and others
-    // before the response.
+    // disconnect before the response.
     await new Promise((resolve) => upload.end(body, resolve));
     await sleep(i * 20);
     upload.destroy();

@@ -209,7 +209,7 @@ function isFilled(rows, at, fill, shown) {
 }
 
 /**
- * Whether the rows are the required number of different points in the order of time. With windows,
+ * Whether the rows are different points in the order of time, in the required number. With windows,
  * each window has the required number of points.
  */
 function isDrawn(rows, points, start, how) {
@@ -230,7 +230,7 @@ const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
 /**
- * Whether `rows` are the required number of different `points`. For `fill(previous)`, `all`
+ * Whether `rows` are different `points`, in the required number. For `fill(previous)`, `all`
  * contains the preceding rows.
  */
 function isSome(rows, points, { count, fill }, all = rows) {
@@ -249,7 +249,7 @@ function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
     if (fill === '(previous)') return alike(row[at], before?.[at] ?? null);
-    // A field with integers truncates the number.
+    // An integer field truncates the number.
     const filled = Number(fill.slice(1, -1));
     return row[at] instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(row[at]));
   });

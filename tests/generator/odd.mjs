@@ -8,7 +8,7 @@
 // - fields whose types differ between measurements,
 // - tag values with special characters of regexes.
 //
-// 1.x returns a different result each time only for comparisons of tags by order.
+// Except for comparisons of tags by order, 1.x returns the same result each time.
 
 import { escape, START_NS } from './data.mjs';
 

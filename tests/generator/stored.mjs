@@ -211,9 +211,9 @@ async function around(own, context, how) {
 }
 
 /**
- * Returns the selected field. Replaces the field by a field without a value if it is a tag that a
- * subquery groups by only for its outer statement. Stored points have such a tag, but the rows of
- * the subquery do not.
+ * Returns the selected field. If the field is a tag by which a subquery groups only for its outer
+ * statement, returns a field without a value. Stored points have such a tag, but the rows of the
+ * subquery do not.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;

@@ -180,8 +180,8 @@ fn killed_backup_resumes_consistently() {
                 let seconds = whole.rsplit_once('/').unwrap().1.trim_start_matches('0');
                 assert_eq!(damaged(&mut product, &format!("a.{seconds}")), Vec::<String>::new());
             }
-            // At this time, some of the four shards are copied. The backup does not contain points
-            // that are written to these shards later.
+            // At this time, some of the four shards have been copied. The backup does not contain
+            // points that are written to these shards later.
             let points = place.keys("/points/").len();
             let before = (points == 0 || points == 4).then(|| answers(&mut product, "a"));
             if points > 0 {

@@ -76,8 +76,7 @@ fn rule_9_late_delete_spares_newer_points() {
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Done);
     let seen = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
     assert!(seen.len() == 1 && seen[0].contains('2'), "{seen:?}");
-    // After the merge of the rows before and after the delete into one block, the write is
-    // rejected.
+    // Once the rows before and after the delete are merged into one block, the write is rejected.
     world.settle();
     let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Stale);

@@ -16,7 +16,7 @@ pub(crate) enum After {
     Gone,
     /// Only this operation fails.
     Sound,
-    /// The operation succeeds, but the event has a bug after it.
+    /// The operation succeeds, but the event then runs into a bug.
     Bug,
 }
 

@@ -120,7 +120,7 @@ fn read(response: Response, is_text: bool) -> Answer {
     }
 }
 
-/// Decodes a text of base64 chunks, of which each has its own padding.
+/// Decodes a text of base64 chunks that each have their own padding.
 fn unpacked(text: &[u8]) -> Vec<u8> {
     let four = |four: &[u8]| STANDARD.decode(four).unwrap();
     text.chunks(4).flat_map(four).collect()

@@ -60,7 +60,7 @@ fn restored_browser_image_continues_jobs() {
     let mut again = kept.opened(product.now_s());
     assert_eq!(kept.keep(&again), 0, "opening changes nothing");
     assert_eq!(again.query("one", all), expected);
-    // The log is flushed even if no request follows after the page was opened.
+    // The log is flushed even if no request arrives after the page was opened.
     let mut again = kept.opened(product.now_s() + 3_600);
     again.wake();
     again.rest();

@@ -1,4 +1,4 @@
-//! Counts the reads of queries with EXPLAIN ANALYZE. The number of reads must not depend on data
+//! Uses EXPLAIN ANALYZE to count the reads of queries. The number of reads must not depend on data
 //! outside of the query.
 
 use tidemark::store::Store;

@@ -17,8 +17,8 @@ use crate::world::platform::START_NS;
 const POINTS: i64 = 12;
 
 /// Creates a database with two measurements, and an edge. The edge's cache is newer than the
-/// recovery time: it contains the column `g` of `m` and the measurement `n`, which were created
-/// later.
+/// recovery time: it contains the column `g` of `m` and the measurement `n`. Both were created
+/// after that time.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -106,7 +106,7 @@ fn recovery_keeps_later_revocations() {
     assert_eq!(writes(&mut scene.world, &edge, "kept", "db"), Some(true));
 }
 
-/// Shards that were created later are deleted a minute after the database opens.
+/// Shards created after the recovery time are deleted a minute after the database opens.
 #[test]
 fn discarded_shard_rejects_requests_until_wiped() {
     let mut scene = Scene::new(14);
@@ -114,8 +114,8 @@ fn discarded_shard_rejects_requests_until_wiped() {
     scene.change();
     let name = ("m", "f");
     let then = scene.then[&name].clone();
-    // Each edge has cached the map with the later changes. It does not refresh the map until a
-    // message is rejected.
+    // Each edge has cached the map with the changes made after the recovery time. It does not
+    // refresh the map until a message is rejected.
     let edges: Vec<_> = then.keys().map(|_| Edge::default()).collect();
     let reader = Edge::default();
     for edge in edges.iter().chain([&reader]) {

@@ -70,7 +70,7 @@ fn series_quota_is_accurate_within_quarter() {
                     assert!(error.contains("quota exceeded: about ") && error.contains("(series)"));
                     first_refusal = Some(from as u64);
                 }
-                // The data is flushed, merged and evicted in between.
+                // Between the writes, the data is flushed, merged and evicted.
                 if from % (offered / 6) < batch {
                     product.rest();
                 }

@@ -24,7 +24,7 @@ const SHARDS: usize = 8;
 const WEEKS: usize = 12;
 /// The number of measurements in the large database.
 const MEASUREMENTS: usize = 40;
-/// The number of other databases, and the number of other policies.
+/// The number of additional databases, and the number of additional policies.
 const OTHERS: usize = 20;
 /// The time of the first point, in seconds. It is 2023-01-01.
 const FIRST_S: usize = 1_672_531_200;

@@ -224,7 +224,7 @@ fn every_setting_is_documented_and_passed() {
     }
 }
 
-/// Setting a setting to its documented default value changes nothing.
+/// A setting with its documented default value changes nothing.
 #[test]
 fn settings_page_defaults_match_code() {
     let page = text("docs/SETTINGS.md");

@@ -31,7 +31,7 @@ const ENDINGS: &[&str] =
 const PAGE_LINES_MAX: usize = 150;
 /// If an identifier on a page has at least this number of words, it is the name of a test.
 const TEST_NAME_WORDS: usize = 5;
-/// The same for the page that lists tests.
+/// The number of words that marks a test's name on the page that lists tests.
 const EVIDENCE_NAME_WORDS: usize = 3;
 
 struct File {

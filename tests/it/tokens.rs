@@ -450,7 +450,7 @@ fn address_guessing_many_names_is_slowed() {
         assert!(waits.headers.contains(&("Retry-After".to_owned(), "30".to_owned())));
         assert_eq!(log_in(product, ("ann", "right"), here).status, 403);
         assert_eq!(log_in(product, ("bob", "good"), "192.0.2.2").status, 403);
-        // A verification on any isolate is sufficient.
+        // A verification on one isolate is valid on all isolates.
         assert_eq!(log_in(product, ("bob", "good"), here).status, 403);
     });
 }

@@ -174,7 +174,7 @@ fn failed_logins_hide_user_existence() {
     assert_eq!(status(&mut product, "u:x"), 200);
 }
 
-/// The response waits until 128 databases are informed. This test has two more databases.
+/// The response waits until 128 databases have been informed. This test has two more databases.
 #[test]
 fn incomplete_revocation_returns_warning() {
     let mut product = Product::with(&[]);

@@ -23,8 +23,8 @@ export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
 }
 
 /**
- * Returns the form and the new token. Calls `shown(token, resource)` when a token is displayed, and
- * with empty strings when the token is hidden.
+ * Returns the form, which also displays the new token. Calls `shown(token, resource)` when a token
+ * is displayed, and with empty strings when the token is hidden.
  */
 export function newToken(shown) {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });

@@ -17,7 +17,7 @@ export const codes = {
   crashed: 'crashed',
 };
 
-/** The error of an engine that did not start or crashed. `code` is a value of [codes]. */
+/** The error of an engine that crashed or did not start. `code` is a value of [codes]. */
 export class EngineError extends Error {
   constructor({ code, message }) {
     super(message);
@@ -231,7 +231,10 @@ class Engine {
     await this.ask('store', {});
   }
 
-  /** Empties the database and deletes the stored data. If it rejects, both are unchanged. */
+  /**
+   * Empties the database and deletes the stored data. If it rejects, the database and the stored
+   * data are unchanged.
+   */
   async forget() {
     await this.ask('forget', {});
   }

@@ -49,8 +49,8 @@ declare module '#engine' {
    */
   export const outline: ((text: string) => any[]) | undefined;
   /**
-   * Returns `[good, bad, unit, lines, …]`. The line, the column and the reason of each error
-   * follow.
+   * Returns `[good, bad, unit, lines, …]`. The remaining elements are the line, the column and the
+   * reason for each error.
    */
   export function validate(text: Uint8Array, precision: string, now_ns: bigint): any[];
   export default function load(options: { module_or_path: unknown }): Promise<unknown>;

@@ -8,8 +8,8 @@ const lockName = 'tidemark-rows';
 
 /**
  * The maximum time to wait for the lock, in milliseconds. A page that was just closed may still
- * hold the lock. A shared worker almost always waits for this reason, and on a busy machine the
- * browser needs longer to release the lock.
+ * hold the lock. A shared worker almost always waits for such a page, and a busy machine needs
+ * longer to release the lock.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 

@@ -36,7 +36,7 @@ let sql;
  */
 let sqlBytes = null;
 /**
- * The running load of SQL. All callers wait for the same load.
+ * The load of SQL that is in progress. All callers wait for the same load.
  * @type {Promise<void> | undefined}
  */
 let sqlComes;
@@ -46,8 +46,8 @@ const clients = new Set();
 /** The last state that was sent to the clients. */
 let told = '';
 /**
- * The last task that opens or closes the stored rows. These tasks run one after another for all
- * tabs.
+ * The last task that opens or closes the stored rows. Tasks of this kind, from all tabs, run one
+ * after another.
  */
 let lastTurn = Promise.resolve();
 

@@ -9,8 +9,8 @@ import { onScreen } from './on_screen.js';
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
 /**
- * The maximum time for which a new tree waits for its open branches before it replaces the old
- * tree, in milliseconds.
+ * The maximum time, in milliseconds, that a new tree waits for its open branches before it replaces
+ * the old tree.
  */
 const patience_ms = 3000;
 

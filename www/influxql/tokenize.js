@@ -1,7 +1,7 @@
 // Tokenizes InfluxQL with the engine's parser, which runs in this page.
 //
-// The parser is loaded after the page. Until then, the effect of a text is unknown. Therefore the
-// page sends queries with GET, and the server rejects statements that write.
+// The parser is loaded after the page has loaded. Until then, the effect of a text is unknown.
+// Therefore the page sends queries with GET, and the server rejects statements that write.
 
 /**
  * Returns the address of the parser's module. The address is relative to the page, like all files

@@ -17,8 +17,8 @@ import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
 /**
- * The maximum time for which a run waits for the parser if the server can run the text without the
- * parser, in milliseconds.
+ * The maximum time, in milliseconds, that a run waits for the parser. Applies if the server can run
+ * the text without it.
  */
 const patience_ms = 1500;
 

@@ -44,7 +44,7 @@ export function tailQuery(text) {
   return source.length ? newestOf(source.join('')) : null;
 }
 
-/** The maximum time for which the tail waits for the parser, in milliseconds. */
+/** The maximum time, in milliseconds, that the tail waits for the parser. */
 const patience_ms = 10_000;
 
 /** Displays the newest points in `host`, until the returned function is called. */

@@ -125,7 +125,7 @@ function sampleButton(context, host, kind = '') {
     try {
       await loadSample();
       forgetSchema();
-      // This change also updates the start page.
+      // The change of the database also updates the start page.
       change({ db: sampleDatabase });
       await welcome(host, context);
       /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();

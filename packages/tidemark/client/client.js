@@ -43,8 +43,8 @@ const batchCharactersMax = 1_000_000;
 const heldCharactersMax = 8_000_000;
 
 /**
- * The timeouts of one attempt and of all attempts, in milliseconds. The platform ends work in
- * `waitUntil` after 30 s.
+ * The timeout of one attempt, and of all attempts together, in milliseconds. The platform ends work
+ * in `waitUntil` after 30 s.
  */
 const writeMs = 10_000;
 const queryMs = 25_000;
@@ -81,7 +81,7 @@ export class TidemarkError extends Error {
  */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
-/** Returns the error for a response without success. */
+/** Returns the error for an unsuccessful response. */
 function failure(status, text) {
   let said = {};
   try {

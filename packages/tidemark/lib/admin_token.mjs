@@ -13,8 +13,8 @@ const charactersMin = 16;
 export const newToken = () => randomBytes(16).toString('hex');
 
 /**
- * Returns the secret unchanged. Throws a [UserError] with `more` appended if the secret is easy to
- * guess.
+ * Returns the secret unchanged. If the secret is easy to guess, throws a [UserError] whose message
+ * ends with `more`.
  */
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];

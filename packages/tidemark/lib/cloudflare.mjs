@@ -17,7 +17,7 @@ const notFound = 10_007;
 
 const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 
-/** Returns the base URL of the API. wrangler reads the same environment variable. */
+/** Returns the base URL of the API. wrangler also reads the environment variable. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
 /** Provides access to one account, with a token that may edit Workers or with a global key. */

@@ -101,7 +101,7 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   throw new UserError(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
 }
 
-/** The location hints that are inside each jurisdiction. */
+/** The location hints inside each jurisdiction. */
 export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
 
 /**

@@ -33,14 +33,14 @@ export class Frames {
     this.limits = { messageBytesMax, trailerBytesMax };
   }
 
-  /** Whether no frame is open, so that the stream may end. */
+  /** Whether the parser is between frames. Only then may the stream end. */
   get isBetween() {
     return this.#headBytes === 0 && this.#bytesLeft === 0;
   }
 
   /**
-   * Whether only a part of a message was yielded. Trailers at this point would produce a broken
-   * response.
+   * Whether only a part of a message has been yielded. Trailers at this point would produce a
+   * broken response.
    */
   get isWithinMessage() {
     return this.#bytesLeft > 0 && !this.#trailerPieces;
@@ -53,7 +53,7 @@ export class Frames {
 
   /** Yields the parts of `piece` that belong to messages, in order. Throws [CallFailure]. */
   *take(piece) {
-    // The start of the data in this piece that was not yet yielded.
+    // The start of the data in this piece that has not been yielded yet.
     let from = 0;
     let at = 0;
     while (at < piece.length) {

@@ -133,7 +133,7 @@ async function commitTimes(scratch) {
   return rows;
 }
 
-/** Finds the memory limit with a series of requests, each for more memory. */
+/** Finds the memory limit with a series of requests that each allocate more memory. */
 async function memoryEnd(scratch) {
   let last = 0;
   for (const megabytes of memoryMegabytes) {

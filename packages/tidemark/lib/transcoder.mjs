@@ -37,7 +37,7 @@ export class Transcoder {
     this.server.maxConnections = this.limits.connectionsMax;
     this.server.on('session', (session) => this.#take(session));
     this.server.on('stream', (stream, headers, _flags, raw) => this.#call(stream, headers, raw));
-    // Errors of clients that use a different protocol.
+    // Errors from clients that use a different protocol.
     this.server.on('sessionError', () => {});
     this.server.on('tlsClientError', () => {});
   }

@@ -40,7 +40,7 @@ async function textOf(body, bytesMax) {
       if (bytes >= bytesMax) break;
     }
   } catch {
-    // The status is sufficient for the error.
+    // The error can be reported without the body.
   }
   return Buffer.concat(pieces).subarray(0, bytesMax).toString('utf8');
 }
@@ -69,7 +69,10 @@ export class Call {
    */
   status = Code.cancelled;
 
-  /** @param {import('node:http2').ServerHttp2Stream} stream @param {Record<string, any>} headers those that it came with */
+  /**
+   * @param {import('node:http2').ServerHttp2Stream} stream @param {Record<string, any>} headers the
+   * headers of the request
+   */
   constructor(stream, headers, { upstream, limits }) {
     this.stream = stream;
     this.headers = headers;

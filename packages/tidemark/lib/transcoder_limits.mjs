@@ -21,7 +21,7 @@ export const limits = Object.freeze({
   messageBytesMax: 64 * 1024 * 1024,
   /** The maximum size of a response's trailer frame. gRPC clients accept 8 to 16 KB. */
   trailerBytesMax: 16_384,
-  /** The maximum size that is read from the body of an HTTP error. */
+  /** The maximum number of bytes that are read from the body of an HTTP error. */
   errorBodyBytesMax: 16_384,
   /** The maximum size of unread data in a stream. */
   streamWindowBytes: 256 * 1024,
@@ -38,7 +38,7 @@ export const limits = Object.freeze({
   upstreamIdleMs: 2_000,
   /** The timeout for connecting to the server, and for a TLS handshake on either side. */
   connectMs: 10_000,
-  /** The interval between two PINGs of a connection, and the timeout of a reply. */
+  /** The interval between two PINGs on a connection, and the timeout for a reply. */
   pingMs: 30_000,
   pingAnswerMs: 20_000,
   /**

@@ -28,7 +28,7 @@ def counted(client, asked, rows):
 
 
 def exchange(client):
-    """Sends three batches, and reads the response to each before the next."""
+    """Sends three batches, and reads the response to each batch before it sends the next."""
     descriptor = flight.FlightDescriptor.for_path("both")
     writer, reader = client.do_exchange(descriptor)
     heard = []

@@ -215,7 +215,7 @@ def late(client_of):
 
 
 def together(client):
-    """Sends two concurrent queries with one client. Returns their numbers of rows."""
+    """Sends two concurrent queries with one client. Returns the number of rows of each."""
     seen = [None, None]
 
     def ask(n):
@@ -264,7 +264,7 @@ def cases(order):
 
 
 def restarted(order):
-    """Queries with all clients before, during and after a time without the server."""
+    """Queries with all clients before, during and after a restart of the server."""
     clients = {name: kind(order, order["token"], PATIENCE_S) for name, kind in CLIENTS.items()}
     seen = {name: [client.ask("SELECT 1 AS one").num_rows] for name, client in clients.items()}
     for word in ("away", "back"):

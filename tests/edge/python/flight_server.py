@@ -81,7 +81,7 @@ class Server(flight.FlightServerBase):
         Server.kept = pyarrow.Table.from_batches(batches, reader.schema)
 
     def do_exchange(self, context, descriptor, reader, writer):
-        """Sends each batch back before it reads the next."""
+        """Sends each batch back before it reads the next batch."""
         writer.begin(reader.schema)
         for chunk in reader:
             writer.write_batch(chunk.data)

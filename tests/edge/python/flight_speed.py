@@ -1,4 +1,4 @@
-"""Measures how long pyarrow reads all rows of a statement, and their size."""
+"""Measures how long pyarrow needs to read all rows of a statement, and the size of the rows."""
 
 import json
 import time

@@ -69,7 +69,7 @@ def line(order):
 
 
 def managed(client):
-    """Creates, changes and deletes a bucket. Reports its state in between."""
+    """Creates, changes and deletes a bucket. Reports the state of the bucket after each step."""
     api = client.buckets_api()
     day = BucketRetentionRules(type="expire", every_seconds=86_400)
     made = api.create_bucket(bucket_name="made", retention_rules=day)

@@ -1,6 +1,6 @@
-//! Runs a script of steps on a shard, once for each storage operation n that fails. The operation
-//! takes effect or not. The process then ends, continues, or has a bug. After the failure, the
-//! script continues.
+//! Runs a script of steps on a shard repeatedly. In run n, storage operation n fails. The failed
+//! operation takes effect or not. The process then ends, continues, or has a bug. After the
+//! failure, the script continues.
 
 use tidemark::model::bug;
 

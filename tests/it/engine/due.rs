@@ -45,7 +45,7 @@ fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8
     out
 }
 
-/// Runs due work. Returns the number of events that this took.
+/// Runs due work. Returns the number of events that were needed.
 fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
     let mut count = 0;
     while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {

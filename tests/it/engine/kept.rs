@@ -15,7 +15,7 @@ use tidemark::store::{KEY_MAX, Table};
 use super::grid::{self, Grid};
 use super::*;
 
-/// The field of the sums, and its index in a grid.
+/// The field whose values are summed, and the index of this field in a grid.
 const INTEGERS: (ColumnId, usize) = (ColumnId(11), 1);
 
 /// The sum of the integer field.

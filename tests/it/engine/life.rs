@@ -51,8 +51,8 @@ pub(super) enum Step {
     Split,
 }
 
-/// The first time that a split moves. A split moves the last eight of the near times, and the far
-/// time.
+/// The earliest timestamp that a split moves. A split moves the last eight of the near times, and
+/// the far time.
 const SPLIT_AT: usize = 14;
 
 /// The shard that receives the rows of a split.

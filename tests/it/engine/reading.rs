@@ -1,4 +1,4 @@
-//! Tests queries with several pages, and writes, that use one Shard object at the same time.
+//! Tests multi-page queries and writes that use one Shard object at the same time.
 
 use std::rc::Rc;
 

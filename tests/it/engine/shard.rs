@@ -355,8 +355,7 @@ fn damage_fails_only_affected_reads() {
 
 #[test]
 fn rule_12_failing_shard_job_retries_hourly() {
-    // In the first case, the space is sufficient for the row of the job. In the second case, it is
-    // not.
+    // In the first case, the free space can hold the job's row. In the second case, it cannot.
     for room in [150, 0] {
         let (store, mut shard) = opened();
         append(&mut shard, &[integer(1, 1, 1)]).unwrap();

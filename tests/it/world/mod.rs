@@ -632,8 +632,7 @@ impl<M: Machine> Client for Running<M> {
     }
 }
 
-/// Returns a unique seed for an isolate. It makes the names that different isolates create
-/// different.
+/// Returns a unique seed for an isolate, so that different isolates create different names.
 pub(crate) fn draw_seed() -> u64 {
     static ISOLATES: AtomicU64 = AtomicU64::new(1);
     ISOLATES.fetch_add(1, Ordering::Relaxed)

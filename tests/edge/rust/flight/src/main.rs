@@ -24,8 +24,8 @@ type Seen<T> = Result<T, Box<dyn Error>>;
 
 const MILLION: &str = "SELECT host, v, w, i, time FROM million";
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A deadline of 50 ms in gRPC's notation. The deadline of a channel only applies until the headers
-/// of a response arrive.
+/// A deadline of 50 ms in gRPC's notation. A channel's deadline applies only until the headers of a
+/// response arrive.
 const LATE: &str = "50m";
 
 struct Server {
