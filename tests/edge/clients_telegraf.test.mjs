@@ -55,7 +55,7 @@ for (const [name, make] of Object.entries(outputs)) {
       assert.equal(await count(server), 250);
     });
 
-    await t.test("a token for one database is sufficient", async () => {
+    await t.test("a token for one database can write", async () => {
       const own = make({ url: server.url, token: await databaseToken(server, database) });
       own.buffer = inNs(pointLines(0, 5));
       await drain(own, 0);

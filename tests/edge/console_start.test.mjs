@@ -59,7 +59,7 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
   noProblems(console_);
 });
 
-test('9: another user sees the same at the same address, and the address never contains the token', async (t) => {
+test('9: another user sees the same page at the same address, and the address never contains the token', async (t) => {
   const console_ = await opened(t, { signedIn: false });
   if (!console_) return;
   const { context, page, server, go } = console_;

@@ -145,7 +145,7 @@ test('all waiting code in src/edge is listed', () => {
   assert.deepEqual(listed, Object.fromEntries(found.filter(([, places]) => places > 0)));
 });
 
-test('the counts for a day of an agent equal the measured counts', async (t) => {
+test('the counts for one agent and one day equal the measured counts', async (t) => {
   const folder = at('.cache', 'engine');
   if (!existsSync(folder)) return t.skip('there is no engine: npm run build makes it');
   const { initSync, Tidemark } = await import(`file://${folder}/tidemark.js`);

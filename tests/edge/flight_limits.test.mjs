@@ -12,7 +12,7 @@ import { has } from './harness.mjs';
 
 const json = (value) => Buffer.from(JSON.stringify(value));
 
-test('calls and connections above their limits are rejected, and later ones are accepted', async (t) => {
+test('calls and connections above a limit are rejected until others end', async (t) => {
   const server = await grpcWebServer(t);
   const limits = { callsMax: 3, connectionsMax: 2, callsPerConnectionMax: 2 };
   const { address, port } = await transcoding(t, server.url, { limits });

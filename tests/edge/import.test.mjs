@@ -162,7 +162,7 @@ test('an export that fails is truncated and has no end mark', async (t) => {
   assert.doesNotMatch(text, /^more/m);
 });
 
-test('an import of an export returns the same results, for points of any age', async (t) => {
+test('an imported export returns the same results, for points of any age', async (t) => {
   // A database that a user creates has no retention limit. A database that a write creates would
   // keep points for only three days.
   const server = await tidemark(t);

@@ -227,7 +227,7 @@ test('settings are passed to the Worker, and an invalid setting is reported by i
   assert.equal(refused.status, 503);
 });
 
-test('without a secret nothing is served, and with one only requests that carry it', async (t) => {
+test('without a secret nothing is served, and with a secret only requests that contain it', async (t) => {
   const closed = await tidemark(t, { secret: null });
   const refused = await closed.fetch('/query?q=SHOW+DATABASES');
   assert.equal(refused.status, 503);

@@ -32,7 +32,7 @@ for (const [name, text] of workflows) {
   });
 }
 
-test('a later advisory about a package does not fail an unrelated commit', () => {
+test('a new advisory about a package does not fail an unrelated commit', () => {
   const isHosted = ([name]) => name === 'advisories.yml';
   const mine = ['scripts/test.mjs', 'scripts/licences.mjs', '.ci/run'].map((path) => [path, readFileSync(at(path), 'utf8')]);
   const asking = /npm audit|cargo deny.* check|advisories/;

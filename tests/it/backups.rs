@@ -344,7 +344,7 @@ fn deleted_backup_keeps_shared_values() {
 
 #[test]
 fn abandoned_backup_releases_values() {
-    // All points exist, but their values do not.
+    // The unfinished backup has a list of values, but the values are not stored.
     let dies_at = |at: u32| {
         let (mut product, place) = product();
         load(&mut product);
