@@ -117,8 +117,8 @@ pub enum SettingsError {
         /// `JURISDICTION`
         jurisdiction: &'static str,
     },
-    /// An admin token is short enough to be guessed. The message does not quote the token, because
-    /// any caller can read the message.
+    /// An admin token is so short that an attacker could guess it. The message does not quote the
+    /// token, because any caller can read the message.
     #[error(
         "the secret {name} has only {characters} characters and could be guessed, so the server \
          refuses all requests: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such \
@@ -225,8 +225,8 @@ fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsErr
     Ok(TokenHash::new(token))
 }
 
-/// Reads the settings of Cloudflare Access. Both are required: one alone would admit either no user
-/// or every user of the team.
+/// Reads the settings of Cloudflare Access. Both are required, because one alone would admit either
+/// no user or every user of the team.
 fn access(
     team: Option<String>,
     audience: Option<String>,

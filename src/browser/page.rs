@@ -109,7 +109,7 @@ impl Tidemark {
         }));
     }
 
-    /// Whether no database was ever created.
+    /// Returns `true` until the first database is created.
     pub fn is_empty(&self) -> bool {
         self.inner.object_count() == 0
     }

@@ -19,8 +19,8 @@ use crate::protocol::round::{Replies, Request};
 pub(super) struct HistoryCheck {
     /// The target time, in nanoseconds.
     time_ns: i64,
-    /// The time to which each object must also be able to return, so that the recovery can be
-    /// undone, in nanoseconds.
+    /// A second time, in nanoseconds. Each object must also be able to return to this time, so that
+    /// the recovery can be undone.
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
     /// The number of replies so far.

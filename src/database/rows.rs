@@ -90,8 +90,9 @@ pub struct DatabaseState {
 
 /// The `state` row with the number of billed rows, counted over all runs of the object.
 ///
-/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, reads and
-/// progress writes of continuous queries after the last stored row are not counted.
+/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, it loses
+/// the counts since this row was last stored: of reads, and of the progress writes of continuous
+/// queries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// The number of rows read.

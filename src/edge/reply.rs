@@ -62,8 +62,8 @@ fn head(response: &Response) -> String {
 pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     let packs = of_type.is_some_and(|(_, content_type)| {
-        // The header is read only for these types, because the runtime then parses the whole `cf`
-        // object.
+        // The header is read only for the content types above, because the runtime then parses the
+        // whole `cf` object.
         headers::packs(content_type, "gzip")
             && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
     });

@@ -57,7 +57,7 @@ pub struct Executor {
     /// The remaining measurements. The first one is the current measurement.
     inputs: VecDeque<InputState>,
     group: Option<GroupExecutor>,
-    /// The number of series of the current measurement that have rows, ignoring LIMIT and OFFSET.
+    /// The number of series with rows in the current measurement, regardless of LIMIT and OFFSET.
     series: u64,
     /// Whether `series` already counts the current group.
     is_counted: bool,
@@ -82,7 +82,7 @@ enum Local {
 }
 
 impl Local {
-    /// Returns the executor's next step; `None` if the executor continues without one.
+    /// Returns the executor's next step; `None` if the executor must first continue its own work.
     fn step(self) -> Option<ExecStep> {
         match self {
             Self::TiedPoints => None,

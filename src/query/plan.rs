@@ -62,7 +62,7 @@ pub struct PlannedScan {
 }
 
 impl PlannedScan {
-    /// Whether shards supply the scan's rows. If not, a subquery supplies the rows.
+    /// Whether shards, and not a subquery, supply the scan's rows.
     pub fn reads_shards(&self) -> bool {
         self.subquery.is_none()
     }
@@ -87,11 +87,11 @@ pub(crate) struct SelectNode {
     /// Whether the rows are in descending order of time, and the series in descending order of
     /// keys.
     pub(crate) descending: bool,
-    /// The maximum number of rows of each series; 0 is no limit.
+    /// The maximum number of rows of each series; 0 means no limit.
     pub(crate) limit: u64,
     /// The number of rows of each series to skip.
     pub(crate) offset: u64,
-    /// The maximum number of series of each measurement; 0 is no limit.
+    /// The maximum number of series of each measurement; 0 means no limit.
     pub(crate) slimit: u64,
     /// The number of series of each measurement to skip.
     pub(crate) soffset: u64,
@@ -113,9 +113,9 @@ pub(crate) struct SelectNode {
     pub(crate) calls: Vec<CallPlan>,
     /// Whether the only call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
-    /// Whether the rows are ordered by series first, with ascending keys for both directions.
-    /// Points that a selector chose over the whole range have this order. The rows of a single
-    /// subquery also have this order if the subquery returns them in this order.
+    /// Whether the rows are ordered by series first. The keys ascend even if times descend. Points
+    /// that a selector chose over the whole range have this order. The rows of a single subquery
+    /// also have this order if the subquery returns them in this order.
     pub(crate) in_order_of_series: bool,
     /// Whether a call without a value in a row repeats its previous value (`fill(previous)`).
     pub(crate) carries: bool,
@@ -160,7 +160,7 @@ pub(crate) struct Slot {
     pub(crate) data_type: DataType,
 }
 
-/// A call that is not a mathematical function.
+/// A call of a function that is not mathematical.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallPlan {
     /// The first computation of the call.
@@ -302,8 +302,8 @@ impl SelectNode {
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
-    /// Returns the time of a row that covers the whole range: the range's lower bound, or the
-    /// epoch.
+    /// Returns the time of a row that covers the whole range. This time is the range's lower bound,
+    /// or the epoch if the range has none.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
     }

@@ -8,7 +8,7 @@ use crate::model::bug;
 use crate::model::value::FieldType;
 
 /// The next rows of a series. Several consecutive chunks may belong to one series. `partial` is set
-/// in each of these chunks except the last.
+/// in all chunks of a series except the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesChunk {
     /// The measurement's name; `None` if 1.x prints no name.
@@ -36,9 +36,9 @@ pub enum ResultColumn {
     Time(Vec<i64>),
     /// A column of values. Invalid values are null.
     Values(Column),
-    /// Values, and a replacement for invalid values. The replacement may have another type than the
-    /// values. For `fill(5)`, 1.x returns the unconverted number in string and boolean columns next
-    /// to a selector.
+    /// Values, and a replacement for invalid values. The type of the replacement may differ from
+    /// the type of the values. For `fill(5)`, 1.x returns the unconverted number in string and
+    /// boolean columns next to a selector.
     Filled {
         /// The values of the column.
         column: Column,

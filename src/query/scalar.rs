@@ -4,7 +4,7 @@
 //! - An operation with a missing operand returns null. If the other operand is a boolean, a missing
 //!   operand is false.
 //! - The quotient of two integers is a float.
-//! - The quotient of any value and zero is 0, even for NaN.
+//! - The quotient of any value and zero is 0, even if the value is NaN.
 //! - A NaN in the result of the whole expression becomes null.
 
 use super::math::{self, MathFunction};
@@ -236,7 +236,7 @@ fn both(left: &Validity, right: &Validity) -> Validity {
     }
 }
 
-/// Marks NaN as null: JSON has no NaN, and 1.x prints null.
+/// Marks NaN as null, because JSON has no NaN and 1.x prints null.
 fn without_nan(mut column: Column) -> Column {
     if let Values::Float(values) = &column.values
         && values.iter().any(|value| value.is_nan())

@@ -1,5 +1,5 @@
-//! Counts the work of statements. A statement pauses after some milliseconds of work and fails at
-//! its limit.
+//! Counts the work of statements. A statement pauses after some milliseconds of work, and fails
+//! when it reaches its limit of work.
 //!
 //! One unit is one value that a loop reads or computes. Counting is deterministic, and also works
 //! on Workers, where the clock does not advance during a computation.
@@ -14,7 +14,8 @@ use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 /// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The units since the request last paused. All statements of a request share one counter.
+    /// The units of work since the request last paused. All statements of a request share this
+    /// counter.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }

@@ -17,7 +17,7 @@ pub struct CsvWriter {
     epoch: Precision,
     /// The columns in the last header.
     columns: Option<Rc<[String]>>,
-    /// Whether no rows of the current statement have been written.
+    /// `true` until the first row of the current statement is written.
     fresh: bool,
 }
 

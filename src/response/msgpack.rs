@@ -1,6 +1,6 @@
 //! Writes MessagePack in 1.x's format (`services/httpd/response_writer.go`). The document has the
-//! same members as in JSON. Lengths and integers have their shortest encoding, and times are
-//! extension type 5.
+//! same members as the JSON document. Lengths and integers have their shortest encoding, and times
+//! are extension type 5.
 //!
 //! In MessagePack, the length of a list precedes its elements. A document is therefore kept in
 //! memory until it is complete, up to [`MSGPACK_BYTES_MAX`].
@@ -82,7 +82,7 @@ impl Rope {
     }
 }
 
-/// Concatenated elements and their number.
+/// The concatenated elements of a list, and the number of elements.
 #[derive(Debug, Default)]
 struct Counted {
     elements: Rope,
@@ -90,7 +90,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Appends the number of elements and the elements to `out`. Afterwards, the list is empty.
+    /// Moves the number of elements and the elements to the end of `out`.
     fn append_to(&mut self, out: &mut Rope) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());

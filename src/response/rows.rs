@@ -87,8 +87,8 @@ enum Cells<'a> {
 }
 
 /// Adjacent string columns that have dictionaries and no nulls. A row's values in these columns,
-/// such as the tags of a series, are printed as one text. Later rows with equal values reuse this
-/// text.
+/// such as the tags of a series, are printed as one text. Subsequent rows with equal values reuse
+/// this text.
 #[derive(Default)]
 struct AdjacentColumns<'a> {
     /// The printed dictionary entries of each column, and the codes of the rows.

@@ -89,8 +89,8 @@ impl<'a> Clock<'a> {
         let text = &mut self.text;
         if text.is_empty() || !(0..D_NS).contains(&of_day_ns) {
             of_day_ns = time_ns.rem_euclid(D_NS);
-            // If the day starts before `i64::MIN`, the value `i64::MAX` causes the next call to
-            // format the date again.
+            // If the day starts before `i64::MIN`, the stored start is `i64::MAX`, so that the next
+            // call formats the date again.
             self.day_ns = time_ns.checked_sub(of_day_ns).unwrap_or(i64::MAX);
             text.clear();
             text.push(b'"');
@@ -131,8 +131,7 @@ pub fn integer(value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a separator and an integer. For integers from 0 to 999, the function copies four bytes
-/// and then removes the unused bytes, because a copy of fixed length is faster than a copy of
-/// variable length.
+/// and then removes the unused bytes, because copying a fixed number of bytes is faster.
 #[inline(always)]
 pub fn integer_behind(separator: u8, value: i64, out: &mut Vec<u8>) {
     let (0..1_000, small) = (value, value as u32) else {

@@ -27,7 +27,7 @@ pub(crate) struct BindTarget<'a> {
 }
 
 /// Creates the scans of a feed, one for each policy that contains the measurement. Skips a policy
-/// whose measurement has none of the fields.
+/// in which the measurement has none of the fields.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -195,7 +195,7 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-/// `keeps_types` is whether a point's value may have another type than its slot.
+/// `keeps_types` is whether a point's value may have a type that differs from the slot's type.
 fn partials(
     node: &SelectNode,
     feed: &Feed,

@@ -312,7 +312,8 @@ impl<'a> CallBuilder<'a> {
         };
         // A subquery without windows inherits the windows of its outer statement.
         plan.extended |= self.window.is_some() && transform.reads_window_before();
-        // Without a lower bound, the previous window overflows in 1.x, which then reads no points.
+        // In 1.x, the start of the previous window overflows if the range has no lower bound, and
+        // 1.x then reads no points.
         plan.silent |= self.window.is_some()
             && !descending
             && !self.checked.has_lower_bound()
@@ -375,9 +376,9 @@ impl<'a> CallBuilder<'a> {
         names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
-    /// Replaces first() and last() over several series if the statement has no windows. The
-    /// replacement chooses the same point as 1.x, whose choice depends on the order in which 1.x
-    /// reads the series.
+    /// Replaces first() and last() over several series if the statement has no windows. The choice
+    /// of 1.x depends on the order in which 1.x reads the series. The replacement chooses the same
+    /// point.
     fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,

@@ -17,7 +17,7 @@ pub(crate) struct Interval {
 }
 
 impl Interval {
-    /// Whether the statement has no grouping by time.
+    /// Whether the width is 0. If so, the statement does not group by time.
     pub(crate) fn is_zero(&self) -> bool {
         self.every_ns == 0
     }

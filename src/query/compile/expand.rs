@@ -167,8 +167,8 @@ impl Columns<'_> {
     }
 }
 
-/// Returns the name and the first argument of the innermost call. Follows the first argument of
-/// each call.
+/// Returns the name and the first argument of the innermost call, which is found through the first
+/// argument of each call.
 fn innermost(expr: &Expr) -> (&str, Option<&Expr>) {
     match expr {
         Expr::Call { name, args } => match args.first() {

@@ -120,7 +120,7 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
     group_keys.iter().cloned().chain(names).collect()
 }
 
-/// Whether the only source is a subquery whose rows the statement returns in the order of the
+/// Whether the only source is a subquery, and the statement returns the rows in the order of the
 /// subquery's series.
 fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
     match inner_nodes {

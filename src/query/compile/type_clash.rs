@@ -4,9 +4,9 @@
 //! In a statement, a field name has the highest-precedence type among all sources, and fields of
 //! other types return no values. Numeric types do not clash, because numbers are converted.
 //!
-//! After a delete has removed all rows of a measurement, 1.x ignores the measurement, but this
-//! schema still contains its types. The caller therefore asks the shards which of the returned
-//! measurements have rows, and omits the measurements without rows.
+//! After a delete has removed all rows of a measurement, 1.x ignores the measurement, but the
+//! schema here still contains the measurement's types. The caller therefore queries the shards for
+//! rows of the returned measurements, and omits the measurements without rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,8 @@ use crate::query::source::Defaults;
 /// The position of a policy, and the name of a measurement in the policy.
 pub type ClashPosition = (usize, String);
 
-/// Returns the measurements in `select` and its subqueries whose types of a mentioned name clash.
-/// The list is empty if the statement cannot be compiled.
+/// Returns the measurements of `select` and its subqueries in which the types of a mentioned name
+/// clash. The list is empty if the statement cannot be compiled.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,

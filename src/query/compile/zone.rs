@@ -14,7 +14,7 @@ pub(crate) struct Zone {
 }
 
 /// The interval between checks for clock changes after the end of a zone's table, in seconds. In
-/// every zone, clock changes are further apart.
+/// every zone, the time between two clock changes is longer than this interval.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
@@ -41,8 +41,8 @@ impl Zone {
     }
 
     /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
-    /// clocks show `local` twice, returns the first of both times. If local clocks skip `local`,
-    /// uses the offset before or after the clock change.
+    /// clocks show `local` twice, returns the earlier time. If local clocks skip `local`, uses the
+    /// offset before or after the clock change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {

@@ -79,7 +79,7 @@ pub struct MetaExecutor {
     held: Option<SeriesChunk>,
     /// The counts to return next.
     counts: VecDeque<SeriesChunk>,
-    /// The number of series in the previous measurements, for an estimate.
+    /// The number of series in the previous measurements, for the count over all measurements.
     total: u64,
     /// Whether the count over all measurements has been returned.
     counted: bool,

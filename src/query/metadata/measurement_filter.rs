@@ -65,7 +65,8 @@ impl MeasurementFilter {
     }
 
     /// Whether the result contains a measurement. For each comparison, `seen` contains two
-    /// booleans: whether the measurement has the tag, and whether a value of the tag matches.
+    /// booleans. The first is whether the measurement has the tag, and the second is whether a
+    /// value of the tag matches.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)
     }

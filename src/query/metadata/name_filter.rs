@@ -92,10 +92,11 @@ impl SourceTest<'_> {
 /// The filter in WITH KEY.
 #[derive(Clone, Debug)]
 pub(super) enum KeyFilter {
-    /// Accepts the keys in the list if the flag is set. Otherwise, accepts all other keys.
+    /// Accepts the keys in the list if the flag is set. Otherwise, accepts the keys that are not in
+    /// the list.
     Names(Vec<String>, bool),
-    /// Accepts the keys that match the pattern if the flag is set. Otherwise, accepts all other
-    /// keys.
+    /// Accepts the keys that match the pattern if the flag is set. Otherwise, accepts the keys that
+    /// do not match the pattern.
     Matches(Pattern, bool),
 }
 

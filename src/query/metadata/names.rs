@@ -11,8 +11,8 @@ use crate::query::error::QueryError;
 /// The memory that a name needs in addition to its text, in bytes: the end of the text and the
 /// position in the order.
 const NAME_BYTES: usize = 8;
-/// The number of names in one page. Pages are never reallocated. A single text would be copied
-/// whenever it grows.
+/// The number of names in one page. Pages are never reallocated, whereas a single text would be
+/// copied whenever it grows.
 const PAGE_NAMES: usize = 4_096;
 /// The number of names above the limit that are collected before the list is sorted and truncated
 /// to the limit.

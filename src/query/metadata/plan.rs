@@ -43,8 +43,8 @@ pub struct MetaScan {
 }
 
 impl MetaPlan {
-    /// Returns the number of rows that the result needs from each measurement; `None` if it needs
-    /// all rows.
+    /// Returns the number of rows that the result needs from each measurement; `None` if the result
+    /// needs all rows.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,

@@ -1,4 +1,4 @@
-//! Collects the names of a measurement that are listed, and defines the output format.
+//! Collects the listed names of a measurement, and defines the output format.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};

@@ -11,8 +11,8 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// The minimum number of windows for which a query with a stray point is rejected. Nulls for this
-/// number of windows need about 3 MB.
+/// The minimum number of windows of a query that is rejected because of a stray point. Nulls for
+/// this number of windows need about 3 MB.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 /// The value of an empty window.
@@ -175,10 +175,10 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Rejects a query in which a stray point causes nearly all windows. The query is rejected under
-/// two conditions: it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`,
-/// and at least 90 % of these windows precede the next value. The time of a stray point is usually
-/// in 1970, because the point was written with the wrong precision.
+/// Rejects a query in which nearly all windows exist only because of a stray point. The query is
+/// rejected under two conditions: it has more than `STRAY_WINDOWS_MIN` windows from the first value
+/// to `last_ns`, and at least 90 % of these windows precede the next value. The time of a stray
+/// point is usually in 1970, because the point was written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
@@ -219,8 +219,8 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// Interpolates the empty windows between two values. An entry of `points` contains three positions
-/// in `rows`: those of the empty window, the previous value and the next value.
+/// Interpolates the empty windows between two values. An entry of `points` contains the positions
+/// in `rows` of the empty window, the previous value and the next value.
 fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
     let mut previous: Option<usize> = None;

@@ -329,8 +329,8 @@ fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + '
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }
 
-/// Returns a number for the combination of tag arguments in each row; empty if the call has no tag
-/// arguments.
+/// Returns, for each row, the number of the row's combination of tag arguments. The result is empty
+/// if the call has no tag arguments.
 fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
     if plan.tags.is_none() {
         return Vec::new();

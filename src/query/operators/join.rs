@@ -67,7 +67,7 @@ fn without_changes(
 }
 
 /// Returns all times in order. For each series, also returns the row at each of these times. If a
-/// series has several rows at one time, the result contains this time several times.
+/// series has several rows at the same time, the result repeats that time.
 fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
     let mut next: Vec<usize> = vec![0; series.len()];
     let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];

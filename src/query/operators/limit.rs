@@ -1,6 +1,6 @@
 //! Applies LIMIT and OFFSET to one stream of rows, which arrive in batches.
 
-/// Contains the number of rows to skip and the number of rows to return.
+/// The numbers of rows to skip and to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limiter {
     skip: u64,

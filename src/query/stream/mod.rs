@@ -1,5 +1,5 @@
-//! Collects the results of all shards for one scan. Collects the results slice by slice and returns
-//! them group by group.
+//! Collects the results of all shards for one scan, slice by slice, and returns the results group
+//! by group.
 //!
 //! A slice is the part of the result between two positions. Each shard returns its part of the
 //! slice in pages, and the stream merges the pages as they arrive. If the slice needs too much
@@ -8,7 +8,7 @@
 //!
 //! When all shards have returned their parts, the slice is complete. The stream returns the groups
 //! of the slice, and the next slice starts at the end of the previous one. The first requests for
-//! the next slice contain a predicted end, at which the slice will probably be full.
+//! the next slice contain a predicted end. At this end, the slice will probably be full.
 
 mod cut;
 mod next_end;
@@ -155,7 +155,7 @@ impl Stream {
         self.shards.iter().any(begun) || self.slice.has_begun()
     }
 
-    /// Returns the pages that the stream needs if the front is missing. The caller must supply all
+    /// If the front is missing, returns the pages that the stream needs. The caller must supply all
     /// of these pages before the next call.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);

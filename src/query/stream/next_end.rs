@@ -44,8 +44,7 @@ impl SliceMemory {
     }
 
     /// Returns the end time of the next slice if that slice is within one group; `None` if unknown.
-    /// The last slice started at `began_ns` and ended at `from_ns`, and the next slice starts at
-    /// `from_ns`.
+    /// The last slice started at `began_ns`, and ended at `from_ns`, where the next slice starts.
     pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;

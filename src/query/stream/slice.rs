@@ -374,7 +374,7 @@ impl Slice {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
             };
-            // More than the known groups may precede the end, so allow all groups that fit.
+            // Unknown groups may also precede the end, so allow all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
             return self.following.end(groups, until, self.descending);
         }

@@ -1,19 +1,19 @@
 //! Stores the result of a subquery so that the outer statement can scan the result like a
 //! measurement.
 //!
-//! The complete result is stored only if the order of the rows requires this:
+//! The complete result is stored only if the rows must be sorted:
 //! - If each series of the subquery is a group of the outer statement, or if only one series
-//!   exists, the rows are passed on in batches while the subquery runs.
+//!   exists, the outer statement receives the rows in batches while the subquery runs.
 //! - If the outer statement needs only partial states, each batch is merged into the states.
 //! - Otherwise, the rows must be sorted first. All rows are stored, up to a limit.
 //!
 //! Each series of the subquery becomes a series of the derived measurement. The subquery's group
 //! tags become both tags and fields. The subquery's columns become fields.
 //!
-//! The rows have one of two orders. Scans that return rows read them in the order of 1.x: by time,
-//! or by series if a selector selected the points over the whole range. In scans that return rows,
-//! a row's position replaces its time, and a field contains the real time. Scans that return
-//! partial states use the real times.
+//! The order of the rows depends on the scan. Scans that return rows read them in the order of 1.x:
+//! by time, or by series if a selector selected the points over the whole range. In scans that
+//! return rows, a row's position replaces its time, and a field contains the real time. Scans that
+//! return partial states use the real times.
 
 mod table;
 
@@ -34,7 +34,7 @@ use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
-/// The field that contains a row's real time in scans in which positions replace times.
+/// The field that contains a row's real time in scans that replace times with positions.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 /// The field that contains a row's number in scans that return partial states. 1.x selects the
 /// first row of several equal points.
@@ -399,7 +399,7 @@ fn restore_times(data: &mut GroupData) {
 }
 
 /// Converts a column of a subquery as 1.x does. A number is converted to the numeric type of the
-/// outer expression. The function returns `None` for other conversions.
+/// outer expression. Returns `None` for any other conversion.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

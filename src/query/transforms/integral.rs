@@ -102,8 +102,8 @@ impl Transformation for Integral {
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
-        // A single point at the start of the window has no area. Without windows, the same applies
-        // to a single point at the epoch.
+        // A single point at the start of the window has no area. If the statement has no windows, a
+        // single point at the epoch has no area either.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
             return Ok(Finish::Nothing);
         }

@@ -58,7 +58,7 @@ pub struct GroupTag {
     pub key: String,
     /// The position of the tag's column in the table.
     pub column: usize,
-    /// Whether the table has this column because the statement selects the tag.
+    /// Whether the table has this column because the statement also selects the tag.
     pub is_projected: bool,
 }
 

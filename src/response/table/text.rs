@@ -3,8 +3,8 @@
 use super::layout::Cell;
 use crate::response::time;
 
-/// Appends a value. A null value appends nothing. `zone` has the form of `TimeForm::zone`, except
-/// that an empty list means that times have no zone.
+/// Appends a value. A null value appends nothing. `zone` has the form of `TimeForm::zone`, but an
+/// empty list means that times have no zone.
 pub(super) fn display(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     match cell {
         Cell::Null => {}

@@ -67,8 +67,8 @@ pub fn next_run(
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
     // With this watermark, the next run starts at the end of this run. The watermark may be later
-    // than `now_ns`: if an earlier run was too large, every window must be in a run of the reduced
-    // size.
+    // than `now_ns`, because after a run that was too large, every window must be in a run of the
+    // reduced size.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;

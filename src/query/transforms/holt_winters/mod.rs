@@ -17,10 +17,10 @@ use nelder_mead::Search;
 /// The initial values of each weight. The fit starts a search from each combination of initial
 /// values.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// A search is complete if the standard deviation of the corners' values is at most this value.
+/// The maximum standard deviation of the corners' values at which a search is complete.
 const EPSILON: f64 = 1e-4;
-/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. One
-/// parameter for each step of a season follows.
+/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. With a
+/// season, one more parameter for each step of the season follows.
 const PLAIN: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +107,8 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
-            // The fit fails above the limit, so one value above the limit suffices.
+            // The fit fails if the number of values exceeds the limit, so only one value above the
+            // limit is stored.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));

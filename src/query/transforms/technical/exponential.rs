@@ -23,8 +23,8 @@ impl Exponential {
         Self { period, alpha, warmup, last: 0.0, count: 0 }
     }
 
-    /// Creates Wilder's average, whose period is one value longer. Each new value has the weight
-    /// 1/period.
+    /// Creates Wilder's average. Its period is `period + 1` values, and each new value has the
+    /// weight 1/`period`.
     pub(super) fn wilder(period: usize, warmup: Warmup) -> Self {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
     }
