@@ -7,8 +7,9 @@
 //!
 //! When a budget is exhausted, the module evicts a request of the database that uses the most
 //! bytes: the upload that has been idle for the longest time, or a response whose client does not
-//! read. An abandoned request therefore does not block others. Each budget has a reserve for
-//! databases that use no bytes yet. The reserve guarantees the first megabyte of such a database.
+//! read. An abandoned request therefore does not block other requests. Each budget has a reserve
+//! for databases that use no bytes yet. The reserve guarantees the first megabyte of such a
+//! database.
 
 pub mod queries;
 

@@ -230,7 +230,7 @@ impl ApiError {
         }
     }
 
-    /// Returns the delay after which the same request may succeed, in seconds.
+    /// Returns the delay, in seconds, after which a repeated request may succeed.
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after_s, .. }

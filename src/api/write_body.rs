@@ -2,8 +2,8 @@
 //!
 //! The lines of a large body are never in memory as a whole. Complete lines are converted into
 //! columns when enough bytes have arrived, and only the remaining bytes wait for the next piece.
-//! Column capacities are estimated from the share of the body that is already parsed, because
-//! growing the columns by doubling would temporarily need up to three times their size.
+//! The part of the body that is already parsed determines the estimated capacities of the columns.
+//! Growing the columns by doubling would temporarily need up to three times their size.
 
 use super::content_encoding::TakeInflated;
 use super::error::ApiError;

@@ -1,6 +1,6 @@
 //! Serves the HTTP API with all objects (Catalog, Databases and Shards) in this process.
 //!
-//! The caller provides time and randomness: every request has its time as an argument.
+//! The caller provides time and randomness. Every request has its time as an argument.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};

@@ -68,7 +68,7 @@ impl Verdict {
                 None => return Err(UnknownPrecision(unit.to_owned())),
             },
         };
-        // Hash collisions can only slow down the page's own user, so a constant seed suffices.
+        // Hash collisions can only slow down the page's own user, so the seed can be constant.
         let (batch, rejected) = match from_lines(text, Options::new(unit, now_ns), 0) {
             Ok(read) => read,
             Err(error) => {

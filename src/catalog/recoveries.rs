@@ -19,8 +19,8 @@ use crate::protocol::recovery::{
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// The base of recovery keys in the `entry` table: a key is the base plus the database's id.
-/// Databases have lower keys.
+/// The base of recovery keys in the `entry` table. A recovery's key is the base plus the database's
+/// id. Databases have lower keys.
 pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

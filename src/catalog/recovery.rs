@@ -52,7 +52,7 @@ impl<S: Store> Catalog<S> {
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
 
-    /// Starts a recovery request. Returns the progress if the same recovery is running, and
+    /// Starts a recovery request. Returns the progress if the requested recovery is running, and
     /// otherwise the task that checks all objects.
     pub(super) fn begin_recovery(
         &mut self,

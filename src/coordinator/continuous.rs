@@ -3,8 +3,8 @@
 //!
 //! The Database determines which runs are due, and its alarm starts them through this module. The
 //! runner executes a continuous query like any other statement, with calls from the Database's
-//! object. Most calls go to the same Database. The runner executes these calls directly, because an
-//! object that calls itself would wait for itself.
+//! object. Most calls go to the Database that the runner wraps. The runner executes these calls
+//! directly, because an object that calls itself would wait for itself.
 
 use super::backup::scheduled_pass;
 use super::cache::Cache;
@@ -102,7 +102,7 @@ impl QueryRun {
     }
 
     /// Returns the end of a run that exceeds a limit. If the run consists of one window, the end is
-    /// `of_one`: such a run counts as done, because it would exceed the limit again.
+    /// `of_one`. Such a run counts as done, because it would exceed the limit again.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,

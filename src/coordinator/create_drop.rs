@@ -81,8 +81,8 @@ pub enum Change {
 /// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Whether the database existed before. The flag is meaningful only for `CreateDatabase` and
-    /// `DropDatabase`.
+    /// Whether the database existed before the change. The flag is meaningful only for
+    /// `CreateDatabase` and `DropDatabase`.
     pub existed: bool,
 }
 

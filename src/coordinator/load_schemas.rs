@@ -258,7 +258,7 @@ impl Load {
     }
 
     /// Processes a reply about the caller. The Catalog's reply is stored under the version of the
-    /// grants that the Database reported earlier. A later revocation increases that version.
+    /// grants that the Database reported before. A later revocation increases that version.
     fn on_permissions(
         &mut self,
         context: &mut Context<'_>,
@@ -353,7 +353,7 @@ impl Load {
                         Ok(())
                     }
                     // The database was dropped between the two calls. If the Catalog was not
-                    // reached, the database may have been dropped earlier.
+                    // reached, the database may have been dropped before the request.
                     FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
                     FromDatabase::Unavailable(reason) => Err(reason.into()),
                     _ => Err(Error::unexpected_reply()),

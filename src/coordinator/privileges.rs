@@ -61,7 +61,7 @@ impl Need {
 }
 
 /// Returns all permissions that `statement` needs. A statement without any database needs no
-/// permission, because it fails later.
+/// permission, because its execution fails.
 pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
@@ -107,7 +107,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
             let mut needs = vec![Need::whole(PermissionKind::Read, &create.database)];
-            // The query runs later, without a check of its creator's permissions. The creator
+            // Runs of the continuous query do not check its creator's permissions. The creator
             // therefore needs the permissions now.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs

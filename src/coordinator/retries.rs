@@ -11,8 +11,8 @@ impl Retries {
     /// Counts a restart.
     ///
     /// # Errors
-    /// [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts: the state changes faster
-    /// than the request can process it, so the client must retry later.
+    /// [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The state then changes
+    /// faster than the request can process it, so the client must retry after a delay.
     pub(super) fn count(&mut self) -> Result<(), Unavailable> {
         if self.0 >= STALE_RETRIES_MAX {
             return Err(Unavailable::Changing);

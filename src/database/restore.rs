@@ -217,7 +217,7 @@ fn is_empty(rows: &DatabaseRows) -> bool {
     rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
 }
 
-/// Creates groups with the same time ranges and the same number of new shards.
+/// Creates groups with the time ranges of the policy's groups, and with as many new shards.
 fn fresh_groups(
     platform: &dyn Platform,
     state: &mut DatabaseState,

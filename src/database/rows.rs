@@ -40,7 +40,7 @@ pub enum DatabaseStage {
     Opening,
     /// The database is in use.
     Open,
-    /// The shards are closed or are being closed. The storage is wiped later.
+    /// The shards are closed or are being closed. Jobs then wipe the storage.
     Dropping,
     /// A point-in-time recovery is running. The database waits until the Catalog sends the
     /// counters.

@@ -40,10 +40,10 @@ impl Alarm {
     }
 
     /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When
-    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. This
-    /// solution costs less than moving the alarm at every event.
+    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. Such an
+    /// unnecessary alarm costs less than moving the alarm at every event.
     ///
-    /// If the storage is full, setting the alarm may fail. The response is sent nevertheless. The
+    /// If the storage is full, setting the alarm may fail. The object still sends its response. The
     /// object derives due work from stored data, so the next event tries again to set the alarm.
     pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
         let Some(due_ns) = due_ns else { return };

@@ -164,7 +164,7 @@ impl Pieces {
     }
 
     /// Pauses for one millisecond for each other large body. If there is only one large body, the
-    /// function does not pause, because other work runs between the pieces anyway.
+    /// function does not pause, because other work can run between the pieces.
     async fn leave_room(&mut self) -> Result<(), JsValue> {
         if self.bytes <= BODY_PACED_AFTER_BYTES {
             return Ok(());

@@ -6,8 +6,8 @@
 //! The module uses only `exec` and `raw`, because the cursor's other methods throw through WASM
 //! instead of returning an error.
 //!
-//! An i64 never passes through JavaScript: keys are below 2^53, and all other numbers are inside
-//! blobs.
+//! An i64 never passes through JavaScript, because keys are below 2^53 and all other numbers are
+//! inside blobs.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -234,8 +234,8 @@ impl Store for DoStore {
     }
 
     fn wipe(&self) -> Result<(), StoreError> {
-        // `delete_all` takes effect before it returns. The promise only reports durability, for
-        // which the output gate waits anyway.
+        // `delete_all` takes effect before it returns. The promise only reports durability, and the
+        // output gate waits for durability even without this code.
         let _durable = self.storage.delete_all().map_err(failure)?;
         self.open.set(false);
         Ok(())

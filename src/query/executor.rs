@@ -41,7 +41,7 @@ struct InputState {
 /// Executes one plan.
 ///
 /// The executor holds in memory:
-/// - one slice of each scan of the current measurement,
+/// - one slice of each of the current measurement's scans,
 /// - the windows of the current group,
 /// - the first slices of `STREAMS_AHEAD_MAX` scans of the following measurements.
 #[derive(Debug)]

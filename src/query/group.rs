@@ -36,7 +36,7 @@ pub(crate) enum GroupProgress {
     End,
 }
 
-/// The state of a feed of the group.
+/// The state of one of the group's feeds.
 #[derive(Debug)]
 enum FeedState {
     /// The feed collects partial states.

@@ -147,9 +147,9 @@ fn constant(row: Option<Column>) -> Evaluated {
 }
 
 /// Combines two columns of booleans in `rows` rows. A column in which every value is missing is
-/// `None`. Returns `None` for other types. Without `filled`, a missing value next to a boolean is
-/// false. With `filled`, a number replaces each missing value: a boolean combined with the number
-/// is false, and the number combined with a boolean is null.
+/// `None`. Returns `None` for columns of other types. Without `filled`, a missing value next to a
+/// boolean is false. With `filled`, a number replaces each missing value: a boolean combined with
+/// the number is false, and the number combined with a boolean is null.
 fn of_booleans(
     op: Arithmetic,
     left: Option<&Column>,

@@ -35,7 +35,7 @@ pub struct Packed {
 }
 
 /// A byte buffer that consists of pieces. A document can grow, or be moved into another document,
-/// without a copy. A copy would temporarily double the memory.
+/// without a copy, which would temporarily double the memory.
 #[derive(Debug, Default)]
 struct Rope {
     /// The pieces in order. No piece is empty.

@@ -480,7 +480,7 @@ impl Reservation {
 
     /// Returns the number of bytes that the parts may use without evicting other queries and
     /// without taking bytes that other queries wait for. A long query may always use some
-    /// megabytes, because it would otherwise read the same data repeatedly.
+    /// megabytes, because it would otherwise read its data repeatedly.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.reservations.free_bytes();

@@ -25,7 +25,7 @@ fn waiting_queries_start_in_order() {
     // A later query does not overtake the waiting queries.
     assert!(!waiting[4].start(NOW_NS) && !waiting[2].start(NOW_NS));
     assert_eq!(begin(), [true, true, false, false, false]);
-    // A query that gives up no longer blocks others.
+    // A query that gives up no longer blocks other queries.
     drop(running);
     assert_eq!(begin(), [true; 5]);
     drop(waiting);
@@ -157,7 +157,7 @@ fn large_query_restarts_when_memory_frees() {
     assert_eq!(parts[1].set(8 * MB), Ok(()));
     assert!(!reservations[2].start(NOW_NS), "one after the other");
     assert_eq!(parts[3].set(3 * MB), Err(OutOfMemory::Now), "behind it");
-    // A query that waits for its client does not block others.
+    // A query that waits for its client does not block other queries.
     let reader = reservations[1].waits(NOW_NS);
     assert!(reservations[2].start(NOW_NS));
     drop(reader);
@@ -194,7 +194,7 @@ fn long_queries_leave_room_for_small() {
     let small: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
-    // A long query may collect these bytes while others wait. A small query may not.
+    // A long query may collect these bytes while other queries wait. A small query may not.
     let mut gathered = reservations[0].part();
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
     assert_eq!(gathered.set(LONG_QUERY_BYTES_MAX - HALF_BYTES), Ok(()));
@@ -207,8 +207,8 @@ fn long_queries_leave_room_for_small() {
     // A long query whose client reads no data does not count towards the limit.
     let _reader = reservations[0].waits(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
-    // A query that has run for a long time does not block others, up to a maximum number of such
-    // queries.
+    // A query that has run for a long time does not block other queries, unless the number of such
+    // queries has reached a maximum.
     let later_ns = NOW_NS + LONG_QUERY_NS;
     let began: Vec<bool> =
         waiting[2..].iter().map(|reservation| reservation.start(later_ns)).collect();

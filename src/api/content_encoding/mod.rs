@@ -225,8 +225,8 @@ impl Inflated<'_> {
         // that the line is moved only a few times.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
         let held = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
-        // The estimate assumes that the remaining input has the same compression ratio as the
-        // previous input.
+        // The estimate assumes that the remaining input has the compression ratio of the previous
+        // input.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);

@@ -110,8 +110,7 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
     Ok(others)
 }
 
-/// Deletes the keys of each list, one list after the other. Returns whether the request may
-/// continue.
+/// Deletes the keys of all lists, one list after another. Returns whether the request may continue.
 async fn delete_all(
     io: &Io,
     objects_left: &mut ObjectBudget,

@@ -1,9 +1,9 @@
 //! Copies a database into the backup store, and restores it.
 //!
 //! Each request does a bounded amount of work and returns the amount of remaining work. The stored
-//! objects record the progress: a repeated request continues where the last request stopped. Two
-//! concurrent requests do the same work twice, which is harmless. `docs/design/backups.md`
-//! describes the objects.
+//! objects record the progress, so that a repeated request continues where the last request
+//! stopped. Two concurrent requests do the same work twice, which is harmless.
+//! `docs/design/backups.md` describes the objects.
 
 mod access;
 mod copying;

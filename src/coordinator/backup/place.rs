@@ -174,7 +174,7 @@ pub(super) fn value_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.split_once('-')?.0, 16).ok()
 }
 
-/// Parses the shard from the name of a point: an object's id contains no dot.
+/// Parses the shard from the name of a point. The id of the shard's object contains no dot.
 pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }

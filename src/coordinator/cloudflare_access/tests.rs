@@ -229,7 +229,7 @@ fn unknown_key_refetches_once_per_minute() {
         isolate.pass(1);
     }
     assert_eq!((isolate.fetched, isolate.checked), (3, 0));
-    // The team signs with another key: the isolate accepts it within a minute.
+    // If the team signs with another key, the isolate accepts the key within a minute.
     isolate.keys = vec!["k2", "k3"];
     assert_eq!(isolate.judge(&signed(&claims(), "k3")), Verdict::Admitted);
     assert_eq!(isolate.judge(&signed(&claims(), "k1")), Verdict::Refused, "it is taken back");

@@ -45,7 +45,7 @@ fn catalog_overrides_wider_database_grants() {
     let (a, key) = (ObjectId("a".to_owned()), token(3, &[]).key());
     let row = token(3, &["a", "b"]);
     let mut callers = met(&row);
-    // The Catalog reports the same grants, or more.
+    // The Catalog reports the grants of the database's row, or more.
     for newer in [token(3, &["a", "b"]), token(4, &["a", "b", "c"])] {
         callers.confirm(&caller(&row), Some(&newer), 0);
         assert!(callers.on(&key, &a).is_some(), "{newer:?}");

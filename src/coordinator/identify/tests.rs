@@ -343,7 +343,8 @@ fn unknown_user_login_takes_equal_time() {
     assert_eq!(isolate.who(Some("v"), "apiv3_new"), "token \"new\"");
     isolate.who(None, "t");
     assert_eq!(isolate.who(Some("v"), "t"), T);
-    // A new user is known immediately in the isolate that created it, and soon in the others.
+    // A new user is known immediately in the isolate that created it, and soon in all other
+    // isolates.
     isolate.add(grantee(4, true, "v", hex(b"key of y")));
     assert_eq!(isolate.who(Some("v"), "z"), "-");
     isolate.pass(REFUSED_CREDENTIALS_NS + 1);

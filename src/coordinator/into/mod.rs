@@ -1,8 +1,8 @@
 //! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written
 //! immediately after the batch is read.
 //!
-//! If a statement fails, its earlier batches stay written, as in 1.x. Repeating the statement
-//! writes the same points.
+//! If a statement fails, its earlier batches stay written, as in 1.x. If the client repeats the
+//! statement, it writes these points again.
 
 mod rows_to_batch;
 
@@ -93,7 +93,7 @@ pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(
         check_writable(name, NameKind::Measurement).map_err(|reason| invalid(&reason))?;
     }
     for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
-        // A renamed or repeated time column is refused later, with 1.x's message.
+        // The check of the chunks refuses a renamed or repeated time column with 1.x's message.
         if alias != "time" {
             check_writable(alias, NameKind::FieldKey).map_err(|reason| invalid(&reason))?;
         }

@@ -1,6 +1,6 @@
-//! Determines which measurements have rows, if the result of a SELECT depends on this information.
-//! The module runs before the statement is compiled, and only for measurements with conflicting
-//! types ([`compile::clashing`]).
+//! Determines the measurements that have rows, if the result of a SELECT depends on this
+//! information. The module runs before the statement is compiled, and only for measurements with
+//! conflicting types ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -73,7 +73,7 @@ impl NonemptyMeasurements {
         schemas.collect()
     }
 
-    /// Returns the run that determines which measurements have rows; `None` if this information is
+    /// Returns the run that finds the measurements with rows; `None` if these measurements are
     /// known or irrelevant.
     pub(super) fn find_run(
         &mut self,

@@ -255,7 +255,8 @@ impl Write {
         }
     }
 
-    /// Returns the column sets to register. Rejects the rows of sets that were refused before.
+    /// Returns the column sets to register. Rejects the rows of sets that the Database has already
+    /// refused.
     fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
         // The row numbers take four bytes each and are needed only if some rows are rejected.

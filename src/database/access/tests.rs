@@ -143,7 +143,7 @@ fn unsent_revocation_is_retried_forever() {
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
     assert_eq!(database.access_job(), None);
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, Vec::new()));
-    // Another change raises the access number, even with the same Catalog version.
+    // Another change raises the access number, even if the Catalog's version stays the same.
     let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
     other.removed.push(t.key());
     let told = vec![ToShard::Access { number: 2 }];

@@ -75,8 +75,8 @@ impl Policies {
         let settings = settings(spec)?;
         let existing = self.named(&settings.name).ok_or(PolicyRefusal::Conflict)?;
         let policy = &existing.policy;
-        // 1.x compares the shard duration always, and other settings only if the statement contains
-        // them.
+        // 1.x always compares the shard duration, but compares the other settings only if the
+        // statement contains them.
         let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
             && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)

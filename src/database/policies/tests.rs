@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, W_NS};
 
-/// The policies of database `a` in InfluxDB 1.6.7 after the same statements.
+/// The policies of database `a` in InfluxDB 1.6.7 after these statements.
 fn policies() -> Policies {
     let mut policies = Policies::default();
     for (number, (name, duration_ns, shard_ns, replica_n)) in

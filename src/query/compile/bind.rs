@@ -240,7 +240,7 @@ fn partials(
 }
 
 /// Returns the number of non-empty windows that LIMIT requires of each group. This number of
-/// windows suffices for every method of filling empty windows.
+/// windows is enough for every method of filling empty windows.
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();

@@ -1,9 +1,9 @@
 //! Extracts the time range from WHERE.
 //!
-//! InfluxQL treats `time` separately from other operands. Every comparison with `time` narrows the
-//! same range, at any position in the condition. `WHERE v > 4 OR time < 5s` therefore means *v > 4,
-//! for times before 5s* (1.x `influxql.ConditionExpr`). The remaining condition does not contain
-//! these comparisons.
+//! InfluxQL treats `time` separately from other operands. Every comparison with `time`, at any
+//! position in the condition, narrows the statement's only time range. `WHERE v > 4 OR time < 5s`
+//! therefore means *v > 4, for times before 5s* (1.x `influxql.ConditionExpr`). The remaining
+//! condition does not contain these comparisons.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;

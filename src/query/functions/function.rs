@@ -30,7 +30,7 @@ pub struct Function {
 pub enum Kind {
     /// A function that computes a new value from all values of a window.
     Aggregate,
-    /// A function that selects points of a window, together with their other fields and tags.
+    /// A function that selects points of a window, together with the points' other fields and tags.
     Selector,
     /// A function that computes a new value for each value of a series.
     Transformation,

@@ -1,11 +1,11 @@
 //! Lowers the condition in WHERE of a SHOW statement to a predicate on tags and `_name`. A name
 //! that is not a tag counts as a tag that every series lacks.
 //!
-//! Some comparisons do not depend on the series: comparisons with a field, and comparisons between
-//! a tag and an operand that is not a string. 1.x uses its index for lists and its data for counts.
-//! As a result, a comparison that does not depend on the series is true for every series when 1.x
-//! lists names, and false when 1.x counts names. When 1.x counts tag values, it checks each series,
-//! and every comparison with a missing tag is false.
+//! Two kinds of comparisons do not depend on the series: comparisons with a field, and comparisons
+//! between a tag and an operand that is not a string. 1.x uses its index for lists and its data for
+//! counts. As a result, a comparison that does not depend on the series is true for every series
+//! when 1.x lists names, and false when 1.x counts names. When 1.x counts tag values, it checks
+//! each series, and every comparison with a missing tag is false.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;

@@ -261,7 +261,7 @@ impl MetaExecutor {
             chunk.partial = !is_last;
             return Some(Some(chunk));
         }
-        // The next measurement may add rows to the same series.
+        // The next measurement may add rows to this series.
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
             before.partial = true;

@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use crate::scan::request::ResultPosition;
 
-/// A position in the merged result of all shards. Rows with the same group and time are ordered by
-/// shard, so a cut can separate rows with the same time.
+/// A position in the merged result of all shards. Rows with equal groups and times are ordered by
+/// shard, so a cut can separate rows with equal times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The key of the group that the cut divides. All earlier groups precede the cut.

@@ -140,7 +140,7 @@ impl Stream {
         behind.is_some_and(|group| self.key_of_node(group) == key)
     }
 
-    /// Takes the next part of the data of the front group.
+    /// Takes the next part of the front group's data.
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
         let (data, is_last) = self.ready.front_mut()?.1.next();
         if is_last {

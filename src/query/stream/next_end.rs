@@ -11,9 +11,9 @@ use super::cut::Cut;
 
 /// The maximum number of remembered groups that follow the slice.
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
-/// The maximum size of the keys of the remembered groups, in bytes.
+/// The maximum size of the remembered groups' keys, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;
-/// The maximum ratio of the size of the next slice to the size of the last slice.
+/// The maximum ratio of the next slice's size to the last slice's size.
 const GROWTH_MAX: usize = 4;
 
 /// The memory of a finished slice, from which the size of the next slice is computed.

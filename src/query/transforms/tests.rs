@@ -6,7 +6,7 @@ fn piece(times: &[i64], values: &[f64]) -> StreamBatch {
 }
 
 /// Returns the result of a transformation for a stream in one batch. Asserts that every division of
-/// the stream into two batches has the same result.
+/// the stream into two batches has this result.
 fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> StreamBatch {
     let all = transform.start().push(&piece(times, values));
     for cut in 0..=times.len() {

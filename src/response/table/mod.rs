@@ -2,8 +2,8 @@
 //! become columns.
 //!
 //! [`Layout`] defines the columns. [`TableWriter`] receives the chunks of a result in order, and
-//! stores only the bytes that have not been taken yet. The table for human readers is an exception:
-//! it is kept in memory as a whole.
+//! stores only the bytes that have not been taken yet. As an exception, the writer keeps the whole
+//! table for human readers in memory.
 
 mod arrow;
 mod csv;

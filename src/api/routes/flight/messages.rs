@@ -67,7 +67,8 @@ pub(super) struct FlightInfo {
     pub(super) total_bytes: i64,
 }
 
-/// An endpoint without locations: the client must fetch the rows from the same server.
+/// An endpoint without locations. The client must fetch the rows from the server that returned the
+/// endpoint.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]

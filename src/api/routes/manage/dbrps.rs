@@ -86,7 +86,7 @@ fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan,
     change(request, bucket, 201)
 }
 
-/// Changes whether the policy is the default. The other properties of a mapping are fixed.
+/// Changes whether the policy is the default. All other properties of a mapping are fixed.
 fn change(
     request: &ManageRequest,
     bucket: &Bucket<'_>,

@@ -105,8 +105,8 @@ struct JsonBody {
 impl QueryRequest {
     /// Parses the parameters of a form or JSON `body`, which is decompressed and empty for GET. The
     /// `url` supplies the parameters that are missing in the body. A body that begins with `{`, or
-    /// that is not a form, is parsed as JSON regardless of its content type: curl labels every body
-    /// as a form, and InfluxDB ignores the label.
+    /// that is not a form, is parsed as JSON regardless of its content type, because curl labels
+    /// every body as a form and InfluxDB ignores the label.
     ///
     /// # Errors
     /// [`ApiError::Invalid`] (status 400): see [`RequestError`].
