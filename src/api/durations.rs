@@ -31,16 +31,16 @@ impl TimedKind {
     }
 }
 
-/// The inclusive upper bound of each bucket, in nanoseconds. One more bucket counts longer
-/// durations.
+/// The inclusive upper bound of each bucket, in nanoseconds. One more bucket counts durations above
+/// the last bound.
 pub const BOUNDS_NS: [i64; 7] =
     [5 * MS_NS, 20 * MS_NS, 100 * MS_NS, 500 * MS_NS, 2 * S_NS, 10 * S_NS, 60 * S_NS];
 
 /// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// The number of durations in each bucket of [`BOUNDS_NS`], and in the bucket for longer
-    /// durations.
+    /// The number of durations in each bucket of [`BOUNDS_NS`], and in the bucket for durations
+    /// above the last bound.
     pub counts: [u64; BOUNDS_NS.len() + 1],
     /// The sum of all durations, in nanoseconds.
     pub sum_ns: u64,

@@ -10,7 +10,7 @@ use crate::response::emitter::Emitter;
 pub enum LogRequests {
     /// Every request.
     All,
-    /// Requests with a status of 400 or more.
+    /// Requests with a status of 400 or higher.
     Errors,
     /// No request.
     None,
@@ -51,7 +51,7 @@ pub struct Record {
     pub route: &'static str,
     /// The database that the parameters name.
     pub database: Option<String>,
-    /// The HTTP status; 0 before the response.
+    /// The HTTP status; 0 until the response begins.
     pub status: u16,
     /// The number of stored points.
     pub points: u64,

@@ -45,7 +45,7 @@ pub struct Intake {
     keeps_text: bool,
     /// The number of parsed bytes.
     used_bytes: usize,
-    /// The number of waiting bytes at which lines are converted into columns.
+    /// Lines are converted into columns when this number of bytes is waiting.
     piece_bytes: usize,
 }
 

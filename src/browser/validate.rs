@@ -18,9 +18,9 @@ const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 /// the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// The number of lines that would be accepted.
+    /// The number of lines that a write would accept.
     pub good: u32,
-    /// The number of lines that would be rejected.
+    /// The number of lines that a write would reject.
     pub bad: u32,
     /// The first `REJECTED_LINES_NAMED_MAX` rejected lines, ascending.
     pub errors: Vec<LineError>,
@@ -37,7 +37,7 @@ pub struct SuspectUnit {
     pub lines: u32,
 }
 
-/// A line that would be rejected.
+/// A line that a write would reject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
     /// The physical line, starting at 1.

@@ -37,7 +37,7 @@ impl Creators {
         Ok(Self(all))
     }
 
-    /// Checks whether `creator`, which has created `current` databases, may create another
+    /// Checks whether `creator`, which has created `current` databases, may create one more
     /// database.
     ///
     /// # Errors

@@ -192,7 +192,8 @@ impl Recovery {
     fn skip_done(&mut self, now_ns: i64) {
         if self.stage == RecoveryStage::Closing && self.at >= self.before.len() as u64 {
             self.enter(RecoveryStage::Database, now_ns);
-            // The delay ensures that earlier messages cannot arrive after the reset.
+            // The delay ensures that messages that were sent before this stage cannot arrive after
+            // the reset.
             self.due_ns = now_ns.saturating_add(WIPE_DELAY_NS);
         }
         if self.stage == RecoveryStage::Shards {

@@ -1,4 +1,4 @@
-//! Moves the row of a database that is being created or dropped to its next stage.
+//! Moves the row of a database to the next stage while the database is being created or dropped.
 
 use super::lifecycle::{self, EntryStage};
 use super::{Catalog, CatalogWork, Failure, Turn};

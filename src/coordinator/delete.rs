@@ -212,7 +212,7 @@ impl Delete {
         match envelope::decode_reply(reply)? {
             FromDatabase::Relayed(replies) if replies.len() == tasks.len() => Ok(replies),
             FromDatabase::Unavailable(reason) => Err(reason.into()),
-            // The database was dropped during the statement.
+            // The database was dropped while the statement was executed.
             FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
             _ => Err(Error::unexpected_reply()),
         }

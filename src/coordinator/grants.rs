@@ -146,7 +146,7 @@ pub fn hash_of(parts: &[&str]) -> Hash {
 /// InfluxDB's.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
-/// Returns the SHA-256 under which a token is stored, in lower-case hexadecimal.
+/// Returns the SHA-256 hash under which a token is stored, in lower-case hexadecimal.
 pub fn token_hash(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
@@ -187,11 +187,11 @@ pub struct Callers {
     /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
     /// replies. The last entry is the newest.
     refused: Vec<(Hash, i64)>,
-    /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
-    /// exist.
+    /// Hashes of names that no user has. Each has the time of the Catalog's reply, and whether any
+    /// users exist.
     missing_users: BTreeMap<Hash, (i64, bool)>,
-    /// The hash of the last password that a key derivation verified, and the expiry of this hash,
-    /// by user id. A user has one entry, so that no entry is removed before it expires.
+    /// The hash of each user's last password that a key derivation verified, and the expiry of this
+    /// hash, by user id. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password, by the hash of the pair.
     right: BTreeMap<Hash, i64>,

@@ -73,8 +73,8 @@ fn list(all: &[LiveQuery], now_ns: i64) -> SeriesChunk {
     }
 }
 
-/// Formats an age as 1.x does: in whole seconds, or in whole milliseconds or microseconds if the
-/// age is shorter.
+/// Formats an age as 1.x does: in whole seconds, or if the age is below a second, in whole
+/// milliseconds or microseconds.
 fn age(age_ns: i64) -> String {
     let units = [S_NS, MS_NS, US_NS, 1];
     let unit_ns = units.into_iter().find(|unit_ns| age_ns >= *unit_ns).unwrap_or(1);

@@ -1,5 +1,5 @@
-//! Reports a query for SHOW QUERIES: together with the query's second page, then every few seconds,
-//! and at the end.
+//! Reports a query for SHOW QUERIES. The first report is sent with the request for the query's
+//! second page, further reports follow every few seconds, and the last report follows at the end.
 
 use super::Context;
 use super::session::Session;
@@ -21,8 +21,8 @@ pub(super) struct LiveQueryReport {
 }
 
 impl LiveQueryReport {
-    /// Returns the precedence of the page requests of a query that has read `rows` rows; 0 for a
-    /// query that is not listed.
+    /// Returns the precedence of a query's page requests after the query has read `rows` rows; 0
+    /// for a query that is not listed.
     pub(super) fn precedence(&self, rows: u64) -> u64 {
         if self.id == 0 { 0 } else { Precedence::of(self.id, rows).number() }
     }

@@ -29,8 +29,9 @@ pub struct Job {
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,
-    /// The number of the job's messages that have a reply. This number includes only events that
-    /// ended before the last message. The order of the messages does not change until the job ends.
+    /// The number of the job's messages that have a reply. This number is stored only when an event
+    /// ends before the job's last message. The order of the messages does not change until the job
+    /// ends.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub answered: u64,
 }
@@ -171,7 +172,7 @@ pub struct Split {
     pub number: u64,
     /// The group to split.
     pub group: u64,
-    /// The size of the group's largest shard in bytes, as far as this size is known.
+    /// The size of the group's largest shard in bytes, or the largest size known so far.
     pub bytes: u64,
     /// The progress of the copying; `None` until the time of the split is determined.
     pub copy: Option<Copying>,
@@ -195,8 +196,8 @@ pub struct Copying {
 }
 
 impl Job {
-    /// Creates a job that a request executes immediately. The alarm retries the job after a delay,
-    /// which is shorter if a permission is being revoked.
+    /// Creates a job that a request executes immediately. The alarm retries the job after a delay.
+    /// The delay is short if the job revokes a permission.
     pub fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
         Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, answered: 0 }

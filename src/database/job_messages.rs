@@ -165,8 +165,8 @@ fn group_messages(
     }
 }
 
-/// Returns the ids of the policy's measurements that the job drops. The shards already know the
-/// measurements that were dropped before this job.
+/// Returns the ids of those measurements of the policy that the job drops. The shards already know
+/// the measurements that were dropped before this job.
 fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
     let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
     else {

@@ -21,15 +21,16 @@ use crate::store::row;
 use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
-/// The first key of continuous queries in the `entry` table. Policies have lower keys.
+/// The first key of continuous queries in the `entry` table. Policies have lower keys than
+/// continuous queries.
 pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 /// The key of the quotas in the `entry` table. Without quotas, the row does not exist.
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
 /// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
 /// Database never loads all rows of tokens and users, see [`super::access`].
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
-/// The number of low bits in a measurement's row key that contain the measurement's id. The high
-/// bits contain the policy's number.
+/// The number of low bits in a measurement's row key. These bits contain the measurement's id. The
+/// high bits contain the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
 
 /// The stage of a database.
@@ -212,7 +213,7 @@ pub struct RowsChange {
     pub state: Option<DatabaseState>,
     /// A new or changed policy, with its row key.
     pub policy: Option<(u64, Policy)>,
-    /// The row key of a policy that is removed together with its measurements.
+    /// The row key of a removed policy, whose measurements are also removed.
     pub removed_policy: Option<u64>,
     /// The markers of dropped measurements, with the row keys of their policies.
     pub dropped: Vec<(u64, MeasurementSchema)>,

@@ -6,7 +6,7 @@ use crate::protocol::backup_schedule::{BackupSchedule, PassDone, ScheduledSucces
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The key in the `state` table. An older release does not read this row.
+/// The key in the `state` table. Releases without backup schedules do not read this row.
 pub(super) const SCHEDULE_KEY: u64 = 2;
 
 /// The schedule, and its state in memory.

@@ -21,7 +21,7 @@ use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
-    /// The number of messages of the first steps that have a reply.
+    /// The number of replies to the messages of the first steps.
     pub(super) answered: usize,
     /// The largest shard found so far.
     pub(super) fullest: FullestShard,

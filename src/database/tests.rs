@@ -1,4 +1,4 @@
-//! Tests that jobs with more messages than one event may send continue in further events.
+//! Tests that a job continues in further events if it has more messages than one event may send.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;

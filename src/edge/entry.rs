@@ -124,7 +124,8 @@ impl Connection {
         with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
     }
 
-    /// Makes calls after the response. A lost call is made again after a later request.
+    /// Makes calls after the response was sent. If a call is lost, a later request makes the call
+    /// again.
     pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.pending_calls.clear().await;
         self.pending_calls.start(calls);

@@ -21,7 +21,7 @@ pub(super) struct Hosted<H> {
     object: Rc<Object<H>>,
 }
 
-/// The part of the object that the work after a reply also uses.
+/// The part of the object that is also used by work after a reply.
 struct Object<H> {
     host: RefCell<H>,
     platform: EdgePlatform,
@@ -40,7 +40,8 @@ impl<H: Host + 'static> Hosted<H> {
         self
     }
 
-    /// Executes a message. If the message makes work due, that work continues after the reply.
+    /// Executes a message. If the message makes work due, that work is done after the reply was
+    /// sent.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
         if self.goes_back
             && let Some(reply) = past::answer(&self.state, &message).await

@@ -4,7 +4,7 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// The number of times that a pause of 0 ms lets the runtime poll its sockets. During these polls,
+/// During a pause of 0 ms, the runtime polls its sockets this number of times. During these polls,
 /// a new request can be read, call an object and receive its response.
 const LOOKS: u32 = 3;
 

@@ -19,7 +19,7 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 /// A statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The scans of the plan. Each scan is sent to every shard of the scan's policy that has data
+    /// The scans of the plan. Each scan is sent to those shards of the scan's policy that have data
     /// in `request.time`.
     pub scans: Vec<PlannedScan>,
     /// The target of INTO, to which the rows are written; `None` if the rows go to the caller.
@@ -87,13 +87,13 @@ pub(crate) struct SelectNode {
     /// Whether the rows are in descending order of time, and the series in descending order of
     /// keys.
     pub(crate) descending: bool,
-    /// The maximum number of rows of each series; 0 means no limit.
+    /// The maximum number of rows in each series; 0 means no limit.
     pub(crate) limit: u64,
-    /// The number of rows of each series to skip.
+    /// The number of rows to skip in each series.
     pub(crate) offset: u64,
-    /// The maximum number of series of each measurement; 0 means no limit.
+    /// The maximum number of series in each measurement; 0 means no limit.
     pub(crate) slimit: u64,
-    /// The number of series of each measurement to skip.
+    /// The number of series to skip in each measurement.
     pub(crate) soffset: u64,
     /// The selected time range.
     pub(crate) range: TimeRange,

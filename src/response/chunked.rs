@@ -39,7 +39,7 @@ impl ChunkCut {
 
 /// The documents of a response.
 ///
-/// The member `partial` of a document is known only when more rows arrive or the statement ends.
+/// The member `partial` of a document is known only when further rows arrive or the statement ends.
 /// Until then, the document is kept in memory.
 #[derive(Debug)]
 pub struct Documents {

@@ -126,7 +126,7 @@ pub enum GzipFault {
 /// including the window, takes about [`STATE_BYTES`].
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
-/// The maximum number of bytes that one step inflates, unless a long line needs more.
+/// The maximum number of bytes that one step inflates. A long line may need more bytes.
 const ROOM_BYTES: usize = 256 << 10;
 
 /// Inflates all members of `compressed` up to `ceiling` bytes, and passes the bytes to `intake`.

@@ -59,7 +59,7 @@ pub struct Exchange {
     stage: ExchangeStage,
     /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
-    /// A task that reports the caller to the Catalog after the response.
+    /// A task that reports the caller to the Catalog after the response was sent.
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,
@@ -142,8 +142,8 @@ impl Exchange {
         self.record.error = Some("client went away");
     }
 
-    /// Ends a request whose client disconnected during the response. Returns the calls that release
-    /// the resources of the request. The caller may ignore the replies to these calls.
+    /// Ends a request whose client disconnected before the response was complete. Returns the calls
+    /// that release the resources of the request. The caller may ignore the replies to these calls.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
@@ -152,8 +152,8 @@ impl Exchange {
         calls
     }
 
-    /// Returns the calls to make after the response. The client does not wait for these calls. The
-    /// replies to these calls go to [`Exchange::on_background_reply`].
+    /// Returns the calls to make after the response was sent. The client does not wait for these
+    /// calls. The replies to these calls go to [`Exchange::on_background_reply`].
     pub fn background_calls(
         &mut self,
         service: &mut Service,

@@ -159,7 +159,8 @@ pub trait Handler: std::fmt::Debug {
         None
     }
 
-    /// Returns the outcome for the log, after the response.
+    /// Returns the outcome for the log. The exchange calls this function after the response was
+    /// sent.
     fn outcome(&self) -> Outcome {
         Outcome::default()
     }

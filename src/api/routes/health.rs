@@ -1,7 +1,7 @@
 //! Serves `/health`, which requires no token and reports whether the server works.
 //!
 //! The status is "fail" if an invalid setting stops the server, and "warn" if the Catalog does not
-//! respond. In the latter case the server can only use cached definitions.
+//! respond. Without the Catalog, the server can only use cached definitions.
 
 use crate::api::action::Action;
 use crate::api::auth::AuthError;

@@ -46,7 +46,7 @@ pub struct Grantees {
     count: usize,
 }
 
-/// A change of a token or user that has not been stored yet.
+/// A change of a token or user, before the change is stored.
 #[derive(Clone, Debug)]
 pub struct GranteeChange {
     /// The old state.

@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// The maximum number of characters in an assertion. A request's head cannot contain more.
+/// The maximum number of characters in an assertion. A request's head cannot contain a longer
+/// assertion.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
 /// The maximum difference between the team's clock and this clock, in seconds. The difference is
 /// tolerated for the time at which an assertion becomes valid.

@@ -1,5 +1,5 @@
 //! Stores the Catalog's replies about admitted callers. After the Catalog has reported fewer
-//! permissions, the isolate no longer accepts an older grant of a database for that caller.
+//! permissions of a caller, the isolate no longer accepts the caller's older grants from databases.
 //!
 //! This module makes no calls; [`super::confirm`] makes the calls.
 

@@ -57,7 +57,7 @@ struct DatabaseFigures {
     skipped: usize,
 }
 
-/// A problem of an object that the operator must solve.
+/// A problem that the operator must solve, and the object with the problem.
 #[derive(Debug)]
 struct Problem {
     database: String,

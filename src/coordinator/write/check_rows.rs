@@ -32,7 +32,7 @@ pub struct Columns {
     new_tags: Vec<usize>,
     /// The positions of fields that the schema lacks.
     new_fields: Vec<usize>,
-    /// The positions of fields that have another type in the schema, with that type.
+    /// The positions of fields whose type in the schema differs, each with the schema's type.
     conflicts: Vec<(usize, FieldType)>,
 }
 

@@ -85,7 +85,7 @@ pub struct Created {
 pub struct Write {
     request: WriteRequest,
     outcome: WriteOutcome,
-    /// The rows of each measurement that are neither written nor rejected.
+    /// For each measurement, the rows that are neither written nor rejected.
     pending: Vec<Selection>,
     /// The column sets that the Database refused to register in this write.
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
@@ -94,7 +94,7 @@ pub struct Write {
     /// The number of restarts because an owner had newer state.
     retries: Retries,
     registrations: u32,
-    /// The growth to report to the Database before the response.
+    /// The growth to report to the Database before the response is sent.
     growth: Option<Growth>,
 }
 

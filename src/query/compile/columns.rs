@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 
-/// The minimum number of lookups for which an index is cheaper than a search through all columns.
+/// From this number of lookups on, an index is cheaper than a search through all columns.
 const INDEXED_FROM: usize = 8;
 
 pub(crate) struct Columns<'a> {

@@ -76,7 +76,7 @@ impl PlanSize {
     }
 }
 
-/// Returns the number of calls in an expression that are not mathematical functions.
+/// Returns the number of an expression's calls of functions that are not mathematical.
 fn calls(expr: &Expr) -> usize {
     match expr {
         Expr::Call { name, args } => {

@@ -174,7 +174,7 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     all
 }
 
-/// Returns the measurements of a policy that match a source.
+/// Returns those measurements of a policy that match a source.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] if the regex is invalid.

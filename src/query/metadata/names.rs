@@ -14,8 +14,8 @@ const NAME_BYTES: usize = 8;
 /// The number of names in one page. Pages are never reallocated, whereas a single text would be
 /// copied whenever it grows.
 const PAGE_NAMES: usize = 4_096;
-/// The number of names above the limit that are collected before the list is sorted and truncated
-/// to the limit.
+/// When the list exceeds the limit by this number of names, the list is sorted and truncated to the
+/// limit.
 const SPARE: usize = 10_000;
 /// The separator between the cells of a row. The separator sorts before every character of a name.
 const SEPARATOR: &str = "\0";

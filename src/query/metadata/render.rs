@@ -56,7 +56,7 @@ impl Render {
     }
 }
 
-/// The names of a measurement that the shards have returned so far.
+/// The names that the shards have returned so far for a measurement.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     alive: bool,

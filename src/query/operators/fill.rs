@@ -91,8 +91,8 @@ pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
 }
 
 /// Returns the argument columns of mathematical functions. Mathematical functions have no result
-/// for strings and booleans. A column of strings or booleans therefore becomes a column of numbers
-/// that contains the number in `fill(number)` for each null. `columns` has `rows` rows.
+/// for strings and booleans. A column of strings or booleans therefore becomes a column of numbers.
+/// In this column, the number in `fill(number)` replaces each null. `columns` has `rows` rows.
 pub(crate) fn arguments(
     columns: &[Option<Column>],
     number: &FieldValue,

@@ -29,7 +29,7 @@ impl RowBatch {
     }
 }
 
-/// The rows of a batch that a reader has not taken yet.
+/// Those rows of a batch that the reader has not taken yet.
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,

@@ -13,10 +13,10 @@ pub(super) struct Cut {
     /// The time at which the cut divides the group. All rows of the group with earlier times
     /// precede the cut.
     pub(super) time_ns: i64,
-    /// The number of the shard. Rows from shards with smaller numbers precede the cut if their time
-    /// is `time_ns`.
+    /// The number of the shard. Rows with the time `time_ns` from shards with smaller numbers
+    /// precede the cut.
     pub(super) shard: u32,
-    /// The number of the shard's rows with this time that precede the cut.
+    /// Of the shard's rows with this time, the number that precede the cut.
     pub(super) rows: usize,
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::cut::Cut;
 
-/// The maximum number of remembered groups that follow the slice.
+/// The maximum number of remembered groups after the slice.
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
 /// The maximum size of the remembered groups' keys, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;

@@ -135,8 +135,8 @@ impl SliceRows {
         Some((key.0, key.1, stay))
     }
 
-    /// Drops the rows of the group that are after a cut. The cut consists of a time, a shard, and
-    /// the number of rows with that time and shard that precede the cut.
+    /// Drops those rows of the group that are after a cut. The cut consists of a time, a shard, and
+    /// a number of rows. This many rows with that time and shard precede the cut.
     pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {

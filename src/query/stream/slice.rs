@@ -137,7 +137,7 @@ impl Slice {
         self.until.as_ref().is_none_or(is_end)
     }
 
-    /// Adds the rows or states of a shard's page that precede the slice's end.
+    /// Adds those rows or states of a shard's page that precede the slice's end.
     ///
     /// # Errors
     /// [`QueryError::Page`] if the page does not match `output`.
@@ -395,7 +395,7 @@ impl Slice {
     }
 }
 
-/// Drops the rows of a group that are after the end of the slice. The end must be inside this
+/// Drops those rows of a group that are after the end of the slice. The end must be inside this
 /// group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {

@@ -72,7 +72,7 @@ pub(crate) struct Derived {
     current: Option<Rc<str>>,
     /// Whether the subquery has no more rows.
     is_done: bool,
-    /// The number of rows of the current measurement that the outer statement has read.
+    /// Of the current measurement, the number of rows that the outer statement has read.
     sent: u64,
     /// The number of rows that have arrived.
     arrived: i64,

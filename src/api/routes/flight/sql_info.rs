@@ -1,6 +1,7 @@
 //! Implements `CommandGetSqlInfo`, which returns the server's version and features by number.
 //!
-//! The JDBC driver requests all numbers, and its older versions fail if a number is missing.
+//! The JDBC driver requests all numbers, and old versions of the driver fail if a number is
+//! missing.
 
 use std::sync::Arc;
 

@@ -175,7 +175,7 @@ impl ManageHandler {
         }
     }
 
-    /// Returns the policy after the changes.
+    /// Returns the changed policy.
     fn show(
         &self,
         found: &[DescribedDatabase],

@@ -41,7 +41,7 @@ pub(super) enum ManagePlan {
 #[derive(Debug)]
 pub(super) enum AfterChanges {
     Empty,
-    /// The resource after the changes.
+    /// The changed resource.
     Show {
         status: u16,
         database: String,

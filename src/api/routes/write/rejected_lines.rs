@@ -223,8 +223,8 @@ fn cause(refusal: &LineRefusal) -> String {
     }
 }
 
-/// Returns a hint that contains the number of lines that are too old, the policy, and the statement
-/// that changes the policy.
+/// Returns a hint that contains the policy, the number of lines that are too old for the policy,
+/// and the statement that changes the policy.
 fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     let rejected = &outcome.rejected;
     let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;

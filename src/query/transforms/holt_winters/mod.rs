@@ -17,7 +17,8 @@ use nelder_mead::Search;
 /// The initial values of each weight. The fit starts a search from each combination of initial
 /// values.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// The maximum standard deviation of the corners' values at which a search is complete.
+/// A search is complete if the standard deviation of its corners' values does not exceed this
+/// value.
 const EPSILON: f64 = 1e-4;
 /// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. With a
 /// season, one more parameter for each step of the season follows.

@@ -28,8 +28,7 @@ impl Search {
         Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
-    /// Returns the number of values that one step computes, excluding the values that the function
-    /// computes.
+    /// Returns the number of values that one step computes outside of the minimized function.
     pub(super) fn step_values(&self) -> usize {
         // The computation of the centre reads every corner.
         let vertices = self.vertices.len();
