@@ -90,7 +90,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Returns the error for a caller who lacks the permission on the requested policy of
-    /// `database`. The error of a write has 1.x's message.
+    /// `database`. The error for a write has 1.x's message.
     pub fn forbidden(principal: &Principal, right: PermissionKind, database: &str) -> Self {
         if right != PermissionKind::Write {
             return Self::forbidden_database(principal, right, database);

@@ -80,7 +80,7 @@ impl Explain {
     }
 
     fn plan(&self) -> Vec<String> {
-        // There is one entry per expression, summed over all measurements.
+        // Each expression has one entry, with the sum over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
         for scan in self.shard_scans() {
             for call in &scan.calls {

@@ -12,7 +12,7 @@ pub struct Session {
     pub database: Option<String>,
     /// The parameter `rp`; `None` if absent or empty.
     pub policy: Option<String>,
-    /// The value of `now()`, in nanoseconds. This value is equal in all statements of a request.
+    /// The value of `now()`, in nanoseconds. All statements of a request use one value.
     pub now_ns: i64,
     /// The setting `DEFAULT_SHARDS`, for CREATE DATABASE.
     pub default_shards: u32,

@@ -91,10 +91,10 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         Statement::ShowContinuousQueries => show_continuous_queries(session.principal),
         Statement::CreateContinuousQuery(create) => create_continuous(*create, session.defaults())?,
         Statement::DropContinuousQuery(drop) => drop_continuous(drop.database, drop.name),
-        // There are no subscriptions.
+        // This server has no subscriptions.
         Statement::ShowSubscriptions => return Ok(Kind::Known(None)),
         Statement::ShowQueries => show_queries(),
-        // The host in the statement is ignored, because there is only one service.
+        // The host in the statement is ignored, because all hosts are one service.
         Statement::KillQuery(kill) => kill_query(kill.id),
         Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {

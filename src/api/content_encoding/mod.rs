@@ -74,7 +74,7 @@ pub trait TakeInflated {
     ) -> Result<usize, ApiError>;
 }
 
-/// Consumes no bytes: the caller needs the whole body.
+/// Consumes no bytes, because the caller needs the whole body.
 impl TakeInflated for Permit {
     fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> Result<usize, ApiError> {
         self.grow_to(held_bytes)?;
@@ -145,7 +145,8 @@ pub fn inflate(
     let mut state = Inflate::new(false, HISTORY_BITS);
     let mut inflated =
         Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
-    // Clients send empty bodies with this encoding, although an empty body is not a gzip member.
+    // Some clients send an empty body with `Content-Encoding: gzip`, although an empty body is not
+    // a gzip member.
     while !rest.is_empty() {
         // A body of 10 MB could have half a million members, and each member requires the
         // initialization of tables.

@@ -91,7 +91,7 @@ pub trait Handler: std::fmt::Debug {
         None
     }
 
-    /// Returns the database for the log. The memory of the body is charged to the same database.
+    /// Returns the database for the log. The memory of the body is also charged to this database.
     fn database(&self) -> Option<&str> {
         self.target().map(|place| place.database)
     }

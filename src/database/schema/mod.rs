@@ -148,10 +148,10 @@ impl Schema {
         (self.next_measurement, next.max(self.first_column))
     }
 
-    /// Returns all rows with new versions above `version`, so that edges with a newer copy of this
-    /// schema receive every row. The ids from this schema's next id up to `next_measurement` were
-    /// assigned after the target time of the recovery. For each of these ids, the result contains
-    /// the marker of a dropped measurement, without a name.
+    /// Returns all rows with new versions above `version`, so that edges receive every row even if
+    /// their copy of this schema had a higher version. The ids from this schema's next id up to
+    /// `next_measurement` were assigned after the target time of the recovery. For each of these
+    /// ids, the result contains the marker of a dropped measurement, without a name.
     pub fn resend_rows(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
         let mut rows: Vec<MeasurementSchema> =
             self.by_name.values().chain(&self.dropped).cloned().collect();

@@ -75,7 +75,7 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                 }
                 other => match comparison(*other) {
                     Some(comparison) => compare(comparison, (left, right), scope),
-                    // If a number is used as a condition, 1.x evaluates the number to false.
+                    // 1.x treats a number that is used as a condition as false.
                     None => Predicate::Constant(false),
                 },
             }

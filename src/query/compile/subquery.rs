@@ -38,8 +38,8 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<
     Ok(())
 }
 
-/// Returns the subquery, and the schema that its result has as a measurement. The tags are numbered
-/// like the node's group keys.
+/// Returns the subquery, and the schema of its result as a measurement. The tags are numbered like
+/// the node's group keys.
 pub(crate) fn derive(
     node: SelectNode,
     columns: &[SubqueryColumn],

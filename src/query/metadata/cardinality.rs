@@ -200,8 +200,8 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether hashes suffice for counting. With hashes, the executor does not need to keep up to a
-    /// million names in memory.
+    /// Whether the executor can count hashes instead of names. A count of hashes does not keep up
+    /// to a million names in memory.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
