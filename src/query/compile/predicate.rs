@@ -228,7 +228,34 @@ fn compare_conditions(
         (Some(a), Some(b)) if scope.is_derived() => {
             and((or((has_value(a), has_value(b))), compared))
         }
-        _ => with_values(compared, (left, right), scope),
+        _ => {
+            let compared = with_values(compared, (left, right), scope);
+            match (has_result(left, scope), has_result(right, scope)) {
+                (Some(a), Some(b)) => and((or((a, b)), compared)),
+                _ => compared,
+            }
+        }
+    }
+}
+
+/// Returns the condition that a boolean expression has a result. Returns `None` for an expression
+/// that always has a result. In 1.x, an operator has no result if its left side is a missing field
+/// of a stored row. A left side without a result counts as `false` next to a result.
+fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
+    if let Some(field) = boolean_field(expr, scope) {
+        return Some(has_value(field));
+    }
+    match expr {
+        _ if scope.is_derived() => None,
+        Expr::Paren(inner) => has_result(inner, scope),
+        Expr::Binary { op, left, right } if comparison(*op).is_none() => {
+            let of_left = has_result(left, scope)?;
+            match boolean_field(left, scope) {
+                Some(_) => Some(of_left),
+                None => Some(or((of_left, has_result(right, scope)?))),
+            }
+        }
+        _ => None,
     }
 }
 
@@ -247,8 +274,8 @@ fn compare_mixed(
     let holds = condition(boolean, Scope { compared: true, ..scope });
     let holds = if comparison == Comparison::Equal { not(holds) } else { holds };
     let compared = and((not(has_value(value)), holds));
-    match boolean_field(boolean, scope) {
-        Some(field) => and((has_value(field), compared)),
+    match has_result(boolean, scope) {
+        Some(has_result) => and((has_result, compared)),
         None => compared,
     }
 }
