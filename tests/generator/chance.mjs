@@ -3,7 +3,7 @@
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
-import { and, callOf, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf } from './statement.mjs';
+import { and, callOf, calls, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf } from './statement.mjs';
 import { aloneOf, columnsOf, foundAlone, hasLimits } from './assemble.mjs';
 import { linesOfSeries, scratch } from './stored.mjs';
 
@@ -282,8 +282,10 @@ const ALL_POINTS = 100_000;
  * samples, and the separate results of the other calls, as points in the real server. Returns
  * whether the real server then joins these points to the same rows as Tidemark.
  */
-export async function drawnTogether({ parts, theirs, ours, env, trusted, isOurs }) {
-  if (hasLimits(parts) || windowOf(parts) || !['(null)', '(none)', undefined].includes(parts.fill)) return false;
+export async function drawnTogether(pair) {
+  const { parts, theirs, ours, env, trusted, isOurs } = pair;
+  if (windowOf(parts)) return drawnInWindows(pair);
+  if (hasLimits(parts) || !['(null)', '(none)', undefined].includes(parts.fill)) return false;
   const columns = await columnsOf(parts, trusted);
   const own = seriesOf(ours.document);
   const names = seriesOf(theirs.document)[0]?.get('columns') ?? [];
@@ -335,4 +337,65 @@ async function drawn(call, column, { parts, own, trusted }) {
     .filter((series) => series.get('values').length > 0);
   const none = new Map([['results', []]]);
   return areChosen(points, raw, none, { call, round: undefined, parts, alone: false }) ? points : undefined;
+}
+
+/**
+ * Whether both responses are joins of permitted draws with the results of the other calls alone. A
+ * join has a row for each time. If several draws have this time, the first one is next to the other
+ * calls' values.
+ */
+async function drawnInWindows({ parts, theirs, ours, trusted }) {
+  const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];
+  const isFilled = number !== undefined || ['(null)', '(none)', undefined].includes(parts.fill);
+  const fields = fieldsOf(parts);
+  if (hasLimits(parts) || isBackwards(parts) || !isFilled || fields.length < 2) return false;
+  const columns = [];
+  for (const { text, expression } of fields) {
+    const call = callOf(expression);
+    const isDraw = call?.name === 'sample';
+    if (!isDraw && (!call || calls(expression, 'sample') || /^[*/]/.test(call.first))) return false;
+    const tags = dimensionsOf(parts).filter((one) => !isWindow(one)).join(', ');
+    const raw = { ...parts, SELECT: `${call.first} AS v0`, 'GROUP BY': tags, fill: '' };
+    const known = await trusted(statement(isDraw ? raw : { ...parts, SELECT: text }));
+    if (!known || errorOf(known)) return false;
+    columns.push({ count: isDraw ? Number(call.rest[0]) : undefined, rows: new Map(seriesOf(known).map((one) => [head(one), one.get('values')])) });
+  }
+  const start = windowsOf(windowOf(parts), parts, undefined);
+  const isJoined = (series) => {
+    const all = series.get('values');
+    const lists = columns.map(({ count, rows }, at) => {
+      const known = rows.get(head(series)) ?? [];
+      if (count === undefined) return known;
+      // The number of `fill()` is no boolean and no text. It could be a value of a number.
+      const drawn = all.map((row) => [row[0], row[at + 1]]).filter(([, cell]) => (number === undefined ? cell !== null : !(cell instanceof JsonNumber)));
+      const points = known.filter(([, cell]) => cell !== null);
+      const isKnown = number === undefined || !points.some(([, cell]) => cell instanceof JsonNumber);
+      return isKnown && isDrawn(drawn, points, start, { count, backwards: false, fill: '(null)' }) ? drawn : undefined;
+    });
+    return !lists.includes(undefined) && isJoin(all, lists, number);
+  };
+  const heads = new Set(columns.flatMap(({ rows }) => [...rows.keys()]));
+  const isPermitted = ({ document }) => {
+    const all = seriesOf(document);
+    return !errorOf(document) && all.length === heads.size && all.every((one) => heads.has(head(one)) && isJoined(one));
+  };
+  return start !== undefined && isPermitted(theirs) && isPermitted(ours);
+}
+
+/** Whether `rows` join the lists of times and values. `number` replaces missing values. */
+function isJoin(rows, lists, number) {
+  const next = lists.map(() => 0);
+  const isMissing = (cell) => (number === undefined ? cell === null : alike(cell, new JsonNumber(number)) || alike(cell, new JsonNumber(String(Math.trunc(number)))));
+  for (const [time, ...cells] of rows) {
+    const due = lists.map((list, at) => list[next[at]]).filter(Boolean);
+    if (!due.length || due.some(([own]) => BigInt(own.text) < BigInt(time.text))) return false;
+    const isRight = cells.every((cell, at) => {
+      const head = lists[at][next[at]];
+      if (!head || !alike(head[0], time)) return isMissing(cell);
+      next[at] += 1;
+      return alike(head[1], cell);
+    });
+    if (!isRight) return false;
+  }
+  return next.every((count, at) => count === lists[at].length);
 }

@@ -215,8 +215,9 @@ export const RULES = [
       if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
-      // LIMIT applies to each call separately, so only SLIMIT and SOFFSET are proved here.
-      if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts)) && fieldsOf(parts).length > 1) {
+      // LIMIT applies to each call separately and can hide an infinite value, so only SLIMIT and
+      // SOFFSET are proved here.
+      if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts))) {
         const series = await trusted(statement(withoutSeriesLimits(parts)));
         if (series && !errorOf(series) && isSeries(limited(seriesOf(series), seriesLimits(parts)))) return true;
       }

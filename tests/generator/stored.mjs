@@ -1,7 +1,7 @@
 // Avoids the defects of subqueries in 1.x. Stores the rows of a subquery as points of a
 // measurement, and then runs the outer statement over that measurement in 1.x.
 
-import { groupBy, head, json, resultsOf, seriesOf } from './answers.mjs';
+import { groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 import { TAGS } from './data.mjs';
 import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
@@ -19,19 +19,29 @@ function subqueries(from) {
 
 /**
  * Stores the rows of each subquery as points in the real server. Returns whether the outer
- * statement then has the same response as in Tidemark. With `theirs`, the real server computes the
+ * statement then has the same response as in Tidemark. With `isTheirs`, the real server computes the
  * rows at every depth. Otherwise, Tidemark computes the rows of the outermost subqueries, whose
- * statements must be `trusted`.
+ * statements must be `trusted`. If a stored value is a negative zero, the zeros of the two responses
+ * may differ in sign.
  */
-export async function isOverStored({ text, ours, env, trusted, isOurs, isSame }, theirs) {
+export async function isOverStored({ text, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
-  const keep = theirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, isPlain);
-  for (const read of theirs ? [false, true] : [false]) {
-    const answer = await overStored(text, { env, keep, nested: theirs, read });
-    if (answer && (isOurs(answer) || isSame(withEmptyTags(answer, text, ours.document, env)))) return true;
+  const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, isPlain);
+  const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
+  for (const read of isTheirs ? [false, true] : [false]) {
+    const how = { env, keep, nested: isTheirs, read, looksForZeros, hasZeros: false };
+    const answer = await overStored(text, how);
+    if (!answer) continue;
+    const document = withEmptyTags(answer, text, ours.document, env);
+    if (isOurs(answer) || isSame(document)) return true;
+    const [one, other] = [json(document ?? null), ours.body].map((body) => [200, body.replaceAll(new RegExp(MINUS_ZERO, 'g'), '0')]);
+    if (how.hasZeros && sameAnswer({ tied }, one, other)) return true;
   }
   return false;
 }
+
+/** Matches a cell with a negative zero, which equals a zero. Of equal values 1.x takes any. */
+const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
 /**
  * Adds the tags that are empty in Tidemark's response, because a stored point has no empty tags.
@@ -44,9 +54,11 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   // Each row of a single subquery has the tags of its series. The row of an empty window has no
   // value.
   const [only, more] = subqueries(parts.FROM) ?? [];
-  const isWithTags = only && !more && ['(null)', '(none)', undefined].includes(parts.fill);
-  const inner = isWithTags ? dimensionsOf(clauses(only)).flatMap((one) => (one === '*' ? Object.keys(TAGS) : [one])) : [];
+  const isWithTags = only && !more && ['(null)', '(none)', '(linear)', undefined].includes(parts.fill);
+  const dimensions = isWithTags ? dimensionsOf(clauses(only)) : [];
+  const inner = union(dimensions, Object.keys(TAGS).filter((tag) => groupsBy(dimensions, tag)));
   for (const [place, series] of seriesOf(document).entries()) {
+    const windows = answer[2]?.get(head(series));
     const [known, own] = [seriesOf(ours)[place]?.get('tags') ?? new Map(), series.get('tags') ?? new Map()];
     const tags = new Map([...known].filter(([key, tag]) => own.has(key) || tag === '').map(([key]) => [key, own.get(key) ?? '']));
     if ([...own.keys()].some((key) => !tags.has(key))) return undefined;
@@ -54,8 +66,8 @@ function withEmptyTags(answer, text, ours, { parsed }) {
     const rest = [...series].filter(([key]) => key !== 'name' && key !== 'tags');
     series.clear();
     for (const [key, value] of [...all, ...rest]) series.set(key, value);
-    const hasPoint = (row) => !/\w\(/.test(parts.SELECT) || row[1] !== null;
-    const isEmpty = (at, row) => at > 0 && (tags.get(shown[at - 1]) === '' || (inner.includes(shown[at - 1]) && hasPoint(row)));
+    const hasPoint = (row) => !/\w\(/.test(parts.SELECT) || (windows ? windows.includes(row[0].text) : row[1] !== null);
+    const isEmpty = (at, row) => at > 0 && hasPoint(row) && (tags.get(shown[at - 1]) === '' || inner.includes(shown[at - 1]));
     for (const row of series.get('values')) {
       row.forEach((cell, at) => {
         if (cell === null && shown.length === row.length - 1 && isEmpty(at, row)) row[at] = '';
@@ -65,10 +77,15 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   return document;
 }
 
+/** Whether one of the dimensions groups by a tag. */
+const groupsBy = (dimensions, tag) =>
+  dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
+
 /**
- * Returns `[status, body]`, or undefined if a subquery has no rows to store. The outer statement
- * reads all stored rows. Some windows of a subquery begin before the time range but reach into it,
- * and predicted rows follow the time range.
+ * Returns `[status, body]` and, for a statement with windows, the times of the windows with a value.
+ * Returns undefined if a subquery has no rows to store. The outer statement reads all stored rows.
+ * Some windows of a subquery begin before the time range but reach into it, and predicted rows
+ * follow the time range.
  * With `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. A function
  * that needs the previous window then reads that window from the time range of the outer statement.
  */
@@ -84,40 +101,45 @@ async function overStored(text, how) {
     if (untimed.length === terms.length) return await ask(reads);
     if (windowOf(reads)) {
       const wider = await boundsOf(terms, made, how.env);
-      if (!wider) return await ask(reads);
-      const asked = { ...reads, WHERE: and(wider, ...untimed) };
+      const asked = wider ? { ...reads, WHERE: and(wider, ...untimed) } : reads;
       const answer = await ask(asked);
       if (reads.fill === '(none)') return answer;
-      return asFilled(answer, await ask({ ...asked, fill: '(none)' }), lowest(terms), how.env);
+      const present = timesOf(how.env.parsed(await ask({ ...asked, fill: '(none)' })));
+      return [...(wider ? asFilled(answer, present, [lowest(terms), highest(terms)], how.env) : answer), present];
     }
     const [status, body] = await ask({ ...reads, WHERE: and(...untimed) });
     return [status, body.replaceAll('[0,', `[${lowest(terms)},`)];
   } finally {
-    for (const database of made) await how.env.real(`DROP DATABASE ${database}`);
+    for (const database of made) {
+      if (how.looksForZeros) how.hasZeros ||= MINUS_ZERO.test((await how.env.real(`SELECT * FROM ${database}.autogen./.*/`))[1]);
+      await how.env.real(`DROP DATABASE ${database}`);
+    }
   }
 }
+
+/** Returns the times of each series' rows. */
+const timesOf = (document) => new Map(seriesOf(document).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
 
 /**
  * Removes the empty windows that only the wider time range shows. 1.x begins with the window that
  * contains the start of the time range. Each window with a value takes the place of the next
- * window, even if the value is earlier. `present` is the response that contains only windows with a
- * value.
+ * window, even if the value is earlier. 1.x ends with the time range, or with the last window that
+ * has a value. `present` contains the times of the windows with a value.
  */
-function asFilled(answer, present, lower, { parsed }) {
+function asFilled(answer, present, [lower, upper], { parsed }) {
   const document = parsed(answer);
   if (!document) return answer;
-  const known = new Map(seriesOf(parsed(present)).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
   for (const series of seriesOf(document)) {
     const rows = series.get('values');
     const times = rows.map(([time]) => time.text);
     let next = Math.max(0, times.findLastIndex((time) => BigInt(time) <= lower));
     const shown = [];
-    for (const at of (known.get(head(series)) ?? []).map((time) => times.indexOf(time))) {
+    for (const at of (present.get(head(series)) ?? []).map((time) => times.indexOf(time))) {
       while (next < at) shown.push(rows[next++]);
       shown.push(rows[at]);
       next += 1;
     }
-    series.set('values', [...shown, ...rows.slice(next)]);
+    series.set('values', [...shown, ...rows.slice(next).filter(([time]) => BigInt(time.text) <= upper)]);
   }
   return [answer[0], `${json(document)}\n`];
 }
@@ -191,9 +213,11 @@ async function around(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
   const dimensions = dimensionsOf(own);
+  // The only subquery groups by its tags without its outer statement.
+  const all = inner.length > 1 && dimensions.includes('*') ? await tagsOf(inner, how.env) : undefined;
   const below = {
     times: union(context.times, termsOf(own).filter(isTime)),
-    tags: union(context.tags, dimensions.filter((one) => !isWindow(one) && one !== '*')),
+    tags: union(context.tags, dimensions.filter((one) => one !== '*' && !isWindow(one)), all ?? []),
     window: dimensions.find(isWindow) ?? context.window,
     order: own['ORDER BY'] ?? context.order,
   };
@@ -202,12 +226,26 @@ async function around(own, context, how) {
   if (stored.includes(undefined)) return undefined;
   // A subquery has only the tags in its GROUP BY clause.
   const tags = union(...stored.map((one) => one.tags));
-  const known = dimensions.flatMap((one) => (one === '*' ? tags : [one]));
+  const known = dimensions.flatMap((one) => (one === '*' ? (all ?? tags) : [one]));
   const columns = inner.flatMap((text) => fieldsOf(clauses(text)).map(({ expression, alias }) => alias ?? expression));
-  const isVisible = (name) => tags.includes(name) || tags.includes('*') || columns.some((column) => column === name || /[*/]/.test(column));
+  const isVisible = (name) => groupsBy(tags, name) || columns.some((column) => column === name || /[*/]/.test(column));
   const hidden = below.tags.filter((tag) => !isVisible(tag));
   const SELECT = hidden.length > 0 ? fieldsOf(own).map((field) => withoutHidden(field, hidden)).join(', ') : own.SELECT;
   return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
+}
+
+/** Returns the tags by which `GROUP BY *` of a statement over these subqueries groups. */
+async function tagsOf(inner, env) {
+  const found = [];
+  for (const own of inner.map(clauses)) {
+    const deeper = subqueries(own.FROM);
+    const keys = async () => seriesOf(env.parsed(await env.real(`SHOW TAG KEYS FROM ${own.FROM}`))).flatMap((series) => series.get('values').flat());
+    for (const one of dimensionsOf(own).filter((dimension) => !isWindow(dimension))) {
+      if (/^[*/]/.test(one)) found.push(...(await (deeper ? tagsOf(deeper, env) : keys())).filter((tag) => groupsBy([one], tag)));
+      else found.push(one);
+    }
+  }
+  return found;
 }
 
 /**
@@ -225,10 +263,11 @@ async function store(text, context, how) {
     return keep(whole, dimensionsOf(clauses(text)).filter((one) => !isWindow(one)), how);
   }
   let own = clauses(text);
+  const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   if (how.nested && own.FROM.startsWith('(SELECT')) {
     own = await around(own, context, how);
     if (!own) return undefined;
-    own = await widened(own, context, how);
+    own = await widened(own, window, context, how);
   }
   const nested = !how.nested && context.window && !WINDOWED.test(own.SELECT) && subqueries(own.FROM);
   if (nested) own = { ...own, FROM: nested.map((one) => `(${withWindow(one, context.window)})`).join(', ') };
@@ -240,11 +279,12 @@ async function store(text, context, how) {
   // on too.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
   const all = isWhole ? ['*', ...passed] : union(tags, context.tags);
-  const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   const write = {
     ...own,
     WHERE: own.isWide ? own.WHERE : and(...union(termsOf(own), context.times)),
     'GROUP BY': [...all, ...(window ? [window] : [])].join(', '),
+    // A subquery has no rows for empty windows, except with `fill()`.
+    ...(window && ['(null)', undefined].includes(own.fill) ? { fill: '(none)' } : {}),
     'ORDER BY': context.order,
   };
   return keep(write, tags, how);
@@ -260,14 +300,16 @@ function withWindow(text, window) {
 }
 
 /**
- * Widens the time bounds of a statement with windows over stored rows, so that they include all
- * rows.
+ * Widens the time bounds of a statement over stored rows, so that they include all rows. Without
+ * windows, the row of an aggregate has the time at which the range starts, which is `startsAt`.
  */
-async function widened(own, context, { env }) {
+async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);
+  const untimed = and(...terms.filter((term) => !isTime(term)));
+  if (!window && WINDOWED.test(own.SELECT)) return { ...own, isWide: true, startsAt: lowest(terms), WHERE: untimed };
   const databases = split(own.FROM, ', ').map((source) => source.split('.')[0]);
-  const wider = windowOf(own) && (await boundsOf(terms.filter(isTime), databases, env));
-  return wider ? { ...own, isWide: true, WHERE: and(wider, ...terms.filter((term) => !isTime(term))) } : own;
+  const wider = window && (await boundsOf(terms.filter(isTime), databases, env));
+  return wider ? { ...own, isWide: true, WHERE: and(wider, untimed) } : own;
 }
 
 async function keep(parts, tags, { keep: write, made }) {
@@ -282,14 +324,21 @@ const into = (database, parts) => statement({ ...parts, INTO: `${database}.autog
 
 /**
  * Runs a statement in the real server, and stores its rows in a new database. Returns the name of
- * the database.
+ * the database. Moves rows of the time 0 to `parts.startsAt`.
  */
-async function keepTheirs(parts, { real }) {
+async function keepTheirs(parts, { real, parsed, write }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
-  if (isWritten(await real(into(database, parts)))) return database;
+  const isStored = isWritten(await real(into(database, parts)));
+  if (isStored && !parts.startsAt) return database;
+  const keys = parsed(await real('SHOW FIELD KEYS', database));
+  const rows = parsed(await real('SELECT * FROM /.*/ GROUP BY *', database));
   await real(`DROP DATABASE ${database}`);
-  return undefined;
+  if (!isStored) return undefined;
+  const moved = scratch();
+  await real(`CREATE DATABASE ${moved} WITH DURATION INF`);
+  await write(moved, linesOf(keys, rows).map((line) => line.replace(/ 0$/, ` ${parts.startsAt}`)));
+  return moved;
 }
 
 /**
