@@ -1,7 +1,7 @@
 //! Implements the median() function: the middle value as a float. If the number of values is even,
 //! the median is the mean of the two middle values.
 
-use super::points::{Gathered, Outcome, Points};
+use super::points::{Gathered, Outcome, Points, nth_and_before};
 use crate::batch::column::Values;
 use tidemark_model::value::FieldValue;
 
@@ -9,19 +9,21 @@ pub(super) struct Median;
 
 impl Gathered for Median {
     fn evaluate(&self, points: &Points<'_>) -> Outcome {
-        let mut values: Vec<f64> = match points.values {
-            Values::Float(values) => values.clone(),
-            Values::Integer(values) => values.iter().map(|&v| v as f64).collect(),
-            Values::Unsigned(values) => values.iter().map(|&v| v as f64).collect(),
-            Values::String(_) | Values::Boolean(_) => return Outcome::Value(None),
+        let number = |row: u32| {
+            let row = row as usize;
+            match points.values {
+                Values::Float(values) => values.get(row).copied(),
+                Values::Integer(values) => values.get(row).map(|&v| v as f64),
+                Values::Unsigned(values) => values.get(row).map(|&v| v as f64),
+                Values::String(_) | Values::Boolean(_) => None,
+            }
         };
-        if values.is_empty() {
-            return Outcome::Value(None);
-        }
-        let (middle, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
-        let (below, &mut high, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-        let low = below.iter().copied().max_by(f64::total_cmp).filter(|_| is_even);
-        let value = low.map_or(high, |low| low + (high - low) / 2.0);
-        Outcome::Value(Some(FieldValue::Float(value)))
+        let count = points.values.len();
+        let value = nth_and_before(points, count / 2).and_then(|(before, high)| {
+            let (before, high) = (before.filter(|_| count.is_multiple_of(2)), number(high)?);
+            let low = before.and_then(number);
+            Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))
+        });
+        Outcome::Value(value)
     }
 }

@@ -65,6 +65,17 @@ pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     }
 }
 
+/// Returns the rows at the positions `place - 1` and `place` of [`by_value`]. Returns `None` for
+/// strings.
+pub(super) fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Option<u32>, u32)> {
+    let mut keys = keys(points.values)?;
+    if place >= keys.len() {
+        return None;
+    }
+    let (below, &mut (_, row), _) = keys.select_nth_unstable(place);
+    Some((below.iter().max().map(|&(_, before)| before), row))
+}
+
 /// Returns a sort key and the row number for each row. The keys have the order of the values.
 /// Returns `None` for strings.
 fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
