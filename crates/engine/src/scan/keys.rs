@@ -64,6 +64,20 @@ pub(super) enum FilterDecision {
     Complete,
 }
 
+/// The result of [`KeyFilter::next`].
+#[derive(Debug)]
+pub(super) enum NextSeries {
+    /// The rows of this series may be needed.
+    Matching(SeriesKey),
+    /// [`SKIPPED_PER_STEP`] series are not needed. The last one has this key.
+    Skipped(SeriesKey),
+    /// No further series is needed.
+    End,
+}
+
+/// The maximum number of series that the filter skips in one step.
+pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
+
 /// Selects series of a measurement, which are visited in a single direction.
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
@@ -110,8 +124,8 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Advances to the next series that may be needed, and stores its values in `tags`. Returns
-    /// `None` at the end.
+    /// Advances to the next series that may be needed, and stores its values in `tags`. Call it
+    /// again after [`NextSeries::Skipped`].
     ///
     /// # Errors
     /// The errors of the merge.
@@ -119,17 +133,42 @@ impl<'a> KeyFilter<'a> {
         &self,
         merge: &mut Rows<'_>,
         tags: &mut SeriesTags,
-    ) -> Result<Option<SeriesKey>, ReadError> {
+    ) -> Result<NextSeries, ReadError> {
+        let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
             tags.set(key);
-            match self.decide(key, tags) {
-                FilterDecision::Matching => return Ok(Some(key.clone())),
+            let decision = self.decide(key, tags);
+            skipped += 1;
+            match decision {
+                FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
+                FilterDecision::Complete => break,
+                _ if skipped == SKIPPED_PER_STEP => {
+                    return Ok(NextSeries::Skipped(key.clone()));
+                }
                 FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => merge.seek(&to)?,
-                FilterDecision::Complete => break,
             }
         }
-        Ok(None)
+        Ok(NextSeries::End)
+    }
+
+    /// Advances to the next series that may be needed, and returns its key. Returns `None` at the
+    /// end.
+    ///
+    /// # Errors
+    /// The errors of the merge.
+    pub(super) fn next_matching(
+        &self,
+        merge: &mut Rows<'_>,
+        tags: &mut SeriesTags,
+    ) -> Result<Option<SeriesKey>, ReadError> {
+        loop {
+            match self.next(merge, tags)? {
+                NextSeries::Matching(key) => return Ok(Some(key)),
+                NextSeries::Skipped(_) => {}
+                NextSeries::End => return Ok(None),
+            }
+        }
     }
 
     /// Returns the decision for the series with this key and these tags.

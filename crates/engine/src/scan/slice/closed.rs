@@ -125,7 +125,7 @@ impl Walk<'_> {
         let (measurement, first) = (self.request.measurement, self.keys.first());
         let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
-        while self.keys.next(&mut merge, &mut self.tags)?.is_some() {
+        while self.keys.next_matching(&mut merge, &mut self.tags)?.is_some() {
             self.cells += SERIES_CELLS;
             let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
             keys.insert(values.collect());

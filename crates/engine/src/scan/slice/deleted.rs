@@ -79,7 +79,7 @@ impl Walk<'_> {
             for run in &runs {
                 let first = keys.first();
                 let mut merge = self.reader.run(run, measurement, Direction::Ascending, &first)?;
-                while let Some(key) = keys.next(&mut merge, &mut self.tags)? {
+                while let Some(key) = keys.next_matching(&mut merge, &mut self.tags)? {
                     self.cells += SERIES_CELLS;
                     series.push(key);
                     if series.len() > SERIES_MAX {

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
-use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
+use crate::scan::keys::{NextSeries, SKIPPED_PER_STEP};
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_CELLS};
 use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
 use tidemark_model::time::TimeRange;
@@ -125,8 +126,15 @@ impl Walk<'_> {
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
-        while self.cells < CELLS_MAX && self.keys.next(&mut merge, &mut self.tags)?.is_some() {
-            self.cells += SERIES_CELLS;
+        while self.cells + self.skipped_cells < CELLS_MAX {
+            match self.keys.next(&mut merge, &mut self.tags)? {
+                NextSeries::Matching(_) => self.cells += SERIES_CELLS,
+                NextSeries::Skipped(_) => {
+                    self.skipped_cells += SKIPPED_PER_STEP * SKIPPED_CELLS;
+                    continue;
+                }
+                NextSeries::End => break,
+            }
             if !self.groups.reach(&self.tags).is_empty() {
                 let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
                 let group: Vec<String> = group.collect();

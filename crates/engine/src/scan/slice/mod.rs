@@ -25,8 +25,8 @@ use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
-use super::keys::{KeyFilter, SeriesTags};
-use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
+use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP, SeriesTags};
+use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
@@ -94,6 +94,7 @@ pub(super) fn piece(
         deciding,
         cells: 0,
         filter_cells: 0,
+        skipped_cells: 0,
         scanned: Scanned::new(Vec::new()),
         rows_kept: 0,
         series: 0,
@@ -192,6 +193,8 @@ struct Walk<'a> {
     cells: u64,
     /// The cost of evaluating the condition, in cells.
     filter_cells: u64,
+    /// The cost of the series that the condition excludes, in cells.
+    skipped_cells: u64,
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
@@ -267,7 +270,18 @@ impl Walk<'_> {
         let from = last.clone().unwrap_or_else(|| self.first());
         let measurement = [self.request.measurement];
         let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
-        while let Some(key) = self.keys.next(&mut merge, &mut self.tags)? {
+        loop {
+            let key = match self.keys.next(&mut merge, &mut self.tags)? {
+                NextSeries::Matching(key) => key,
+                NextSeries::Skipped(key) => {
+                    self.skipped_cells += SKIPPED_PER_STEP * SKIPPED_CELLS;
+                    if self.is_full(self.batch.picks.len()) {
+                        return self.end(&mut merge, (stretch, &key), None).map(Some);
+                    }
+                    continue;
+                }
+                NextSeries::End => break,
+            };
             if self.bound.is_before(&key, self.direction) {
                 break;
             }
@@ -389,7 +403,7 @@ impl Walk<'_> {
 
     /// Whether the page is full after reading `rows` more rows.
     fn is_full(&self, rows: usize) -> bool {
-        self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
+        self.cells_with(rows) + self.filter_cells + self.skipped_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
@@ -469,7 +483,7 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
     for &stretch in &stretches {
         let measurement = [request.measurement];
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
-        while let Some(key) = keys.next(&mut merge, &mut tags)? {
+        while let Some(key) = keys.next_matching(&mut merge, &mut tags)? {
             keys_read += 1;
             let mut is_new = || seen.insert(FixedState::default().hash_one(&key));
             series += u64::from(stretches.len() == 1 || is_new());

@@ -11,7 +11,8 @@ use super::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
 use super::request::{
-    AggregateCall, AggregateFunction, Input, Output, ResultPosition, Resume, ScanRequest,
+    AggregateCall, AggregateFunction, Input, Operand, Output, Predicate, ResultPosition, Resume,
+    ScanRequest,
 };
 use super::{PageLimits, TileLimits, scan};
 use naive::{Answer, Point};
@@ -315,6 +316,48 @@ fn rows_with_equal_time_appear_once() {
         tags.dedup();
         let (rows, each) = (found[0].1[0].len() as i64, tags.len() as i64);
         assert_eq!((rows, each), (SERIES, SERIES), "{fields} fields of {value}");
+    }
+}
+
+#[test]
+fn a_page_passes_a_limited_number_of_excluded_series() {
+    let (tag, field) = (ColumnId(1), ColumnId(10));
+    let row = |(host, time_ns): (u64, i64)| Write {
+        tags: vec![(tag, format!("h{host}"))],
+        time_ns,
+        fields: vec![(field, FieldValue::Integer(1))],
+    };
+    let input = Input { column: field, field_type: FieldType::Integer, cast: None };
+    let rows = Output::Rows { fields: vec![input], tags: vec![tag], limit: None, every_row: false };
+    for (series, pages) in [(1_000, 1), (70_000, 2), (140_000, 3)] {
+        let mut source = VectorReader::new(vec![tag], 1);
+        source.add(&(0..series).map(|host| row((host, 7))).collect::<Vec<_>>());
+        let mut request = ScanRequest {
+            measurement: MEASUREMENT,
+            time: TimeRange::ALL,
+            predicate: Some(Predicate::Matches {
+                operand: Box::new(Operand::Tag(tag)),
+                regex: "^h999$".to_owned(),
+                negated: false,
+            }),
+            group_by: Vec::new(),
+            descending: false,
+            output: rows.clone(),
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let (mut count, mut found) = (0, 0);
+        loop {
+            let page = scan(&source, &request, HUGE).unwrap();
+            count += 1;
+            found += page.stats.series;
+            request.resume.position = page.position;
+            if request.resume.position.is_none() {
+                break;
+            }
+        }
+        assert_eq!((count, found), (pages, 1), "{series} series");
     }
 }
 
