@@ -42,7 +42,7 @@ pub type ObjectReply = Result<Vec<u8>, CallFailure>;
 /// A message from another thread.
 #[derive(Debug)]
 pub enum ThreadMessage {
-    /// A client's connection, which the receiving thread serves.
+    /// A client's connection. The receiving thread serves this connection.
     Connection(TcpStream, connection::ConnectionInfo),
     /// A message to an object that the receiving thread owns.
     Call {

@@ -68,7 +68,7 @@ impl Folder {
         self.path.join("alarms.sqlite")
     }
 
-    /// Returns the admin token in the folder. Creates a token if it is missing.
+    /// Returns the admin token in the folder. Creates the token if it is missing.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read or written.

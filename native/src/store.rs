@@ -34,8 +34,8 @@ enum Atomic {
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    /// The connection, or `None` before the file is opened, and during a commit, which uses the
-    /// connection in another thread.
+    /// The connection. The field is `None` before the file is opened, and during a commit, because
+    /// another thread then uses the connection.
     connection: RefCell<Option<Connection>>,
     /// Whether the tables are known to exist.
     is_open: Cell<bool>,
@@ -61,7 +61,7 @@ impl SqliteStore {
         }
     }
 
-    /// Whether some writes have not been committed by [`Self::commit`].
+    /// Whether the storage has writes that [`Self::commit`] has not committed yet.
     pub fn is_dirty(&self) -> bool {
         self.is_dirty.get()
     }
@@ -101,7 +101,8 @@ impl SqliteStore {
         if is_empty && was_opened {
             // SQLite ignores a write-ahead log whose database file is missing.
             for suffix in ["", "-wal"] {
-                // If the file remains, it is empty, which has the same meaning as a missing file.
+                // If the file remains, it is empty. An empty file has the same meaning as a missing
+                // file.
                 let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
             }
         }

@@ -13,7 +13,7 @@ pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// thread processes other requests.
 pub const TURN_ROWS_MAX: usize = 65_536;
 /// Producing this number of rows costs as much time as producing an empty batch. An iteration of a
-/// recursive query produces a batch, which often contains only one row.
+/// recursive query produces a batch, often with only one row.
 pub const ROWS_PER_BATCH_MIN: usize = 256;
 /// In a join without an equality condition, comparing this number of row pairs costs as much time
 /// as producing one row.

@@ -20,7 +20,7 @@ enum Quoted {
     Closed,
     /// A newline or the end of the text precedes the closing quote.
     Open,
-    /// The text contains an unknown escape. The reader is after this escape.
+    /// The text contains an unknown escape. The reader has passed this escape.
     BadEscape,
 }
 

@@ -86,7 +86,7 @@ impl SelectStatement {
         self.order.is_some_and(|order| order.descending)
     }
 
-    /// Whether no field calls a function. `DISTINCT name` does not count as a call.
+    /// Whether the fields contain no function calls. `DISTINCT name` does not count as a call.
     pub fn is_raw(&self) -> bool {
         let mut calls = false;
         for field in &self.fields {

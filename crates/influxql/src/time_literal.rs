@@ -18,7 +18,7 @@ pub enum InvalidTime {
     /// The time is later than [`MAX_TIME_NS`].
     #[error("time {0} overflows time literal")]
     Overflow(String),
-    /// The time equals [`MIN_TIME_NS`], which 1.x reserves, or is earlier.
+    /// The time is [`MIN_TIME_NS`], which 1.x reserves, or an earlier time.
     #[error("time {0} underflows time literal")]
     Underflow(String),
 }

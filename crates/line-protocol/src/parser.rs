@@ -292,7 +292,7 @@ impl Parser {
         Ok(Ended::Whole)
     }
 
-    /// Reports the line at `start`, which was accepted without the field at `at`.
+    /// Reports the line at `start`. The line was accepted without the field at `at`.
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
         let line = self.line;

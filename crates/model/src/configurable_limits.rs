@@ -45,14 +45,14 @@ pub struct Settable {
     pub name: &'static str,
     /// The error text for a client that exceeds the limit.
     pub fault: &'static str,
-    /// The value that applies if the operator sets none.
+    /// The value that applies if the operator sets no value.
     pub default: u32,
     /// The maximum value of the setting.
     pub most: u32,
 }
 
 const fn row(name: &'static str, fault: &'static str, default: usize, most: usize) -> Settable {
-    // Both values are numbers of items or bytes in one isolate, which are far below 4 GiB.
+    // Both values are numbers of items or bytes in one isolate, so they are far below 4 GiB.
     Settable { name, fault, default: default as u32, most: most as u32 }
 }
 

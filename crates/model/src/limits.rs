@@ -10,8 +10,8 @@ pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
 /// The maximum size of a plain or inflated request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 25_000_000;
 /// The maximum time to wait for the next 128 KB of a body or for its end, in seconds. Clients time
-/// out much earlier. Without this limit, a stalled client would keep the memory that is reserved
-/// for its body.
+/// out long before this limit. Without this limit, a stalled client would keep the memory that is
+/// reserved for its body.
 pub const BODY_STALL_S_MAX: u32 = 60;
 /// The maximum number of members of a gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;
@@ -55,8 +55,8 @@ pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
 /// The number of rows after which the written bytes may be sent. All windows of a series arrive as
 /// one chunk, so the number of chunks does not limit the number of bytes.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
-/// The maximum number of rows in one batch of an Arrow stream. [`REPLY_PIECE_BYTES`] may end a
-/// batch earlier.
+/// The maximum number of rows in one batch of an Arrow stream. A batch may end earlier because of
+/// [`REPLY_PIECE_BYTES`].
 pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
 /// The maximum number of characters of a format or an `Accept` header that an error message
 /// repeats.
@@ -290,9 +290,9 @@ pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 /// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default,
 /// there is no limit, because memory usage does not grow with these numbers.
 pub const UNLIMITED: u32 = u32::MAX;
-/// The maximum number of measurements whose first page a statement requests ahead of time. A
-/// statement over many measurements then does not wait for one round trip per measurement. Each
-/// requested page is kept in memory until it is merged.
+/// The maximum number of measurements whose first page a statement requests ahead of time. As a
+/// result, a statement over many measurements does not wait for one round trip per measurement.
+/// Each requested page is kept in memory until it is merged.
 pub const STREAMS_AHEAD_MAX: usize = 256;
 /// The maximum number of further scans whose first pages are requested in one call to a shard. The
 /// shard returns as many of these pages as fit into one event and the size of one page.
@@ -333,7 +333,7 @@ pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
 /// longer than [`LONG_QUERY_NS`].
 pub const LONG_QUERIES_EVER_MAX: usize = 4;
 /// The maximum time that a query waits for memory to start, in nanoseconds. A restarted query may
-/// wait for the same time again.
+/// wait for this time again.
 pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
 /// The maximum number of waiting queries in one isolate. Further queries are rejected immediately.
 pub const QUERIES_WAITING_MAX: usize = 500;
@@ -387,7 +387,7 @@ pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The tables found this way are sent with the statement. If there are more measurements, reading
 /// the statement's tables requires another request.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
-/// The maximum number of points of the same time that `first` and `last` keep for a text column.
+/// The maximum number of points with the same time that `first` and `last` keep for a text column.
 /// The functions need these points to select the same point as 1.x.
 pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are kept in memory for a function that needs all
@@ -452,7 +452,7 @@ pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
 /// The maximum number of windows in one run of a continuous query, unless FOR requires more
-/// windows. The query catches up in steps.
+/// windows. The query then catches up in several runs.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
 // Backups.

@@ -39,8 +39,8 @@ pub struct MeasurementSchema {
     pub version: u64,
     /// The columns in order of registration.
     pub columns: Vec<ColumnDefinition>,
-    /// Whether the measurement was dropped. Caches must then forget this id. A new measurement may
-    /// have the same name.
+    /// Whether the measurement was dropped. If so, caches must forget this id. A new measurement
+    /// may have the same name.
     #[serde(default)]
     pub dropped: bool,
 }

@@ -23,7 +23,8 @@ pub fn series_hash<'a>(
     hasher.digest()
 }
 
-/// The maximum length of a value that is hashed with a single call, which is several times faster.
+/// The maximum length of a value that is hashed with a single call. A single call is several times
+/// faster.
 const SHORT_VALUE_BYTES: usize = 60;
 
 /// Hashes one tag value for counting. The input is the value's length (u32, little-endian) and its

@@ -113,7 +113,7 @@ fn quoted(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Returns the options in a help text, which have the format `  --name VALUE`.
+    /// Returns the options in a help text. Options have the format `  --name VALUE`.
     fn options_of(help: &str) -> Vec<(&str, bool)> {
         let lines = help.lines().filter_map(|line| line.strip_prefix("  --"));
         let option = |line: &'static str| {

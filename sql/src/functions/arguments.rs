@@ -93,7 +93,7 @@ pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
 /// Applies `f` to every time. Times are in nanoseconds.
 ///
 /// # Errors
-/// Returns an error if `f` returns `None`, which means that a time is out of range.
+/// Returns an error if `f` returns `None`, because the time is then out of range.
 pub(crate) fn map_times(
     function: &str,
     value: &ColumnarValue,

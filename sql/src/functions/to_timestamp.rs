@@ -1,6 +1,5 @@
-//! Implements `to_timestamp(integer)`. The argument is in nanoseconds, unlike the argument of
-//! DataFusion's function, which is in seconds. All other arguments are passed to DataFusion's
-//! function.
+//! Implements `to_timestamp(integer)`. The argument is in nanoseconds, but the argument of
+//! DataFusion's function is in seconds. All other arguments are passed to DataFusion's function.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //!
 //! An optimizer rule replaces the function in the aggregate with `date_bin`. A new plan node above
 //! the aggregate adds a row for each missing bin. The node fills a column of these rows with NULL,
-//! with 0 for a count, or according to `locf` or `interpolate`.
+//! with the value 0 for a count, or with the values that `locf` or `interpolate` computes.
 
 mod calls;
 mod exec;

@@ -54,7 +54,7 @@ pub(super) struct Spec {
 pub(super) struct GapFill {
     input: LogicalPlan,
     spec: Spec,
-    /// The schema, without the columns that optimizer rules add to the input later. The node does
+    /// The schema, excluding the columns that optimizer rules later add to the input. The node does
     /// not fill these additional columns.
     schema: DFSchemaRef,
 }

@@ -72,7 +72,7 @@ impl<'a> OverScan<'a> {
     }
 }
 
-/// Replaces the scan below `node`, which must be the only one.
+/// Replaces the only scan below `node`.
 ///
 /// # Errors
 /// Returns DataFusion's error if an operator cannot be rebuilt.

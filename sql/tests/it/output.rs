@@ -159,8 +159,8 @@ fn nested_tags_are_strings() {
     assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
 }
 
-/// A client may read the available bytes at any time. The concatenation of all bytes must be the
-/// same.
+/// A client may read the available bytes at any time. The concatenated bytes must equal the whole
+/// result.
 #[test]
 fn written_chunks_equal_whole_result() {
     let answered = ask("SELECT value, value * 2 AS double FROM generate_series(1, 20000)");

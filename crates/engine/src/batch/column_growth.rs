@@ -44,7 +44,7 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// Reserves memory for text, which is never longer than the bytes from which it is read. If the
+    /// Reserves memory for text. Text is never longer than the bytes from which it is read. If the
     /// estimate is reliable, reserves memory for the text of the whole body, because a text exists
     /// twice while it moves to a larger allocation.
     pub(super) fn make_text(&self, text: &mut String) {

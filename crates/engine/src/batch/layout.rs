@@ -97,7 +97,7 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each entry is now the end of its slab's rows, which is also the start of the next slab's
+        // Each entry is now the end of its slab's rows, and therefore the start of the next slab's
         // rows.
         self.ends = next;
     }

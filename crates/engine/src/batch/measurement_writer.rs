@@ -76,8 +76,8 @@ pub(super) struct MeasurementWriter {
     /// The columns of each field key, indexed by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, followed by the predicted columns: those that followed in
-    /// earlier rows.
+    /// The columns of the draft so far, followed by the predicted columns, which followed the same
+    /// columns in earlier rows.
     order: Vec<u32>,
     /// The number of columns in `order` that belong to the draft.
     at: usize,
@@ -433,7 +433,7 @@ impl MeasurementWriter {
     }
 }
 
-/// Returns an error for a missing column, which cannot happen.
+/// Returns the error for a missing column. This case cannot happen.
 #[cold]
 fn no_column(limits: &Limits) -> Refusal {
     Refusal::TooManyFields(limits.exceeded(Limit::Fields, 0, 0))

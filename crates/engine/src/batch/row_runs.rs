@@ -24,7 +24,7 @@ pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
 
 #[derive(Debug, Default)]
 pub(super) struct RowRun {
-    /// The field number of each column, and the column, which is as long as `times_ns`.
+    /// The columns with their field numbers. Each column is as long as `times_ns`.
     pub(super) columns: Vec<(u32, Column)>,
     pub(super) row_series: Vec<u32>,
     pub(super) times_ns: Vec<i64>,

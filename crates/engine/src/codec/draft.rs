@@ -53,7 +53,7 @@ impl Draft {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 
-    /// Returns the encoding. If there is a table, it is used to code the residuals.
+    /// Returns the encoding. If a table is given, codes the residuals with this table.
     pub fn finish(self, table: Option<&CodeTable>) -> Vec<u8> {
         let Self { head: mut out, open } = self;
         if let Some(Open { method_at, residuals, .. }) = open {

@@ -123,7 +123,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }

@@ -65,7 +65,7 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
 /// `count` strings.
 ///
 /// # Errors
-/// Any [`Error`]. The contents of the outputs are then unspecified.
+/// Any [`Error`]. After an error, the contents of the outputs are unspecified.
 pub fn decode(
     bytes: &[u8],
     count: usize,
@@ -109,7 +109,7 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
         if code == next {
             entries.push(string);
             entry_bytes += string.len() + 1;
-            // Text that does not repeat at the beginning seldom repeats later.
+            // Text that does not repeat among the first strings seldom repeats after them.
             if entries.len() > 1_000 && entries.len() * 2 > codes.len() {
                 return None;
             }

@@ -82,7 +82,7 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
@@ -132,7 +132,8 @@ pub fn decode_with(
     Ok(())
 }
 
-/// Fills `deltas`. Returns `false` if a difference overflows.
+/// Fills `deltas` with the differences between consecutive times. Returns `false` if a difference
+/// overflows.
 fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     for pair in times_ns.windows(2) {
         let &[before, after] = pair else { return false };

@@ -44,7 +44,7 @@ pub enum Text {
     Tag(usize),
     /// A constant text.
     Literal(Box<str>),
-    /// The value of a tag that is not in the tag order, which is the empty string.
+    /// The empty string, as the value of a tag that is not in the tag order.
     Missing,
 }
 

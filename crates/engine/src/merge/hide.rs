@@ -36,7 +36,8 @@ pub(crate) struct HiddenRows {
 }
 
 impl HiddenRows {
-    /// Hides the rows of tombstones, which may be in any order, and of dropped measurements.
+    /// Hides the rows of dropped measurements, and the rows of tombstones, which may be in any
+    /// order.
     pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }

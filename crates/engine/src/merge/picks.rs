@@ -9,7 +9,7 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// The number of recent pages that are searched for a page before it is added.
+/// Before a page is added, this number of recent pages is searched for the page.
 const LATE_PAGES: usize = 64;
 
 /// The picked rows in the order of the merge, without duplicates of a series and time.

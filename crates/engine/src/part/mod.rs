@@ -17,7 +17,8 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-/// The maximum size of a value's head and body, in bytes. The store's row limit is the same.
+/// The maximum size of a value's head and body, in bytes. This size equals the store's maximum row
+/// size.
 pub const VALUE_BYTES_MAX: usize = 1_900_000;
 /// The maximum number of rows in a page.
 pub(crate) const PAGE_ROWS_MAX: usize = 1_024;

@@ -69,8 +69,7 @@ pub fn series<V: Values>(
     decode_series(values, value, group, block).map(Series::into_table)
 }
 
-/// Reads a series block in a form in which keys can be searched. `group` is group number `number`
-/// of the value.
+/// Reads a series block in a searchable form. `group` is group number `number` of the value.
 pub(super) fn read_series<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),

@@ -56,7 +56,7 @@ pub enum ObjectError {
     Content,
 }
 
-/// Encodes an object: kind, version, the concatenated parts of its content, checksum.
+/// Encodes an object: its kind, its version, the concatenated parts of its content, and a checksum.
 pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
     let bytes: usize = content.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(HEAD_BYTES + bytes + CRC_BYTES);
@@ -121,7 +121,7 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 /// pairs of first number and count. Only a shard decodes `rows`.
 ///
 /// # Errors
-/// [`ObjectError::Content`] if the numbers cannot be encoded, which does not happen.
+/// [`ObjectError::Content`] if the numbers cannot be encoded. This case does not happen.
 pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();

@@ -160,7 +160,7 @@ pub struct CreateDatabase {
     /// database.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
-    /// The number of shards in each new shard group, which is `DEFAULT_SHARDS` by default.
+    /// The number of shards in each new shard group. The default is `DEFAULT_SHARDS`.
     pub shards: u32,
     /// The location hint for the database's objects.
     #[serde(default)]

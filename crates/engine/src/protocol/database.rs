@@ -93,7 +93,7 @@ pub enum ToDatabase {
         duration_ns: Option<i64>,
     },
     /// Reports that a write found a shard larger than its split size, or that the fence of a split
-    /// rejected a write. The alarm makes the necessary changes to the group later.
+    /// rejected a write. The alarm later makes the necessary changes to the group.
     Grown {
         /// The policy of the group.
         policy: PolicyId,
@@ -103,7 +103,7 @@ pub enum ToDatabase {
         bytes: u64,
     },
     /// Drops the database. Only the Catalog sends this message. Every shard rejects requests before
-    /// the Database replies. The alarm frees the storage later.
+    /// the Database replies. The alarm later frees the storage.
     Drop,
     /// Checks the checksums of all rows of the object.
     Verify,
@@ -139,8 +139,8 @@ pub enum ToDatabase {
     Recover(Box<RecoveredDatabase>),
     /// Sends these messages to shards and returns their replies. This message is for a statement
     /// over more shards than its request may call, because the Database's event has a separate
-    /// limit of calls. The messages must have no binary body, and there must not be more messages
-    /// than calls in one event.
+    /// limit of calls. The messages must have no binary body, and their number must not exceed the
+    /// number of calls that one event may make.
     Relay(Vec<(ObjectId, ToShard)>),
 }
 
@@ -271,8 +271,8 @@ pub enum FromDatabase {
         /// permissions.
         found: Vec<Grantee>,
     },
-    /// Grants: the Database has already received a later version from the Catalog, so it ignored
-    /// this message.
+    /// Grants: the Database has already received a later version from the Catalog, so the Database
+    /// ignored this message.
     Late,
     /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),

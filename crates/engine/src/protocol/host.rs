@@ -7,8 +7,8 @@
 //! no locks behind.
 //!
 //! The glue code of each runtime performs only these steps. The glue code borrows the host only
-//! inside `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls, it sets the
-//! alarm to `next_alarm_ns`.
+//! inside `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls, the glue code
+//! sets the alarm to `next_alarm_ns`.
 //!
 //! ```text
 //! (event_id, step) = host.begin(platform, message)

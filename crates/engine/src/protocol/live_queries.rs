@@ -56,8 +56,8 @@ impl Precedence {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 
-    /// Whether this query precedes `other`, because its class is lower, or because the classes are
-    /// equal and it started earlier.
+    /// Whether this query precedes `other`: its class is lower, or the classes are equal and this
+    /// query started earlier.
     pub fn is_before(self, other: Self) -> bool {
         let rest_bits = u64::BITS - ID_BITS;
         let earlier = (self.id << rest_bits).wrapping_sub(other.id << rest_bits).cast_signed() < 0;

@@ -194,8 +194,8 @@ pub enum FromShard {
     /// The shard stored the frame's rows. Rows of series above the series limit may have been
     /// rejected.
     Appended {
-        /// The used size of the object's storage in bytes, without space that the shard will soon
-        /// reclaim.
+        /// The used size of the object's storage, in bytes, excluding space that the shard will
+        /// soon reclaim.
         bytes: u64,
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
@@ -207,12 +207,12 @@ pub enum FromShard {
     },
     /// The reply to `Weigh`.
     Weighed {
-        /// The used size of the object's storage in bytes, without space that the shard will soon
-        /// reclaim.
+        /// The used size of the object's storage, in bytes, excluding space that the shard will
+        /// soon reclaim.
         bytes: u64,
         /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
         /// are at or after this time. If clients write current data, the time is in the near future
-        /// and no bytes are after it. `None` means that no time divides the shard.
+        /// and no bytes are after this time. `None` means that no time divides the shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.

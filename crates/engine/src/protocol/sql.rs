@@ -280,10 +280,10 @@ pub struct ScanRequest {
     pub first: Option<TimeOrder>,
     /// The aggregates to return in place of rows.
     ///
-    /// A page then has one row for each group and window that contains rows. Each of these rows
-    /// occurs once in the scan. The row's time is the start of the window, or an arbitrary value if
-    /// there are no windows. The row's tags are the tags of the group, and the row's fields are the
-    /// results of the aggregate calls. `fields` and `tags` must be empty.
+    /// If this field is set, a page has one row for each group and window that contains rows. Each
+    /// of these rows occurs once in the scan. The row's time is the start of the window, or an
+    /// arbitrary value if there are no windows. The row's tags are the tags of the group, and the
+    /// row's fields are the results of the aggregate calls. `fields` and `tags` must be empty.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
     /// The tags that form groups. With `first`, `rows_max` applies to each group. If the list is

@@ -61,7 +61,7 @@ pub struct Run {
     pub rows: u64,
 }
 
-/// A callback for one group. Returns whether it needs further groups.
+/// A callback for one group. The callback returns whether it needs further groups.
 pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.

@@ -65,8 +65,8 @@ pub enum Output {
         /// The maximum number of rows per group over all pages. After the results of several shards
         /// are merged, fewer rows may be needed.
         limit: Option<u64>,
-        /// SQL: whether to include rows without any value in `fields`. Without a limit, the order
-        /// of the rows is then undefined.
+        /// SQL: whether to include rows without any value in `fields`. If this field is set and
+        /// there is no limit, the order of the rows is undefined.
         #[serde(default)]
         every_row: bool,
     },
@@ -124,8 +124,8 @@ pub struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// Whether the states do not depend on how rows are grouped, because no step rounds. Float sums
-    /// and standard deviations depend on the grouping in their last digits.
+    /// Whether the states are independent of the grouping of rows, because no step rounds. Float
+    /// sums and standard deviations depend on the grouping in their last digits.
     pub(super) fn is_exact(&self) -> bool {
         let is_whole = || {
             let of = self.input.output_type();
@@ -236,7 +236,7 @@ pub enum Predicate {
     /// True if the boolean field is true.
     IsTrue(Box<Operand>),
     /// True if exactly one predicate is true. If one predicate is `Constant(true)`, the result is
-    /// the negation of the other.
+    /// the negation of the other predicate.
     Differ(Box<Predicate>, Box<Predicate>),
 }
 
@@ -367,7 +367,8 @@ pub struct SummaryRequest {
     pub predicates: Vec<Option<Predicate>>,
     /// The kind of items to list.
     pub want: SummaryWant,
-    /// The position in `measurements`, and the shard's cursor inside this measurement.
+    /// The start of the page: the position of a measurement in `measurements`, and the shard's
+    /// cursor inside this measurement.
     pub resume: Option<(u32, Vec<String>)>,
     /// The number of tag values, or of series in text order, that the caller needs per measurement.
     /// A shard may return more.

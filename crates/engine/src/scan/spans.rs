@@ -23,7 +23,7 @@ pub(super) struct Slots {
     start_ns: i64,
     starts_ns: Vec<i64>,
     /// The slot of each start, or `None` as long as the starts are sorted, because a binary search
-    /// is then sufficient.
+    /// then finds the slot.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }

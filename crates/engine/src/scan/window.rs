@@ -54,8 +54,8 @@ impl Window {
         .max(time_ns.saturating_add(1))
     }
 
-    /// Whether no clock change is near `time_ns`. Near a clock change, a window may contain times
-    /// before its start.
+    /// Whether `time_ns` is far from all clock changes. Near a clock change, a window may contain
+    /// times before its start.
     pub(crate) fn is_regular_near(&self, time_ns: i64) -> bool {
         // The distance is two windows plus the largest possible difference of UTC offsets.
         let near_ns = self.every_ns.saturating_mul(2).saturating_add(26 * H_NS);

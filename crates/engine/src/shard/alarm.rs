@@ -126,7 +126,8 @@ fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
-            // Reusing a row costs one row write. Deleting a row and inserting another costs two.
+            // Reusing a row costs one row write. Deleting a row and inserting another row costs two
+            // row writes.
             let is_idle = || loaded.plan(now_ns).is_idle();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)

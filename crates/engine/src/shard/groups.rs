@@ -135,7 +135,7 @@ fn row_group<'a>(
     is_open: bool,
     tables: &'a mut dyn SeriesTables,
 ) -> RowGroup<'a> {
-    // Each of the two times is the time of an existing row.
+    // The minimum and the maximum time of a page are times of existing rows.
     let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
     let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
     RowGroup {

@@ -93,7 +93,7 @@ pub(super) struct Loaded {
     /// Whether the stored manifest contains the running job. A job that fits into one event is not
     /// stored.
     pub(crate) job_is_stored: bool,
-    /// The parts with a damaged block, which are excluded from merges.
+    /// The parts with a damaged block. These parts are excluded from merges.
     pub(crate) unmergeable: BTreeSet<PartId>,
     counts_before: RowCounts,
 }

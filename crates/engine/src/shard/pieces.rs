@@ -9,7 +9,7 @@ const PARTS_AT_ONCE: usize = 63;
 /// The minimum number of rows per series for which another pass over all series is acceptable.
 const CHAINED_ROWS: u64 = 64;
 /// The inverse of the share of a part's time range that may overlap the next part. Two flushes can
-/// contain rows of the same time.
+/// contain rows with the same time.
 const OVERLAP_SHARE: i128 = 8;
 
 /// Returns the start times of parts at which the preceding parts have enough rows, and have ended
@@ -84,7 +84,7 @@ mod tests {
         // The second flush contains rows from the end of the first part.
         assert_eq!(of(&[part(0, 80, many), part(70, 160, many)]), [70]);
         assert_eq!(of(&[part(0, 80, many), part(69, 160, many)]), [0; 0]);
-        // The wide part has not ended there.
+        // The wide part continues after the end of the second part.
         assert_eq!(of(&[part(0, 900, many), part(10, 80, many), part(80, 160, many)]), [0; 0]);
         assert_eq!(of(&[part(0, 80, many - 1), part(80, 160, 1), part(160, 240, 1)]), [160]);
     }

@@ -31,7 +31,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether no merge and no scrub is due.
+    /// Whether the shard is idle: neither a merge nor a scrub is due.
     pub(super) fn is_idle(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
     }
@@ -81,7 +81,8 @@ impl Loaded {
         }
     }
 
-    /// Whether the whole part is after the end of the shard's range, because a split has moved it.
+    /// Whether the whole part is after the end of the shard's range, because a split has moved the
+    /// part's rows.
     pub(super) fn is_beyond(&self, part: &Part) -> bool {
         part.min_ns >= self.state.settings.range.end_ns && self.is_free(part.id)
     }

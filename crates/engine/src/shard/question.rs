@@ -48,7 +48,7 @@ impl<S: Store> Shard<S> {
         self.with_reader(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 
-    /// Returns one page of a summary, which lists names of columns, tag values or series.
+    /// Returns one page of a summary. A summary lists names of columns, tag values or series.
     ///
     /// # Errors
     /// Returns the errors of [`Shard::scan`].

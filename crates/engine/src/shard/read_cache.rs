@@ -1,4 +1,5 @@
-//! Implements the read cache: decoded data of queries, which all shards of an isolate share.
+//! Implements the read cache, which all shards of an isolate share. The cache contains decoded data
+//! of queries.
 //!
 //! The key of an entry contains the number of a value. A number always identifies the same
 //! contents, so entries are never outdated. After a value is merged or deleted, queries no longer
@@ -125,11 +126,11 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// The inverse of the share of the capacity that is for results. The share is separate, so that a
-/// query that reads much data does not evict results.
+/// The inverse of the share of the capacity that is reserved for results. The share is separate, so
+/// that a query that reads much data does not evict results.
 const ANSWERS_SHARE: usize = 3;
-/// The inverse of the share of the capacity that is for encoded bytes. These bytes are usually
-/// decoded once, and then the decoded data is cached.
+/// The inverse of the share of the capacity that is reserved for encoded bytes. These bytes are
+/// usually decoded once, and then the decoded data is cached.
 const BODIES_SHARE: usize = 6;
 
 pub(super) struct ReadCache {

@@ -50,7 +50,7 @@ struct Unknown {
 }
 
 impl Loaded {
-    /// Returns the seed of series hashes, which is secret to clients.
+    /// Returns the seed of series hashes. Clients must not know this seed.
     pub(super) fn series_seed(&self) -> u64 {
         let settings = &self.state.settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
@@ -273,7 +273,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Removes the series that a part contains from `unknown`, which must be sorted. Stops when
+/// Removes from `unknown` the series that a part contains. `unknown` must be sorted. Stops when
 /// `LOOK_BYTES_MAX` is reached.
 fn remove_known<S: Store>(
     part: &Part,

@@ -66,7 +66,7 @@ impl Slots {
         most: usize,
         slots: &mut BTreeSet<i64>,
     ) {
-        // Consecutive times usually have the same slot, which saves a division for each time.
+        // Consecutive times usually have the same slot, so most times need no division.
         let mut last: Option<TimeRange> = None;
         for &time_ns in times_ns {
             if last.is_none_or(|last| !last.contains(time_ns)) {

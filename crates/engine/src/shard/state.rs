@@ -18,7 +18,8 @@ use tidemark_model::ids::MeasurementId;
 pub(super) const STATE_KEY: u64 = 0;
 pub(super) const RETIRED_KEY: u64 = 1;
 
-/// The error for a state row without a body, which development builds wrote before parts existed.
+/// The error for a state row without a body. Development builds wrote such rows before parts
+/// existed.
 const WITHOUT_MANIFEST: &str =
     "an earlier development build wrote this row: export the database with that build";
 

@@ -121,7 +121,8 @@ impl RowCounts {
     }
 }
 
-/// The highest key of a row. SQL numbers are converted to doubles, which are exact below 2^53.
+/// The highest key of a row. SQL numbers are converted to doubles. Doubles represent integers below
+/// 2^53 exactly.
 pub const KEY_MAX: u64 = (1 << 53) - 1;
 
 /// The head and body of a row.
@@ -142,7 +143,7 @@ pub trait Store {
     /// Creates the tables unless they exist.
     fn open(&self) -> Result<(), StoreError>;
 
-    /// Runs `work` as one transaction, which stores either all of its writes or no write.
+    /// Runs `work` as one transaction, which stores either all of its writes or none of them.
     /// Transactions cannot be nested.
     fn atomically<T, E: From<StoreError>>(
         &self,

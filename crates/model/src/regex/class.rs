@@ -50,7 +50,7 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     }
 }
 
-/// Applies case folding and then negation, which is Go's order.
+/// Applies case folding and then negation. Go uses the same order.
 fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     if fold_case {
         class.fold_case();

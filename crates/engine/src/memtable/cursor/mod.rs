@@ -62,8 +62,8 @@ struct SortedTable<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    /// Creates the sorted rows of `memtable`. `order` returns the tag order of a measurement, which
-    /// must include all of the table's tags: see [`tag_order`].
+    /// Creates the sorted rows of `memtable`. `order` returns the tag order of a measurement. The
+    /// tag order must include all of the table's tags: see [`tag_order`].
     pub fn new(
         memtable: &'a Memtable,
         order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,

@@ -277,7 +277,7 @@ fn merge_seek_continues_at_any_key() {
             // Only series without rows may be skipped.
             assert!(of_it == 0 || at == 0, "seed {seed}");
             let mut taken = Read::new();
-            // The loop reads some or none of the rows.
+            // The loop reads a random number of the rows.
             while rng.u8(..4) > 0
                 && let Some(picks) = merge.next_rows(TimeRange::ALL).unwrap()
             {

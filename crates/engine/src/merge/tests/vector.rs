@@ -1,5 +1,5 @@
-//! Defines a cursor over rows in vectors that are randomly cut into pages, and the rows it must
-//! return.
+//! Defines a cursor over vectors of rows, which are randomly cut into pages, and the rows that the
+//! cursor must return.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -37,7 +37,7 @@ struct Page {
 
 struct Series {
     key: SeriesKey,
-    /// The pieces of the pages: the page and its rows.
+    /// The pieces: the page and the rows of each piece.
     pieces: Vec<(usize, Range<u32>)>,
 }
 

@@ -226,8 +226,8 @@ fn read_extent(bytes: &mut &[u8]) -> Result<RowExtent, Error> {
     Ok(RowExtent { from, min_ns, max_ns, rows: varint::read(bytes)? })
 }
 
-/// Decodes a list from the start of `bytes`. Every item takes at least one byte, which limits the
-/// length.
+/// Decodes a list from the start of `bytes`. Every item takes at least one byte, so the bytes limit
+/// the length.
 fn list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T, Error>,

@@ -125,7 +125,8 @@ pub(crate) struct RowExtent {
 }
 
 impl RowExtent {
-    /// Returns the measurement of the value's first group, which `from` starts with.
+    /// Returns the measurement at the start of `from`, which is the measurement of the value's
+    /// first group.
     pub(in crate::part) fn first_measurement(&self) -> Option<MeasurementId> {
         self.from.first_chunk().map(|id| MeasurementId(u32::from_be_bytes(*id)))
     }
@@ -281,7 +282,7 @@ impl Directory {
         self.groups.get(groups).or_bug()
     }
 
-    /// Returns the range of a part's groups, and the part's root if it is in this value.
+    /// Returns the range of a part's groups, and the part's root if this value contains the root.
     pub(crate) fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;
         let start = self.groups.partition_point(|group| group.part < part);

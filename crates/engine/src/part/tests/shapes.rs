@@ -69,8 +69,8 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Writes all rows as a part. Returns the maximum number of cells and bytes of a group, which one
-/// event processes.
+/// Writes all rows as a part. Also returns the maximum number of cells and bytes of a group. One
+/// event processes a whole group.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });

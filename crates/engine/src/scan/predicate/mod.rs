@@ -93,7 +93,7 @@ impl Filter {
         self.cells.saturating_mul(1 + rows as u64)
     }
 
-    /// Whether no row of a series with these tags can match.
+    /// Whether the predicate excludes every row of a series with these tags.
     pub(super) fn excludes_series<'a>(&'a self, tag: &'a dyn Fn(ColumnId) -> &'a str) -> bool {
         settle(&self.root, tag) == Some(false)
     }

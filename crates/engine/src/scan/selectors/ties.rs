@@ -1,4 +1,4 @@
-//! Implements first() and last() of a group without windows. Among points of the same time, these
+//! Implements first() and last() of a group without windows. Among points with the same time, these
 //! functions choose the same point as 1.x.
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
@@ -36,7 +36,7 @@ struct Point {
     aux: Vec<Option<FieldValue>>,
 }
 
-/// The points of the same time that can still be chosen, in series order.
+/// The points with the same time that can still be chosen, in series order.
 pub(in crate::scan) struct TiedPoints {
     latest: bool,
     by_text: bool,

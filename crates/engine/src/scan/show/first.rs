@@ -49,9 +49,9 @@ impl FirstSeries {
     }
 }
 
-/// Whether every text that begins with `value`, or with a greater value, is after a text that
-/// begins with `held`. `held` has no characters to escape. An escaped character begins with a
-/// backslash, which is greater than the character.
+/// Whether every text that begins with `value` or a greater value sorts after the texts that begin
+/// with `held`. `held` has no characters to escape. An escaped character begins with a backslash,
+/// which is greater than the character.
 fn is_before(held: &[u8], value: &[u8]) -> bool {
     let differing = held.iter().zip(value).find(|(held, value)| held != value);
     differing.is_some_and(|(held, value)| held < value)

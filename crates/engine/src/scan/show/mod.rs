@@ -459,8 +459,8 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the facts from the directories are sufficient for `find`. For a request with a
-/// predicate, the facts are not sufficient.
+/// Whether the facts from the directories are sufficient for `find`. The facts never suffice for a
+/// request with a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,

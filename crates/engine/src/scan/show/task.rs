@@ -29,7 +29,7 @@ pub(super) enum Find {
     Items {
         /// The combinations on this page.
         least: SmallestKeys,
-        /// Whether the items are the values of a single tag. A series without the tag then has no
+        /// Whether the items are the values of a single tag. If so, a series without the tag has no
         /// item.
         is_of_tag: bool,
         /// The number of combinations, in text order, that suffice. This field is set only if the
@@ -77,7 +77,7 @@ pub(super) struct Task<'a> {
     /// Whether a series that satisfies the predicate has a row.
     pub(super) is_alive: bool,
     pub(super) is_done: bool,
-    /// Whether every series of every group is alive and requested. The dictionaries then contain
+    /// Whether every series of every group is alive and requested. If so, the dictionaries contain
     /// exactly the tag's values.
     pub(super) by_dictionary: bool,
     /// The series after which the next page continues, if this page did not reach the end.
@@ -133,7 +133,7 @@ impl Span {
 }
 
 impl Task<'_> {
-    /// Returns the size of the task's result on a page in bytes, without the measurement's
+    /// Returns the size of the task's result on a page, in bytes, excluding the measurement's
     /// overhead.
     pub(super) fn bytes(&self) -> usize {
         match &self.find {

@@ -94,7 +94,7 @@ impl Bound {
         self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
     }
 
-    /// Whether the piece ends after `cells` cells in total. The piece must then have at least
+    /// Whether the piece ends after `cells` cells in total. If so, the piece must have at least
     /// `least` cells.
     pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
         let of_piece =

@@ -66,8 +66,8 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
     let mut all = Vec::new();
     for (key, parts) in groups {
         let time = bounds.time_of(&key);
-        // The only window of the whole range starts at the range's start, which is not a row's
-        // time.
+        // The only window of the whole range starts at the start of the range, and not at the time
+        // of a row.
         let has_windows = matches!(request.output, Output::Aggregates { window: Some(_), .. });
         let windows = if has_windows { time } else { TimeRange::ALL };
         let mut rows: Vec<(i64, usize, usize)> = Vec::new();
@@ -200,7 +200,7 @@ fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
         && a.values.iter().zip(&b.values).all(value)
 }
 
-/// Sorts rows of equal time into a canonical order.
+/// Sorts rows with equal times into a canonical order.
 fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
     for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
         points.sort_by_key(|point| {
@@ -464,7 +464,8 @@ fn sharded_scan_equals_single_scan() {
     for seed in 0..2_000 {
         let mut case = random::case(seed);
         if let Output::Rows { limit, .. } = &mut case.request.output {
-            // Several rows of equal time may satisfy the limit. The edge chooses among these rows.
+            // Several rows with equal times may satisfy the limit. The edge chooses among these
+            // rows.
             *limit = None;
         }
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));

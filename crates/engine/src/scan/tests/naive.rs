@@ -97,7 +97,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
     answer
 }
 
-/// Rows of the same time are in the order of their series keys.
+/// Rows with the same time are in the order of their series keys.
 fn raw(
     rows: &[Row],
     (fields, tags, every_row): (&[Input], &[ColumnId], bool),

@@ -16,9 +16,9 @@ const KEYS_BESIDE: u32 = 4;
 impl<S: Store> Shard<S> {
     /// Makes these merges the running job. Returns `false` if no merge has parts.
     ///
-    /// A job with few cells is kept only in memory, which saves a row write. If the object
-    /// restarts, the job is lost and chosen again. In the stored manifest, the keys of the job's
-    /// values are still free.
+    /// A job with few cells is kept only in memory, to save a row write. If the object restarts,
+    /// the job is lost and chosen again. In the stored manifest, the keys of the job's values are
+    /// still free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

@@ -47,7 +47,7 @@ impl Life {
         }
     }
 
-    /// Writes the manifest, which ends a transaction.
+    /// Writes the manifest, and thereby ends a transaction.
     fn commit(&mut self) {
         self.manifest.check().unwrap();
         self.stored.manifest = self.manifest.encode();

@@ -106,7 +106,7 @@ pub(super) struct Turns {
     waiting: Vec<WaitingPage>,
     /// The queries that have read recently, with the least recent first.
     readers: Vec<Precedence>,
-    /// The number of pages read for these queries.
+    /// The number of pages that the queries in `readers` have read.
     made: u64,
 }
 
@@ -188,7 +188,7 @@ impl Turns {
         self.pages.note(now_ns);
     }
 
-    /// Checks a page after its pause. Returns the same values as [`Turns::arrive`].
+    /// Checks whether a page can run after its pause. Returns the same values as [`Turns::arrive`].
     pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
@@ -300,8 +300,8 @@ impl Turns {
 
     /// Returns the position of the page's query among the queries in `first`, or `None` if the
     /// query must wait until one of these queries ends. A first page has position 0. If the
-    /// selected queries have read no page for `TURN_IDLE_MS`, the query's position is after their
-    /// positions.
+    /// selected queries have read no page for `TURN_IDLE_MS`, the query's position is after the
+    /// positions of the selected queries.
     fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };

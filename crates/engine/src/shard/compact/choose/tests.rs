@@ -184,7 +184,7 @@ fn compaction_settles_under_any_load() {
     let cases: [(&str, i64, &[_], &[Flush], f64); 8] = [
         ("floats in order", 1_000, &[], &in_order(3.2, 10, 0), 4.0),
         ("floats in order, a little over each other", 1_000, &[], &in_order(3.2, 10, 1), 4.0),
-        // The expected ratio results from three tiers, and the last merge in quiet slots.
+        // The expected ratio results from three tiers and from the last merge in quiet slots.
         ("integers in order", 2_000, &[], &in_order(0.28, 1, 0), 5.0),
         ("16 slots", 100, &[], &across, 6.0),
         ("16 slots under one wide old part", 100, &wide, &across, 6.0),
