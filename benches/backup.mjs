@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ask, native } from './servers.mjs';
 
 const pointsPerBody = 5_000;
-/** The time after which a shard has flushed its rows, in milliseconds. */
+/** The time, in milliseconds, after which a shard has flushed its rows. */
 const restMs = 15_000;
 const mb = 1_000_000;
 /** The number of request bodies between two checks of the stored size. */

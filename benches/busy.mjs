@@ -11,7 +11,7 @@ const heavy = 'SELECT median(a), mean(b), stddev(c) FROM cpu GROUP BY host';
 const minute = `time >= ${from}s AND time < ${from + 60}s`;
 const cheap = `SELECT mean(b) FROM cpu WHERE host = 'h7' AND ${minute}`;
 
-/** The pause before a retry if the server's query memory is exhausted, in milliseconds. */
+/** The pause, in milliseconds, before a retry if the server's query memory is exhausted. */
 const patienceMs = 100;
 
 function ask(agent, target, path, body) {

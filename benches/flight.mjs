@@ -20,7 +20,7 @@ const smallTurns = 21;
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
 /**
- * The time after which a server has finished its background work for the writes, in milliseconds.
+ * The time, in milliseconds, after which a server has finished its background work for the writes.
  */
 const settleMs = 5_000;
 const mb = 1e6;
@@ -198,8 +198,8 @@ function report({ ways, one, few, many }, { size, isQuick }) {
 }
 
 /**
- * Runs all measurements on the server that `start` starts, which must support SQL. If `peer` is
- * given, also measures that server.
+ * Starts a server with `start` and runs all measurements on it. The server must support SQL. If
+ * `peer` is given, also measures that server.
  */
 export async function flight(start, peer, { isQuick }) {
   const size = isQuick ? sizes.quick : sizes.whole;

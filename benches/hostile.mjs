@@ -4,7 +4,7 @@
 import { open } from './connection.mjs';
 import { circumstances, record } from './results.mjs';
 
-/** The maximum ratio of the latencies during a request to the latencies without it. */
+/** The maximum ratio between the latencies during a request and without the request. */
 const ratioMax = 2;
 const pauseMs = 20;
 const [calm, hostileDb] = ['calm', 'hostile'];

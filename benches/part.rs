@@ -118,7 +118,7 @@ impl Part {
 
 struct InMemory {
     values: Rc<Stored>,
-    /// The code tables of the current group, which a merge keeps.
+    /// The code tables of the current group. A merge keeps them.
     tables: RefCell<Tables>,
 }
 

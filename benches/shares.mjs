@@ -19,7 +19,7 @@ import { batches } from './tsbs.mjs';
 
 const points = 5000;
 const warmBatches = 60;
-/** The number of batches in a turn. It is sufficient for several flushes. */
+/** The number of batches in a turn. These batches cause several flushes. */
 const turnBatches = 120;
 const turns = 6;
 

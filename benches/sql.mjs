@@ -1,5 +1,5 @@
 // Measures the fifteen query types of TSBS in SQL, alternating with InfluxQL. Also measures
-// DataFusion and DuckDB from PyPI, which read the same rows from a Parquet file that Tidemark has
+// DataFusion and DuckDB from PyPI. They read the same rows from a Parquet file that Tidemark has
 // exported. Then measures all rows in each format.
 
 import { rmSync, writeFileSync } from 'node:fs';
@@ -95,8 +95,8 @@ async function formatTable(server, points) {
 }
 
 /**
- * Runs all measurements on the server that `start` starts, which must support SQL. Records the
- * results.
+ * Starts a server with `start` and runs all measurements on it. The server must support SQL.
+ * Records the results.
  */
 export async function sql(start) {
   const server = await start();

@@ -16,7 +16,7 @@ const emptyWorker = [
   ...objects.map((name) => `export class ${name} extends DurableObject {}`),
   'export default { fetch: () => new Response(null, { status: 204 }) };',
 ].join('\n');
-/** The pause between attempts to get the first response, in milliseconds. */
+/** The pause, in milliseconds, between attempts to get the first response. */
 const pollMs = 1;
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];

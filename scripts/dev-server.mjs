@@ -116,7 +116,7 @@ export async function startServer(options) {
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
   if (options.assets) args.push('--assets', options.assets);
-  // Disables log lines, which are not visible without observability. Each log line sends a stack
+  // Disables log lines. Without observability, they are not visible. Each log line sends a stack
   // trace through the inspector and wrangler's Node, and costs about 1.5 ms of CPU time.
   const told = observability ? vars : { LOG_REQUESTS: 'none', ...vars };
   for (const [name, value] of Object.entries(told)) args.push('--var', `${name}:${value}`);

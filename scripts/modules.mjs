@@ -111,7 +111,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   await must('Compiling SQL', 'cargo', [...what, ...where]);
   const compiled = join(targetFolder, target, cargoProfile, 'tidemark_sql.wasm');
   const program = await binder;
-  // SQL is built without wasm-opt, which takes eight minutes and makes the module a sixteenth
+  // SQL is built without wasm-opt. It would take eight minutes and make the module only a sixteenth
   // smaller.
   const flags = ['--experimental-reset-state-function', '--remove-name-section'];
   const bindFor = async (kind, staging) => {

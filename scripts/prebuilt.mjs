@@ -18,7 +18,7 @@ const files = [
   '.cache/engine/tidemark_bg.wasm',
 ];
 
-/** The timeout of the download, which normally takes seconds. */
+/** The timeout of the download. A download normally takes seconds. */
 const fetchMs = 120_000;
 /** The maximum size of the download, twice the size of a release archive. */
 const archiveBytesMax = 10_000_000;

@@ -32,8 +32,8 @@ export function lockedCrate(name, of = 'Cargo.lock') {
 }
 
 /**
- * Returns the path of a Node that wrangler accepts: the current Node if its version is high enough,
- * otherwise the Node from the npm packages.
+ * Returns the path of a Node that wrangler accepts: the current Node if it is new enough, otherwise
+ * the Node from the npm packages.
  */
 export function newNode() {
   if (isNewNode()) return process.execPath;

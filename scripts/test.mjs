@@ -114,7 +114,7 @@ async function engineSize() {
   return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
 }
 
-/** Checks the size of SQL for the page, which downloads it on demand. */
+/** Checks the size of the SQL module that the page downloads on demand. */
 function sqlSize() {
   const { size } = statSync(join(sqlPageFolder, 'sql.wasm.gz'));
   console.log(`  ${size} bytes gzipped of at most ${assetBytesMax}`);

@@ -1,4 +1,4 @@
-// The top right corner of the page, which shows the place of the data and the token.
+// The top right corner of the page. It shows the place of the data and the token.
 
 import { isTokenUnkept, setToken, token } from './api/token.js';
 import {

@@ -235,8 +235,8 @@ pub(crate) fn names() {
     }
 }
 
-/// Deletes single series from a million points of 10,000 series over a month. Measures queries
-/// after each delete.
+/// Deletes series one by one. The data is a million points of 10,000 series over a month. Measures
+/// queries after each delete.
 pub(crate) fn deletes() {
     const SERIES: usize = 10_000;
     const DELETES: usize = 60;

@@ -21,10 +21,10 @@ const moreMbMax = 10;
 const liveBodies = 10_000;
 
 /**
- * The number of parts into which the run is divided. The memory may grow during the first part,
- * which is ten minutes of an hour. The scenario compares the median of the second part with the
- * median of the last part. Single values differ by tens of megabytes, because running requests use
- * memory.
+ * The number of parts into which the run is divided. The memory may grow during the first part. In
+ * a run of an hour, this part lasts ten minutes. The scenario compares the median of the second
+ * part with the median of the last part. Single values differ by tens of megabytes, because running
+ * requests use memory.
  */
 const parts = 6;
 

@@ -8,7 +8,7 @@ import { UserError } from '../project.mjs';
 
 const program = fileURLToPath(new URL('./process.mjs', import.meta.url));
 
-/** The pause between the end of the process and its next start, in milliseconds. */
+/** The pause, in milliseconds, between the end of the process and its next start. */
 const pauseMs = 200;
 
 export class SqlSupervisor {

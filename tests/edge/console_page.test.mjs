@@ -9,11 +9,11 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** The maximum size of all scripts of the console without the engine, gzipped, in bytes. */
+/** The maximum gzipped size, in bytes, of all scripts of the console without the engine. */
 const scriptBytesMax = 200_000;
 
 /**
- * The maximum size of the files for the first screen, in bytes. These files are the document, the
+ * The maximum size, in bytes, of the files for the first screen. These files are the document, the
  * style sheet and the first script.
  */
 const firstBytesMax = 40_000;

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** The maximum time from the first click to the chart, in milliseconds. */
+/** The maximum time, in milliseconds, from the first click to the chart. */
 const chartMsMax = 2000;
 
 const chosen = {

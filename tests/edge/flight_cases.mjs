@@ -88,7 +88,7 @@ const typedRows = [
 /** JSON.parse rounds large whole numbers, so this code rounds the expected rows in the same way. */
 const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
 
-/** The expected results of the JavaScript client, which returns rows without their schema. */
+/** The expected results of the JavaScript client. It returns rows without their schema. */
 export const ofJavaScript = {
   own: {
     types: (rows) => assert.deepEqual(rows, rounded),
@@ -112,8 +112,7 @@ const CASES = {
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
   /**
-   * Checks the number of rows before the cancellation, and the result of a later query by the same
-   * client.
+   * Checks the number of rows before the cancellation, and the result of the client's next query.
    */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
   /** Checks the error, and that the client received it soon after the deadline. */

@@ -20,7 +20,7 @@ const failure = (act) => act().then(() => null, (error) => `${error.code ?? erro
 
 /**
  * Converts a value to the notation of flight_cases.mjs. Whole numbers become numbers. Timestamps
- * become texts; they have only milliseconds.
+ * have only milliseconds and become texts.
  */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');

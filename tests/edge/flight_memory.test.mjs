@@ -21,7 +21,7 @@ const megabyte = 1_000_000;
 const onTheWayBytesMax = 16 * megabyte;
 
 /**
- * The maximum growth of the process's memory while data passes or waits, in bytes. V8 frees memory
+ * The maximum growth, in bytes, of the process's memory while data passes or waits. V8 frees memory
  * slowly.
  */
 const grownBytesMax = 100 * megabyte;

@@ -96,8 +96,8 @@ test('a killed import is continued, plain and gzip', async (t) => {
     const fileLines = file.split('\n').length - 1;
     const sums = `${points + 1} points written, 0 lines rejected`;
     assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
-    // 20 batches of the first database, of which one was sent twice, and one batch of the other
-    // database.
+    // 20 batches of the first database and one batch of the other database. One batch was sent
+    // twice.
     assert.equal(writes, 22);
     assert.ok(!existsSync(`${path}.progress`));
 

@@ -11,7 +11,7 @@ import { begin, pointsFrom } from './fault_hooks.mjs';
 const stillMs = 400;
 
 /**
- * The maximum time from a response until background work reaches its first step, in milliseconds.
+ * The maximum time, in milliseconds, from a response until background work reaches its first step.
  */
 const behindMs = 50;
 

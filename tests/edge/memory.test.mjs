@@ -19,7 +19,7 @@ const text = 'x'.repeat(310);
  */
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
- * The maximum size of the memory that the Worker and its objects share, in bytes. An isolate has
+ * The maximum size, in bytes, of the memory that the Worker and its objects share. An isolate has
  * 128 MB. WebAssembly memory never shrinks, so its size is the highest past usage, including
  * padding between allocations. It does not include the code, JavaScript's heap, or the memory of
  * the runtime and of SQLite. JavaScript's heap contains the chunks of bodies and responses in

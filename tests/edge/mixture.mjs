@@ -19,8 +19,8 @@ export function released(version) {
 }
 
 /**
- * Returns the current build. With `as`, the build reports this version, which must have the same
- * length.
+ * Returns the current build. With `as`, the build reports the version `as`, which must be as long
+ * as its real version.
  */
 export function built(version, as = version) {
   const module = readFileSync(at('build', 'index_bg.wasm'));

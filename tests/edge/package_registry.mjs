@@ -35,7 +35,7 @@ export async function packageRegistry(t) {
     try {
       if (path.startsWith('-/')) {
         const name = decodeURIComponent(path.slice(2));
-        // npm also requests packages for other platforms, which are not installed.
+        // npm also requests packages for other platforms. They are not installed.
         statSync(at('node_modules', name));
         return tarball(name, response);
       }

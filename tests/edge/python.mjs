@@ -12,7 +12,7 @@ export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 const inputs = [requirements];
 
-/** The maximum time of one script, including a restart of the server, in milliseconds. */
+/** The maximum time, in milliseconds, of one script, including a restart of the server. */
 const orderMs = 120_000;
 
 async function install() {

@@ -1,4 +1,4 @@
-// Tests SQL over HTTP with the SQL Worker in workerd, which is bound to the database.
+// Tests SQL over HTTP in workerd. The SQL Worker is bound to the database.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

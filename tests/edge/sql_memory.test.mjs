@@ -16,7 +16,10 @@ const mostBytes = '0000000000';
  */
 const memoryBytesMax = 126 * 1024 * 1024;
 
-/** A module with the same exports. It records the size of its memory after each message. */
+/**
+ * A module with the same exports as the real module. It records the size of its memory after each
+ * message.
+ */
 const noting = `
 import { turn as answers, memory_bytes } from ${moduleOfSql};
 export * from ${moduleOfSql};

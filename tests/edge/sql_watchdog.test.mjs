@@ -1,5 +1,5 @@
 // Tests a statement that computes without a pause, in the SQL process of `npm start`. The limits
-// prevent this for real statements, so the module of this test simulates it.
+// prevent this for real statements, so this test's module simulates such a statement.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -97,7 +97,7 @@ test('clients that do not read their responses do not block others', { timeout: 
   }
   const whole = await (await server.fetch(`/query?${search('quiet')}`)).text();
   assert.ok(whole.length > 59e6 && whole.endsWith(']}]}]}\n'), whole.slice(-50));
-  // The server has aborted the first response, which is truncated.
+  // The server has aborted the first response, so the response is truncated.
   await sleep(2500);
   // All clients continue at the same time, because the server would abort a client that waits
   // longer.

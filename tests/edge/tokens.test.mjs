@@ -153,7 +153,8 @@ test('password guesses are slowed down, other clients are not affected, and vali
   const derived = (await took(right)).toFixed(2);
   t.diagnostic(`a write as a user: ${derived} ms with a derivation, ${await median(right)} ms without`);
 
-  // A client guesses passwords over several connections, while other clients have the same address.
+  // A client guesses passwords over several connections. Other clients have the same address as
+  // this client.
   const statuses = {};
   const guess = async (i) => {
     const headers = basic('ann', `canary-guess-${i}`);

@@ -158,8 +158,8 @@ async function writeTakes(server) {
 }
 
 /**
- * Runs the load once for each percentage in `shares`, which is the share of the newer release.
- * Checks all points at the end.
+ * Runs the load once for each percentage in `shares`. A percentage is the share of the newer
+ * release. Checks all points at the end.
  */
 async function underLoad(t, server, shares, look = async (_) => {}) {
   const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);

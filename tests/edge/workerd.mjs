@@ -16,8 +16,8 @@ const startMs = 20_000;
 /**
  * The flags of V8. Every request leaves garbage that only a full collection frees, and a full
  * collection pauses all databases. With this flag, full collections are more frequent but at most a
- * third as long. workerd reports at its start that it then compiles its built-in scripts, which
- * takes no measurable time.
+ * third as long. At its start, workerd reports that it therefore compiles its built-in scripts.
+ * This takes no measurable time.
  */
 const v8Flags = ['--optimize-for-size'];
 

@@ -278,9 +278,9 @@ function windowsOf(window, parts, frame) {
 const ALL_POINTS = 100_000;
 
 /**
- * Checks a statement with several calls, of which some draw random samples. Stores Tidemark's
- * samples, and the separate results of the other calls, as points in the real server. Returns
- * whether the real server then joins these points to the same rows as Tidemark.
+ * Checks a statement in which some of several calls draw random samples. Stores Tidemark's samples,
+ * and the separate results of the other calls, as points in the real server. Returns whether the
+ * real server then joins these points to the same rows as Tidemark.
  */
 export async function drawnTogether(pair) {
   const { parts, theirs, ours, env, trusted, isOurs } = pair;

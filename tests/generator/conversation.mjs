@@ -24,7 +24,10 @@ const keyOf = (who, name, text, database = 'db') => `${who} ${name(database)}: $
  */
 export class Conversation {
   answers = {};
-  /** Whether each request always got the same response. Other requests cannot be replayed. */
+  /**
+   * Whether each request always got the same response. A request with different responses cannot be
+   * replayed.
+   */
   steady = true;
 
   constructor(env) {

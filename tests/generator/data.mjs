@@ -3,12 +3,12 @@
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
 export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
-/** The maximum time from the start of the data to a point, in seconds. */
+/** The maximum time, in seconds, from the start of the data to a point. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
 /**
- * One series over two months that contain changes to and from daylight saving time, and the times
- * of these changes.
+ * One series over two months in which several time zones change to or from daylight saving time.
+ * `borders_s` contains the times of these changes.
  */
 export const DAYS = {
   name: 'days',

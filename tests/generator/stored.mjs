@@ -290,7 +290,10 @@ async function store(text, context, how) {
   return keep(write, tags, how);
 }
 
-/** Returns the subquery with the windows of the outermost statement, which its calls inherit. */
+/**
+ * Returns the subquery with the windows of the outermost statement, because the subquery's calls
+ * inherit these windows.
+ */
 function withWindow(text, window) {
   const own = clauses(text);
   if (windowOf(own)) return text;

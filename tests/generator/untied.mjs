@@ -7,8 +7,8 @@ import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from '.
 import { scratch } from './stored.mjs';
 
 /**
- * The time after a full second in which other measurements may have points, in nanoseconds. If they
- * do, the moved points follow this time.
+ * The time, in nanoseconds, after a full second in which other measurements may have points. If
+ * they do, the moved points follow this time.
  */
 const OTHERS_NS = 200n;
 /**

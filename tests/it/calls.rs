@@ -87,7 +87,7 @@ fn world(databases: usize) -> World {
     world
 }
 
-/// Returns the id of the only bucket with that name.
+/// Returns the id of the only bucket with the given name.
 fn bucket(world: &mut World, name: &str) -> String {
     let (status, text, _) = send(world, "GET", &format!("/api/v2/buckets?name={name}"), "");
     assert_eq!(status, 200, "{text}");

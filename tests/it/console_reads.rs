@@ -1,5 +1,5 @@
-//! Tests texts that the console considers reading statements, which it runs without a user action.
-//! The server must accept every such text.
+//! Tests texts that the console considers reading statements. The console runs such texts without a
+//! user action. The server must accept every such text.
 //!
 //! The page calls `browser::influxql_outline`. The server decides independently for
 //! `read_only=true`. The texts are mutations of reading and writing statements. They contain many

@@ -20,7 +20,7 @@ pub(crate) enum After {
     Bug,
 }
 
-/// The planned failure, which all handles of a store share.
+/// The planned failure. All handles of a store share it.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The number of the operation that fails, counted from 1. The value 0 disables failures.

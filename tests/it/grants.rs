@@ -20,7 +20,7 @@ use crate::world::stub_shard;
 use crate::world::{Edge, Faults, World};
 
 const S_NS: i64 = 1_000_000_000;
-/// The maximum pause of the alarm between two attempts to end a permission, in seconds.
+/// The maximum pause, in seconds, of the alarm between two attempts to end a permission.
 const RETRY_S: i64 = 4;
 
 /// Returns a token that has every permission on these databases.

@@ -26,7 +26,7 @@ const PER_WRITE: usize = 50_000;
 struct Counted {
     held: Rc<Cell<isize>>,
     peak: Rc<Cell<isize>>,
-    /// The size of the largest chunk of a response, in bytes.
+    /// The size, in bytes, of the largest chunk of a response.
     piece: Rc<Cell<usize>>,
 }
 
@@ -55,8 +55,8 @@ struct Asking {
 impl Asking {
     fn take(&self, body: Vec<u8>) {
         let mut answer = self.answer.borrow_mut();
-        // The boundaries of chunks depend on the free memory. Therefore the hash is computed over
-        // bytes.
+        // The boundaries between chunks depend on the free memory. Therefore the hash is computed
+        // over bytes.
         for byte in &body {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }

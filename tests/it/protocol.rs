@@ -128,7 +128,8 @@ fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> 
     envelope::decode(&reply).unwrap().1
 }
 
-/// Returns the float values of every point by time. Reads only shards that are open and not closed.
+/// Returns the float values of every point by time. Reads only shards that have been opened and not
+/// closed.
 pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {

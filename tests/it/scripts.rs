@@ -11,7 +11,7 @@ struct Scripted {
     shards: &'static str,
     split_bytes: &'static str,
     product: Product,
-    /// The number of shards of the previous servers.
+    /// The total number of shards in the servers before the current one.
     shards_before: usize,
 }
 

@@ -147,7 +147,7 @@ fn expired_groups_free_their_storage() {
     let before = used(&product);
     product.pass_hours(24 * 5);
     println!("{before} shards in use of {}", product.shard_bytes().len());
-    // The last group remains, but it has no points. The other groups have no tables.
+    // The last group remains, but it has no points. All other groups have no tables.
     assert_eq!(used(&product), 2, "{:?}", product.shard_bytes());
     assert!(product.shard_bytes().iter().sum::<u64>() < 10_000);
     let nothing = serde_json::json!({ "results": [{ "statement_id": 0 }] });

@@ -218,7 +218,7 @@ fn every_setting_is_documented_and_passed() {
     let passed = text("scripts/dev-server.mjs");
     for name in names {
         assert!(page.contains(&format!("| `{name}` | ")), "docs/SETTINGS.md has no row for {name}");
-        // The admin token is a secret, which reaches the Worker in another way.
+        // The admin token is a secret, and secrets reach the Worker in another way.
         let is_passed = name.starts_with("ADMIN_TOKEN") || passed.contains(&format!("'{name}',"));
         assert!(is_passed, "scripts/dev-server.mjs does not pass {name} on");
     }

@@ -1,5 +1,5 @@
-//! Tests users in the whole product. The responses must equal those of 1.x with authentication to
-//! the same requests.
+//! Tests users in the whole product. The responses must equal those that 1.x with authentication
+//! returns for the same requests.
 
 use serde_json::{Value, json};
 

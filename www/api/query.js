@@ -40,7 +40,7 @@ const parametersOf = (q, { db, epoch }) =>
  */
 
 /**
- * Sends GET /query, which is used for all queries that the user has not started. The parameter
+ * Sends GET /query. All queries that the user has not started use this method. The parameter
  * `read_only` makes the server reject statements that write. Resolves to the response. Throws
  * [RequestError] without a response.
  *
@@ -56,7 +56,7 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * Sends POST /query, which may write, after an explicit action of the user. Otherwise like [get].
+ * Sends POST /query after an explicit action of the user. The text may write. Otherwise like [get].
  *
  * @param {string} q
  * @param {Options} [options]

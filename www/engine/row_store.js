@@ -1,6 +1,6 @@
-// Stores the database in the browser. Each row in IndexedDB has a text key and bytes, which the
-// engine encodes and checks. Only one worker at a time can open the rows, but tabs may share that
-// worker.
+// Stores the database in the browser. Each row in IndexedDB has a text key and bytes. The engine
+// encodes and checks the bytes. Only one worker at a time can open the rows, but tabs may share
+// that worker.
 
 const databaseName = 'tidemark';
 const storeName = 'rows';

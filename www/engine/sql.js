@@ -9,7 +9,7 @@ import { Failure } from './row_store.js';
  * after a statement, because WebAssembly memory never shrinks.
  */
 const keptBytesMax = 64 * 1024 * 1024;
-/** The session number of all statements, which run one at a time. */
+/** The session number of all statements. Statements run one at a time. */
 const session = 1;
 /** The number of bytes between two progress reports. */
 const toldBytes = 256 * 1024;

@@ -7,7 +7,7 @@ import { Failure, isStored, Kept } from './row_store.js';
 import { Sql } from './sql.js';
 
 /**
- * The minimum time between overdue alarms, so that requests can run between them, in milliseconds.
+ * The minimum time, in milliseconds, between overdue alarms, so that requests can run between them.
  */
 const alarmPauseMs = 20;
 /**

@@ -21,8 +21,8 @@ function entries() {
 }
 
 /**
- * Returns the language of an entry. Entries of old versions, which had only one language, contain
- * no language.
+ * Returns the language of an entry. Entries of old versions contain no language, because these
+ * versions had only one language.
  */
 const languageOf = ({ language }) => (languageNames.includes(language) ? language : languageNames[0]);
 

@@ -83,8 +83,8 @@ function seriesOf({ labels }) {
 
 /**
  * Draws `chart` in `host`. Returns a function that removes the chart. Calls `zoomed(from_ms,
- * to_ms)` when the user selects a time range. `hidden` contains the labels of hidden lines, which
- * also apply to the next chart.
+ * to_ms)` when the user selects a time range. `hidden` contains the labels of hidden lines. The
+ * labels also apply to the next chart.
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });

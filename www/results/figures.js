@@ -5,7 +5,7 @@ import { el } from '../dom.js';
 /** Displays the only value of each line in `host`. */
 export function showFigures(host, { labels, times_ms, columns }) {
   const [time] = times_ms;
-  // An aggregate over all times has time 0, which is not displayed.
+  // An aggregate over all times has time 0. This time is not displayed.
   const when = time === 0 ? null : el('p', { class: 'faint' }, new Date(time).toISOString());
   host.replaceChildren(
     el(

@@ -1,5 +1,5 @@
-// Converts a SQL response, which is a list of row objects, to the table and the lines of an
-// InfluxQL response. A row object omits columns whose value is NULL.
+// Converts a SQL response, a list of row objects, to the table and the lines of an InfluxQL
+// response. A row object omits columns whose value is NULL.
 
 /** Matches the server's format for timestamps. A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;

@@ -14,7 +14,7 @@ import { change, current, onChange } from '../state.js';
 import { check, checkedLettersMax, mistakeText } from './check.js';
 import { upload } from './upload.js';
 
-/** The time between the last key press and the check of the lines, in milliseconds. */
+/** The time, in milliseconds, between the last key press and the check of the lines. */
 const pause_ms = 150;
 
 /** The maximum number of invalid lines that the list displays. */

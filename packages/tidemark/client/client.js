@@ -21,7 +21,7 @@ import { lineOf } from './lines.js';
  */
 
 /**
- * The third argument of a Worker's `fetch`, which keeps work running after the response.
+ * The third argument of a Worker's `fetch`. It keeps work running after the response.
  * @typedef {{ waitUntil(promise: Promise<unknown>): void }} Context
  */
 
@@ -37,8 +37,8 @@ import { lineOf } from './lines.js';
 const batchCharactersMax = 1_000_000;
 
 /**
- * The maximum number of characters in all unconfirmed points, which limits the memory. The client
- * rejects points above this limit.
+ * The maximum number of characters in all unconfirmed points. It limits the client's memory. The
+ * client rejects points above this limit.
  */
 const heldCharactersMax = 8_000_000;
 

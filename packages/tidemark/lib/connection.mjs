@@ -26,7 +26,7 @@ export const connectionOptions = {
 export const connectionHelp = `TIDEMARK_TOKEN must contain the token. You can leave it unset for a server that \`tidemark serve\` runs
 in this folder.`;
 
-/** The maximum time until the server starts to send its response, in milliseconds. */
+/** The maximum time, in milliseconds, until the server starts to send its response. */
 const answerMs = 300_000;
 
 /**

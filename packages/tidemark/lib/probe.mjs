@@ -12,7 +12,7 @@ import { largeModule } from './large_module.mjs';
 /** The prefix of the scripts' names. The program removes only scripts with this prefix. */
 export const prefix = 'tidemark-probe-';
 
-/** The maximum time until a new address is reachable from everywhere, in milliseconds. */
+/** The maximum time, in milliseconds, until a new address is reachable from everywhere. */
 const knownMs = 120_000;
 const pollMs = 1_000;
 const answerMs = 60_000;

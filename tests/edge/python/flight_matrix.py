@@ -21,7 +21,7 @@ from order import carry_out
 
 TYPES = "SELECT * FROM types ORDER BY time"
 MILLION = "SELECT host, v, w, i, time FROM million"
-# The timeout of a call, which is longer than any response in this test.
+# The timeout of a call. It is longer than any response in this test takes.
 PATIENCE_S = 60
 LATE_S = 0.05
 

@@ -22,7 +22,7 @@ fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     (store, shard)
 }
 
-/// Returns one value for each of these series, all at the same time.
+/// Returns one value for each of these series. All values have the same time.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
     let dictionary = names.iter().map(String::as_str).collect();

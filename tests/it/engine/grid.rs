@@ -28,7 +28,7 @@ const TAG_IDS: [ColumnId; 2] = [ColumnId(1), ColumnId(2)];
 const FIELD_IDS: [ColumnId; FIELDS] =
     [ColumnId(10), ColumnId(11), ColumnId(12), ColumnId(13), ColumnId(14)];
 
-/// The value of each cell, which is at least 1. An empty cell has the value 0.
+/// The value of each cell, at least 1. An empty cell has the value 0.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Grid(Box<[u16; CELLS]>);
 

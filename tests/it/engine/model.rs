@@ -1,6 +1,6 @@
 //! Runs random lives of a shard, and compares each with a grid. By default, runs 2,500 seeds with at
 //! least 200 operations each on all cores. `SEED=n` repeats one life, and `SEEDS=n` changes the
-//! number of lives. The nightly run has 40,000 seeds.
+//! number of lives. The nightly run uses 40,000 seeds.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -403,7 +403,7 @@ fn reported_bug_stores_nothing() {
     assert_eq!(shard.handle(&ToShard::Open(settings()), NOW_NS), FromShard::Done);
     assert!(matches!(shard.handle(&append(1), NOW_NS), FromShard::Appended { .. }));
     let stored = rows(&store.inner, Table::Wal);
-    // The first operation of the event is followed by the operation that writes the frame.
+    // The operation after the first operation of the event writes the frame.
     store.fail(1, false, After::Bug);
     let reply = bug::tolerate(|| shard.handle(&append(2), NOW_NS));
     let FromShard::Refused(ShardRefusal::Query(text)) = reply else { panic!("{reply:?}") };

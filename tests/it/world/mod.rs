@@ -266,7 +266,7 @@ impl World {
         answers
     }
 
-    /// Delivers one message, which the seed selects. Returns `false` if there are no messages.
+    /// Delivers one message. The seed selects it. Returns `false` if there are no messages.
     pub(crate) fn deliver(&mut self) -> bool {
         if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
         {

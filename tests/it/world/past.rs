@@ -11,7 +11,7 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// The time from the creation of an object to its earliest recovery point, in nanoseconds. It was
+/// The time, in nanoseconds, from the creation of an object to its earliest recovery point. It was
 /// measured on the platform.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
