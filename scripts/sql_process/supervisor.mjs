@@ -18,7 +18,7 @@ export class SqlSupervisor {
 
   /**
    * `folder` contains the module. `port` is the listening port (0 for any free port). `env` is the
-   * environment of the process, and `node` is the program to run.`logEvent(event, more)` is called
+   * environment of the process, and `node` is the program to run. `logEvent(event, more)` is called
    * when a statement is stopped and when the process ends.
    */
   constructor({ folder, port, env, node = process.execPath, logEvent = (_event, _more) => {} }) {

@@ -138,7 +138,7 @@ function serverOf(protocol, { tls, settings }, answer) {
 
 /**
  * Starts a server for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1,
- * https/1.1 or h2. The last two need `tls`.`settings` are HTTP/2 settings. Each of `calls` has
+ * https/1.1 or h2. The last two need `tls`. `settings` are HTTP/2 settings. Each of `calls` has
  * `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its request), and `release()`
  * for `Wait`. `more` contains additional methods of the test.
  */

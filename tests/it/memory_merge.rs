@@ -24,8 +24,8 @@ use crate::allocator::{live, peak_since};
 use crate::engine::STAMP;
 use crate::memory_shard::opened;
 
-/// The maximum number of bytes per source during the merge. They are needed for the times of a
-/// page, a column, and the decoded values of the column.
+/// The maximum number of bytes per source during the merge. These bytes are needed for the times of
+/// a page, a column, and the decoded values of the column.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 20;

@@ -3,7 +3,7 @@
 import { el } from '../dom.js';
 
 /**
- * Returns `{ element, close }`. `opener` is the button that opens the panel.`fill(panel, close)`
+ * Returns `{ element, close }`. `opener` is the button that opens the panel. `fill(panel, close)`
  * adds the contents whenever the panel opens. Escape and a click outside of the panel close it.
  */
 export function menu(opener, label, fill) {
