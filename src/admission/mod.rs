@@ -136,9 +136,9 @@ impl Ledger {
         (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
     }
 
-    /// Evicts an upload of the database that uses the most bytes. Only the requesting database
-    /// `share`, and databases that use more bytes than `share` will use, are candidates. Returns
-    /// `false` if no upload can be evicted.
+    /// Evicts an upload of the database that uses the most bytes. The candidates are uploads of the
+    /// requesting database `share`, and of databases that use more bytes than `share` will use.
+    /// Returns `false` if no upload can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
         let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();

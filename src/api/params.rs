@@ -45,7 +45,7 @@ pub struct WriteParams {
 pub enum WritingStatements {
     /// The statements run.
     Run,
-    /// The statements run, and each result has a warning: 1.x deprecated writing by GET.
+    /// The statements run, and each result has a warning, because 1.x deprecated writing by GET.
     Warn,
     /// The server refuses the whole query.
     Refuse,

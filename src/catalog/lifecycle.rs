@@ -44,7 +44,7 @@ pub struct Entry {
     pub object: ObjectId,
     /// The stage.
     pub stage: EntryStage,
-    /// The time at which the alarm next tries to finish the row, in nanoseconds. The stage `ready`
+    /// The time, in nanoseconds, at which the alarm next tries to finish the row. The stage `ready`
     /// does not use this time.
     pub due_ns: i64,
     /// The number of attempts by the alarm.

@@ -1,8 +1,8 @@
 //! Implements the Catalog, the only object with the list of databases and their objects.
 //!
 //! A database's row is also the job that creates or drops the database. A repeated request, any
-//! request with the same name, or the alarm finishes a row in the stage `creating` or `dropping`
-//! (PROTOCOL.md rules 7 and 12).
+//! other request for the database's name, or the alarm finishes a row in the stage `creating` or
+//! `dropping` (PROTOCOL.md rules 7 and 12).
 //!
 //! The Catalog also stores tokens and users, and notifies the affected databases of each change
 //! (PROTOCOL.md rule 11).
@@ -57,7 +57,7 @@ pub struct Catalog<S: Store> {
     /// The tokens and users. `None` in the same cases as `entries`.
     grantees: Option<Grantees>,
     pending_events: PendingEvents<CatalogWork>,
-    /// The time of the next check for due rows after a store error, in nanoseconds.
+    /// The time, in nanoseconds, of the next check for due rows after a store error.
     look_again_ns: Option<i64>,
     queries: live_queries::Queries,
 }
@@ -97,7 +97,7 @@ enum CatalogTask {
         number: u64,
         notified: Notified,
     },
-    /// Checks whether a database can be recovered to the time, then stores the recovery.
+    /// Checks whether a database can be recovered to the requested time, then stores the recovery.
     LookBack(RecoveryRequest),
     /// Executes the next step of the recovery of this database, which is identified by its id.
     Recover(u64),

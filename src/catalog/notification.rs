@@ -2,7 +2,8 @@
 //! the change, notifies a few databases at a time, and retries without limit.
 //!
 //! A message contains the state at the time of sending, not the change. A message may therefore be
-//! repeated, and a database rejects a late message by the message's version (PROTOCOL.md rule 11).
+//! repeated, and a database uses the message's version to reject a late message (PROTOCOL.md rule
+//! 11).
 
 use std::collections::{BTreeMap, BTreeSet};
 

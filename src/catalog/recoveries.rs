@@ -133,8 +133,8 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Handles a Database that did not exist at the target time: the Database is reset to the start
-    /// of the recovery.
+    /// Handles a Database that did not exist at the target time. The Database is then reset to the
+    /// start of the recovery.
     pub(super) fn on_missing_database(&mut self, now_ns: i64) {
         self.time_ns = self.begun_ns;
         self.enter(RecoveryStage::Database, now_ns);
@@ -143,8 +143,8 @@ impl Recovery {
             .clone_into(&mut self.trouble);
     }
 
-    /// Handles a request that undoes a running recovery: the objects are reset to the start of the
-    /// recovery.
+    /// Handles a request that undoes a running recovery. The objects are then reset to the start of
+    /// the recovery.
     ///
     /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
     pub(super) fn abandon(&mut self, now_ns: i64) -> bool {

@@ -63,7 +63,7 @@ impl Explain {
         }
     }
 
-    /// Returns the result of a statement that began and ended at these times, in nanoseconds.
+    /// Returns the result of a statement that began and ended at these times, both in nanoseconds.
     pub(super) fn chunk(&self, began_ns: i64, now_ns: i64) -> SeriesChunk {
         let (column, lines) = match self.analyze {
             false => ("QUERY PLAN", self.plan()),

@@ -195,8 +195,8 @@ pub struct Callers {
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password, by the hash of the pair.
     right: BTreeMap<Hash, i64>,
-    /// The secret prefix of all hashed passwords, which makes the hashes useless outside of this
-    /// isolate.
+    /// The secret that is hashed together with each password. This secret makes the hashes useless
+    /// outside of this isolate.
     secret: Option<String>,
     /// The start of the current second, and the number of unknown callers in this second.
     unknown_callers: (i64, u32),

@@ -25,11 +25,11 @@ pub struct Database<S: Store> {
     /// The rows; `None` if the object has no database.
     pub(super) rows: Option<DatabaseRows>,
     pub(super) pending_events: PendingEvents<DatabaseWork>,
-    /// The time of the next check for due jobs after a store error, in nanoseconds.
+    /// The time, in nanoseconds, of the next check for due jobs after a store error.
     pub(super) look_again_ns: Option<i64>,
     /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
-    /// The size of each group at the last check that did not start a split, in bytes.
+    /// The size of each group in bytes at the last check that did not start a split.
     pub(super) weighed: BTreeMap<u64, u64>,
     /// The access number, and the shards that have received it. Each shard stores the number.
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),

@@ -91,9 +91,9 @@ pub struct DatabaseState {
 
 /// The `state` row with the number of billed rows, counted over all runs of the object.
 ///
-/// Every [`RowsChange`] and every registration stores this row. If the object is evicted, it loses
-/// the counts since this row was last stored: of reads, and of the progress writes of continuous
-/// queries.
+/// Every [`RowsChange`] and every registration stores this row. An evicted object loses the counts
+/// since this row was last stored. Only reads, and progress writes of continuous queries, are lost
+/// in this way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// The number of rows read.
@@ -199,8 +199,8 @@ pub struct DatabaseRows {
     pub quotas: Quotas,
     /// The backup schedule, if one is set.
     pub schedule: Option<ScheduleRow>,
-    /// The time of the next check while a continuous query or a scheduled backup runs, in
-    /// nanoseconds. This time is not stored.
+    /// The time of the next check, in nanoseconds, while a continuous query or a scheduled backup
+    /// runs. This time is not stored.
     pub busy_until_ns: Option<i64>,
     /// The billed rows.
     pub bill: Bill,

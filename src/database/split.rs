@@ -62,8 +62,8 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Returns the policy after the old group's size limit for its next split was set to `bytes`,
-    /// and the policy's row key.
+    /// Returns the policy with `bytes` as the old group's size limit for its next split, and the
+    /// policy's row key.
     pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
@@ -108,8 +108,8 @@ impl Split {
     }
 }
 
-/// If the group's number of shards differs from the number for new groups, adds a split of the
-/// group at a time soon after the current time.
+/// If the group's number of shards differs from the number for new groups, adds a job that splits
+/// the group at a time soon after the current time.
 pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
     platform: &dyn Platform,

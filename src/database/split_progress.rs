@@ -75,7 +75,7 @@ struct LiveMeasurements {
 
 impl SplitProgress {
     /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
-    /// the resume key, because the caller would otherwise repeat the request forever.
+    /// the resume key, so that the caller does not repeat the request forever.
     pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);

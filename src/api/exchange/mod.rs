@@ -1,7 +1,7 @@
 //! Processes one HTTP request from its head to the last byte of its response. The code never waits.
 //!
-//! The host (`edge/`, a test or the browser) performs each [`Action`]. After that, the host passes
-//! the body or the reply to a call to the exchange, or requests the next piece of a stream.
+//! The host (`edge/`, a test or the browser) performs each [`Action`]. After that, the host gives
+//! the exchange the body or a call's reply, or requests the next piece of a stream.
 //!
 //! Every request passes through the same steps: *identify → locate → authorise → body → step →
 //! respond*. The route's row in the table ([`super::routes`]) and the route's handler define the

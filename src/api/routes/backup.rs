@@ -1,5 +1,5 @@
-//! Serves `/api/v3/backup` (POST makes or continues a backup, GET lists the backups, DELETE deletes
-//! one), `/api/v3/backup/verify` and `/api/v3/restore`.
+//! Serves `/api/v3/backup` (POST makes or continues a backup, GET lists the backups, and DELETE
+//! deletes one), `/api/v3/backup/verify` and `/api/v3/restore`.
 //!
 //! Each request does a bounded amount of work. After status 202 the client must repeat the request.
 
@@ -182,8 +182,8 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // The next requests restore tokens and users, so that these callers never see an incomplete
-        // database.
+        // The next requests restore tokens and users. Callers with these tokens or users therefore
+        // never see an incomplete database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }

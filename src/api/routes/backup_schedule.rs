@@ -1,5 +1,5 @@
 //! Serves `/api/v3/configure/backup`: POST schedules periodic backups of a database, GET shows the
-//! schedule and its results, DELETE removes the schedule and keeps its backups. InfluxDB has no
+//! schedule and its results, and DELETE removes the schedule but keeps its backups. InfluxDB has no
 //! such route.
 
 use serde::Deserialize;

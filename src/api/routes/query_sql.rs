@@ -169,7 +169,7 @@ impl RunningStatement {
 }
 
 /// Converts a parameter to [`crate::protocol::sql`]. An integer becomes signed if possible, because
-/// only few columns can be compared with unsigned values.
+/// few columns can be compared with unsigned values.
 fn parameter(value: ParamValue) -> Parameter {
     match value {
         ParamValue::Null => Parameter::Null,

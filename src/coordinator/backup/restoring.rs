@@ -32,7 +32,7 @@ pub struct RestoreProgress {
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,
-    /// The size of the values that this request has stored in shards, in bytes.
+    /// The size, in bytes, of the values that this request has stored in shards.
     pub bytes: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::model::time::{MINUTE_NS, S_NS};
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
 /// The minimum time between two fetches of the keys, in nanoseconds.
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
-/// The maximum time that a request waits for another request's fetch of the keys, in nanoseconds.
+/// The maximum time, in nanoseconds, that a request waits for another request's fetch of the keys.
 const KEYS_FETCH_MAX_NS: i64 = 10 * S_NS;
 /// The maximum number of a team's keys (a team has two), and the maximum size of the list of keys,
 /// in bytes.

@@ -50,13 +50,12 @@ fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> 
     Rate::ALL.into_iter().filter_map(row).collect()
 }
 
-/// Returns the sum over a group's shards, for the group with the highest sum, because limits apply
-/// to each group.
+/// Returns the highest sum over the shards of one group, because limits apply to each group.
 fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
 }
 
-/// Returns the average over a group's shards, for the group with the highest average.
+/// Returns the highest average over the shards of one group.
 fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
 }

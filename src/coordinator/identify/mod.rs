@@ -26,8 +26,8 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// The time after which a waiting login checks again whether its key may be derived, in
-/// milliseconds.
+/// The time, in milliseconds, after which a waiting login checks again whether its key may be
+/// derived.
 const TURN_MS: u32 = 10;
 /// The maximum time that a login waits to derive its key, in nanoseconds.
 const TURN_WAIT_NS: i64 = 10 * S_NS;

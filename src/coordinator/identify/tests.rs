@@ -261,7 +261,8 @@ fn password_is_derived_once_per_name() {
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));
     assert_eq!((isolate.who(None, "x").as_str(), isolate.derivations), ("-", 1));
     assert_eq!((isolate.who(Some("u"), "y").as_str(), isolate.derivations), ("-", 2));
-    // The refusal of a user who does not exist also derives a key, so it takes as long.
+    // The refusal of a user who does not exist also derives a key, so it takes as long as the
+    // refusal of a wrong password.
     assert_eq!((isolate.who(Some("v"), "x").as_str(), isolate.derivations), ("-", 3));
     // A token is valid with any name.
     assert_eq!((isolate.who(Some("u"), "t").as_str(), isolate.derivations), (T, 3));

@@ -15,7 +15,7 @@ use crate::model::limits::{
 };
 use crate::model::time::{MS_NS, S_NS};
 
-/// The maximum waiting time that a response states to a client, in seconds.
+/// The maximum waiting time, in seconds, that a response states to a client.
 const RETRY_AFTER_S_MAX: i64 = 30;
 /// The maximum time for which a derivation blocks other derivations for the same address. If the
 /// client's request is lost, no call reports the end of the derivation.

@@ -12,7 +12,7 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
     Err(QueryError::Invalid(text))
 }
 
-/// Checks a call that is not a mathematical function, and updates the facts about the statement.
+/// Checks a call of a function that is not mathematical, and updates the facts about the statement.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.

@@ -24,7 +24,7 @@ pub(crate) struct StatementCheck {
     pub(crate) top_bottom: Option<String>,
     /// Whether the statement selects a field or tag in addition to calls.
     pub(crate) has_auxiliary: bool,
-    /// The number of calls that are not mathematical functions.
+    /// The number of calls of functions that are not mathematical.
     pub(crate) call_count: usize,
     /// The number of fields, excluding `time`.
     pub(crate) field_count: usize,

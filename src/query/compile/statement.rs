@@ -182,7 +182,7 @@ pub(crate) fn check<'a>(
     Ok(checked)
 }
 
-/// Returns the outermost calls in an expression that are not mathematical functions.
+/// Returns an expression's outermost calls of functions that are not mathematical.
 fn calls_of(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Call { name, args } if Function::mathematics(name).is_some() => {

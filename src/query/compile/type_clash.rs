@@ -4,9 +4,9 @@
 //! In a statement, a field name has the highest-precedence type among all sources, and fields of
 //! other types return no values. Numeric types do not clash, because numbers are converted.
 //!
-//! After a delete has removed all rows of a measurement, 1.x ignores the measurement, but the
-//! schema here still contains the measurement's types. The caller therefore queries the shards for
-//! rows of the returned measurements, and omits the measurements without rows.
+//! After a delete has removed all rows of a measurement, 1.x ignores the measurement, but this
+//! server's schema still contains the measurement's types. The caller therefore queries the shards
+//! for rows of the returned measurements, and omits the measurements without rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -13,7 +13,7 @@ pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// The interval between checks for clock changes after the end of a zone's table, in seconds. In
+/// The interval, in seconds, between checks for clock changes after the end of a zone's table. In
 /// every zone, the time between two clock changes is longer than this interval.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 

@@ -31,7 +31,7 @@ pub struct MetaPlan {
     pub(super) limits: [u64; 2],
 }
 
-/// A request for summaries of a policy, which is sent to each of the policy's shards.
+/// A request for summaries of a policy. The request is sent to each of the policy's shards.
 #[derive(Clone, Debug)]
 pub struct MetaScan {
     /// The policy's name.

@@ -9,7 +9,7 @@ use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::scan::page::GroupData;
 
-/// The approximate size of each part into which sorted rows are divided, in bytes.
+/// The approximate size, in bytes, of each part into which sorted rows are divided.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
 /// The temporary memory for sorting one row, in bytes: the row's time and number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();

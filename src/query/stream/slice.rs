@@ -59,7 +59,7 @@ pub(crate) struct Slice {
     groups: BTreeMap<Vec<String>, Gathered>,
     following: NextGroups,
     bytes: usize,
-    /// The memory limit that the last call of `make_room` specified, in bytes.
+    /// The memory limit, in bytes, that the last call of `make_room` specified.
     bytes_max: usize,
     /// The estimated number of groups that fit.
     groups_max: usize,
