@@ -1,4 +1,4 @@
-"""Writes and queries with aioinflux, which does not block.
+"""Writes and queries with aioinflux, an asynchronous client.
 
     pip install aioinflux && python asyncio_client.py
 """

@@ -1,5 +1,5 @@
-"""Reads rows as Parquet with SQL: pandas from the address, DuckDB and Polars from a file. The server supports SQL after
-`npm run sql`.
+"""Queries rows with SQL and reads them as Parquet: pandas from the server's address, DuckDB and
+Polars from a file. The server supports SQL after `npm run sql`.
 
     pip install pandas pyarrow duckdb polars && python parquet.py
 """

@@ -3,8 +3,8 @@
 
     pip install 'SQLAlchemy<2' flightsql-dbapi && python superset.py
 
-In Superset enter the same string in Settings, Database Connections, + Database, Other. If `tidemark flight` uses TLS,
-omit `insecure=True`.
+In Superset, enter this connection string in Settings, Database Connections, + Database, Other. If
+`tidemark flight` uses TLS, omit `insecure=True`.
 """
 
 import os

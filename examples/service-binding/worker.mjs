@@ -1,4 +1,4 @@
-// Counts visits in Tidemark and returns the counts for each path. The client (`npm install
+// Counts visits in Tidemark and returns the number of visits for each path. The client (`npm install
 // tidemark`) collects the visits of many requests and writes them one second after the first visit.
 // The first write creates the database `site`, which keeps points for three days. To keep them
 // permanently, run `CREATE DATABASE site` first.

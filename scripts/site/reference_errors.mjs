@@ -28,7 +28,7 @@ This page is for users who search for an error text, and for authors of clients.
 | 501 | InfluxDB supports the request, but Tidemark does not | use the alternative in the text of the error |
 | 503 | the server cannot process the request now. After a write the result is unknown | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
-| 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
+| 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate the values |
 
 A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). If a
 statement on \`/query\` fails, the response has status 200, and the result of the statement contains the text as \`error\`. In the texts below, words in
@@ -63,20 +63,20 @@ const groups = [
 const actions = {
   400: 'Correct the request as the text of the error describes. Do not repeat the request unchanged.',
   401: 'Check the credentials.',
-  403: 'Use a token with the permission, or add the permission to the token.',
+  403: 'Use a token that has the permission, or add the permission to the token.',
   404: 'Check the name in the request.',
   405: 'Use one of the HTTP methods that the header `Allow` lists.',
   408: 'Send the request again.',
   409: 'If another operation is running, wait until it ends. Otherwise follow the instruction in the text of the error.',
   413: 'Send smaller batches.',
   415: 'Use a supported type.',
-  422: 'Follow the instruction in the text of the error. A repetition does not help.',
+  422: 'Follow the instruction in the text of the error. A retry does not help.',
   429: 'Wait for the seconds in `Retry-After`.',
   500: '[Check the stored data](../OPERATING.md#checking-stored-data), and report the fault.',
   501: 'Use the alternative in the text of the error.',
   503: 'Send the request again after the seconds in `Retry-After`.',
   504: 'Allow more time, or narrow the query.',
-  507: 'Narrow the time range, or aggregate.',
+  507: 'Narrow the time range, or aggregate the values.',
 };
 
 /** Actions for single errors, which replace the action for their status. */
@@ -154,7 +154,7 @@ function addConverted(source, found) {
 
 const kebab = (name) => name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').toLowerCase();
 
-/** Replaces constants by their values, and unnamed arguments by an ellipsis. */
+/** Replaces constants with their values, and unnamed arguments with an ellipsis. */
 function readable(message, limits) {
   return message
     .replace(/\{\{/g, '{').replace(/\}\}/g, '}')

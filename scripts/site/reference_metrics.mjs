@@ -54,7 +54,7 @@ export async function metricsPage() {
     introduction,
     table(['metric', 'type', 'labels', 'meaning'], rows),
     durations,
-    `## Alerts\n\n[\`alerts.yml\`](../../examples/prometheus/alerts.yml) contains these rules. The annotation \`runbook_url\` of each alert links to the section of the alert.\n`,
+    `## Alerts\n\n[\`alerts.yml\`](../../examples/prometheus/alerts.yml) contains these rules. The annotation \`runbook_url\` of each alert links to the alert's section on this page.\n`,
     ...alerts,
   ].join('\n');
 }

@@ -24,7 +24,7 @@ function typeOf(schema = {}) {
   return schema.format ? `${type} (${schema.format})` : type;
 }
 
-/** Replaces an OpenAPI reference by its target. */
+/** Replaces an OpenAPI reference with its target. */
 function resolved(document, part) {
   if (!part?.$ref) return part;
   return part.$ref.slice(2).split('/').reduce((inner, key) => inner[key], document);

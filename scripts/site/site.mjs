@@ -113,7 +113,7 @@ export async function documentationSite() {
   await step('The documentation site', { stamp: '.cache/stamps/site', inputs, outputs }, async () => {
     writePages(contents);
     const program = join(buildFolder, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
-    // VitePress treats a link with any other file extension as a page.
+    // Without this list, VitePress would treat a link to such a file as a link to a page.
     const endings = [...new Set([...contents.files].map((path) => extname(path).slice(1)))].join(',');
     const env = { VITE_EXTRA_EXTENSIONS: endings };
     await must('Building the documentation site', process.execPath, [program, 'build', buildFolder], { env });
