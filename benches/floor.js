@@ -16,7 +16,7 @@ const slots = 40;
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
 
-/** Reads large chunks into one buffer, like the real Worker. */
+/** Reads large chunks into one buffer, as the real Worker does. */
 async function readBody(request) {
   const reader = request.body.getReader({ mode: 'byob' });
   let own = buffer ?? new ArrayBuffer(bufferBytes);

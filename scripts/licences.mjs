@@ -1,5 +1,5 @@
-// Checks the licences, versions and sources of all crates against deny.toml, like `cargo deny check
-// licenses bans sources`. The data comes from `cargo metadata`. Only the hosted workflow runs
+// Checks the licences, versions and sources of all crates against deny.toml, as `cargo deny check
+// licenses bans sources` does. The data comes from `cargo metadata`. Only the hosted workflow runs
 // cargo-deny itself, because its several hundred crates compile for minutes on a fresh clone.
 
 import { readFileSync } from 'node:fs';

@@ -44,7 +44,7 @@ const kinds = {
   worker: {
     cargo: ['--features', 'edge'],
     targetFolder: targetRoot,
-    // Lets js-sys generate the wrappers of exported async functions, like worker-build.
+    // Lets js-sys generate the wrappers of exported async functions, as worker-build does.
     env: { WASM_BINDGEN_USE_JS_SYS: '1' },
     // Exports the function with which src/edge/worker.js resets the memory of an aborted module.
     bind: ['--target', 'module', '--experimental-reset-state-function', '--force-enable-abort-handler'],

@@ -93,7 +93,7 @@ function fillPlaces(panel, done) {
     wrong.textContent = '';
     try {
       await moveTo(place);
-      // The other place has other databases.
+      // The databases differ between the two places.
       change({ db: '' });
       say(place === 'server' ? 'The console now uses the server' : 'The console now uses the database in this browser');
       done();

@@ -351,7 +351,7 @@ test('8: the limits of a database are shown and changed', async (t) => {
     (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
   assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
   assert.deepEqual(await quota('b'), {});
-  // Another database has other tokens. A database that does not exist has no tokens.
+  // The tokens differ between databases. A database that does not exist has no tokens.
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
   await waitUntil(async () => (await field('Points per minute').inputValue()) === '');

@@ -79,7 +79,7 @@ test('the console stays within its size limit', (t) => {
   for (const file of all) t.diagnostic(`${packed(file)} ${file.slice(at('dist').length)}`);
   assert.ok(bytes <= scriptBytesMax, `${bytes} bytes of scripts`);
   assert.ok(firstBytes <= firstBytesMax, `${firstBytes} bytes before the first paint`);
-  // The editor and the chart are separate chunks, which load later.
+  // The editor and the chart are separate chunks that load on demand.
   const main = readFileSync(at('dist', 'main.js'), 'utf8');
   assert.doesNotMatch(main, /cm-content|u-over/);
   assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));

@@ -1,5 +1,5 @@
-// A proxy in front of a server. The proxy can reject the next writes like an overloaded server, and
-// records the forwarded requests.
+// A proxy in front of a server. The proxy can reject the next writes as an overloaded server would,
+// and records the forwarded requests.
 
 import { createServer, request } from 'node:http';
 import { gunzipSync } from 'node:zlib';

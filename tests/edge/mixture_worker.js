@@ -1,6 +1,6 @@
-// A Worker that runs two releases at the same time, like a gradual deployment. One release receives
-// each request, and each object runs one release. `mixture.mjs` writes the modules of both releases
-// next to this file.
+// A Worker that runs two releases at the same time, as in a gradual deployment. One release
+// receives each request, and each object runs one release. `mixture.mjs` writes the modules of both
+// releases next to this file.
 
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -74,8 +74,7 @@ function environmentOf(release, env) {
 const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.share ? 'newer' : 'older');
 
 /**
- * Returns a class of objects. It resets an object when the object's release changes, like the
- * platform.
+ * Returns a class of objects. As on the platform, an object is reset when its release changes.
  */
 const mixed = (name) =>
   class extends DurableObject {

@@ -1,5 +1,5 @@
-// Tests VictoriaMetrics' vmctl, which reads a database of Tidemark like a database of InfluxDB 1.x
-// and imports its points.
+// Tests VictoriaMetrics' vmctl. It reads a Tidemark database like an InfluxDB 1.x database, and
+// imports the points.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

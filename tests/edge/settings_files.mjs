@@ -10,7 +10,7 @@ import { parse as yaml } from 'yaml';
 
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** Replaces `${NAME}` and `$NAME` with environment variables, like Telegraf and Grafana. */
+/** Replaces `${NAME}` and `$NAME` with environment variables, as Telegraf and Grafana do. */
 const filled = (text, env) =>
   text.replace(/\$\{(\w+)\}|\$(\w+)/g, (whole, braced, bare) => {
     const name = braced ?? bare;

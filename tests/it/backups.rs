@@ -106,7 +106,7 @@ fn restored_database_returns_same_results() {
     let id = back_up(&mut product);
     assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
     assert!(place.keys("/value/").len() > 4, "too few values to mean something");
-    // The backup does not contain points that were written later.
+    // The backup does not contain points that were written after it.
     product.write("a", "m,host=late f=1 1699000002");
     product.query("", "DROP DATABASE a");
     product.rest();

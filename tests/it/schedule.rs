@@ -49,7 +49,7 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
         0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
         1 | 2 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
         _ => {
-            // The same field may be a float or an integer. In each new database, the first write
+            // The field may be a float or an integer. In each new database, the first write
             // determines its type.
             let suffix = ["", "i"][world.platform.below(2)];
             let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);

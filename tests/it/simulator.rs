@@ -130,7 +130,7 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
         }
         5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
         _ => {
-            // The same field may be a float or an integer. In each new database, the first write
+            // The field may be a float or an integer. In each new database, the first write
             // determines its type.
             let suffix = ["", "i"][world.platform.below(2)];
             let (host, time_ns) = (number % 5, time_ns(number as i64));

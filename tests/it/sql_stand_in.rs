@@ -67,7 +67,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     failed(status.parse().unwrap(), message)
                 }
                 Some(("SELECT", rest)) => {
-                    // Replaces the parameter by its value, like SQL.
+                    // Replaces the parameter by its value, as SQL does.
                     let given = match request.parameters.first() {
                         Some((_, Parameter::Integer(number))) => number.to_string(),
                         _ => "0".to_owned(),

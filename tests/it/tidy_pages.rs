@@ -337,7 +337,8 @@ fn tests(files: &[File]) -> BTreeSet<&str> {
     found
 }
 
-/// Returns whether `word` is an identifier with at least `words_min` words, and no metric.
+/// Returns whether `word` is an identifier with at least `words_min` words, and is not the name of
+/// a metric.
 fn is_test_name(word: &str, words_min: usize) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     // Names of metrics are also long, but are not names of tests.

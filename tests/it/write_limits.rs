@@ -350,7 +350,8 @@ fn reported_line_errors_are_limited() {
     }
 }
 
-/// In this case the frame has several tables. They are one write, in the order of the lines.
+/// A write of this size has several tables in its frame. They count as one write, in the order of
+/// the lines.
 #[test]
 fn later_lines_win_in_large_write() {
     let mut product = product();

@@ -37,7 +37,7 @@ export async function write(lines, { db, precision }) {
 }
 
 /**
- * Returns whether the database in `db` or `db/policy` does not exist. Throws [RequestError] if the
+ * Returns whether the database in `db` or `db/policy` is missing. Throws [RequestError] if the
  * request fails.
  */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);

@@ -219,8 +219,8 @@ class Engine {
   }
 
   /**
-   * With `persist`, stores the current data and all later changes. This replaces the data that was
-   * stored before. Without `persist`, deletes the stored data and stops storing.
+   * With `persist`, stores the current data and all later changes. This replaces any previously
+   * stored data. Without `persist`, deletes the stored data and stops storing.
    */
   async keep(persist) {
     await this.ask('keep', { persist });

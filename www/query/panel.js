@@ -207,8 +207,8 @@ export function queryPanel({ changed, refused, start }) {
     results,
     fillDatabases: database.fill,
     /**
-     * Runs the query of a link, or the query that was run before. Never runs a text that the user
-     * has only typed.
+     * Runs the query of a link, or the query that ran last. Never runs a text that the user has
+     * only typed.
      */
     runLinked({ isLink = false } = {}) {
       const { query } = current();

@@ -156,7 +156,7 @@ def of_adbc(order):
             values = pyarrow.RecordBatch.from_arrays([pyarrow.array([scalar.as_py()], scalar.type)], ["0"])
             return asked(f"SELECT count(*) AS n FROM types WHERE {condition} ?", values)["n"][0].as_py()
 
-        # With a name and a password, the client first makes a handshake, like Grafana's plug-in.
+        # With a name and a password, the client first makes a handshake, as Grafana's plug-in does.
         database = {f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"]}
         password = {**database, "username": "", "password": order["token"]}
         with adbc.connect(uri, db_kwargs=password) as other, other.cursor() as asking:

@@ -1,4 +1,4 @@
-//! Drives the object of a shard in the same way as the edge. Due work runs after the reply. The
+//! Drives a shard's object in the same way as the edge does. Due work runs after the reply. The
 //! alarm is only ever set to an earlier time, because each setting is billed as a row.
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};

@@ -207,7 +207,7 @@ pub(super) fn budget() -> Rc<Budget> {
     Budget::new(40_000_000, draw_seed())
 }
 
-/// Opens a shard with `store`, like a new object.
+/// Opens a shard with `store`, as a new object would.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
 }

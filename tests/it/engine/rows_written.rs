@@ -92,7 +92,7 @@ fn million_points_write_few_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
-    // After the load, the remaining rows are flushed and the rows of the log are deleted.
+    // After the load, the remaining rows are flushed and the log's rows are deleted.
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");

@@ -264,7 +264,7 @@ fn cold_append_writes_one_row() {
     let fresh = store.snapshot();
     let mut cold = reopen(fresh.clone());
     cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
-    // The shard reads the row of its state, twenty heads, and the columns of the measurement.
+    // The shard reads its state row, twenty heads, and the measurement's columns.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
     assert_eq!((billed.written, counts.rows_read), (1, 22));
     // The counters of the log include the rows of the previous instance and the row with the
@@ -313,7 +313,7 @@ fn expired_parts_free_their_storage() {
     assert_eq!(shard.stats().unwrap().parts, 1);
     shard.alarm(due);
     assert_eq!(shard.stats().unwrap().parts, 0);
-    // Later writes reuse the rows of the log. After a pause these rows are deleted.
+    // Later writes reuse the log's rows. After a pause these rows are deleted.
     assert!(shard.next_due(due).is_some_and(|due_ns| due_ns <= due));
     shard.alarm(due);
     assert_eq!((rows(&store, Table::Value), shard.next_due(due)), (0, None));

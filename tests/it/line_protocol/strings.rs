@@ -37,7 +37,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Whether 1.x used a part of the line that does not end with a quote as the value. In this case,
+/// Whether the part of the line that 1.x used as the value does not end with a quote. In this case,
 /// 1.x drops the last byte of the value. The byte may be half a character or the carriage return of
 /// CRLF.
 fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {

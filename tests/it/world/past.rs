@@ -1,5 +1,5 @@
-//! Stores a copy of each object's storage after every change, like the platform. An object can then
-//! start with an earlier state.
+//! As the platform does, stores a copy of each object's storage after every change. An object can
+//! then start with an earlier state.
 
 use std::collections::BTreeMap;
 
