@@ -1,7 +1,7 @@
 // Builds the WebAssembly modules: the Worker, the same database for the console's page, and SQL.
 // cargo compiles each module, wasm-bindgen generates its JavaScript, and wasm-opt optimises it.
-// esbuild then bundles a Worker's JavaScript. It is imported dynamically, because the packages may
-// not be installed yet.
+// esbuild then bundles a Worker's JavaScript. esbuild is imported dynamically, because the packages
+// may not be installed yet.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -7,7 +7,7 @@ import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from '.
 import { scratch } from './stored.mjs';
 
 /**
- * The time, in nanoseconds, after a full second in which other measurements may have points. If
+ * The number of nanoseconds after a full second within which other measurements may have points. If
  * they do, the moved points follow this time.
  */
 const OTHERS_NS = 200n;

@@ -148,7 +148,7 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
     framed(&block, &[], &field_ids)
 }
 
-/// If alarms are always late, appends flush.
+/// If alarms are always late, appends start the flushes.
 #[test]
 fn flush_size_is_limited() {
     let booleans =
