@@ -99,7 +99,7 @@ enum CatalogTask {
     },
     /// Checks whether a database can be recovered to the requested time, then stores the recovery.
     LookBack(RecoveryRequest),
-    /// Executes the next step of the recovery of this database, which is identified by its id.
+    /// Executes the next step of a database's recovery. The database is identified by its id.
     Recover(u64),
     Alarm,
 }

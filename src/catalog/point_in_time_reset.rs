@@ -56,7 +56,7 @@ impl PointInTimeReset {
         let mut lives = Vec::new();
         for reply in replies {
             let reply = envelope::decode_reply::<FromStorage>(reply);
-            // An instance that ends usually does not send a reply.
+            // Usually, an instance that ends sends no reply.
             if self.step == Step::Restart {
                 continue;
             }

@@ -17,7 +17,7 @@ use crate::protocol::database::Description;
 /// The maximum number of shards for which the cache stores the time of the last growth report.
 const TOLD_MAX: usize = 1_000;
 
-/// A database's last state that this isolate received.
+/// The last state of a database, as this isolate received it.
 #[derive(Clone, Debug)]
 pub struct CachedDatabase {
     /// The id of the database's object.

@@ -37,7 +37,7 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 const CONDITION_BYTES_MAX: usize = 100_000;
 /// The maximum number of messages that a Database relays in one call.
 const RELAYED_MAX: usize = 1_000;
-/// The maximum total size of the messages in one such call, in bytes.
+/// The maximum total size, in bytes, of the messages that a Database relays in one call.
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
@@ -161,8 +161,8 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Requests the position of the last write from each shard. Returns `false` if a shard's state
-    /// is newer than the plan.
+    /// Requests from each shard the position of the shard's last write. Returns `false` if a
+    /// shard's state is newer than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;

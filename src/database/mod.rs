@@ -2,8 +2,8 @@
 //!
 //! Reads and registrations need no other object. A change that involves other objects is a job
 //! ([`job`]). The Database stores a job before it sends the job's first message. The request that
-//! stored the job also executes it. The alarm, or any later statement that finds the job
-//! unfinished, continues it.
+//! stored the job also executes the job. The alarm, or any later statement that finds the job
+//! unfinished, continues the job.
 
 mod access;
 mod backup_schedule;

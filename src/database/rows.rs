@@ -80,7 +80,7 @@ pub struct DatabaseState {
     /// The name of the restored backup, if the database was restored.
     #[serde(default)]
     pub restored: Option<String>,
-    /// The number of the last recovery; 0 without one.
+    /// The number of the last recovery; 0 if the database was never recovered.
     #[serde(default)]
     pub recovered: u64,
     /// The lowest id of new columns. Lower ids may belong to columns that existed before a

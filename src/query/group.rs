@@ -174,7 +174,7 @@ impl GroupExecutor {
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
         }
-        // Every feed is complete: return the rows that are still in memory.
+        // Every feed is complete, so return the rows that are still in memory.
         Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
@@ -323,8 +323,8 @@ impl GroupExecutor {
         Ok(None)
     }
 
-    /// Computes the closed windows of a feed's calls that need all values of a window. Returns
-    /// `false` if the calls must pause first.
+    /// For those calls of a feed that need all values of a window, computes the closed windows.
+    /// Returns `false` if the calls must pause first.
     fn advance_gathered(&mut self, node: &SelectNode, feed: usize) -> bool {
         let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
         calls.iter().all(|&index| {

@@ -223,8 +223,8 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// The route for paths that only InfluxDB supports. The route returns an error with an alternative
-/// to every identified caller.
+/// The route for paths that only InfluxDB supports. To every identified caller, the route returns
+/// an error that names an alternative.
 static UNSUPPORTED: Route =
     route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
 

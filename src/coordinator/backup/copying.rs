@@ -342,7 +342,7 @@ impl BackupTask {
         Ok(Some(name))
     }
 
-    /// Stores the manifest. Deletes the manifest again if another request is deleting the backup.
+    /// Stores the manifest. If another request is deleting the backup, removes the manifest again.
     async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<(), Error> {
         let finished_ns = self.io.with(|context| context.platform.now_ns())?;
         let manifest = BackupManifest { map, indexes, finished_ns };

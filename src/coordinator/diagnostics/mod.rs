@@ -3,8 +3,8 @@
 //! the counters of the objects, and returns the counters in 1.x's format.
 //!
 //! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
-//! SHOW DIAGNOSTICS end before the platform's limit of calls. The results then list the databases
-//! whose objects were not called.
+//! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the
+//! databases whose objects were not called.
 
 mod quotas;
 mod series;

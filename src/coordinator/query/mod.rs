@@ -436,8 +436,8 @@ impl Query {
     }
 }
 
-/// Decodes a shard's reply to a page request of the caller `who` for a query of `databases`.
-/// Returns `None` if the shard is stale.
+/// Decodes a shard's reply to a page request. An error about a rate limit names the caller `who` or
+/// the query's `databases`. Returns `None` if the shard is stale.
 ///
 /// # Errors
 /// The error that ends the query.

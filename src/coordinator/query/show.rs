@@ -11,7 +11,7 @@ use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 
-/// Returns the run that lists the parts of the loaded database within `scope`.
+/// Returns the run that lists those parts of the loaded database that are within `scope`.
 pub(super) fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],

@@ -114,8 +114,8 @@ fn repeated_create_database_must_match_policy() {
     assert_eq!(check(Some("p2"), None), Err(PolicyRefusal::Conflict), "not the default");
     assert_eq!(check(Some("x"), None), Err(PolicyRefusal::Conflict), "no such policy");
     assert_eq!(check(Some("p1"), Some(D_NS)), Err(PolicyRefusal::Conflict), "another duration");
-    // The shard duration of p1 is not the default for its duration. So the statement matches only
-    // if it names the shard duration.
+    // The shard duration of p1 is not the default for its duration. The statement therefore matches
+    // only if it names the shard duration.
     assert_eq!(check(Some("p1"), None), Err(PolicyRefusal::Conflict));
     let spec = PolicySpec { shard_group_duration_ns: H_NS, ..spec("p1", 4 * D_NS, 0) };
     assert_eq!(policies().check_repeat(&spec), Ok(()));

@@ -159,7 +159,7 @@ impl GatherExecutor {
                 || this.bytes() > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
-            // Computing the result copies the rows, so they count twice.
+            // Computing the result copies the rows, so the rows count twice.
             return Ok(self.held.set(2 * (self.bytes() + self.closed_bytes))?);
         }
         let outcome = plan.function.chooses_again().then(|| {

@@ -19,7 +19,7 @@ pub(crate) struct Integral {
     /// The start and the end of the current window, in the direction of the statement.
     bounds: (i64, i64),
     sum: f64,
-    /// Whether the values are integers. 1.x treats integers differently in two places.
+    /// Whether the values are integers. In two places, 1.x treats integers differently from floats.
     integers: bool,
 }
 

@@ -152,8 +152,8 @@ impl Reading {
                     self.run_statement(isolate, caller)?;
                     continue;
                 }
-                // The columns may depend on the types of unbound parameters. The statement can be
-                // prepared nevertheless, without columns.
+                // The columns may depend on the types of unbound parameters. The statement can
+                // still be prepared, but without columns.
                 Err(ApiError::Invalid(_)) if self.has_open_parameters() => {
                     return Ok(Progress::Complete(self.described(Vec::new())?));
                 }
