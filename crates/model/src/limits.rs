@@ -22,7 +22,8 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
 /// The memory that a database without memory in use can always use for its bodies, in bytes. The
-/// same amount is available for its queries. Other databases cannot use up this memory.
+/// database can always use the same amount for its queries. Other databases cannot use up this
+/// memory.
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
 /// milliseconds.
@@ -475,7 +476,7 @@ pub const BACKUP_NAMES_MAX: usize = 1_000;
 /// The maximum number of objects that one call deletes.
 pub const BACKUP_DELETES_MAX: usize = 100;
 /// The maximum number of tokens and users that one request imports. Importing a token or user takes
-/// at most three calls, and a request on the platform's free plan may make fifty.
+/// at most three calls, and a request on the platform's free plan may make fifty calls.
 pub const ACCESS_ROWS_PER_REQUEST: usize = 10;
 /// The maximum number of names that are tried for an imported token whose name is taken.
 pub const ACCESS_NAMES_MAX: u32 = 10;

@@ -1,4 +1,4 @@
-//! Packs data tables when the crate is built. The crates from which the tables come store them in a
+//! Packs data tables when the crate is built. The crates that provide the tables store them in a
 //! form that is several times larger.
 
 mod packed;

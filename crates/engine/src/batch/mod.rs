@@ -57,7 +57,7 @@ impl Block {
 }
 
 impl Batch {
-    /// Returns the memory of the columns, in bytes.
+    /// Returns the memory size of the columns, in bytes.
     pub fn bytes(&self) -> usize {
         let of = |batch: &MeasurementBatch| {
             let Block { series, row_series, times_ns, fields } = &batch.block;

@@ -73,7 +73,7 @@ impl Order {
 /// Some rows of an [`Order`] without duplicates of series and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distinct {
-    /// The last row of each series and time.
+    /// The last row for each series and time.
     pub rows: Vec<u32>,
     /// For each row in `rows`: the end, in `all`, of the rows with the same series and time. The
     /// list is empty if there are no duplicates.

@@ -69,7 +69,7 @@ pub(super) enum FilterDecision {
 pub(super) enum NextSeries {
     /// The rows of this series may be needed.
     Matching(SeriesKey),
-    /// [`SKIPPED_PER_STEP`] series are not needed. The last one has this key.
+    /// [`SKIPPED_PER_STEP`] series are not needed. The last of these series has this key.
     Skipped(SeriesKey),
     /// No further series is needed.
     End,
@@ -124,8 +124,8 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Advances to the next series that may be needed, and stores its values in `tags`. Call it
-    /// again after [`NextSeries::Skipped`].
+    /// Advances to the next series that may be needed, and stores its values in `tags`. The caller
+    /// must call this function again after [`NextSeries::Skipped`].
     ///
     /// # Errors
     /// The errors of the merge.

@@ -9,8 +9,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost of a series that the condition excludes, in values: decoding its key and evaluating the
-/// condition. A page passes 66,000 such series.
+/// The cost, in values, of a series that the condition excludes: decoding the series key and
+/// evaluating the condition. A page passes 66,000 such series.
 pub(super) const SKIPPED_CELLS: u64 = 30;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.

@@ -11,8 +11,7 @@
 //!
 //! Integers are little-endian. The format evolves as follows:
 //! - A new field is added at the end and has a default. A reader uses the default for bytes from an
-//!   older writer. An older reader skips the field, because the number of bytes of the struct is
-//!   known.
+//!   older writer. An older reader skips the field, because it knows the size of the struct.
 //! - A new variant is added at the end.
 //! - Fields and variants are never renumbered or removed.
 //!

@@ -13,7 +13,7 @@ impl Gathered for Distinct {
 
     fn evaluate(&self, points: &Points<'_>, mut rows: Vec<u32>) -> Outcome {
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
-        // Values of the same time stay in value order.
+        // Values with the same time remain in value order.
         Outcome::Rows(in_time_order(points, &rows))
     }
 }

@@ -1,8 +1,7 @@
 //! Implements functions that need all values of a window together. These functions run at the edge
 //! over rows from the shards.
 //!
-//! Each function is one file that implements `Gathered`, and one arm of
-//! `GatheredFunction::apply`.
+//! Each function has one file that implements `Gathered`, and one arm in `GatheredFunction::apply`.
 
 mod distinct;
 mod median;
@@ -55,13 +54,14 @@ impl GatheredFunction {
         }
     }
 
-    /// Starts the sort whose rows [`Self::evaluate`] needs, if it needs any. `points` must contain at
-    /// least one point.
+    /// Starts the sort whose rows [`Self::evaluate`] needs, if the function needs sorted rows.
+    /// `points` must contain at least one point.
     pub fn sorting(self, points: &Points<'_>) -> Option<Sorting> {
         self.apply(|function| function.sorting(points))
     }
 
-    /// Returns the result for `points`. `rows` are the sorted rows, or empty without a sort.
+    /// Returns the result for `points`. `rows` contains the sorted rows, or no rows if the function
+    /// needs no sort.
     pub fn evaluate(self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
         self.apply(|function| function.evaluate(points, rows))
     }

@@ -32,25 +32,26 @@ pub enum Outcome {
 
 /// A function that needs all values of a window. The window has at least one value.
 pub(super) trait Gathered {
-    /// Starts the sort whose rows [`Self::evaluate`] needs, if it needs any.
+    /// Starts the sort whose rows [`Self::evaluate`] needs, if the function needs sorted rows.
     fn sorting(&self, points: &Points<'_>) -> Option<Sorting>;
 
-    /// Returns the result for `points`. `rows` are the sorted rows, or empty without a sort.
+    /// Returns the result for `points`. `rows` contains the sorted rows, or no rows if the function
+    /// needs no sort.
     fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome;
 }
 
 /// The number of values above which a sort in steps replaces the selection of single values.
 const SELECTED_MAX: usize = 50_000;
 
-/// Starts a sort by value for a function that needs the values at certain positions, if the values
-/// cannot be selected in one step.
+/// If the values at the positions that a function needs cannot be selected in one step, starts a
+/// sort by value.
 pub(super) fn sorting_of_many(points: &Points<'_>) -> Option<Sorting> {
     let is_selectable = !matches!(points.values, Values::String(_));
     let is_selected = is_selectable && points.values.len() <= SELECTED_MAX;
     (!is_selected).then(|| Sorting::new(points, false))
 }
 
-/// Returns these rows in order of time. Rows of the same time keep their order.
+/// Returns these rows in order of time. Rows with the same time keep their order.
 pub(super) fn in_time_order(points: &Points<'_>, rows: &[u32]) -> Vec<u32> {
     let mut places = vec![None; points.times_ns.len()];
     for (&row, place) in rows.iter().zip(0_u32..) {
@@ -82,8 +83,8 @@ pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     }
 }
 
-/// Returns the rows at the positions `place - 1` and `place` of the rows in order of value, and of
-/// time among equal values. `rows` are these rows if they are not empty.
+/// Sorts the rows by value, and by time among equal values. Returns the rows at the positions
+/// `place - 1` and `place`. If `rows` is not empty, it contains the sorted rows.
 pub(super) fn nth_and_before(
     points: &Points<'_>,
     rows: &[u32],

@@ -1,10 +1,10 @@
-//! Sorts the rows of a window in steps, so that a statement can pause between them.
+//! Sorts the rows of a window in steps, so that a statement can pause between two steps.
 
 use std::cmp::Ordering;
 
 use super::points::{Points, compare, keys};
 
-/// Rows that are being sorted by value, and by their number among equal values.
+/// Rows that are being sorted by value. Rows with equal values are sorted by their numbers.
 #[derive(Debug)]
 pub struct Sorting {
     rows: Rows,
@@ -16,7 +16,7 @@ pub struct Sorting {
 enum Rows {
     /// Sort keys with their rows.
     Keys(Merging<(u64, u32)>),
-    /// Rows of texts.
+    /// The rows of a text column.
     Texts(Merging<u32>),
 }
 
@@ -40,13 +40,13 @@ impl Sorting {
         Self { rows, descending }
     }
 
-    /// Sorts rows by these keys, and rows of equal keys by their number.
+    /// Sorts rows by these keys. Rows with equal keys are sorted by their numbers.
     pub(super) fn by_keys(keys: Vec<(u64, u32)>) -> Self {
         Self { rows: Rows::Keys(Merging::new(keys)), descending: false }
     }
 
-    /// Runs one step, and returns the sorted rows after the last step. `points` are the same in
-    /// each step.
+    /// Runs one step, and returns the sorted rows after the last step. `points` must not change
+    /// between two steps.
     pub fn step(&mut self, points: &Points<'_>) -> Option<Vec<u32>> {
         match &mut self.rows {
             Rows::Keys(keys) => {
@@ -69,7 +69,7 @@ impl Sorting {
 #[derive(Debug)]
 struct Merging<T> {
     items: Vec<T>,
-    /// The number of items in each sorted run of `items`; 0 while the first runs are sorted.
+    /// The number of items in each sorted run of `items`, or 0 while the first runs are sorted.
     width: usize,
     /// The start of the next run to sort, or of the two runs that are being merged.
     start: usize,

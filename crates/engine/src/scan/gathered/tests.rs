@@ -28,7 +28,7 @@ fn median_averages_two_middle_values() {
     assert_eq!(median(Values::Unsigned(vec![1, 2, 3, 4, 5])), float(3.0));
     assert_eq!(median(Values::Integer(vec![100])), float(100.0));
     assert_eq!(median(Values::Boolean(vec![true])), Outcome::Value(None));
-    // The two zeros are equal: the later one is in the middle.
+    // The two zeros are equal, so the later zero is in the middle.
     for (values, is_negative) in [([0.0, 1.0, -0.0], true), ([-0.0, 1.0, 0.0], false)] {
         let Outcome::Value(Some(FieldValue::Float(middle))) =
             median(Values::Float(values.to_vec()))

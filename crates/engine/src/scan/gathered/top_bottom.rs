@@ -33,7 +33,7 @@ impl Gathered for Bottom {
 }
 
 /// Returns the first `count` of the sorted rows, with at most one row per tag combination. The
-/// result is in time order; rows of the same time are in order of their values.
+/// result is in time order. Rows with the same time are in order of their values.
 fn extremes(points: &Points<'_>, count: u32, mut rows: Vec<u32>) -> Outcome {
     if !points.combinations.is_empty() {
         let mut seen: HashSet<Option<&u32>, FixedState> = HashSet::default();

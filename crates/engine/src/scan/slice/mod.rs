@@ -193,7 +193,7 @@ struct Walk<'a> {
     cells: u64,
     /// The cost of evaluating the condition, in cells.
     filter_cells: u64,
-    /// The cost of the series that the condition excludes, in cells.
+    /// The cost, in cells, of the series that the condition excludes.
     skipped_cells: u64,
     scanned: Scanned,
     rows_kept: u64,

@@ -49,7 +49,7 @@ pub(in crate::shard) struct Running<S> {
     /// The tag orders of measurements that the job has reached.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
-    /// The current output: the index of its merge and the index of its slot.
+    /// The current output, as the index of its merge and the index of its slot.
     at: (usize, u32),
     /// The rows of the current output, or `None` before its start.
     rows: Option<Rows<S>>,

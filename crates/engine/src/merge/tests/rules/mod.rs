@@ -213,8 +213,8 @@ impl Shard {
         self.job = Some(Job { merges, width, sequences, known, written, run: None });
     }
 
-    /// Returns the rows that the job has not written, by output. The job's last output continues
-    /// after its last written row.
+    /// Returns, for each output, the rows that the job has not written. The job's last output
+    /// continues after its last written row.
     fn rest(&self, job: &Job, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
         let last = job.written.last();
         let mut rest = VecDeque::new();
