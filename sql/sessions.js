@@ -10,8 +10,8 @@ const pollMs = 20;
 /** The time without a check after which a waiting statement counts as cancelled, in milliseconds. */
 const goneMs = 1_000;
 /**
- * The time without a message after which a running statement ends if another statement waits, in
- * milliseconds. A statement without messages has a client that does not read.
+ * The time without a message, in milliseconds, after which a running statement ends if another
+ * statement waits. A statement without messages has a client that does not read.
  */
 const idleMs = 8_000;
 

@@ -78,7 +78,7 @@ pub const SQL_TURN_MS_MAX: usize = 5_000;
 pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
 /// The maximum memory of the SQL process during a turn, in bytes.
 pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
-/// The memory above which the SQL process ends when no statement is running, in bytes. Allocators
+/// The memory, in bytes, above which the SQL process ends when no statement is running. Allocators
 /// do not return freed memory to the system, so the process must end.
 pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
 /// The time between two checks of an SQL turn.

@@ -23,8 +23,8 @@ pub const PAIRS_MAX: usize = 250_000_000;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
-/// The maximum size of the texts in the conditions that the optimizer moves to a scan in one pass,
-/// in bytes. Each shard receives these texts. The plan evaluates all further filters.
+/// The maximum size, in bytes, of the texts in the conditions that the optimizer moves to a scan in
+/// one pass. Each shard receives these texts. The plan evaluates all further filters.
 pub const PUSHED_TEXT_BYTES_MAX: usize = 64 * 1_024;
 /// The maximum number of idle DataFusion sessions that an instance keeps for reuse.
 pub const SESSIONS_IDLE_MAX: usize = 2;
@@ -60,7 +60,7 @@ pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 pub const BATCHES_WAITING_MAX: usize = 2;
 /// The maximum number of result bytes in one reply.
 pub const PIECE_BYTES: usize = 512 * 1_024;
-/// The maximum size of an Arrow record batch with more than one row, in bytes. gRPC clients accept
+/// The maximum size, in bytes, of an Arrow record batch with more than one row. gRPC clients accept
 /// messages of up to 4 MB.
 pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 /// The maximum number of rows in a row group of a Parquet file. A complete row group is encoded in

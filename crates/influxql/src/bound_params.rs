@@ -11,7 +11,7 @@ use super::duration;
 use super::number;
 use super::token::{Keyword, TokenKind};
 
-/// The parameter values of a query, by name.
+/// The parameter values of a query, indexed by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
     values: BTreeMap<String, BoundValue>,

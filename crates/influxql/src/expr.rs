@@ -175,7 +175,7 @@ impl fmt::Display for Expr {
             Self::Wildcard(WildcardKind::Field) => f.write_str("*::field"),
             Self::Wildcard(WildcardKind::Tag) => f.write_str("*::tag"),
             Self::Regex(regex) => write!(f, "{regex}"),
-            // 1.x omits the quotes, so its text may not parse again.
+            // 1.x omits the quotes, so its text possibly does not parse again.
             Self::Distinct(name) => write!(f, "DISTINCT {}", quote::ident(name)),
             Self::StringLiteral(text) => f.write_str(&quote::string(text)),
             Self::NumberLiteral(value) => f.write_str(&number::format_literal(*value)),

@@ -91,7 +91,7 @@ impl NamePattern {
     fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> fmt::Result {
         match self {
             Self::Absent => Ok(()),
-            // 1.x omits the quotes, so its text may not parse again.
+            // 1.x omits the quotes, so its text possibly does not parse again.
             Self::Name(name) => write!(f, "{before}{}", quote::ident(name)),
             Self::All => write!(f, "{before}*"),
         }

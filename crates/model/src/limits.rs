@@ -18,10 +18,10 @@ pub const GZIP_MEMBERS_MAX: usize = 10_000;
 /// The maximum size of all bodies in flight in one isolate, in bytes: raw bodies, inflated bodies
 /// and their columns.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
-/// The additional memory for the bodies of databases that have no other body in flight, in bytes.
+/// The additional memory, in bytes, for the bodies of databases that have no other body in flight.
 /// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The memory that a database without memory in use can always use for its bodies, in bytes. The
+/// The memory, in bytes, that a database without memory in use can always use for its bodies. The
 /// database can always use the same amount for its queries. Other databases cannot use up this
 /// memory.
 pub const FIRST_BYTES: usize = 1_000_000;
@@ -65,7 +65,7 @@ pub const MEDIA_TYPE_CHARS_MAX: usize = 100;
 /// The maximum number of characters of an error message in a header. InfluxDB 1.x truncates at the
 /// same length.
 pub const ERROR_HEADER_CHARS_MAX: usize = 1_024;
-/// The maximum size of an error message in gRPC trailers, percent-encoded, in bytes. Clients accept
+/// The maximum size, in bytes, of a percent-encoded error message in gRPC trailers. Clients accept
 /// 8 KB of trailers.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 6_000;
 /// The maximum size of a batch of a Flight response before encoding, in bytes. The batch remains in
@@ -113,9 +113,9 @@ pub const PARSED_PIECE_BYTES: usize = 128 << 10;
 pub const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
 /// The number of bytes of a rejected line that InfluxDB 3 repeats.
 pub const REJECTED_LINE_EXCERPT_BYTES_MAX: usize = 20;
-/// The size after which an exported row continues in another line with the same series and time, in
-/// bytes. One row can contain the values of several written lines and thus exceed the size limit of
-/// a line.
+/// The size, in bytes, after which an exported row continues in another line with the same series
+/// and time. One row can contain the values of several written lines and thus exceed the size limit
+/// of a line.
 pub const EXPORTED_LINE_BYTES: usize = LINE_BYTES_MAX / 2;
 /// The maximum nesting of parentheses in the predicate of a v2 delete.
 pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
@@ -142,14 +142,14 @@ pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
 /// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
 /// in each shard's row.
 pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
-/// The maximum size of an isolate's cache of databases, policies and shard maps, in bytes. About
+/// The maximum size, in bytes, of an isolate's cache of databases, policies and shard maps. About
 /// 7,000 small databases fit.
 pub const CACHED_DATABASES_BYTES_MAX: usize = 4_000_000;
 /// The maximum number of schema columns and measurements that an isolate caches, about 100 bytes
 /// each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
 
-/// The maximum size of the names and policies of the databases that one request lists, in bytes.
+/// The maximum size, in bytes, of the names and policies of the databases that one request lists.
 /// About 50,000 databases fit.
 pub const DESCRIBED_BYTES_MAX: usize = 8_000_000;
 /// The default number of buckets in one page of `/api/v2/buckets`.
@@ -303,7 +303,7 @@ pub const FURTHER_SCANS_MAX: usize = 255;
 pub const SHARDS_REQUESTED_AT_ONCE_MAX: usize = 6;
 /// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
-/// The additional memory for the queries of databases that have no other running query, in bytes.
+/// The additional memory, in bytes, for the queries of databases that have no other running query.
 /// This memory is not part of [`QUERIES_BYTES_MAX`].
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
 /// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
@@ -312,7 +312,7 @@ pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
 /// The memory of a query at its start, in bytes: one half for pages in flight, and one half for
 /// rows that are merged.
 pub const QUERY_START_BYTES: usize = FIRST_BYTES;
-/// The maximum memory that queries may borrow from the free part of the bodies' budget, in bytes.
+/// The maximum memory, in bytes, that queries may borrow from the free part of the bodies' budget.
 /// This memory is for functions that need all their values in memory at once.
 pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 /// The time after which a client that reads nothing of its response is slow, in nanoseconds. The
@@ -324,7 +324,7 @@ pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// queries at a time. With a larger number, additional queries would only use memory while they
 /// wait for a shard.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
-/// The memory that a long query may use for merging while other queries wait to start, in bytes.
+/// The memory, in bytes, that a long query may use for merging while other queries wait to start.
 /// With half of this memory, fifty long queries take twice as long. With more memory, writes wait
 /// longer during a merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
@@ -342,10 +342,10 @@ pub const QUERIES_WAITING_MAX: usize = 500;
 pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
 /// The minimum page size that a shard is requested to return, in bytes.
 pub const PIECE_BYTES_MIN: u32 = 64_000;
-/// The maximum total size of the pages that one query requests from all shards, in bytes. Larger
+/// The maximum total size, in bytes, of the pages that one query requests from all shards. Larger
 /// pages leave less memory for merging.
 pub const PIECES_BYTES_MAX: usize = 4_000_000;
-/// The maximum size of the merged result of a scan before it is written to the response, in bytes.
+/// The maximum size, in bytes, of the merged result of a scan before it is written to the response.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// The maximum number of groups and windows in one page that is passed to SQL.
 pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
@@ -394,13 +394,13 @@ pub const TIED_POINTS_MAX: usize = 64;
 /// The maximum number of values in one window that are kept in memory for a function that needs all
 /// values.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
-/// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in
-/// bytes. The result takes the same amount again.
+/// The maximum memory, in bytes, of the [`GATHERED_VALUES_MAX`] values and the data stored with
+/// them. The result takes the same amount again.
 pub const GATHERED_BYTES_MAX: usize = 16_000_000;
 /// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting the
 /// rows temporarily take up to three times this memory.
 pub const SUBQUERY_BYTES_MAX: usize = 10_000_000;
-/// The maximum size of the names that a SHOW statement lists for one measurement, in bytes.
+/// The maximum size, in bytes, of the names that a SHOW statement lists for one measurement.
 pub const LISTED_NAMES_BYTES_MAX: usize = 32_000_000;
 /// The maximum number of series or tag values of a measurement that one statement may count.
 pub const COUNTED_NAMES_MAX: usize = 4 << 20;
@@ -415,7 +415,7 @@ pub const FORECAST_STEPS_MAX: usize = 1_000;
 /// The maximum size of one MessagePack document, in bytes. The document remains in memory until its
 /// lengths are known.
 pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
-/// The maximum size of the buffer for the text of string columns while rows are printed, in bytes.
+/// The maximum size, in bytes, of the buffer for the text of string columns while rows are printed.
 pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// The default number of rows in a chunk with `chunked=true` (1.x `DefaultChunkSize`).
@@ -562,7 +562,7 @@ pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 
 // Memory of an isolate.
 
-/// The memory of the memtables and caches of all objects of an isolate, in bytes.
+/// The memory, in bytes, of the memtables and caches of all objects of an isolate.
 pub const MEMTABLE_BYTES_MAX: usize = 28_000_000;
 /// The part of [`MEMTABLE_BYTES_MAX`] that is reserved for data that queries have read and decoded,
 /// in bytes. This cache may also use memory that the memtables leave free.

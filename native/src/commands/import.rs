@@ -50,7 +50,7 @@ pub const COMMAND: Command = Command {
 const BATCH_BYTES_MAX: usize = 1_000_000;
 /// The maximum number of attempts if a request fails temporarily.
 const TRIES_MAX: u32 = 10;
-/// The maximum pause between two attempts if the response has no `Retry-After` header, in seconds.
+/// The maximum pause, in seconds, between two attempts if the response has no `Retry-After` header.
 const PAUSE_S_MAX: u64 = 30;
 /// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);

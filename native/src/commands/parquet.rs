@@ -100,7 +100,7 @@ pub fn export_parquet(
     Ok(())
 }
 
-/// Returns the files that an earlier run finished, by path.
+/// Returns the files that an earlier run finished, indexed by path.
 fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     let mut known = HashMap::new();
     let mut add = |file: Value| known.insert(text(&file, "path").to_owned(), file);

@@ -91,8 +91,8 @@ impl Process {
         let _ = self.child.kill().await;
     }
 
-    /// Returns the size of the memory that the process does not share with files, in bytes. Returns
-    /// 0 if the system does not report it.
+    /// Returns the size, in bytes, of the memory that the process does not share with files.
+    /// Returns 0 if the system does not report it.
     pub fn memory_bytes(&self) -> u64 {
         memory_bytes(self.id)
     }

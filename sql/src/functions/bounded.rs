@@ -22,7 +22,7 @@ use crate::error::{Fault, QueryError};
 use crate::limits::{MADE_BYTES_MAX, STEPS_MAX};
 
 const ELEMENT_BYTES: i128 = 8;
-/// The maximum length of the text that one directive of a time format produces, in bytes.
+/// The maximum length, in bytes, of the text that one directive of a time format produces.
 const DIRECTIVE_BYTES: i128 = 32;
 
 /// The rule for computing a function's cost from its arguments.

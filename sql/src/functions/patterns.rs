@@ -108,7 +108,7 @@ fn refuse(message: String) -> Result<()> {
 /// A rewrite rule that replaces function calls of the planner with functions that check their cost.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The functions that check their cost, by name.
+    /// The functions that check their cost, indexed by name.
     pub(super) functions: HashMap<String, Arc<ScalarUDF>>,
 }
 

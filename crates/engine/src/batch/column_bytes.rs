@@ -52,7 +52,7 @@ pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
 
 enum Picked<'a> {
     These(Cow<'a, [u32]>),
-    /// The rows from the first number (inclusive) to the second (exclusive).
+    /// The rows from the first number (inclusive) to the second number (exclusive).
     Consecutive(u32, u32),
 }
 

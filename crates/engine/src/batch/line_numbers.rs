@@ -4,7 +4,7 @@
 /// The 1-based physical line on which each row starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineNumbers {
-    /// The first row and its line for each run of consecutive lines.
+    /// For each run of consecutive lines, the first row and the row's line.
     runs: Vec<(u32, u32)>,
     rows: u32,
     /// The line number that would continue the last run.

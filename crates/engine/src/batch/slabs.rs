@@ -124,7 +124,7 @@ impl Slabs {
         self.slabs.is_empty()
     }
 
-    /// Returns the columns of a field, by slab.
+    /// Returns the columns of a field, in order of their slabs.
     pub(super) fn columns(&self, id: ColumnId) -> Option<FieldColumns<'_>> {
         let field = self.fields.get(&id)?;
         let column = |&(slab, at): &(u32, u32)| {

@@ -15,7 +15,7 @@ use super::varint::{self, unzigzag, zigzag};
 use super::{Error, TEXT_BYTES_MAX, finish, start, take};
 use tidemark_model::bug::OrBug;
 
-/// The maximum size of a dictionary's strings without their shared prefixes, in bytes. A writer
+/// The maximum size, in bytes, of a dictionary's strings without their shared prefixes. A writer
 /// ends its block before this limit.
 const OTHERS_BYTES_MAX: usize = 1 << 20;
 

@@ -204,7 +204,7 @@ fn flushed_integers_use_byte_aligned_codecs() {
     // Bit packing saves little if values have full precision.
     let full: Vec<i64> = (0..5_000).map(|_| random.i64(0..1 << 52)).collect();
     assert_eq!(method_and_bytes(&full), (3, 8, 6));
-    // A counter's differences take one byte, and its values take eight.
+    // A counter's differences take one byte each, and the counter's values take eight bytes each.
     let counter: Vec<i64> = (0..5_000).map(|at| (at << 30) + random.i64(0..100)).collect();
     assert_eq!(method_and_bytes(&counter), (2, 4, 4));
     let counter: Vec<i64> = (0..5_000).map(|at| 1_000_000 * at + random.i64(0..100)).collect();

@@ -30,7 +30,7 @@ pub struct MeasurementTable {
     times_ns: Chunks<i64>,
     fields: Slabs,
     time: TimeRange,
-    /// The rows sorted by key, for this order of tags. The sort may not cover the newest rows.
+    /// The rows sorted by key, for this order of tags. The newest rows are possibly not sorted yet.
     by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
 }
 

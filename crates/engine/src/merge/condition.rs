@@ -48,8 +48,8 @@ pub enum Text {
     Missing,
 }
 
-/// A regular expression with the last text that was matched and its result. Series are sorted, so
-/// the values of their first tags repeat.
+/// A regular expression, with the last matched text and the result of this match. Series are
+/// sorted, so the values of their first tags repeat.
 #[derive(Clone, Debug)]
 pub struct CachedRegex {
     pattern: Rc<Pattern>,

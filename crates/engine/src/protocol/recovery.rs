@@ -125,7 +125,7 @@ impl Counters {
 pub struct FrozenDatabase {
     /// The counters.
     pub counters: Counters,
-    /// The time when the Database last assigned an id to a measurement or column, in nanoseconds.
+    /// The time, in nanoseconds, when the Database last assigned an id to a measurement or column.
     pub registered_ns: i64,
     /// The limits of the database and its callers.
     pub quotas: Quotas,

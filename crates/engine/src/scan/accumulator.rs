@@ -6,8 +6,8 @@ use super::page::{AuxValues, PartialColumn};
 use super::spans::Span;
 use crate::batch::column::Column;
 
-/// The states of a call over a group's windows, by slot. A slot without a value has no state and no
-/// result.
+/// The states of a call over a group's windows, indexed by slot. A slot without a value has no
+/// state and no result.
 pub(super) trait Accumulator {
     /// Adds values, divided into windows.
     fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>);

@@ -21,7 +21,7 @@ const DUTIES_PER_RUN: u32 = 100;
 /// handled during the pause. Without pauses, a write that arrives in many pieces would wait for a
 /// duty at each piece.
 const DUTY_PAUSE_MS: u32 = 20;
-/// The delay until the alarm checks whether the work after a reply has ended, in nanoseconds. The
+/// The delay, in nanoseconds, until the alarm checks whether the work after a reply has ended. The
 /// check is necessary because the object may have been evicted before the end of the work. A bulk
 /// load sets an alarm for about this time anyway, so the check costs no additional row.
 const WATCH_NS: i64 = 12 * S_NS;
@@ -43,7 +43,7 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. The field is
+    /// The time, in nanoseconds, at which the alarm checks a run that follows a reply. The field is
     /// `None` for a run in an alarm, because such a run sets no other alarm before its end.
     watched_ns: Option<i64>,
     /// Whether the run has started.

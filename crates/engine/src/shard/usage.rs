@@ -21,7 +21,7 @@ const RETRY_AFTER_S_MAX: u64 = 3_600;
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
-    /// The counters of callers that have separate limits, by number.
+    /// The counters of callers that have separate limits, indexed by the callers' numbers.
     callers: BTreeMap<u64, Window>,
 }
 

@@ -66,7 +66,7 @@ pub struct Damage {
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
     slots: Slots,
-    /// The live frames without damage, by sequence.
+    /// The live frames without damage, indexed by sequence.
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,

@@ -37,7 +37,7 @@ pub(in crate::scan) trait Aggregate<T: Number> {
     fn finish(state: &Self::State, column: &mut Column);
 }
 
-/// The states of an aggregate, by slot.
+/// The states of an aggregate, indexed by slot.
 pub(in crate::scan) struct Fold<A: Aggregate<T>, T: Number> {
     states: Vec<Option<A::State>>,
     input: PhantomData<T>,

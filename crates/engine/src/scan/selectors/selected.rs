@@ -37,7 +37,7 @@ struct Point {
     aux: Vec<Option<FieldValue>>,
 }
 
-/// The chosen points of a selector, by slot.
+/// The chosen points of a selector, indexed by slot.
 pub(in crate::scan) struct Selected<S: Selector> {
     field_type: FieldType,
     aux: Vec<AuxColumn>,

@@ -44,7 +44,7 @@ struct World {
     next: u64,
     manifest: Manifest,
     content: BTreeMap<PartId, Rows>,
-    /// The rows that the running job has written, by output.
+    /// The rows that the running job has written, indexed by output.
     written: BTreeMap<PartId, Rows>,
     /// The rows that the job has not written yet, or `None` after a load.
     todo: Option<Vec<Todo>>,

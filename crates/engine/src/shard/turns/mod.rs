@@ -33,13 +33,13 @@ const WORK_MAX: u64 = 200_000;
 /// The approximate time for a unit of work, in nanoseconds. The clock of Workers does not advance
 /// during the work.
 const WORK_NS: u64 = 10;
-/// The time without a page after which the thread has certainly handled all other requests, in
-/// nanoseconds.
+/// The time without a page, in nanoseconds, after which the thread has certainly handled all other
+/// requests.
 const QUIET_NS: u64 = 1_000_000;
 /// The pause of the first page in the queue, in milliseconds. The thread handles its sockets even
 /// during a pause of zero.
 const FIRST_PAUSE_MS: u32 = 0;
-/// The pause of a continued query while other requests are arriving, in milliseconds. A page takes
+/// The pause, in milliseconds, of a continued query while other requests are arriving. A page takes
 /// about 5 ms, so the thread is free for most of the time.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
 /// The maximum sum of the pauses of `BESIDE_OTHERS_PAUSE_MS` for one page, in milliseconds. Without
@@ -48,8 +48,8 @@ const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
 /// The duration, in nanoseconds, for which other requests count as present after the second-last
 /// write or first page.
 const OTHERS_NS: u64 = 40_000_000;
-/// The time within which several writes and first pages count as one, in nanoseconds. One query may
-/// send first pages to several shards.
+/// The time, in nanoseconds, within which several writes and first pages count as one. One query
+/// may send first pages to several shards.
 const SAME_NS: u64 = 5_000_000;
 /// The minimum pause in all other cases, in milliseconds.
 const PAUSE_MS: u32 = 1;
@@ -58,7 +58,7 @@ const PAUSE_MS_MAX: u32 = 100;
 const PAUSE_STEP_MS: u32 = 2;
 /// The maximum number of times that a page yields to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
-/// The waiting time after which the amount that counts as read is halved, in milliseconds.
+/// The waiting time, in milliseconds, after which the amount that counts as read is halved.
 const CLASS_MS: u32 = 1_000;
 
 /// The page counters of an isolate.

@@ -157,7 +157,7 @@ pub(crate) fn unsealed<'a>(
 
 /// Returns the best merge of a component: the merge of the first slot that has a merge of at least
 /// `least` parts. Later slots must wait until this merge is done. Two merges that are convex
-/// separately may not be convex together.
+/// separately are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
