@@ -1,4 +1,4 @@
-//! Runs random statements, and reports the turns that compute for the longest time.
+//! Runs random statements, and reports the turns that take the longest.
 //!
 //! The long form of the fuzzer is
 //! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --profile quick --test it longest_turn --

@@ -27,7 +27,7 @@ const NONE: u32 = u32::MAX;
 pub(super) enum Refusal {
     /// The draft already has a value of a different type for this key.
     TypeConflict { key: String, first: FieldType, second: FieldType },
-    /// The measurement would exceed the limit of fields.
+    /// The measurement would exceed the field limit.
     TooManyFields(Exceeded),
     /// The request would exceed `CELLS_PER_REQUEST_MAX`.
     TooManyCells { current: usize, requested: usize },

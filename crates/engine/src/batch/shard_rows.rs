@@ -30,7 +30,8 @@ pub struct ShardSplit {
 /// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
 /// keys of the block's tags.
 ///
-/// The function hashes each series at most once, and no series if each group has only one shard.
+/// The function hashes each series at most once. If each group has only one shard, the function
+/// hashes no series.
 pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],

@@ -77,7 +77,8 @@ impl ValueRow {
         body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// Reads a range of the body. The result is shorter if the body ends before the range.
+    /// Reads a range of the body. The result is shorter if the body ends inside or before the
+    /// range.
     fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))

@@ -65,7 +65,7 @@ impl Sorting {
     }
 }
 
-/// A merge sort in steps.
+/// A merge sort that runs in steps.
 #[derive(Debug)]
 struct Merging<T> {
     items: Vec<T>,

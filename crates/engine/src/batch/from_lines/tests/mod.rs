@@ -1,4 +1,4 @@
-//! Tests the points and errors of bodies, written as text.
+//! Tests the points and errors of bodies, which are both written as text.
 
 mod runs;
 

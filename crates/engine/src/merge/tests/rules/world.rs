@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Compares the shard's rows with the expected rows. An expired row may be missing, but must
-    /// not have a wrong value. After an expired row was missing once, it must not reappear.
+    /// not have a wrong value. An expired row that was missing once must not reappear.
     fn judge(&mut self, rng: &mut Rng) {
         let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
         for (at, a) in parts.iter().enumerate() {

@@ -40,7 +40,7 @@ const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 /// The maximum number of parts in a component with few parts. If a component has more parts, its
 /// oldest parts are merged.
 const FULL_PARTS_MAX: usize = 24;
-/// The number of newest parts that are not merged in a larger component.
+/// In a component with more parts, the number of newest parts that are not merged.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
 /// A part of at least this size, in bytes, is usually not merged, even if its series are short.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
