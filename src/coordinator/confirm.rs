@@ -2,8 +2,8 @@
 //! contains the caller's current state.
 //!
 //! The Catalog records the day on which a token was used. The confirmation also ends a permission
-//! in this isolate if the Catalog could not notify a database of the change (PROTOCOL.md rule 11),
-//! see [`super::confirmations`]. No request waits for the confirmation, and an unreachable Catalog
+//! in this isolate if the Catalog could not notify a database of the change (PROTOCOL.md rule 11;
+//! see [`super::confirmations`]). No request waits for the confirmation, and an unreachable Catalog
 //! has no effect.
 
 use std::rc::Rc;

@@ -92,7 +92,7 @@ pub enum JobKind {
     },
     /// Check the size of every group, and drop expired groups. This job never ends.
     Tend,
-    /// Split a group if necessary, see [`super::split`].
+    /// Split a group if necessary (see [`super::split`]).
     Split(Split),
     /// Send the new ranges to both groups of a split, and then publish the new group.
     PublishSplit {

@@ -27,7 +27,7 @@ pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 /// The key of the quotas in the `entry` table. Without quotas, the row does not exist.
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
 /// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
-/// Database never loads all rows of tokens and users, see [`super::access`].
+/// Database never loads all rows of tokens and users (see [`super::access`]).
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// The number of low bits in a measurement's row key. These bits contain the measurement's id. The
 /// high bits contain the policy's number.

@@ -127,7 +127,7 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the client has read a piece. Returns `false` if the response was stopped before.
+/// Waits until the client has read a piece. Returns `false` if the response has been stopped.
 /// `notice` is a timer promise. All pieces that are read before the promise resolves share this
 /// promise, because a request may have only some thousands of timers at the same time.
 async fn taken(

@@ -194,7 +194,7 @@ impl Grantees {
         Ok((rows, false))
     }
 
-    /// Returns a page of the tokens and users with ids above `after` that have permissions on
+    /// Returns a page of those tokens and users with ids above `after` that have permissions on
     /// `database`. The result omits all other permissions.
     ///
     /// # Errors

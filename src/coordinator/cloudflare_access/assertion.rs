@@ -7,8 +7,8 @@ use serde::Deserialize;
 /// The maximum number of characters in an assertion. A request's head cannot contain a longer
 /// assertion.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
-/// The maximum difference between the team's clock and this clock, in seconds. The difference is
-/// tolerated for the time at which an assertion becomes valid.
+/// The maximum difference, in seconds, between the team's clock and this server's clock. The
+/// difference is tolerated for the time at which an assertion becomes valid.
 const CLOCKS_APART_S: i64 = 60;
 
 /// The required issuer and audience of assertions.

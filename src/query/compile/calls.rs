@@ -40,8 +40,8 @@ pub(crate) struct CallBuilder<'a> {
     slot_positions: HashMap<Slot, usize>,
     /// The bound expression and the plan of each call. Equal expressions share a call.
     calls: Vec<(Expr, CallPlan)>,
-    /// Maps the text of a call's expression to the call's position. Texts of literals with
-    /// different types differ.
+    /// Maps the text of a call's expression to the call's position. Literals with different types
+    /// have different texts.
     call_positions: HashMap<String, usize>,
     /// The slots that the outputs read outside of calls.
     referenced: Vec<usize>,
@@ -377,8 +377,8 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Replaces first() and last() over several series if the statement has no windows. The choice
-    /// of 1.x depends on the order in which 1.x reads the series. The replacement chooses the same
-    /// point.
+    /// of 1.x depends on the order in which 1.x reads the series. The replacement chooses the point
+    /// that 1.x chooses.
     fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,

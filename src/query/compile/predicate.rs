@@ -39,9 +39,9 @@ impl Scope<'_> {
     }
 }
 
-/// Lowers a condition that contains no time comparison. A name that is neither a tag nor a field is
-/// a tag that every series lacks. `derived` contains the fields of the subquery that supplies the
-/// rows, if any.
+/// Lowers a condition that contains no time comparison. A name that is neither a tag nor a field
+/// counts as a tag that every series lacks. `derived` contains the fields of the subquery that
+/// supplies the rows, if any.
 pub(crate) fn lower(
     expr: &Expr,
     schema: &Columns<'_>,
@@ -240,7 +240,7 @@ fn compare_conditions(
 
 /// Returns the condition that a boolean expression has a result. Returns `None` for an expression
 /// that always has a result. In 1.x, an operator has no result if its left side is a missing field
-/// of a stored row. A left side without a result counts as `false` next to a result.
+/// of a stored row. If only the right side has a result, the left side counts as `false`.
 fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     if let Some(field) = boolean_field(expr, scope) {
         return Some(has_value(field));
@@ -260,7 +260,7 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
 }
 
 /// Compares a boolean with a value of another type. The two types are not comparable. 1.x treats a
-/// missing value as `false`, except a missing field of a stored row.
+/// missing value as `false`, except for a missing field of a stored row.
 fn compare_mixed(
     comparison: Comparison,
     (boolean, value): (&Expr, &Expr),

@@ -211,9 +211,9 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
 }
 
 /// Rejects a query in which nearly all windows exist only because of a stray point. The query is
-/// rejected under two conditions: it has more than `STRAY_WINDOWS_MIN` windows from the first value
-/// to `last_ns`, and at least 90 % of these windows precede the next value. The time of such a
-/// point is usually in 1970, because the point was written with the wrong precision.
+/// rejected if it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`, and
+/// at least 90 % of these windows precede the next value. The time of a stray point is usually in
+/// 1970, because the point was written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {

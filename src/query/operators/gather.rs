@@ -16,7 +16,7 @@ use crate::query::result::{Column, Values};
 use crate::query::work::Work;
 use crate::scan::gathered::{GatheredFunction, Outcome, Points, Sorting};
 
-/// The work of one step over the rows of a window, per row. A step copies or sorts these rows.
+/// The work of one step for each row of a window. A step copies or sorts the rows.
 const WORK_PER_ROW: usize = 4;
 
 /// The rows of a window, with the columns of [`GatherExecutor::others`].
