@@ -12,7 +12,7 @@ const markup = ['innerHTML', 'outerHTML', 'insertAdjacentHTML', 'setHTMLUnsafe']
   message: 'Create elements with el() of www/dom.js, because text from a server must never become markup.',
 }));
 
-/** Imports of npm packages, which are not installed yet in a fresh clone. */
+/** Imports of npm packages. In a fresh clone, the packages are not installed yet. */
 const packages = {
   regex: '^(?!node:|\\.)',
   message: 'A fresh clone has no packages yet: load this package with import() where it is used.',

@@ -15,7 +15,7 @@ const db = 'ingest';
 
 /**
  * The number of measured turns, the number of batches in each turn, and the number of batches in
- * the first turn, which is a warm-up.
+ * the warm-up, the first turn.
  */
 const plans = {
   // The p99 latency includes flushes, because 300 batches cause about five flushes.

@@ -18,8 +18,8 @@ const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
 /**
- * The headers of requests for large responses. By default, Node's client requests compression,
- * which takes longer than the query.
+ * The headers of requests for large responses. By default, Node's client requests compression.
+ * Compressing takes longer than the query.
  */
 export const unpacked = { 'accept-encoding': 'identity' };
 

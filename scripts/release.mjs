@@ -114,7 +114,7 @@ export function notesOf(changelog, wanted, isTagged) {
 }
 
 /**
- * Copies the archives of the native program. A release with a tag must have all of them; other
+ * Copies the archives of the native program. A release with a tag must have all archives; other
  * releases may lack some.
  */
 export function addArchives(from, folder, isTagged) {

@@ -3,8 +3,8 @@
 import { sidebar } from './sidebar.mjs';
 
 /**
- * Returns a heading's anchor, which is the same as on GitHub, so that links work there and on the site.
- * `tests/it/tidy_pages.rs` checks the anchors by the same rule.
+ * Returns a heading's anchor. GitHub uses the same anchor, so that links work there and on the
+ * site. `tests/it/tidy_pages.rs` checks the anchors by the same rule.
  */
 const slugify = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
 

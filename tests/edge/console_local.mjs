@@ -71,7 +71,7 @@ export async function cells(page, db, q) {
 
 export const corner = (page) => page.locator('#session .place');
 
-/** Runs a script in the only shared worker. Resolves to the result, which is a number or a text. */
+/** Runs a script in the only shared worker. Resolves to the result: a number or a text. */
 export async function inSharedWorker(browser, expression) {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send('Target.getTargets');

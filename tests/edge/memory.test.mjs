@@ -1,5 +1,5 @@
 // Tests that results of any size, in every format and for slow clients, are streamed in bounded
-// memory. With LONG_TESTS=1, reads three million rows, which are a gigabyte of JSON.
+// memory. With LONG_TESTS=1, reads three million rows, a gigabyte of JSON.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';

@@ -53,7 +53,7 @@ test('the last write of a field wins in every kind of storage, and count() count
       lines.push(`m,host=h${host} ${chosen.map((f) => `${f}=${value[f](n)}`).join(',')} ${time}`);
     }
     await server.mustWrite(lines.join('\n'), { db, precision: 's' });
-    // Some batches are sent twice, which must not change any result.
+    // Some batches are sent twice. This must not change any result.
     if (round % 4 === 1) await server.mustWrite(lines.join('\n'), { db, precision: 's' });
     await check(`round ${round}, in the log`);
     if (round % 3 === 2) await it.alarm();

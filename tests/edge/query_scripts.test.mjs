@@ -57,7 +57,7 @@ async function answersAsRecorded(t, shards) {
   const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } });
   const { files, passed, known, failures } = await replay(db.url, token);
   t.diagnostic(`${files} scripts: ${passed} steps passed, ${known} are known to fail`);
-  // EXPLAIN shows the number of shards, which is one in the recordings.
+  // EXPLAIN shows the number of shards. In the recordings, this number is one.
   const counted = `expected "NUMBER OF SHARDS: 1"\n     got "NUMBER OF SHARDS: ${shards}"`;
   const others = failures.filter((failure) => !failure.endsWith(counted));
   assert.equal(others.length, 0, others.join('\n'));

@@ -50,8 +50,8 @@ export function alike(left, right, tolerance = TOLERANCE) {
 
 function near(left, right, tolerance) {
   if (left === right) return true;
-  // Two whole numbers may be integers or timestamps, which must be equal. In the random data,
-  // integers are below 1e12 and timestamps are about 1.6e18.
+  // Two whole numbers must be equal, because they may be integers or timestamps. In the random
+  // data, integers are below 1e12 and timestamps are about 1.6e18.
   const [a, b] = [Number(left), Number(right)];
   const least = Math.min(Math.abs(a), Math.abs(b));
   const exact = least < 1e12 || (least > 1.59e18 && least < 1.61e18);

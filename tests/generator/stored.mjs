@@ -304,7 +304,7 @@ function withWindow(text, window) {
 
 /**
  * Widens the time bounds of a statement over stored rows, so that they include all rows. Without
- * windows, the row of an aggregate has the time at which the range starts, which is `startsAt`.
+ * windows, the row of an aggregate has the time `startsAt`, at which the range starts.
  */
 async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);

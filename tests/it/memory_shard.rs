@@ -1,6 +1,6 @@
 //! Measures the memory of shards: many points, many series, several busy objects, and a restart.
-//! With `LONG_TESTS=1`, writes ten million points and a million series, which is twenty times as
-//! much as by default.
+//! With `LONG_TESTS=1`, writes ten million points and a million series, twenty times as much as by
+//! default.
 
 use std::rc::Rc;
 use std::time::Instant;

@@ -36,7 +36,7 @@ const NUMBER = /^-?\d+(\.\d+)?(e[+-]\d+)?$/;
 function sameToken(expected, actual) {
   if (expected === actual) return true;
   if (!NUMBER.test(expected) || !NUMBER.test(actual)) return false;
-  // Two whole numbers may be integers, which must be equal.
+  // Two whole numbers must be equal, because they may be integers.
   if (!/[.e]/.test(expected + actual)) return false;
   const [a, b] = [Number(expected), Number(actual)];
   const scale = Math.max(Math.abs(a), Math.abs(b));

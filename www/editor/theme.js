@@ -1,4 +1,4 @@
-// The editor's theme. It uses the page's CSS variables, which are inherited by the shadow root.
+// The editor's theme. It uses the page's CSS variables, because the shadow root inherits them.
 
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language';
 import { EditorView } from '@codemirror/view';

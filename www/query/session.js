@@ -126,7 +126,7 @@ export function form(one, name) {
 
 /**
  * Returns the offset of an error in the text that the user typed, or null. The position in
- * `message` refers to the text that was sent, which also contains a time range.
+ * `message` refers to the sent text. This text also contains a time range.
  */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);

@@ -5,7 +5,7 @@ import { cellText } from './tables.js';
 /** Matches texts that a spreadsheet would interpret as formulas. */
 const formula = /^[=+\-@\t\r]/;
 
-/** Matches numbers, which may start with a sign. */
+/** Matches numbers with or without a sign. */
 const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 function cell(value) {

@@ -111,7 +111,7 @@ fn same_cell(expected: &Cell, actual: &Cell) -> bool {
         return true;
     }
     let (Cell::Literal(expected), Cell::Literal(actual)) = (expected, actual) else { return false };
-    // Two whole numbers may be integers, which must be equal.
+    // Two whole numbers must be equal, because they may be integers.
     if !(has_fraction(expected) || has_fraction(actual)) {
         return false;
     }
