@@ -44,8 +44,8 @@ pub struct Caller {
     pub key: GranteeKey,
     /// The token's or user's number. A later user with the same name has another number.
     pub id: u64,
-    /// The hash of the accepted secret. After a change of the password, requests that use the old
-    /// password end.
+    /// The hash of the accepted secret. After a change of the password, running requests that use
+    /// the old password are refused.
     pub hash: String,
     /// The version of the Catalog's change that produced the identified state.
     pub version: u64,
@@ -190,8 +190,8 @@ pub struct Callers {
     /// Hashes of names that no user has. Each has the time of the Catalog's reply, and whether any
     /// users exist.
     missing_users: BTreeMap<Hash, (i64, bool)>,
-    /// The hash of each user's last password that a key derivation verified, and the expiry of this
-    /// hash, by user id. A user has one entry, so that no entry is removed before it expires.
+    /// For each user id, the hash of the last password that a key derivation verified, and the
+    /// expiry of this hash. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password, by the hash of the pair.
     right: BTreeMap<Hash, i64>,

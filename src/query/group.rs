@@ -409,8 +409,8 @@ impl GroupExecutor {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
-    /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
-    /// points with that time, and the join matches points of equal time in their order.
+    /// Joins the calls' values, except for points with time `last_ns`. The next rows may contain
+    /// more points with that time, and the join matches points of equal time in their order.
     fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());

@@ -12,7 +12,7 @@ pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError
     Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
-/// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except the
+/// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except for the
 /// secret `ADMIN_TOKEN`.
 ///
 /// # Errors
