@@ -34,7 +34,7 @@ impl Alarms {
     /// Opens the file. Returns the file and the stored alarms.
     ///
     /// # Errors
-    /// [`Failure`] if the file cannot be read.
+    /// Returns [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<(Self, Vec<(Address, i64)>), Failure> {
         let cannot = |reason: rusqlite::Error| {
             Failure(format!("{} cannot be used: {reason}", path.display()))

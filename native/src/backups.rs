@@ -17,7 +17,7 @@ const UNFINISHED: &str = ".unfinished-";
 /// Executes a [`ToBackups`] message.
 ///
 /// # Errors
-/// The operating system's error message.
+/// Returns the operating system's error message.
 pub fn execute(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;

@@ -24,7 +24,7 @@ const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 /// stops, and the function returns this action.
 ///
 /// # Errors
-/// [`Disconnected`]
+/// Returns [`Disconnected`].
 pub async fn read(
     body: &mut Incoming,
     exchange: &mut Exchange,

@@ -223,7 +223,7 @@ impl Engine {
     /// Sends a message to an object and returns its reply.
     ///
     /// # Errors
-    /// [`CallFailure`]
+    /// Returns [`CallFailure`].
     pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
         let Some(name) = crate::address::name(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));

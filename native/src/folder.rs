@@ -19,7 +19,7 @@ impl Folder {
     /// Opens and locks the folder. Creates the folder if it is missing. Only its owner has access.
     ///
     /// # Errors
-    /// [`Failure`] if the folder cannot be used.
+    /// Returns [`Failure`] if the folder cannot be used.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         create(path)?;
         let path = path.canonicalize().map_err(|reason| cannot("be opened", path, &reason))?;
@@ -71,7 +71,7 @@ impl Folder {
     /// Returns the admin token in the folder. Creates the token if it is missing.
     ///
     /// # Errors
-    /// [`Failure`] if the file cannot be read or written.
+    /// Returns [`Failure`] if the file cannot be read or written.
     pub fn admin_token(&self) -> Result<String, Failure> {
         let file = self.path.join("token");
         match std::fs::read_to_string(&file) {
@@ -102,7 +102,7 @@ impl Folder {
 /// Creates a folder to which only its owner has access. Does nothing if the folder exists.
 ///
 /// # Errors
-/// [`Failure`] with the operating system's error message.
+/// Returns [`Failure`] with the operating system's error message.
 pub fn create(path: &Path) -> Result<(), Failure> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.map_err(|reason| cannot("be created", path, &reason))

@@ -38,7 +38,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Runs the database until a termination signal arrives.
 ///
 /// # Errors
-/// [`Failure`] if the database cannot start.
+/// Returns [`Failure`] if the database cannot start.
 pub fn serve(options: Options) -> Result<(), Failure> {
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;

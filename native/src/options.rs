@@ -54,7 +54,7 @@ pub enum Command {
 /// Reads the command line of this process.
 ///
 /// # Errors
-/// [`Failure`] with the first invalid option.
+/// Returns [`Failure`] with the first invalid option.
 pub fn read() -> Result<Command, Failure> {
     parse(Parser::from_env())
 }
@@ -63,7 +63,8 @@ pub fn read() -> Result<Command, Failure> {
 /// before.
 ///
 /// # Errors
-/// [`lexopt::Error`] if the value is absent. A value that looks like an option must follow `=`.
+/// Returns [`lexopt::Error`] if the value is absent. A value that looks like an option must follow
+/// `=`.
 pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
     if let Some(joined) = parser.optional_value() {
         return joined.string();

@@ -210,7 +210,8 @@ impl Pieces {
     /// Sends a response while the exchange continues. `beginning` is the first part of the body.
     ///
     /// # Errors
-    /// [`TruncatedResponse`] if the client has disconnected or the server stopped the response.
+    /// Returns [`TruncatedResponse`] if the client has disconnected or the server stopped the
+    /// response.
     pub async fn send(
         &mut self,
         beginning: Vec<u8>,

@@ -54,8 +54,8 @@ impl Params {
     /// a query that uses the value returns the error.
     ///
     /// # Errors
-    /// [`InvalidParams`] if the text is not a JSON object or contains an integer greater than
-    /// `i64::MAX`.
+    /// Returns [`InvalidParams`] if the text is not a JSON object or contains an integer greater
+    /// than `i64::MAX`.
     pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
         if text.is_empty() {
             return Ok(Self::default());
@@ -80,7 +80,7 @@ impl Params {
     /// Binds the values of an object. See [`Self::from_json`].
     ///
     /// # Errors
-    /// [`InvalidParams::IntegerRange`] if an integer is greater than `i64::MAX`.
+    /// Returns [`InvalidParams::IntegerRange`] if an integer is greater than `i64::MAX`.
     pub fn from_object(object: Map<String, Value>) -> Result<Self, InvalidParams> {
         let mut values = BTreeMap::new();
         for (name, value) in object {

@@ -23,7 +23,7 @@ pub enum InvalidDuration {
 /// more pairs of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`).
 ///
 /// # Errors
-/// [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, and
+/// Returns [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, and
 /// [`InvalidDuration::Syntax`] for any other invalid text. This function reports every overflow.
 /// 1.x misses some sums that wrap around twice.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {

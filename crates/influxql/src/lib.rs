@@ -71,8 +71,8 @@ use token::TokenKind;
 /// Parses all statements of `text`, separated by `;`. An empty text has no statements.
 ///
 /// # Errors
-/// [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not execute
-/// the other statements.
+/// Returns [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not
+/// execute the other statements.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }
@@ -80,7 +80,7 @@ pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> 
 /// Parses all statements of `text` as [`parse`] does, with the given limits.
 ///
 /// # Errors
-/// [`ParseError`], also if the text exceeds one of `limits`.
+/// Returns [`ParseError`], also if the text exceeds one of `limits`.
 pub fn parse_within(
     text: &str,
     params: &Params,
@@ -113,7 +113,7 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
 /// Parses the first statement of `text` and ignores the rest.
 ///
 /// # Errors
-/// [`ParseError`], also if the text is empty.
+/// Returns [`ParseError`], also if the text is empty.
 pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
     statement::parse(&mut parser(text, params, Limits::default())?)
 }
@@ -121,7 +121,7 @@ pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseEr
 /// Parses the expression at the start of `text` and ignores the rest.
 ///
 /// # Errors
-/// [`ParseError`] if the text does not start with an expression.
+/// Returns [`ParseError`] if the text does not start with an expression.
 pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
     expr_parser::parse(&mut parser(text, params, Limits::default())?)
 }

@@ -99,7 +99,7 @@ impl SelectStatement {
     /// none.
     ///
     /// # Errors
-    /// [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.
+    /// Returns [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.
     pub fn group_by_interval_ns(&self) -> Result<i64, InvalidInterval> {
         let args = self.dimensions.iter().find_map(|dimension| match &dimension.expr {
             Expr::Call { name, args } if name == "time" => Some(args.as_slice()),

@@ -44,8 +44,8 @@ pub fn is_time(text: &str) -> bool {
 /// `s` is in seconds, calculated as if the local time were UTC.
 ///
 /// # Errors
-/// [`InvalidTime`]. The error is [`InvalidTime::Syntax`] for every text for which [`is_time`] is
-/// false.
+/// Returns [`InvalidTime`]. The error is [`InvalidTime::Syntax`] for every text for which
+/// [`is_time`] is false.
 pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64, InvalidTime> {
     let TimeParts { local_s, subsecond_ns, zone_s } = parts(text).ok_or(InvalidTime::Syntax)?;
     let offset_s = zone_s.unwrap_or_else(|| local_offset_s(local_s));

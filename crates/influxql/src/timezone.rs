@@ -10,7 +10,7 @@ use tidemark_model::zone;
 /// including its case. `''` and `Local` mean `UTC`. In 1.x, `Local` is the server's zone.
 ///
 /// # Errors
-/// [`ParseError::UnknownTimezone`], or an error for an invalid call of `tz`.
+/// Returns [`ParseError::UnknownTimezone`], or an error for an invalid call of `tz`.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.peek_word("tz") {
         return Ok(None);

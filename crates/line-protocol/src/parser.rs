@@ -73,7 +73,7 @@ impl Options {
 /// Passes every line of `body` to `sink` and returns the rejected lines.
 ///
 /// # Errors
-/// [`NotUtf8`]. In this case, the sink has received no lines.
+/// Returns [`NotUtf8`]. In this case, the sink has received no lines.
 pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
     let mut parser = Parser::new(options);
     parser.feed(body, true, sink)?;
@@ -136,7 +136,8 @@ impl Parser {
     /// is rejected.
     ///
     /// # Errors
-    /// [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the body.
+    /// Returns [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the
+    /// body.
     pub fn feed<S: Sink>(
         &mut self,
         piece: &[u8],

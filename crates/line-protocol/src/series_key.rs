@@ -24,7 +24,7 @@ pub struct SeriesKey<'a> {
 /// Splits a series key as written. The key ends before the first unescaped space.
 ///
 /// # Errors
-/// The [`Cause`] and its byte offset within the key.
+/// Returns the [`Cause`] and its byte offset within the key.
 pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
     let within = |limit, requested| {
         limits.check(limit, 0, requested).map_err(|exceeded| (0, Cause::Limit(exceeded)))

@@ -27,7 +27,7 @@ pub trait Sink {
     /// Starts a line of the series with this key, as written.
     ///
     /// # Errors
-    /// The [`Cause`] and its byte offset within the key.
+    /// Returns the [`Cause`] and its byte offset within the key.
     fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)>;
 
     /// Returns the expected next field key as written, including its `=`.
@@ -36,8 +36,8 @@ pub trait Sink {
     /// Receives a float value.
     ///
     /// # Errors
-    /// The [`Cause`] for which the line is rejected. The methods for other types return the same
-    /// errors.
+    /// Returns the [`Cause`] for which the line is rejected. The methods for other types return the
+    /// same errors.
     fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause>;
 
     /// Receives a signed integer value.
@@ -56,7 +56,8 @@ pub trait Sink {
     /// Ends the line, which is one point at `time_ns`. `line` is the number of the physical line.
     ///
     /// # Errors
-    /// The [`Cause`] for which the line is rejected. The parser then calls [`Self::rollback`].
+    /// Returns the [`Cause`] for which the line is rejected. The parser then calls
+    /// [`Self::rollback`].
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause>;
 
     /// Discards all input since the last commit or rollback.

@@ -38,7 +38,7 @@ thread_local! {
 /// Runs an operation. The operation must not wait for another event.
 ///
 /// # Errors
-/// The first [`Bug`] that the operation reported.
+/// Returns the first [`Bug`] that the operation reported.
 pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     let outer = STATE.replace(State::NoBug);
     let result = operation();
@@ -52,7 +52,7 @@ pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
 /// cannot undo.
 ///
 /// # Errors
-/// The first [`Bug`] that the operation reported.
+/// Returns the first [`Bug`] that the operation reported.
 pub fn check() -> Result<(), Bug> {
     match STATE.get() {
         State::Found(bug) => Err(bug),

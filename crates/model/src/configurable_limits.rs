@@ -137,7 +137,7 @@ impl Limits {
     /// Reads the value of each limit with `read`. `None` selects the default.
     ///
     /// # Errors
-    /// The error that `read` returns.
+    /// Returns the error that `read` returns.
     pub fn read<E>(mut read: impl FnMut(&Settable) -> Result<Option<u32>, E>) -> Result<Self, E> {
         let mut limits = Self::default();
         for (value, row) in limits.0.iter_mut().zip(&SETTABLE) {
@@ -162,7 +162,7 @@ impl Limits {
     /// Checks that the total `requested`, which includes `current`, does not exceed `limit`.
     ///
     /// # Errors
-    /// [`Exceeded`]
+    /// Returns [`Exceeded`].
     #[inline]
     pub fn check(&self, limit: Limit, current: usize, requested: usize) -> Result<(), Exceeded> {
         if requested <= self.get(limit) {

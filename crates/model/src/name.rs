@@ -12,7 +12,7 @@ pub struct InvalidName;
 /// would be ambiguous.
 ///
 /// # Errors
-/// [`InvalidName`] with the error text of 1.x.
+/// Returns [`InvalidName`] with the error text of 1.x.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {
@@ -56,7 +56,7 @@ pub struct Unwritable {
 /// protocol need this check.
 ///
 /// # Errors
-/// [`Unwritable`]
+/// Returns [`Unwritable`].
 pub fn check_writable(name: &str, kind: NameKind) -> Result<(), Unwritable> {
     let reason = if name.is_empty() {
         "the name is empty"

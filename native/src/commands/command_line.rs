@@ -22,7 +22,7 @@ impl Line {
     /// Parses the rest of the command line. Returns `None` if the command line contains `--help`.
     ///
     /// # Errors
-    /// [`Failure`] with the first invalid option.
+    /// Returns [`Failure`] with the first invalid option.
     pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
         let mut line =
             Self { command, values: BTreeMap::new(), switches: Vec::new(), words: Vec::new() };
@@ -77,7 +77,7 @@ impl Line {
     /// Returns the only argument, which is the name of a `thing`.
     ///
     /// # Errors
-    /// [`Failure`] if the command line has no argument or several arguments.
+    /// Returns [`Failure`] if the command line has no argument or several arguments.
     pub fn only_word(&self, thing: &str) -> Result<&str, Failure> {
         match &self.words[..] {
             [] => Err(self.incomplete()),

@@ -91,7 +91,7 @@ fn records(
 /// password hashes. The file gets its final name only after it is complete.
 ///
 /// # Errors
-/// [`Failure`] if the server rejects a request or the file cannot be written.
+/// Returns [`Failure`] if the server rejects a request or the file cannot be written.
 pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let part = PathBuf::from(format!("{}.part", path.display()));
     // Other users may be able to read a file that an earlier run left behind.
@@ -181,7 +181,7 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
 /// Imports all records in a file. Does not change existing definitions.
 ///
 /// # Errors
-/// [`Failure`] if the server rejects a request or a definition.
+/// Returns [`Failure`] if the server rejects a request or a definition.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);

@@ -45,7 +45,7 @@ impl Lines {
     /// Opens a file that may be compressed with gzip.
     ///
     /// # Errors
-    /// [`Failure`] if the file cannot be read.
+    /// Returns [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source: Box<dyn Read> = match path.as_os_str() == "-" {
             true => Box::new(stdin()),
@@ -72,7 +72,8 @@ impl Lines {
     /// at the end of the file.
     ///
     /// # Errors
-    /// [`Failure`] if the file cannot be read, or the line is longer than [`LINE_BYTES_MAX`].
+    /// Returns [`Failure`] if the file cannot be read, or the line is longer than
+    /// [`LINE_BYTES_MAX`].
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
         let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);

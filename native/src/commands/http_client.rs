@@ -79,7 +79,7 @@ impl Server {
     /// Returns the server that the command line or the environment specifies.
     ///
     /// # Errors
-    /// [`Failure`] if the address is invalid or no token is available.
+    /// Returns [`Failure`] if the address is invalid or no token is available.
     pub fn of(line: &Line) -> Result<Self, Failure> {
         let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
         let data = line.value_or_variable("data", "TIDEMARK_DATA");
@@ -119,7 +119,7 @@ impl Server {
     /// Sends a request with the client's token.
     ///
     /// # Errors
-    /// [`Failure`] if the server does not respond. An error status is not a failure.
+    /// Returns [`Failure`] if the server does not respond. An error status is not a failure.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             Failure(format!(
@@ -150,7 +150,7 @@ impl Server {
     /// Sends a request for which the server must return a success status.
     ///
     /// # Errors
-    /// [`Failure`] with the server's message.
+    /// Returns [`Failure`] with the server's message.
     pub fn must(&self, request: &Request<'_>) -> Result<Response, Failure> {
         let response = self.send(request)?;
         match response.is_success() {
@@ -162,7 +162,7 @@ impl Server {
     /// Sends a request with InfluxQL statements. The request as a whole must succeed.
     ///
     /// # Errors
-    /// [`Failure`] with the server's message.
+    /// Returns [`Failure`] with the server's message.
     pub fn query(
         &self,
         q: &str,
@@ -207,7 +207,7 @@ impl Response {
     /// Reads the complete body.
     ///
     /// # Errors
-    /// [`Failure`] if the response is incomplete, or larger than [`TEXT_BYTES_MAX`].
+    /// Returns [`Failure`] if the response is incomplete, or larger than [`TEXT_BYTES_MAX`].
     pub fn text(self) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         let read = self.reader().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes);
@@ -221,7 +221,7 @@ impl Response {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// [`Failure`] if the body is not JSON.
+    /// Returns [`Failure`] if the body is not JSON.
     pub fn json(self) -> Result<Value, Failure> {
         let text = self.text()?;
         serde_json::from_str(&text).map_err(|error| {

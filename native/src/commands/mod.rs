@@ -71,7 +71,7 @@ pub const ALL: &[Command] = &[
 /// Runs a command. `parser` contains the rest of the command line.
 ///
 /// # Errors
-/// [`Failure`] if the command line is invalid or the command fails.
+/// Returns [`Failure`] if the command line is invalid or the command fails.
 pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, Failure> {
     match Line::read(command, parser)? {
         Some(line) => (command.run)(&line),

@@ -43,7 +43,7 @@ struct Day {
 /// Exports a database or a retention policy to a folder, and prints a summary.
 ///
 /// # Errors
-/// [`Failure`] if the server rejects a request or a file cannot be written.
+/// Returns [`Failure`] if the server rejects a request or a file cannot be written.
 pub fn export_parquet(
     server: &Server,
     line: &Line,

@@ -82,7 +82,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
 /// statements are detected only with [`Format::Table`].
 ///
 /// # Errors
-/// [`Failure`] if the server rejects the request or the output cannot be written.
+/// Returns [`Failure`] if the server rejects the request or the output cannot be written.
 pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bool, Failure> {
     let accept = match settings.format {
         Format::Csv => "application/csv",

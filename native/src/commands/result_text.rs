@@ -20,7 +20,7 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 /// statements to standard error. Returns whether every statement succeeded.
 ///
 /// # Errors
-/// [`Failure`] if the output cannot be written.
+/// Returns [`Failure`] if the output cannot be written.
 pub fn show(response: &Value) -> Result<bool, Failure> {
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for result in list(response, "results") {

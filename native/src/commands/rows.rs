@@ -14,7 +14,7 @@ pub struct Shape<'a> {
 /// Converts a row to a line. Every column that is neither `time` nor a tag becomes a field.
 ///
 /// # Errors
-/// A description of the row's error.
+/// Returns a description of the row's error.
 pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
     let columns = columns_of(row)?;
     let column = |name: &str| columns.iter().find(|(known, _, _)| known == name);

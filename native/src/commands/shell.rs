@@ -151,7 +151,7 @@ impl History {
 /// Reads and runs lines until the end of the input.
 ///
 /// # Errors
-/// [`Failure`] if the terminal cannot be used. Errors of statements are printed.
+/// Returns [`Failure`] if the terminal cannot be used. Errors of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |reason: ReadlineError| Failure(format!("The terminal cannot be used: {reason}."));
     // The terminal returns a bracketed paste as one line, so several pasted statements would become

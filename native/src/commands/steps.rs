@@ -65,7 +65,7 @@ impl Drop for Progress {
 /// failure: status 429 or 503, or an incomplete response.
 ///
 /// # Errors
-/// The [`Failure`] of the last attempt.
+/// Returns the [`Failure`] of the last attempt.
 pub fn until_success<T>(
     server: &Server,
     request: &Request<'_>,
@@ -125,7 +125,7 @@ impl Access {
     /// Prints the counts, and the rejected tokens and users.
     ///
     /// # Errors
-    /// [`Failure`] if the output cannot be written.
+    /// Returns [`Failure`] if the output cannot be written.
     pub fn show(&self) -> Result<(), Failure> {
         for reason in &self.refused {
             super::print(format!("{reason}\n"))?;
@@ -160,7 +160,7 @@ fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
 /// line. Returns the last response and the totals.
 ///
 /// # Errors
-/// The [`Failure`] of a request.
+/// Returns the [`Failure`] of a request.
 pub fn finish(
     server: &Server,
     method: &'static str,

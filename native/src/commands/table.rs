@@ -43,7 +43,7 @@ pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
 /// Prints a table.
 ///
 /// # Errors
-/// [`Failure`] if the output cannot be written.
+/// Returns [`Failure`] if the output cannot be written.
 pub fn show(head: &[&str], rows: &[Vec<Value>]) -> Result<(), Failure> {
     print(lines(head, rows).join("\n") + "\n")
 }

@@ -20,7 +20,7 @@ type Frame = (Head, Vec<u8>);
 /// Runs until the end of standard input. A running statement then ends with the process.
 ///
 /// # Errors
-/// [`Failure`] if the input is not a valid sequence of frames.
+/// Returns [`Failure`] if the input is not a valid sequence of frames.
 pub fn run() -> Result<(), Failure> {
     let (sender, frames) = sync_channel(1);
     let computing = thread::Builder::new()

@@ -45,7 +45,7 @@ impl Process {
     /// Starts the process. The process receives no environment variables, and therefore no secrets.
     ///
     /// # Errors
-    /// The operating system's error.
+    /// Returns the operating system's error.
     pub fn start() -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);

@@ -120,7 +120,7 @@ fn encode_picked(values: &StringColumn, rows: &Picked<'_>, out: &mut Vec<u8>) {
 /// Decodes a column with `count` rows and type `field_type`. The column must take all of `bytes`.
 ///
 /// # Errors
-/// Any [`Error`] of the codecs.
+/// Returns any [`Error`] of the codecs.
 pub fn decode(bytes: &[u8], field_type: FieldType, count: usize) -> Result<Column, Error> {
     decode_with(bytes, field_type, count, None)
 }
@@ -128,7 +128,7 @@ pub fn decode(bytes: &[u8], field_type: FieldType, count: usize) -> Result<Colum
 /// Decodes like [`decode`]. The encoding may use `table`.
 ///
 /// # Errors
-/// The errors of [`decode`].
+/// Returns the errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     field_type: FieldType,
@@ -185,7 +185,7 @@ pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &m
 /// Decodes the `count` strings that [`encode_strings`] wrote. The strings must take all of `bytes`.
 ///
 /// # Errors
-/// Any [`Error`] of the string codec.
+/// Returns any [`Error`] of the string codec.
 pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;

@@ -46,7 +46,8 @@ pub fn encode(values: &[u64], out: &mut Vec<u8>) {
 /// `out`.
 ///
 /// # Errors
-/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] if a run is malformed.
+/// Returns [`Error::Truncated`] if `bytes` ends early, and [`Error::Corrupt`] if a run is
+/// malformed.
 pub fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
     // A run of 256 values takes at least two bytes.
     if count.div_ceil(RUN) * 2 > bytes.len() {

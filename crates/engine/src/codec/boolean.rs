@@ -42,7 +42,8 @@ pub fn encode(values: &[bool], out: &mut Vec<u8>) {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are unspecified.
+/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<bool>) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;

@@ -34,7 +34,7 @@ pub(crate) fn append_crc(out: &mut Vec<u8>, start: usize) {
 /// Verifies the checksum at the end of `bytes`, and returns the bytes that it covers.
 ///
 /// # Errors
-/// Any [`CrcError`].
+/// Returns any [`CrcError`].
 pub(crate) fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
     let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CrcError::TooShort)?;
     if crc32c(covered) == u32::from_le_bytes(*crc) { Ok(covered) } else { Err(CrcError::Mismatch) }

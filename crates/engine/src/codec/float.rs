@@ -85,7 +85,8 @@ pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are unspecified.
+/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// unspecified.
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

@@ -54,7 +54,7 @@ pub fn encode<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
 /// Decodes `count` strings, which take all of `bytes`, and passes them to `sink` in order.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::UnknownMethod`].
+/// Returns any [`Error`] except [`Error::UnknownMethod`].
 pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<(), Error> {
     let mut rest = bytes;
     let shared = read(&mut rest, count)?;
@@ -106,7 +106,7 @@ pub(crate) fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
 /// Decodes `count` dictionary codes, which take all of `bytes`.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`].
+/// Returns any [`Error`] except [`Error::NotUtf8`].
 pub(crate) fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let (method, mut rest) = start(bytes, count)?;
     let mut codes = read(&mut rest, count)?;

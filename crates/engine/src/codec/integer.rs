@@ -123,7 +123,8 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are unspecified.
+/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
@@ -131,7 +132,7 @@ pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Erro
 /// Decodes like [`decode`]. The encoding may use `table`.
 ///
 /// # Errors
-/// The errors of [`decode`].
+/// Returns the errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

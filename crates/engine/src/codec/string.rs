@@ -65,7 +65,7 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
 /// `count` strings.
 ///
 /// # Errors
-/// Any [`Error`]. After an error, the contents of the outputs are unspecified.
+/// Returns any [`Error`]. After an error, the contents of the outputs are unspecified.
 pub fn decode(
     bytes: &[u8],
     count: usize,

@@ -20,7 +20,7 @@ pub(crate) fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
 /// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// The errors of [`integer::decode`].
+/// Returns the errors of [`integer::decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

@@ -53,7 +53,7 @@ pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
 /// Replaces the contents of `words` with the bits of `count` rows, in the layout of [`encode`].
 ///
 /// # Errors
-/// Any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `words` are
+/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `words` are
 /// unspecified.
 pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Error> {
     words.clear();

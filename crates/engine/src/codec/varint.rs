@@ -16,7 +16,8 @@ pub fn write(mut value: u64, out: &mut Vec<u8>) {
 /// Removes one integer from the front of `bytes`.
 ///
 /// # Errors
-/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] if the integer exceeds 64 bits.
+/// Returns [`Error::Truncated`] if `bytes` ends early, and [`Error::Corrupt`] if the integer
+/// exceeds 64 bits.
 pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     let mut value = 0;
     for (index, &byte) in bytes.iter().enumerate().take(10) {
@@ -35,7 +36,7 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
 /// Removes a length or count from the front of `bytes`. The length or count must not exceed `max`.
 ///
 /// # Errors
-/// The errors of [`read`], and [`Error::TooMany`] above `max`.
+/// Returns the errors of [`read`], and [`Error::TooMany`] above `max`.
 pub(crate) fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
 }
@@ -48,7 +49,7 @@ pub(crate) fn write_signed(value: i64, out: &mut Vec<u8>) {
 /// Removes one signed integer from the front of `bytes`.
 ///
 /// # Errors
-/// The errors of [`read`].
+/// Returns the errors of [`read`].
 pub(crate) fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
     read(bytes).map(unzigzag)
 }

@@ -69,7 +69,7 @@ pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
 /// Checks an object and returns its content.
 ///
 /// # Errors
-/// [`ObjectError::Checksum`], [`ObjectError::Kind`]
+/// Returns [`ObjectError::Checksum`] or [`ObjectError::Kind`].
 pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
     match verify_crc(bytes).map_err(|_| ObjectError::Checksum)? {
         [found, OBJECT_VERSION, content @ ..] if *found == kind as u8 => Ok(content),
@@ -80,7 +80,7 @@ pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
 /// Encodes an object whose content is metadata.
 ///
 /// # Errors
-/// [`ObjectError::Content`] if the value has no metadata encoding.
+/// Returns [`ObjectError::Content`] if the value has no metadata encoding.
 pub fn seal_metadata<T: Serialize>(kind: ObjectKind, value: &T) -> Result<Vec<u8>, ObjectError> {
     let content = metadata::encode(value).map_err(|_| ObjectError::Content)?;
     Ok(seal(kind, &[&content]))
@@ -89,7 +89,7 @@ pub fn seal_metadata<T: Serialize>(kind: ObjectKind, value: &T) -> Result<Vec<u8
 /// Decodes the value of [`seal_metadata`].
 ///
 /// # Errors
-/// [`ObjectError`]
+/// Returns [`ObjectError`].
 pub fn open_metadata<T: DeserializeOwned>(
     kind: ObjectKind,
     bytes: &[u8],
@@ -112,7 +112,7 @@ pub(crate) fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
 /// Decodes the head and body of [`seal_value`].
 ///
 /// # Errors
-/// [`ObjectError`]
+/// Returns [`ObjectError`].
 pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
@@ -121,7 +121,7 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 /// pairs of first number and count. Only a shard decodes `rows`.
 ///
 /// # Errors
-/// [`ObjectError::Content`] if the numbers cannot be encoded. This case does not happen.
+/// Returns [`ObjectError::Content`] if the numbers cannot be encoded. This case does not happen.
 pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
@@ -131,7 +131,7 @@ pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>,
 /// Decodes the value numbers and the rows of a snapshot.
 ///
 /// # Errors
-/// [`ObjectError`]
+/// Returns [`ObjectError`].
 pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     let (numbers, rows) = split(open(ObjectKind::Point, bytes)?)?;
     let runs: Vec<(u64, u64)> = metadata::decode(numbers).map_err(|_| ObjectError::Content)?;

@@ -155,7 +155,7 @@ pub trait Platform {
     /// Creates a new, unique object id, in `jurisdiction` if one is given.
     ///
     /// # Errors
-    /// [`PlacementError`] if the runtime does not support the jurisdiction.
+    /// Returns [`PlacementError`] if the runtime does not support the jurisdiction.
     fn new_object_id(
         &self,
         kind: ObjectKind,

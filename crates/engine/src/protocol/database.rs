@@ -189,7 +189,7 @@ impl PolicySpec {
     /// Checks name, duration, replication and shard duration, in the order of 1.x.
     ///
     /// # Errors
-    /// [`PolicyRefusal`]
+    /// Returns [`PolicyRefusal`].
     pub fn check(&self) -> Result<(), PolicyRefusal> {
         if let Some(name) = &self.name {
             name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;

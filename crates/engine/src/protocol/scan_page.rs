@@ -38,7 +38,7 @@ pub fn encode(groups: &[Group]) -> Vec<u8> {
 /// Decodes the result of [`encode`].
 ///
 /// # Errors
-/// [`PageError`]
+/// Returns [`PageError`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
     let mut reader = PageReader { from: bytes, times: &[], times_ns: Vec::new() };
     let count = reader.count(VALUES_MAX)?;

@@ -413,7 +413,7 @@ impl FromShard {
     /// another reply.
     ///
     /// # Errors
-    /// [`PageError`]
+    /// Returns [`PageError`].
     pub fn pages(self) -> Result<Option<Vec<ScanPage>>, PageError> {
         let Self::Scanned { until, position, stats, further, groups } = self else {
             return Ok(None);

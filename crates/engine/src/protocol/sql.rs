@@ -20,7 +20,7 @@ pub const TOO_MUCH: u16 = 507;
 /// `sql/sessions.js` defines the prefixes.
 ///
 /// # Errors
-/// [`CallFailure::Retryable`] if the failure is not the statement's fault.
+/// Returns [`CallFailure::Retryable`] if the failure is not the statement's fault.
 pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
     if let Some(message) = text.strip_prefix("stopped: ") {
         let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };

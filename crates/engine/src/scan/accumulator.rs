@@ -15,7 +15,7 @@ pub(super) trait Accumulator {
     /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
     ///
     /// # Errors
-    /// [`ScanError::States`] if the columns do not match the function.
+    /// Returns [`ScanError::States`] if the columns do not match the function.
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
 
     /// Keeps only the states of these slots, and renumbers the slots 0, 1, 2 and so on.

@@ -92,7 +92,7 @@ impl<'a> Groups<'a> {
     /// Adds the rows of a series that `mask` selects. Returns whether a row was used.
     ///
     /// # Errors
-    /// [`ScanError::ColumnType`], [`ScanError::Input`].
+    /// Returns [`ScanError::ColumnType`] or [`ScanError::Input`].
     pub(super) fn consume(
         &mut self,
         tags: &SeriesTags,
@@ -127,7 +127,8 @@ impl<'a> Groups<'a> {
     /// Adds a group's states or rows from another reader or cache entry.
     ///
     /// # Errors
-    /// [`ScanError::States`] or [`ScanError::Cached`] if they belong to another request.
+    /// Returns [`ScanError::States`] or [`ScanError::Cached`] if the states or rows belong to
+    /// another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;

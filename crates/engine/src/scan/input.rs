@@ -39,7 +39,7 @@ impl<'a> Read<'a> {
 /// Returns the values of `input` in the rows of `run`, or `None` if no row can have a value.
 ///
 /// # Errors
-/// [`ScanError::ColumnType`] if the block's type differs from the input's type.
+/// Returns [`ScanError::ColumnType`] if the block's type differs from the input's type.
 pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, ScanError> {
     let Some(column) = run.column(input.column) else { return Ok(None) };
     let stored = column.values.field_type();

@@ -128,7 +128,7 @@ impl<'a> KeyFilter<'a> {
     /// must call this function again after [`NextSeries::Skipped`].
     ///
     /// # Errors
-    /// The errors of the merge.
+    /// Returns the errors of the merge.
     pub(super) fn next(
         &self,
         merge: &mut Rows<'_>,
@@ -156,7 +156,7 @@ impl<'a> KeyFilter<'a> {
     /// end.
     ///
     /// # Errors
-    /// The errors of the merge.
+    /// Returns the errors of the merge.
     pub(super) fn next_matching(
         &self,
         merge: &mut Rows<'_>,

@@ -46,7 +46,7 @@ pub use page::{PageLimits, SummaryLimits, TileLimits};
 /// Returns the page of the result that `request` names.
 ///
 /// # Errors
-/// [`ScanError`] if a block cannot be read or the request is invalid.
+/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
 pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -59,7 +59,7 @@ pub fn scan(
 /// rows.
 ///
 /// # Errors
-/// The errors of [`scan`].
+/// Returns the errors of [`scan`].
 pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     slice::explain(reader, request)
 }
@@ -67,7 +67,7 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, 
 /// Returns one page of a summary (for SHOW statements).
 ///
 /// # Errors
-/// [`ScanError`] if a part cannot be read or a predicate is invalid.
+/// Returns [`ScanError`] if a part cannot be read or a predicate is invalid.
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,

@@ -25,7 +25,7 @@ impl Merge {
     /// Creates a merge without states.
     ///
     /// # Errors
-    /// [`ScanError::Input`] if the function does not support the input's type.
+    /// Returns [`ScanError::Input`] if the function does not support the input's type.
     pub fn new(call: &AggregateCall) -> Result<Self, ScanError> {
         Ok(Self { slots: Slots::new(None, 0), accumulator: accumulator(call)? })
     }
@@ -33,8 +33,8 @@ impl Merge {
     /// Adds the states of a page. Several pages may contain states of the same window.
     ///
     /// # Errors
-    /// [`ScanError::States`] if the columns do not match the function. The merge is unusable after
-    /// an error.
+    /// Returns [`ScanError::States`] if the columns do not match the function. The merge is
+    /// unusable after an error.
     pub fn add(&mut self, partial: &PartialColumn) -> Result<(), ScanError> {
         let slots: Vec<usize> =
             partial.windows_ns.iter().map(|&start_ns| self.slots.slot(start_ns)).collect();
@@ -60,7 +60,7 @@ impl Merge {
 /// Merges the states `from` into `into`. Both lists must be ascending states of `call`.
 ///
 /// # Errors
-/// The errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.
+/// Returns the errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.
 pub fn merge(
     call: &AggregateCall,
     into: &mut PartialColumn,
@@ -76,7 +76,7 @@ pub fn merge(
 /// Returns the final values of `states` in ascending order.
 ///
 /// # Errors
-/// The errors of [`Merge::new`] and [`Merge::add`].
+/// Returns the errors of [`Merge::new`] and [`Merge::add`].
 pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<Finished, ScanError> {
     let mut merge = Merge::new(call)?;
     merge.add(states)?;

@@ -38,7 +38,7 @@ pub trait SeriesTables {
     /// Calls `visit` with each table and the ids of its tags, until `visit` returns false.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     fn each(
         &mut self,
         visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
@@ -67,7 +67,7 @@ pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, Re
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.
 ///
 /// # Errors
-/// The errors of the cursor.
+/// Returns the errors of the cursor.
 pub fn rows_of_one<'a>(
     mut run: impl SeriesCursor + 'a,
     direction: Direction,
@@ -84,14 +84,14 @@ pub trait Reader {
     /// of the measurement.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError>;
 
     /// Splits `time` into ascending, disjoint ranges that contain all of its rows. A merge over one
     /// range reads at most the maximum number of runs.
     ///
     /// # Errors
-    /// [`ReadError::TooManySources`] if such a split is impossible.
+    /// Returns [`ReadError::TooManySources`] if such a split is impossible.
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
     /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
@@ -99,7 +99,7 @@ pub trait Reader {
     /// valid when other runs change.
     ///
     /// # Errors
-    /// The errors of [`Reader::stretches`].
+    /// Returns the errors of [`Reader::stretches`].
     fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         self.stretches(time)
     }
@@ -108,7 +108,7 @@ pub trait Reader {
     /// `direction` that does not precede `from`. The merge may include rows outside `time`.
     ///
     /// # Errors
-    /// [`ReadError`], including known damage in the rows of `measurements`.
+    /// Returns [`ReadError`], including known damage in the rows of `measurements`.
     fn merge(
         &self,
         measurements: &[MeasurementId],
@@ -122,7 +122,7 @@ pub trait Reader {
     /// written last come first. Returns `false` if the reader has no list of groups.
     ///
     /// # Errors
-    /// [`ReadError`], including known damage in the rows of `measurements`.
+    /// Returns [`ReadError`], including known damage in the rows of `measurements`.
     fn groups(
         &self,
         measurements: &[MeasurementId],
@@ -144,7 +144,7 @@ pub trait Reader {
     /// result includes series that a delete hides.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     fn run(
         &self,
         run: &Run,
@@ -159,13 +159,13 @@ pub trait Reader {
     /// few directories.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
 
     /// Returns the amount of stored data of a measurement inside `time`.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
         let _ = (measurement, time);
         Ok(Stored::default())

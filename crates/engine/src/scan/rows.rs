@@ -80,7 +80,7 @@ impl<'a> GroupRows<'a> {
     /// that `mask` selects. Returns whether a row was added.
     ///
     /// # Errors
-    /// [`ScanError::ColumnType`].
+    /// Returns [`ScanError::ColumnType`].
     pub(super) fn consume<'t>(
         &mut self,
         run: &Run,
@@ -126,7 +126,7 @@ impl<'a> GroupRows<'a> {
     /// Adds the rows of a cached group. Each row becomes a separate series.
     ///
     /// # Errors
-    /// [`ScanError::Cached`] if the rows belong to another request.
+    /// Returns [`ScanError::Cached`] if the rows belong to another request.
     pub(super) fn absorb(
         &mut self,
         times_ns: &[i64],

@@ -27,7 +27,7 @@ pub(super) struct GroupStates<'a> {
 
 impl<'a> GroupStates<'a> {
     /// # Errors
-    /// [`ScanError::Input`].
+    /// Returns [`ScanError::Input`].
     pub(super) fn new(
         calls: &'a [AggregateCall],
         (window, limit): (Option<&Window>, Option<u64>),
@@ -44,7 +44,7 @@ impl<'a> GroupStates<'a> {
     /// Adds the rows of `run` that `mask` selects.
     ///
     /// # Errors
-    /// [`ScanError::ColumnType`].
+    /// Returns [`ScanError::ColumnType`].
     pub(super) fn consume<'r>(
         &mut self,
         run: &'r Run,
@@ -80,7 +80,7 @@ impl<'a> GroupStates<'a> {
     /// Adds states from another reader or cache entry, in the order of the calls.
     ///
     /// # Errors
-    /// [`ScanError::States`] if the states belong to other calls.
+    /// Returns [`ScanError::States`] if the states belong to other calls.
     pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
         let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {

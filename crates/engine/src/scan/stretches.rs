@@ -41,7 +41,7 @@ impl Stretches {
     /// Creates the stretches of a request, starting where the previous page ended.
     ///
     /// # Errors
-    /// The errors of the reader.
+    /// Returns the errors of the reader.
     pub(super) fn new(
         reader: &dyn Reader,
         request: &ScanRequest,

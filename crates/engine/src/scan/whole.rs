@@ -32,7 +32,7 @@ struct Name<'a> {
 /// Returns the page of the result that `request` names.
 ///
 /// # Errors
-/// The errors of [`super::scan`].
+/// Returns the errors of [`super::scan`].
 pub(super) fn piece(
     reader: &dyn Reader,
     request: &ScanRequest,

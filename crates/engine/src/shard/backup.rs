@@ -39,8 +39,8 @@ impl<S: Store> Shard<S> {
     /// values.
     ///
     /// # Errors
-    /// [`Refusal::Full`] and [`Refusal::Store`] from the flush, [`Refusal::Invalid`] if the
-    /// snapshot is too large.
+    /// Returns [`Refusal::Full`] and [`Refusal::Store`] from the flush, and [`Refusal::Invalid`] if
+    /// the snapshot is too large.
     fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;

@@ -65,8 +65,8 @@ impl Columns {
     /// frame. Returns the number of rows to store.
     ///
     /// # Errors
-    /// [`Refusal::TypeConflict`] if the frame has two types for a column. In that case, some of its
-    /// columns were already added.
+    /// Returns [`Refusal::TypeConflict`] if the frame has two types for a column. In that case,
+    /// some of its columns were already added.
     pub(super) fn add_columns<S: Store>(
         &mut self,
         store: &S,

@@ -34,7 +34,8 @@ impl<S: Store> Shard<S> {
     /// Copies unreadable frames to table `tombstone`. Does nothing if the log is empty.
     ///
     /// # Errors
-    /// [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] if the shard is not open.
+    /// Returns [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] if the shard is not
+    /// open.
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.wal.frames().is_empty() && loaded.wal.damaged().is_empty() {

@@ -23,7 +23,7 @@ impl<S: Store> ShardReader<'_, S> {
     /// `visit` returns `false`. The measurements must be in ascending order.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns [`ReadError`].
     pub(super) fn row_groups(
         &self,
         measurements: &[MeasurementId],

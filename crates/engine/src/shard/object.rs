@@ -104,7 +104,7 @@ impl<S: Store> Shard<S> {
     /// applied as in [`Shard::configure`].
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is open for another policy, or closed.
+    /// Returns [`Refusal::Stale`] if the shard is open for another policy, or closed.
     pub fn open(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         match self.load().map(|_| ()) {
             Ok(()) => return self.configure(settings),
@@ -127,7 +127,8 @@ impl<S: Store> Shard<S> {
     /// list of retired measurements.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open, is closed, or is open for another policy.
+    /// Returns [`Refusal::Stale`] if the shard is not open, is closed, or is open for another
+    /// policy.
     pub fn configure(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.state.settings.policy != settings.policy {
@@ -150,7 +151,7 @@ impl<S: Store> Shard<S> {
     /// database's permissions. A number that is lower than the current number has no effect.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open or is closed, and [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`] if the shard is not open or is closed, and [`Refusal::Store`].
     pub(crate) fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
@@ -193,7 +194,7 @@ impl<S: Store> Shard<S> {
     /// not open.
     ///
     /// # Errors
-    /// [`Refusal::Store`].
+    /// Returns [`Refusal::Store`].
     pub fn close(&mut self, generation: u64) -> Result<(), Refusal> {
         match self.load() {
             Ok(_) => self.change(|state| {
@@ -208,7 +209,7 @@ impl<S: Store> Shard<S> {
     /// Deletes all data. The shard is not open afterwards. A repeated call has no effect.
     ///
     /// # Errors
-    /// [`Refusal::Store`].
+    /// Returns [`Refusal::Store`].
     pub fn wipe(&mut self) -> Result<(), Refusal> {
         self.loaded = None;
         self.running = None;
@@ -219,7 +220,7 @@ impl<S: Store> Shard<S> {
     /// Returns counters and sizes.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open, and [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`] if the shard is not open, and [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
         self.load()?;
         // Counting the series may read rows. These rows appear in the next statistics.

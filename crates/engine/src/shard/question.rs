@@ -29,7 +29,8 @@ impl<S: Store> Shard<S> {
     /// Returns one page of a scan.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`] or
+    /// [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();

@@ -17,7 +17,7 @@ impl<S: Store> Shard<S> {
     /// Raises or lifts the fence of a split.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`] or [`Refusal::Store`].
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
         match self.load()?.state.fence.after(split, from_ns) {
             Some(fence) => self.change(|state| state.fence = fence),
@@ -36,7 +36,7 @@ impl<S: Store> Shard<S> {
     /// of flushed frames, because only the times of parts are known.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`], [`Refusal::Full`] or [`Refusal::Store`].
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {

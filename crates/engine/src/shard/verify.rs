@@ -20,8 +20,8 @@ impl<S: Store> Shard<S> {
     /// damage.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] if the shard is not open, [`Refusal::Damaged`] if the state row is
-    /// unreadable, and [`Refusal::Store`].
+    /// Returns [`Refusal::Stale`] if the shard is not open, [`Refusal::Damaged`] if the state row
+    /// is unreadable, and [`Refusal::Store`].
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
         self.load()?;
         let store = &*self.store;

@@ -17,7 +17,7 @@ pub(super) fn single(code: u32) -> Ranges {
 /// Parses the bracketed class at the start of `text`.
 ///
 /// # Errors
-/// The syntax errors of Go.
+/// Returns Go's syntax errors.
 pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let mut rest = text.strip_prefix('[').unwrap_or(text);
     let negated = rest.starts_with('^');
@@ -139,7 +139,7 @@ fn pairs(members: &str) -> Ranges {
 /// `text` starts with something else.
 ///
 /// # Errors
-/// An unknown name after `\p`.
+/// Returns an error for an unknown name after `\p`.
 pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSyntax> {
     let mut rest = Rest(text);
     if rest.char() != Some('\\') {

@@ -21,7 +21,7 @@ impl Rest<'_> {
 /// Reads the escape at the start of `text` as a code point, which may be a surrogate.
 ///
 /// # Errors
-/// A trailing backslash, or an escape that Go does not support.
+/// Returns an error for a trailing backslash, or for an escape that Go does not support.
 pub(super) fn char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
     let mut rest = Rest(text);
     rest.char();

@@ -47,7 +47,7 @@ impl Regex {
     /// Checks and copies `source`.
     ///
     /// # Errors
-    /// [`InvalidRegex`]. Syntax errors have Go's wording.
+    /// Returns [`InvalidRegex`]. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         Pattern::new(source)?;
         Ok(Self { source: source.to_owned() })
@@ -70,7 +70,7 @@ impl Pattern {
     /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`].
     ///
     /// # Errors
-    /// [`InvalidRegex`]. Syntax errors have Go's wording.
+    /// Returns [`InvalidRegex`]. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_SOURCE_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);

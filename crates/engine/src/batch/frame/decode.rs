@@ -11,7 +11,7 @@ use tidemark_model::bug::OrBug;
 /// Decodes a frame, which takes all of `bytes`. The rows of each table are grouped by series.
 ///
 /// # Errors
-/// Any [`FrameError`].
+/// Returns any [`FrameError`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
     let mut tables = Vec::new();
     decode_each(bytes, |table| tables.push(table))?;
@@ -23,7 +23,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
 /// discard the tables that it received.
 ///
 /// # Errors
-/// Any [`FrameError`].
+/// Returns any [`FrameError`].
 pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
     let header = FrameHeader::read(bytes)?;
     let mut rest = bytes.get(header.payload_start as usize..).or_bug();

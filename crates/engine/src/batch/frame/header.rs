@@ -48,8 +48,8 @@ impl FrameHeader {
     /// Reads the header of a frame at the start of `bytes`. The payload may be missing.
     ///
     /// # Errors
-    /// [`FrameError::Version`], [`FrameError::HeaderTruncated`], [`FrameError::HeaderDamaged`],
-    /// [`FrameError::TooMany`].
+    /// Returns [`FrameError::Version`], [`FrameError::HeaderTruncated`],
+    /// [`FrameError::HeaderDamaged`] or [`FrameError::TooMany`].
     pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
         let &version = bytes.first().ok_or(FrameError::HeaderTruncated)?;
         if version != VERSION {

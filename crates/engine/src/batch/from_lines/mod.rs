@@ -28,7 +28,7 @@ const NONE: u32 = u32::MAX;
 /// on the seed.
 ///
 /// # Errors
-/// [`NotUtf8`]. No line is accepted.
+/// Returns [`NotUtf8`]. No line is accepted.
 pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
     let mut builder = BatchBuilder::new(seed, options.limits);
     let rejected = tidemark_line_protocol::parse(body, options, &mut builder)?;

@@ -34,7 +34,7 @@ impl Decoder {
     /// Removes a table from the front of `bytes`.
     ///
     /// # Errors
-    /// [`Error::Truncated`] and [`Error::Corrupt`].
+    /// Returns [`Error::Truncated`] or [`Error::Corrupt`].
     pub fn read(bytes: &mut &[u8]) -> Result<Self, Error> {
         let &[first, classes] = take(bytes, 2)? else { return Err(Error::Truncated) };
         let (first, classes) = (usize::from(first), usize::from(classes) + 1);
@@ -58,7 +58,7 @@ impl Decoder {
     /// Decodes `count` values, which take all of `bytes`, and appends them to `out`.
     ///
     /// # Errors
-    /// [`Error::Truncated`], [`Error::Trailing`] and [`Error::Corrupt`].
+    /// Returns [`Error::Truncated`], [`Error::Trailing`] or [`Error::Corrupt`].
     pub fn decode(&self, mut bytes: &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
         let shift = u32::from(*take(&mut bytes, 1)?.first().ok_or(Error::Truncated)?);
         let most = bytes.len();
@@ -218,7 +218,7 @@ impl Stored {
     /// Reads the table. Returns `None` if there is no table. The result is not cached.
     ///
     /// # Errors
-    /// The errors of [`Decoder::read`], and [`Error::Trailing`].
+    /// Returns the errors of [`Decoder::read`], and [`Error::Trailing`].
     pub(crate) fn decoder(&self) -> Result<Option<Decoder>, Error> {
         if self.0.is_empty() {
             return Ok(None);

@@ -57,8 +57,8 @@ impl serde::de::Error for Error {
 /// Encodes `value`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is too long,
-/// and [`Error::Shape`] for an error that the value's `Serialize` returns.
+/// Returns [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is
+/// too long, and [`Error::Shape`] for an error that the value's `Serialize` returns.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
     value.serialize(&mut writer)?;
@@ -68,7 +68,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 /// Decodes a value that [`encode`] produced.
 ///
 /// # Errors
-/// An [`Error`] if `bytes` are not a valid encoding.
+/// Returns an [`Error`] if `bytes` are not a valid encoding.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut reader = reader::Reader { bytes };
     let value = T::deserialize(&mut reader)?;

@@ -136,7 +136,7 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
 /// Decodes a message and its version.
 ///
 /// # Errors
-/// [`EnvelopeError`] if the bytes are not a complete message of this direction.
+/// Returns [`EnvelopeError`] if the bytes are not a complete message of this direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
     let mut message: M =
@@ -148,7 +148,7 @@ pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
 /// Decodes the reply to a call.
 ///
 /// # Errors
-/// [`CallFailure`] of the call, or [`CallFailure::Failed`] if the reply cannot be decoded.
+/// Returns [`CallFailure`] of the call, or [`CallFailure::Failed`] if the reply cannot be decoded.
 pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, CallFailure> {
     let bytes = result?;
     decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))

@@ -71,7 +71,7 @@ impl Filter {
     /// Compiles `predicate`. `None` selects all rows.
     ///
     /// # Errors
-    /// [`ScanError::Regex`], [`ScanError::Function`].
+    /// Returns [`ScanError::Regex`] or [`ScanError::Function`].
     pub(super) fn compile(predicate: Option<&Predicate>) -> Result<Self, ScanError> {
         let Some(predicate) = predicate else {
             return Ok(Self { root: Node::Constant(true), on_rows: false, cells: 0 });
@@ -102,7 +102,7 @@ impl Filter {
     /// series.
     ///
     /// # Errors
-    /// [`ScanError::ColumnType`].
+    /// Returns [`ScanError::ColumnType`].
     pub(super) fn select<'a>(
         &'a self,
         run: &'a Run,

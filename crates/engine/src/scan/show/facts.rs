@@ -45,7 +45,7 @@ pub(super) enum RequestedFacts {
 /// Returns the facts of these measurements, in this order.
 ///
 /// # Errors
-/// The errors of the reader.
+/// Returns the errors of the reader.
 pub(super) fn list(
     reader: &dyn Reader,
     measurements: &[MeasurementId],

@@ -154,7 +154,7 @@ impl Task<'_> {
     /// Collects the values of a tag from dictionaries.
     ///
     /// # Errors
-    /// The errors of the reader.
+    /// Returns the errors of the reader.
     pub(super) fn list_dictionaries(
         &mut self,
         reader: &dyn Reader,
@@ -189,7 +189,7 @@ impl Task<'_> {
     /// `keys_max` series. Returns the number of visited series.
     ///
     /// # Errors
-    /// [`ScanError`]
+    /// Returns [`ScanError`].
     pub(super) fn walk<'r>(
         &mut self,
         walk: &mut Walk<'r>,

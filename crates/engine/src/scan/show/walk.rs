@@ -45,7 +45,7 @@ impl<'a> Walk<'a> {
     /// measurements share one merge, which seeks from one measurement to the next.
     ///
     /// # Errors
-    /// The errors of the reader and of `visit`.
+    /// Returns the errors of the reader and of `visit`.
     pub(super) fn series(
         &mut self,
         (measurement, from): (MeasurementId, &SeriesKey),

@@ -29,7 +29,7 @@ impl Manifest {
     /// Checks all invariants.
     ///
     /// # Errors
-    /// The first [`InvariantError`] violation.
+    /// Returns the first violation, as an [`InvariantError`].
     pub fn check(&self) -> Result<(), InvariantError> {
         for part in self.parts.values() {
             if part.lo > part.hi || part.min_ns > part.max_ns {

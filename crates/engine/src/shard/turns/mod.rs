@@ -143,7 +143,7 @@ impl Turns {
     /// the page can run now.
     ///
     /// # Errors
-    /// [`Unavailable::Busy`]
+    /// Returns [`Unavailable::Busy`].
     pub(super) fn arrive(
         &mut self,
         event_id: EventId,
