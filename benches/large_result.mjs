@@ -7,7 +7,7 @@ import { circumstances, record } from './results.mjs';
 import { stopAll, wholeAnswer } from './servers.mjs';
 
 const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100, hours: 2, turns: 1 } };
-/** The target for the ratio to the duration of InfluxDB's JSON. */
+/** The target for the duration relative to InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
 /** A query with five columns including the time. */

@@ -1,5 +1,5 @@
 // npm run sql: builds the SQL Worker, and the same module for the console's page. The page loads
-// the module on demand.`npm start` and `npm run deploy` bind the SQL Worker if it was built.
+// the module on demand. `npm start` and `npm run deploy` bind the SQL Worker if it was built.
 //
 //   npm run sql               compiled quickly, for development
 //   npm run sql -- release    compiled for a small size, for a release

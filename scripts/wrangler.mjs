@@ -1,4 +1,4 @@
-// npm run wrangler -- …: runs the locked version of wrangler with a supported version of Node.
+// npm run wrangler -- …: runs the locked wrangler version with a supported Node version.
 
 import { spawn } from 'node:child_process';
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench line_protocol` prints a table. With the argument `turns`, the program reads
 //! one shape number per line of its input. For each line it runs both parsers once, and prints the
-//! number of bytes and each parser's CPU time in nanoseconds.`line_protocol.mjs` alternates this
+//! number of bytes and each parser's CPU time in nanoseconds. `line_protocol.mjs` alternates this
 //! program with the WASM build.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 

@@ -37,8 +37,8 @@ export function choices(args) {
 }
 
 /**
- * Returns the selected scenarios. Throws if a scenario does not exist, or if no selected scenario
- * uses a number.
+ * Returns the selected scenarios. Throws if a scenario does not exist, or if a given number is not
+ * used by any selected scenario.
  */
 export function chosen(scenarios, { size, only, changes }) {
   const names = scenarios.map(({ name }) => name);

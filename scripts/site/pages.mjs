@@ -23,7 +23,7 @@ export function placeOf(path) {
 }
 
 /**
- * Calls `change(target, line)` for each link of a Markdown text. Returns the text with the new
+ * Calls `change(target, line)` for each link in a Markdown text. Returns the text with the new
  * targets. If the new target is null, only the link's text remains.
  */
 export function changeLinks(text, change) {

@@ -32,7 +32,7 @@ test('an unknown argument is rejected, and the error contains it', () => {
   assert.throws(() => choices(['--with', 'points']), /--with points/);
   assert.throws(() => choices(['--with', 'points=many']), /--with points=many/);
   assert.throws(() => chosen(scenarios, choices(['--only', 'deep'])), /no scenario deep: say one of many, wide/);
-  // `points` is an option of another scenario.
+  // `points` is an option of a scenario that is not selected.
   const other = choices(['--only', 'wide', '--with', 'points=5']);
   assert.throws(() => chosen(scenarios, other), /No scenario takes points: there are columns/);
 });

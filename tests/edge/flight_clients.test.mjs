@@ -32,7 +32,7 @@ const pythonClients = {
   'Polars by ADBC': {},
   'DuckDB by ADBC': {},
   'flightsql-dbapi': {},
-  // SQLAlchemy reads the whole result, has no deadline, and supports only the types of Python.
+  // SQLAlchemy reads the whole result, has no deadline, and supports only Python's types.
   SQLAlchemy: {
     lacks: ['deadline'],
     own: {

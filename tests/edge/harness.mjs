@@ -22,7 +22,7 @@ export const token = 'token-of-the-tests';
  * always run on workerd, because they test the platform or a program around the Worker:
  *
  * - `cloudflare_access`, `recover`: features of the platform.
- * - `damage`, `dropped`, `split`: they read the files of workerd.
+ * - `damage`, `dropped`, `split`: they read workerd's files.
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
  *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
  *   `kill` and `packed`.

@@ -1,6 +1,6 @@
 // Tests the first steps of a new user with the files of a release: npx with the tarball, writes and
-// queries with the native program, a stop, a start, and an import of an export. The results must
-// remain the same.
+// queries with the native program, a restart, and an import of an export. The results must remain
+// the same.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

@@ -1,4 +1,4 @@
-// Tests the example of a page with its own database in a real browser.
+// Uses a real browser to test the example of a page with its own database.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';

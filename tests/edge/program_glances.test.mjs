@@ -1,4 +1,4 @@
-// Compares the exports of Glances to InfluxDB 1, 2 and 3 with its own export to CSV.
+// Compares Glances' exports to InfluxDB 1, 2 and 3 with Glances' export to CSV.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -11,7 +11,7 @@ import { databaseToken } from './client_trials.mjs';
 import { has, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 
-/** The objects that Icinga checks every second. The check command is a part of Icinga. */
+/** The objects that Icinga checks every second. The check command is part of Icinga. */
 const checked = String.raw`
 object Host "web, 1" {
   check_command = "dummy"

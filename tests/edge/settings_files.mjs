@@ -58,8 +58,8 @@ export function telegrafOutput(text, env) {
 }
 
 /**
- * Simulates the first data source in a provisioning file of Grafana. Returns a function `ask(q)`
- * that resolves to the series. Like Grafana's InfluxQL mode, it sends a POST request with database,
+ * Simulates the first data source in a Grafana provisioning file. Returns a function `ask(q)` that
+ * resolves to the series. Like Grafana's InfluxQL mode, it sends a POST request with database,
  * epoch and query, and with the headers from the file.
  */
 export function grafanaAsks(text, env) {

@@ -1,5 +1,5 @@
-//! Tests quotas of databases and of single callers, in the whole product and with edges, objects and
-//! messages that fail.
+//! Tests quotas of databases and of single callers in the whole product, while edges, objects and
+//! messages fail.
 
 use std::fmt::Write as _;
 

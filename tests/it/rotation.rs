@@ -1,6 +1,6 @@
 //! Tests two secrets of one token: when the new secret becomes valid, and when the previous secret
-//! becomes invalid (PROTOCOL.md rule 11). Runs in a deployment with messages and objects that fail,
-//! and over HTTP.
+//! becomes invalid (PROTOCOL.md rule 11). Runs over HTTP, and in a deployment in which messages and
+//! objects fail.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;

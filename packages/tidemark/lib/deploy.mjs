@@ -16,7 +16,7 @@ import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } fr
  * The origin of a deployment's code.
  *
  * @typedef {object} Source
- * @property {Record<string, any>} base the committed configuration of wrangler, with absolute paths
+ * @property {Record<string, any>} base wrangler's committed configuration, with absolute paths
  * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first
  *   arguments
  * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's
@@ -158,7 +158,7 @@ class Deployment {
     return runWrangler(this.program, words, { env });
   }
 
-  /** If a run of wrangler failed, throws the suggested next step. */
+  /** If a wrangler run failed, throws the suggested next step. */
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);

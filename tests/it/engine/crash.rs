@@ -1,5 +1,5 @@
 //! Runs a script of steps on a shard repeatedly. In run n, storage operation n fails. The failed
-//! operation takes effect or not. The process then ends, continues, or has a bug. After the
+//! operation takes effect or not. The process then ends, continues, or runs into a bug. After the
 //! failure, the script continues.
 
 use tidemark::model::bug;
