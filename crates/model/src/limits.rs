@@ -202,8 +202,9 @@ pub const GRANTEES_PER_PAGE: usize = 1_000;
 /// The number of databases that are notified concurrently about a change of a token or user.
 pub const DATABASES_NOTIFIED_AT_ONCE: usize = 32;
 /// The maximum number of rounds of notifications about a change of a token or user. The first
-/// number is for one request, and the second is for one run of the alarm. After these rounds, the
-/// request reports the remaining databases, or the alarm schedules itself again immediately.
+/// number is for one request, and the second number is for one run of the alarm. After these
+/// rounds, the request reports the remaining databases, or the alarm schedules itself again
+/// immediately.
 pub const NOTIFICATION_ROUNDS_MAX: [u32; 2] = [4, 24];
 /// The maximum pause between two attempts of the alarm to notify a database of a revoked
 /// permission, in nanoseconds.
@@ -340,7 +341,7 @@ pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
 pub const QUERIES_WAITING_MAX: usize = 500;
 /// The interval at which a waiting query checks for free memory, in milliseconds.
 pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
-/// The minimum page size that a shard is requested to return, in bytes.
+/// The minimum page size that the edge requests from a shard, in bytes.
 pub const PIECE_BYTES_MIN: u32 = 64_000;
 /// The maximum total size, in bytes, of the pages that one query requests from all shards. Larger
 /// pages leave less memory for merging.

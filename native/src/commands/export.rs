@@ -75,7 +75,8 @@ fn part_of(server: &Server, line: &Line, after: Option<&str>) -> Result<Response
         ("after", after.is_none().then_some("")),
     ]);
     let path = format!("/api/v3/export?{path}");
-    // A position contains the tags of a series, which may exceed the maximum length of a URL.
+    // A position contains the tags of a series, so its length may exceed the maximum length of a
+    // URL.
     match after.map(|after| form(&[("after", Some(after))])) {
         None => until_success(server, &Request::new("GET", path), Ok),
         Some(body) => until_success(server, &Request::post(path, FORM, body.as_bytes()), Ok),

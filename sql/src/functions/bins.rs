@@ -8,7 +8,8 @@ use datafusion::error::Result;
 use crate::error::QueryError;
 
 const DAY_NS: i64 = 86_400_000_000_000;
-/// The step of the search for the next bin if a clock change has made a bin longer, in nanoseconds.
+/// The step, in nanoseconds, of the search for the next bin if a clock change has made a bin
+/// longer.
 const STEP_NS: i64 = 900_000_000_000;
 /// The maximum number of search steps. 200 steps of 15 minutes are longer than every known clock
 /// change.

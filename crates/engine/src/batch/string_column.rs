@@ -223,7 +223,7 @@ impl StringColumn {
         self.text.capacity() + (self.ends.capacity() + codes) * 4
     }
 
-    /// Replaces the codes by text.
+    /// Replaces the codes with text.
     #[inline(always)]
     fn materialize(&mut self) {
         if self.codes.is_some() {

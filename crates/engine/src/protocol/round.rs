@@ -99,7 +99,7 @@ impl Round {
     pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
-        // The slots of a completed round are also empty, but its `missing` count is 0.
+        // The slots of a completed round are also empty, but the round's `missing` count is 0.
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
             self.missing -= 1;

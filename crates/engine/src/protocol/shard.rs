@@ -31,8 +31,8 @@ pub enum ToShard {
     },
     /// Deletes all data and tables. Only the Database sends this message.
     Wipe,
-    /// Flushes, and returns the size of the shard and a time at which its group could be split.
-    /// Only the Database sends this message.
+    /// Flushes, and returns the size of the shard and a time at which the shard's group could be
+    /// split. Only the Database sends this message.
     Weigh,
     /// Sets a fence on the source shards of a split. Only the Database sends this message.
     ///

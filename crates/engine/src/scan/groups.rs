@@ -160,8 +160,8 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// Returns the approximate memory that a group takes in the caller, in addition to its key and
-    /// values. The function counts only half of this memory, because most of the memory is
+    /// Returns the approximate memory that a group takes in the caller, in addition to the group's
+    /// key and values. The function counts only half of this memory, because most of the memory is
     /// temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {

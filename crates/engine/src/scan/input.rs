@@ -1,4 +1,4 @@
-//! Reads the values of an input from the rows of a run, and applies the cast.
+//! Reads the values of an input from the rows of a run, and applies the input's cast.
 
 use std::borrow::Cow;
 use std::ops::Range;

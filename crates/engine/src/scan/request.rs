@@ -124,8 +124,8 @@ pub struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// Whether the states are independent of the grouping of rows, because no step rounds. Float
-    /// sums and standard deviations depend on the grouping in their last digits.
+    /// Whether the states are independent of the grouping of rows, because no step rounds. The last
+    /// digits of float sums and standard deviations depend on the grouping.
     pub(super) fn is_exact(&self) -> bool {
         let is_whole = || {
             let of = self.input.output_type();

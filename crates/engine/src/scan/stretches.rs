@@ -255,8 +255,8 @@ fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> 
     let wanted = match &request.output {
         Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
         Output::Aggregates { limit, window, .. } => {
-            // The length includes two additional windows: one that shows that the last window is
-            // complete, and the first window, because the requested range may cut it off.
+            // The length includes two additional windows: one window that shows that the last
+            // window is complete, and the first window, which the requested range may cut off.
             let windows = i128::from((*limit)?).saturating_add(2);
             return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
         }

@@ -1,6 +1,6 @@
 //! Caches complete pages of states, because several viewers of a dashboard send the same request.
 //!
-//! The cache has one page per request, independent of its time range: the page of the latest
+//! Requests that differ only in their time range share one cached page: the page of the latest
 //! refresh. A refresh with new rows uses the tiles ([`super::tiles`]).
 
 use std::rc::Rc;

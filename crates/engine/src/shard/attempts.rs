@@ -24,7 +24,7 @@ const SET_ASIDE_NS: i64 = H_NS;
 pub(super) enum AlarmTask {
     /// Writes the log into parts.
     Flush = 1,
-    /// Deletes log rows of flushed frames and unused value rows, after a pause.
+    /// After a pause, deletes unused value rows and the log rows of flushed frames.
     DeleteUnusedRows = 2,
     /// Deletes parts that have expired, or whose rows a drop has removed.
     Reclaim = 3,

@@ -115,8 +115,8 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// Returns a tombstone that hides rows with a sequence below `before`, and the key of its row.
-    /// The tombstone uses the next write sequence.
+    /// Returns a tombstone that hides rows with a sequence below `before`, and the key of the
+    /// tombstone's row. The tombstone uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.wal.next_sequence();
         let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);

@@ -8,8 +8,8 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The maximum size of an encoded summary, in bytes. A longer summary is replaced by a summary that
-/// contains only row counts. An object keeps the summaries of all frames in the log in memory.
+/// The maximum size of an encoded summary, in bytes. If a summary is longer, a summary with only
+/// row counts replaces it. An object keeps the summaries of all frames in the log in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// The kind of a summary that lists measurements, rows and times.
 const NAMED: u8 = 1;

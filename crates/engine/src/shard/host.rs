@@ -17,9 +17,9 @@ use tidemark_model::time::S_NS;
 /// steps, they process about thirty million values. After the run, the alarm is set again, so that
 /// no event runs for too long.
 const DUTIES_PER_RUN: u32 = 100;
-/// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
-/// handled during the pause. Without pauses, a write that arrives in many pieces would wait for a
-/// duty at each piece.
+/// The pause between two duties, in milliseconds. The pause is about as long as a duty. Waiting
+/// requests are handled during the pause. Without pauses, a write that arrives in many pieces would
+/// wait for a duty at each piece.
 const DUTY_PAUSE_MS: u32 = 20;
 /// The delay, in nanoseconds, until the alarm checks whether the work after a reply has ended. The
 /// check is necessary because the object may have been evicted before the end of the work. A bulk

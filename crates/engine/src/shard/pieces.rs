@@ -40,8 +40,8 @@ pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) ->
 /// sorted by start time.
 ///
 /// A split is between parts if possible. Otherwise, the split is at the start of a part, and parts
-/// that contain this time are read in both ranges. A range has more parts only if that many parts
-/// contain the same time.
+/// that contain this time are read in both ranges. A range overlaps more parts only if more parts
+/// contain one time.
 pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
     let mut cuts = Vec::new();
     // The state of the current range: the end times of its parts, the last gap between parts, and

@@ -325,7 +325,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             estimate.rows += outline.rows;
             estimate.time = estimate.time.hull(outline.time);
             // The estimate assumes that the measurement has the same share of the part's series as
-            // of its rows.
+            // of the part's rows.
             let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
                 / u128::from(part.rows.max(1));
             estimate.series = estimate.series.max(series as u64);

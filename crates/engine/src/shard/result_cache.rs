@@ -31,7 +31,7 @@ const PER_QUESTION_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// The hash of the result's name, which is used to find the row.
+    /// The hash of the result's name. The row is found by this hash.
     name: u64,
     /// The CRC-32C of the body.
     crc: u32,

@@ -35,8 +35,8 @@ impl ValueRow {
         Self { number, key: manifest.key_of(number) }
     }
 
-    /// Returns the value in a row and the ids of its parts, or `None` if the row is missing or
-    /// unreadable.
+    /// Returns the value in a row and the ids of the value's parts, or `None` if the row is missing
+    /// or unreadable.
     pub(super) fn of_job<S: Store>(
         store: &S,
         key: Key,

@@ -249,7 +249,8 @@ fn is_text_field(operand: &Operand) -> bool {
     input.output_type() == Some(FieldType::String)
 }
 
-/// Returns the condition's value for a series with these tags, or `None` if it depends on the row.
+/// Returns the condition's value for a series with these tags, or `None` if the value depends on
+/// the row.
 fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
     match node {
         Node::Constant(value) => Some(*value),

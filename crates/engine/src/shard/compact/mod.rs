@@ -4,7 +4,7 @@
 //! [`choose`] selects the parts. [`start`] adds a job to the manifest. [`job`] reads and writes the
 //! rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as flushes,
 //! deletes and retention, may run between two steps. These events use the inputs until the last
-//! step replaces the inputs by the outputs.
+//! step replaces the inputs with the outputs.
 
 pub mod choose;
 pub(super) mod job;

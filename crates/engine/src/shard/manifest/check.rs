@@ -16,8 +16,8 @@ pub enum InvariantError {
     /// A listed or held value has no row.
     #[error("the value with key {0} has no row")]
     NoRow(u64),
-    /// A row belongs to two values, has a key that was never assigned, or is used and at the same
-    /// time free or reserved.
+    /// A row belongs to two values, has a key that was never assigned, or is in use although it is
+    /// free or reserved.
     #[error("value row {0} is used twice, or was never assigned")]
     Row(u64),
     /// A job's input does not exist, or belongs to two merges.

@@ -101,7 +101,7 @@ pub struct Hold {
     pub until_ns: i64,
 }
 
-/// A merge, which replaces its inputs by one part per time slot that has rows.
+/// A merge, which replaces its inputs with one part per time slot that has rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merge {
     /// The ids of the input parts, in ascending order.
@@ -234,8 +234,8 @@ impl Manifest {
         self.job = Some(Job { merges, width_ns: self.width_ns, keys });
     }
 
-    /// Replaces the inputs of the running job by its outputs. `values` are the written values.
-    /// Unused reserved keys become free.
+    /// Replaces the inputs of the running job with the job's outputs. `values` are the written
+    /// values. Unused reserved keys become free.
     pub fn finish(&mut self, outputs: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
         let Some(job) = self.job.take() else { return };
         for id in job.merges.iter().flat_map(|merge| &merge.inputs) {
@@ -349,7 +349,7 @@ impl Manifest {
             || self.job.iter().flat_map(|job| &job.merges).any(inputs)
     }
 
-    /// Moves keys of values that are neither listed nor held to the dead keys.
+    /// Marks the keys of values that are neither listed nor held as dead.
     fn free_unneeded(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));

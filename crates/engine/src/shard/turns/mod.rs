@@ -139,7 +139,7 @@ impl Turns {
     }
 
     /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
-    /// Returns the pause before the call of [`Turns::check_again`] in milliseconds, or `None` if
+    /// Returns the pause, in milliseconds, before the call of [`Turns::check_again`], or `None` if
     /// the page can run now.
     ///
     /// # Errors

@@ -83,8 +83,8 @@ impl Story {
         panic!("it never rests: {} parts, {} jobs", self.parts.len(), self.jobs);
     }
 
-    /// Replaces the inputs by one output per slot, with bytes in proportion to the overlapping
-    /// time.
+    /// Replaces the inputs with one output per slot. The bytes of an output are in proportion to
+    /// the overlapping time.
     fn merge(&mut self, ids: &[PartId]) {
         let (inputs, kept): (Vec<Part>, Vec<Part>) =
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
