@@ -1,4 +1,4 @@
-// Tests the commands of the native program for data: query, import, export and token.
+// Tests the native program's commands query, import, export and token.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

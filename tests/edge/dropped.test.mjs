@@ -23,8 +23,8 @@ function files(server, kind) {
 const objectOf = (file) => basename(file).split('.')[0];
 
 /**
- * Returns the total size of the objects of one kind without the objects in `kept`, and the list of
- * `words` that occur in their files.
+ * Returns the total size of the objects of one kind, and those `words` that occur in their files.
+ * Omits the objects in `kept`.
  */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);

@@ -121,7 +121,8 @@ export class Tidemark {
 /**
  * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
  * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
- * token. `startServer` describes the other options. `Kind` is a subclass that starts another server.
+ * token. `startServer` describes all further options. `Kind` is a subclass that starts another
+ * server.
  */
 export async function tidemark(t, options = {}, Kind = Tidemark) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));

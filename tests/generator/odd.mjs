@@ -12,7 +12,7 @@
 
 import { escape, START_NS } from './data.mjs';
 
-/** The database of these measurements, and its second retention policy. */
+/** The database of this file's measurements, and its second retention policy. */
 export const ODD = 'odd';
 export const POLICY = 'other';
 const START_S = Number(START_NS / 1_000_000_000n);
@@ -28,7 +28,7 @@ const SIGNS = ['a.b', 'a/b', 'a|b', 'a*b', '(x)', '[x]', 'a+b', 'x^2', '$5', "it
 /** The tags of the measurements `twins` and `both`. Some series do not have all tags. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
 
-/** Returns the lines of these measurements, by retention policy. */
+/** Returns the lines of this file's measurements, by retention policy. */
 export function oddLines(random) {
   const seconds = (s) => `${BigInt(START_S + s) * 1_000_000_000n}`;
   const value = () => random.pick(VALUES);

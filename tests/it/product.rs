@@ -51,7 +51,7 @@ impl Product {
         self.inner.set_sql(session);
     }
 
-    /// Stores backups in another place, which does not contain the earlier backups.
+    /// Stores backups in a different place. This place does not contain the earlier backups.
     pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
         let place = place.clone();
         self.inner.set_backups(Box::new(move |message| place.answer(message)));

@@ -139,7 +139,7 @@ export class Upstream {
     const session = connectSession(url, { createConnection: () => socket, settings, maxSessionMemory: limits.sessionMemoryMegabytesMax });
     await new Promise((resolve, reject) => {
       session.once('remoteSettings', resolve);
-      // This handler remains. Each call of the session receives the end of the session separately.
+      // This handler stays for the whole session. Each call also receives the end of the session.
       session.on('error', reject);
       session.once('close', () => reject(new Error('the connection was closed')));
     });
