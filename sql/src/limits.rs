@@ -79,9 +79,9 @@ pub const PATTERNS_MAX: usize = 32;
 /// The maximum size of a compiled pattern, in bytes. The limit also applies to all compiled
 /// patterns of one batch together. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
-/// The maximum product of the size of a batch's text, in bytes, and the number of states of its
-/// pattern. A matcher rarely needs as many steps as this product. The worst known case takes one
-/// second.
+/// The maximum product of the size of a batch's text, in bytes, and the number of states of the
+/// batch's pattern. A matcher rarely needs as many steps as this product. The worst known case
+/// takes one second.
 pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
 /// times the number of table columns, and the costs of all SELECTs are added. Planning at this

@@ -9,9 +9,9 @@
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
 /// The maximum size of a plain or inflated request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 25_000_000;
-/// The maximum time to wait for the next 128 KB of a body or for its end, in seconds. Clients time
-/// out long before this limit. Without this limit, a stalled client would keep the memory that is
-/// reserved for its body.
+/// The maximum time to wait for the next 128 KB of a body or for the end of the body, in seconds.
+/// Clients time out long before this limit. Without this limit, a stalled client would keep the
+/// memory that is reserved for its body.
 pub const BODY_STALL_S_MAX: u32 = 60;
 /// The maximum number of members of a gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Finds zones in the IANA time zone database by name, and returns their rules.
 //!
 //! `tables/zones.rs` packs the database as a directory of [`packed`]. A zone contains:
-//! - the clocks: for each clock, the offset in seconds, and whether the clock is daylight saving
+//! - the clocks: for each clock, the offset in seconds, and whether the clock shows daylight saving
 //!   time;
 //! - the number of transitions;
 //! - the times of the transitions, as differences, in the local time before each transition;

@@ -203,8 +203,8 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction. The platform accepts both for one object, but
-/// does not document the effect of a hint outside the jurisdiction.
+/// Whether a location hint is inside a jurisdiction. For one object, the platform accepts both a
+/// hint and a jurisdiction, but does not document the effect of a hint outside the jurisdiction.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),

@@ -26,7 +26,7 @@ use tidemark_model::time::TimeRange;
 const TILES_MAX: u64 = 32;
 /// The maximum size of a cached tile, in bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
-/// The approximate size of a call's state per window, and the additional size per group, in bytes.
+/// The approximate size, in bytes, of a call's state per window, and the additional size per group.
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
 /// The target number of pieces for tiles that are read together.

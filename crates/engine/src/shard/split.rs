@@ -76,9 +76,9 @@ impl Loaded {
     }
 }
 
-/// Returns the earliest time such that at most half of the parts' bytes are at or after it. If the
-/// latest flush contains current data and at most half of the bytes would move, returns a time
-/// shortly after now.
+/// Returns the earliest time such that at most half of the parts' bytes are at or after this time.
+/// If the latest flush contains current data and at most half of the bytes would move, returns a
+/// time shortly after now.
 fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let range = loaded.state.settings.range;
     let parts: Vec<&Part> = loaded.manifest.parts().values().collect();

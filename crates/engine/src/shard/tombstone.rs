@@ -44,7 +44,8 @@ impl Tombstone {
         self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
     }
 
-    /// Whether the tombstone was not yet applied to the part, and may hide rows of the part.
+    /// Whether the tombstone may hide rows of the part, because it has not been applied to the part
+    /// yet.
     pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
         part.may_be_hidden_by(self.sequence, self.before) && self.overlaps(part)
     }

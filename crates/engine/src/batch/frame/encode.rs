@@ -17,7 +17,7 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
 /// The maximum number of rows in a table. This limit keeps the memory for sorting and encoding
-/// small, compared with the columns of a large write. A large write has several tables per
+/// small compared with the columns of a large write. A large write has several tables per
 /// measurement, in line order.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
 /// The approximate maximum size of a table's text for rows of average length, in bytes. Like
