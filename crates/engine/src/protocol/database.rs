@@ -310,7 +310,7 @@ pub struct Description {
 }
 
 /// The costs and problems of the object. The row counts include earlier instances of the object.
-/// Reads after the last stored change may be missing.
+/// The counts possibly lack reads after the last stored change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
     /// The size of the object's storage, in bytes.

@@ -54,8 +54,8 @@ struct Writer<'a> {
     out: Vec<u8>,
     /// A buffer for one part. The buffer is empty between parts.
     part: Vec<u8>,
-    /// The previous times and their encoded part. If the calls of a group have the same windows,
-    /// which is usual, the writer copies this part.
+    /// The previous times, and the encoded part that contains them. If the calls of a group have
+    /// the same windows, which is usual, the writer copies this part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }

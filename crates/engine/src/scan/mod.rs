@@ -3,7 +3,7 @@
 //! A [`request::ScanRequest`] names one measurement, a time range, a predicate on column ids, and
 //! either the columns to return or the aggregates to compute. [`reader::Reader`] provides the
 //! shard's data as merges of sorted runs: series by key, and the rows of a series by time. If
-//! several runs have a row of the same series and time, the last write wins.
+//! several runs have a row with the same series and time, the last write wins.
 //!
 //! A scan's result is divided into slices, and a slice into pages ([`page::ScanPage`]). A page ends
 //! when the event reaches its work limit. The caller combines the pages of a slice.

@@ -37,7 +37,7 @@ struct Head {
     crc: u32,
 }
 
-/// The first part of a body. The states of a tile follow.
+/// The first part of a body. The states of a tile follow this part.
 #[derive(Serialize, Deserialize)]
 struct Content {
     /// The version of the code that computed the result.

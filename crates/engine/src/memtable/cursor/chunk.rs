@@ -16,7 +16,7 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The maximum number of rows in a chunk, after rows of the same series and time are combined.
+/// The maximum number of rows in a chunk, after rows with the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
 /// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
 /// no longer than inserting the new rows.

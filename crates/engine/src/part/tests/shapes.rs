@@ -6,7 +6,8 @@ use crate::merge::cursor::{Columns, PageColumn, PageKeys};
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 use tidemark_model::value::FieldType;
 
-/// A source with series of equal rows. All columns have the same values.
+/// A source with series of equal rows. Each column has the same list of values as the other
+/// columns.
 struct Made {
     keys: Vec<SeriesKey>,
     at: usize,

@@ -113,13 +113,13 @@ impl Span {
         Self { sort, in_order: (shared == known).then_some(shared), after }
     }
 
-    /// Whether combinations are visited in their order. In this case, each combination occurs once
+    /// Whether combinations are visited in sort order. In this case, each combination occurs once
     /// per stretch.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
     }
 
-    /// Whether combinations are visited in their order, and `tag` is the first sort tag.
+    /// Whether combinations are visited in sort order, and `tag` is the first sort tag.
     pub(super) fn is_led_by(&self, tag: Option<&ColumnId>) -> bool {
         self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
     }
