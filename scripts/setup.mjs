@@ -239,6 +239,17 @@ export async function prepareAll() {
   return node;
 }
 
+/** Prepares the console with the database for the browser, which needs no Worker. */
+export async function preparePage() {
+  await packages();
+  if (await hasCargo()) {
+    await engine();
+  } else {
+    await prebuilt();
+  }
+  await consolePage();
+}
+
 /**
  * Prepares everything that a server needs. Returns `{ node, rest }`. `node` is a Node that wrangler
  * accepts. `rest` is a function that builds the browser's module if necessary. Until then, the

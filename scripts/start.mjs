@@ -45,7 +45,7 @@ function secretsFile(secrets, stateDir) {
 }
 
 const firstStart = `
-The first start compiles the database: about two and a half minutes with two cores. Later starts take seconds.
+The first start compiles the database: about three minutes with two cores. Later starts take seconds.
 `;
 
 function greeting(url, secret, flight) {

@@ -13,7 +13,6 @@ case $url in
   *) secure=; [ "$port" != "$address" ] || port=80 ;;
 esac
 
-# Without -execute the shell reads statements line by line.
 shell() {
   influx -host "$host" -port "$port" $secure -precision s "$@"
 }

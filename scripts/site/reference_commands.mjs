@@ -9,8 +9,8 @@ import { generatedBy, table } from './reference_markdown.mjs';
 
 const introduction = `# Commands of \`tidemark\`
 
-This page contains the output of \`tidemark COMMAND --help\`, for two programs of this name: the
-[native program](../HOSTING.md#the-native-program) and the [npm package](../../packages/tidemark/README.md).
+Both the [native program](../HOSTING.md#the-native-program) and the [npm package](../../packages/tidemark/README.md)
+have a command \`tidemark\`. This page contains the output of \`tidemark COMMAND --help\` of both.
 `;
 
 const native = `## The native program
