@@ -337,7 +337,8 @@ def paragraphs(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:
 
 
 def comments_and_strings(source: str, language: str) -> Iterator[tuple[str, list[tuple[int, str]]]]:
-    """Yields the kind and the lines of each comment ("comment", "trailing") and string literal ("string", "error")."""
+    """Yields the kind and the lines of each comment (kind "comment" or "trailing") and of each
+    string literal (kind "string" or "error")."""
     block: list[tuple[int, str]] = []
     mark, line, scanned = "", 1, 0
     for token in TOKENS[language].finditer(source):

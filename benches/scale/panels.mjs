@@ -83,7 +83,7 @@ function writer(side, source) {
 async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   const refreshes = side.isPeer ? peerRefreshes : ours;
   const endS = startS + hours * 3600;
-  // The writer sends fifty points per host and second.
+  // The writer sends fifty points per second for each host.
   const beside = live(hosts, endS);
   const all = Array.from({ length: viewers }, () =>
     Array.from({ length: connectionsPerViewer }, () => side.line()),

@@ -7,7 +7,7 @@
 //!
 //! - Rows written under load per million points, in total and by table. `+rest` counts the rows
 //!   written after the load, until no work is due.
-//! - The ratio of written bytes to remaining bytes of values, under load and at the end.
+//! - For values, the ratio of bytes written to bytes still in use, under load and at the end.
 //! - The bytes per value at the end, and the megabytes of unreferenced rows.
 //! - The number of parts at the end, and the maximum number of parts.
 //! - The longest event of each kind, in ms.

@@ -7,7 +7,7 @@ use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
 use crate::model::time::Precision;
 
-/// The write route in a request. The route affects only texts and error bodies.
+/// The write route of a request. The route affects only texts and error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/write`

@@ -22,8 +22,8 @@ struct Page {
 }
 
 impl Page {
-    /// Counts those policies of a database that the caller may see. Returns whether the page is
-    /// complete, or no further policy can be found.
+    /// Counts those policies of a database that the caller may see. Returns true if the page is
+    /// complete or if no further policy can be found.
     fn is_full(&mut self, grants: &Grants, name: &str, policies: &[Policy]) -> bool {
         let seen = policies.iter().filter(|policy| grants.sees_policy(name, &policy.name));
         let mut seen = seen.map(|policy| policy.id);

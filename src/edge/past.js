@@ -29,8 +29,8 @@ export async function goBackNext(state, time) {
 }
 
 /**
- * Ends the instance and all code that runs in the instance. The abort runs in a timer, outside the
- * module, because other objects use the module at the same time.
+ * Ends the instance and all code that runs in the instance. A timer calls `abort` after the current
+ * call into the WebAssembly module has returned, because other objects share the module.
  */
 export function endLife(state) {
   setTimeout(() => state.abort('the object restarts with its storage of an earlier time'), 0);

@@ -80,7 +80,7 @@ impl Platform for EdgePlatform {
         if let Some(configured) = self.placement().location {
             return Some(configured);
         }
-        // The location is read only on demand, because the runtime then parses the whole
+        // The location is read only when it is needed, because the runtime then parses the whole
         // `cf` object.
         location(self.request.as_ref()?)
     }

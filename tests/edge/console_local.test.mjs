@@ -1,4 +1,4 @@
-// Tests item 10 of the console: the whole database in the browser, from static files, without a
+// Tests the console: the whole database in the browser, from static files, without a
 // network.
 
 import assert from 'node:assert/strict';

@@ -1,4 +1,4 @@
-// Tests item 3 of the console: the query editor.
+// Tests the console: the query editor.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

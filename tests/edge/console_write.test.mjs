@@ -1,4 +1,4 @@
-// Tests item 2 of the console: writes.
+// Tests the console: writes.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

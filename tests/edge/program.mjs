@@ -40,8 +40,8 @@ export async function isAvailable(t, name, check) {
 }
 
 /**
- * Like [isAvailable], with an installation. The installation is repeated only if one of the files
- * in `inputs` has changed.
+ * Like [isAvailable], but first installs the program. The installation is repeated only if one of
+ * the files in `inputs` has changed.
  */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));

@@ -23,7 +23,7 @@ function everyType(n) {
   return `m,host=h${n % 20} f=${n / 4},i=${n}i${more}`;
 }
 
-/** Starts a server with one table of this number of rows. */
+/** Starts a server with one table of `rows` rows. */
 async function loaded(t, line, options) {
   const server = await tidemark(t, options);
   const body = JSON.stringify({ db });

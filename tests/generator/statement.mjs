@@ -36,7 +36,7 @@ export function split(text, by) {
   return parts;
 }
 
-/** Joins the clauses to a statement, in the order of the grammar. */
+/** Joins the clauses into a statement, in the order of the grammar. */
 export function statement(parts) {
   const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
   return ORDER.filter((name) => parts[name]).map(text).join(' ');

@@ -44,8 +44,8 @@ export async function isOverStored({ text, tied, theirs, ours, env, trusted, isO
 const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
 /**
- * Adds the tags that are empty in Tidemark's response, because a stored point has no empty tags.
- * The columns that show these tags become empty strings.
+ * Adds to `answer` the tags that are empty in Tidemark's response. `answer` lacks them, because a
+ * stored point has no empty tags. The columns that show these tags become empty strings.
  */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);

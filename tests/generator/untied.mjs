@@ -8,7 +8,7 @@ import { scratch } from './stored.mjs';
 
 /**
  * The number of nanoseconds after a full second within which other measurements may have points. If
- * they do, the moved points follow this time.
+ * other measurements have points in this interval, the moved points are placed after it.
  */
 const OTHERS_NS = 200n;
 /**

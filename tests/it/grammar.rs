@@ -1,7 +1,7 @@
 //! Generates random statements from a grammar. Tests of any language can use it.
 
-/// The name of a rule and its alternatives. An alternative may refer to other rules. `<x>` is one
-/// text of rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.
+/// The name of a rule and its alternatives. An alternative may refer to other rules. `<x>` stands
+/// for one text generated from rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.
 pub(crate) type Rule = (&'static str, &'static [&'static str]);
 
 /// The maximum nesting depth of rules.

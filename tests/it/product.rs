@@ -57,8 +57,9 @@ impl Product {
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
-    /// Creates a product at `now_s` with the stores of another product. The other product has
-    /// created `objects` objects.
+    /// Creates a product whose clock starts at `now_s` and which continues another product. The
+    /// caller adds the stores of that product with `put_store`. The other product has created
+    /// `objects` objects.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;

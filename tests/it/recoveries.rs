@@ -401,7 +401,7 @@ fn recovery_never_mixes_up_columns() {
 /// Runs a recovery while clients write and messages fail. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
-    // Each edge has its own cache, and reads the cache first.
+    // Each edge has its own cache. These queries fill the cache before the recovery starts.
     for _ in 0..12 {
         let edge = Edge::default();
         for name in [("m", "g"), ("n", "v")] {

@@ -94,7 +94,7 @@ struct Calls {
     external: u64,
     /// The number of calls that each running call of an object has made, in the order of `open`.
     by_object: Vec<u64>,
-    /// The maximum number of calls that one call of an object has made.
+    /// The largest number of calls that an object has made while it processed a single call.
     most_of_object: u64,
 }
 

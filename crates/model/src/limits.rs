@@ -297,7 +297,8 @@ pub const UNLIMITED: u32 = u32::MAX;
 /// Each requested page is kept in memory until it is merged.
 pub const STREAMS_AHEAD_MAX: usize = 256;
 /// The maximum number of further scans whose first pages are requested in one call to a shard. The
-/// shard returns as many of these pages as fit into one event and the size of one page.
+/// shard returns as many of these pages as the work limit of one event and the size limit of one
+/// reply permit.
 pub const FURTHER_SCANS_MAX: usize = 255;
 /// The maximum number of shards that are called concurrently for one scan. One page of each shard
 /// may be in flight.

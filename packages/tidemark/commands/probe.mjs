@@ -69,7 +69,7 @@ Workers"). CLOUDFLARE_ACCOUNT_ID selects the account if the token may use severa
   options: {
     domain: {
       value: 'HOST',
-      help: 'also tests gRPC at this host name, which must have no DNS record yet. The host name must be in a zone of the\naccount with the setting gRPC (Network) on. The token then also needs permission to edit the zone.',
+      help: 'also tests gRPC at this host name, which must have no DNS record yet. The host name must be in\none of the account\'s zones, and gRPC must be on for this zone (under Network). The token then also needs permission to edit the zone.',
     },
     remove: { help: 'only removes the Workers of an earlier probe whose machine went down' },
   },

@@ -201,7 +201,7 @@ class Deployment {
     const run = await attempt(true);
     const hasOwnLimits = this.wanted.wrangler?.limits;
     if (!refusesLimits(run) || hasOwnLimits) return run;
-    console.log('\n- This account has the free plan: uploading again without the CPU limit and with smaller shards');
+    console.log('\n- This account is on the free plan: uploading again without the CPU limit and with smaller shards');
     return attempt(false);
   }
 }

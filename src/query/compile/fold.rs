@@ -1,5 +1,5 @@
-//! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
-//! mathematical functions of literals, and removes parentheses around a single operand.
+//! Folds constants in the same way as 1.x (`influxql.Reduce`). Combines literals, evaluates `now()`
+//! and mathematical functions of literals, and removes parentheses around a single operand.
 
 use super::time_literal;
 use super::zone::Zone;

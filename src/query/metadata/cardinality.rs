@@ -206,7 +206,7 @@ impl CardinalityCount {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
 
-    /// Returns one series with a count for each group of `rows`.
+    /// Returns one series for each group of `rows`. Each series contains the count of its group.
     pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();

@@ -36,7 +36,7 @@ impl Object {
         object
     }
 
-    /// Returns the reply, or the ticket with which the message waits for its reply.
+    /// Returns the reply, or the id of the event if the reply is still pending.
     fn ask(&mut self, message: &ToShard) -> Result<FromShard, EventId> {
         let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
         reply(step).ok_or(event_id)

@@ -1,5 +1,5 @@
-//! Tests the rows of every object, a backup, and the image of a page, in the form that each release
-//! stored.
+//! Tests that the current code reads what each release stored: the rows of every object, a backup,
+//! and the image of a page.
 
 use serde_json::{Value, json};
 use tidemark::browser::image::{Image, Restored};

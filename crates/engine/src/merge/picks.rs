@@ -1,4 +1,5 @@
-//! Defines picks: the rows of a merge and the pages that contain them, before values are read.
+//! Defines picks: the rows that a merge selects, and the pages that contain these rows. A merge
+//! picks rows before it reads values.
 
 use std::rc::Rc;
 

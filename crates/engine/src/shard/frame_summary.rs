@@ -14,7 +14,7 @@ const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// The kind of a summary that lists measurements, rows and times.
 const NAMED: u8 = 1;
 /// The kind of a summary that contains only row counts. The frame may have rows of any measurement
-/// at any time.
+/// with any timestamp.
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,7 +55,8 @@ fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Re
     directory.check(&body).map_err(|reason| refusal(row.damaged(reason)))
 }
 
-/// Checks the WAL and the rows of columns. Also reports damage that was found when heads were read.
+/// Checks the WAL and the rows of the table `Schema`, which describe the columns. Also reports
+/// damage that was found when heads were read.
 fn verify_rows<S: Store>(
     store: &S,
     loaded: &mut Loaded,

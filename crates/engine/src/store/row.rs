@@ -55,7 +55,7 @@ pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> Resul
     each_in(store, table, 0..=KEY_MAX, take)
 }
 
-/// Calls `take` with the rows of `table` whose keys are in `keys`, in ascending order.
+/// Calls `take` with each row of `table` whose key is in `keys`, in ascending order of the keys.
 ///
 /// # Errors
 /// Returns a [`StoreError`] from the store, or the first error of `take`.

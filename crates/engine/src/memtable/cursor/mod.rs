@@ -30,7 +30,7 @@ const CHUNKS_KEPT: usize = 2;
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
 
-/// Returns the tags of a measurement in the order of its keys.
+/// Returns the tags of a measurement in the order in which they form its series keys.
 ///
 /// The `known` tags come first, so that sorted parts remain sorted. The table's other tags follow,
 /// starting with the tag that has the most distinct values. In a new measurement, the most

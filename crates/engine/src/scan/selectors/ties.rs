@@ -117,7 +117,8 @@ impl TiedPoints {
         }
     }
 
-    /// Returns the positions of the two points with the first texts, or the last texts.
+    /// Returns the positions of the two points whose texts sort first, or sort last if
+    /// `self.latest` is set.
     fn by_texts(&self) -> Vec<usize> {
         let mut all: Vec<(Option<&str>, usize)> =
             self.points.iter().map(|point| self.text_of(point)).zip(0..).collect();

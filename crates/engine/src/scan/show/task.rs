@@ -21,7 +21,7 @@ use tidemark_model::time::TimeRange;
 const STEPS_BEFORE_SEEK: usize = 8;
 
 pub(super) enum Find {
-    /// Whether a series is alive.
+    /// Whether any live series exists.
     Existence,
     /// The columns of the live series.
     Columns(FindColumns),
