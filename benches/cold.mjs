@@ -1,4 +1,5 @@
-// Measures the first requests to a new process, such as after a deployment, and to evicted objects.
+// Measures the first requests to a new process (for example after a deployment) and to evicted
+// objects.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -120,7 +120,7 @@ struct Object {
     engine: Rc<Engine>,
     store: Rc<SqliteStore>,
     host: Box<dyn Host>,
-    /// The number of this load of the object.
+    /// How many times the object had been loaded, including this time.
     load: u64,
     event_ids: BTreeMap<EventId, Purpose>,
     outputs: Vec<Output>,

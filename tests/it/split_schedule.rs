@@ -32,7 +32,7 @@ type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
     answers: Answers<Write>,
-    /// The times of the points, and the value of all points.
+    /// The times of the points. All points have the value `value`.
     times_ns: Vec<i64>,
     value: i64,
     start: u64,

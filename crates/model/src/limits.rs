@@ -21,9 +21,8 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// The additional memory, in bytes, for the bodies of databases that have no other body in flight.
 /// This memory is not part of [`BODIES_IN_FLIGHT_BYTES_MAX`].
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The memory, in bytes, that a database without memory in use can always use for its bodies. The
-/// database can always use the same amount for its queries. Other databases cannot use up this
-/// memory.
+/// The memory, in bytes, that is reserved for each database without memory in use: this amount for
+/// its bodies, and again this amount for its queries. Other databases cannot use up this memory.
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
 /// milliseconds.

@@ -63,11 +63,11 @@ impl Rate {
 pub struct Quotas {
     /// The limits for all callers together.
     pub rates: Rates,
-    /// The maximum number of bytes in the shards. `None` means unlimited.
+    /// The maximum total number of bytes in all shards. `None` means unlimited.
     pub stored_bytes: Option<u64>,
     /// The limits of single callers, in the order in which they were first set.
     pub callers: Vec<CallerQuota>,
-    /// The maximum number of series in the shards. `None` means unlimited.
+    /// The maximum total number of series in all shards. `None` means unlimited.
     #[serde(default)]
     pub series: Option<u64>,
 }

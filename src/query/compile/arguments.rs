@@ -176,9 +176,9 @@ fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Arg
     stream(field, name, args, 1)
 }
 
-/// Checks a function of a stream. If the argument is an aggregate, the statement must have an
-/// interval. If the argument is a field, the statement must not have its own interval, but may
-/// inherit one from an outer statement.
+/// Checks the arguments of a function that processes a stream of points. If the argument is an
+/// aggregate, the statement must have an interval. If the argument is a field, the statement must
+/// not have its own interval, but may inherit one from an outer statement.
 fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> ArgumentCheck {
     let statement = &mut *field.statement;
     statement.extra_intervals = statement.extra_intervals.max(extra);
