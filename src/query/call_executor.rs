@@ -73,21 +73,19 @@ impl CallExecutor {
         Ok(true)
     }
 
-    fn keep(&mut self, piece: StreamBatch) {
-        let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
-        self.add(CallSeries { times_ns, values, aux: Vec::new() });
-    }
-
     /// Appends values to the call's result, up to the statement's LIMIT.
-    pub(super) fn add(&mut self, next: CallSeries) {
-        let (from, to) = self.limiter.take(next.times_ns.len());
-        let is_all = (from, to) == (0, next.times_ns.len());
-        let next = if is_all { next } else { next.slice(from, to) };
+    fn keep(&mut self, piece: StreamBatch) {
+        let (from, to) = self.limiter.take(piece.times_ns.len());
+        let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
+        let next = CallSeries { times_ns, values, aux: Vec::new() }.slice(from, to);
         if next.times_ns.is_empty() {
             return;
         }
         match &mut self.series {
-            Some(series) => series.append(next),
+            Some(series) => {
+                series.times_ns.extend(next.times_ns);
+                series.values.extend_from(&next.values);
+            }
             none => *none = Some(next),
         }
     }

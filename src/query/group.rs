@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use super::call_executor::CallExecutor;
 use super::error::QueryError;
-use super::operators::fill::{self, FillPlan, Filling, ShownWindows};
+use super::operators::fill::{self, ShownWindows};
 use super::operators::fill_rows::RowFill;
 use super::operators::join;
 use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::PartialMerge;
 use super::operators::series::CallSeries;
-use super::plan::{Binding, CallBase, CallPlan, FeedKind, GatherPlan, SelectNode, SlotSource};
+use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
@@ -56,13 +56,11 @@ struct FinishingCall {
     /// The call's values, if the call merges partial states.
     merged: Option<CallSeries>,
     is_settled: bool,
-    /// The windows that `fill(…)` has not returned yet.
-    filling: Option<Filling>,
 }
 
 impl FinishingCall {
     fn new(call: usize, merged: Option<CallSeries>) -> Self {
-        Self { call, merged, is_settled: false, filling: None }
+        Self { call, merged, is_settled: false }
     }
 }
 
@@ -174,7 +172,7 @@ impl GroupExecutor {
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
         }
-        // Every feed is complete, so return the rows that are still in memory.
+        // Every feed is complete: return the rows that are still in memory.
         Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
@@ -202,9 +200,6 @@ impl GroupExecutor {
                     *feed = FeedState::Finishing(finishing.collect());
                 }
                 FeedState::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
-                FeedState::Rows(..) if !self.advance_gathered(node, index) => {
-                    return Ok(Some(GroupProgress::Pause));
-                }
                 FeedState::Rows(_, unread) if unread.is_some() => {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
@@ -250,23 +245,11 @@ impl GroupExecutor {
                 return Ok(GroupProgress::Pause);
             }
             let index = next.call;
-            if !next.is_settled {
-                if !self.finish_gathered(node, index) {
-                    return Ok(GroupProgress::Pause);
-                }
-                next.is_settled = true;
-                let gathered = self.calls.get_mut(index).and_then(|call| call.gathered.take());
-                let series = next.merged.take().or(gathered);
+            if !std::mem::replace(&mut next.is_settled, true) {
+                let series = next.merged.take().or_else(|| self.finish_gathered(node, index));
                 if let Some(series) = series {
-                    next.filling = self.settle(node, index, series)?;
+                    self.settle(node, index, series)?;
                 }
-            }
-            if let Some(filling) = &mut next.filling {
-                match self.fill(node, index, filling)? {
-                    Some(series) => self.take_values(node, index, series)?,
-                    None => next.filling = None,
-                }
-                continue;
             }
             if let Some(call) = self.calls.get_mut(index)
                 && !call.finish_streams(&self.work)?
@@ -323,23 +306,13 @@ impl GroupExecutor {
         Ok(None)
     }
 
-    /// For those calls of a feed that need all values of a window, computes the closed windows.
-    /// Returns `false` if the calls must pause first.
-    fn advance_gathered(&mut self, node: &SelectNode, feed: usize) -> bool {
-        let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
-        calls.iter().all(|&index| {
-            let Some((plan, gather)) = gathered(node, index) else { return true };
-            let call = self.calls.get_mut(index);
-            call.is_none_or(|call| call.gathered.advance(node, plan, gather, &self.work))
-        })
-    }
-
-    /// Computes all values of a call that needs all values of a window. Returns `false` if the call
-    /// must pause first.
-    fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> bool {
-        let Some((plan, gather)) = gathered(node, index) else { return true };
-        let call = self.calls.get_mut(index);
-        call.is_none_or(|call| call.gathered.finish(node, plan, gather, &self.work))
+    /// Returns the values of a call that needs all values of a window.
+    fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
+        let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
+        match &plan.base {
+            CallBase::Gather(gather) => call.gathered.finish(node, plan, gather),
+            CallBase::Merge(_) | CallBase::Values => None,
+        }
     }
 
     fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
@@ -360,44 +333,33 @@ impl GroupExecutor {
         self.next_chunk(node)
     }
 
-    /// Takes the windows or points of a merged call, or starts to fill the windows.
+    /// Fills, transforms and limits the windows or points of a merged call.
     fn settle(
         &mut self,
         node: &SelectNode,
         index: usize,
-        series: CallSeries,
-    ) -> Result<Option<Filling>, QueryError> {
-        match shown_windows(node, index) {
-            Some((_, windows)) if !series.times_ns.is_empty() => {
-                Filling::new(series, windows).map(Some)
-            }
-            _ => self.take_values(node, index, series).map(|()| None),
-        }
-    }
-
-    /// Returns the next windows of a call.
-    fn fill(
-        &self,
-        node: &SelectNode,
-        index: usize,
-        filling: &mut Filling,
-    ) -> Result<Option<CallSeries>, QueryError> {
-        shown_windows(node, index).map_or(Ok(None), |(plan, windows)| filling.next(plan, windows))
-    }
-
-    /// Transforms and limits the next windows or points of a merged call.
-    fn take_values(
-        &mut self,
-        node: &SelectNode,
-        index: usize,
-        series: CallSeries,
+        mut series: CallSeries,
     ) -> Result<(), QueryError> {
         let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { return Ok(()) };
+        if let (Some(fill), Some(window)) = (&plan.fill, &node.window)
+            && !series.times_ns.is_empty()
+        {
+            let windows = ShownWindows {
+                window,
+                range: extended(node, plan),
+                descending: node.descending,
+                limit: node.buckets_max,
+            };
+            series = fill::fill(&series, fill, windows)?;
+        }
         self.work.add(series.times_ns.len() * (2 + plan.transforms.len()));
         self.windows.set(self.windows.bytes() + series.bytes())?;
         let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
         if plan.transforms.is_empty() {
-            call.add(series);
+            let (from, to) = call.limiter.take(series.times_ns.len());
+            let is_all = (from, to) == (0, series.times_ns.len());
+            let shown = if is_all { series } else { series.slice(from, to) };
+            call.series = Some(shown).filter(|s| !s.times_ns.is_empty());
         } else {
             call.push(StreamBatch::new(&series.times_ns, &series.values));
         }
@@ -409,8 +371,8 @@ impl GroupExecutor {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
-    /// Joins the calls' values, except for points with time `last_ns`. The next rows may contain
-    /// more points with that time, and the join matches points of equal time in their order.
+    /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
+    /// points with that time, and the join matches points of equal time in their order.
     fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
@@ -514,27 +476,6 @@ impl GroupExecutor {
             zone: Rc::clone(&node.zone),
         }
     }
-}
-
-/// Returns the plan of a call that needs all values of a window.
-fn gathered(node: &SelectNode, index: usize) -> Option<(&CallPlan, &GatherPlan)> {
-    let plan = node.calls.get(index)?;
-    match &plan.base {
-        CallBase::Gather(gather) => Some((plan, gather)),
-        CallBase::Merge(_) | CallBase::Values => None,
-    }
-}
-
-/// Returns the windows of a call that `fill(…)` completes, if it does.
-fn shown_windows(node: &SelectNode, index: usize) -> Option<(&FillPlan, ShownWindows<'_>)> {
-    let plan = node.calls.get(index).filter(|plan| !plan.silent)?;
-    let windows = ShownWindows {
-        window: node.window.as_ref()?,
-        range: extended(node, plan),
-        descending: node.descending,
-        limit: node.buckets_max,
-    };
-    Some((plan.fill.as_ref()?, windows))
 }
 
 /// Returns the time range of a call. The range includes the previous window if the call reads that

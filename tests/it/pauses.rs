@@ -195,10 +195,6 @@ fn long_computations_yield_the_thread() {
     let terms = " + i".repeat(200);
     let derivatives: Vec<String> =
         (2..400).map(|window| format!("moving_average(v, {window})")).collect();
-    let filled = |windows: u32| {
-        let times = format!("time >= 0 AND time < {windows}ms");
-        format!("SELECT max(v) FROM m WHERE {times} GROUP BY time(1ms) fill(linear) LIMIT 1")
-    };
     for (q, at_least) in [
         ("SELECT v FROM m LIMIT 10".to_owned(), 0),
         // The statement has 16 fits of some hundred steps over 1,000 values each.
@@ -215,13 +211,6 @@ fn long_computations_yield_the_thread() {
         (format!("SELECT {} FROM m", derivatives.join(",")), 5),
         // The statement has 200 windows of a thousand calls.
         ("SELECT max(*) FROM wide WHERE time >= 0 AND time < 200s GROUP BY time(1s)".into(), 2),
-        // The statement sorts the values of windows.
-        ("SELECT mode(*) FROM m WHERE time < 500".to_owned(), 0),
-        ("SELECT mode(*) FROM m".to_owned(), 1),
-        ("SELECT mode(*) FROM m, m, m, m".to_owned(), 5),
-        // The statement fills empty windows.
-        (filled(100_000), 1),
-        (filled(1_000_000), 10),
         // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
     ] {

@@ -14,8 +14,6 @@ use crate::scan::request::Window;
 /// The minimum number of windows of a query that is rejected because of a stray point. Nulls for
 /// this number of windows need about 3 MB.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
-/// The maximum number of windows that [`Filling::next`] returns.
-const WINDOWS_PER_STEP: usize = 10_000;
 
 /// The value of an empty window.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,112 +41,26 @@ pub(crate) struct ShownWindows<'a> {
     pub(crate) limit: u64,
 }
 
-/// The windows of a call that `fill(…)` completes, in steps.
-#[derive(Debug)]
-pub(crate) struct Filling {
-    series: CallSeries,
-    /// The position of the next row of `series`.
-    row: usize,
-    /// The start of the next window.
-    next_ns: i64,
-    /// The start of the last window of the range.
-    end_ns: i64,
-    shift_ns: i64,
-    /// The number of windows so far.
-    count: u64,
-}
-
-impl Filling {
-    /// Starts to add the missing windows to `series`, which must have at least one window.
-    ///
-    /// # Errors
-    /// [`QueryError::StrayPoint`]
-    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self, QueryError> {
-        let ShownWindows { window, range, descending, .. } = windows;
-        let present_ns = &series.times_ns;
-        let last_ns = range.end_ns.saturating_sub(1);
-        let bounded = range.start_ns > MIN_TIME_NS;
-        let first_present = present_ns.first().copied().unwrap_or(range.start_ns);
-        let last_present = present_ns.last().copied().unwrap_or(range.start_ns);
-        let (next_ns, end_ns) = if descending {
-            let end = if bounded { window.start(range.start_ns) } else { last_present };
-            (window.start(last_ns), end)
-        } else {
-            let start = if bounded { window.start(range.start_ns) } else { first_present };
-            (start, window.start(last_ns))
-        };
-        if !bounded {
-            check_stray(present_ns, next_ns.max(end_ns), window.every_ns)?;
-        }
-        let shift_ns = window.shift(next_ns);
-        Ok(Self { series, row: 0, next_ns, end_ns, shift_ns, count: 0 })
-    }
-
-    /// Returns the next windows, or `None` after the last window.
-    ///
-    /// # Errors
-    /// [`QueryError::Buckets`] if the result would exceed the maximum number of windows.
-    pub(crate) fn next(
-        &mut self,
-        plan: &FillPlan,
-        windows: ShownWindows<'_>,
-    ) -> Result<Option<CallSeries>, QueryError> {
-        // The neighbours of these windows are the values of the first and the last empty windows.
-        let first = self.row.saturating_sub(1);
-        let before = (self.row > 0).then_some(0);
-        let (times_ns, rows) = self.step(first, windows)?;
-        if times_ns.is_empty() {
-            return Ok(None);
-        }
-        let known = self.series.slice(first, self.row + 1);
-        let aux = (known.aux.iter())
-            .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
-            .collect();
-        let values = match plan {
-            FillPlan::Null => gather_or_null(&known.values, &rows),
-            FillPlan::Previous => gather_or_null(&known.values, &carried(&rows, before)),
-            FillPlan::Value(value) => constant(&known.values, &rows, value),
-            FillPlan::Linear => linear(&known, (&times_ns, &rows), before, windows.window.every_ns),
-        };
-        Ok(Some(CallSeries { times_ns, values, aux }))
-    }
-
-    /// Returns the times of the next windows and, for each window, its row in the series after row
-    /// `first`.
-    fn step(
-        &mut self,
-        first: usize,
-        windows: ShownWindows<'_>,
-    ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
-        let ShownWindows { window, descending, limit, .. } = windows;
-        let is_before = |a: i64, b: i64| if descending { a > b } else { a < b };
-        let (mut times_ns, mut rows) = (Vec::new(), Vec::new());
-        while times_ns.len() < WINDOWS_PER_STEP {
-            let present = self.series.times_ns.get(self.row).copied();
-            let is_due = !is_before(self.end_ns, self.next_ns);
-            let time_ns = match present {
-                Some(time_ns) if !is_before(self.next_ns, time_ns) => {
-                    rows.push(Some((self.row - first) as u32));
-                    self.row += 1;
-                    time_ns
-                }
-                // The windows continue to the last value. Only a subquery can have a value after
-                // the last window. A value before the first window replaces the first window (1.x).
-                _ if is_due || present.is_some() => {
-                    rows.push(None);
-                    self.next_ns
-                }
-                _ => break,
-            };
-            times_ns.push(time_ns);
-            self.count += 1;
-            if self.count > limit {
-                return Err(QueryError::Buckets { requested: self.count, limit });
-            }
-            self.next_ns = window.step(self.next_ns, &mut self.shift_ns, descending);
-        }
-        Ok((times_ns, rows))
-    }
+/// Adds the missing windows to `series`, which must contain at least one window.
+///
+/// # Errors
+/// [`QueryError::Buckets`] if the result would exceed the maximum number of windows.
+pub(crate) fn fill(
+    series: &CallSeries,
+    plan: &FillPlan,
+    windows: ShownWindows<'_>,
+) -> Result<CallSeries, QueryError> {
+    let (times_ns, rows) = dense(&series.times_ns, windows)?;
+    let aux = (series.aux.iter())
+        .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
+        .collect();
+    let values = match plan {
+        FillPlan::Null => gather_or_null(&series.values, &rows),
+        FillPlan::Previous => gather_or_null(&series.values, &last_before(&rows)),
+        FillPlan::Value(value) => constant(&series.values, &rows, value),
+        FillPlan::Linear => linear(series, &times_ns, &rows, windows.window.every_ns),
+    };
+    Ok(CallSeries { times_ns, values, aux })
 }
 
 /// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
@@ -210,6 +122,59 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
+/// Returns the times of all windows. For each window, also returns the window's row in the series,
+/// if any.
+fn dense(
+    present_ns: &[i64],
+    windows: ShownWindows<'_>,
+) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+    let ShownWindows { window, range, descending, limit } = windows;
+    let last_ns = range.end_ns.saturating_sub(1);
+    let bounded = range.start_ns > MIN_TIME_NS;
+    let first_present = present_ns.first().copied().unwrap_or(range.start_ns);
+    let last_present = present_ns.last().copied().unwrap_or(range.start_ns);
+    let (mut next, end) = if descending {
+        let end = if bounded { window.start(range.start_ns) } else { last_present };
+        (window.start(last_ns), end)
+    } else {
+        let start = if bounded { window.start(range.start_ns) } else { first_present };
+        (start, window.start(last_ns))
+    };
+    if !bounded {
+        check_stray(present_ns, next.max(end), window.every_ns)?;
+    }
+    let before = |a: i64, b: i64| if descending { a > b } else { a < b };
+    let (mut times, mut rows) = (Vec::new(), Vec::new());
+    let mut shift_ns = window.shift(next);
+    let mut row = 0;
+    loop {
+        let present = present_ns.get(row).copied();
+        let due = !before(end, next);
+        let time = match present {
+            Some(time) if !before(next, time) => {
+                rows.push(Some(row as u32));
+                row += 1;
+                time
+            }
+            // The windows continue up to the last value, because a subquery can have a value after
+            // the last window of the range. A value before the first window replaces the first
+            // window (1.x).
+            _ if due || present.is_some() => {
+                rows.push(None);
+                next
+            }
+            _ => break,
+        };
+        times.push(time);
+        if times.len() as u64 > limit {
+            let requested = times.len() as u64;
+            return Err(QueryError::Buckets { requested, limit });
+        }
+        next = window.step(next, &mut shift_ns, descending);
+    }
+    Ok((times, rows))
+}
+
 /// Rejects a query in which nearly all windows exist only because of a stray point. The query is
 /// rejected if it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`, and
 /// at least 90 % of these windows precede the next value. The time of a stray point is usually in
@@ -236,11 +201,7 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
 /// Returns the row for each window: the window's own row, or the row of the last earlier window
 /// that has a row.
 pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
-    carried(rows, None)
-}
-
-/// Returns the same as [`last_before`]. `last` is the row of the last window before `rows`.
-fn carried(rows: &[Option<u32>], mut last: Option<u32>) -> Vec<Option<u32>> {
+    let mut last = None;
     rows.iter()
         .map(|row| {
             last = row.or(last);
@@ -258,42 +219,39 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// Interpolates the empty windows between two rows of `known`. `before` is the row before the first
-/// window.
-fn linear(
-    known: &CallSeries,
-    (times_ns, rows): (&[i64], &[Option<u32>]),
-    before: Option<u32>,
-    every_ns: i64,
-) -> Column {
-    let mut filled = gather_or_null(&known.values, rows);
-    let slot = |time_ns: i64| time_ns / every_ns.max(1);
-    let mut fills = Vec::new();
-    let windows = times_ns.iter().zip(rows).zip(carried(rows, before)).enumerate();
-    for (hole, ((&time_ns, row), last)) in windows {
-        let (None, Some(from)) = (row, last) else { continue };
-        let (from, to) = (from as usize, from as usize + 1);
-        let ends_ns = known.times_ns.get(from).zip(known.times_ns.get(to));
-        let Some((&from_ns, &to_ns)) = ends_ns else { continue };
-        if !(known.values.validity.is_valid(from) && known.values.validity.is_valid(to)) {
-            continue;
+/// Interpolates the empty windows between two values. An entry of `points` contains the positions
+/// in `rows` of the empty window, the previous value and the next value.
+fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
+    let mut filled = gather_or_null(&series.values, rows);
+    let mut previous: Option<usize> = None;
+    let mut points: Vec<(usize, usize, usize)> = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        match row {
+            None => open.push(index),
+            Some(_) => {
+                if let Some(previous) = previous {
+                    points.extend(open.iter().map(|&hole| (hole, previous, index)));
+                }
+                open.clear();
+                previous = Some(index);
+            }
         }
-        let width = slot(to_ns).wrapping_sub(slot(from_ns)) as f64;
-        let along = slot(time_ns).wrapping_sub(slot(from_ns)) as f64;
+    }
+    let slot = |index: usize| times.get(index).map_or(0, |time| time / every_ns.max(1));
+    let mut fills = Vec::with_capacity(points.len());
+    for (hole, from, to) in points {
+        let both = filled.validity.is_valid(from) && filled.validity.is_valid(to);
+        let width = slot(to).wrapping_sub(slot(from)) as f64;
+        let along = slot(hole).wrapping_sub(slot(from)) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
-        match (&mut filled.values, &known.values.values) {
-            (Values::Float(values), Values::Float(known)) => {
-                set(values, hole, (known.get(from), known.get(to)), |a, b| line(a, b - a));
+        match &mut filled.values {
+            Values::Float(values) if both => set(values, hole, from, to, |a, b| line(a, b - a)),
+            Values::Integer(values) if both => {
+                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as i64);
             }
-            (Values::Integer(values), Values::Integer(known)) => {
-                set(values, hole, (known.get(from), known.get(to)), |a, b| {
-                    line(a as f64, b.wrapping_sub(a) as f64) as i64
-                });
-            }
-            (Values::Unsigned(values), Values::Unsigned(known)) => {
-                set(values, hole, (known.get(from), known.get(to)), |a, b| {
-                    line(a as f64, b.wrapping_sub(a) as f64) as u64
-                });
+            Values::Unsigned(values) if both => {
+                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as u64);
             }
             _ => continue,
         }
@@ -305,13 +263,10 @@ fn linear(
     filled
 }
 
-fn set<T: Copy>(
-    values: &mut [T],
-    hole: usize,
-    (from, to): (Option<&T>, Option<&T>),
-    f: impl Fn(T, T) -> T,
-) {
-    if let (Some(&from), Some(&to), Some(value)) = (from, to, values.get_mut(hole)) {
+fn set<T: Copy>(values: &mut [T], hole: usize, from: usize, to: usize, f: impl Fn(T, T) -> T) {
+    if let (Some(&from), Some(&to)) = (values.get(from), values.get(to))
+        && let Some(value) = values.get_mut(hole)
+    {
         *value = f(from, to);
     }
 }
@@ -328,60 +283,12 @@ mod tests {
         let series =
             CallSeries { times_ns, values: Column::full(Integer(values)), aux: Vec::new() };
         let windows = ShownWindows { window: &window, range, descending, limit: 100 };
-        let series = filled_in_steps(series, &plan, windows);
+        let series = fill(&series, &plan, windows).expect("few windows");
         let value = |row| match series.values.get(row) {
             Some(FieldValue::Integer(value)) => Some(value),
             _ => None,
         };
         series.times_ns.iter().enumerate().map(|(row, &time)| (time, value(row))).collect()
-    }
-
-    fn filled_in_steps(
-        series: CallSeries,
-        plan: &FillPlan,
-        windows: ShownWindows<'_>,
-    ) -> CallSeries {
-        let mut filling = Filling::new(series, windows).expect("no stray point");
-        let mut all: Option<CallSeries> = None;
-        while let Some(next) = filling.next(plan, windows).expect("few windows") {
-            match &mut all {
-                Some(all) => all.append(next),
-                none => *none = Some(next),
-            }
-        }
-        all.expect("at least one window")
-    }
-
-    #[test]
-    fn empty_windows_at_the_ends_of_a_step_have_neighbours() {
-        let window = Window { every_ns: 10, offset_ns: 0, zone: Vec::new() };
-        let count = 3 * WINDOWS_PER_STEP as i64;
-        let end = 10 * (count - 1);
-        let of = |values: Vec<f64>| CallSeries {
-            times_ns: vec![0, end],
-            values: Column::full(Values::Float(values)),
-            aux: Vec::new(),
-        };
-        for (descending, values) in [(false, vec![0.0, end as f64]), (true, vec![end as f64, 0.0])]
-        {
-            let mut series = of(values);
-            if descending {
-                series.times_ns.reverse();
-            }
-            let range = TimeRange::new(0, end + 1);
-            let windows = ShownWindows { window: &window, range, descending, limit: count as u64 };
-            let first = series.values.get(0);
-            let filled = filled_in_steps(series.clone(), &FillPlan::Linear, windows);
-            assert_eq!(filled.times_ns.len() as i64, count);
-            for (row, &time_ns) in filled.times_ns.iter().enumerate() {
-                let Some(FieldValue::Float(value)) = filled.values.get(row) else {
-                    panic!("no value at {time_ns}")
-                };
-                assert!((value - time_ns as f64).abs() < 1e-6, "{value} at {time_ns}");
-            }
-            let filled = filled_in_steps(series, &FillPlan::Previous, windows);
-            assert_eq!(filled.values.get(count as usize - 2), first);
-        }
     }
 
     #[test]

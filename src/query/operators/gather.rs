@@ -1,6 +1,6 @@
 //! Collects the rows of a window for functions that process all values of the window together.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use xxhash_rust::xxh64::xxh64;
 
@@ -13,45 +13,14 @@ use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
 use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
-use crate::query::work::Work;
-use crate::scan::gathered::{GatheredFunction, Outcome, Points, Sorting};
+use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// The work of one step for each row of a window. A step copies or sorts the rows.
-const WORK_PER_ROW: usize = 4;
-
-/// The rows of a window, with the columns of [`GatherExecutor::others`].
-#[derive(Debug)]
+/// The rows of a window in ascending order of time, with the columns from
+/// [`GatherExecutor::others`].
 struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
     others: Vec<Option<Column>>,
-    series: Vec<u64>,
-    /// The number of each row's combination of tag arguments.
-    combinations: Vec<u32>,
-}
-
-impl WindowRows {
-    fn points(&self) -> Points<'_> {
-        Points {
-            times_ns: &self.times_ns,
-            values: &self.values.values,
-            series: &self.series,
-            combinations: &self.combinations,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let columns = self.others.iter().flatten().chain([&self.values]);
-        columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
-    }
-}
-
-/// A window that has all its rows.
-#[derive(Debug)]
-struct ClosedWindow {
-    window_ns: i64,
-    rows: WindowRows,
-    sorting: Option<Sorting>,
 }
 
 /// The state of a call in a group.
@@ -64,10 +33,6 @@ pub(crate) struct GatherExecutor {
     others: Vec<Option<Column>>,
     /// A hash of each row's series, from which `sample` selects rows; empty for other functions.
     series: Vec<u64>,
-    /// The windows whose result is not computed yet.
-    closed: VecDeque<ClosedWindow>,
-    /// The memory of `closed`.
-    closed_bytes: usize,
     done: Option<CallSeries>,
     held: HeldBytes,
 }
@@ -77,8 +42,7 @@ impl GatherExecutor {
     pub(crate) fn new(room: &QueryReservation) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
-        let (closed, closed_bytes, held) = (VecDeque::new(), 0, room.part());
-        Self { window_ns, times_ns, values, others, series, closed, closed_bytes, done, held }
+        Self { window_ns, times_ns, values, others, series, done, held: room.part() }
     }
 
     /// Adds the next rows.
@@ -119,7 +83,7 @@ impl GatherExecutor {
             }
             self.window_ns = Some(window);
             let of_window = rows.get(start..end).or_bug();
-            self.collect(call, plan, batch, column, of_window);
+            self.take(call, plan, batch, column, of_window);
             self.series.extend(pick(&series, of_window));
             self.check(node, call, plan)?;
             start = end;
@@ -127,7 +91,7 @@ impl GatherExecutor {
         Ok(())
     }
 
-    fn collect(
+    fn take(
         &mut self,
         call: &CallPlan,
         plan: &GatherPlan,
@@ -159,15 +123,11 @@ impl GatherExecutor {
                 || this.bytes() > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
-            // Computing the result copies the rows, so the rows count twice.
-            return Ok(self.held.set(2 * (self.bytes() + self.closed_bytes))?);
+            // Computing the result copies the rows, so their size counts twice.
+            return Ok(self.held.set(2 * self.bytes())?);
         }
-        let outcome = plan.function.chooses_again().then(|| {
-            let rows = self.rows(node, call, plan)?;
-            Some(plan.function.evaluate_at_once(&rows.points()))
-        });
-        let mut kept = match outcome {
-            Some(Some(Outcome::Rows(rows))) => rows,
+        let mut kept = match self.evaluate(node, call, plan) {
+            Some((Outcome::Rows(rows), _)) if plan.function.chooses_again() => rows,
             _ => (0..self.times_ns.len() as u32).collect(),
         };
         let last = self.times_ns.len().saturating_sub(1) as u32;
@@ -198,8 +158,14 @@ impl GatherExecutor {
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    /// Copies the window's rows in the order in which the function reads them.
-    fn rows(&self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) -> Option<WindowRows> {
+    /// Computes the function over the rows of the window. Returns the outcome of the function, and
+    /// the rows.
+    fn evaluate(
+        &self,
+        node: &SelectNode,
+        call: &CallPlan,
+        plan: &GatherPlan,
+    ) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
         let is_turned = reads_ascending(node, plan);
         let turned: Vec<u32> =
@@ -214,63 +180,27 @@ impl GatherExecutor {
         }
         let tags = others.get(call.aux.len()..).or_bug();
         let combinations = combinations(tags, plan, count);
-        Some(WindowRows { times_ns, values, others, series, combinations })
+        let points = Points {
+            times_ns: &times_ns,
+            values: &values.values,
+            series: &series,
+            combinations: &combinations,
+        };
+        let outcome = plan.function.evaluate(&points);
+        Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    /// Closes the open window.
+    /// Closes the current window, and adds its results to the call.
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
-        let rows = self.rows(node, call, plan);
+        let answer = self.evaluate(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
         self.series.clear();
-        if let (Some(window_ns), Some(rows)) = (self.window_ns.take(), rows) {
-            let window_ns =
-                if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
-            self.closed_bytes += rows.bytes();
-            let sorting = plan.function.sorting(&rows.points());
-            self.closed.push_back(ClosedWindow { window_ns, rows, sorting });
-        }
-    }
-
-    /// Computes the results of the closed windows. Returns `false` if the call must pause first.
-    pub(crate) fn advance(
-        &mut self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-        work: &Work,
-    ) -> bool {
-        while let Some(window) = self.closed.front_mut() {
-            if work.is_due() {
-                return false;
-            }
-            let points = window.rows.points();
-            let sorted = match &mut window.sorting {
-                Some(sorting) => {
-                    work.add(WORK_PER_ROW * points.times_ns.len().min(Sorting::ROWS_PER_STEP));
-                    let Some(sorted) = sorting.step(&points) else { continue };
-                    sorted
-                }
-                None => Vec::new(),
-            };
-            work.add(points.times_ns.len());
-            let outcome = plan.function.evaluate(&points, sorted);
-            let Some(window) = self.closed.pop_front() else { break };
-            self.closed_bytes = self.closed_bytes.saturating_sub(window.rows.bytes());
-            self.add_outcome(node, call, plan, (window, outcome));
-        }
-        true
-    }
-
-    /// Adds the result of a window.
-    fn add_outcome(
-        &mut self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-        (window, outcome): (ClosedWindow, Outcome),
-    ) {
-        let ClosedWindow { window_ns, rows: WindowRows { times_ns, values, others, .. }, .. } =
-            window;
+        let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =
+            (self.window_ns.take(), answer)
+        else {
+            return;
+        };
+        let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
         let mut rows = match outcome {
             Outcome::Rows(rows) if plan.counted => {
                 let count = FieldValue::Integer(rows.len() as i64);
@@ -326,20 +256,14 @@ impl GatherExecutor {
         }
     }
 
-    /// Computes all values after the end of the group. Returns `false` if the call must pause first.
+    /// Returns all values of the call. The group must have no more rows.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
         call: &CallPlan,
         plan: &GatherPlan,
-        work: &Work,
-    ) -> bool {
+    ) -> Option<CallSeries> {
         self.close(node, call, plan);
-        self.advance(node, call, plan, work)
-    }
-
-    /// Returns the values after [`Self::finish`].
-    pub(crate) fn take(&mut self) -> Option<CallSeries> {
         self.done.take()
     }
 }

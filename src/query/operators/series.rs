@@ -20,17 +20,6 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
-    /// Appends later values of the same call.
-    pub(crate) fn append(&mut self, next: Self) {
-        self.times_ns.extend(next.times_ns);
-        self.values.extend_from(&next.values);
-        for (all, column) in self.aux.iter_mut().zip(next.aux) {
-            if let (Some(all), Some(column)) = (all, column) {
-                all.extend_from(&column);
-            }
-        }
-    }
-
     /// Returns rows `from..to`, limited to the rows that exist.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());

@@ -1,19 +1,17 @@
 //! Implements the distinct() function: each value once, ordered by the time of its first point,
 //! then by value.
 
-use super::points::{Gathered, Outcome, Points, compare, in_time_order};
-use super::sorting::Sorting;
+use super::points::{Gathered, Outcome, Points, by_value, compare};
 
 pub(super) struct Distinct;
 
 impl Gathered for Distinct {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        Some(Sorting::new(points, false))
-    }
-
-    fn evaluate(&self, points: &Points<'_>, mut rows: Vec<u32>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
+        let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
-        // Values with the same time remain in value order.
-        Outcome::Rows(in_time_order(points, &rows))
+        // The sort is stable, so values of the same time remain in value order.
+        let time = |row: u32| points.times_ns.get(row as usize);
+        rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
+        Outcome::Rows(rows)
     }
 }

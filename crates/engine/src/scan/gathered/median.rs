@@ -1,19 +1,14 @@
 //! Implements the median() function: the middle value as a float. If the number of values is even,
 //! the median is the mean of the two middle values.
 
-use super::points::{Gathered, Outcome, Points, nth_and_before, sorting_of_many};
-use super::sorting::Sorting;
+use super::points::{Gathered, Outcome, Points, nth_and_before};
 use crate::batch::column::Values;
 use tidemark_model::value::FieldValue;
 
 pub(super) struct Median;
 
 impl Gathered for Median {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        sorting_of_many(points)
-    }
-
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let number = |row: u32| {
             let row = row as usize;
             match points.values {
@@ -24,7 +19,7 @@ impl Gathered for Median {
             }
         };
         let count = points.values.len();
-        let value = nth_and_before(points, &rows, count / 2).and_then(|(before, high)| {
+        let value = nth_and_before(points, count / 2).and_then(|(before, high)| {
             let (before, high) = (before.filter(|_| count.is_multiple_of(2)), number(high)?);
             let low = before.and_then(number);
             Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))

@@ -1,7 +1,8 @@
 //! Implements functions that need all values of a window together. These functions run at the edge
 //! over rows from the shards.
 //!
-//! Each function has one file that implements `Gathered`, and one arm in `GatheredFunction::apply`.
+//! Each function has one file that implements `Gathered`, and one arm in
+//! [`GatheredFunction::evaluate`].
 
 mod distinct;
 mod median;
@@ -9,13 +10,11 @@ mod mode;
 mod percentile;
 mod points;
 mod sample;
-mod sorting;
 mod top_bottom;
 
 use points::Gathered;
 
 pub use points::{Outcome, Points};
-pub use sorting::Sorting;
 
 /// A function with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,40 +53,16 @@ impl GatheredFunction {
         }
     }
 
-    /// Starts the sort whose rows [`Self::evaluate`] needs, if the function needs sorted rows.
-    /// `points` must contain at least one point.
-    pub fn sorting(self, points: &Points<'_>) -> Option<Sorting> {
-        self.apply(|function| function.sorting(points))
-    }
-
-    /// Returns the result for `points`. `rows` contains the sorted rows, or no rows if the function
-    /// needs no sort.
-    pub fn evaluate(self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
-        self.apply(|function| function.evaluate(points, rows))
-    }
-
-    /// Returns the result for `points`, without a pause.
-    pub fn evaluate_at_once(self, points: &Points<'_>) -> Outcome {
-        let mut sorting = self.sorting(points);
-        let rows = sorting.as_mut().map(|sorting| {
-            loop {
-                if let Some(rows) = sorting.step(points) {
-                    return rows;
-                }
-            }
-        });
-        self.evaluate(points, rows.unwrap_or_default())
-    }
-
-    fn apply<T>(self, call: impl FnOnce(&dyn Gathered) -> T) -> T {
+    /// Returns the result for `points`, which must contain at least one point.
+    pub fn evaluate(self, points: &Points<'_>) -> Outcome {
         match self {
-            Self::Median => call(&median::Median),
-            Self::Mode => call(&mode::Mode),
-            Self::Distinct => call(&distinct::Distinct),
-            Self::Percentile(rank) => call(&percentile::Percentile(rank)),
-            Self::Top(count) => call(&top_bottom::Top(count)),
-            Self::Bottom(count) => call(&top_bottom::Bottom(count)),
-            Self::Sample { count, seed } => call(&sample::Sample { count, seed }),
+            Self::Median => median::Median.evaluate(points),
+            Self::Mode => mode::Mode.evaluate(points),
+            Self::Distinct => distinct::Distinct.evaluate(points),
+            Self::Percentile(rank) => percentile::Percentile(rank).evaluate(points),
+            Self::Top(count) => top_bottom::Top(count).evaluate(points),
+            Self::Bottom(count) => top_bottom::Bottom(count).evaluate(points),
+            Self::Sample { count, seed } => sample::Sample { count, seed }.evaluate(points),
         }
     }
 }

@@ -5,18 +5,14 @@
 //! occurs twice, the smallest value is chosen. Among booleans that occur equally often, `true` is
 //! chosen.
 
-use super::points::{Gathered, Outcome, Points, compare};
-use super::sorting::Sorting;
+use super::points::{Gathered, Outcome, Points, by_value, compare};
 use crate::batch::column::Values;
 
 pub(super) struct Mode;
 
 impl Gathered for Mode {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        Some(Sorting::new(points, false))
-    }
-
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
+        let rows = by_value(points);
         let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
         if let Values::Boolean(_) = points.values {
             let (first, second) = (runs.next().unwrap_or_default(), runs.next());

@@ -1,22 +1,17 @@
 //! Implements the percentile() function: the point at the nearest rank by value, or no point below
 //! the first rank.
 
-use super::points::{Gathered, Outcome, Points, nth_and_before, sorting_of_many};
-use super::sorting::Sorting;
+use super::points::{Gathered, Outcome, Points, nth_by_value};
 
 /// A percentage between 0 and 100.
 pub(super) struct Percentile(pub(super) f64);
 
 impl Gathered for Percentile {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        sorting_of_many(points)
-    }
-
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let rank = (points.values.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
         // If the rank is outside the points, there is no result (1.x `query/functions.go`,
         // `FloatPercentileReduceSliceFunc`).
-        let found = if rank < 0.0 { None } else { nth_and_before(points, &rows, rank as usize) };
-        Outcome::Rows(found.into_iter().map(|(_, row)| row).collect())
+        let row = if rank < 0.0 { None } else { nth_by_value(points, rank as usize) };
+        Outcome::Rows(row.into_iter().collect())
     }
 }

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use super::sorting::Sorting;
 use crate::batch::column::Values;
 use tidemark_model::value::FieldValue;
 
@@ -32,44 +31,8 @@ pub enum Outcome {
 
 /// A function that needs all values of a window. The window has at least one value.
 pub(super) trait Gathered {
-    /// Starts the sort whose rows [`Self::evaluate`] needs, if the function needs sorted rows.
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting>;
-
-    /// Returns the result for `points`. `rows` contains the sorted rows, or no rows if the function
-    /// needs no sort.
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome;
-}
-
-/// The number of values above which a sort in steps replaces the selection of single values.
-const SELECTED_MAX: usize = 50_000;
-
-/// If the values at the positions that a function needs cannot be selected in one step, starts a
-/// sort by value.
-pub(super) fn sorting_of_many(points: &Points<'_>) -> Option<Sorting> {
-    let is_selectable = !matches!(points.values, Values::String(_));
-    let is_selected = is_selectable && points.values.len() <= SELECTED_MAX;
-    (!is_selected).then(|| Sorting::new(points, false))
-}
-
-/// Returns these rows in order of time. Rows with the same time keep their order.
-pub(super) fn in_time_order(points: &Points<'_>, rows: &[u32]) -> Vec<u32> {
-    let mut places = vec![None; points.times_ns.len()];
-    for (&row, place) in rows.iter().zip(0_u32..) {
-        if let Some(known) = places.get_mut(row as usize) {
-            *known = Some(place);
-        }
-    }
-    let mut ordered: Vec<(u32, u32)> =
-        places.iter().zip(0..).filter_map(|(&place, row)| Some((row, place?))).collect();
-    // A descending statement reads the points backwards.
-    if points.times_ns.first() > points.times_ns.last() {
-        ordered.reverse();
-    }
-    let time = |row: u32| points.times_ns.get(row as usize);
-    for tied in ordered.chunk_by_mut(|(a, _), (b, _)| time(*a) == time(*b)) {
-        tied.sort_unstable_by_key(|(_, place)| *place);
-    }
-    ordered.into_iter().map(|(row, _)| row).collect()
+    /// Returns the result for `points`.
+    fn evaluate(&self, points: &Points<'_>) -> Outcome;
 }
 
 pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
@@ -83,17 +46,28 @@ pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     }
 }
 
-/// Sorts the rows by value, and by time among equal values. Returns the rows at the positions
-/// `place - 1` and `place`. If `rows` is not empty, it contains the sorted rows.
-pub(super) fn nth_and_before(
-    points: &Points<'_>,
-    rows: &[u32],
-    place: usize,
-) -> Option<(Option<u32>, u32)> {
-    if !rows.is_empty() {
-        let before = place.checked_sub(1).and_then(|before| rows.get(before));
-        return Some((before.copied(), rows.get(place).copied()?));
+/// Returns the rows sorted by value. Equal values are in time order.
+pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
+    if let Some(mut keys) = keys(points.values) {
+        keys.sort_unstable();
+        return keys.into_iter().map(|(_, row)| row).collect();
     }
+    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    rows.sort_by(|&a, &b| compare(points.values, a, b));
+    rows
+}
+
+/// Returns the row at position `place` of [`by_value`].
+pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
+    match keys(points.values) {
+        Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
+        None => by_value(points).get(place).copied(),
+    }
+}
+
+/// Returns the rows at the positions `place - 1` and `place` of [`by_value`]. Returns `None` for
+/// strings.
+pub(super) fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Option<u32>, u32)> {
     let mut keys = keys(points.values)?;
     if place >= keys.len() {
         return None;
@@ -104,7 +78,7 @@ pub(super) fn nth_and_before(
 
 /// Returns a sort key and the row number for each row. The keys have the order of the values.
 /// Returns `None` for strings.
-pub(super) fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
+fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
     const SIGN: u64 = 1 << 63;
     let of_float = |value: f64| {
         // Positive and negative zero are equal.
@@ -151,15 +125,11 @@ mod tests {
                 expected.sort_by(|&a, &b| compare(values, a, b));
                 let points =
                     Points { times_ns: &vec![0; count], values, series: &[], combinations: &[] };
-                let sorted = Sorting::new(&points, false).step(&points);
-                assert_eq!(sorted.as_ref(), Some(&expected), "{values:?}");
+                assert_eq!(by_value(&points), expected, "{values:?}");
                 for (place, &row) in expected.iter().enumerate() {
-                    let before = place.checked_sub(1).map(|before| expected[before]);
-                    let both = Some((before, row));
-                    assert_eq!(nth_and_before(&points, &[], place), both, "{values:?} {place}");
-                    assert_eq!(nth_and_before(&points, &expected, place), both);
+                    assert_eq!(nth_by_value(&points, place), Some(row), "{values:?} {place}");
                 }
-                assert_eq!(nth_and_before(&points, &[], count), None);
+                assert_eq!(nth_by_value(&points, count), None);
             }
         }
     }

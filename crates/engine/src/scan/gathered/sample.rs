@@ -5,7 +5,6 @@
 use xxhash_rust::xxh64::xxh64;
 
 use super::points::{Gathered, Outcome, Points};
-use super::sorting::Sorting;
 use tidemark_model::bug::OrBug;
 
 pub(super) struct Sample {
@@ -14,7 +13,7 @@ pub(super) struct Sample {
 }
 
 impl Gathered for Sample {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let draw = |row: u32| {
             let time_ns = points.times_ns.get(row as usize).copied().or_bug();
             // The points of a subquery have no hashes, so only their times and the seed determine
@@ -24,14 +23,14 @@ impl Gathered for Sample {
             let (left, right) = bytes.split_at_mut(8);
             left.copy_from_slice(&series.to_le_bytes());
             right.copy_from_slice(&time_ns.to_le_bytes());
-            (xxh64(&bytes, self.seed), row)
+            (xxh64(&bytes, self.seed), series, time_ns)
         };
-        Some(Sorting::by_keys((0..points.values.len() as u32).map(draw).collect()))
-    }
-
-    fn evaluate(&self, _points: &Points<'_>, mut rows: Vec<u32>) -> Outcome {
+        let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+        let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
+        let key = |row: u32| drawn.get(row as usize);
+        rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
         rows.truncate(self.count as usize);
-        rows.sort_unstable();
+        rows.sort();
         Outcome::Rows(rows)
     }
 }

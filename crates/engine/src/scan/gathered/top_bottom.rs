@@ -1,44 +1,41 @@
 //! Implements the top() and bottom() functions: the points with the largest or smallest values, in
 //! time order. Among equal values, the earlier point is chosen.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
-use super::points::{Gathered, Outcome, Points, in_time_order};
-use super::sorting::Sorting;
+use super::points::{Gathered, Outcome, Points, compare};
 
 pub(super) struct Top(pub(super) u32);
 
 impl Gathered for Top {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        Some(Sorting::new(points, true))
-    }
-
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
-        extremes(points, self.0, rows)
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
+        extremes(points, self.0, |a, b| compare(points.values, b, a))
     }
 }
 
 pub(super) struct Bottom(pub(super) u32);
 
 impl Gathered for Bottom {
-    fn sorting(&self, points: &Points<'_>) -> Option<Sorting> {
-        Some(Sorting::new(points, false))
-    }
-
-    fn evaluate(&self, points: &Points<'_>, rows: Vec<u32>) -> Outcome {
-        extremes(points, self.0, rows)
+    fn evaluate(&self, points: &Points<'_>) -> Outcome {
+        extremes(points, self.0, |a, b| compare(points.values, a, b))
     }
 }
 
-/// Returns the first `count` of the sorted rows, with at most one row per tag combination. The
-/// result is in time order. Rows with the same time are in order of their values.
-fn extremes(points: &Points<'_>, count: u32, mut rows: Vec<u32>) -> Outcome {
+/// Returns the first `count` rows by `order`, then by time, with at most one row per tag
+/// combination. The result is in time order. Rows of the same time are in `order`.
+fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
+    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    rows.sort_by(|&a, &b| order(a, b));
     if !points.combinations.is_empty() {
         let mut seen: HashSet<Option<&u32>, FixedState> = HashSet::default();
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
     }
     rows.truncate(count as usize);
-    Outcome::Rows(in_time_order(points, &rows))
+    // The sort is stable, so rows of the same time remain in the order of their values.
+    let time = |row: u32| points.times_ns.get(row as usize);
+    rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
+    Outcome::Rows(rows)
 }
