@@ -34,7 +34,7 @@ export class SqlSupervisor {
   }
 
   /**
-   * Starts the process for the first time and resolves to its port. Throws a sentence if the start
+   * Starts the process for the first time and resolves to its port. Throws a [UserError] if the start
    * fails.
    */
   async start() {
