@@ -1,10 +1,9 @@
-// Tests the first steps of a new user with the files of a release: npx with the tarball, writes and
-// queries with the native program, a restart, and an import of an export. The results must remain
-// the same.
+// Tests the first steps of a new user: the npm package of a release runs with npx, and the native
+// program serves, writes, queries, restarts and imports an export. The results must remain the same.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -15,7 +14,7 @@ import { endGroup, signalGroup, startGroup } from '../../scripts/processes.mjs';
 import { npm } from '../../scripts/project.mjs';
 import { makeRelease, version } from '../../scripts/release.mjs';
 import { sampleLines } from '../../scripts/sample.mjs';
-import { command } from './commands.mjs';
+import { command, commandProgram } from './commands.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
 const questions = [
@@ -51,21 +50,27 @@ async function stopped(server, signal) {
   assert.match(server.log, /"event":"stopped"/);
 }
 
-test('the package of a release returns the same results after a restart and an import', { timeout: 300_000 }, async (t) => {
+test('the package of a release runs with npx', { timeout: 300_000 }, async (t) => {
   const desk = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
   t.after(() => rmSync(desk, { recursive: true, force: true }));
   const release = join(desk, 'release');
   await makeRelease(release);
-  const registry = await packageRegistry(t);
-  const home = join(desk, 'home');
-  mkdirSync(home);
-
-  // Runs npx as the README describes. The environment contains only PATH.
-  const PORT = String(await freePort());
-  const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
-  const clean = { PATH: process.env.PATH, HOME: home, npm_config_registry: registry, npm_config_cache: join(home, '.npm'), npm_config_fetch_retries: '0' };
   const [npmCommand, npmWords] = npm();
   const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
+  // The environment contains only PATH. The registry runs in this process, so the call must be
+  // asynchronous.
+  const registry = await packageRegistry(t);
+  const env = { PATH: process.env.PATH, HOME: desk, npm_config_registry: registry, npm_config_cache: join(desk, '.npm'), npm_config_fetch_retries: '0' };
+  const shown = await promisify(execFile)(npmCommand, [...npx, '--version'], { cwd: desk, env });
+  assert.match(shown.stdout, new RegExp(`^${version()}$`, 'm'));
+});
+
+test('the native program returns the same results after a restart and an import', { timeout: 300_000 }, async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const PORT = String(await freePort());
+  const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
+  const program = await commandProgram();
   // The commands read the token from the folder of the server.
   const tidemark = async (words, input = '') => {
     const { code, output, said } = await command(words, { url: TIDEMARK_URL, secret: '', input, cwd: home });
@@ -77,15 +82,12 @@ test('the package of a release returns the same results after a restart and an i
     for (const q of questions) all.push(await tidemark(['query', '--database', 'demo', '--epoch', 'ns', q]));
     return all;
   };
-  const serve = (...words) => started(npmCommand, [...npx, ...words], { cwd: home, env: { ...clean, PORT } });
+  const serve = () => started(program, ['serve'], { cwd: home, env: { PATH: process.env.PATH, HOME: home, PORT } });
 
   const first = await serve();
   t.after(() => endGroup(first.child));
   assert.equal(first.url, TIDEMARK_URL);
   assert.equal((await fetch(`${first.url}/`)).headers.get('content-type'), 'text/html; charset=utf-8');
-  // The registry runs in this process, so the call must be asynchronous.
-  const shown = await promisify(execFile)(npmCommand, [...npx, '--version'], { cwd: home, env: clean });
-  assert.match(shown.stdout, new RegExp(`^${version()}$`, 'm'));
   await tidemark(['query', 'CREATE DATABASE demo']);
   await tidemark(['import', '--database', 'demo', '--precision', 's', '-'], sampleLines());
   await tidemark(['import', '--database', 'demo', '-'], 'm,t=a i=9007199254740993i,f=0.1,s="x y",b=true 1\n');
@@ -95,7 +97,7 @@ test('the package of a release returns the same results after a restart and an i
   await tidemark(['export', '--database', 'demo', '--out', 'demo.lp.gz']);
   await stopped(first, 'SIGINT');
 
-  const second = await serve('serve');
+  const second = await serve();
   t.after(() => endGroup(second.child));
   assert.deepEqual(await answers(), expected);
   // After an import into an empty database, the results are the same.
@@ -103,6 +105,5 @@ test('the package of a release returns the same results after a restart and an i
   await tidemark(['import', 'demo.lp.gz']);
   assert.deepEqual(await answers(), expected);
   await stopped(second, 'SIGTERM');
-  const data = join(home, 'tidemark-data');
-  assert.ok(existsSync(join(data, 'objects')) && !readFileSync(join(data, 'workerd.capnp'), 'utf8').includes(readFileSync(join(data, 'token'), 'utf8').trim()));
+  assert.ok(existsSync(join(home, 'tidemark-data', 'token')));
 });

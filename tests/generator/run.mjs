@@ -200,12 +200,20 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
+/** Returns the parts of a rule that only some records reach: windows of samples, and negative zeros. */
+function variantOf({ text }, [, body]) {
+  const hasWindows = /\bsample\(.*\btime\(/.test(text);
+  const hasZeros = /[[,]-0[\],]/.test(body);
+  return `${hasWindows}, ${hasZeros}`;
+}
+
 /**
  * Records the requests with which the rules judge the correct response and wrong responses, if the
  * recording is short.
  */
 async function keep(rule, query, theirs, ours, env) {
-  const known = kept.get(rule) ?? [];
+  const key = `${rule}, ${variantOf(query, ours)}`;
+  const known = kept.get(key) ?? [];
   const length = (one) => JSON.stringify(one).length;
   const conversation = new Conversation(env);
   const record = { rule, query, theirs, ours, asked: conversation.answers };
@@ -215,7 +223,7 @@ async function keep(rule, query, theirs, ours, env) {
     const found = await explanation(query, theirs, answer, conversation.listen());
     if (isLong() || !conversation.steady || (found === rule) !== (answer === ours)) return;
   }
-  kept.set(rule, [...known, record].sort((one, other) => length(one) - length(other)).slice(0, KEPT_MAX));
+  kept.set(key, [...known, record].sort((one, other) => length(one) - length(other)).slice(0, KEPT_MAX));
 }
 
 function show({ seed, query, theirs, ours }) {
