@@ -60,8 +60,8 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   // A click inserts the name, quoted for InfluxQL.
   await page.getByRole('button', { name: 'the room', exact: true }).click();
   // The editor inserts a name after the lexer is loaded.
-  const contains = (query) =>
-    page.waitForFunction((text) => document.querySelector('.query .cm-content')?.textContent === text, query);
+  const editor = page.locator('.query .cm-content');
+  const contains = (query) => editor.filter({ hasText: new RegExp(`^${query.replace(/[*"]/g, '\\$&')}$`) }).waitFor();
   await contains('SELECT * FROM "the room" GROUP BY *');
   await page.keyboard.insertText(' WHERE ');
   await page.getByRole('button', { name: 'floor', exact: true }).click();
