@@ -1,7 +1,11 @@
 // Measures how much some requests delay another database. These requests are cheap to send and
 // expensive to compute.
 
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+
 import { open } from './connection.mjs';
+import { send } from './hostile_request.mjs';
 import { circumstances, record } from './results.mjs';
 
 /** The maximum ratio between the latencies during a request and without the request. */
@@ -60,16 +64,6 @@ const requests = [
   ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
 ];
 
-/** Sends a request and resolves to its status. */
-async function send({ url, headers }, { path, form, grpc }) {
-  const type = grpc ? 'application/grpc-web+proto' : 'application/x-www-form-urlencoded';
-  const body = grpc ?? form;
-  const given = body === undefined ? {} : { method: 'POST', body, headers: { ...headers, 'Content-Type': type } };
-  const response = await fetch(url + path, { headers, ...given });
-  await response.arrayBuffer();
-  return response.headers.get('grpc-status') === null ? response.status : `gRPC ${response.headers.get('grpc-status')}`;
-}
-
 async function fill(target) {
   const write = async (db, lines) => {
     const reply = await fetch(`${target.url}/write?db=${db}&precision=s`, { method: 'POST', body: lines.join('\n'), headers: target.headers });
@@ -112,16 +106,13 @@ async function latencies(target, seconds) {
  * the last status.
  */
 async function beside(target, request, seconds) {
-  let [isOver, count, status] = [false, 0, null];
-  const repeated = (async () => {
-    while (!isOver) {
-      status = await send(target, request);
-      count += 1;
-    }
-  })();
+  const sender = new Worker(new URL('hostile_sender.mjs', import.meta.url), {
+    workerData: { target: { url: target.url, headers: target.headers }, request },
+  });
+  const ended = once(sender, 'message');
   const found = await latencies(target, seconds);
-  isOver = true;
-  await repeated;
+  sender.postMessage('end');
+  const [{ count, status }] = await ended;
   return { found, count, status };
 }
 
