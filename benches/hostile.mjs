@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 import { open } from './connection.mjs';
-import { send } from './hostile_request.mjs';
 import { circumstances, record } from './results.mjs';
 
 /** The maximum ratio between the latencies during a request and without the request. */
@@ -63,6 +62,16 @@ const requests = [
   ['InfluxQL: 100 times `max(*)` of 1,000 fields', influxql(`SELECT ${times(100, 'max(*)')} FROM wide`)],
   ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
 ];
+
+/** Sends a request and resolves to its status. */
+export async function send({ url, headers }, { path, form, grpc }) {
+  const type = grpc ? 'application/grpc-web+proto' : 'application/x-www-form-urlencoded';
+  const body = grpc ?? form;
+  const given = body === undefined ? {} : { method: 'POST', body, headers: { ...headers, 'Content-Type': type } };
+  const response = await fetch(url + path, { headers, ...given });
+  await response.arrayBuffer();
+  return response.headers.get('grpc-status') === null ? response.status : `gRPC ${response.headers.get('grpc-status')}`;
+}
 
 async function fill(target) {
   const write = async (db, lines) => {

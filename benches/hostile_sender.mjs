@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 
-import { send } from './hostile_request.mjs';
+import { send } from './hostile.mjs';
 
 const { target, request } = workerData;
 let [isOver, count, status] = [false, 0, null];

@@ -226,28 +226,24 @@ export async function hasCargo() {
   return code === 0;
 }
 
+/** Builds modules with `build`, or downloads them if cargo is not installed. Then builds the console. */
+async function buildConsole(build) {
+  await ((await hasCargo()) ? build() : prebuilt());
+  await consolePage();
+}
+
 /** Prepares everything and returns a Node that wrangler accepts. */
 export async function prepareAll() {
   await packages();
   const node = newNode();
-  if (await hasCargo()) {
-    await modules();
-  } else {
-    await prebuilt();
-  }
-  await consolePage();
+  await buildConsole(modules);
   return node;
 }
 
 /** Prepares the console with the database for the browser, which needs no Worker. */
 export async function preparePage() {
   await packages();
-  if (await hasCargo()) {
-    await engine();
-  } else {
-    await prebuilt();
-  }
-  await consolePage();
+  await buildConsole(engine);
 }
 
 /**

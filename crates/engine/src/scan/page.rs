@@ -1,5 +1,6 @@
 //! Defines the pages that a shard returns: rows, partial states or summaries.
 
+use super::keys::SKIPPED_PER_STEP;
 use super::reader::ReadStats;
 use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
@@ -9,9 +10,9 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost, in values, of a series that the condition excludes: decoding the series key and
-/// evaluating the condition. A page passes 66,000 such series.
-pub(super) const SKIPPED_CELLS: u64 = 30;
+/// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes: decoding their
+/// keys and evaluating the condition. A page passes 66,000 such series.
+pub(super) const SKIPPED_STEP_CELLS: u64 = 30 * SKIPPED_PER_STEP;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

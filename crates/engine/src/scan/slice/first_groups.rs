@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
-use crate::scan::keys::{NextSeries, SKIPPED_PER_STEP};
-use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_CELLS};
+use crate::scan::keys::NextSeries;
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_STEP_CELLS};
 use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
 use tidemark_model::time::TimeRange;
@@ -126,11 +126,11 @@ impl Walk<'_> {
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
-        while self.cells + self.skipped_cells < CELLS_MAX {
+        while self.cells + self.filter_cells < CELLS_MAX {
             match self.keys.next(&mut merge, &mut self.tags)? {
                 NextSeries::Matching(_) => self.cells += SERIES_CELLS,
                 NextSeries::Skipped(_) => {
-                    self.skipped_cells += SKIPPED_PER_STEP * SKIPPED_CELLS;
+                    self.filter_cells += SKIPPED_STEP_CELLS;
                     continue;
                 }
                 NextSeries::End => break,

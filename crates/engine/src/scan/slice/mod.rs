@@ -25,8 +25,8 @@ use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
-use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP, SeriesTags};
-use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_CELLS, ScanPage};
+use super::keys::{KeyFilter, NextSeries, SeriesTags};
+use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
@@ -94,7 +94,6 @@ pub(super) fn piece(
         deciding,
         cells: 0,
         filter_cells: 0,
-        skipped_cells: 0,
         scanned: Scanned::new(Vec::new()),
         rows_kept: 0,
         series: 0,
@@ -191,10 +190,8 @@ struct Walk<'a> {
     /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
     cells: u64,
-    /// The cost of evaluating the condition, in cells.
+    /// The cost, in cells, of evaluating the condition on rows and of excluded series.
     filter_cells: u64,
-    /// The cost, in cells, of the series that the condition excludes.
-    skipped_cells: u64,
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
@@ -274,7 +271,7 @@ impl Walk<'_> {
             let key = match self.keys.next(&mut merge, &mut self.tags)? {
                 NextSeries::Matching(key) => key,
                 NextSeries::Skipped(key) => {
-                    self.skipped_cells += SKIPPED_PER_STEP * SKIPPED_CELLS;
+                    self.filter_cells += SKIPPED_STEP_CELLS;
                     if self.is_full(self.batch.picks.len()) {
                         return self.end(&mut merge, (stretch, &key), None).map(Some);
                     }
@@ -403,7 +400,7 @@ impl Walk<'_> {
 
     /// Whether the page is full after reading `rows` more rows.
     fn is_full(&self, rows: usize) -> bool {
-        self.cells_with(rows) + self.filter_cells + self.skipped_cells > CELLS_PER_PIECE_MAX
+        self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
