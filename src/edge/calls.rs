@@ -127,6 +127,8 @@ async fn fetch(
     Ok(runtime::taken(&reply.unchecked_into()))
 }
 
+/// Full storage resets an object, and all its pending calls fail with an error that is not marked as
+/// retryable. The reset object responds again.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
     let says = |name: &str| {
@@ -134,7 +136,7 @@ fn failure(error: &Error) -> CallFailure {
     };
     if says("overloaded") {
         CallFailure::Overloaded
-    } else if says("retryable") {
+    } else if says("retryable") || says("durableObjectReset") {
         CallFailure::Retryable(error.to_string())
     } else {
         CallFailure::Failed(error.to_string())

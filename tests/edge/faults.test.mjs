@@ -108,6 +108,17 @@ test('full storage of any size rejects whole batches, and works again when space
   await it.check('after a drop');
 });
 
+test('queries succeed while the platform resets their object', async (t) => {
+  const it = await begin(t);
+  assert.ok(await it.write(pointsFrom(0, 30, 1)));
+  for (let round = 0; round < 40; round++) {
+    const queries = Array.from({ length: 4 }, () => it.found());
+    await new Promise((resolve) => setTimeout(resolve, round % 8));
+    await it.hook({ abort: 'Shard' });
+    for (const rows of await Promise.all(queries)) await it.check(`round ${round}`, rows);
+  }
+});
+
 test('no request fails if an alarm cannot be set, and the next event sets the alarm', async (t) => {
   const it = await begin(t);
   await it.hook({ refusesAlarms: true });

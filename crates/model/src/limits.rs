@@ -551,8 +551,8 @@ pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
 /// stops growing.
 pub const RECOVERY_PAUSES_MAX: u32 = 4;
 
-/// The number of times that a call is repeated if the platform reports a retryable error. Every
-/// message may be repeated.
+/// The number of times that a call is repeated if the platform reports a retryable error or resets
+/// the object. Every message may be repeated.
 pub const CALL_REPEATS_MAX: u32 = 1;
 /// The delay after which the server assumes that the platform has lost an alarm and sets it again,
 /// in milliseconds.

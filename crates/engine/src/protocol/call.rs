@@ -73,7 +73,8 @@ pub enum CallFailure {
     /// retry later.
     #[error("the object is overloaded")]
     Overloaded,
-    /// The platform's `.retryable` error. The caller may retry with a new stub.
+    /// The platform's `.retryable` or `.durableObjectReset` error. The caller may retry with a new
+    /// stub.
     #[error("the object could not be reached: {0}")]
     Retryable(String),
     /// Any other error.
