@@ -1,5 +1,4 @@
-//! Defines the actions that an exchange requests from its host, which is the code that transfers a
-//! request's bytes.
+//! Defines the actions that an exchange requests from its host.
 
 use super::http::Response;
 use crate::protocol::call::Call;
@@ -7,9 +6,8 @@ use crate::protocol::call::Call;
 /// The next action for the host of an exchange.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Read the body. Report each growth to the exchange, pass each piece to the exchange, and then
-    /// pass the rest. If the exchange returns an action for a piece, stop reading and perform this
-    /// action.
+    /// Read the body and pass each piece to the exchange. If the exchange returns an action for a
+    /// piece, stop reading and perform this action.
     ReadBody,
     /// Make these calls, and pass each reply to the exchange. An empty list means that replies to
     /// earlier calls are still missing.

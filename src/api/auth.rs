@@ -90,7 +90,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Returns the error for a caller who lacks the permission on the requested policy of
-    /// `database`. The error for a write has 1.x's message.
+    /// `database`.
     pub fn forbidden(principal: &Principal, right: PermissionKind, database: &str) -> Self {
         if right != PermissionKind::Write {
             return Self::forbidden_database(principal, right, database);
@@ -128,9 +128,6 @@ pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
 }
 
 /// Returns the credentials of a request, from its header or its URL.
-///
-/// # Errors
-/// [`AuthError::NotConfigured`], and [`AuthError::Unauthorized`] for a request without credentials.
 pub fn credentials(
     head: &RequestHead,
     parameters: &Parameters,
@@ -147,8 +144,7 @@ pub fn credentials(
     found.ok_or(AuthError::Unauthorized)
 }
 
-/// Parses `Bearer T`, `Token T`, `Token user:password` or `Basic base64(user:T)`. The scheme is
-/// case-insensitive.
+/// Parses `Bearer T`, `Token T`, `Token user:password` or `Basic base64(user:T)`.
 fn from_header(value: &str) -> Option<Credentials> {
     let (scheme, rest) = value.trim().split_once(' ')?;
     let rest = rest.trim();

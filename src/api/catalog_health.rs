@@ -1,15 +1,12 @@
 //! Caches, for each isolate, whether the Catalog responds.
 //!
-//! Monitoring systems may poll `/health` every second, so most polls must not call the Catalog. One
-//! poll calls the Catalog, and the polls of the next [`CATALOG_HEALTH_REMEMBERED_NS`] receive the
-//! cached result.
+//! Monitoring systems may poll `/health` every second, so most polls must not call the Catalog.
 
 use crate::model::limits::CATALOG_HEALTH_REMEMBERED_NS;
 
 /// The cached health of the Catalog.
 #[derive(Debug, Default)]
 pub struct CatalogHealth {
-    /// Whether the Catalog responded to the last call, and the time of that call.
     known: Option<(bool, i64)>,
     /// The start time of a running call.
     asked_ns: Option<i64>,
@@ -50,7 +47,6 @@ mod tests {
         assert_eq!(health.known(6 * S_NS), None);
         health.begin_call(6 * S_NS);
         assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
-        // The first caller disconnected.
         assert_eq!(health.known(11 * S_NS), None);
         health.on_reply(false, 11 * S_NS);
         assert_eq!(health.known(12 * S_NS), Some(false));

@@ -1,5 +1,5 @@
 //! Measures the durations of writes and queries, from a request's first byte to its response's last
-//! byte. A server with a single isolate reports the durations as metrics.
+//! byte.
 //!
 //! On Cloudflare, a deployment has many short-lived isolates, so the counts of one isolate are not
 //! representative. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
@@ -39,8 +39,7 @@ pub const BOUNDS_NS: [i64; 7] =
 /// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// The number of durations in each bucket of [`BOUNDS_NS`], and in the bucket for durations
-    /// above the last bound.
+    /// The number of durations in each bucket of [`BOUNDS_NS`], and above the last bound.
     pub counts: [u64; BOUNDS_NS.len() + 1],
     /// The sum of all durations, in nanoseconds.
     pub sum_ns: u64,

@@ -230,7 +230,6 @@ impl ApiError {
         }
     }
 
-    /// Returns the delay, in seconds, after which a repeated request may succeed.
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after_s, .. }
@@ -245,7 +244,6 @@ impl ApiError {
         }
     }
 
-    /// Returns the methods of the path for the header `Allow`.
     fn allow(&self) -> Option<&str> {
         match self {
             Self::Method { allow, .. } => Some(allow),
@@ -254,7 +252,7 @@ impl ApiError {
         }
     }
 
-    /// Returns the response in the format that the route's clients read. `pretty` indents the body.
+    /// Returns the response in the format that the route's clients read.
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
         let mut body = ErrorBody::begin(shape, self.status(), &message, pretty);

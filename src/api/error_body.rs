@@ -1,5 +1,4 @@
-//! Writes the body and the headers of an error response, in the format that the route's clients
-//! read.
+//! Writes the body and the headers of an error response.
 
 use super::http::Response;
 use crate::model::limits::ERROR_HEADER_CHARS_MAX;
@@ -23,7 +22,6 @@ pub enum ErrorShape {
     Other,
 }
 
-/// A writer of an error body.
 pub(super) struct ErrorBody<'a> {
     shape: ErrorShape,
     status: u16,
@@ -32,8 +30,6 @@ pub(super) struct ErrorBody<'a> {
 }
 
 impl<'a> ErrorBody<'a> {
-    /// Begins a body, with `code` and `message` if the format contains these fields. `pretty`
-    /// indents the body.
     pub(super) fn begin(shape: ErrorShape, status: u16, message: &'a str, pretty: bool) -> Self {
         let mut out = Emitter::new(pretty);
         out.open(b'{');
@@ -46,7 +42,6 @@ impl<'a> ErrorBody<'a> {
         Self { shape, status, message, out }
     }
 
-    /// Adds `error`, if the format contains this field.
     pub(super) fn error(&mut self) {
         if self.shape != ErrorShape::WriteV2 {
             self.out.key("error");
@@ -58,7 +53,6 @@ impl<'a> ErrorBody<'a> {
         &mut self.out
     }
 
-    /// Returns the response. Two headers repeat the message and the code.
     pub(super) fn end(mut self) -> Response {
         self.out.close(b'}');
         self.out.end_document();
@@ -68,7 +62,6 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-/// Returns InfluxDB's code for a status.
 fn code(status: u16) -> &'static str {
     match status {
         400 => "invalid",
@@ -88,8 +81,8 @@ fn code(status: u16) -> &'static str {
     }
 }
 
-/// Returns the message as a valid header value: control characters become spaces, and other
-/// characters outside of printable ASCII become `?`.
+/// Replaces control characters with spaces, and other characters outside of printable ASCII with
+/// `?`.
 fn header_text(message: &str) -> String {
     let safe = |c: char| match c {
         ' '..='~' => c,

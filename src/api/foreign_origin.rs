@@ -39,7 +39,7 @@ fn authority(origin: &str) -> Option<(&str, u16)> {
     split(rest, port)
 }
 
-/// Returns host and port of `host[:port]`. An IPv6 address is in brackets.
+/// Parses `host[:port]`. An IPv6 address is in brackets.
 fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     match authority.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
@@ -51,7 +51,6 @@ fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
 mod tests {
     use super::*;
 
-    /// Whether `origin` is foreign to a server whose `Host` is `host`.
     fn is_foreign(origin: &str, host: Option<&str>, allowed: &[&str]) -> bool {
         let given = [("origin", Some(origin)), ("host", host)];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));

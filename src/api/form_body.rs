@@ -8,9 +8,6 @@ use super::http::{Parameters, RequestHead};
 ///
 /// Form fields override the URL, as in 1.x. A body of an unknown content type is not a form,
 /// because influxdb-python sends `application/json` with an empty body.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a body that does not match its content type.
 pub fn query_parameters(
     head: &RequestHead,
     url: &Parameters,
@@ -31,9 +28,6 @@ pub fn query_parameters(
 }
 
 /// Returns the fields of a URL-encoded or multipart form, or `None` if the body is not a form.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a malformed multipart form.
 pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>, ApiError> {
     let (whole, kind) = content_type(head);
     match kind.as_str() {
@@ -54,16 +48,14 @@ fn text(body: &[u8]) -> Result<String, ApiError> {
         .map_err(|_| ApiError::Invalid("the query is not valid UTF-8".into()))
 }
 
-/// Parses the fields of a multipart form (`curl -F q=…`, also `-F q=@file`). The whole form is in
-/// memory.
+/// Parses the fields of a multipart form (`curl -F q=…`, also `-F q=@file`).
 fn multipart(content_type: &str, body: &[u8]) -> Result<Parameters, ApiError> {
     let malformed = || ApiError::Invalid("the multipart form is malformed".into());
     let (_, boundary) = content_type.split_once("boundary=").ok_or_else(malformed)?;
     let boundary = boundary.split(';').next().unwrap_or_default().trim().trim_matches('"');
     let body = text(body)?;
     let mut fields = Vec::new();
-    // The text before the first boundary is a preamble, and the text after the last boundary is an
-    // epilogue.
+    // Skips the preamble before the first boundary.
     for part in body.split(&format!("--{boundary}")).skip(1) {
         if part.starts_with("--") {
             return Ok(Parameters::from_pairs(fields));

@@ -1,13 +1,11 @@
-//! Sets the headers of every response: the identities of the server and of the request, CORS and
-//! caching.
+//! Sets the headers of every response.
 
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
 use crate::response::Format;
 use crate::response::table::TableFormat;
 
-/// The version in the format that clients parse: exactly three numbers. This server implements the
-/// API of InfluxDB 1.8.
+/// The version of the implemented API, in the format that clients parse: exactly three numbers.
 pub const INFLUXDB_VERSION: &str = "1.8.10";
 /// The name that distinguishes this server from InfluxDB.
 pub const INFLUXDB_BUILD: &str = "Tidemark";
@@ -17,15 +15,14 @@ pub const INFLUXDB_BUILD: &str = "Tidemark";
 const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Database, \
                              Grpc-Timeout, Traceparent, User-Agent, X-Grpc-Web, X-Request-Id, \
                              X-User-Agent, Zap-Trace-Span";
-/// The headers that a script of another origin may read.
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-Influxdb-Build, \
                               X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code, \
                               X-Request-Id, X-Tidemark-Created";
 /// The response header of a write that created a database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
 
-/// Returns the client's request id if all its characters are safe. Otherwise returns `fresh` (two
-/// random words) as a UUID.
+/// Returns the client's request id if all its characters are safe. Otherwise returns `fresh` as a
+/// UUID.
 pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
     let harmless = |id: &&str| {
         (1..=64).contains(&id.len())
@@ -79,8 +76,7 @@ pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
     types.into_iter().chain(tables).any(|own| own == content_type) && accepts_gzip(accept_encoding)
 }
 
-/// Whether the header accepts gzip. A named coding takes precedence over `*`, and weight 0 means
-/// "not accepted" (RFC 9110, 12.5.3).
+/// A named coding takes precedence over `*`, and weight 0 means "not accepted" (RFC 9110, 12.5.3).
 fn accepts_gzip(accept_encoding: &str) -> bool {
     let mut any = false;
     for coding in accept_encoding.split(',') {
@@ -96,8 +92,7 @@ fn accepts_gzip(accept_encoding: &str) -> bool {
     any
 }
 
-/// Returns the response to a CORS preflight. A preflight needs no authentication, since browsers
-/// send no token with it.
+/// Returns the response to a CORS preflight. Browsers send no token with a preflight.
 pub fn preflight() -> Response {
     Response::empty(204)
         .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")

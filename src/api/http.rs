@@ -63,8 +63,8 @@ impl Response {
     }
 }
 
-/// The parameters of a query string or form body, in order. If a name occurs several times, the
-/// first parameter takes precedence, as in 1.x.
+/// The parameters of a query string or form body, in order. The first parameter of a name takes
+/// precedence, as in 1.x.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -79,8 +79,7 @@ impl Parameters {
         Self(pairs)
     }
 
-    /// Puts the parameters of `first` before the existing parameters, so that `first` takes
-    /// precedence.
+    /// Puts the parameters of `first` before the existing parameters.
     #[must_use]
     pub fn prepend(mut self, mut first: Self) -> Self {
         first.0.append(&mut self.0);

@@ -57,8 +57,7 @@ pub struct Isolate<'a> {
     pub service: &'a mut Service,
     /// The platform: time, randomness, limits.
     pub platform: &'a dyn Platform,
-    /// The number of calls that the request made before this step. Only calls that the platform
-    /// counts are included.
+    /// The number of the request's earlier calls that count against the platform's limit.
     pub calls: usize,
 }
 
@@ -69,11 +68,7 @@ impl Isolate<'_> {
         Context { cache, queries, platform: self.platform, calls: self.calls }
     }
 
-    /// Returns the operator's settings.
-    ///
-    /// # Errors
-    /// [`ApiError::Settings`] for invalid settings. The server then refuses requests, and `/health`
-    /// reports the error.
+    /// Returns the operator's settings, or the error of invalid settings.
     pub fn settings(&self) -> Result<&Settings, ApiError> {
         self.service.settings.as_ref().map_err(|error| error.clone().into())
     }

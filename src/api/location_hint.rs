@@ -18,8 +18,7 @@ pub const LOCATIONS: &[&str] = &["wnam", "enam", "sam", "weur", "eeur", "apac", 
 pub const JURISDICTIONS: &[&str] = &["eu", "us", "fedramp", "fedramp-high"];
 
 /// Returns the hint for a continent (the platform's two-letter code) and a longitude, or `None` for
-/// an unknown continent. The longitude separates the coasts of North America and the halves of
-/// Europe.
+/// an unknown continent.
 pub fn hint(continent: &str, longitude: Option<f64>) -> Option<&'static str> {
     /// A longitude between the platform's western and eastern sites in North America.
     const NORTH_AMERICA_MIDDLE: f64 = -100.0;

@@ -33,8 +33,7 @@ impl LogRequests {
 pub struct WriteCounts {
     /// The number of writes.
     pub writes: u64,
-    /// The number of writes with fewer than [`TINY_BATCH_POINTS`] points. Each of these writes
-    /// costs as much as a large write.
+    /// The number of writes with fewer than [`TINY_BATCH_POINTS`] points.
     pub tiny: u64,
 }
 
@@ -71,7 +70,6 @@ impl Record {
         Self { id: id.to_owned(), method, route, started_ns, ..Self::default() }
     }
 
-    /// Whether the request is a write with too few points to be economical.
     fn is_tiny(&self) -> bool {
         (1..TINY_BATCH_POINTS).contains(&self.points)
     }

@@ -2,8 +2,7 @@
 //! response comes back.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements one route. The code never waits. Its host transfers the bytes, makes the calls and
-//! passes on the replies.
+//! implements one route. The code never waits. Its host transfers the bytes and makes the calls.
 //!
 //! | subject | file |
 //! |---|---|

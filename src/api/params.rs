@@ -1,5 +1,4 @@
-//! Reads the parameters of writes and queries. [`WriteParams`] represents the parameters of all
-//! three write dialects.
+//! Reads the parameters of writes and queries.
 
 use super::foreign_origin;
 use super::http::{Parameters, RequestHead};
@@ -117,9 +116,6 @@ pub enum ParamsError {
 
 impl WriteParams {
     /// Parses the parameters of a write.
-    ///
-    /// # Errors
-    /// [`ParamsError`] for a missing destination or an unknown precision.
     pub fn parse(dialect: Dialect, parameters: &Parameters) -> Result<Self, ParamsError> {
         let (database, policy) = match dialect {
             Dialect::V1 => {
@@ -184,9 +180,6 @@ fn switch(parameters: &Parameters, name: &'static str) -> Result<Option<bool>, P
 impl QueryParams {
     /// Parses the parameters of a query. `parameters` lists the form's fields before the URL's
     /// parameters. If no parameter is named `q`, the raw `body` is the query.
-    ///
-    /// # Errors
-    /// [`ParamsError`] for a missing query or an unknown epoch.
     pub fn parse(
         head: &RequestHead,
         parameters: &Parameters,
@@ -208,8 +201,8 @@ impl QueryParams {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
-        // Splits `database/policy`, like the write routes of v2 and v3. In 1.x, such a database
-        // cannot exist, because no database name contains a slash.
+        // Splits `database/policy`, like the write routes of v2 and v3. In 1.x, no database name
+        // contains a slash.
         let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
         let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
         Ok(Self {

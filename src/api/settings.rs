@@ -135,9 +135,6 @@ pub enum SettingsError {
 
 impl Settings {
     /// Reads every setting through `lookup`. An absent or empty setting has its default.
-    ///
-    /// # Errors
-    /// [`SettingsError`] for the first invalid setting.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let text = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
@@ -194,7 +191,6 @@ fn flag(
     parsed(text, name, fallback, "true or false", |value| value.parse().ok())
 }
 
-/// Reads a setting whose value is one of `values`.
 fn one_of(
     text: &impl Fn(&str) -> Option<String>,
     name: &'static str,
@@ -225,8 +221,8 @@ fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsErr
     Ok(TokenHash::new(token))
 }
 
-/// Reads the settings of Cloudflare Access. Both are required, because one alone would admit either
-/// no user or every user of the team.
+/// Both settings of Cloudflare Access are required, because one alone would admit either no user or
+/// every user of the team.
 fn access(
     team: Option<String>,
     audience: Option<String>,

@@ -1,5 +1,5 @@
-//! Measures how long a request waits for its body and for calls to objects. The module times only
-//! waiting, because the platform's clock does not advance while code runs.
+//! Measures how long a request waits for its body and for calls to objects. Only waiting is
+//! measured, because the platform's clock does not advance while code runs.
 
 use crate::model::time::MS_NS;
 
@@ -20,7 +20,6 @@ pub struct Spans {
     now_ns: i64,
     body_ns: i64,
     objects_ns: i64,
-    /// The current reason for waiting.
     waiting: Option<Wait>,
 }
 
@@ -94,7 +93,6 @@ mod tests {
         spans.end_wait(42 * MS_NS + 2_300);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=41.002";
         assert_eq!(spans.server_timing(), timing);
-        // The clock runs backwards.
         spans.wait(Some(Wait::Body));
         spans.end_wait(0);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=0.000";

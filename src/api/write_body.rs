@@ -43,7 +43,6 @@ pub struct Intake {
     builder: BatchBuilder,
     permit: Permit,
     keeps_text: bool,
-    /// The number of parsed bytes.
     used_bytes: usize,
     /// Lines are converted into columns when this number of bytes is waiting.
     piece_bytes: usize,
@@ -75,18 +74,12 @@ impl Intake {
     }
 
     /// Reserves memory for the columns and for `held_bytes`.
-    ///
-    /// # Errors
-    /// [`ApiError::Overloaded`]
     pub fn charge(&mut self, held_bytes: usize) -> Result<(), ApiError> {
         Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
     }
 
-    /// Parses the remaining bytes `left`.
-    ///
-    /// # Errors
-    /// [`ApiError`] if the whole body is unusable. If only some lines are invalid, the result lists
-    /// these lines instead.
+    /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
+    /// lines.
     pub fn finish(mut self, left: Vec<u8>) -> Result<Parsed, ApiError> {
         self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
@@ -101,12 +94,6 @@ impl Intake {
 }
 
 impl TakeInflated for Intake {
-    /// Converts the complete lines at the beginning of `waiting` into columns, if there are enough
-    /// bytes. Returns the number of parsed bytes. `expected_bytes` is the estimated size of the
-    /// body; `held_bytes` is the size of the body's other buffers.
-    ///
-    /// # Errors
-    /// [`ApiError`] if the body is not valid text, or needs more memory than is available.
     fn take(
         &mut self,
         waiting: &[u8],

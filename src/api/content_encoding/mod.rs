@@ -20,9 +20,6 @@ pub enum Encoding {
 
 impl Encoding {
     /// Parses `Content-Encoding`. An absent or empty header means identity.
-    ///
-    /// # Errors
-    /// [`BodyError::UnknownEncoding`] for any encoding other than identity and gzip.
     pub fn from_header(header: Option<&str>) -> Result<Self, BodyError> {
         let name = header.unwrap_or_default().trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
@@ -35,7 +32,7 @@ impl Encoding {
     }
 }
 
-/// The maximum size of a body, together with the limit that defines this size.
+/// The maximum size of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
     /// The limit that defines the maximum size.
@@ -46,9 +43,6 @@ pub struct Ceiling {
 
 impl Ceiling {
     /// Checks that a body may grow from `current` to `requested` bytes.
-    ///
-    /// # Errors
-    /// [`BodyError::TooLarge`]
     pub fn check(self, current: u64, requested: usize) -> Result<(), BodyError> {
         let (max, requested) = (self.bytes as u64, requested as u64);
         if requested <= max {
@@ -61,11 +55,8 @@ impl Ceiling {
 /// A consumer of inflated bytes.
 pub trait TakeInflated {
     /// Consumes the usable beginning of `waiting` and returns the number of consumed bytes.
-    /// `expected_bytes` is the estimated size of the body. The consumer must also reserve memory
-    /// for the body's other buffers, which take `held_bytes`.
-    ///
-    /// # Errors
-    /// [`ApiError`] if the body is unusable, or needs more memory than is available.
+    /// `expected_bytes` is the estimated size of the body. The consumer must also reserve
+    /// `held_bytes` bytes of memory for the body's other buffers.
     fn take(
         &mut self,
         waiting: &[u8],
@@ -122,19 +113,15 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// The base-2 logarithm of deflate's window size: 2^15 bytes are 32 KB. The state of a member,
-/// including the window, takes about [`STATE_BYTES`].
+/// The base-2 logarithm of deflate's window size.
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
-/// The maximum number of bytes that one step inflates. A long line may need more bytes.
+/// The maximum number of bytes that one step inflates, except within a long line.
 const ROOM_BYTES: usize = 256 << 10;
 
 /// Inflates all members of `compressed` up to `ceiling` bytes, and passes the bytes to `intake`.
 /// Returns the bytes that `intake` did not consume. The memory reservation covers the raw bytes,
 /// the waiting inflated bytes and the columns.
-///
-/// # Errors
-/// [`ApiError`] if any part of the body is invalid.
 pub fn inflate(
     compressed: &[u8],
     ceiling: Ceiling,
@@ -162,21 +149,19 @@ pub fn inflate(
     Ok(inflated.bytes)
 }
 
-/// The inflated bytes that wait for the consumer.
 struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
     intake: &'a mut dyn TakeInflated,
-    /// The buffer. Its length can exceed `filled`, because the vector is never shortened. Growing a
-    /// shortened vector would zero the new bytes.
+    /// The length can exceed `filled`, because the vector is never shortened: growing a shortened
+    /// vector would zero the new bytes.
     bytes: Vec<u8>,
     filled: usize,
-    /// The number of bytes inflated so far.
     total: usize,
 }
 
 impl Inflated<'_> {
-    /// Inflates a member's deflate data and checks its trailer. Returns the bytes after the member.
+    /// Returns the bytes after the member.
     fn inflate_member<'a>(
         &mut self,
         state: &mut Inflate,
@@ -216,9 +201,8 @@ impl Inflated<'_> {
         Ok(rest)
     }
 
-    /// Makes room for more output: passes the waiting bytes to the consumer, and then removes the
-    /// consumed bytes. The room extends one byte beyond the limit, so that the next check detects a
-    /// body that is too long.
+    /// The room extends one byte beyond the limit, so that the next check detects a body that is
+    /// too long.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).or_bug();

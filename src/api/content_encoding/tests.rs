@@ -7,7 +7,7 @@ use crate::model::configurable_limits::Limits;
 
 const LIMIT: usize = 1 << 20;
 
-/// Returns one gzip member with a file name, as common tools write.
+/// Returns one gzip member with a file name.
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 255, b'a', 0];
     out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));
@@ -16,7 +16,6 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns an intake for the database `d`.
 fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
@@ -93,7 +92,6 @@ fn unsupported_content_encoding_is_reported() {
     assert_eq!(inflated(b"cpu v=1\ncpu v=2\n"), Err(GzipFault::NotGzip.into()));
 }
 
-/// A compressed body that spans several windows gives the same columns as the plain body.
 #[test]
 fn compressed_body_parses_like_plain_body() {
     let line = |n: u64| {

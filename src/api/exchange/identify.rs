@@ -19,7 +19,6 @@ use crate::model::name;
 use crate::protocol::call::{Reply, Step};
 
 impl Exchange {
-    /// Identifies the caller, then continues at `then`.
     pub(super) fn identify(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -41,8 +40,6 @@ impl Exchange {
         self.identify_step(isolate, None)
     }
 
-    /// Identifies a caller without credentials, if the request contains an assertion of Cloudflare
-    /// Access.
     fn identify_by_access(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -60,7 +57,6 @@ impl Exchange {
         self.access_step(isolate, None)
     }
 
-    /// Continues the verification of the assertion.
     pub(super) fn access_step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -82,7 +78,6 @@ impl Exchange {
         }
     }
 
-    /// Continues the identification of the caller.
     pub(super) fn identify_step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -119,9 +114,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the objects that can identify the caller. If the request needs access to a policy or
-    /// to statements, the database in the URL can identify the caller, because the shards of this
-    /// database check the permission again.
+    /// If the request needs access to a policy or to statements, the database in the URL can
+    /// identify the caller, because the shards of this database check the permission again.
     pub(super) fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}
@@ -139,8 +133,7 @@ impl Exchange {
     /// Refuses the caller if the identification is fresh. Otherwise the refusal would be based on
     /// cached grants or on the replies of only some databases, so the request identifies the caller
     /// again. The request first calls the databases of the statements, if the cache knows all of
-    /// them, and then the Catalog (PROTOCOL.md rule 6). After that, the request continues at
-    /// `then`.
+    /// them, and then the Catalog (PROTOCOL.md rule 6).
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -160,8 +153,7 @@ impl Exchange {
         self.identify(isolate, AuthSource::Catalog, then)
     }
 
-    /// Returns the error for a login that the server does not check. The error for `/write` avoids
-    /// status 429, because 1.x's write clients drop a batch on status 429.
+    /// Avoids status 429 for `/write`, because 1.x's write clients drop a batch on status 429.
     fn rejected_login(&self, closed: Closed) -> AuthError {
         let Closed { by, retry_after_s } = closed;
         match by {

@@ -1,7 +1,7 @@
 //! Processes one HTTP request from its head to the last byte of its response. The code never waits.
 //!
-//! The host (`edge/`, a test or the browser) performs each [`Action`]. After that, the host gives
-//! the exchange the body or a call's reply, or requests the next piece of a stream.
+//! The host (`edge/`, a test or the browser) performs each [`Action`]. Then the host gives the
+//! exchange the body or a call's reply, or requests the next piece of a stream.
 //!
 //! Every request passes through the same steps: *identify → locate → authorise → body → step →
 //! respond*. The route's row in the table ([`super::routes`]) and the route's handler define the
@@ -45,13 +45,12 @@ pub struct Exchange {
     url: Parameters,
     /// The value of `{id}` in the route's path.
     id: Option<String>,
-    /// The operation of the route; `None` before routing.
+    /// `None` before routing.
     operation: Option<&'static Operation>,
     errors: ErrorShape,
     record: Record,
     spans: Spans,
     origins: Option<CorsOrigins>,
-    /// The caller, after identification.
     caller: Principal,
     /// Whether the request already called the statements' databases to identify the caller.
     asked_named: bool,
@@ -59,7 +58,7 @@ pub struct Exchange {
     stage: ExchangeStage,
     /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
-    /// A task that reports the caller to the Catalog after the response was sent.
+    /// Reports the caller to the Catalog after the response was sent.
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,
@@ -67,34 +66,24 @@ pub struct Exchange {
 
 #[derive(Debug)]
 enum ExchangeStage {
-    /// The exchange identifies the caller.
     Identify(Box<Identify>, Point),
-    /// The exchange verifies the assertion of Cloudflare Access.
     Access(Box<AccessLogin>, Point),
-    /// The handler locates the request's database.
     Locate,
-    /// The exchange waits for the rest of the body.
     Body(Upload<BodyReading>),
-    /// The handler executes the request.
     Step,
     Finished,
 }
 
-/// Runs a step of a request.
-///
-/// # Errors
-/// The error of the step, or [`ApiError::Internal`] for a bug.
+/// Converts a bug into [`ApiError::Internal`].
 fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
     bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
 }
 
-/// The point at which a request continues after identification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
-    /// The beginning of the request, before the handler exists.
     Beginning,
-    /// The second check of the statements. In the first check, the known grants of the caller did
-    /// not permit all statements.
+    /// The second check of the statements, after the known grants of the caller did not permit all
+    /// statements.
     Statements,
 }
 
@@ -143,7 +132,7 @@ impl Exchange {
     }
 
     /// Ends a request whose client disconnected before the response was complete. Returns the calls
-    /// that release the resources of the request. The caller may ignore the replies to these calls.
+    /// that release the request's resources. The host may ignore the replies to these calls.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
@@ -152,8 +141,8 @@ impl Exchange {
         calls
     }
 
-    /// Returns the calls to make after the response was sent. The client does not wait for these
-    /// calls. The replies to these calls go to [`Exchange::on_background_reply`].
+    /// Returns the calls to make after the response was sent. The replies to these calls go to
+    /// [`Exchange::on_background_reply`].
     pub fn background_calls(
         &mut self,
         service: &mut Service,
@@ -187,8 +176,7 @@ impl Exchange {
         }
     }
 
-    /// Refuses a request whose body stalled although the client is still connected, and frees the
-    /// request's memory.
+    /// Refuses a request whose body stalled, and frees the request's memory.
     pub fn body_stalled(&mut self) -> Action {
         self.refuse(ApiError::Stalled)
     }
@@ -202,8 +190,7 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Counts the duration. A request with a status between 400 and 499 is not counted, because it
-    /// hardly waits.
+    /// Ignores a request with a status between 400 and 499, because such a request hardly waits.
     fn count_duration(&self, service: &mut Service, now_ns: i64) {
         let Record { database, status, started_ns, route, .. } = &self.record;
         let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
@@ -238,7 +225,6 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    /// Finds the request's operation, and identifies the caller unless the operation is open.
     fn enter(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         if let Some(page) =
             self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
@@ -270,8 +256,6 @@ impl Exchange {
         }
     }
 
-    /// Creates the handler from the URL. The caller is already identified, unless the operation is
-    /// open.
     fn begin(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -285,7 +269,6 @@ impl Exchange {
         self.locate(isolate, None)
     }
 
-    /// Runs the handler's `locate`, and then authorises the request.
     fn locate(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -301,7 +284,6 @@ impl Exchange {
         }
     }
 
-    /// Checks the permission that the route's row requires, then reads the body.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.handler.as_ref().and_then(|handler| handler.target());
@@ -333,7 +315,6 @@ impl Exchange {
         }
     }
 
-    /// Starts the handler with the complete body.
     fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
         // The body may have arrived long after the identification, so the identification is no
         // longer fresh.
@@ -345,7 +326,7 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
-    /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
+    /// Runs the request's statements if the caller may run all of them.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {
@@ -372,8 +353,8 @@ impl Exchange {
         }
     }
 
-    /// Counts the calls of `action`. Ends the request before the platform would refuse a call,
-    /// because the platform's error would not name the limit.
+    /// Ends the request before the platform would refuse a call, because the platform's error would
+    /// not name the limit.
     fn within_calls(
         &mut self,
         platform: &dyn Platform,
@@ -390,8 +371,6 @@ impl Exchange {
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
-    /// Converts an error into its response, adds the common headers to every response, and finishes
-    /// a completed request.
     fn complete_response(&mut self, action: Result<Action, ApiError>) -> Action {
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             self.finish();
@@ -427,7 +406,6 @@ impl Exchange {
         self.complete_response(Err(error))
     }
 
-    /// Records the outcome of the request, and frees the memory of its body immediately.
     fn finish(&mut self) {
         self.stage = ExchangeStage::Finished;
         if let Some(handler) = self.handler.take() {

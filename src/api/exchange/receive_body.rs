@@ -14,8 +14,6 @@ use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 
-/// Returns the maximum size of a route's body. Compressed lines (`is_packed`) have a separate
-/// limit.
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     let (times, limit) = match body {
         Body::None => (0, Limit::BodyBytes),
@@ -27,21 +25,17 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
-/// The consumer of a body's bytes.
 #[derive(Debug)]
 enum Sink {
-    /// The unchanged bytes, with their memory reservation.
     Bytes(Permit),
     /// Compressed bytes, and the maximum size of the inflated body. Inflation starts after the last
     /// byte.
     PackedBytes(Permit, Ceiling),
-    /// Lines that are converted into columns as they arrive.
     Lines(Box<Intake>),
     /// Compressed lines, which are inflated after the last byte.
     PackedLines(Box<Intake>, Ceiling),
 }
 
-/// A partially received body.
 #[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
@@ -61,8 +55,8 @@ impl BodyReading {
         }
     }
 
-    /// Makes room for a piece. After the first allocation the buffer grows at most to twice the
-    /// received bytes, regardless of the announced size.
+    /// After the first allocation the buffer grows at most to twice the received bytes, regardless
+    /// of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
         let needed = self.held.len() + piece_bytes;
         if needed <= self.held.capacity() {
@@ -96,7 +90,6 @@ impl BodyReading {
 }
 
 impl Exchange {
-    /// Starts reading the body. The reader does not trust the announced size.
     pub(super) fn read_body(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -153,8 +146,7 @@ impl Exchange {
     }
 
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
-    /// If the function returns a response, the host must stop reading and send the response. The
-    /// host passes the rest of the body to [`Self::body`].
+    /// If the function returns a response, the host must stop reading and send the response.
     pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
         let taken = upload.with(|reading| catch(|| reading.take(bytes, append)));

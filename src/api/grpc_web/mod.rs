@@ -14,17 +14,14 @@ use super::http::{RequestHead, Response};
 pub use status::Code;
 use status::percent_encoded;
 
-/// The kinds of frames.
 const MESSAGE: u8 = 0;
 const COMPRESSED: u8 = 1;
 const TRAILERS: u8 = 0x80;
-/// The size of a frame's header, in bytes.
 const FRAME_HEAD_BYTES: usize = 5;
 
 /// The format of a call's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// Whether bodies are base64.
     is_text: bool,
     /// Whether the content type names protobuf as the format of messages.
     is_named: bool,
@@ -65,8 +62,7 @@ impl Form {
         })
     }
 
-    /// Returns the response's content type, which equals the request's content type, because
-    /// clients compare the whole value.
+    /// Returns the request's content type, because clients compare the whole value.
     pub fn content_type(self) -> &'static str {
         match (self.is_text, self.is_named) {
             (false, false) => "application/grpc-web",
@@ -77,9 +73,6 @@ impl Form {
     }
 
     /// Returns the messages of a request's body, in order.
-    ///
-    /// # Errors
-    /// [`FrameError`]
     pub fn messages(self, body: &[u8]) -> Result<Vec<Vec<u8>>, FrameError> {
         let decoded;
         let mut rest = body;
@@ -132,9 +125,6 @@ fn from_text(text: &[u8]) -> Result<Vec<u8>, FrameError> {
 }
 
 /// Appends a message.
-///
-/// # Errors
-/// [`FrameError::Long`]
 pub fn message(frames: &mut Vec<u8>, message: &[u8]) -> Result<(), FrameError> {
     let length = u32::try_from(message.len()).map_err(|_| FrameError::Long)?;
     frames.reserve(FRAME_HEAD_BYTES + message.len());

@@ -37,8 +37,7 @@ impl Code {
     }
 }
 
-/// Encodes a text for a trailer: UTF-8 bytes outside of printable ASCII become `%XX`. Truncates
-/// long texts.
+/// Encodes UTF-8 bytes outside of printable ASCII as `%XX`. Truncates long texts.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len().min(GRPC_MESSAGE_BYTES_MAX));
     for character in text.chars() {

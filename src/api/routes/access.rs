@@ -1,6 +1,5 @@
 //! Serves `/api/v3/configure/access`: GET lists tokens and users with the hashes of their secrets,
-//! and POST imports such a list into another deployment. The list contains no secret. InfluxDB has
-//! no such route.
+//! and POST imports such a list into another deployment. InfluxDB has no such route.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,7 +19,6 @@ use crate::model::time::S_NS;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::Grantee;
 
-/// The number of hex digits of a SHA-256 hash, and of a password's derived key.
 const HASH_DIGITS: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +28,7 @@ enum Kind {
     User,
 }
 
-/// A token or user. Times are seconds since 1970.
+/// Times are seconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
@@ -47,7 +45,7 @@ struct Row {
     permissions: Vec<Permission>,
     #[serde(default)]
     created_s: i64,
-    /// The expiry; `None` means never.
+    /// `None` means never.
     expires_s: Option<i64>,
 }
 
@@ -112,9 +110,6 @@ impl Row {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/configure/access`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for an invalid `kind` or `after`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|_, body| {
@@ -158,7 +153,6 @@ async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "rows": rows, "next": next })))
 }
 
-/// Returns the result of an import as JSON.
 pub(super) fn describe(given: &GrantedAccess) -> Value {
     json!({
         "made": given.made,

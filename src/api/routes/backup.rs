@@ -27,9 +27,6 @@ const NO_ID: &str = "expected the id of a backup, as in the responses of POST an
 const FIRST_ACCESS: &str = "0.0";
 
 /// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db`, for a missing `id` of DELETE, and for an invalid `id`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
@@ -44,7 +41,6 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     })
 }
 
-/// Returns a handler that requires storage for backups.
 fn handler<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> Box<dyn Handler>
 where
     F: Future<Output = Result<Response, ApiError>> + 'static,
@@ -53,7 +49,6 @@ where
     Box::new(TaskHandler::with_body(start).on(database))
 }
 
-/// Returns status 200, or 202 if the client must repeat the request.
 fn progress(remaining: u64, body: &Value) -> Response {
     json_line(if remaining == 0 { 200 } else { 202 }, body)
 }
@@ -88,9 +83,6 @@ async fn list(io: Io, database: String) -> Result<Response, ApiError> {
 }
 
 /// Creates the handler for `POST /api/v3/backup/verify`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing or invalid `id`, and for an invalid `resume`.
 pub fn begin_verify(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let id = backup(request.url, "id")?;
     let (database, resume) = (id.database.clone(), resume(request.url)?);
@@ -115,9 +107,6 @@ async fn verify(
 }
 
 /// Creates the handler for `POST /api/v3/restore`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db` or `from`, and for a `from` that is not a backup.
 pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (database, from) = (database(request.url)?, backup(request.url, "from")?);
     let with_access = match request.url.filled("access") {
@@ -182,15 +171,14 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // The next requests restore tokens and users. Callers with these tokens or users therefore
-        // never see an incomplete database.
+        // Tokens and users are restored last, so that their owners never see an incomplete
+        // database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }
     Ok(progress(restored.remaining, &body))
 }
 
-/// Parses the position that the last response contained.
 fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
     let read = |text: &str| {
         let parsed =
@@ -213,10 +201,6 @@ fn backup(url: &Parameters, name: &str) -> Result<BackupId, ApiError> {
     id.ok_or_else(|| ApiError::Invalid(format!("invalid {name}: {NO_ID}")))
 }
 
-/// Checks that storage for backups is bound.
-///
-/// # Errors
-/// [`ApiError::NotImplemented`], which explains how to bind storage.
 pub(super) fn require_place(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_backups() {
         true => Ok(()),

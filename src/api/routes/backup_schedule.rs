@@ -18,7 +18,6 @@ use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_B
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
 
-/// The body: the new schedule.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -52,9 +51,6 @@ impl Body {
 }
 
 /// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/backup`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db` of GET or DELETE.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let method = request.head.method.as_str();
     if method == "POST" {
@@ -90,7 +86,7 @@ async fn show(
     Ok(json_line(200, &json!({ "db": database, "schedule": described })))
 }
 
-/// Returns a schedule and its results as JSON. Times are seconds since 1970.
+/// Times are seconds since 1970.
 pub(super) fn describe(database: &str, schedule: &BackupSchedule) -> Value {
     let id = |begun_s: u64| BackupId { database: database.to_owned(), begun_s }.to_string();
     let success = schedule.last_success.as_ref();

@@ -18,17 +18,13 @@ pub(super) struct BucketLookup {
 }
 
 impl BucketLookup {
-    /// Creates a lookup if `name` is a bucket id. Otherwise returns `None`.
+    /// Returns `None` if `name` is not a bucket id.
     pub(super) fn by_id(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }
 
-    /// Replaces the database and the policy of a request with those of the bucket. The names stay
-    /// unchanged if the request needs no lookup. If no visible bucket has this id, the id is
-    /// treated as a name.
-    ///
-    /// # Errors
-    /// [`ApiError`] if the owner objects do not respond.
+    /// Replaces the database and the policy of a request with those of the bucket. If no visible
+    /// bucket has this id, the id is treated as a name.
     pub(super) fn locate(
         lookup: &mut Option<Self>,
         (database, policy): (&mut String, &mut Option<String>),
@@ -47,8 +43,7 @@ impl BucketLookup {
         Ok(Step::Done(()))
     }
 
-    /// Continues the lookup. Returns the names of the database and of the policy if the bucket
-    /// exists.
+    /// Returns the names of the database and of the policy if the bucket exists.
     fn step(
         &mut self,
         request: &Incoming<'_>,

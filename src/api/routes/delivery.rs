@@ -3,7 +3,6 @@
 use crate::api::action::Action;
 use crate::api::http::Response;
 
-/// The progress of a response.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     is_streaming: bool,

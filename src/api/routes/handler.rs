@@ -56,7 +56,7 @@ pub enum Received {
 }
 
 impl Received {
-    /// Returns the bytes, which are empty if the route reads no bytes.
+    /// Returns the bytes, or an empty slice if the route reads no bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -65,9 +65,6 @@ impl Received {
     }
 
     /// Parses the bytes as JSON.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] with the error and its position.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(self.bytes())
             .map_err(|e| ApiError::Invalid(format!("the body is not valid: {e}")))
@@ -85,8 +82,8 @@ pub struct Outcome {
 
 /// A request of a route, in progress.
 pub trait Handler: std::fmt::Debug {
-    /// Returns the database and policy of the request. The exchange checks the caller's permission
-    /// on this policy.
+    /// Returns the database and policy of the request, on which the exchange checks the caller's
+    /// permission.
     fn target(&self) -> Option<RequestTarget<'_>> {
         None
     }
@@ -97,11 +94,7 @@ pub trait Handler: std::fmt::Debug {
     }
 
     /// Resolves the database and policy if the parameters do not contain them. The reply is `None`
-    /// in the first call of this function. In each further call, `reply` is the reply to one of the
-    /// requested calls.
-    ///
-    /// # Errors
-    /// [`ApiError`] if the owner objects do not respond.
+    /// in the first call of this function, and afterwards the reply to one of the requested calls.
     fn locate(
         &mut self,
         _request: &Incoming<'_>,
@@ -112,17 +105,11 @@ pub trait Handler: std::fmt::Debug {
     }
 
     /// Returns the parser for the body, if the body is lines.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] on any other route.
     fn intake(&self, _permit: Permit, _reading: LineReading) -> Result<Intake, ApiError> {
         Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
     }
 
     /// Stores the body and prepares `step`. The default does nothing.
-    ///
-    /// # Errors
-    /// [`ApiError`] for a request that cannot be parsed or executed.
     fn start(
         &mut self,
         _request: &Incoming<'_>,
@@ -133,9 +120,6 @@ pub trait Handler: std::fmt::Debug {
     }
 
     /// Checks that `caller` may run every statement.
-    ///
-    /// # Errors
-    /// [`AuthError::Statement`] for the first statement without permission.
     fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
         Ok(())
     }
@@ -148,9 +132,6 @@ pub trait Handler: std::fmt::Debug {
 
     /// Continues until the host must perform an action. The reply is `None` for the first step and
     /// after a piece of the response was sent.
-    ///
-    /// # Errors
-    /// [`ApiError`] for a request that failed.
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
     -> Result<Action, ApiError>;
 
@@ -159,8 +140,7 @@ pub trait Handler: std::fmt::Debug {
         None
     }
 
-    /// Returns the outcome for the log. The exchange calls this function after the response was
-    /// sent.
+    /// Returns the outcome for the log, after the response was sent.
     fn outcome(&self) -> Outcome {
         Outcome::default()
     }

@@ -15,21 +15,16 @@ use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 
-/// The ids of two calls: the call to the Catalog, and the timer that limits the duration of this
-/// call.
+/// The ids of the call to the Catalog and of the timer that limits this call.
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
 #[derive(Debug, Default)]
 struct HealthCheck {
-    /// Whether this check called the Catalog.
     requested: bool,
 }
 
 /// Creates the handler for `GET /health`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(HealthCheck::default()))
 }
@@ -52,7 +47,6 @@ impl Handler for HealthCheck {
 }
 
 impl HealthCheck {
-    /// Responds from the cached health, or calls the Catalog.
     fn begin_check(&mut self, isolate: &mut Isolate<'_>) -> Action {
         let unset = match &isolate.service.settings {
             Err(error) => Some(error.to_string()),
@@ -80,7 +74,7 @@ impl HealthCheck {
     }
 }
 
-/// Returns the response. The status is always 200, in the format that v2 clients read.
+/// The status is always 200, in the format that v2 clients read.
 fn serving(catalog_answers: bool) -> Response {
     match catalog_answers {
         true => health_response(200, "pass", "ready for queries and writes"),

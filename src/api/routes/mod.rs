@@ -91,8 +91,7 @@ pub enum Body {
 
 /// The JSON of a management request.
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
-/// The text of a query and its bound parameters. Percent-encoding may make the body larger than the
-/// text.
+/// Percent-encoding may make the body larger than the text.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 
 /// Every route.
@@ -223,8 +222,7 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// The route for paths that only InfluxDB supports. To every identified caller, the route returns
-/// an error that names an alternative.
+/// The route for paths that only InfluxDB supports. The route's error names an alternative.
 static UNSUPPORTED: Route =
     route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
 
@@ -245,8 +243,8 @@ const fn on(
 }
 
 impl Route {
-    /// Returns the value of `{id}` in the path, or `Some(None)` for a route without `{id}`. Returns
-    /// `None` if the path does not match.
+    /// Returns the value of `{id}`, `Some(None)` for a route without `{id}`, or `None` if the path
+    /// does not match.
     fn matches<'p>(&self, path: &'p str) -> Option<Option<&'p str>> {
         let Some(parent) = self.path.strip_suffix("/{id}") else {
             return (self.path == path).then_some(None);
@@ -255,8 +253,7 @@ impl Route {
         (!id.contains('/')).then_some(Some(id))
     }
 
-    /// Returns the route's name for the log. The name contains no ids, because ids are numerous and
-    /// private.
+    /// Returns the route's name for the log, without ids, because ids are numerous and private.
     pub fn log_name(&self) -> &'static str {
         self.path.strip_suffix("/{id}").unwrap_or(self.path)
     }
@@ -274,8 +271,7 @@ impl Route {
     }
 }
 
-/// Returns the route of a path without trailing slashes, and the id in the path. Returns `None` for
-/// an unknown path.
+/// Returns the route of a path without trailing slashes, and the id in the path.
 pub fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
     let found = ROUTES.iter().find_map(|route| Some((route, route.matches(path)?)));
     found.or_else(|| unsupported::instead_of(path).map(|_| (&UNSUPPORTED, None)))

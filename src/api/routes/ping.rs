@@ -6,14 +6,11 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
-/// The header that informs a page that its requests pass through Cloudflare Access. Such a page may
-/// need no token.
+/// Informs a page that its requests pass through Cloudflare Access, so that the page may need no
+/// token.
 const ACCESS: &str = "X-Tidemark-Access";
 
 /// Responds with status 204, or with status 200 and the version if `verbose` is set, as in 1.x.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let mut response = match request.url.filled("verbose") {
         None | Some("0" | "false") => Response::empty(204),

@@ -38,14 +38,10 @@ const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePac
 #[derive(Debug, Default)]
 struct QueryHandler {
     database: Option<String>,
-    /// The running query, after its text is parsed.
     querying: Option<Querying>,
 }
 
 /// Creates the handler for `GET /query` and `POST /query`.
-///
-/// # Errors
-/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(QueryHandler::default()))
 }
@@ -112,9 +108,7 @@ pub struct Querying {
     session: Session,
     current: Option<Execution>,
     statement_id: u32,
-    /// Whether a statement that writes gets a warning.
     warns: bool,
-    /// The current statement, if it gets a warning.
     warned: Option<Statement>,
     /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
@@ -131,9 +125,6 @@ pub struct Querying {
 
 impl Querying {
     /// Parses the query. If the text has an error, no statement is executed.
-    ///
-    /// # Errors
-    /// [`ApiError`] for a text that does not parse, and for a statement that may not write.
     pub fn new(
         params: QueryParams,
         accept: Option<&str>,
@@ -181,18 +172,12 @@ impl Querying {
         })
     }
 
-    /// Checks that `principal` may run every statement.
-    ///
-    /// # Errors
-    /// [`AuthError`] for the first statement without permission.
     fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
         statements::authorise(self.statements.as_slice(), self.session.defaults(), principal)?;
         self.session.principal = principal.clone();
         Ok(())
     }
 
-    /// Returns the databases on which the statements need a permission. The list is empty if the
-    /// Catalog must check one of the statements.
     fn databases(&self) -> Vec<String> {
         statements::databases(self.statements.as_slice(), self.session.defaults())
     }
@@ -234,8 +219,8 @@ impl Querying {
                     self.end_statement(Ending::Warned(&warning.to_string()));
                 }
                 // No bytes were sent yet, so the response can still have an error status, and
-                // clients retry after status 503. A caller who lost a permission also receives an
-                // error instead of a partial result.
+                // clients retry after status 503. A caller who lost a permission receives an error
+                // instead of a partial result.
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
@@ -270,13 +255,11 @@ impl Querying {
         Ok(action)
     }
 
-    /// Stops after the client disconnected. Returns the calls that remove the query from the list
-    /// of running queries.
     fn abandon(&mut self) -> Vec<Call> {
         self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
     }
 
-    /// Starts the next statement. Returns `false` after the last statement.
+    /// Returns `false` after the last statement.
     fn next_statement(&mut self) -> bool {
         let Some(statement) = self.statements.next() else { return false };
         self.writer.statement_begin(self.statement_id);
@@ -323,8 +306,8 @@ impl Querying {
     }
 }
 
-/// Returns the formats that a client accepts. influxdb-python always requests MessagePack, but
-/// reads chunks as JSON lines. With 1.x, this client fails at the second chunk.
+/// influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
+/// client fails at the second chunk.
 fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();

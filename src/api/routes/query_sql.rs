@@ -25,7 +25,6 @@ const NO_DATABASE: &str = "missing query parameter 'db'";
 
 #[derive(Debug, Default)]
 struct SqlHandler {
-    /// The statement, after the request is parsed.
     requested: Option<RunningStatement>,
 }
 
@@ -41,17 +40,11 @@ struct RunningStatement {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/query_sql`.
-///
-/// # Errors
-/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(SqlHandler::default()))
 }
 
 /// Creates the handler of a statement that another route received.
-///
-/// # Errors
-/// The errors of this route that are known before execution.
 pub fn for_statement(
     request: QueryRequest,
     isolate: &Isolate<'_>,
@@ -60,7 +53,6 @@ pub fn for_statement(
     Ok(Box::new(SqlHandler { requested: Some(RunningStatement::new(request, isolate)?) }))
 }
 
-/// Checks that a SQL Worker is bound. This check precedes the check of the statement.
 fn bound(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_sql() {
         true => Ok(()),
@@ -168,8 +160,7 @@ impl RunningStatement {
     }
 }
 
-/// Converts a parameter to [`crate::protocol::sql`]. An integer becomes signed if possible, because
-/// few columns can be compared with unsigned values.
+/// Makes an integer signed if possible, because few columns can be compared with unsigned values.
 fn parameter(value: ParamValue) -> Parameter {
     match value {
         ParamValue::Null => Parameter::Null,

@@ -17,7 +17,7 @@ use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
 use crate::protocol::catalog::{CreatorQuota, FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
 
-/// The body: the new limits. An omitted field means no limit.
+/// An omitted field means no limit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -33,9 +33,6 @@ struct Body {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/configure/quota`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let database = request.url.filled("db").map(str::to_owned);
     Ok(Box::new(match (request.head.method.as_str(), database) {
@@ -101,7 +98,7 @@ impl Body {
         }
     }
 
-    /// Sets the limits. Returns all limits of the database, or of all creators.
+    /// Returns all limits of the database, or of all creators.
     async fn set(self, io: Io) -> Result<Response, ApiError> {
         let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
         let user = self.user.is_some();
@@ -160,7 +157,6 @@ async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "tokens": of(false), "users": of(true) })))
 }
 
-/// Returns all limits of a database as JSON.
 fn described(database: &str, quotas: &Quotas) -> Value {
     let mut of_database = limits(&quotas.rates);
     let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];

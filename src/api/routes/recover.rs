@@ -13,10 +13,6 @@ use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 use crate::response::time::rfc3339;
 
 /// Creates the handler for `POST` and `GET /api/v3/recover`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db`, and for a POST with an invalid `time` (not RFC 3339)
-/// or an invalid `dry_run` (neither true nor false).
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
@@ -58,7 +54,7 @@ async fn show(
     Ok(json_line(code, &json!({ "db": database, "recovery": described })))
 }
 
-/// Returns the progress of a recovery as JSON. A recovery to the time `undo` reverts this recovery.
+/// A recovery to the time `undo` reverts this recovery.
 fn describe(status: &RecoveryStatus) -> Value {
     let text = |time_ns: i64| {
         let mut text = Vec::new();

@@ -5,18 +5,12 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
 /// Creates the handler for `GET /ready` and `GET /api/v2/ready`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
 /// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except for the
 /// secret `ADMIN_TOKEN`.
-///
-/// # Errors
-/// [`ApiError::Unprocessable`] for POST, since the setup is always complete.
 pub fn begin_setup(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
         let reason =

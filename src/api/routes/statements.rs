@@ -8,11 +8,7 @@ use crate::coordinator::privileges::{self, Need};
 use crate::influxql::ast::Statement;
 use crate::query::source::Defaults;
 
-/// Checks that `principal` may run every statement.
-///
-/// # Errors
-/// [`AuthError::Statement`] for the first statement without permission, and
-/// [`AuthError::Unverified`] if the Catalog must identify the caller first.
+/// Returns [`AuthError::Unverified`] if the Catalog must identify the caller first.
 pub(super) fn authorise(
     statements: &[Statement],
     defaults: Defaults<'_>,

@@ -39,10 +39,7 @@ const V2: [&str; 29] = [
 const V3: [&str; 7] =
     ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
 
-/// Refuses a request of an unsupported path.
-///
-/// # Errors
-/// [`ApiError::NotImplemented`] with the alternative.
+/// Refuses a request of an unsupported path. The error names the alternative.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let path = request.head.route();
     let instead = instead_of(path).unwrap_or_default();

@@ -10,9 +10,6 @@ use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
 /// Creates the handler for `POST /debug/verify`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db` and an invalid `resume`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
@@ -40,7 +37,6 @@ async fn run(io: Io, database: String, start: Option<Resume>) -> Result<Response
     Ok(json_line(200, &body))
 }
 
-/// Formats a position as `shard` or `shard.page`.
 fn print((shard, page): Resume) -> String {
     page.map_or_else(|| shard.to_string(), |page| format!("{shard}.{page}"))
 }

@@ -8,9 +8,6 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
 use crate::coordinator::database_names::{database_names, seen_by_name};
 
 /// Creates the handler for `GET /api/v3/configure/database`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(Box::new(TaskHandler::run(|io| async move {
@@ -19,8 +16,7 @@ pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> 
     })))
 }
 
-/// Formats the list in one of InfluxDB 3's formats. `deleted` is always false, because a dropped
-/// database disappears immediately.
+/// The column `deleted` is always false, because a dropped database disappears immediately.
 fn list(url: &Parameters, names: &[String]) -> Result<Response, ApiError> {
     let deleted = url.get("show_deleted") == Some("true");
     let row = |name: &String| match deleted {

@@ -41,7 +41,6 @@ impl Body {
     }
 }
 
-/// A change of a database.
 struct Changing {
     name: String,
     kind: ChangeKind,
@@ -55,9 +54,6 @@ enum ChangeKind {
 }
 
 /// Creates the handler for `POST`, `PUT` and `DELETE /api/v3/configure/database`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_change(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(match request.head.method.as_str() {
         "PUT" => TaskHandler::with_body(|_, body| {

@@ -20,7 +20,6 @@ use crate::influxql::{self, quote, time_literal};
 use crate::protocol::call::{Reply, Step};
 use predicate::Equality;
 
-/// The key of the measurement in a predicate.
 const MEASUREMENT: &str = "_measurement";
 
 #[derive(Debug, Deserialize)]
@@ -31,22 +30,16 @@ struct Body {
     predicate: Option<String>,
 }
 
-/// The handler of a deletion.
 #[derive(Debug)]
 struct DeleteHandler {
     database: String,
     policy: Option<String>,
-    /// The running lookup of a bucket id.
     lookup: Option<BucketLookup>,
-    /// The running DELETE. `None` before the body is read, and if the predicate cannot match any
-    /// point.
+    /// `None` before the body is read, and if the predicate cannot match any point.
     machine: Option<Task<()>>,
 }
 
 /// Creates the handler for `POST /api/v2/delete`.
-///
-/// # Errors
-/// [`ApiError::Params`] for a missing or invalid bucket.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let url = request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
@@ -138,7 +131,6 @@ fn statement(
     Ok(Some(text))
 }
 
-/// Parses a time of the body as nanoseconds.
 fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
     let time_ns = text.as_deref().and_then(|text| time_literal::parse(text, |_| 0).ok());
     time_ns.ok_or_else(|| {

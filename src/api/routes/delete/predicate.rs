@@ -1,23 +1,18 @@
-//! Parses the predicates of 2.x's deletions: `key = "value" AND …`, with optional parentheses
-//! around any part.
+//! Parses 2.x's deletion predicates: `key = "value" AND …`, with optional parentheses around any
+//! part.
 
 use crate::api::error::ApiError;
 use crate::model::bug::OrBug;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
-/// A condition `key = "value"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Equality {
     /// A tag key, or `_measurement`.
     pub(super) key: String,
-    /// The value as text. Tag values are never numbers or booleans.
     pub(super) value: String,
 }
 
 /// Parses the conditions of a predicate. An empty text has no conditions.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for an invalid predicate. The message names an unsupported operator.
 pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
     let mut reader = Reader { text, rest: text, depth: 0 };
     let mut equalities = Vec::new();
@@ -42,7 +37,6 @@ impl Reader<'_> {
         self.rest.chars().next()
     }
 
-    /// Consumes `symbol` if the remaining text starts with `symbol`.
     fn takes(&mut self, symbol: &str) -> bool {
         self.peek();
         let rest = self.rest.strip_prefix(symbol);
@@ -58,7 +52,6 @@ impl Reader<'_> {
         self.rest.get(..end).or_bug()
     }
 
-    /// Parses terms that are joined by AND.
     fn all(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
         loop {
             self.term(into)?;

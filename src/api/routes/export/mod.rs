@@ -40,21 +40,16 @@ use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
 use position::{Position, Window};
 
-/// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
-/// The handler of an export.
 #[derive(Debug)]
 struct ExportHandler {
     database: String,
     policy: Option<String>,
-    /// The running export, after the permission check.
+    /// `None` before the permission check.
     exporting: Option<Box<Exporting>>,
 }
 
 /// Creates the handler for a request to `/api/v3/export`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing database.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let database = request.url.filled("db").ok_or_else(|| {
         ApiError::Invalid("database is required: name it with the parameter db".to_owned())
@@ -110,22 +105,20 @@ impl Handler for ExportHandler {
 #[derive(Debug)]
 struct Exporting {
     session: Session,
-    /// The measurement that the request names, or `None` for all.
+    /// `None` exports all measurements.
     measurement: Option<String>,
-    /// The requested times.
     times: Window,
     /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
     after: Option<Option<Position>>,
     load: Option<Load>,
     /// The remaining measurements.
     rest: VecDeque<String>,
-    /// The windows of each measurement.
     windows: Vec<Window>,
     /// The remaining windows of the current measurement.
     ahead: VecDeque<Window>,
     policy: String,
     current: Option<Box<Query>>,
-    /// The number of points exported so far.
+    /// The last exported position.
     position: Option<Position>,
     /// The call that removes the query from the list of running queries. A response that ends early
     /// makes this call first.
@@ -137,8 +130,7 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Parses the times of `url` and the position `after`. `session` contains the caller and the
-    /// exported database.
+    /// `session` contains the caller and the exported database.
     fn parse(
         url: &Parameters,
         after: Option<&str>,
@@ -241,8 +233,7 @@ impl Exporting {
         }
     }
 
-    /// Whether the response must end before `calls`, because they would exceed the request's limit
-    /// of calls.
+    /// Whether `calls` would exceed the request's limit of calls.
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
         // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
@@ -250,7 +241,6 @@ impl Exporting {
         has_advanced && self.calls + counted(calls) > most
     }
 
-    /// Ends the response with the position at which the next request continues.
     fn end_early(&mut self) -> Action {
         self.rest.clear();
         self.ahead.clear();
@@ -261,7 +251,7 @@ impl Exporting {
         if calls.is_empty() { self.end() } else { Action::Calls(calls) }
     }
 
-    /// Abandons the current query. Returns the call that removes a listed query from the list.
+    /// Returns the call that removes a listed query from the list.
     fn abandon(&mut self) -> Vec<Call> {
         let request = self.current.take().and_then(|mut query| query.abandon());
         request.map_or_else(Vec::new, |request| {
@@ -302,7 +292,7 @@ impl Exporting {
         Ok(None)
     }
 
-    /// Returns the query of the next window; `None` after the last measurement.
+    /// Returns `None` after the last measurement.
     fn next_query(&mut self) -> Result<Option<Box<Query>>, ApiError> {
         let measurement = match &self.position {
             Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
@@ -345,12 +335,12 @@ impl Exporting {
     }
 }
 
-/// Returns the response. The runtime compresses the body for clients that accept gzip.
+/// The runtime compresses the body for clients that accept gzip.
 fn response(body: Vec<u8>) -> Response {
     Response::ok("text/plain; charset=utf-8", body)
 }
 
-/// Parses a time: a number of nanoseconds, or InfluxQL's format.
+/// Parses a number of nanoseconds, or InfluxQL's time format.
 fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
     parsed.ok_or_else(|| {
@@ -359,7 +349,6 @@ fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     })
 }
 
-/// Returns the position of the chunk's last row.
 fn last_row(chunk: &SeriesChunk) -> Option<RowPosition> {
     let tags = chunk.tags.iter().filter(|(_, value)| !value.is_empty());
     let tags = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -374,7 +363,7 @@ fn times_ns(chunk: &SeriesChunk) -> Option<&[i64]> {
     })
 }
 
-/// Writes the points of a chunk as lines. A point with many fields becomes several lines.
+/// Writes a point with many fields as several lines.
 fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
     let mut series = Vec::new();
     escape(chunk.name.as_deref().unwrap_or_default(), b", ", &mut series);
@@ -456,7 +445,6 @@ mod tests {
     use crate::model::time::Precision;
     use crate::query::result::{Column, Values};
 
-    /// Characters with and without a special meaning.
     const LETTERS: [char; 15] =
         ['a', '#', ',', '=', ' ', '\t', '\n', '\r', '\0', '\\', '"', '\'', 'é', '\u{feff}', '1'];
 
@@ -473,8 +461,8 @@ mod tests {
         all
     }
 
-    /// Exports a point with these names and parses it again. Returns `None` if the result is not a
-    /// single point.
+    /// Exports a point with these names and parses the output. Returns `None` unless the result is
+    /// a single point.
     fn reparse([measurement, tag, value, field]: [&str; 4]) -> Option<[String; 4]> {
         let count = ResultColumn::Values(Column::full(Values::Integer(vec![1])));
         let chunk = SeriesChunk {

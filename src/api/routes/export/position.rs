@@ -7,11 +7,9 @@ use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
 use crate::model::shard_map::ShardGroup;
 use crate::query::executor::RowPosition;
 
-/// A time range that one query of an export reads, in nanoseconds. `end_ns` is not part of the
-/// range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Window {
-    /// The start; `None` means the earliest possible time.
+    /// `None` means the earliest possible time.
     pub(super) start_ns: Option<i64>,
     /// The exclusive end; `None` means that the range has no end.
     pub(super) end_ns: Option<i64>,
@@ -63,18 +61,16 @@ impl Window {
 /// A position in an export. The text form contains neither spaces nor quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The name of the retention policy. An export whose requests name no policy continues with
-    /// this policy.
+    /// An export whose requests name no policy continues with this policy.
     pub(super) policy: String,
-    /// The measurement. An export reads the measurements in order of their names.
+    /// An export reads the measurements in order of their names.
     pub(super) measurement: String,
-    /// The window of the measurement.
     pub(super) window: Window,
     /// The last exported row of the window.
     pub(super) row: Option<RowPosition>,
 }
 
-/// Writes the policy, the window, the measurement and the row, separated by commas. Names are
+/// Separates the policy, the window, the measurement and the row with commas. Names are
 /// percent-encoded.
 impl fmt::Display for Position {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +88,6 @@ impl fmt::Display for Position {
 }
 
 impl Position {
-    /// Parses the text of a position. Returns `None` for any other text.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(',');
         let policy = decoded(parts.next()?);
@@ -111,7 +106,7 @@ impl Position {
     }
 }
 
-/// Parses a number. Returns `Some(None)` for an empty text.
+/// Returns `Some(None)` for an empty text.
 fn number(text: &str) -> Option<Option<i64>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }

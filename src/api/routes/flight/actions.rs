@@ -18,7 +18,6 @@ use crate::api::settings::Settings;
 /// An encoded `CloseSessionResult` with the status "closed".
 const CLOSED: [u8; 2] = [0x08, 0x01];
 
-/// The result of an action.
 #[derive(Debug)]
 pub(super) enum ActionResult {
     /// A result message, or no message.
@@ -40,9 +39,6 @@ impl Preparation {
     }
 
     /// Finds the placeholders of the statement. The response contains the statement's columns.
-    ///
-    /// # Errors
-    /// The errors of [`Placeholders::of`], and [`ApiError::Internal`].
     pub(super) fn prepare(self, settings: &Settings) -> Result<(FlightRequest, Purpose), ApiError> {
         let places = Placeholders::of(&self.question.q)?;
         let prepared = Prepared { query: places.text, params: Vec::new() };
@@ -57,10 +53,6 @@ impl Preparation {
     }
 }
 
-/// Executes an action.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a malformed or unknown action, as in InfluxDB.
 pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
     let FlightAction { kind, body } = decode(message)?;
     match kind.as_str() {
@@ -95,10 +87,6 @@ fn prepare(body: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new
 /// handle.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for an unreadable handle, for unreadable or missing values, and for a
-/// command that inserts rows.
 pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>, ApiError> {
     let messages: Vec<FlightData> =
         messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;

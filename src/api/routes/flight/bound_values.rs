@@ -14,11 +14,11 @@ const UNREAD: &str = "the parameters are not an Arrow record batch";
 
 struct Column {
     name: String,
-    /// The type; `None` for types that parameters do not support.
+    /// `None` for types that parameters do not support.
     kind: Option<Kind>,
 }
 
-/// The encoding of a value in its buffers. Widths are in bytes.
+/// Widths are in bytes.
 #[derive(Clone, Copy)]
 enum Kind {
     Null,
@@ -36,9 +36,6 @@ enum Kind {
 
 /// Returns the names of the columns and the values of the first row, or `None` if the batch is
 /// empty.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for messages that are not a batch, and for unsupported types.
 pub(super) fn first_row(
     messages: &[FlightData],
 ) -> Result<Option<Vec<(String, ParamKind)>>, ApiError> {
@@ -101,7 +98,6 @@ fn column(field: arrow_ipc::Field<'_>) -> Column {
     Column { name, kind }
 }
 
-/// Returns the values of a batch's first row.
 fn row(
     columns: &[Column],
     batch: arrow_ipc::RecordBatch<'_>,
@@ -284,7 +280,6 @@ mod tests {
         assert!(first_row(&cut).is_err());
         let nonsense = FlightData { header: vec![7; 64], ..FlightData::default() };
         assert!(first_row(&[nonsense]).is_err());
-        // The reader never panics on corrupted bytes.
         let whole = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])) as _)]);
         for message in 1..whole.len() {
             for at in 0..whole[message].header.len() {

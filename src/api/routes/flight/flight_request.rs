@@ -19,31 +19,24 @@ use crate::response::table::TableFormat;
 
 /// The headers that name a database, as in InfluxDB.
 const DATABASE_HEADERS: [&str; 4] = ["database", "bucket", "bucket-name", "iox-namespace-name"];
-/// The error message if no header names a database (InfluxDB's message).
+/// InfluxDB's message.
 const NO_DATABASE: &str = "no 'database' header in request";
-/// The error message for an invalid ticket (InfluxDB's message).
+/// InfluxDB's message.
 const NO_TICKET: &str = "Invalid ticket. Error: Invalid ticket";
 
-/// The headers of a call, except for its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
     /// The database, or `database/policy`.
     pub(super) database: Option<String>,
-    /// Whether statements are InfluxQL.
     pub(super) is_influxql: bool,
-    /// The table type of regular tables. ODBC supports only `TABLE`.
+    /// ODBC supports only `TABLE`.
     pub(super) base_table: &'static str,
 }
 
-/// The table type of regular tables in SQL.
 const BASE_TABLE: &str = "BASE TABLE";
 
 impl Metadata {
     /// Reads the headers of a call.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] if the headers name two databases (the message begins with InfluxDB's
-    /// words).
     pub(super) fn of(head: &RequestHead) -> Result<Self, ApiError> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
@@ -68,9 +61,6 @@ impl Metadata {
     }
 
     /// Returns a query of the database that the headers name.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] if no header names a database.
     pub(super) fn sql_query(
         &self,
         text: &str,
@@ -91,7 +81,6 @@ impl Metadata {
     }
 }
 
-/// The data that a call requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum FlightRequest {
     Sql(QueryRequest),
@@ -101,16 +90,11 @@ pub(super) enum FlightRequest {
     /// A list of tables. A statement reads the tables, and [`tables::listed`] creates the list.
     Tables {
         question: QueryRequest,
-        /// Whether the list contains the schema of each table.
         include_schema: bool,
     },
 }
 
 impl FlightRequest {
-    /// Parses the ticket of a DoGet.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for an invalid ticket.
     pub(super) fn of_ticket(
         ticket: &[u8],
         metadata: &Metadata,
@@ -180,10 +164,6 @@ impl FlightRequest {
         }
     }
 
-    /// Parses a command of Flight SQL.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a malformed or unknown command, as in InfluxDB.
     pub(super) fn of_command(
         any: &Any,
         metadata: &Metadata,
@@ -237,16 +217,12 @@ impl FlightRequest {
     }
 }
 
-/// Returns the error for an unsupported command or action.
 pub(super) fn not_known(any: &Any) -> ApiError {
     let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
     ApiError::Invalid(format!("\"{name}\" is not supported"))
 }
 
 /// Refuses a statement within a transaction, since the server does not support transactions.
-///
-/// # Errors
-/// [`ApiError::Invalid`]
 pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiError> {
     match transaction.is_none_or(|id| id.is_empty()) {
         true => Ok(()),
@@ -258,13 +234,8 @@ pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiErro
 
 /// The maximum number of characters of an unknown command in an error message.
 const COMMAND_CHARS_MAX: usize = 100;
-/// The beginning of an error message of [`decode`].
 const NOT_DECODED: &str = "the message cannot be decoded";
 
-/// Decodes a protobuf message.
-///
-/// # Errors
-/// [`ApiError::Invalid`]
 pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, ApiError> {
     M::decode(bytes).map_err(|error| ApiError::Invalid(format!("{NOT_DECODED}: {error}")))
 }
@@ -279,7 +250,6 @@ struct JsonTicket {
     params: Option<Map<String, Value>>,
 }
 
-/// Returns the name and the value of a parameter.
 fn named(param: QueryParam) -> (String, ParamValue) {
     (param.name, param.value.map_or(ParamValue::Null, ParamValue::from))
 }

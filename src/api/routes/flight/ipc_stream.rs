@@ -1,5 +1,4 @@
-//! Splits an Arrow IPC stream into messages, and converts each message into a Flight message. The
-//! code does not decode values.
+//! Converts the messages of an Arrow IPC stream into Flight messages, without decoding values.
 
 use prost::Message;
 
@@ -13,7 +12,6 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 /// The size of the marker and the header length (little endian), in bytes.
 const PREFIX_BYTES: usize = 8;
 
-/// An Arrow IPC message: metadata and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IpcMessage {
     pub(super) header: Vec<u8>,
@@ -33,9 +31,6 @@ impl IpcMessage {
     }
 
     /// Appends the message to a response as a frame.
-    ///
-    /// # Errors
-    /// See [`grpc_web::message`].
     pub(super) fn write(self, frames: &mut Vec<u8>) -> Result<(), ApiError> {
         let Self { header, body } = self;
         let data = FlightData { descriptor: None, header, body };
@@ -43,7 +38,6 @@ impl IpcMessage {
     }
 }
 
-/// A partially received stream.
 #[derive(Debug, Default)]
 pub(super) struct IpcStream {
     held: Vec<u8>,
@@ -64,11 +58,8 @@ impl IpcStream {
         self.held.len()
     }
 
-    /// Removes and returns the complete messages.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] for an invalid stream, and [`ApiError::TooHeavy`] for a message that
-    /// exceeds the size limit of clients.
+    /// Removes and returns the complete messages. A message must not exceed the size limit of
+    /// clients.
     pub(super) fn messages(&mut self) -> Result<Vec<IpcMessage>, ApiError> {
         let mut messages = Vec::new();
         let mut rest = self.held.as_slice();
@@ -84,11 +75,7 @@ impl IpcStream {
         Ok(messages)
     }
 
-    /// Checks that the stream is complete.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] if the last message is missing, so that a truncated response never
-    /// looks complete.
+    /// Refuses an incomplete stream, so that a truncated response never looks complete.
     pub(super) fn finish(&self) -> Result<(), ApiError> {
         if self.has_ended && self.held.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Creates the lists of Flight SQL that are the same for every database: catalogs, schemas, table
+//! Creates the lists of Flight SQL that do not depend on the database: catalogs, schemas, table
 //! types, data types, and the empty lists of keys.
 
 use std::sync::Arc;
@@ -11,15 +11,11 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use super::sql_messages::GetDbSchemas;
 use crate::api::error::ApiError;
 
-/// The name of the only catalog.
 pub(super) const CATALOG: &str = "public";
 /// The schemas in ascending order.
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
 /// Returns a list as an Arrow stream.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
     let written = || {
         let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
@@ -32,18 +28,12 @@ pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Returns a schema in the format of a stream's beginning.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn encoded(schema: &Schema) -> Result<Vec<u8>, ApiError> {
     let mut stream = StreamWriter::try_new(Vec::new(), schema).map_err(unmade)?;
     Ok(std::mem::take(stream.get_mut()))
 }
 
-/// Creates a batch from columns. Each column has a name, a flag for nulls, and values.
-///
-/// # Errors
-/// [`ApiError::Internal`]
+/// Creates a batch. Each column has a name, a flag for nulls, and values.
 pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch, ApiError> {
     let field = |(name, is_nullable, values): &(&str, bool, ArrayRef)| {
         Field::new(*name, values.data_type().clone(), *is_nullable)
@@ -61,18 +51,10 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-/// Returns the list for `CommandGetCatalogs`.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn catalogs() -> Result<RecordBatch, ApiError> {
     table(vec![("catalog_name", false, texts([CATALOG]))])
 }
 
-/// Returns the list for `CommandGetDbSchemas`.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn schemas(flight_request: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
     let is_here = flight_request.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
     let pattern = flight_request.schema_pattern.as_deref().unwrap_or("%");
@@ -82,18 +64,10 @@ pub(super) fn schemas(flight_request: &GetDbSchemas) -> Result<RecordBatch, ApiE
     table(vec![("catalog_name", true, catalogs), ("db_schema_name", false, texts(found))])
 }
 
-/// Returns the list for `CommandGetTableTypes`: tables and views.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn table_types(base_table: &str) -> Result<RecordBatch, ApiError> {
     table(vec![("table_type", false, texts([base_table, "VIEW"]))])
 }
 
-/// Returns the empty list for `CommandGetPrimaryKeys`.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
     let text = || new_empty_array(&DataType::Utf8);
     table(vec![
@@ -106,11 +80,6 @@ pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// Returns the empty list for `CommandGetExportedKeys`, `CommandGetImportedKeys` and
-/// `CommandGetCrossReference`.
-///
-/// # Errors
-/// [`ApiError::Internal`]
 pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
     let of = |data_type: &DataType| new_empty_array(data_type);
     let (text, number, rule) = (DataType::Utf8, DataType::Int32, DataType::UInt8);
@@ -138,7 +107,6 @@ struct XdbcType {
     size: i32,
     /// The quote character around a literal.
     quote: Option<&'static str>,
-    /// The base of a numeric type's digits.
     radix: Option<i32>,
     /// For time types: the general type number, and the subcode of the type.
     time: Option<(i32, i32)>,
@@ -170,10 +138,7 @@ const XDBC_TYPES: [XdbcType; 8] = [
     XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
 ];
 
-/// Returns the list for `CommandGetXdbcTypeInfo`: the type with the number `flight_request`, or every type.
-///
-/// # Errors
-/// [`ApiError::Internal`]
+/// Lists the type with the number `flight_request`, or every type.
 pub(super) fn xdbc_types(flight_request: Option<i32>) -> Result<RecordBatch, ApiError> {
     let known =
         || XDBC_TYPES.iter().filter(move |of| flight_request.is_none_or(|n| n == of.number));
@@ -221,8 +186,7 @@ pub(super) fn xdbc_types(flight_request: Option<i32>) -> Result<RecordBatch, Api
     ])
 }
 
-/// Whether a text matches a LIKE pattern. `%` matches any text, `_` matches any character, and `\`
-/// escapes both.
+/// Interprets `%` as any text, `_` as any character, and `\` as the escape character.
 fn is_like(text: &str, pattern: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     // The pattern as a list: `None` for any text, `Some(None)` for any character, else a literal

@@ -3,7 +3,6 @@
 
 use prost::Message;
 
-/// A message with its type name.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Any {
     #[prost(string, tag = "1")]
@@ -12,11 +11,9 @@ pub(super) struct Any {
     pub(super) value: Vec<u8>,
 }
 
-/// The prefix of the type names of Flight SQL.
 const FLIGHT_SQL: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
 
 impl Any {
-    /// Wraps a Flight SQL message with its type name.
     pub(super) fn of_sql(name: &str, message: &impl Message) -> Self {
         Self { type_url: format!("{FLIGHT_SQL}{name}"), value: message.encode_to_vec() }
     }
@@ -43,8 +40,7 @@ pub(super) struct Handshake {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightDescriptor {
-    /// The kind of the descriptor. Kind 2 is a command. Kind 1 is a path, which this server does
-    /// not support.
+    /// Kind 2 is a command. Kind 1 is a path, which this server does not support.
     #[prost(int32, tag = "1")]
     pub(super) kind: i32,
     #[prost(bytes = "vec", tag = "2")]
@@ -67,8 +63,7 @@ pub(super) struct FlightInfo {
     pub(super) total_bytes: i64,
 }
 
-/// An endpoint without locations. The client must fetch the rows from the server that returned the
-/// endpoint.
+/// The client must fetch the rows from the server that returned the endpoint.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]
@@ -104,7 +99,7 @@ pub(super) struct ReadInfo {
     pub(super) database: String,
     #[prost(string, tag = "2")]
     pub(super) query: String,
-    /// The type of the query: 0 and 1 are SQL, 2 is InfluxQL, and 3 is a Flight SQL command.
+    /// 0 and 1 are SQL, 2 is InfluxQL, and 3 is a Flight SQL command.
     #[prost(int32, tag = "3")]
     pub(super) query_type: i32,
     #[prost(bytes = "vec", tag = "4")]
@@ -116,7 +111,6 @@ pub(super) struct ReadInfo {
 impl ReadInfo {
     pub(super) const INFLUXQL: i32 = 2;
     pub(super) const FLIGHT_SQL: i32 = 3;
-    /// The type name in an [`Any`].
     pub(super) const TYPE_URL: &'static str =
         "type.googleapis.com/influxdata.iox.querier.v1.ReadInfo";
 }
@@ -146,7 +140,6 @@ pub(super) enum ParamKind {
     String(String),
 }
 
-/// The message `Action`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightAction {
     #[prost(string, tag = "1")]

@@ -63,7 +63,6 @@ const NO_BEARER: &str = "a user's password is not a bearer token: send name and 
 struct FlightHandler {
     form: Form,
     database: Option<String>,
-    /// The deadline that the client set.
     deadline_ns: Option<i64>,
     caller: Principal,
     stage: Stage,
@@ -73,7 +72,6 @@ struct FlightHandler {
 
 #[derive(Debug)]
 enum Stage {
-    /// The messages have not arrived.
     Unread,
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
@@ -81,19 +79,13 @@ enum Stage {
     Known(Vec<u8>),
     /// A statement that is prepared after the permission check.
     Preparing(Box<Preparation>),
-    /// A running statement.
     Reading(Box<Reading>),
-    /// The call waits until the object that lists running queries has removed the statement, and
-    /// then ends.
+    /// The call ends after the object that lists running queries has removed the statement.
     Ending(Result<Vec<u8>, ApiError>),
     Over,
 }
 
 /// Creates the handler for `POST /arrow.flight.protocol.FlightService/{method}`.
-///
-/// # Errors
-/// [`ApiError::MediaType`] for a request that is not gRPC-Web, and [`ApiError::Invalid`] for
-/// contradictory headers.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
@@ -273,14 +265,13 @@ impl FlightHandler {
         Ok(action)
     }
 
-    /// Sends frames. The response's head precedes the first frames. The response is always
-    /// streamed, because Cloudflare would not convert a response with a Content-Length to gRPC.
+    /// Streams every response, because Cloudflare would not convert a response with a
+    /// Content-Length to gRPC.
     fn send(&mut self, frames: Vec<u8>) -> Action {
         let form = self.form;
         self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
     }
 
-    /// Ends the statement early, and then ends the call.
     fn leave(
         &mut self,
         reading: &mut Reading,
@@ -294,8 +285,8 @@ impl FlightHandler {
         Ok(Action::Calls(calls))
     }
 
-    /// Ends the call with its last frames and trailers. An error after the first message also goes
-    /// into the trailers, so that a truncated response never looks complete.
+    /// Puts an error after the first message into the trailers, so that a truncated response never
+    /// looks complete.
     fn conclude(&mut self, ending: Result<Vec<u8>, ApiError>) -> Result<Action, ApiError> {
         self.stage = Stage::Over;
         let frames = match ending {
@@ -315,7 +306,6 @@ impl FlightHandler {
     }
 }
 
-/// Returns the stage with a response of one message.
 fn known(message: &[u8]) -> Result<Stage, ApiError> {
     let mut frames = Vec::new();
     grpc_web::message(&mut frames, message)?;
@@ -353,8 +343,7 @@ fn described(
     Ok((flight_request, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
 }
 
-/// Parses a `grpc-timeout`, such as `250m`, and returns nanoseconds. The text consists of up to
-/// eight digits and a unit.
+/// Parses a `grpc-timeout`, such as `250m`: up to eight digits and a unit.
 fn timeout_ns(text: &str) -> Result<i64, ApiError> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();

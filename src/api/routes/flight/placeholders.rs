@@ -6,7 +6,6 @@ use crate::api::error::ApiError;
 use crate::model::bug::OrBug;
 use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
 
-/// A statement with the names of its placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Placeholders {
     /// The text, with each `?` replaced by `$1`, `$2` and so on.
@@ -19,9 +18,6 @@ pub(super) struct Placeholders {
 impl Placeholders {
     /// Finds the placeholders of a statement: `?`, `$1` and `$name` outside of strings, quoted
     /// names and comments.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a statement that is too long or has too many placeholders.
     pub(super) fn of(statement: &str) -> Result<Self, ApiError> {
         if statement.len() > PREPARED_TEXT_BYTES_MAX {
             return Err(ApiError::Invalid(format!(
@@ -82,9 +78,6 @@ impl Placeholders {
 
     /// Assigns each column of values to a placeholder. The assignment is by name if every column
     /// has the name of a placeholder, else by position.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] if the numbers of columns and placeholders differ.
     pub(super) fn bind(&self, columns: &[String]) -> Result<Vec<String>, ApiError> {
         let bare = |name: &String| name.trim_start_matches('$').to_owned();
         let named: Vec<String> = columns.iter().map(bare).collect();

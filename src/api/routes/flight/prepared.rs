@@ -10,7 +10,7 @@ use super::messages::QueryParam;
 use crate::api::error::ApiError;
 use crate::api::settings::Settings;
 
-/// The size of a signature in bytes. The signature precedes the signed data.
+/// The signature precedes the signed data.
 const SIGNATURE_BYTES: usize = 32;
 /// The prefix of the signed data, so that a signature is valid for prepared statements only.
 const CONTEXT: &[u8] = b"tidemark: a prepared statement of Flight SQL, 1";
@@ -25,11 +25,6 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Returns the handle of the statement.
-    ///
-    /// # Errors
-    /// [`ApiError::Internal`] if no admin token is configured that could sign the handle. The
-    /// server then refuses all requests anyway.
     pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
@@ -44,10 +39,6 @@ impl Prepared {
         Ok(handle)
     }
 
-    /// Returns the statement of a handle.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a handle with an invalid signature.
     pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> Result<Self, ApiError> {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
@@ -60,8 +51,7 @@ impl Prepared {
     }
 }
 
-/// Returns a statement's signature by each admin token. During a rotation two tokens are valid, and
-/// the first token signs.
+/// During a rotation two admin tokens are valid, and the first token signs.
 fn macs<'a>(
     settings: &'a Settings,
     statement: &'a [u8],
@@ -94,7 +84,6 @@ mod tests {
         let prepared = Prepared { query: "SELECT $1".into(), params: Vec::new() };
         let handle = prepared.handle(&settings(one)).unwrap();
         assert_eq!(Prepared::of_handle(&handle, &settings(one)), Ok(prepared.clone()));
-        // During a rotation both tokens are valid.
         assert_eq!(Prepared::of_handle(&handle, &settings(two)), Ok(prepared.clone()));
         let other = settings(["number-two-of-them", ""]);
         assert!(Prepared::of_handle(&handle, &other).is_err());

@@ -25,7 +25,6 @@ use crate::coordinator::grants::Principal;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 use crate::protocol::call::{Call, Reply};
 
-/// The purpose of a statement's execution.
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// The rows are sent to the client.
@@ -47,20 +46,16 @@ pub(super) enum Purpose {
     },
 }
 
-/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Progress {
     Calls(Vec<Call>),
-    /// The next frames of the response.
     Frames(Vec<u8>),
-    /// The last frames of the response.
     Complete(Vec<u8>),
     /// The whole response, although the statement is still running. The caller must end the
     /// statement.
     Known(Vec<u8>),
 }
 
-/// A running statement.
 #[derive(Debug)]
 pub(super) struct Reading {
     handler: Box<dyn Handler>,
@@ -68,10 +63,8 @@ pub(super) struct Reading {
     stream: IpcStream,
     /// The original statement, which runs if the statement that reads only its columns fails.
     whole: Option<QueryRequest>,
-    /// The lines received so far, if the response is a list of tables. The list is created after
-    /// the last line.
+    /// The lines received so far, if the response is a list of tables.
     lines: Option<Vec<u8>>,
-    /// Whether the list of tables contains the schema of each table.
     include_schema: bool,
     /// The memory reservation for incomplete messages and lines.
     held: Option<HeldBytes>,
@@ -80,10 +73,6 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Starts a statement.
-    ///
-    /// # Errors
-    /// [`ApiError`] of a statement that does not parse, if the parser runs in this Worker.
     pub(super) fn new(
         request: FlightRequest,
         purpose: Purpose,
@@ -135,9 +124,6 @@ impl Reading {
     }
 
     /// Continues until the host must perform an action.
-    ///
-    /// # Errors
-    /// [`ApiError`] of the statement, which then ends.
     pub(super) fn step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -182,7 +168,7 @@ impl Reading {
         }
     }
 
-    /// Runs the statement itself. Its first message contains the columns.
+    /// Runs the original statement. Its first message contains the columns.
     fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
         let Some(question) = self.whole.take() else { return Ok(()) };
         self.handler = query_sql::for_statement(question, isolate)?;
@@ -194,7 +180,6 @@ impl Reading {
         matches!(self.purpose, Purpose::Prepared { has_parameters: true, .. })
     }
 
-    /// Receives bytes of the handler's response.
     fn take(&mut self, mut bytes: Vec<u8>) -> Result<(), ApiError> {
         let Some(lines) = &mut self.lines else {
             self.stream.take(bytes);
@@ -212,7 +197,6 @@ impl Reading {
         Ok(())
     }
 
-    /// Returns the complete messages that can be sent.
     fn progress(&mut self) -> Result<Option<Progress>, ApiError> {
         let messages = self.stream.messages()?;
         if self.is_answered {
@@ -242,7 +226,6 @@ impl Reading {
         }))
     }
 
-    /// Returns the message with the columns.
     fn described(&mut self, schema: Vec<u8>) -> Result<Vec<u8>, ApiError> {
         let answer = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
@@ -274,8 +257,8 @@ impl Reading {
     }
 }
 
-/// Returns a statement that has the columns of `text` but no rows, so that SQL does not compute
-/// rows. Returns `None` if `text` cannot be a subquery.
+/// Returns a statement that has the columns of `text` but no rows, or `None` if `text` cannot be a
+/// subquery.
 fn of_columns(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(';').trim_end();
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();

@@ -23,9 +23,7 @@ enum Info {
     Switch(bool),
     Large(i64),
     Number(i32),
-    /// An empty list of texts.
     Texts,
-    /// An empty map of type conversions.
     NoConversions,
 }
 
@@ -126,11 +124,7 @@ const INFOS: [(u32, Info); 87] = [
     (576, Info::Switch(false)),
 ];
 
-/// Returns the list for `CommandGetSqlInfo`: the known numbers in `flight_request`, or all numbers if
-/// `flight_request` is empty.
-///
-/// # Errors
-/// [`ApiError::Internal`]
+/// Lists the known numbers in `flight_request`, or all numbers if `flight_request` is empty.
 pub(super) fn sql_info(flight_request: &[u32]) -> Result<RecordBatch, ApiError> {
     let known =
         INFOS.iter().filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));

@@ -12,8 +12,8 @@ pub(super) struct StatementQuery {
     pub(super) transaction: Option<Vec<u8>>,
 }
 
-/// A message with a handle only: `CommandPreparedStatementQuery`, `TicketStatementQuery`,
-/// `ActionClosePreparedStatementRequest` and `DoPutPreparedStatementResult`.
+/// `CommandPreparedStatementQuery`, `TicketStatementQuery`, `ActionClosePreparedStatementRequest`
+/// or `DoPutPreparedStatementResult`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Handle {
     #[prost(bytes = "vec", tag = "1")]
@@ -23,7 +23,7 @@ pub(super) struct Handle {
 /// `CommandGetSqlInfo`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct GetSqlInfo {
-    /// The requested numbers; empty for all numbers.
+    /// An empty list requests all numbers.
     #[prost(uint32, repeated, tag = "1")]
     pub(super) info: Vec<u32>,
 }
@@ -64,7 +64,6 @@ pub(super) struct GetTables {
 pub(super) struct CreatedStatement {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) handle: Vec<u8>,
-    /// The schema of the result.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) dataset_schema: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]

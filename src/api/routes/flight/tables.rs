@@ -15,14 +15,10 @@ use crate::api::error::ApiError;
 use crate::api::routes::query_v3::request::QueryRequest;
 use crate::response::table::TableFormat;
 
-/// The type of regular tables, unless the client requires another name.
 const BASE_TABLE: &str = "BASE TABLE";
 
 /// Returns the statement that lists the tables as JSON lines for [`listed`]: one line for each
 /// table, or for each column if the client requests schemas.
-///
-/// # Errors
-/// [`ApiError::Invalid`] if the headers name no database.
 pub(super) fn list_statement(
     flight_request: &GetTables,
     metadata: &Metadata,
@@ -82,7 +78,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A line of the statement's result: a table, and a column of the table if schemas are requested.
+/// A table, and a column of the table if schemas are requested.
 #[derive(Debug, Deserialize)]
 struct TableLine {
     db_schema_name: String,
@@ -99,11 +95,8 @@ struct ColumnOfTable {
     is_nullable: String,
 }
 
-/// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. The schema is defined
-/// by `CommandGetTables` and does not depend on the nullability in SQL's result.
-///
-/// # Errors
-/// [`ApiError::Internal`] for lines that the statement cannot return.
+/// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. `CommandGetTables`
+/// defines the schema, regardless of the nullability in SQL's result.
 pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiError> {
     let mut names = [(); 4].map(|()| StringBuilder::new());
     let mut schemas = BinaryBuilder::new();
@@ -139,7 +132,7 @@ pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiE
     stream(&table(columns)?)
 }
 
-/// Returns the Arrow type of a SQL type name. Tags are strings for every client.
+/// Tags are strings for every client.
 fn data_type(name: &str) -> DataType {
     match name {
         "Boolean" => DataType::Boolean,

@@ -6,7 +6,6 @@ use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;
 
-/// A policy as a v2 bucket.
 pub(super) struct Bucket<'a> {
     pub(super) database: &'a str,
     pub(super) policy: &'a Policy,
@@ -55,7 +54,6 @@ pub fn policy_of(found: &[DescribedDatabase], id: PolicyId) -> Option<(String, S
     Some((bucket.database.to_owned(), bucket.policy.name.clone()))
 }
 
-/// Whether `name` is a name of `bucket`.
 pub(super) fn has_name(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
     let (database, policy) = name::split_bucket(name);
     let of_name = found.iter().find(|(found, _)| found == database);

@@ -14,9 +14,7 @@ use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
 
-/// The name of a new database's policy if the client specifies no name.
 const DEFAULT_POLICY: &str = "autogen";
-/// Returns a bucket in v2's JSON.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     let path = format!("/api/v2/buckets/{id}");
@@ -106,7 +104,6 @@ fn list(
     Ok(ManagePlan::Respond(respond(200, &value)))
 }
 
-/// Creates the database and the policy if they do not exist.
 fn create(
     request: &ManageRequest,
     found: &[DescribedDatabase],

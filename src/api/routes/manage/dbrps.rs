@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
 
-/// Returns a mapping in v2's JSON. The mapping and its bucket have the same id.
+/// The mapping and its bucket have the same id.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     json!({

@@ -54,25 +54,16 @@ enum ManageStage {
 }
 
 /// Creates the handler for a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_buckets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Buckets))
 }
 
 /// Creates the handler for a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_dbrps(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Dbrps))
 }
 
 /// Creates the handler for a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
-///
-/// # Errors
-/// Returns no error.
 pub fn begin_orgs(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Orgs))
 }
@@ -175,7 +166,6 @@ impl ManageHandler {
         }
     }
 
-    /// Returns the changed policy.
     fn show(
         &self,
         found: &[DescribedDatabase],

@@ -1,5 +1,4 @@
-//! Serves `/api/v2/orgs`, which lists the only organisation. Clients cannot change the
-//! organisation.
+//! Serves `/api/v2/orgs`, which lists the only organisation.
 
 use serde_json::{Value, json};
 
@@ -8,11 +7,10 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
-/// The id of the only organisation. The server ignores the names of organisations in requests.
+/// The server ignores the names of organisations in requests.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
-/// Returns the organisation, alone or in a list. The response contains the organisation's name from
-/// the request.
+/// The response contains the organisation's name from the request.
 pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
     let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {

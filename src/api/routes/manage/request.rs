@@ -10,14 +10,10 @@ use crate::coordinator::describe_databases::WhichDatabases;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 
-/// The resources that these routes manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
-    /// `/api/v2/buckets`
     Buckets,
-    /// `/api/v2/dbrps`
     Dbrps,
-    /// `/api/v2/orgs`
     Orgs,
 }
 
@@ -31,13 +27,11 @@ pub(super) struct ManageRequest {
     pub(super) default_shards: u32,
 }
 
-/// The next stage of a request after the databases were read.
 pub(super) enum ManagePlan {
     Respond(Response),
     Change(Vec<Change>, AfterChanges),
 }
 
-/// The response after all changes.
 #[derive(Debug)]
 pub(super) enum AfterChanges {
     Empty,
@@ -50,7 +44,6 @@ pub(super) enum AfterChanges {
 }
 
 impl ManageRequest {
-    /// Returns the databases that the request must read.
     pub(super) fn databases_to_read(&self) -> WhichDatabases {
         let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
         let policy = self.id.as_deref().or(listed).and_then(policy_id);
@@ -83,9 +76,6 @@ impl ManageRequest {
     }
 
     /// Returns the maximum number of buckets in a list, and the number of buckets to skip.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`]
     pub(super) fn page(&self) -> Result<(usize, usize), ApiError> {
         let number = |name: &str, default: usize| match self.url.filled(name) {
             None => Ok(default),
@@ -103,16 +93,10 @@ impl ManageRequest {
         }
     }
 
-    /// Whether the request names a page of a list.
     pub(super) fn is_paged(&self) -> bool {
         ["limit", "offset", "after"].iter().any(|name| self.url.filled(name).is_some())
     }
 
-    /// Returns the requested page of a list.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`], and [`ApiError::NotFound`] if the list does not contain the policy
-    /// `after`.
     pub(super) fn page_of<'a, 'b>(
         &self,
         all: &[&'b Bucket<'a>],
@@ -133,7 +117,6 @@ impl ManageRequest {
         self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
     }
 
-    /// Returns the bucket that the path names.
     pub(super) fn bucket<'a, 'b>(
         &self,
         buckets: &'b [Bucket<'a>],

@@ -23,18 +23,14 @@ pub(super) enum Exposition {
     Prometheus,
 }
 
-/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A value that only increases. The row counts of an object restart at 0 after an eviction.
     Counter,
-    /// A value that increases and decreases.
     Gauge,
 }
 
-/// A metric from a column of SHOW STATS.
 struct Metric {
-    /// The name of the series.
     module: &'static str,
     column: &'static str,
     /// The metric's name without `_total`.
@@ -53,7 +49,7 @@ const fn metric(
     Metric { module, column, name, kind, help }
 }
 
-/// Every metric, in output order.
+/// The metrics, in output order.
 #[rustfmt::skip]
 const METRICS: &[Metric] = &[
     metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
@@ -111,7 +107,6 @@ const METRICS: &[Metric] = &[
 ];
 
 impl Exposition {
-    /// Returns the format for a client's `Accept` header.
     pub(super) fn negotiate(accept: Option<&str>) -> Self {
         let known = |media_type: String| match media_type.as_str() {
             "application/openmetrics-text" => Some(Self::OpenMetrics),
@@ -129,7 +124,6 @@ impl Exposition {
         }
     }
 
-    /// Returns the metrics of `chunks`, and the durations of the named database.
     pub(super) fn text(
         self,
         chunks: &[SeriesChunk],
@@ -151,7 +145,7 @@ impl Exposition {
         text
     }
 
-    /// Writes a metric with all of its samples. Writes nothing if the metric has no samples.
+    /// Writes nothing if the metric has no samples.
     fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
         let (kind, total) = match metric.kind {
             Kind::Counter => ("counter", "_total"),
@@ -176,7 +170,7 @@ impl Exposition {
     }
 }
 
-/// Writes a histogram. Both text formats represent histograms in the same way.
+/// Both text formats represent histograms in the same way.
 fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mut String) {
     let name = format!("tidemark_{what}_duration_seconds");
     let database = format!("database=\"{}\"", escaped(database));
@@ -212,9 +206,8 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series. The
-/// labels of a quota also contain the name of the limit, and the labels of usage also contain the
-/// day. Returns `None` for usage of earlier days.
+/// Returns labels such as `{database="db",shard="1"}`. The labels are the tags of the series, the
+/// name of a quota's limit and the day of usage. Returns `None` for usage of earlier days.
 fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {

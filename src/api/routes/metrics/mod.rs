@@ -1,5 +1,8 @@
 //! Serves `GET /metrics?db=…`, which returns the counters of a database's objects for Prometheus,
 //! and `GET /metrics/targets`, which lists one target for each database. InfluxDB 1.x has neither.
+//!
+//! Each database is scraped separately, because a scrape of all databases would wake all objects at
+//! the same time.
 
 mod exposition;
 mod targets;
@@ -22,16 +25,12 @@ pub use targets::begin_targets;
 struct MetricsHandler {
     database: String,
     exposition: Exposition,
-    /// The statement SHOW STATS, which supplies the metrics of the database.
+    /// The statement SHOW STATS.
     machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }
 
 /// Creates the handler for `GET /metrics`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a missing `db`. Each database is scraped separately, because a scrape
-/// of all databases would wake all objects at the same time.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = "name the database with the parameter db; /metrics/targets lists all databases \
                    as targets";

@@ -1,6 +1,5 @@
 //! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`). The
-//! response lists a target for each database that the caller may see, so that Prometheus scrapes
-//! and wakes the databases at different times.
+//! response lists a target for each database that the caller may see.
 
 use serde_json::{Value, json};
 
@@ -12,9 +11,6 @@ use crate::coordinator::database_names::{database_names, seen_by_name};
 use crate::coordinator::grants::Principal;
 
 /// Creates the handler for `GET /metrics/targets`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a request without `Host`, which is the address of the targets.
 pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let reason = "the request has no header Host: the list of targets needs this header";
     let missing = || ApiError::Invalid(reason.to_owned());
@@ -29,8 +25,8 @@ async fn list(io: Io, host: String, principal: Principal) -> Result<Response, Ap
     Ok(json_line(200, &Value::Array(targets)))
 }
 
-/// Returns the target of a database. Labels that begin with two underscores define the request, and
-/// `instance` distinguishes the databases of a host. The scrape configuration defines the scheme.
+/// Labels that begin with two underscores define the request, and `instance` distinguishes the
+/// databases of a host. The scrape configuration defines the scheme.
 fn target(host: &str, database: &str) -> Value {
     json!({
         "targets": [host],

@@ -1,7 +1,7 @@
 //! Serves `/api/v3/query_influxql`: runs one InfluxQL statement and writes its rows as a table.
 //!
-//! The response is streamed like the response of `/query`. The status cannot change after the first
-//! byte. A later error truncates the body, so that a partial response never looks complete.
+//! The response is streamed. The status cannot change after the first byte. An error after the
+//! first byte truncates the body, so that a partial response never looks complete.
 
 use super::request::{ParamValue, QueryRequest};
 use super::rewriting::Rewriting;
@@ -30,10 +30,10 @@ use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
 
-/// The error message for a request without a database (InfluxDB's message).
+/// InfluxDB's message.
 const NO_DATABASE: &str =
     "must specify a 'db' parameter, or provide the database in the InfluxQL query";
-/// The error message for a text that is not exactly one statement (InfluxDB's message).
+/// InfluxDB's message.
 const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
 const PARQUET: &str = "format=parquet needs SQL, which the server does not have: run `npm run \
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
@@ -42,22 +42,15 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
 #[derive(Debug, Default)]
 struct InfluxqlHandler {
     database: Option<String>,
-    /// The running query, after its text is parsed.
     querying: Option<TableQuery>,
 }
 
 /// Creates the handler for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
-///
-/// # Errors
-/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(InfluxqlHandler::default()))
 }
 
 /// Creates the handler of a statement that another route received.
-///
-/// # Errors
-/// The errors of this route that are known before execution.
 pub fn for_statement(
     requested: QueryRequest,
     isolate: &Isolate<'_>,
@@ -140,10 +133,9 @@ struct TableQuery {
     format: TableFormat,
     /// The columns to return if the result is empty.
     empty: Layout,
-    /// The conversion of SHOW results to a table.
     show: show::Shape,
     execution: Option<Execution>,
-    /// The writer, which is created when the columns are known.
+    /// The writer is created when the columns are known.
     writer: Option<TableWriter>,
     /// The memory reservation for unsent bytes.
     document: Option<HeldBytes>,
@@ -154,10 +146,6 @@ struct TableQuery {
 }
 
 impl TableQuery {
-    /// Parses the query.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a text that is not exactly one read-only statement.
     fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
         let bound = bind(requested.params)?;
         let parsed =
@@ -225,8 +213,7 @@ impl TableQuery {
         }
     }
 
-    /// Returns the writer. If the writer does not exist yet, creates it with the currently known
-    /// columns.
+    /// Creates the writer with the currently known columns if necessary.
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
@@ -254,7 +241,6 @@ impl TableQuery {
         Ok(held.map_err(Error::from)?)
     }
 
-    /// Sends the written bytes if there are enough for a piece.
     fn flush(&mut self) -> Option<Action> {
         let limit = match self.delivery.is_streaming() {
             true => REPLY_PIECE_BYTES,
@@ -281,7 +267,6 @@ impl TableQuery {
         Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
     }
 
-    /// Converts the complete rows with the SQL Worker.
     fn rewrite(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
         let mut rows = Vec::new();
         while self.ready_bytes() > 0 {
@@ -308,13 +293,12 @@ impl TableQuery {
     }
 }
 
-/// Converts the parameters for the parser. InfluxQL has no null, so a null parameter has no value.
+/// InfluxQL has no null, so a null parameter has no value.
 fn bind(params: Vec<(String, ParamValue)>) -> Result<Params, ApiError> {
     let literals = params.into_iter().filter_map(|(name, value)| Some((name, value.into_json()?)));
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
 }
 
-/// Returns the error for a text that does not parse, with InfluxDB's message.
 fn unparsed(error: ParseError) -> ApiError {
     ApiError::Invalid(match error {
         ParseError::MissingParameter { name } => format!(
@@ -329,7 +313,6 @@ fn unwritten(error: TableError) -> ApiError {
     ApiError::Internal(error.to_string())
 }
 
-/// Returns the error for a failed statement, with InfluxDB's message if one exists.
 fn failed(error: Error) -> ApiError {
     match error {
         Error::DatabaseNotFound(name) => {

@@ -2,8 +2,7 @@
 //!
 //! [`request`] parses the parameters of both routes: `db` (or `db/rp`), `q`, `format`, `params` and
 //! the header `Accept`. The parameters come from the URL, a form or a JSON body, which may be
-//! compressed. Every error has the body `{"error"}`, which is `ErrorShape::Query` in the route
-//! table. [`influxql`] runs InfluxQL.
+//! compressed. [`influxql`] runs InfluxQL.
 
 pub mod influxql;
 pub mod request;

@@ -22,8 +22,7 @@ pub struct QueryRequest {
     pub q: String,
     /// The format of the response.
     pub format: TableFormat,
-    /// The values of the parameters `$name` in ascending order of their names. Each name is unique
-    /// and has no `$`.
+    /// The values of the parameters, without `$`, in ascending order of their unique names.
     pub params: Vec<(String, ParamValue)>,
 }
 
@@ -93,7 +92,6 @@ impl From<RequestError> for ApiError {
 /// The supported parameters. The server ignores other parameters, as InfluxDB does.
 const NAMES: [&str; 4] = ["db", "q", "format", "params"];
 
-/// A JSON body.
 #[derive(Debug, Default, Deserialize)]
 struct JsonBody {
     db: Option<String>,
@@ -107,9 +105,6 @@ impl QueryRequest {
     /// `url` supplies the parameters that are missing in the body. A body that begins with `{`, or
     /// that is not a form, is parsed as JSON regardless of its content type, because curl labels
     /// every body as a form and InfluxDB ignores the label.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] (status 400): see [`RequestError`].
     pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> Result<Self, ApiError> {
         check_once(url)?;
         let is_json = body.trim_ascii_start().starts_with(b"{");
@@ -167,9 +162,6 @@ fn object(text: &str) -> Result<Map<String, Value>, RequestError> {
 }
 
 /// Returns the values of `params` in ascending order of their names.
-///
-/// # Errors
-/// [`RequestError::ParamValue`]
 pub fn values(object: Map<String, Value>) -> Result<Vec<(String, ParamValue)>, RequestError> {
     let mut values = Vec::with_capacity(object.len());
     for (name, value) in object {
@@ -232,12 +224,10 @@ mod tests {
         let json = format!(r#"{{"db":"d/rp","q":"SELECT 1","format":"csv","params":{params}}}"#);
         assert_eq!(parse(&[], &url, "").as_ref(), Ok(&expected));
         assert_eq!(parse(&form, "", &url).as_ref(), Ok(&expected));
-        // The content type does not matter.
         assert_eq!(parse(&[], "db=other", &json).as_ref(), Ok(&expected));
         let text = [("content-type", "text/plain"), ("accept", "nonsense")];
         assert_eq!(parse(&text, "db=other", &json).as_ref(), Ok(&expected));
         assert_eq!(parse(&form, "", &format!(" {json}")).as_ref(), Ok(&expected));
-        // The URL supplies the parameters that are missing in the body.
         let rest = format!("format=csv&q=other&db=d/rp&params={escaped}");
         assert_eq!(parse(&[], &rest, r#"{"q":"SELECT 1"}"#).as_ref(), Ok(&expected));
         assert_eq!(parse(&form, &rest, "q=SELECT+1").as_ref(), Ok(&expected));

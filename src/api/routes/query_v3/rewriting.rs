@@ -8,8 +8,6 @@ use crate::protocol::envelope;
 use crate::protocol::round::{Request, Round};
 use crate::protocol::sql::{FromSql, ToSql};
 
-/// A conversion in progress.
-///
 /// `Done(Ok(Some(bytes)))` contains a piece, and the next call of `step` must have no reply.
 /// `Done(Ok(None))` is the end.
 #[derive(Debug)]
@@ -21,7 +19,6 @@ pub(super) struct Rewriting {
 }
 
 impl Rewriting {
-    /// Creates a conversion of all rows to the named format.
     pub(super) fn new(format: &'static str, rows: Vec<u8>) -> Self {
         Self { format, rows, round: Round::default(), is_done: false }
     }

@@ -7,27 +7,18 @@ use crate::influxql::ast::Statement;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::response::table::Layout;
 
-/// The columns of SHOW DATABASES.
 const DATABASES: [&str; 2] = ["iox::database", "deleted"];
-/// The columns of SHOW RETENTION POLICIES.
 const POLICIES: [&str; 3] = ["iox::database", "name", "duration"];
 
-/// The conversion of a statement's chunks to rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// The rows stay unchanged.
     Rows,
-    /// The rows of SHOW DATABASES.
     Databases,
-    /// The rows of SHOW RETENTION POLICIES on this database.
     Policies(String),
 }
 
 impl Shape {
     /// Returns the conversion for `statement`. `database` is the request's database.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] for a statement that writes, or that returns no table.
     pub(super) fn of(statement: &Statement, database: Option<&str>) -> Result<Self, ApiError> {
         match statement {
             Statement::Select(select) if select.into.is_some() => {
@@ -57,7 +48,6 @@ impl Shape {
         }
     }
 
-    /// Converts a chunk to rows of the table.
     pub(super) fn table(&self, chunk: SeriesChunk) -> SeriesChunk {
         let rows = chunk.rows;
         let full = |values| ResultColumn::Values(Column::full(values));

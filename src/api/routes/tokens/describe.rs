@@ -7,7 +7,7 @@ use crate::protocol::catalog::LastUse;
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::response::time::rfc3339;
 
-/// Returns a token without its secrets, and the day of the last use of each secret.
+/// Omits the secrets, and adds the day of each secret's last use.
 pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");

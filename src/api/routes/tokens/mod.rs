@@ -48,9 +48,6 @@ struct PermissionBody {
 }
 
 /// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/token`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a DELETE that names no token, and for an invalid `after` or `limit`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let handler = match request.head.method.as_str() {
         "POST" => TaskHandler::with_body(|isolate, body| {
@@ -148,16 +145,15 @@ async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
     })
 }
 
-/// Sends a change of a token to the Catalog. Clears the cache of refused callers, because the
-/// Catalog may have created a token even if the reply was lost.
+/// Clears the cache of refused callers after a change, because the Catalog may have created a token
+/// even if the reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     reply
 }
 
-/// Returns the response to the removal of a token or a secret. The status is 202 while some
-/// databases may still accept the removed token or secret.
+/// The status is 202 while some databases may still accept the removed token or secret.
 fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Response, ApiError> {
     match reply {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),

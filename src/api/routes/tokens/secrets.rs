@@ -25,9 +25,6 @@ struct Body {
 }
 
 /// Creates the handler for `POST` and `DELETE /api/v3/configure/token/secret`.
-///
-/// # Errors
-/// [`ApiError::Invalid`] for a DELETE that does not name a token and one of its secrets.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|isolate, body| {

@@ -31,9 +31,7 @@ use rejected_lines::{Destination, RejectedLines};
 struct WriteHandler {
     dialect: Dialect,
     params: WriteParams,
-    /// The running lookup of a bucket id.
     lookup: Option<BucketLookup>,
-    /// Whether errors are indented (`pretty=true`).
     pretty: bool,
     progress: Progress,
     outcome: Outcome,
@@ -54,7 +52,6 @@ struct Writing {
     unparsed: Rejected,
     /// The body, if the response may have to quote lines.
     text: Vec<u8>,
-    /// The reason why the write does not create an absent database.
     not_created: Option<NotCreated>,
     _permit: Permit,
 }
@@ -69,25 +66,16 @@ enum NotCreated {
 }
 
 /// Creates the handler for `POST /write`.
-///
-/// # Errors
-/// [`ApiError::Params`]
 pub fn begin_v1(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V1)
 }
 
 /// Creates the handler for `POST /api/v2/write`.
-///
-/// # Errors
-/// [`ApiError::Params`]
 pub fn begin_v2(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V2)
 }
 
 /// Creates the handler for `POST /api/v3/write_lp`.
-///
-/// # Errors
-/// [`ApiError::Params`]
 pub fn begin_v3(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V3)
 }
@@ -194,7 +182,6 @@ impl WriteHandler {
         self.dialect == Dialect::V3 && !self.params.accept_partial
     }
 
-    /// Returns the definition of the database that the write creates if necessary.
     fn auto_create(&self, settings: &Settings, caller: &Principal) -> CreateDatabase {
         CreateDatabase {
             name: self.params.database.clone(),
@@ -209,7 +196,6 @@ impl WriteHandler {
         }
     }
 
-    /// Returns the response to a write that stored all, some or no points.
     fn answer(&mut self, unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Response {
         self.outcome.points = outcome.points_written;
         let database = &self.params.database;
@@ -248,7 +234,6 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
 }
 
 impl Writing {
-    /// Returns a hint on how to create the absent database.
     fn missing_database_hint(&self, database: &str) -> String {
         let statement = format!("CREATE DATABASE {}", quote::ident(database));
         match self.not_created {

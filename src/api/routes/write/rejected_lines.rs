@@ -17,12 +17,9 @@ use crate::protocol::database::RegisterRefusal;
 use crate::response::emitter::Emitter;
 use crate::response::time::rfc3339;
 
-/// The destination and the options of a write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination<'a> {
-    /// The database's name.
     pub database: &'a str,
-    /// The unit of the timestamps.
     pub precision: WritePrecision,
     /// Whether one invalid line rejects all lines.
     pub all_or_nothing: bool,
@@ -35,14 +32,11 @@ pub(super) struct RejectedLine {
     pub line: u32,
     /// The beginning of the line, if the body is still available.
     pub excerpt: Option<String>,
-    /// The reason for the rejection.
     pub cause: String,
 }
 
-/// The response to a write with rejected lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RejectedLines {
-    /// A summary of the stored points, the rejected lines and the reasons.
     pub message: String,
     /// The reported lines, in ascending order.
     pub lines: Vec<RejectedLine>,
@@ -100,18 +94,15 @@ impl RejectedLines {
         }
     }
 
-    /// Returns the HTTP status. The status is 422 if all points are too old, so that a client does
-    /// not retry the write.
+    /// Returns 422 if all points are too old, so that a client does not retry the write.
     pub(super) fn status(&self) -> u16 {
         if self.all_outside_retention { 422 } else { 400 }
     }
 
-    /// Returns the class of the error for the log.
     pub(super) fn class(&self) -> &'static str {
         if self.all_outside_retention { "retention" } else { "rejected lines" }
     }
 
-    /// Returns the response in the format that the route's clients read. `pretty` indents the body.
     pub(super) fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let mut body = ErrorBody::begin(shape, self.status(), &self.message, pretty);
         match shape {
@@ -165,7 +156,6 @@ impl RejectedLines {
 
 struct Cause {
     line: u32,
-    /// The step that rejected the line.
     doing: &'static str,
     text: String,
 }
@@ -187,8 +177,7 @@ fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
     causes
 }
 
-/// Returns the value of the header `X-Tidemark-Created`: the percent-encoded database and policy,
-/// and the policy's retention period.
+/// Returns the percent-encoded database and policy, and the policy's retention period.
 pub(super) fn created_header(database: &str, created: &Created) -> String {
     let encoded = |name: &str| -> String {
         form_urlencoded::byte_serialize(name.as_bytes())
@@ -204,7 +193,6 @@ pub(super) fn created_header(database: &str, created: &Created) -> String {
     )
 }
 
-/// Formats a retention period as in statements.
 fn format_retention(duration_ns: i64) -> String {
     if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
 }
@@ -270,7 +258,7 @@ fn date(time_ns: i64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The beginnings of a body's lines. The caller must request these beginnings in ascending order.
+/// The caller must request the lines' beginnings in ascending order.
 struct Excerpts<'a> {
     rest: &'a [u8],
     line: u32,
