@@ -1,13 +1,12 @@
 // Compares the responses of two servers. Floats may differ by 1e-9, and rows with equal times may
 // be in any order.
 
-/** Returns a description of the first difference, or an empty string if there is none. */
+/** Returns the first difference, or an empty string. */
 export function sameAnswer(a, b) {
   const [x, y] = [JSON.parse(a), JSON.parse(b)].map(ordered);
   return difference(x, y, '');
 }
 
-/** Sorts rows with equal times by their contents. */
 function ordered(answer) {
   for (const { series = [] } of answer.results ?? []) {
     for (const one of series) {

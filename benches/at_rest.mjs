@@ -14,12 +14,12 @@ const pointsPerBody = 5000;
 const restMs = 15_000;
 
 /**
- * The unit of `blocks` in the status of a file. The benchmark counts allocated blocks, because
- * InfluxDB preallocates files.
+ * The unit of `blocks` in the status of a file. InfluxDB preallocates files, so the benchmark
+ * counts allocated blocks.
  */
 const blockBytes = 512;
 
-/** Returns the allocated bytes of those files in a folder whose paths contain `part`. */
+/** Counts the files whose paths contain `part`. */
 function bytesOf(folder, part) {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -29,7 +29,6 @@ function bytesOf(folder, part) {
   return bytes;
 }
 
-/** Returns the series of a statement's result. */
 async function series(target, db, q) {
   return JSON.parse(await ask(target, db, q)).results[0].series ?? [];
 }
@@ -69,8 +68,8 @@ function print(cells) {
 }
 
 /**
- * Prints the table of the five shapes. `only` selects the shapes whose names contain one of its
- * texts. A complete table is written to RESULTS.md. `peer` is optional.
+ * `only` selects the shapes whose names contain one of its texts. A complete table is written to
+ * RESULTS.md. `peer` is optional.
  */
 export async function atRest(tidemark, peer, { only = [] } = {}) {
   const rows = [];
@@ -107,12 +106,12 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
 }
 
 /**
- * Prints how many rows a query reads for one series and one hour. The data is a month of a hundred
- * series. Records the number unless the run is `partial`.
+ * Counts the rows that a query reads for one series and one hour. The data is a month of a hundred
+ * series. A `partial` run is not recorded.
  */
 export async function rowsRead(tidemark, partial) {
-  // Restarts the server, because an object that is already loaded has the rows in memory. Shards in
-  // the same isolate share this memory.
+  // An object that is already loaded has the rows in memory. Shards in the same isolate share this
+  // memory.
   await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
   const hour = "time >= '2016-01-15T00:00:00Z' AND time < '2016-01-15T01:00:00Z'";

@@ -9,15 +9,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ask, native } from './servers.mjs';
 
 const pointsPerBody = 5_000;
-/** The time, in milliseconds, after which a shard has flushed its rows. */
+/** A shard flushes its rows after this pause. */
 const restMs = 15_000;
 const mb = 1_000_000;
 /** The number of request bodies between two checks of the stored size. */
 const bodiesPerLook = 20;
 
-/**
- * Yields pseudo-random numbers that no codec can compress. The sequence is the same in every run.
- */
+/** Yields numbers that no codec can compress. The sequence is the same in every run. */
 function* noise() {
   for (let state = 0x9e3779b97f4a7c15n; ; ) {
     state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
@@ -25,10 +23,7 @@ function* noise() {
   }
 }
 
-/**
- * Yields request bodies with points of ten series. Each series has two fields. A stored point takes
- * about fourteen bytes.
- */
+/** The points have ten series with two fields each. A stored point takes about fourteen bytes. */
 function* bodies() {
   const numbers = noise();
   for (let at = 0; ; at += pointsPerBody) {
@@ -61,7 +56,6 @@ async function finish(target, method, path) {
   }
 }
 
-/** Returns the sums of a database's shard counters. */
 async function shards(target, db) {
   const { results } = JSON.parse(await ask(target, db, `SHOW STATS ON ${db}`));
   const all = (results[0].series ?? []).filter(({ name }) => name === 'shard');
@@ -69,7 +63,6 @@ async function shards(target, db) {
   return { diskBytes: sum('diskBytes'), points: sum('writePointsOk'), rowsRead: sum('rowsRead'), rowsWritten: sum('rowsWritten') };
 }
 
-/** Writes until the database has stored `bytes` bytes. */
 async function load(target, db, source, bytes) {
   for (;;) {
     for (let n = 0; n < bodiesPerLook; n += 1) {
@@ -92,7 +85,6 @@ function bytesOf(folder) {
 
 const row = (cells) => console.log(`| ${cells.join(' | ')} |`);
 
-/** Runs a step and prints its measurements. */
 async function measured(target, db, name, work) {
   const before = await shards(target, db);
   const start = process.hrtime.bigint();
@@ -104,10 +96,7 @@ async function measured(target, db, name, work) {
   return rest;
 }
 
-/**
- * Runs the benchmark `backup`.
- * @param {{ mb?: number }} options the size of the stored data in MB
- */
+/** @param {{ mb?: number }} options the size of the stored data in MB */
 export async function backup({ mb: wanted = 10 } = {}) {
   const target = await native(undefined, { backups: true });
   const done = (method, path) => finish(target, method, path);

@@ -11,7 +11,7 @@ const heavy = 'SELECT median(a), mean(b), stddev(c) FROM cpu GROUP BY host';
 const minute = `time >= ${from}s AND time < ${from + 60}s`;
 const cheap = `SELECT mean(b) FROM cpu WHERE host = 'h7' AND ${minute}`;
 
-/** The pause, in milliseconds, before a retry if the server's query memory is exhausted. */
+/** The pause before a retry if the server's query memory is exhausted. */
 const patienceMs = 100;
 
 function ask(agent, target, path, body) {
@@ -43,7 +43,7 @@ function body(first) {
   return lines.join('\n');
 }
 
-/** Repeats `work` until `isOver` returns true. Returns the durations in milliseconds. */
+/** Returns the durations in milliseconds. */
 async function repeat(isOver, pauseMs, work) {
   const times = [];
   while (!isOver()) {
@@ -61,7 +61,6 @@ function figures(times) {
   return `${times.length} of them, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${at(0.999999)} ms`;
 }
 
-/** Prints the latencies of writes and cheap queries while `queries` expensive queries run. */
 export async function busy(target, queries = 50) {
   const agent = new Agent({ keepAlive: true, maxSockets: 200 });
   const query = (q) => ask(agent, target, `/query?db=${db}`, new URLSearchParams({ q }).toString());

@@ -14,14 +14,11 @@ import { startUp } from './start_up.mjs';
 import { batches, startNs } from './tsbs.mjs';
 
 const turns = 5;
-/**
- * The pause after which objects are evicted, in milliseconds. The runtime evicts an object after
- * ten seconds without a request.
- */
+/** The runtime evicts an object after ten seconds without a request. */
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
-/** The target for the number of milliseconds in addition to those of an empty Worker. */
+/** The target for the milliseconds in addition to those of an empty Worker. */
 const startUpAimMs = 50;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
@@ -40,7 +37,7 @@ async function once(server, path, body) {
 
 const point = (number) => `cpu,hostname=host_7 usage_user=${number}i ${startS + number}`;
 
-/** Returns the durations of a server, by the kind of the first request. */
+/** Returns the durations by the kind of the first request. */
 async function measured(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-cold-'));
   const times = { write: [], query: [], sleptWrite: [], sleptQuery: [] };
@@ -74,7 +71,6 @@ async function measured(start) {
   return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, median(ms)]));
 }
 
-/** Prints the table and records it. */
 export async function cold(hasPeer) {
   const { empty, worker } = await startUp();
   const ours = await measured((folder) => plain(folder));

@@ -7,7 +7,7 @@ const lineEnd = Buffer.from('\r\n');
 const headEnd = Buffer.from('\r\n\r\n');
 const chunksEnd = Buffer.from('0\r\n\r\n');
 
-/** Opens a connection to a target: `{ url, headers }`. */
+/** A target is `{ url, headers }`. */
 export async function open({ url, headers }) {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
@@ -22,10 +22,7 @@ export async function open({ url, headers }) {
   socket.on('close', () => waiting?.fail(new Error('the server closed the connection')));
   socket.on('error', (error) => waiting?.fail(error));
 
-  /**
-   * Sends a request. Resolves to `{ ms, status, body }`. The duration does not include the call of
-   * `body()`.
-   */
+  /** Resolves to `{ ms, status, body }`. The duration does not include the call of `body()`. */
   const ask = async (path, body) => {
     // Without this check, a request on a closed socket would wait forever.
     if (!socket.writable) throw new Error('the server closed the connection');

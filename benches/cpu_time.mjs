@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The number of clock ticks per second in /proc. It is 100 on every Linux that Node supports. */
+/** The number of clock ticks per second in /proc is 100 on every Linux that Node supports. */
 const ticks = 100;
 
 function stat(pid) {
@@ -15,10 +15,7 @@ function stat(pid) {
   }
 }
 
-/**
- * Returns the CPU seconds of all processes in the process tree of `pid`. Includes user and system
- * time.
- */
+/** Sums the user and system time of all processes in the process tree of `pid`. */
 export function cpuSeconds(pid) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
   const stats = new Map(pids.map((p) => /** @type {const} */ ([p, stat(p)])).filter(([, s]) => s));

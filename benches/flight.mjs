@@ -19,18 +19,14 @@ const smallTurns = 21;
 /** The number of rows for measuring durations, and the number for measuring memory. */
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
-/**
- * The time, in milliseconds, after which a server has finished its background work for the writes.
- */
+/** After this pause, a server has finished its background work for the writes. */
 const settleMs = 5_000;
 const mb = 1e6;
 
 const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time < ${rows}`;
 const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
 
-/**
- * Writes rows with five columns. `v` is the row's number and also its timestamp in nanoseconds.
- */
+/** `v` is the row's number and also its timestamp in nanoseconds. */
 async function load(target, from, to) {
   for (let n = from; n < to; n += rowsPerBody) {
     let lines = '';
@@ -45,9 +41,7 @@ async function load(target, from, to) {
   }
 }
 
-/**
- * Returns a gRPC frame with a protobuf message. The message contains one length-delimited field.
- */
+/** The protobuf message in the gRPC frame has one length-delimited field. */
 function ticketOf(text) {
   const bytes = Buffer.from(text);
   const message = Buffer.concat([Buffer.from([0x0a, (bytes.length & 127) | 128, bytes.length >> 7]), bytes]);
@@ -56,7 +50,7 @@ function ticketOf(text) {
   return Buffer.concat([head, message]);
 }
 
-/** A connection to a server. The server closes connections that are idle for some time. */
+/** The server closes connections that are idle for some time. */
 class Channel {
   constructor(url) {
     this.url = url;
@@ -73,10 +67,7 @@ class Channel {
   }
 }
 
-/**
- * Requests rows over gRPC. Counts the bytes without decoding them. Resolves to `{ seconds, firstMs,
- * bytes }`.
- */
+/** Counts the bytes without decoding them. Resolves to `{ seconds, firstMs, bytes }`. */
 function byFlight(channel, headers, q) {
   const from = performance.now();
   const stream = channel.request({
@@ -102,9 +93,7 @@ function byFlight(channel, headers, q) {
 const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
-/**
- * Returns a function for each way to request the rows. Each function resolves to its measurements.
- */
+/** Each function requests the rows in one way, and resolves to its measurements. */
 async function waysOf({ server, influxdb, channel, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {
@@ -125,7 +114,7 @@ async function waysOf({ server, influxdb, channel, rows }) {
   return { 'Flight, by pyarrow': byPyarrow, ...ways };
 }
 
-/** Measures each way several times. Returns the medians as `[name, { seconds, bytes }]`. */
+/** Returns the medians as `[name, { seconds, bytes }]`. */
 async function timed(ways) {
   const seen = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn += 1) {
@@ -134,7 +123,6 @@ async function timed(ways) {
   return Object.entries(seen).map(([name, took]) => [name, { seconds: median(took.map(({ seconds }) => seconds)), bytes: took[0].bytes }]);
 }
 
-/** Returns the median time to the first byte of `SELECT 1` in milliseconds. */
 async function first(way) {
   const seen = [];
   for (let turn = 0; turn < smallTurns; turn += 1) seen.push((await way()).firstMs);
@@ -197,10 +185,7 @@ function report({ ways, one, few, many }, { size, isQuick }) {
   if (!isQuick) falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }
 
-/**
- * Starts a server with `start` and runs all measurements on it. The server must support SQL. If
- * `peer` is given, also measures that server.
- */
+/** The server that `start` starts must support SQL. `peer` is optional. */
 export async function flight(start, peer, { isQuick }) {
   const size = isQuick ? sizes.quick : sizes.whole;
   const started = [];

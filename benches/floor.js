@@ -7,16 +7,18 @@ import { DurableObject } from 'cloudflare:workers';
 const readBytesMin = 128 << 10;
 const bufferBytes = 256 << 10;
 
-/** The size of a frame with 5,000 points of TSBS cpu-only data. */
+/** A frame of this size has 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
-/** The number of frames between two flushes. Later frames overwrite the rows of earlier frames. */
+/**
+ * A flush follows after this number of frames. Later frames overwrite the rows of earlier frames.
+ */
 const slots = 40;
 
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
 
-/** Reads large chunks into one buffer, as the real Worker does. */
+/** Like the real Worker, reads large chunks into one buffer. */
 async function readBody(request) {
   const reader = request.body.getReader({ mode: 'byob' });
   let own = buffer ?? new ArrayBuffer(bufferBytes);
@@ -46,7 +48,7 @@ export default {
   },
 };
 
-/** Receives a message. Stores the message if the request selects this. */
+/** Stores the message if the request selects this. */
 export class Shard extends DurableObject {
   #next = 0;
 
@@ -66,6 +68,6 @@ export class Shard extends DurableObject {
   }
 }
 
-/** The classes that wrangler.toml requires. */
+/** wrangler.toml requires these classes. */
 export class Catalog extends DurableObject {}
 export class Database extends DurableObject {}

@@ -18,7 +18,7 @@ const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchPa
 const times = (count, text) => Array(count).fill(text).join(',');
 const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
 
-/** Encodes a Protocol Buffers message. Each field is a text or bytes. */
+/** Each field of the Protocol Buffers message is a text or bytes. */
 function message(...values) {
   const parts = values.map((value, at) => {
     const bytes = Buffer.from(value);
@@ -32,7 +32,6 @@ function message(...values) {
   return Buffer.concat(parts);
 }
 
-/** Returns the gRPC-Web call that prepares a statement. */
 function prepared(text) {
   const type = 'type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementRequest';
   const body = message('CreatePreparedStatement', message(type, message(text)));
@@ -41,7 +40,6 @@ function prepared(text) {
   return { path: '/arrow.flight.protocol.FlightService/DoAction', grpc: Buffer.concat([head, body]) };
 }
 
-/** The requests by name. */
 const requests = [
   ['SQL: strpos of 200,000 and 100,000 bytes', sql("SELECT strpos(repeat('a', 200000), repeat('a', 100000) || 'b')")],
   ['SQL: strpos of 400,000 and 200,000 bytes', sql("SELECT strpos(repeat('a', 400000), repeat('a', 200000) || 'b')")],
@@ -63,7 +61,6 @@ const requests = [
   ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
 ];
 
-/** Sends a request and resolves to its status. */
 export async function send({ url, headers }, { path, form, grpc }) {
   const type = grpc ? 'application/grpc-web+proto' : 'application/x-www-form-urlencoded';
   const body = grpc ?? form;
@@ -88,8 +85,8 @@ async function fill(target) {
 const p99 = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
 
 /**
- * Measures writes and small queries in the undisturbed database for some seconds. Returns their p99
- * latencies in milliseconds.
+ * Measures writes and small queries in the undisturbed database. Returns the p99 latencies in
+ * milliseconds.
  */
 async function latencies(target, seconds) {
   const endMs = performance.now() + seconds * 1_000;
@@ -125,10 +122,7 @@ async function beside(target, request, seconds) {
   return { found, count, status };
 }
 
-/**
- * Repeats every request for `seconds` on the server that `start` starts. Resolves to whether every
- * ratio is below the limit.
- */
+/** Repeats every request for `seconds`. Resolves to whether every ratio is below the limit. */
 export async function hostile(start, { seconds, only = [] }) {
   const chosen = requests.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)));
   const target = await start();

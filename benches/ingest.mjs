@@ -5,10 +5,9 @@ import { gzipSync } from 'node:zlib';
 
 import { cpuSeconds } from './cpu_time.mjs';
 
-/** The timeout of a request, in milliseconds. */
 const answerMs = 60_000;
 
-/** Sends a body. The status must be 204. */
+/** The status must be 204. */
 function send(agent, target, path, body, gzip) {
   return new Promise((resolve, reject) => {
     const headers = { ...target.headers, 'Content-Length': body.length };
@@ -55,14 +54,11 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   return { rate: points / seconds, cpuPerMillion: (cpu / points) * 1e6, latencies };
 }
 
-/** Returns the percentile `share` of the numbers. */
 export function percentile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length * share)];
 }
 
-/** Returns the median of numbers. */
 export const median = (values) => percentile(values, 0.5);
 
-/** Returns a body in gzip format. */
 export const compressed = (body) => gzipSync(body);

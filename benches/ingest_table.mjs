@@ -15,7 +15,7 @@ const db = 'ingest';
 
 /**
  * The number of measured turns, the number of batches in each turn, and the number of batches in
- * the warm-up, the first turn.
+ * the warm-up.
  */
 const plans = {
   // The p99 latency includes flushes, because 300 batches cause about five flushes.
@@ -23,13 +23,10 @@ const plans = {
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
-/** For each number of points in a batch, the factor by which the number of batches increases. */
+/** By points per batch, the factor by which the number of batches increases. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
-/**
- * Returns a case: the shape, the parameters of its writes, and the target for the ratio to
- * InfluxDB's rate.
- */
+/** `aim` is the target for the ratio to InfluxDB's rate. */
 const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
 
 const cases = [
@@ -52,9 +49,7 @@ function nameOf({ shape, points, gzip, connections }) {
   return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
 }
 
-/**
- * Checks only a part of the series, because InfluxDB needs a long time to count a million series.
- */
+/** InfluxDB needs a long time to count a million series, so the check counts only a part. */
 const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
 
 const head = [
@@ -64,10 +59,9 @@ const head = [
 const compared = ['ratio', 'CPU ratio'];
 
 /**
- * Runs the cases and prints the table. `only` selects the cases in which a word starts with one of
- * its texts. If `only` is empty, all cases run. If `hasPeer` is true, a complete table is written to
- * RESULTS.md. `starters` start the servers, with `wrangler dev` first. Resolves to whether every
- * case was measured.
+ * `only` selects the cases in which a word starts with one of its texts. If `only` is empty, all
+ * cases run. If `hasPeer` is true, a complete table is written to RESULTS.md. `starters` start the
+ * servers, with `wrangler dev` first. Resolves to whether every case was measured.
  */
 export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
   const isWanted = (name) => {
@@ -109,7 +103,7 @@ function print(cells) {
   console.log(line.join(''));
 }
 
-/** Returns the rows of a case. Each server except InfluxDB has one row. */
+/** Each server except InfluxDB has one row. */
 async function measure(starters, each, plan) {
   const targets = await startAll(starters);
   try {
@@ -135,7 +129,6 @@ async function measure(starters, each, plan) {
   }
 }
 
-/** Returns the results of each server in each turn. */
 async function turns(targets, { shape, connections, points, gzip }, plan) {
   const [, , , make] = shapes.find(([name]) => name === shape);
   const generator = make({ points });

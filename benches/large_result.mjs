@@ -10,7 +10,7 @@ const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100,
 /** The target for the duration relative to InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
-/** A query with five columns including the time. */
+/** The result has five columns including the time. */
 const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
 
 const chunked = { route: '/query', more: { chunked: 'true' } };
@@ -21,7 +21,6 @@ const forms = {
   Arrow: { route: '/api/v3/query_influxql', more: { format: 'arrow' }, isOurs: true },
 };
 
-/** Measures a response in one format from one server. */
 function read(target, { route, more, headers }) {
   return wholeAnswer(target, `${route}?${new URLSearchParams({ db, q: statement, ...more })}`, headers);
 }
@@ -42,10 +41,6 @@ async function measured(targets, turns) {
   ]);
 }
 
-/**
- * Prints the table for the server that `start` starts, and for `peer` if it is given. Records the
- * table.
- */
 export async function largeResult(start, peer, { isQuick }) {
   const size = sizes[isQuick ? 'quick' : 'whole'];
   const targets = [];

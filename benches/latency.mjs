@@ -18,8 +18,8 @@ function ask(agent, target, path, body) {
 }
 
 /**
- * Measures creating a database, writing a point and reading the point. Returns the median durations
- * in milliseconds.
+ * Creates a database, writes a point and reads the point. Returns the median durations in
+ * milliseconds.
  */
 export async function threeRequests(target, rounds) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });

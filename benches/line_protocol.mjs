@@ -14,10 +14,7 @@ const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
 const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
 
-/**
- * Builds the native benchmark with the release profile. Builds the module with the release options
- * of wasm-opt.
- */
+/** The native benchmark has the release profile. The module has the release options of wasm-opt. */
 export async function buildParsers() {
   const quiet = { quiet: true };
   const bench = ['bench', '--no-run', '--bench', 'line_protocol', '--message-format=json'];
@@ -26,7 +23,6 @@ export async function buildParsers() {
   return { native: native.executable, wasm: await buildModule() };
 }
 
-/** Builds only the module. */
 export async function buildModule() {
   const quiet = { quiet: true };
   const triple = 'wasm32-unknown-unknown';

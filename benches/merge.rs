@@ -22,17 +22,17 @@ const PAGE_ROWS: usize = 1_024;
 const COLUMNS: u32 = 10;
 /// The number of rows in all sources together.
 const ROWS: usize = 1 << 21;
-/// The number of merged rows whose columns are read together.
+/// The columns of this number of merged rows are read together.
 const TOGETHER: usize = 1_024;
 
-/// A source with consecutive series of equal length.
+/// A source has consecutive series of equal length.
 struct Made {
     keys: Rc<[SeriesKey]>,
     at: usize,
     series_rows: usize,
-    /// The number of rows of the current series that have been returned.
+    /// The number of returned rows of the current series.
     taken: usize,
-    /// The times of a series. All pages share them.
+    /// All pages share the times of a series.
     times_ns: Vec<Rc<[i64]>>,
     columns: Columns,
     column: Rc<Column>,
@@ -141,7 +141,7 @@ fn run(shape: &str, count: usize, series_rows: usize) {
     println!("{shape:<12} {count:>8} {series_rows:>10} {:>12} {keys:>12.1} {all:>12.1}", read.0);
 }
 
-/// Reads all rows, and returns the numbers of output rows and input rows.
+/// Returns the numbers of output rows and input rows.
 fn drain(mut merge: Merge<Made>, columns: u32) -> (usize, usize) {
     let (mut out, mut read) = (0, 0);
     let mut held = Picks::default();

@@ -98,7 +98,7 @@ fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
     }
 }
 
-/// The values of a part: the directory, the length of the head, and the body.
+/// The directory, the length of the head, and the body of each value.
 type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
 
 /// The decoded code tables, by value and group.
@@ -118,7 +118,7 @@ impl Part {
 
 struct InMemory {
     values: Rc<Stored>,
-    /// The code tables of the current group. A merge keeps them.
+    /// A merge keeps the code tables of the current group.
     tables: RefCell<Tables>,
 }
 

@@ -24,10 +24,7 @@ import { batches, random } from './tsbs.mjs';
 export const db = 'benchmark';
 const pointsPerBody = 5000;
 
-/**
- * The time, in milliseconds, in which both servers complete their background work after the last
- * write.
- */
+/** Both servers complete their background work during this pause after the last write. */
 const settleMs = 25_000;
 
 /**
@@ -41,7 +38,7 @@ const plans = {
 
 /**
  * A type is slow if InfluxDB takes more than this number of milliseconds, excluding the empty
- * request. Slow types are also averaged separately.
+ * request.
  */
 const heavyMs = 30;
 
@@ -50,8 +47,8 @@ const ofDay =
   'of queries with new parameters over one connection. The servers restart before each type.';
 
 /**
- * The lists of queries, each with the title and the notes of its table, and the server on which its
- * ratios are based. `isGross` means that the durations include the empty request.
+ * The title and the notes of each table, and the server on which its ratios are based. `isGross`
+ * means that the durations include the empty request.
  */
 export const lists = {
   types: {
@@ -89,9 +86,9 @@ export const lists = {
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
- * Runs all queries and prints the table. `starters` are `{ name, start(folder), hours }`. Tidemark
- * is the first and InfluxDB the second, if it is installed. Further servers get additional columns.
- * `hours` overrides the number of hours in the plan. A complete table is written to RESULTS.md.
+ * `starters` are `{ name, start(folder), hours }`. Tidemark is the first and InfluxDB the second,
+ * if it is installed. Further servers get additional columns. A complete table is written to
+ * RESULTS.md.
  */
 export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };
@@ -133,7 +130,7 @@ async function load(side, plan) {
   await fill(side.server, side.name, plan);
 }
 
-/** Writes data for a number of hosts and hours. Resolves to the number of written points. */
+/** Resolves to the number of written points. */
 export async function fill(server, name, { hosts, hours }) {
   const from = performance.now();
   await post(server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
@@ -149,9 +146,7 @@ export async function fill(server, name, { hosts, hours }) {
   return points;
 }
 
-/**
- * Returns each server's median milliseconds in the two measurements, as `{ first, again }`.
- */
+/** Returns each server's median milliseconds in the two measurements, as `{ first, again }`. */
 async function measure(type, sides, plan) {
   const connections = [];
   for (const side of sides) {
@@ -174,9 +169,7 @@ async function measure(type, sides, plan) {
   return { first, again };
 }
 
-/**
- * Returns the median milliseconds of each server over some turns. Throws if the responses differ.
- */
+/** Throws if the responses differ. */
 async function medians(type, sides, connections, { turns, data }) {
   const times = sides.map(() => []);
   for (let turn = 0; turn < turns; turn++) {
@@ -219,7 +212,7 @@ export function geometricMean(values) {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-/** Prints the table. A complete table is written to RESULTS.md. */
+/** A complete table is written to RESULTS.md. */
 function report(sides, rows, { title, peer: peerName, notes, isGross = false, partial }) {
   const pings = sides.map((side) => median(side.pings));
   const peer = sides.findIndex((side) => side.name === peerName);

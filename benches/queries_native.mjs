@@ -9,7 +9,6 @@ const titles = [
   ['type', 'Queries, natively and without HTTP'],
 ];
 
-/** Records the benchmark's output. */
 export function recordNative(text) {
   const cells = (line) => line.trim().split(/ {2,}/);
   let table = null;

@@ -3,26 +3,25 @@
 
 import { during, oneHost, someHosts, window } from './query_types.mjs';
 
-/** A query with windows of five minutes, over one host and twelve hours. */
+/** The windows have five minutes, over one host and twelve hours. */
 const windows = (call, more = '') => ({
   text: (data) =>
     `SELECT ${call} FROM cpu WHERE ${oneHost(data)} AND ${during(window(data, 12))} GROUP BY time(5m)${more}`,
 });
 
-/** A query for the rows of one host and one hour. */
 const rows = (what, { more = '', where = '', hours = 1 } = {}) => ({
   text: (data) =>
     `SELECT ${what} FROM cpu WHERE ${oneHost(data)}${where} AND ${during(window(data, hours))}${more}`,
 });
 
-/** A query over all hosts for some hours. */
+/** Queries all hosts for some hours. */
 const ofAll = (name, hours, text) => ({
   name, slow: true, text: (data) => text(during(window(data, hours))),
 });
 
 /**
- * Returns a query for the number of occurrences of a value in the window at `time`. If several
- * values are equally frequent, InfluxDB 1.x selects one of them with an unstable sort.
+ * Counts the occurrences of a value in the window at `time`. If several values are equally
+ * frequent, InfluxDB 1.x selects one of them with an unstable sort.
  */
 const occurrences = (text, time, value) =>
   text.replace('mode(', 'count(').replace(' GROUP BY time(5m)', ` AND usage_user = ${value} AND time >= '${time}' AND time < '${time}' + 5m`);
@@ -39,7 +38,7 @@ const transformations = [
 ];
 
 /**
- * The shapes, in the format of `types` in query_types.mjs, but without SQL. `isRandom` means that
+ * The shapes have the format of `types` in query_types.mjs, but without SQL. `isRandom` means that
  * the responses are not compared. `occurrences` means that the values of a window may differ if
  * they are equally frequent. `isOfAll` marks queries without a time range.
  */

@@ -7,11 +7,9 @@ const startMs = Number(startNs / 1_000_000n);
 const hourMs = 3_600_000;
 
 /**
- * The types in TSBS' order. Each has a name, the number of measured queries, and two functions that
- * return the next query: `text` for InfluxQL and `sql` for SQL.
+ * The types in TSBS' order. `text` returns the next query in InfluxQL, and `sql` returns it in SQL.
  * The argument is `{ draw, hosts, hours }`. `draw` returns uniformly distributed numbers from 0 to
- * 1, and the other values describe the data. With the same numbers, both languages query the same
- * rows.
+ * 1. With the same numbers, both languages query the same rows.
  */
 export const types = [
   ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map(
@@ -66,10 +64,7 @@ function double(data, metrics) {
   return `SELECT ${what} FROM cpu WHERE ${during(window(data, 12))} GROUP BY time(1h),"hostname"`;
 }
 
-/**
- * Returns SQL for aggregates per time bin. If a tag is given, the aggregates are also per tag
- * value.
- */
+/** If a tag is given, the aggregates are also per tag value. */
 function binned(unit, what, where, tag) {
   const keys = tag ? `, ${tag}` : '';
   const bin = `date_bin(INTERVAL '1 ${unit}', time) AS bin`;
@@ -97,24 +92,21 @@ function calls(name, metrics) {
   return fields.slice(0, metrics).map((field) => `${name}(${field})`).join(',');
 }
 
-/** Returns a random time range with the given number of hours, or with all hours of the data. */
+/** The range has the given number of hours, or all hours of the data. */
 export function window({ draw, hours }, wanted) {
   const length = Math.min(wanted, hours) * hourMs;
   const start = startMs + Math.floor((draw() * (hours * hourMs - length)) / 1000) * 1000;
   return [start, start + length].map((ms) => new Date(ms).toISOString().replace('.000', ''));
 }
 
-/** Returns the condition for a time range. */
 export function during([start, end]) {
   return `time >= '${start}' AND time < '${end}'`;
 }
 
-/** Returns the condition for a given number of random hosts. */
 export function someHosts({ draw, hosts }, wanted) {
   const chosen = new Set();
   while (chosen.size < Math.min(wanted, hosts)) chosen.add(Math.floor(draw() * hosts));
   return `(${[...chosen].map((host) => `hostname = 'host_${host}'`).join(' OR ')})`;
 }
 
-/** Returns the condition for one random host. */
 export const oneHost = (data) => someHosts(data, 1);

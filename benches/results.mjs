@@ -12,7 +12,7 @@ import { at } from '../scripts/project.mjs';
 
 const file = at('benches', 'RESULTS.md');
 
-/** If a ratio falls below this fraction of the last ratio, it is reported. */
+/** A ratio below this fraction of the last ratio is reported. */
 const fallen = 0.85;
 
 const preface = `# Results
@@ -24,11 +24,10 @@ its other load. For a ratio, both systems ran alternately in one run.
 `;
 
 /**
- * Writes a table. Returns one sentence for each compared cell that has become smaller.
+ * Returns one sentence for each compared cell that has become smaller.
  *
- * `title` identifies the table. `notes` are the lines above the table. `head` contains the names of
- * the columns, and `rows` contains the cells. `compared` lists the columns with ratios. The first
- * column identifies a row. A `partial` table is compared but not written.
+ * `title` identifies the table. `notes` are the lines above the table. `compared` lists the columns
+ * with ratios. The first column identifies a row. A `partial` table is compared but not written.
  */
 export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : preface;
@@ -43,7 +42,7 @@ export function record({ title, notes = [], head, rows, compared = [], partial =
   return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
 }
 
-/** Returns the notes for a table about the machine and the software versions. */
+/** Describes the machine and the software versions. */
 export function circumstances() {
   const [{ model }] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
@@ -73,7 +72,6 @@ function table(head, rows) {
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
 }
 
-/** Returns the cells in the table of a section, including the head. */
 function cells(section) {
   const lines = section.split('\n').filter((line) => line.startsWith('| '));
   const split = lines.map((line) => line.slice(2, -2).split(' | '));

@@ -36,7 +36,6 @@ import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
-/** The benchmarks that measure only the native host. */
 const ofNative = ['shapes', 'rows', 'sql', 'flight', 'backup', 'hostile'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const onlyNative = process.argv.includes('--native');
@@ -58,7 +57,7 @@ async function requests(targets) {
   }
 }
 
-/** Returns the number after an option. Without the option, returns `usual`. */
+/** Without the option, returns `usual`. */
 function numberOf(option, usual, what) {
   const at = process.argv.indexOf(option);
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
@@ -66,7 +65,7 @@ function numberOf(option, usual, what) {
   return number;
 }
 
-/** Runs the two benchmarks `requests` and `busy` on the same servers. */
+/** `requests` and `busy` run on the same servers. */
 async function small(node) {
   const targets = await startAll([() => tidemark(node), ...(hasInfluxdb() ? [influxdb] : [])]);
   try {
@@ -84,7 +83,7 @@ async function ingest(node) {
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
-/** Starts new servers, so that the data of earlier benchmarks has no effect. */
+/** With new servers, the data of earlier benchmarks has no effect. */
 async function rest(node) {
   // By default, InfluxDB would keep the last ten minutes in its log and cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';
@@ -98,7 +97,6 @@ async function rest(node) {
   }
 }
 
-/** Compares the same queries over two amounts of data. */
 async function shapesAtTwoSizes() {
   const start = (folder) => native(folder);
   const sides = [{ name: 'a hundred million', start, hours: 2778 }, { name: lists.sizes.peer, start, hours: 28 }];

@@ -24,9 +24,8 @@ const scenarios = [history, measurements, series, shards, panels, deletes, field
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * Runs the scenarios in `args` and prints the table. A scenario of the size `full` is written to
- * RESULTS.md. Each scenario has a separate table, because all scenarios together take two hours.
- * Resolves to whether every scenario completed.
+ * A scenario of the size `full` is written to RESULTS.md. Each scenario has a separate table,
+ * because all scenarios together take two hours. Resolves to whether every scenario completed.
  */
 export async function scale(args) {
   const choice = choices(args);

@@ -17,10 +17,7 @@ import { startInfluxd } from '../tests/record/influxd.mjs';
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
-/**
- * The headers of requests for large responses. By default, Node's client requests compression.
- * Compressing takes longer than the query.
- */
+/** By default, Node's client requests compression, which takes longer than the query. */
 export const unpacked = { 'accept-encoding': 'identity' };
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
@@ -72,7 +69,9 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/** Starts the release build of the native host. With `backups` it has a folder for backups in its data folder. */
+/**
+ * Starts the release build. With `backups`, the host has a folder for backups in its data folder.
+ */
 export async function native(kept = undefined, { backups = false } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
@@ -84,14 +83,14 @@ export async function native(kept = undefined, { backups = false } = {}) {
   return { name: 'native', url, pid: child.pid, folder: data, headers, stop };
 }
 
-/** Returns whether InfluxDB is installed. Prints a line if InfluxDB is not installed. */
+/** Prints a line if InfluxDB is not installed. */
 export function hasInfluxdb() {
   const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
   return !missing;
 }
 
-/** Starts InfluxDB with the series index `tsi1`, which supports a million series. */
+/** The series index `tsi1` supports a million series. */
 export async function influxdb(kept = undefined) {
   const server = await startInfluxd('tsi1', kept);
   const { url, pid, directory } = server;
@@ -105,7 +104,7 @@ export async function influxdb(kept = undefined) {
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
-/** Starts all servers. If one of them does not start, stops the others. */
+/** If a server does not start, stops the others. */
 export async function startAll(starters) {
   const targets = [];
   try {
@@ -117,13 +116,13 @@ export async function startAll(starters) {
   return targets;
 }
 
-/** Stops all servers. Prints errors. */
+/** Prints errors. */
 export async function stopAll(targets) {
   const stopped = await Promise.allSettled(targets.map((target) => target.stop()));
   for (const { reason } of stopped) if (reason) console.error(reason);
 }
 
-/** Returns the response to a statement as text. Throws on every error. */
+/** Throws on every error. */
 export async function ask(target, db, q) {
   const body = new URLSearchParams({ q, db });
   const signal = AbortSignal.timeout(120_000);
@@ -138,8 +137,8 @@ export async function ask(target, db, q) {
 }
 
 /**
- * Reads a large response and discards it. Returns the seconds, the milliseconds until the first
- * byte, and the number of bytes.
+ * Discards the response. Returns the seconds, the milliseconds until the first byte, and the number
+ * of bytes.
  */
 export async function wholeAnswer(target, path, headers = {}) {
   const from = performance.now();

@@ -4,7 +4,7 @@ import { batches, fields, random } from './tsbs.mjs';
 
 const startNs = 1_451_606_400_000_000_000n;
 
-/** Returns approximately normally distributed numbers with mean 0 and standard deviation 1. */
+/** The mean is 0, and the standard deviation is 1. */
 function normal(draw) {
   return (draw() + draw() + draw() + draw() - 2) * 1.7;
 }
@@ -46,7 +46,6 @@ function* iot({ points = 5000, seed = 2 } = {}) {
   }
 }
 
-/** Yields lines that each belong to a new series. */
 function* million({ points = 5000 } = {}) {
   for (let first = 0; ; first += points) {
     const line = (_, i) => {
@@ -65,8 +64,8 @@ function* cpu(options = {}) {
 }
 
 /**
- * The shapes of points: the name, the target for the bytes per value, the number of batches, and
- * the generator. The generator has the optional parameters `{ points, seed }`.
+ * Each shape has a name, the target for the bytes per value, the number of batches, and the
+ * generator. The generator has the optional parameters `{ points, seed }`.
  */
 export const shapes = [
   ['cpu integers', 0.31, 173, cpu],

@@ -98,7 +98,7 @@ fn settings() -> ShardSettings {
     }
 }
 
-/// Runs all due work, and records the times of flushes and compactions.
+/// Records the times of flushes and compactions.
 fn alarms(
     shard: &mut Shard<MemoryStore>,
     now_ns: i64,

@@ -19,7 +19,7 @@ import { batches } from './tsbs.mjs';
 
 const points = 5000;
 const warmBatches = 60;
-/** The number of batches in a turn. These batches cause several flushes. */
+/** These batches cause several flushes. */
 const turnBatches = 120;
 const turns = 6;
 
@@ -29,7 +29,7 @@ const floorScript = at('benches', 'floor.js');
 const startFloor = (folder) =>
   serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
 
-/** The two runtimes. Each entry starts the minimal Worker and Tidemark's Worker. */
+/** Each entry starts the minimal Worker and Tidemark's Worker. */
 const places = (node) => [
   ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
@@ -63,9 +63,7 @@ async function ladder([name, floor, product], bodies, gzip) {
   }
 }
 
-/**
- * Returns how long each stage of Tidemark's code takes for a batch in Node's V8, in milliseconds.
- */
+/** Returns the milliseconds of each stage of Tidemark's code for a batch in Node's V8. */
 async function stages(module) {
   const args = [at('benches', 'stages_wasm.mjs'), module, String(warmBatches), String(turnBatches * 2)];
   const child = startGroup(newNode(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -79,7 +77,6 @@ async function stages(module) {
   }
 }
 
-/** Prints the CPU time and the percentage of each part. Writes them to RESULTS.md. */
 export async function shares(node) {
   const own = await stages(await buildModule());
   const generator = batches({ points });

@@ -15,23 +15,20 @@ import { unpacked } from './servers.mjs';
 import { random } from './tsbs.mjs';
 
 const data = { hosts: 100, hours: 24 };
-/**
- * The number of queries per type. It is smaller than for InfluxQL, because the peers receive all
- * texts in one line.
- */
+/** The number is smaller than for InfluxQL, because the peers receive all texts in one line. */
 const queriesOfType = 9;
 const slowOfType = 5;
 const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
 
 const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 
-/** Returns the time and the numbers of a row as text. The last digits of averages may differ. */
+/** The last digits of averages may differ. */
 function rowOf(time, cells) {
   const numbers = cells.filter((cell) => typeof cell === 'number').map((n) => n.toPrecision(9));
   return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
 }
 
-/** Omits windows without points, because SQL does not return them. */
+/** SQL does not return windows without points. */
 const rowsOfInfluxql = (text) =>
   JSON.parse(text)
     .results[0].series?.flatMap(({ values }) => values)
@@ -41,7 +38,6 @@ const rowsOfInfluxql = (text) =>
 const rowsOfSql = (text) =>
   JSON.parse(text).map(({ bin, time = bin, ...cells }) => rowOf(time, Object.values(cells)));
 
-/** Throws if the responses to a query contain different rows. */
 function compare(influxql, sql, q) {
   const [expected, found] = [rowsOfInfluxql(influxql).sort(), rowsOfSql(sql).sort()];
   const at = expected.findIndex((row, i) => row !== found[i]);
@@ -68,10 +64,7 @@ async function measure(type, connection) {
   return { times: times.map(median), texts };
 }
 
-/**
- * Requests all rows in one format. Returns `{ seconds, bytes }`. If `file` is given, writes the
- * response to this file.
- */
+/** Returns `{ seconds, bytes }`. If `file` is given, writes the response to this file. */
 async function all(server, format, file) {
   const path = pathOf('/api/v3/query_sql', { q: 'SELECT * FROM cpu', format });
   const from = performance.now();
@@ -94,10 +87,7 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-/**
- * Starts a server with `start` and runs all measurements on it. The server must support SQL.
- * Records the results.
- */
+/** The server that `start` starts must support SQL. */
 export async function sql(start) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);

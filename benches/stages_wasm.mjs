@@ -11,14 +11,14 @@ import { instance } from './wasm_instance.mjs';
 const [file, warm, counted] = process.argv.slice(2);
 const exports = instance(readFileSync(file));
 
-/** Measures the wall-clock time, because the resolution of CPU time is coarser than a stage. */
+/** The resolution of CPU time is coarser than a stage, so this is the wall-clock time. */
 function timed(work) {
   const from = performance.now();
   work();
   return performance.now() - from;
 }
 
-/** Returns the CPU milliseconds of this thread. V8 optimises code in other threads. */
+/** V8 optimises code in other threads, so only this thread counts. */
 const cpuMs = () => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -16,15 +16,11 @@ const emptyWorker = [
   ...objects.map((name) => `export class ${name} extends DurableObject {}`),
   'export default { fetch: () => new Response(null, { status: 204 }) };',
 ].join('\n');
-/** The pause, in milliseconds, between attempts to get the first response. */
 const pollMs = 1;
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/**
- * Returns the time from the start of a server to its first response, as wall-clock milliseconds and
- * as CPU milliseconds.
- */
+/** Returns wall-clock milliseconds and CPU milliseconds. */
 async function first(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-up-'));
   const from = performance.now();

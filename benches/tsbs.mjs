@@ -11,9 +11,7 @@ export const fields = [
 const tenSecondsNs = 10_000_000_000n;
 export const startNs = 1_451_606_400_000_000_000n;
 
-/**
- * Returns a generator of uniformly distributed numbers from 0 to 1. A seed determines the numbers.
- */
+/** The numbers are uniformly distributed from 0 to 1. The seed determines the numbers. */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {

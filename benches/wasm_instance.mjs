@@ -1,6 +1,5 @@
 // Instantiates a WASM module of `benches/line_protocol/` in Node.
 
-/** Returns the module's exports. */
 export function instance(bytes) {
   const module = new WebAssembly.Module(bytes);
   // The crate includes the imports of wasm-bindgen, but the measured code never calls them.

@@ -5,19 +5,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
 
-/**
- * The admin token that earlier versions wrote to `.dev.vars`. Any web page could send this token.
- */
+/** Earlier versions wrote this token to `.dev.vars`. Any web page could send it. */
 const formerToken = 'dev-token';
 
-/** Returns the secret unchanged, or throws a `UserError` if the secret is easy to guess. */
 export const checked = (name, secret) =>
   adminToken.checked(name, secret, ' If neither the environment nor .dev.vars sets ADMIN_TOKEN, npm start generates a random token.');
 
-/**
- * Returns the admin token from `file`, which has the format of `.dev.vars`. If the file contains no
- * token, creates one.
- */
+/** `file` has the format of `.dev.vars`. If the file contains no token, creates one. */
 export function keptToken(file) {
   const line = /^[ \t]*ADMIN_TOKEN[ \t]*=[ \t]*["']?([^"'\r\n]*?)["']?[ \t]*$/m;
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '# Secrets of `npm start`.\n';

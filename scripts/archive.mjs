@@ -12,13 +12,10 @@ import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { prepareAll } from './setup.mjs';
 
-/**
- * The targets of a release. Each target is built on a machine of its architecture
- * (.github/workflows/release.yml).
- */
+/** Each target is built on a machine of its architecture (.github/workflows/release.yml). */
 export const targets = ['x86_64-unknown-linux-musl', 'aarch64-unknown-linux-musl'];
 
-/** The folder in which `npm run release` looks for archives. */
+/** `npm run release` looks for archives in this folder. */
 export const archivesFolder = at('.cache', 'archives');
 
 /** The arguments of cargo for each edition. DataFusion makes up most of the program. */
@@ -28,12 +25,8 @@ const version = () => lockedCrate('tidemark-native', 'native/Cargo.lock');
 
 const archiveOf = (target, edition) => `${edition}-${version()}-${target}.tar.gz`;
 
-/** The file names of all archives of a release. */
 export const archives = () => targets.flatMap((target) => Object.keys(editions).map((edition) => archiveOf(target, edition)));
 
-/**
- * Packs `program` and the other files of the archive into `folder`. Resolves to the archive's path.
- */
 export async function packArchive(program, target, edition, folder) {
   const name = `${edition}-${version()}`;
   const inside = join(folder, name);

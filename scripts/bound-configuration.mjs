@@ -8,10 +8,9 @@ import { at } from './project.mjs';
 import { withBinding } from './sql-binding.mjs';
 
 /**
- * Writes wrangler.toml with the wanted bindings to another file in the same folder, because the
- * paths in the configuration are relative. Each combination of bindings has its own file, because
- * servers with different bindings run at the same time.
- *
+ * The result is in the same folder, because the paths in the configuration are relative. Each
+ * combination of bindings has its own file, because servers with different bindings run at the same
+ * time.
  * @param {{ sql?: boolean, backups?: boolean }} wanted
  */
 export async function configurationWith({ sql = false, backups = false }) {

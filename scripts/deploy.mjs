@@ -14,8 +14,8 @@ import { at, finishWith, newNode, UserError, wrangler } from './project.mjs';
 import { prepareAll, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
 /**
- * Returns wrangler.toml with absolute paths, because the generated configuration is in another
- * folder. The console includes the documentation site if `npm run docs` has built the site.
+ * The paths are absolute, because the generated configuration is in another folder. The console
+ * includes the documentation site if `npm run docs` has built the site.
  */
 async function base() {
   const { parse } = await import('smol-toml');
@@ -23,9 +23,7 @@ async function base() {
   return { ...whole, main: at(whole.main), assets: { ...whole.assets, directory: servedFolder } };
 }
 
-/**
- * Builds everything. Resolves to the main module of the SQL Worker, or null if SQL was never built.
- */
+/** Resolves to the main module of the SQL Worker, or null if SQL was never built. */
 async function build() {
   await prepareAll();
   servedPage();

@@ -9,20 +9,20 @@ import { at, UserError, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
 import { startSqlProcess } from './sql-binding.mjs';
 
-/** The listening address. Only programs on this machine can connect to it. */
+/** Only programs on this machine can connect. */
 const host = '127.0.0.1';
 
-/** The maximum time until the Worker responds, in milliseconds. */
+/** The maximum time until the Worker responds. */
 const startMs = 60_000;
 const pollMs = 50;
 
-/** Returns the names of the configurable limits, from the Worker's table. */
+/** The Worker's table contains the names of the configurable limits. */
 function limitNames() {
   const table = readFileSync(at('crates', 'model', 'src', 'configurable_limits.rs'), 'utf8');
   return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
 }
 
-/** The settings that the Worker reads from environment variables of the same names. */
+/** The Worker reads these settings from environment variables. */
 export const settings = [
   ...limitNames(),
   'DEFAULT_SHARDS',
@@ -40,7 +40,6 @@ export const settings = [
   'COUNT_DURATIONS',
 ];
 
-/** Returns whether `port` is free. */
 export function isFree(port) {
   return new Promise((resolve) => {
     const probe = createServer();
@@ -49,7 +48,6 @@ export function isFree(port) {
   });
 }
 
-/** Returns a port that is currently free. */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();

@@ -11,7 +11,6 @@ import { run } from 'node:test';
 import { consolePage } from './console.mjs';
 import { at } from './project.mjs';
 
-/** The maximum duration of a test file. */
 const fileMs = 15 * 60_000;
 
 const folder = at('tests', 'edge');
@@ -28,8 +27,7 @@ const failureLinesMax = 12;
 const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /**
- * Returns the result of a test.
- *
+ * Only the event of a failed test has an error.
  * @param {any} event an event of the test runner. Only the event of a failed test has an error.
  */
 function verdict({ name, file, skip, details }, failed) {
@@ -55,14 +53,13 @@ function verdict({ name, file, skip, details }, failed) {
 await consolePage();
 
 /**
- * The test files that only compare results. They run at the same time as the other files, which
- * also depend on time or memory. A folder that tests build, such as `.cache/python`, may be used by
+ * These test files only compare results. They run at the same time as the other files, which also
+ * depend on time or memory. A folder that tests build, such as `.cache/python`, may be used by
  * files of only one kind.
  */
 const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
 const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));
 
-/** Runs files one after another. */
 async function runInOrder(chosen) {
   if (chosen.length === 0) return;
   const events = run({ files: chosen, concurrency: 1, timeout: fileMs });

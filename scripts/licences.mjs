@@ -9,9 +9,7 @@ import { at } from './project.mjs';
 
 const cratesIo = 'registry+https://github.com/rust-lang/crates.io-index';
 
-/**
- * Returns whether the `allowed` licences satisfy an expression parsed by `spdx-expression-parse`.
- */
+/** `spdx-expression-parse` has parsed the expression. */
 function satisfied(expression, allowed) {
   const { conjunction, left, right, license, exception } = expression;
   if (conjunction === 'or') return satisfied(left, allowed) || satisfied(right, allowed);
@@ -19,7 +17,6 @@ function satisfied(expression, allowed) {
   return allowed.includes(exception ? `${license} WITH ${exception}` : license);
 }
 
-/** Returns the violations of one crate. */
 function faultsOfOne({ name, version, license, source, dependencies }, { allowed, parse }) {
   const who = `${name} ${version}`;
   const faults = [];
@@ -35,9 +32,7 @@ function faultsOfOne({ name, version, license, source, dependencies }, { allowed
   return faults;
 }
 
-/**
- * Returns a violation for each crate that has several versions, unless deny.toml skips the crate.
- */
+/** Reports each crate that has several versions, unless deny.toml skips the crate. */
 function faultsOfVersions(packages, skipped) {
   const versions = new Map();
   for (const { name, version } of packages) {
@@ -64,10 +59,8 @@ export function faultsOf(packages, rules, parse) {
   ];
 }
 
-/** The folders that contain a lock file and a deny.toml. */
 const folders = ['.', 'native'];
 
-/** Returns the violations and the number of all crates of this repository. */
 export async function crateFaults() {
   const found = await Promise.all(folders.map(faultsIn));
   return {

@@ -61,16 +61,15 @@ const kinds = {
   },
 };
 
-/** Optimises the module at `from` with the release options and writes it to `to`. */
+/** Uses the options of a release. */
 export async function optimise(from, to) {
   const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
   await must('Optimising it', program, [...optimiser, from, '-o', to]);
 }
 
 /**
- * Compiles one kind of module with `profile` and writes `NAME.js` and `NAME_bg.wasm` into `folder`.
- * `binder` is a promise of the path of wasm-bindgen, whose installation may run during the
- * compilation.
+ * Writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` is a promise of the path of
+ * wasm-bindgen, because its installation may run during the compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const { cargo, targetFolder, env, bind } = kinds[kind];
@@ -83,10 +82,10 @@ async function bound(kind, binder, { folder, name, profile = 'release' }) {
   if (profile === 'release') await optimise(module, module);
 }
 
-/** Builds the database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */
+/** Writes `tidemark.js` and `tidemark_bg.wasm` into `folder`. */
 export const buildEngine = (binder, folder) => bound('engine', binder, { folder, name: 'tidemark' });
 
-/** Builds the Worker with `profile`: `index.js` and `index_bg.wasm` in `folder`. */
+/** Writes `index.js` and `index_bg.wasm` into `folder`. */
 export async function buildWorker(binder, folder, profile) {
   // Builds into a staging folder first, so that a server that watches `folder` never sees an
   // incomplete build.
@@ -98,9 +97,8 @@ export async function buildWorker(binder, folder, profile) {
 }
 
 /**
- * Builds SQL with `profile`. Writes the Worker (`index.js` and `index_bg.wasm`) and `module.mjs`
- * for Node into `folder`. Writes the same module for the page (`sql.js` and `sql.wasm.gz`) into
- * `pageFolder`.
+ * Writes the Worker (`index.js` and `index_bg.wasm`) and `module.mjs` for Node into `folder`.
+ * Writes the same module for the page (`sql.js` and `sql.wasm.gz`) into `pageFolder`.
  */
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
@@ -133,10 +131,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   rmSync(ofPage, { recursive: true });
 }
 
-/**
- * Bundles a Worker's JavaScript `entry` with the output of wasm-bindgen in `staging`. Does not run
- * wasm-opt.
- */
+/** `staging` contains the output of wasm-bindgen. Does not run wasm-opt. */
 async function bundle(entry, staging, folder) {
   copyFileSync(entry, join(staging, 'worker.js'));
   const { build } = await import('esbuild');

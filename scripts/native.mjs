@@ -7,18 +7,16 @@ import { endGroup, must, startGroup } from './processes.mjs';
 import { at } from './project.mjs';
 
 /**
- * Selects the workspace of the native host and SQL. The workspace is separate so that the Worker
- * needs none of its dependencies. The build always includes the whole workspace. A build of one
- * package would enable other features, and cargo would compile DataFusion again.
+ * The native host and SQL have a separate workspace, so that the Worker needs none of their
+ * dependencies. The build includes the whole workspace. A build of one package would enable other
+ * features, and cargo would compile DataFusion again.
  */
 export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 
 const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
 
-/** Returns the path of the program that [buildNative] builds. */
 export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
 
-/** Builds the program of the native host. */
 export async function buildNative(profile = 'debug') {
   const release = profile === 'release' ? ['--release'] : [];
   await must('Building the native host', 'cargo', ['build', ...native, ...release]);

@@ -13,10 +13,10 @@ import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** The files of the SQL Worker. `npm start` uses the other file of the folder. */
+/** `npm start` uses the other file of the SQL Worker's folder. */
 export const sqlFiles = ['index.js', 'index_bg.wasm'];
 
-/** Returns the contents of about.json, which `tidemark deploy` and `tidemark probe` read. */
+/** `tidemark deploy` and `tidemark probe` read about.json. */
 async function about() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
@@ -26,14 +26,12 @@ async function about() {
   return { day, settings, wrangler: devDependencies.wrangler, deployment };
 }
 
-/** Generates TypeScript declarations from the client's JSDoc. */
 async function clientTypes(folder) {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const flags = ['--ignoreConfig', '--allowJs', '--declaration', '--emitDeclarationOnly', '--target', 'es2024'];
   await must('Writing the types', newNode(), [program, ...flags, '--outDir', folder, join(folder, 'client.js')]);
 }
 
-/** Copies the package's files into the staging folder. Resolves to the path of that folder. */
 export async function stagedPackage() {
   rmSync(staging, { recursive: true, force: true });
   cpSync(at('packages', 'tidemark'), staging, { recursive: true });
@@ -52,7 +50,7 @@ export async function stagedPackage() {
   return staging;
 }
 
-/** Packs the package into a tarball in `folder`. Resolves to the tarball's path. */
+/** Resolves to the tarball's path. */
 export async function packPackage(folder) {
   await stagedPackage();
   const [command, first] = npm();
@@ -61,7 +59,6 @@ export async function packPackage(folder) {
   return join(folder, filename);
 }
 
-/** Packs the package only if this file is the main program. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {

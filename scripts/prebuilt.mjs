@@ -10,7 +10,7 @@ import { must } from './processes.mjs';
 import { at, UserError } from './project.mjs';
 import { step } from './setup_steps.mjs';
 
-/** The files in the archive: the results of all builds that need Rust. */
+/** The results of all builds that need Rust. */
 const files = [
   'build/index.js',
   'build/index_bg.wasm',
@@ -18,23 +18,23 @@ const files = [
   '.cache/engine/tidemark_bg.wasm',
 ];
 
-/** The timeout of the download. A download normally takes seconds. */
+/** A download normally takes seconds. */
 const fetchMs = 120_000;
-/** The maximum size of the download, twice the size of a release archive. */
+/** Twice the size of a release archive. */
 const archiveBytesMax = 10_000_000;
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** The options with which tar creates identical archives from identical files. */
+/** With these options, tar creates identical archives from identical files. */
 export const packFlags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
 
-/** Packs the built modules into `archive`. Returns the archive's checksum. */
+/** Returns the archive's checksum. */
 export async function pack(archive) {
   await must('Packing the modules', 'tar', ['-C', at(), ...packFlags, '-czf', archive, ...files]);
   return sha256(readFileSync(archive));
 }
 
-/** Returns `{ tag, url, sha256 }` of the release to use, or null if no release exists. */
+/** Returns `{ tag, url, sha256 }`, or null if no release exists. */
 export function pinned() {
   const file = at('prebuilt.json');
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
@@ -53,7 +53,7 @@ async function fetched(url) {
   return bytes;
 }
 
-/** Installs the release's modules if their checksum equals the checksum in `prebuilt.json`. */
+/** The checksum must equal the checksum in `prebuilt.json`. */
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new UserError(

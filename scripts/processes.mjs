@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 
 import { root, UserError } from './project.mjs';
 
-/** The time between SIGTERM and SIGKILL, in milliseconds. */
+/** The time between SIGTERM and SIGKILL. */
 const graceMs = 4000;
 
 /**
@@ -21,7 +21,6 @@ const graceMs = 4000;
  */
 const runningChildren = new Set();
 
-/** Sends `signal` to the child and all its descendants. */
 export function signalGroup(child, signal) {
   try {
     process.kill(-child.pid, signal);
@@ -31,9 +30,8 @@ export function signalGroup(child, signal) {
 }
 
 /**
- * Starts `command` as the leader of a new process group, so that one signal reaches all processes
- * of the group. `options` are the options of `spawn`.
- *
+ * The child leads a new process group, so that one signal reaches all processes of the group.
+ * `options` are the options of `spawn`.
  * @param {string} command
  * @param {string[]} args
  * @param {import('node:child_process').SpawnOptions} [options]
@@ -54,9 +52,7 @@ export function startGroup(command, args, options = {}) {
   return child;
 }
 
-/**
- * Sends SIGTERM to the group, and SIGKILL after a grace period. Resolves after the child has ended.
- */
+/** Sends SIGTERM, and SIGKILL after a grace period. Resolves after the child has ended. */
 export async function endGroup(child) {
   signalGroup(child, 'SIGTERM');
   const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
@@ -68,9 +64,9 @@ export async function endGroup(child) {
 }
 
 /**
- * Runs a program until it ends. With `quiet`, collects the output and does not show it. With `tee`,
- * collects and shows the output. Returns `{ code, output, error }`. `code` is null if a signal
- * ended the program or if the program does not exist. Only a missing program has an `error`.
+ * With `quiet`, collects the output and does not show it. With `tee`, collects and shows the
+ * output. Returns `{ code, output, error }`. `code` is null if a signal ended the program or if the
+ * program does not exist. Only a missing program has an `error`.
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
@@ -89,9 +85,7 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
   return { code, output, error };
 }
 
-/**
- * Runs a program and throws if the program fails. Shows the collected output of a failed program.
- */
+/** Throws if the program fails, and shows its collected output. */
 export async function must(what, command, args, options) {
   const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
@@ -105,7 +99,6 @@ export async function must(what, command, args, options) {
 
 let ending = false;
 
-/** On SIGINT, SIGTERM or SIGHUP, ends every process group and then this process. */
 export function endAllOnSignals() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, async () => {
@@ -117,7 +110,6 @@ export function endAllOnSignals() {
   }
 }
 
-// Kills the remaining process groups when this process exits for any reason.
 process.on('exit', () => {
   for (const child of runningChildren) signalGroup(child, 'SIGKILL');
 });

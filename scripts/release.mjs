@@ -18,22 +18,16 @@ import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, lockedCrate, UserError } from './project.mjs';
 import { prepareAll, hasReleasedSql } from './setup.mjs';
 
-/**
- * Returns the file name of the archive with the built modules. Deployments without Rust download
- * this archive (scripts/prebuilt.mjs).
- */
+/** Deployments without Rust download this archive (scripts/prebuilt.mjs). */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 
-/** The name of the file with the checksums. It has the format of sha256sum. */
+/** The file has the format of sha256sum. */
 const sumsFile = 'SHA256SUMS';
 
-/**
- * Marks the position of the deploy button in the README. The README has no button before the first
- * release.
- */
+/** The README has no button before the first release. */
 const buttonPlace = '<!-- deploy button -->\n';
 
-/** Matches the link of the deploy button, for any repository. */
+/** Matches the link for any repository. */
 const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/)[\w.-]+\/[\w.-]+/g;
 
 const button = (repository) => `\
@@ -43,10 +37,9 @@ The button copies the repository to your account, requests the admin token, and 
 match the checksum in \`prebuilt.json\`, the deployment uses them and does not need Rust. From a clone:
 `;
 
-/** Returns the version that all packages share. */
+/** All packages have the same version. */
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
 
-/** Returns the version in each file that contains a version, by file name. */
 export function declaredVersions() {
   const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
   const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[(?:workspace\.)?package\][^[]*?^version = "([^"]+)"/m)?.[1];
@@ -74,9 +67,6 @@ export function needsOneVersion(said = declaredVersions()) {
   throw new UserError(`All files of a release must have the same version: package.json has ${said['package.json']}, and ${list}.`);
 }
 
-/**
- * Returns the path of the recorded module `name` of a release. The upgrade test uses the module.
- */
 export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of, name);
 
 /** Throws if tests/data has no recorded storage and message formats of this version. */
@@ -88,11 +78,11 @@ export function needsFixtures(of = version()) {
   );
 }
 
-/** Returns whether the version has a tag. The records of a tagged version must not change. */
+/** The records of a tagged version must not change. */
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
-/** Records the Worker's modules. Commit them before you create the tag. */
+/** Commit the modules before you create the tag. */
 export function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);
@@ -101,10 +91,7 @@ export function recordModules() {
   }
 }
 
-/**
- * Returns the changelog's section for a version. If the version has no section and no tag, returns
- * the section "Unreleased".
- */
+/** If the version has no section and no tag, returns the section "Unreleased". */
 export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
   const of = (name) => sections.find((section) => new RegExp(`^## \\[?${name.replaceAll('.', '\\.')}\\b`).test(section));
@@ -113,10 +100,7 @@ export function notesOf(changelog, wanted, isTagged) {
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-/**
- * Copies the archives of the native program. A release with a tag must have all archives; other
- * releases may lack some.
- */
+/** A release with a tag must have all archives. Other releases may lack some. */
 export function addArchives(from, folder, isTagged) {
   const [made, missing] = [true, false].map((isThere) => archives().filter((name) => existsSync(join(from, name)) === isThere));
   if (isTagged && missing.length > 0) throw new UserError(`${from} does not contain ${missing.join(', ')}: run \`npm run archive\`.`);
@@ -129,7 +113,7 @@ function writeSums(folder) {
   writeFileSync(join(folder, sumsFile), names.map((name) => `${sum(name)}  ${name}\n`).join(''));
 }
 
-/** Deletes the contents of `folder`, then writes all files of the release into `folder`. */
+/** Deletes the contents of `folder` first. */
 export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false, from = archivesFolder } = {}) {
   if (tag !== `v${version()}`) throw new UserError(`The tag is ${tag}, but the version in package.json is ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
@@ -142,7 +126,6 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
   writeSums(folder);
 }
 
-/** Throws if SQL was not built with the release profile. */
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
   throw new UserError(
@@ -179,7 +162,7 @@ function pin(tag, repository, folder) {
   writeFileSync(at('README.md'), placed.replace(buttonLink, `$1${repository}`));
 }
 
-/** The commands with the minimum and maximum number of their arguments. */
+/** Each command with the minimum and maximum number of its arguments. */
 const steps = { make: [make, 0, 2], record: [recordModules, 0, 0], pin: [pin, 3, 3] };
 
 if (process.argv[1] === at('scripts', 'release.mjs')) {

@@ -9,7 +9,7 @@ import { at } from './project.mjs';
 
 const numbers = ['precipitation', 'temp_max', 'temp_min', 'wind'];
 
-/** Returns one line of line protocol per city and day, with timestamps in seconds. */
+/** Returns one line per city and day, with timestamps in seconds. */
 export function sampleLines() {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', 'weather.csv'), 'utf8');
   const [head, ...rows] = text.trim().split(/\r?\n/);

@@ -14,7 +14,6 @@ import { fingerprint, isDone, step } from './setup_steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 
-/** Installs the npm packages in the locked versions. */
 export async function packages() {
   const inputs = fingerprint(['package.json', 'package-lock.json']);
   // The stamp is a file inside node_modules. If a user deletes node_modules, the packages are
@@ -48,7 +47,6 @@ let rustVersion;
 
 /**
  * Checks the Rust compiler and installs its WebAssembly target. Resolves to the compiler's version.
- * Later calls return the same promise.
  */
 export const rust = () => (rustVersion ??= checkRust());
 
@@ -73,7 +71,7 @@ async function checkRust() {
   return compiler.output.trim();
 }
 
-/** Builds wasm-bindgen, which generates the JavaScript of a module. Resolves to its path. */
+/** wasm-bindgen generates the JavaScript of a module. Resolves to the path of wasm-bindgen. */
 async function buildBindgen() {
   const folder = at('.cache', 'tools', 'bindgen');
   const program = join(folder, 'debug', 'bindgen');
@@ -89,7 +87,9 @@ async function buildBindgen() {
 /** @type {Promise<string> | undefined} */
 let generator;
 
-/** Returns a promise of wasm-bindgen's path, and wasm-bindgen's version for the fingerprint. */
+/**
+ * Returns a promise of wasm-bindgen's path, and the version of wasm-bindgen for the fingerprint.
+ */
 function binding() {
   const binder = (generator ??= buildBindgen());
   // The caller handles the error when it awaits the promise. This handler prevents an unhandled
@@ -98,7 +98,6 @@ function binding() {
   return { binder, version: lockedCrate('wasm-bindgen') };
 }
 
-/** Returns the `step` record of the Worker, compiled with `profile`. */
 async function workerRecord(profile) {
   const compiler = await rust();
   const code = ['src', 'crates', '.cargo/config.toml', 'scripts/modules.mjs'];
@@ -109,9 +108,8 @@ async function workerRecord(profile) {
 }
 
 /**
- * Builds the Worker: `build/index.js` and `build/index_bg.wasm`. A local server may use the profile
- * `quick`. `installed` resolves after the npm packages are installed. Only the bundling needs the
- * packages, so the compilation does not wait for them.
+ * Builds `build/index.js` and `build/index_bg.wasm`. A local server may use the profile `quick`.
+ * `installed` resolves after the npm packages are installed. Only the bundling waits for it.
  */
 export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
@@ -122,34 +120,29 @@ export async function worker(profile = 'release', installed = Promise.resolve())
 }
 
 /**
- * Uses the release build of the Worker if it is up to date. Otherwise builds the Worker with the
- * profile `quick`.
+ * Uses the release build if it is up to date. Otherwise builds the Worker with the profile `quick`.
  */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
 
-/** The folder of the browser's module. `www/engine/worker.js` contains the same path. */
+/** `www/engine/worker.js` contains the same path. */
 export const engineFolder = at('.cache', 'engine');
 
-/**
- * Returns the sources of the browser's module: the whole crate except `src/edge`, which is only for
- * Workers.
- */
+/** The browser's module contains the whole crate except `src/edge`, which is only for Workers. */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
   const code = [...rooms.map((name) => join('src', name)), 'crates', '.cargo/config.toml'];
   return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
-/** Builds the same crate for the database in the browser: `tidemark.js` and `tidemark_bg.wasm`. */
+/** Builds `tidemark.js` and `tidemark_bg.wasm` for the database in the browser. */
 export async function engine() {
   const about = await aboutEngine();
   const { binder } = binding();
   await step('The database for the browser', about, () => buildEngine(binder, engineFolder));
 }
 
-/** Returns the `step` record of the browser's module. */
 async function aboutEngine() {
   const inputs = fingerprint(engineSources(), [await rust(), lockedCrate('wasm-bindgen')]);
   const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
@@ -157,18 +150,17 @@ async function aboutEngine() {
 }
 
 /**
- * Builds both modules in parallel, because a compilation mostly uses one core. With two cores, this
- * takes two thirds of the time of two sequential builds.
+ * Builds in parallel, because a compilation mostly uses one core. With two cores, this takes two
+ * thirds of the time of two sequential builds.
  */
 export async function modules() {
   await rust();
   await Promise.all([worker(), engine()]);
 }
 
-/** The folder of the SQL Worker. `sql/wrangler.toml` contains the same path. */
+/** `sql/wrangler.toml` contains the same path. */
 export const sqlFolder = at('sql', 'build');
 
-/** Returns the `step` record of the SQL Worker, compiled with `profile`. */
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'stack.rs', 'worker.js', 'sessions.js'];
@@ -182,19 +174,17 @@ async function sqlRecord(profile) {
   return { stamp: '.cache/stamps/sql', inputs, outputs: [...outputs, ...ofPage] };
 }
 
-/** The duration of a build with each profile on two cores. */
+/** The duration of a build on two cores. */
 const sqlLasts = {
   quick: '(the first time about ten minutes with two cores, later a minute)',
   release: '(about an hour with two cores)',
 };
 
-/** The profile with which a released SQL Worker is built. */
 export const releaseProfile = 'release';
 
 /**
- * Builds the SQL Worker, and the console with the same module for the page's database. Development
- * uses the profile `quick`, because the module is large. A release uses a profile for a small
- * module. A quick build never replaces an up-to-date release build.
+ * Builds the SQL Worker, and the console with the same module for the page's database. A `quick`
+ * build never replaces an up-to-date release build.
  */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
@@ -208,31 +198,26 @@ export async function sql(profile = 'quick') {
 /** Returns whether the SQL Worker was built from the current sources with the release profile. */
 export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile));
 
-/** Returns whether the SQL Worker was built. */
 export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
 
-/** Returns whether the existing SQL Worker was built from sources that have changed since. */
+/** Returns whether the sources have changed since the SQL Worker was built. */
 export async function isSqlOld() {
   if (!hasSql() || !(await hasCargo())) return false;
   return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());
 }
 
-/**
- * Returns whether cargo is installed. Without cargo, `npm start` downloads the modules of a
- * release.
- */
+/** Without cargo, `npm start` downloads the modules of a release. */
 export async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });
   return code === 0;
 }
 
-/** Builds modules with `build`, or downloads them if cargo is not installed. Then builds the console. */
+/** Downloads the modules if cargo is not installed. */
 async function buildConsole(build) {
   await ((await hasCargo()) ? build() : prebuilt());
   await consolePage();
 }
 
-/** Prepares everything and returns a Node that wrangler accepts. */
 export async function prepareAll() {
   await packages();
   const node = newNode();
@@ -240,16 +225,16 @@ export async function prepareAll() {
   return node;
 }
 
-/** Prepares the console with the database for the browser, which needs no Worker. */
+/** The console with the database for the browser needs no Worker. */
 export async function preparePage() {
   await packages();
   await buildConsole(engine);
 }
 
 /**
- * Prepares everything that a server needs. Returns `{ node, rest }`. `node` is a Node that wrangler
- * accepts. `rest` is a function that builds the browser's module if necessary. Until then, the
- * console works without the database in the browser.
+ * Returns `{ node, rest }`. `node` is a Node that wrangler accepts. `rest` is a function that
+ * builds the browser's module if necessary. Until then, the console works without the database in
+ * the browser.
  */
 export async function prepareServer() {
   const isBuiltHere = await hasCargo();

@@ -18,9 +18,8 @@ function addTo(hash, path) {
 }
 
 /**
- * Returns a hash of the contents of the repository's files and folders in `paths`, and of the
- * strings in `more`. A missing path is an error, because the hash would not depend on a misspelt
- * path.
+ * Returns a hash of the contents of the files and folders in `paths`, and of the strings in `more`.
+ * A missing path is an error, because the hash would not depend on a misspelt path.
  */
 export function fingerprint(paths, more = []) {
   const hash = createHash('sha256');
@@ -29,14 +28,12 @@ export function fingerprint(paths, more = []) {
   return hash.digest('hex');
 }
 
-/** Returns whether a step was completed with these inputs and all its outputs exist. */
 export function isDone({ stamp, inputs, outputs }) {
   const file = at(stamp);
   const wasDone = existsSync(file) && readFileSync(file, 'utf8') === inputs;
   return wasDone && outputs.every((path) => existsSync(path));
 }
 
-/** Records that a step was completed with these inputs. */
 export function markDone({ stamp, inputs }) {
   const file = at(stamp);
   mkdirSync(dirname(file), { recursive: true });
@@ -44,8 +41,8 @@ export function markDone({ stamp, inputs }) {
 }
 
 /**
- * Runs `work` unless the file `stamp` contains `inputs` and every path in `outputs` exists. Writes
- * the stamp only if `work` succeeds. `lasts` describes the duration of long steps.
+ * Skips `work` if the file `stamp` contains `inputs` and every path in `outputs` exists. Writes the
+ * stamp only if `work` succeeds. `lasts` describes the duration of long steps.
  */
 export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
   if (isDone({ stamp, inputs, outputs })) {

@@ -9,15 +9,11 @@ import { join } from 'node:path';
 import { at } from './project.mjs';
 import { SqlSupervisor } from './sql_process/supervisor.mjs';
 
-/** The configuration of the SQL Worker. */
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('scripts', 'sql_process', 'front.js');
 
-/**
- * Starts a server on a free port that returns an error for every statement, until the module is
- * compiled.
- */
+/** The placeholder returns an error for every statement, until the module is compiled. */
 async function startPlaceholder() {
   let reason = 'SQL is still being compiled; retry in a few minutes';
   const server = createServer((request, response) => {
@@ -37,9 +33,8 @@ async function startPlaceholder() {
 
 /**
  * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`.
- * `configuration` is a file in `stateDir`. It configures a Worker that forwards messages to the
- * process. `built` is a promise of the module. Until it resolves, statements get an error.
- *
+ * `configuration` is a file that configures a Worker, which forwards messages to the process.
+ * `built` is a promise of the module. Until it resolves, statements get an error.
  * @param {{ node: string, folder: string, stateDir: string, limits?: object, logEvent?: any, built?:
  *   Promise<boolean> }} options
  */

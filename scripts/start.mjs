@@ -17,7 +17,7 @@ import { at, finishWith, root, UserError } from './project.mjs';
 import { hasCargo, hasSql, isSqlOld, prepareServer, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
-/** Returns the gRPC address on this machine, or null if FLIGHT_PORT is not set. */
+/** Returns null if FLIGHT_PORT is not set. */
 async function flightPlace() {
   if (!process.env.FLIGHT_PORT) return null;
   const place = { host: '127.0.0.1', port: portOf('FLIGHT_PORT', process.env.FLIGHT_PORT) };
@@ -25,7 +25,7 @@ async function flightPlace() {
   return place;
 }
 
-/** Returns the secrets from the environment, which replace those in `.dev.vars`. */
+/** Secrets in the environment replace those in `.dev.vars`. */
 function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
@@ -34,7 +34,7 @@ function givenSecrets() {
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
-/** Writes the secrets to a file, because other users can see command-line arguments. */
+/** The secrets are in a file, because other users can see command-line arguments. */
 function secretsFile(secrets, stateDir) {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'secrets.env');
@@ -69,7 +69,7 @@ Press Ctrl-C to stop.
 `;
 }
 
-/** Runs the steps that the console does not need. If a step fails, the server continues. */
+/** The console does not need these steps. If a step fails, the server continues. */
 async function completeConsole(steps) {
   for (const complete of steps) {
     try {
@@ -84,7 +84,7 @@ async function completeConsole(steps) {
 /** The process that compiles SQL, while it runs. */
 let compiling;
 
-/** Compiles SQL with the lowest priority. Resolves to true on success. */
+/** Compiles with the lowest priority. Resolves to true on success. */
 async function compileSql() {
   compiling = startGroup(process.execPath, [at('scripts', 'sql.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] });
   setPriority(compiling.pid, constants.priority.PRIORITY_LOW);

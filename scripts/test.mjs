@@ -20,8 +20,8 @@ import { documentationSite } from './site/site.mjs';
 import { verdict } from './verdict.mjs';
 
 /**
- * The maximum uncompressed size of the Worker's module and of the browser's module, in bytes. The
- * platform allows 64 MiB, and compiles the whole module when an isolate starts.
+ * The maximum uncompressed size of the Worker's module and of the browser's module. The platform
+ * allows 64 MiB, and compiles the whole module when an isolate starts.
  */
 const wasmBytesMax = 8_000_000;
 
@@ -30,20 +30,16 @@ const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
-/** The maximum size of a file of the console. It is a limit of the platform. */
+/** The platform limits the size of a file of the console. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
-/** Runs a program and reports its exit code as the result. */
 async function succeeds(command, args, env = {}) {
   const { code } = await run(command, args, { env });
   return code === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/**
- * Runs `cargo test` and counts its tests. A passing test that prints a line `SKIPPED name: reason`
- * counts as skipped.
- */
+/** A passing test that prints a line `SKIPPED name: reason` counts as skipped. */
 async function cargoTests(args, env = {}) {
   const all = ['test', '--no-fail-fast', ...args];
   const { code, output } = await run('cargo', all, { quiet: true, env });
@@ -65,14 +61,14 @@ async function cargoTests(args, env = {}) {
   };
 }
 
-/** Runs the tests of the engine that must also pass in WASM. */
+/** These tests of the engine must also pass in WASM. */
 function wasmTests() {
   const runner = `${process.execPath} ${at('scripts', 'wasm-runner.mjs')}`;
   const args = ['test', '-p', 'tidemark-engine', ...wasm, '--test', 'portable'];
   return succeeds('cargo', args, { CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER: runner });
 }
 
-/** Checks that the browser's module imports nothing that only Workers have. */
+/** The browser's module must import nothing that only Workers have. */
 async function browserImports() {
   await engine();
   const file = readFileSync(join(engineFolder, 'tidemark_bg.wasm'));
@@ -92,10 +88,7 @@ function wasmSize(file) {
   return plain.length <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
 }
 
-/**
- * Checks the size of the Worker's module. Prints how much the module delays the start of an
- * isolate.
- */
+/** Also prints how much the module delays the start of an isolate. */
 async function workerSize() {
   const { startUp } = await import('../benches/start_up.mjs');
   const { empty, worker: ours } = await startUp();
@@ -105,16 +98,12 @@ async function workerSize() {
   return wasmSize(at('build', 'index_bg.wasm'));
 }
 
-/**
- * Checks the size of the browser's module. The page downloads the module, so the same limit
- * applies.
- */
+/** The page downloads the module, so the Worker's limit also applies. */
 async function engineSize() {
   await engine();
   return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
 }
 
-/** Checks the size of the SQL module that the page downloads on demand. */
 function sqlSize() {
   const { size } = statSync(join(sqlPageFolder, 'sql.wasm.gz'));
   console.log(`  ${size} bytes gzipped of at most ${assetBytesMax}`);
@@ -131,7 +120,7 @@ async function deployDryRun() {
   }
 }
 
-/** Runs the end-to-end tests: all files, or the files whose names contain one of `names`. */
+/** Runs all files, or the files whose names contain one of `names`. */
 async function edgeTests(names = [], env = {}) {
   const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs'), ...names], { tee: true, env });
   const last = output.trimEnd().split('\n').at(-1);
@@ -142,14 +131,13 @@ async function edgeTests(names = [], env = {}) {
   }
 }
 
-/** Runs eslint (eslint.config.mjs). */
 function lint() {
   const program = at('node_modules', 'eslint', 'bin', 'eslint.js');
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
 /**
- * The end-to-end files that always also run against the native host. With TIDEMARK_HOST=native, all
+ * These end-to-end files always also run against the native host. With TIDEMARK_HOST=native, all
  * other files also run against it.
  */
 const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
@@ -162,7 +150,7 @@ async function nativeEdgeTests() {
 /** The maximum share of sentences of each kind that scripts/prose.py may flag, in percent. */
 const flaggedPercentMax = { docs: 4, comments: 4, messages: 1 };
 
-/** Checks the style of pages, comments and messages (CONTRIBUTING.md). */
+/** CONTRIBUTING.md describes the style. */
 async function lintTexts() {
   if (spawnSync('python3', ['--version']).error) return { skipped: ['style of texts: python3 is not installed'] };
   const limits = Object.entries(flaggedPercentMax).map(([kind, percent]) => `${kind}=${percent}`);
@@ -180,7 +168,6 @@ async function types() {
   return { passed: 3 - faulty.length, failed: faulty.length, failures: faulty };
 }
 
-/** Checks the crates against deny.toml. */
 async function licences() {
   const { count, faults } = await crateFaults();
   for (const fault of faults) console.log(`  ${fault}`);
@@ -189,16 +176,15 @@ async function licences() {
 }
 
 /**
- * Tests the rules that excuse differences between the responses to random queries. Uses recorded
- * responses.
+ * These rules excuse differences between the responses to random queries. Uses recorded responses.
  */
 const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
-/** The fixed seeds of the random queries. The nightly run uses other seeds. */
+/** The nightly run uses other seeds. */
 const seeds = [7, 4141];
 const queriesMax = 2_000;
 
-/** Compares random queries with a real InfluxDB 1.x, if it is installed. */
+/** Skipped if InfluxDB 1.x is not installed. */
 async function randomQueries() {
   if (spawnSync('influxd', ['version']).error) {
     return { skipped: ['random queries: influxd is not installed (Debian package influxdb)'] };
@@ -209,7 +195,7 @@ async function randomQueries() {
 }
 
 /**
- * The steps in their order. Each step comes after the steps on which it depends.
+ * Each step comes after the steps on which it depends.
  * @type {[string, () => Promise<any>][]}
  */
 const steps = [

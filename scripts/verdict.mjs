@@ -1,15 +1,11 @@
 // Computes the summary at the end of `npm test`.
 
-/**
- * Returns why a test was skipped. The steps report a skipped test as `name (reason)`. Without a
- * reason, returns the name.
- */
+/** The steps report a skipped test as `name (reason)`. Without a reason, returns the name. */
 const reasonOf = (skipped) => / \((.+)\)$/.exec(skipped)?.[1] ?? skipped;
 
 /**
- * Returns the last output lines and the exit code. `failures` and `skipped` are texts. With
- * `needsAll`, a skipped test results in exit code 1. The summary repeats the failures, because
- * often only the end of a long log is kept.
+ * Returns the last output lines and the exit code. With `needsAll`, a skipped test results in exit
+ * code 1. The summary repeats the failures, because often only the end of a long log is kept.
  */
 export function verdict({ passed, failed, failures, skipped }, needsAll) {
   const reasons = new Map();

@@ -10,13 +10,9 @@ const keys = { view: 'view', db: 'db', language: 'language', range: 'range', que
 /** The values of the parameters that a link does not contain. */
 const unsaid = { view: 'chart', db: '', language: languageNames[0], range: 'all', query: '' };
 
-/**
- * The delay of address updates while the user types, in milliseconds. Some browsers limit how often
- * a page may change the address.
- */
+/** Some browsers limit how often a page may change the address. */
 const pause_ms = 300;
 
-/** Returns the hash of a state. Omits a query that contains a password. */
 export function hashOf(state) {
   const parameters = new URLSearchParams();
   for (const [key, name] of Object.entries(keys)) {
@@ -27,7 +23,7 @@ export function hashOf(state) {
   return `#${parameters}`;
 }
 
-/** Parses a hash. Missing parameters get their default values. */
+/** Missing parameters get their default values. */
 export function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
   const asked = { ...unsaid };
@@ -39,10 +35,7 @@ export function stateOf(hash) {
   return asked;
 }
 
-/**
- * Keeps the state and the address synchronised. Calls `moved()` after a navigation back or forward
- * and after a click on a link.
- */
+/** Calls `moved()` after a navigation back or forward and after a click on a link. */
 export function followAddress(moved) {
   let timer = null;
   const write = (how) => {

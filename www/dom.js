@@ -1,9 +1,9 @@
 // Creates elements from plain data. Text from a server is never parsed as markup.
 
 /**
- * Creates an element with properties and children. `on` contains listeners, and `class` contains
- * the classes. The properties `role` and `for`, and properties with a hyphen such as `aria-…` and
- * `data-…`, become attributes. Null and false are omitted.
+ * `on` contains listeners, and `class` contains the classes. The properties `role` and `for`, and
+ * properties with a hyphen such as `aria-…` and `data-…`, become attributes. Null and false are
+ * omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -18,7 +18,7 @@ export function el(name, properties = {}, ...children) {
   return made;
 }
 
-/** Icon outlines on a grid of 16 by 16. */
+/** The outlines are on a grid of 16 by 16. */
 const outlines = {
   key: 'M10 2a4 4 0 1 1-3.5 5.9L2 12.5V14h2v-1.5h1.5V11H7l1-1.2M11 5.5h.01',
   play: 'M5 3l8 5-8 5z',
@@ -39,7 +39,7 @@ const outlines = {
   pulse: 'M1.5 8h3l2-5 3 10 2-5h3',
 };
 
-/** Creates an icon, which screen readers ignore. */
+/** Screen readers ignore the icon. */
 export function icon(name) {
   const space = 'http://www.w3.org/2000/svg';
   const picture = document.createElementNS(space, 'svg');
@@ -53,9 +53,7 @@ export function icon(name) {
 }
 
 /**
- * Creates a button. `label` is its text. If the icon is `alone`, `label` is the button's name for
- * screen readers.
- *
+ * If the icon is `alone`, `label` is the button's name for screen readers.
  * @param {string} label
  * @param {(event: MouseEvent) => void} click
  * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of
@@ -71,12 +69,11 @@ export function button(label, click, { icon: iconName, alone = false, ...propert
   );
 }
 
-/** Announces `text` to screen readers. */
 export function say(text) {
   document.getElementById('said').textContent = text;
 }
 
-/** Copies `text`. The button displays a confirmation for a moment. */
+/** The button displays a confirmation for a moment. */
 export async function copyFrom(source, text) {
   const before = source.lastChild.textContent;
   try {

@@ -19,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 
 followAddress(() => query.runLinked({ isLink: true }));
 
-/** Reads the schema again. Then runs the query again, unless `keep` is set. */
+/** Runs the query again, unless `keep` is set. */
 async function reload({ keep = false, isLink = false } = {}) {
   corner();
   await names.fill();

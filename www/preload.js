@@ -4,9 +4,7 @@
 import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';
 
-/**
- * Imports every such part. If a part fails to load, the page requests it again when it is needed.
- */
+/** If a part fails to load, the page requests it again when it is needed. */
 export function preload() {
   started();
   return Promise.allSettled([

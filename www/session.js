@@ -28,7 +28,7 @@ const unstoredNotice =
 const accessNotice =
   'Cloudflare Access has authenticated you as an administrator. If you set a token, the console uses the token instead.';
 
-/** Fills `host`. `reload()` reads all data again. Returns a function that updates the corner. */
+/** `reload()` reads all data again. Returns a function that updates the corner. */
 export function sessionCorner(host, reload) {
   const placeButton = button('', null, { class: 'quiet place' });
   const tokenButton = button('', null, { icon: 'key', class: 'quiet' });
@@ -75,7 +75,7 @@ export function sessionCorner(host, reload) {
   return show;
 }
 
-/** Returns a text that describes how long this browser keeps the data, and which tabs share it. */
+/** Describes how long this browser keeps the data, and which tabs share the data. */
 export function storageText() {
   if (isKept()) {
     return isShared()

@@ -7,7 +7,6 @@ class Storage {
     this.unkept = new Map();
   }
 
-  /** Returns the text for `key`, or null. */
   get(key) {
     if (this.unkept.has(key)) return this.unkept.get(key);
     try {
@@ -17,10 +16,7 @@ class Storage {
     }
   }
 
-  /**
-   * Stores `text` for `key`. Null deletes the value. Returns whether the value remains after the
-   * page is closed.
-   */
+  /** Null deletes the value. Returns whether the value remains after the page is closed. */
   set(key, text) {
     try {
       if (text === null) globalThis[this.name].removeItem(key);
@@ -33,14 +29,12 @@ class Storage {
     }
   }
 
-  /** Returns whether the value for `key` is lost when the page is closed. */
+  /** Returns whether the value is lost when the page is closed. */
   isUnkept(key) {
     return this.unkept.has(key);
   }
 }
 
-/** The storage of this tab. */
 export const ofTab = new Storage('sessionStorage');
 
-/** The storage of this browser. */
 export const ofBrowser = new Storage('localStorage');

@@ -3,9 +3,8 @@
 import { el } from './dom.js';
 
 /**
- * Returns `{ element, mark }`. `names` are the texts of the tabs, and `controls` is the id of the
- * tab panel. Calls `picked(index)` when the user selects a tab. `mark(index)` displays a tab as
- * selected.
+ * `controls` is the id of the tab panel. Calls `picked(index)` when the user selects a tab.
+ * `mark(index)` displays a tab as selected.
  */
 export function tabList(label, names, { controls, picked }) {
   const keyed = ({ key }, index) => {

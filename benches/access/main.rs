@@ -28,10 +28,8 @@ use tidemark::store::memory::MemoryStore;
 
 const DATABASES: u64 = 10_000;
 const TOKENS_EACH: u64 = 10;
-/// The number of tokens in a page of the list.
 const PAGE: u64 = 1_000;
 
-/// A platform with a constant clock and sequential ids.
 struct Fixed(Cell<u64>);
 
 impl Platform for Fixed {
@@ -49,7 +47,7 @@ impl Platform for Fixed {
     }
 }
 
-/// Sends a message to the Catalog. The databases execute the Catalog's calls immediately.
+/// The databases execute the Catalog's calls immediately.
 fn ask(catalog: &mut Catalog<MemoryStore>, platform: &Fixed, message: &ToCatalog) -> FromCatalog {
     let (ticket, mut step) = catalog.begin(platform, &envelope::encode(message));
     loop {
@@ -66,8 +64,8 @@ fn ask(catalog: &mut Catalog<MemoryStore>, platform: &Fixed, message: &ToCatalog
     }
 }
 
-/// Runs `work`, which performs `count` operations. Prints the CPU time per operation, and the
-/// retained and peak memory.
+/// `work` performs `count` operations. Prints the CPU time per operation, and the retained and peak
+/// memory.
 fn measured<T>(what: &str, count: u64, work: impl FnOnce() -> T) -> T {
     let (before, from) = (live(), ThreadTime::now());
     let result = work();
@@ -156,7 +154,7 @@ fn list(catalog: &mut Catalog<MemoryStore>, platform: &Fixed) {
     }
 }
 
-/// Measures the cache of an isolate that has used all databases and tokens.
+/// The isolate has used all databases and tokens.
 fn edge() {
     let object = |number: u64| ObjectId(format!("{number:064x}"));
     let mut cache = Cache::default();

@@ -10,7 +10,6 @@ const BATCHES: usize = 8;
 /// A shape's name, and the function that creates its bodies.
 type Shape = (&'static str, fn() -> Vec<String>);
 
-/// The shapes, in the order of the tables.
 pub(crate) const SHAPES: [Shape; 5] = [
     ("cpu integers", || cpu(|random| format!("{}i", random.u8(0..100)))),
     ("two decimals", || cpu(|random| format!("{:.2}", random.f64() * 100.0))),
@@ -58,7 +57,7 @@ fn cpu(value: impl Fn(&mut fastrand::Rng) -> String) -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Creates two alternating measurements with strings, booleans and missing fields.
+/// Two alternating measurements have strings, booleans and missing fields.
 fn iot() -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(2);
     let mut body = |batch: usize| {
@@ -91,7 +90,6 @@ fn iot() -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Creates lines that each have a different series.
 fn million() -> Vec<String> {
     let body = |batch: usize| {
         let mut body = String::new();

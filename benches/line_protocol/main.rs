@@ -19,7 +19,6 @@ use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 
-/// The number of runs of each parser.
 const ROUNDS: usize = 9;
 
 fn main() {

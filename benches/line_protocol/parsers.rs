@@ -7,8 +7,7 @@ use tidemark::batch::from_lines::from_lines;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::time::Precision;
 
-/// Parses a body to a new columnar batch. Validates UTF-8, converts every value and splits the
-/// tags.
+/// Validates UTF-8, converts every value and splits the tags.
 pub(crate) fn parse(body: &[u8]) -> Batch {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
@@ -16,8 +15,7 @@ pub(crate) fn parse(body: &[u8]) -> Batch {
     batch
 }
 
-/// Parses a body with InfluxDB 3's parser, which validates UTF-8 and converts every value, but
-/// builds no columns.
+/// InfluxDB 3's parser validates UTF-8 and converts every value, but builds no columns.
 pub(crate) fn parse_v3(body: &[u8]) {
     for line in influxdb_line_protocol::parse_lines(std::str::from_utf8(body).unwrap()) {
         black_box(line.unwrap());

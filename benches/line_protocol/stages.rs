@@ -50,7 +50,7 @@ fn intake() -> Intake {
     Intake::new(Dialect::V1, &params, permit, reading)
 }
 
-/// Allocates `bytes` bytes. The caller copies a body into these bytes.
+/// The caller copies a body into the allocated bytes.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
@@ -79,7 +79,7 @@ pub(crate) extern "C" fn parse() {
     STAGES.with_borrow_mut(|stages| stages.batch = parsers::parse(&stages.body));
 }
 
-/// Encodes the columns as a frame, and returns the frame's size in bytes.
+/// Returns the frame's size in bytes.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn encode() -> usize {
@@ -124,7 +124,6 @@ pub(crate) extern "C" fn append() {
     });
 }
 
-/// Flushes and compacts, if either is due.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn alarms() {

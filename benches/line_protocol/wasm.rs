@@ -12,7 +12,7 @@ thread_local! {
     static BODIES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Creates the bodies of the shape with index `shape`, and returns their total size in bytes.
+/// Returns the total size of the bodies of shape `shape`.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn prepare(shape: usize) -> usize {
@@ -22,7 +22,7 @@ pub extern "C" fn prepare(shape: usize) -> usize {
     bytes
 }
 
-/// Parses every body with Tidemark's parser if `ours`, otherwise with InfluxDB 3's parser.
+/// Uses InfluxDB 3's parser unless `ours` is set.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn run(ours: bool) {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// The number of lines in a body.
 pub(crate) const LINES: usize = 5_000;
 const START_NS: u64 = 1_451_606_400_000_000_000;
 
@@ -101,7 +100,6 @@ fn iot() -> impl FnMut() -> String {
     }
 }
 
-/// Creates lines that each have a different series.
 fn million() -> impl FnMut() -> String {
     let mut number = 0;
     move || {
@@ -119,7 +117,7 @@ fn million() -> impl FnMut() -> String {
     }
 }
 
-/// Returns an approximately normal random number with mean 0 and deviation 1.
+/// The mean is 0, and the deviation is 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }

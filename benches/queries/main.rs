@@ -28,7 +28,7 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::store::Store;
 
 const TOKEN: &str = "token-of-the-benchmarks";
-/// The time of all queries. It is long after the times of the data.
+/// Long after the times of the data.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
@@ -98,8 +98,7 @@ impl Tidemark {
         this
     }
 
-    /// Creates a server with the data of `hosts` hosts and `hours` hours, after all alarms have
-    /// run.
+    /// Returns the server after all alarms have run.
     fn loaded(hosts: usize, hours: usize) -> Self {
         let mut this = Self::empty();
         this.write("warm v=1i 1451606400000000000".to_owned());
@@ -123,7 +122,7 @@ impl Tidemark {
         }
     }
 
-    /// Advances the time without writes until all rows are flushed.
+    /// Advances the time until all rows are flushed.
     fn pause(&mut self) {
         for _ in 0..10 {
             self.now_ns += 700 * S_NS;
@@ -135,7 +134,6 @@ impl Tidemark {
         self.inner.stored_bytes().iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Returns the number of rows read from storage so far.
     fn rows_read(&self) -> u64 {
         self.inner.stores().values().map(|store| store.row_counts().read).sum()
     }

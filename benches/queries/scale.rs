@@ -60,8 +60,8 @@ fn row(name: &str, points: usize, series: usize) {
     );
 }
 
-/// Returns the result of `event`, and the peak memory during the event in megabytes. The stored
-/// data is not counted.
+/// Returns the result of `event`, and the peak memory during the event in megabytes without the
+/// stored data.
 fn held<T>(
     tidemark: &mut Tidemark,
     base: isize,
@@ -146,7 +146,6 @@ pub(crate) fn month() {
     }
 }
 
-/// Creates the last `days` days of a month with `points` points.
 fn one_month(points: i64, days: i64) -> Tidemark {
     const SERIES: i64 = 1_000;
     let mut tidemark = Tidemark::empty();
@@ -208,7 +207,7 @@ pub(crate) fn rounds() {
     }
 }
 
-/// Writes 10,000 measurements. Each flush contains some rows of every measurement.
+/// Each flush contains some rows of every measurement.
 pub(crate) fn names() {
     const MEASUREMENTS: usize = 10_000;
     let mut tidemark = Tidemark::empty();
@@ -235,8 +234,8 @@ pub(crate) fn names() {
     }
 }
 
-/// Deletes series one by one. The data is a million points of 10,000 series over a month. Measures
-/// queries after each delete.
+/// Deletes single series from a million points of 10,000 series over a month. Measures queries
+/// after each delete.
 pub(crate) fn deletes() {
     const SERIES: usize = 10_000;
     const DELETES: usize = 60;

@@ -23,7 +23,6 @@ const FIELDS: [&str; 10] = [
 /// A type's name, and the function that creates its next query for a number of hosts and hours.
 pub(crate) type Type = (&'static str, fn(&mut fastrand::Rng, usize, i64) -> String);
 
-/// The query types, in TSBS order.
 pub(crate) const TYPES: [Type; 19] = [
     ("single-groupby-1-1-1", |r, n, h| single(r, (n, h), (1, 1, 1))),
     ("single-groupby-1-1-12", |r, n, h| single(r, (n, h), (1, 1, 12))),
@@ -54,8 +53,7 @@ pub(crate) const TYPES: [Type; 19] = [
     ("panel-by-host-again", |_, _, _| panel(7, "max", "time(5m), hostname")),
 ];
 
-/// Returns the query of a dashboard panel over six hours. A refresh of the dashboard changes
-/// `second`; other viewers send the same query.
+/// A refresh of the dashboard changes `second`. Other viewers send the same query.
 fn panel(second: i64, call: &str, by: &str) -> String {
     let end_s = START_S + 22 * HOUR_S + second;
     let start_s = end_s - 6 * HOUR_S;
@@ -110,8 +108,8 @@ fn calls(function: &str, metrics: usize) -> String {
     calls.join(",")
 }
 
-/// Returns a random time range of `length` hours inside the data, as literals. If the data has
-/// fewer hours, the range is all of the data.
+/// The range has `length` hours inside the data. If the data has fewer hours, the range is all of
+/// the data.
 fn window(random: &mut fastrand::Rng, hours: i64, length: i64) -> (String, String) {
     let length = length.min(hours) * HOUR_S;
     let start = START_S + random.i64(0..=hours * HOUR_S - length);
@@ -132,7 +130,7 @@ fn some_hosts(random: &mut fastrand::Rng, of: usize, count: usize) -> String {
     format!("({})", terms.join(" OR "))
 }
 
-/// Creates the data: every host reports ten integers on random walks in 0..=100 every ten seconds.
+/// Every host reports ten integers on random walks in 0..=100 every ten seconds.
 pub(crate) fn bodies(hosts: usize, hours: usize) -> impl Iterator<Item = String> {
     let mut random = fastrand::Rng::with_seed(1);
     let mut walks = vec![[0.0_f64; 10]; hosts];
@@ -169,7 +167,7 @@ pub(crate) fn bodies(hosts: usize, hours: usize) -> impl Iterator<Item = String>
     })
 }
 
-/// Returns an approximately normal random number with mean 0 and deviation 1.
+/// The mean is 0, and the deviation is 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }

@@ -6,20 +6,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { open } from '../connection.mjs';
 
-/** The size that a stalled upload announces, and the size that it sends, in bytes. */
+/** The size that a stalled upload announces, and the size that it sends. */
 const announcedBytes = 10_000_000;
 const sentBytes = 9_990_000;
-/**
- * The number of connections that guess passwords, and the number of user names that they guess.
- * They exceed the limits at which the server slows down one address.
- */
+/** These numbers exceed the limits at which the server slows down one address. */
 const guessers = 20;
 const guessedUsers = 200;
 
-/**
- * Runs `many` stalled uploads. Restarts each upload after the server has aborted it. Returns the
- * number of aborted uploads.
- */
+/** Restarts each upload after the server has aborted it. Returns the number of aborted uploads. */
 export async function stalledUploads(side, db, many, isOver) {
   const found = { given_up: 0 };
   const { url, headers } = side.server;
@@ -45,7 +39,7 @@ export async function stalledUploads(side, db, many, isOver) {
   return found;
 }
 
-/** Sends wrong passwords at a fixed rate. Returns the number of responses with each status. */
+/** Returns the number of responses with each status. */
 export async function badLogins(side, db, perSecond, isOver) {
   const found = { statuses: {} };
   const pauseMs = (1000 * guessers) / perSecond;
@@ -71,7 +65,6 @@ export async function badLogins(side, db, perSecond, isOver) {
   return found;
 }
 
-/** Limits the database to one point per minute. */
 export async function fillQuota(side, db) {
   const body = JSON.stringify({ db, points_per_minute: 1 });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -80,8 +73,8 @@ export async function fillQuota(side, db) {
 }
 
 /**
- * Runs several concurrent writers. Each sends the next write after the previous response and a
- * pause. Returns the number of responses with each status.
+ * Each writer sends the next write after the previous response and a pause. Returns the number of
+ * responses with each status.
  */
 export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
   const found = { statuses: {} };

@@ -6,7 +6,6 @@ import { UserError } from '../../scripts/project.mjs';
 
 export const sizes = ['small', 'full'];
 
-/** Parses a pair such as `name=1e6`. */
 function pair(text) {
   const [name, value, ...more] = text.split('=');
   const number = Number(value);
@@ -17,9 +16,9 @@ function pair(text) {
 }
 
 /**
- * Parses the arguments after `scale`. Returns `{ size, only, changes }`. `size` is a name in
- * [sizes]. `only` lists the scenarios to run; if it is empty, all scenarios run. `changes` contains
- * numbers that replace the numbers of the size.
+ * Parses the arguments after `scale`. `size` is a name in [sizes]. `only` lists the scenarios to
+ * run. If it is empty, all scenarios run. `changes` contains numbers that replace the numbers of
+ * the size.
  */
 export function choices(args) {
   const strings = /** @type {const} */ ({ type: 'string', multiple: true, default: [] });
@@ -36,10 +35,7 @@ export function choices(args) {
   return { size: values.size, only: values.only, changes };
 }
 
-/**
- * Returns the selected scenarios. Throws if a scenario does not exist, or if a given number is not
- * used by any selected scenario.
- */
+/** Throws if a scenario does not exist, or if no selected scenario uses a given number. */
 export function chosen(scenarios, { size, only, changes }) {
   const names = scenarios.map(({ name }) => name);
   const unknown = only.find((name) => !names.includes(name));
@@ -51,7 +47,7 @@ export function chosen(scenarios, { size, only, changes }) {
   return wanted;
 }
 
-/** Returns the parameters of a scenario for the size, after applying `changes`. */
+/** Returns the parameters for the size, after applying `changes`. */
 export function planOf({ sizes: own }, { size, changes }) {
   const plan = { ...own[size] };
   for (const [name, value] of Object.entries(changes)) if (name in plan) plan[name] = value;

@@ -42,7 +42,6 @@ async function ask(side, { times, isOver = () => false, found = queries.map(() =
   return { medians: found.map((all) => (all.length > 0 ? median(all) : NaN)), failures };
 }
 
-/** Measures one server before, during and after the deletes. */
 async function measure(side, plan) {
   const isOurs = !side.isPeer;
   await ask(side, { times: 2 });

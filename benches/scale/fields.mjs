@@ -28,7 +28,6 @@ function aggregate({ windows }) {
   return `SELECT mean(v), max(v) FROM m WHERE ${range} GROUP BY host, time(${every}s)`;
 }
 
-/** Repeats a query for the given number of seconds. */
 async function ask(side, q, seconds) {
   const found = { times: [], failures: [] };
   const until = performance.now() + seconds * 1000;
@@ -40,7 +39,6 @@ async function ask(side, q, seconds) {
   return found;
 }
 
-/** Adds a field each second until `isOver` returns true. */
 async function grow(side, isOver) {
   const connection = side.line();
   let added = 0;

@@ -13,7 +13,7 @@ const lastPointMs = 20;
 
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
-/** The queries, with their targets for cold servers and for warm servers. */
+/** Each query has a target for cold servers and a target for warm servers. */
 const queries = [
   ['last hour of one host', questions['last hour of one host']],
   ['last day by host', questions['last day by host']],
@@ -30,8 +30,7 @@ export const sizes = {
 };
 
 /**
- * Loads the month into the servers of the large size, and the last days into the server of the
- * small size.
+ * The servers of the large size get the month, and the server of the small size gets the last days.
  */
 async function loadBoth([small, ...large], plan) {
   for (const side of [small, ...large]) await create(side, db);
@@ -47,7 +46,6 @@ async function loadBoth([small, ...large], plan) {
 
 const label = ({ what, state }) => `history: ${what}, ${state}`;
 
-/** Returns two rows for a query: for a cold server and for a warm server. */
 function rowsOf({ what, cold, warm }, found) {
   return [['cold', cold], ['warm', warm]].map(([state, aim]) => {
     const [small, large, peer] = found[state];
@@ -56,10 +54,7 @@ function rowsOf({ what, cold, warm }, found) {
   });
 }
 
-/**
- * Measures queries that must read all points. Their duration grows linearly with the number of
- * points.
- */
+/** These queries must read all points. Their duration grows linearly with the number of points. */
 async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);

@@ -6,7 +6,6 @@ export const startS = 1_451_606_400;
 export const dayS = 86_400;
 const linesPerBody = 10_000;
 
-/** Yields bodies with at most `most` lines. */
 export function* bodies(lines, most = linesPerBody) {
   let gathered = [];
   for (const line of lines) {
@@ -33,10 +32,7 @@ export function* month({ points, series, days, seed = 1 }) {
   }
 }
 
-/**
- * Yields rows that alternate between all measurements, so that each flush contains every
- * measurement.
- */
+/** Rows alternate between all measurements, so that each flush contains every measurement. */
 export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   const draw = random(seed);
   for (let row = from; row < from + rows; row++) {
@@ -47,9 +43,7 @@ export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   }
 }
 
-/**
- * Yields `points` points for every series within one hour. The times of different rounds overlap.
- */
+/** Every series has `points` points within one hour. The times of different rounds overlap. */
 export function* round({ series, points, number }) {
   const draw = random(number + 1);
   for (let point = 0; point < points; point++) {

@@ -8,10 +8,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'measurements';
 
-/**
- * The number of rows after which a shard has flushed. It is greater than the number of rows that a
- * shard buffers.
- */
+/** Exceeds the number of rows that a shard buffers. */
 const rowsPerFlush = 250_000;
 
 const aims = { cold: atMost(300), warm: atMost(100) };
@@ -27,7 +24,7 @@ export const sizes = {
   full: { fewer: 1000, measurements: 10_000, flushes: 20, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Writes enough rows for `flushes` flushes. Each flush contains all measurements. */
+/** Each flush contains all measurements. */
 async function fill(sides, measurements, { flushes }) {
   for (const side of sides) await create(side, db);
   const rows = Math.ceil(rowsPerFlush / measurements);

@@ -14,17 +14,13 @@ const days = 30;
 const tickMs = 1_000;
 const pointsPerBody = 5_000;
 const moreMbMax = 10;
-/**
- * The number of request bodies after the loaded month. The longest run writes a third of these
- * bodies.
- */
+/** The longest run writes a third of these bodies. */
 const liveBodies = 10_000;
 
 /**
- * The number of parts into which the run is divided. The memory may grow during the first part. In
- * a run of an hour, this part lasts ten minutes. The scenario compares the median of the second
- * part with the median of the last part. Single values differ by tens of megabytes, because running
- * requests use memory.
+ * The memory may grow during the first part of the run. In a run of an hour, this part lasts ten
+ * minutes. The scenario compares the median of the second part with the median of the last part.
+ * Single values differ by tens of megabytes, because running requests use memory.
  */
 const parts = 6;
 
@@ -66,7 +62,7 @@ async function second({ writing, asking }, tick, body) {
   return answers.slice(1).filter(({ error }) => error).length;
 }
 
-/** Yields request bodies whose points follow the loaded month. */
+/** The points follow the loaded month. */
 function* live({ series }) {
   const points = pointsPerBody * liveBodies;
   const shiftMs = days * 86_400 * 1000;
@@ -92,7 +88,7 @@ export async function run(plan, { say }) {
   }
 }
 
-/** Runs the load for `minutes` minutes. Resolves to the medians of the memory in MB. */
+/** Resolves to the medians of the memory in MB. */
 async function steady(side, { minutes, series }, say) {
   const working = { writing: side.line(), asking: [side.line(), side.line(), side.line()] };
   const seen = [];

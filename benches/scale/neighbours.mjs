@@ -20,7 +20,6 @@ export const sizes = {
   full: { points: 1_000_000, heavy: 20, stalled: 8, logins: 1_000, beyond: 4, seconds: 60, settle: 20 },
 };
 
-/** Repeats `work` until `isOver` returns true, and collects the durations. */
 async function repeat(isOver, work, found) {
   for (let turn = 0; !isOver(); turn++) {
     found.push(await work(turn));
@@ -32,7 +31,6 @@ async function repeat(isOver, work, found) {
 const hundred = (turn) =>
   [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`).join('\n');
 
-/** Runs queries and small writes in the measured database for some seconds. */
 async function light(side, seconds) {
   const found = { queries: [], writes: [], failures: [] };
   const until = performance.now() + seconds * 1000;
@@ -128,7 +126,6 @@ export async function run(plan, { hasPeer, say }) {
   }
 }
 
-/** Prints the results of the other tenant's requests. */
 function sayBurdens([heavy, uploads, logins, beyond], say) {
   const counts = (statuses) =>
     Object.entries(statuses)

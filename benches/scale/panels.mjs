@@ -15,7 +15,7 @@ const refreshMs = 1_000;
 const pointsPerBody = 5_000;
 const startS = Number(startNs / 1_000_000_000n);
 
-/** The number of concurrent requests that a browser sends to a server. */
+/** A browser sends this number of concurrent requests to a server. */
 const connectionsPerViewer = 6;
 
 export const name = 'panels';
@@ -26,10 +26,7 @@ export const sizes = {
   full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },
 };
 
-/**
- * Returns the queries of a refresh at the given second. Ten queries combine all hosts, and ten
- * queries group by host.
- */
+/** Ten queries combine all hosts, and ten queries group by host. */
 export function panelsAt(second) {
   const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
   return fields.flatMap((field) => [
@@ -38,7 +35,6 @@ export function panelsAt(second) {
   ]);
 }
 
-/** Sends the queries of one refresh over the connections of a viewer. */
 async function refresh(connections, second, found) {
   const left = panelsAt(second);
   await Promise.all(
@@ -76,10 +72,7 @@ function writer(side, source) {
   return { end };
 }
 
-/**
- * Runs all refreshes on a server. Returns the durations of the panels, the failures, and the CPU
- * seconds per refresh.
- */
+/** Returns the durations of the panels, the failures, and the CPU seconds per refresh. */
 async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   const refreshes = side.isPeer ? peerRefreshes : ours;
   const endS = startS + hours * 3600;
@@ -105,7 +98,7 @@ async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   return found;
 }
 
-/** Yields request bodies that each contain one second of data, starting at `fromS`. */
+/** Each request body contains one second of data, starting at `fromS`. */
 function* live(hosts, fromS) {
   const stepNs = BigInt(Math.floor((1e9 * hosts) / pointsPerBody));
   const shift = BigInt(fromS) * 1_000_000_000n - startNs;

@@ -8,10 +8,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'series';
 
-/**
- * The number of rows in a round. It is greater than the number of rows that a shard buffers, so
- * each round causes a flush.
- */
+/** Exceeds the number of rows that a shard buffers, so that each round causes a flush. */
 const rowsPerRound = 500_000;
 
 const aims = {
@@ -27,7 +24,7 @@ const queries = [
   ['SHOW SERIES EXACT CARDINALITY', 'SHOW SERIES EXACT CARDINALITY'],
 ];
 
-/** Whether a query returns an estimate, for which InfluxDB has a different format. */
+/** InfluxDB has a different format for estimates. */
 const isEstimate = (q) => q.endsWith('CARDINALITY');
 
 export const name = 'series';
@@ -38,8 +35,8 @@ export const sizes = {
 };
 
 /**
- * Writes every round to the servers of the large size, and the first rounds to the server of the
- * small size.
+ * The servers of the large size get every round, and the server of the small size gets the first
+ * rounds.
  */
 async function fill([few, ...many], { series, fewer, rounds }) {
   for (const side of [few, ...many]) await create(side, db);

@@ -16,7 +16,6 @@ export const sizes = {
   full: { points: 3_000_000, series: 1000, some: 4, more: 16, most: 64, cold: 3, warm: 11, settle: 20 },
 };
 
-/** Returns the rows that compare several shards with one shard. */
 async function beside([one, many, ...peer], shards, plan, say) {
   const rows = [];
   for (const [what, q] of Object.entries(questions)) {

@@ -10,7 +10,6 @@ import { open } from '../connection.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { influxdb, plain } from '../servers.mjs';
 
-/** The timeout of a request. */
 const answerMs = 180_000;
 const writeTries = 100;
 const writePauseMs = 200;
@@ -20,8 +19,7 @@ const restPollMs = 1_000;
 const restMsMax = 120_000;
 
 /**
- * Returns the error in a response, or an empty string. In a long response, searches only the start
- * and the end.
+ * Returns an empty string without an error. Searches only the start and the end of a long response.
  */
 export function errorOf(status, text) {
   if (status !== 200 && status !== 204) return `${status} ${text.slice(0, 200)}`;
@@ -30,7 +28,7 @@ export function errorOf(status, text) {
 }
 
 /**
- * Returns a connection that is opened again after it was closed.
+ * The connection is opened again after it was closed.
  * @param {{ server: any }} side
  */
 function line(side) {
@@ -57,7 +55,7 @@ function line(side) {
       }
     }
   };
-  /** Runs a statement. Returns its duration, its response and its error. */
+  /** Returns the duration, the response and the error. */
   const query = async (db, q) => {
     const reply = await ask(`/query?db=${db}&q=${encodeURIComponent(q)}`);
     const text = reply.body();
@@ -65,8 +63,8 @@ function line(side) {
     return { ms: error ? NaN : reply.ms, text, bytes: text.length, error };
   };
   /**
-   * Writes a body. Repeats the write while the server returns status 503. Resolves to the duration
-   * in milliseconds.
+   * Repeats the write while the server returns status 503. Resolves to the duration in
+   * milliseconds.
    */
   const write = async (db, body, precision = 'ms') => {
     const from = performance.now();
@@ -101,14 +99,13 @@ async function begin(start, label) {
       writeMs += ms;
       return ms;
     },
-    /** Returns the total duration of the writes in seconds. */
     writeSeconds: () => writeMs / 1000,
     line: () => line(side),
-    /** Returns the maximum memory of this server in MB, including its earlier processes. */
+    /** Includes the earlier processes of this server. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
     /**
-     * Restarts the server with the same data. A first query of the database `warm` loads everything
-     * except the measured database.
+     * Keeps the data. A first query of the database `warm` loads everything except the measured
+     * database.
      */
     restart: async () => {
       begun.mostMb();
@@ -137,12 +134,12 @@ export const tidemarkSide = (label = 'Tidemark', vars = {}) =>
   begin((folder) => plain(folder, (of, token) => startWorkerd(of, token, { vars })), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
-/** Creates a database whose only shard group covers all times of the scenarios. */
+/** The only shard group covers all times of the scenarios. */
 export async function create(side, db) {
   await sent(side, `CREATE DATABASE "${db}" WITH DURATION INF REPLICATION 1 SHARD DURATION 5200w`);
 }
 
-/** Sends a statement that writes. InfluxDB 1.x accepts such a statement only with POST. */
+/** InfluxDB 1.x accepts a statement that writes only with POST. */
 export async function sent(side, q, db = '') {
   const body = new URLSearchParams({ q, db });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -172,7 +169,7 @@ export async function rested(sides, leastMs) {
   }
 }
 
-/** Returns the sums of the shard counters of a database. InfluxDB has no such counters. */
+/** InfluxDB has no such counters. */
 export async function counters(side, db) {
   const text = await side.must(db, "SHOW STATS FOR 'shard'");
   const series = JSON.parse(text).results[0].series ?? [];
@@ -183,20 +180,17 @@ export async function counters(side, db) {
   return { ...sums, shards: series.filter(({ tags }) => tags.database === db).length };
 }
 
-/** Returns a value in the status of a process, in MB (Linux). */
 function statusMb(pid, name) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kb = status.split('\n').find((text) => text.startsWith(`${name}:`));
   return (parseInt(kb.slice(name.length + 1), 10) * 1024) / 1e6;
 }
 
-/** Returns the current memory of a process in MB. */
 export const residentMb = (pid) => statusMb(pid, 'VmRSS');
 
-/** Returns the maximum memory of a process in MB. */
 const peakMb = (pid) => statusMb(pid, 'VmHWM');
 
-/** Stops all servers. Prints errors. */
+/** Prints errors. */
 export async function stopSides(sides) {
   const stopped = await Promise.allSettled(sides.map((side) => side.stop()));
   for (const result of stopped) if (result.status === 'rejected') console.error(result.reason);

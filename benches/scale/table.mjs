@@ -2,7 +2,7 @@
 
 export const head = ['case', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
-/** Formats a number with three significant digits and at most two decimals. */
+/** The text has three significant digits and at most two decimals. */
 export function shown(value) {
   if (value === undefined || value === null || Number.isNaN(value)) return '';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
@@ -10,9 +10,8 @@ export function shown(value) {
 }
 
 /**
- * A target and its text. `holds` returns whether the measurements reach the target. It returns
- * undefined if a measurement is missing.
- *
+ * `holds` returns whether the measurements reach the target. It returns undefined if a measurement
+ * is missing.
  * @typedef {{ small?: number, large?: number, peer?: number }} Figures
  * @typedef {{ text: string, holds: (figures: Figures) => boolean | undefined }} Aim
  */
@@ -20,7 +19,7 @@ export function shown(value) {
 const isThere = (...values) => values.every((value) => Number.isFinite(value));
 
 /**
- * A target for the ratio of the large size to the small size.
+ * The target is for the ratio of the large size to the small size.
  * @returns {Aim}
  */
 export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
@@ -29,7 +28,7 @@ export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
 });
 
 /**
- * A target for the large size.
+ * The target is for the large size.
  * @returns {Aim}
  */
 export const atMost = (most, unit = 'ms') => ({
@@ -38,7 +37,7 @@ export const atMost = (most, unit = 'ms') => ({
 });
 
 /**
- * A target for the large size relative to InfluxDB.
+ * The target is for the large size relative to InfluxDB.
  * @returns {Aim}
  */
 export const ofPeerAtMost = (most, text) => ({
@@ -47,7 +46,6 @@ export const ofPeerAtMost = (most, text) => ({
 });
 
 /**
- * Combines several targets.
  * @param {Aim[]} aims
  * @returns {Aim}
  */
@@ -60,15 +58,12 @@ export const all = (...aims) => ({
 });
 
 /**
- * Means that there is no target, and that the measurements are only printed.
+ * Without a target, the measurements are only printed.
  * @returns {Aim}
  */
 export const noAim = { text: '', holds: () => undefined };
 
-/**
- * Returns the cells of a row. After a failure, the last cell contains the `failure` in place of the
- * target's result.
- */
+/** After a failure, the last cell contains the `failure` in place of the target's result. */
 export function row({ what, aim = noAim, small, large, peer, ratio = undefined, failure = '' }) {
   const held = aim.holds({ small, large, peer });
   const verdict = held === undefined ? '' : held ? 'yes' : 'no';
@@ -78,7 +73,6 @@ export function row({ what, aim = noAim, small, large, peer, ratio = undefined, 
   return [what, aim.text, shown(small), shown(large), shown(found), shown(peer), said || verdict];
 }
 
-/** Returns the lines of a Markdown table. */
 export function markdown(rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];

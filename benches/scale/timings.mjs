@@ -4,22 +4,15 @@ import { sameAnswer } from '../answers.mjs';
 import { median } from '../ingest.mjs';
 import { row } from './table.mjs';
 
-/**
- * The maximum duration of a turn, in milliseconds. The order of the servers alternates, so a server
- * may wait for two turns of the others.
- */
+/** The order of the servers alternates, so a server may wait for two turns of the others. */
 const turnMsMax = 3_000;
 
-/**
- * The maximum size of responses that are compared, in bytes. Parsing larger responses takes longer
- * than the queries.
- */
+/** Parsing larger responses takes longer than the queries. */
 const comparedBytesMax = 20_000_000;
 
-/** Returns the servers in an order that alternates between turns. */
+/** The order alternates between turns. */
 const inTurn = (sides, turn) => (turn % 2 ? sides.toReversed() : sides);
 
-/** Runs the query once on each server. Records the durations and the first failure. */
 async function once(sides, turn, db, q, found) {
   for (const side of inTurn(sides, turn)) {
     const { ms, text, bytes, error } = await side.query(db, q);
@@ -31,7 +24,6 @@ async function once(sides, turn, db, q, found) {
   }
 }
 
-/** Returns an empty record for each server. */
 const nothing = (sides) =>
   new Map(sides.map((side) => [side, { times: [], bytes: 0, text: '', failure: '' }]));
 
@@ -42,7 +34,6 @@ const figures = (found) =>
     failure,
   }));
 
-/** Returns a description of the difference between two responses. */
 function differenceOf(found) {
   const answers = [...found].filter(([, { failure }]) => !failure);
   const ours = answers.findLast(([side]) => !side.isPeer)?.[1].text;
@@ -63,9 +54,9 @@ function awake(sides, before) {
 }
 
 /**
- * Returns the medians of a query as `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms,
- * bytes, failure }` for each server. `difference` describes the difference between Tidemark's last
- * server and the peer. `turns` contains the number of repetitions.
+ * Returns the medians as `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms, bytes,
+ * failure }` for each server. `difference` describes the difference between Tidemark's last server
+ * and the peer. `turns` contains the number of repetitions.
  */
 export async function timed(sides, db, q, turns) {
   const [cold, warm] = [nothing(sides), nothing(sides)];
@@ -88,8 +79,8 @@ export function failureOf(results, difference = '') {
 }
 
 /**
- * Returns the rows about the servers: the write rate of the large load while all servers run in
- * parallel, and the maximum memory during the load and the queries.
+ * The rows are the write rate of the large load while all servers run in parallel, and the maximum
+ * memory during the load and the queries.
  */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;

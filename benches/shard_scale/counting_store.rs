@@ -7,12 +7,11 @@ use std::rc::Rc;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
-/// The number of written rows and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
     /// The rows and bytes of each table, in the order of `Table::ALL`.
     tables: [(u64, u64); Table::ALL.len()],
-    /// The number of alarms that were set. The platform bills each alarm as a row.
+    /// The platform bills each alarm as a row.
     pub(crate) alarms: u64,
 }
 
@@ -25,12 +24,11 @@ impl Written {
         self.tables[table as usize].1
     }
 
-    /// Returns the number of rows in all tables, plus the alarm rows.
+    /// Includes the alarm rows.
     pub(crate) fn all(&self) -> u64 {
         self.tables.iter().map(|(rows, _)| rows).sum::<u64>() + self.alarms
     }
 
-    /// Returns the difference to the earlier count `before`.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let mut since = *self;
         for (at, table) in since.tables.iter_mut().enumerate() {
@@ -48,7 +46,7 @@ impl Written {
     }
 }
 
-/// A handle to the store. Clones share the data and the counts.
+/// Clones share the data and the counts.
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
     pub(crate) inner: MemoryStore,
@@ -60,7 +58,6 @@ impl CountingStore {
         *self.written.borrow()
     }
 
-    /// Counts the row that the platform bills for setting an alarm.
     pub(crate) fn count_alarm(&self) {
         self.written.borrow_mut().alarms += 1;
     }

@@ -17,9 +17,8 @@ use crate::S_NS;
 use crate::allocator::{live, peak_since};
 use crate::counting_store::{CountingStore, Written};
 
-/// The time at the start of the load. It is long after the times of the data.
+/// Long after the times of the data.
 const NOW_NS: i64 = 1_700_000_000 * S_NS;
-/// The time between two frames.
 const GAP_NS: i64 = S_NS / 100;
 /// The pauses after which a load counts as finished, and after which slots count as quiet.
 const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
@@ -42,7 +41,6 @@ pub(crate) struct Load {
     pub(crate) shard: Shard<CountingStore>,
     settings: ShardSettings,
     now_ns: i64,
-    /// The time of the alarm, if one is set.
     alarm_ns: Option<i64>,
     pub(crate) runs: u64,
     times: BTreeMap<Job, Vec<Duration>>,
@@ -90,7 +88,7 @@ impl Load {
         }
     }
 
-    /// Changes the shard duration, as `ALTER RETENTION POLICY … SHARD DURATION` does.
+    /// Corresponds to `ALTER RETENTION POLICY … SHARD DURATION`.
     pub(crate) fn alter(&mut self, window_ns: i64) {
         self.settings.window_ns = window_ns;
         self.settings.generation += 1;
@@ -112,7 +110,6 @@ impl Load {
         self.now_ns += GAP_NS;
     }
 
-    /// Runs all due work after the last write.
     pub(crate) fn rest(&mut self) {
         for pause_ns in PAUSES_NS {
             self.now_ns += pause_ns;
@@ -211,8 +208,7 @@ impl Load {
         Manifest::decode(&body).unwrap()
     }
 
-    /// Returns the bytes of all values that the parts and the running job reference: heads and
-    /// bodies.
+    /// Counts the heads and bodies of all values that the parts and the running job reference.
     pub(crate) fn live_value_bytes(&self) -> u64 {
         let manifest = self.manifest();
         let keys = manifest.numbers().filter_map(|number: Number| manifest.key_of(number));
@@ -234,7 +230,7 @@ impl Load {
         self.store.inner.row(Table::State, 0).unwrap().1.len()
     }
 
-    /// Returns the peak memory without the stored data, in megabytes.
+    /// Excludes the stored data.
     pub(crate) fn held_mb(&self) -> f64 {
         self.held.values().max().copied().unwrap_or_default() as f64 / 1e6
     }
@@ -247,8 +243,7 @@ impl Load {
         time.as_secs_f64() * 1e3
     }
 
-    /// Reopens the shard. Returns the time of its first response in ms, and the number of rows it
-    /// reads.
+    /// Returns the time of the first response in ms, and the number of rows that the shard reads.
     pub(crate) fn wake(&mut self) -> (f64, u64) {
         self.reopen();
         let before = self.store.row_counts();

@@ -36,7 +36,7 @@ use shapes::{Order, Shape};
 use tidemark::store::Table;
 
 const BATCH_ROWS: u64 = 5_000;
-/// The maximum duration of a load. A longer load stops, and the program prints its results so far.
+/// A longer load stops, and the program prints its results so far.
 const TIME_MAX: Duration = Duration::from_secs(240);
 const S_NS: i64 = 1_000_000_000;
 
@@ -124,8 +124,7 @@ fn head() {
     println!("{:<26}{}", "shape, order, points", names.concat());
 }
 
-/// Returns the table row of a finished load and runs its remaining work. `million` is the number of
-/// points in millions.
+/// Runs the remaining work of a finished load. `million` is the number of points in millions.
 fn cells(load: &mut Load, million: f64, values: u64) -> Vec<(usize, String)> {
     let under_load = load.written();
     let (written, live) = (load.value_bytes_written(), load.live_value_bytes());

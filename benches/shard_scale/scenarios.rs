@@ -118,7 +118,6 @@ pub(crate) fn unloaded() {
     }
 }
 
-/// Returns the values of the first field.
 fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
     let request = ScanRequest {

@@ -10,7 +10,6 @@ use tidemark::model::ids::{ColumnId, MeasurementId};
 use crate::{BATCH_ROWS, S_NS};
 
 pub(crate) const START_NS: i64 = 1_600_000_000 * S_NS;
-/// The time between two points of a series.
 pub(crate) const STEP_NS: i64 = 10 * S_NS;
 pub(crate) const DAY_NS: i64 = 86_400 * S_NS;
 
@@ -63,8 +62,7 @@ impl Shape {
         }
     }
 
-    /// Whether the benchmark runs this combination. The narrow shape runs only with the largest
-    /// size.
+    /// The narrow shape runs only with the largest size.
     pub(crate) fn is_run(self, order: Order, points: u64) -> bool {
         match self {
             Self::Integer => order == Order::Ordered && points == 100_000_000,
@@ -80,7 +78,7 @@ impl Shape {
         if self == Self::Series { 1_000_000 } else { 100 }
     }
 
-    /// Returns the shard duration. The environment variable `WINDOW_S` overrides it, in seconds.
+    /// The environment variable `WINDOW_S` overrides the shard duration, in seconds.
     pub(crate) fn window_ns(self) -> i64 {
         let given = std::env::var("WINDOW_S").ok().and_then(|text| text.parse::<i64>().ok());
         if let Some(window_s) = given {
@@ -89,7 +87,6 @@ impl Shape {
         if self == Self::Series { 7 * DAY_NS } else { DAY_NS }
     }
 
-    /// Returns all points as frames.
     pub(crate) fn frames(self, order: Order, points: u64) -> Frames {
         let random = fastrand::Rng::with_seed(7);
         let walks = vec![50; (self.series() * self.fields()) as usize];
@@ -97,7 +94,6 @@ impl Shape {
     }
 }
 
-/// An iterator over frames.
 pub(crate) struct Frames {
     shape: Shape,
     order: Order,
@@ -129,7 +125,7 @@ impl Frames {
         encode(&points, columns)
     }
 
-    /// Returns the series and time of a point from its index in time order.
+    /// Returns the series and the time. `index` is in time order.
     fn point(&mut self, index: u64) -> (u64, i64) {
         let (index, late_ns) = match self.order {
             Order::Ordered => (index, 0),
@@ -153,7 +149,7 @@ impl Frames {
     }
 }
 
-/// Returns the number to which a permutation of `0..count` maps `index`.
+/// The result is a permutation of `0..count`.
 fn permuted(mut index: u64, count: u64) -> u64 {
     let bits = count.next_power_of_two().ilog2();
     let mask = (1 << bits) - 1;
@@ -168,7 +164,7 @@ fn permuted(mut index: u64, count: u64) -> u64 {
     }
 }
 
-/// Encodes points, given as series and time, as a frame. The column ids of the fields start at 10.
+/// The points are given as series and time. The column ids of the fields start at 10.
 pub(crate) fn encode(points: &[(u64, i64)], fields: Vec<Column>) -> Vec<u8> {
     let mut series: Vec<u64> = points.iter().map(|(series, _)| *series).collect();
     series.sort_unstable();

@@ -8,7 +8,6 @@ import { InfluxDB, Point } from '@influxdata/influxdb-client';
 const url = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
 
-/** Returns the rows of one InfluxQL statement. */
 async function query(q, db = '') {
   const response = await fetch(`${url}/query`, {
     method: 'POST',

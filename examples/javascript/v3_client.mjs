@@ -8,7 +8,6 @@ import { InfluxDBClient, Point } from '@influxdata/influxdb3-client';
 const host = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
 
-/** Returns the rows of one InfluxQL statement. */
 async function query(q, db = '') {
   const response = await fetch(`${host}/query`, {
     method: 'POST',

@@ -3,8 +3,8 @@
 import { sidebar } from './sidebar.mjs';
 
 /**
- * Returns a heading's anchor. GitHub uses the same anchor, so that links work there and on the
- * site. `tests/it/tidy_pages.rs` checks the anchors by the same rule.
+ * GitHub uses the same anchors, so that links work there and on the site. `tests/it/tidy_pages.rs`
+ * checks the anchors by the same rule.
  */
 const slugify = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
 

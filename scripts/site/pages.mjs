@@ -10,13 +10,13 @@ import { at, UserError } from '../project.mjs';
 /** The site's folder for pages that are not in docs/. */
 const outside = 'repository';
 
-/** The first page of the site. Links to the repository's README also lead to this page. */
+/** Links to the repository's README also lead to this page. */
 const home = 'docs/README.md';
 
 /** Folders whose files the site offers as downloads. Links to other files become plain text. */
 const offered = ['examples/', 'docs/'];
 
-/** Returns the site's path of a file in the repository, without a leading slash. */
+/** The path has no leading slash. */
 export function placeOf(path) {
   if (path === home) return 'index.md';
   return path.startsWith('docs/') ? path.slice('docs/'.length) : `${outside}/${path}`;
@@ -44,7 +44,6 @@ export function changeLinks(text, change) {
   return lines.join('\n');
 }
 
-/** Returns whether the path is a page, a file to download, or neither of them. */
 function kindOf(path) {
   if (!existsSync(at(path))) return 'absent';
   if (statSync(at(path)).isDirectory()) return 'folder';
@@ -53,9 +52,8 @@ function kindOf(path) {
 }
 
 /**
- * Returns the site's contents, starting with the pages `first`. `pages` maps each page's path in
- * the repository to its text with converted links. `files` contains the files to download. `read`
- * returns the text of a page.
+ * Returns `{ pages, files }`, starting with the pages `first`. `pages` maps each page's path in the
+ * repository to its text with converted links. `files` contains the files to download.
  */
 export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) {
   const pages = new Map();

@@ -23,7 +23,6 @@ const npm = `## The npm package
 Run these commands with \`npx tidemark COMMAND\`, or in a clone of the repository with \`node packages/tidemark/bin/tidemark.mjs COMMAND\`.
 `;
 
-/** Returns the commands of the native program. */
 function nativeCommands() {
   const folder = at('native', 'src', 'commands');
   const names = readdirSync(folder).filter((name) => name.endsWith('.txt')).sort();
@@ -35,7 +34,7 @@ async function npmCommands() {
   return Promise.all(all);
 }
 
-/** Returns the section of one program: a list of its commands, and their help texts. */
+/** Returns the section of one program. */
 function partOf(all) {
   // The first line of each help is the summary.
   const rows = all.map(({ name, help }) => [`[\`${name}\`](#${name})`, help.split('.\n')[0]]);
@@ -43,7 +42,6 @@ function partOf(all) {
   return [table(['command', 'purpose'], rows), ...sections];
 }
 
-/** Returns the page as Markdown. */
 export async function commandsPage() {
   const parts = [native, ...partOf(nativeCommands()), npm, ...partOf(await npmCommands())];
   return [generatedBy("the commands' help"), introduction, ...parts].join('\n');

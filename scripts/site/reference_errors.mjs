@@ -36,8 +36,8 @@ braces and \`…\` stand for values.
 `;
 
 /**
- * The groups of errors. Each has a title, the prefix of its anchors, the module, the error type,
- * and the HTTP status.
+ * Each group has a title, the prefix of its anchors, the module, the error type, and the HTTP
+ * status.
  */
 const groups = [
   ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
@@ -79,7 +79,7 @@ const actions = {
   507: 'Narrow the time range, or aggregate the values.',
 };
 
-/** Actions for single errors, which replace the action for their status. */
+/** These actions replace the action for the status. */
 const ownActions = {
   'ApiError::ForeignOrigin': "If the page may call the server, add its origin to `CORS_ORIGINS`.",
   'ApiError::ReadOnly': 'Send the statement with `POST`, and without `read_only=true`.',
@@ -106,7 +106,7 @@ const groupActions = {
   statement: 'Correct or narrow the statement as the text of the error describes.',
 };
 
-/** Statuses of single errors, which replace the status of their group. */
+/** These statuses replace the status of the group. */
 const exceptions = {
   'LineRefusal::Retention': '400; 422 if every line is older than the retention period',
   'Error::Forbidden': '403',
@@ -114,9 +114,7 @@ const exceptions = {
   'Error::NotEverywhere': '200, as a warning in `messages`',
 };
 
-/**
- * Returns the HTTP status of each variant. The source is a `match` that maps patterns to numbers.
- */
+/** The source is a `match` that maps patterns to numbers. */
 function statuses(source) {
   const body = source.slice(source.indexOf('pub fn status(&self)'), source.indexOf('pub fn grpc_code'));
   const found = new Map();
@@ -170,7 +168,6 @@ function sentence(text, prefix) {
   return text.includes(', ') ? `The limits are ${text.replace(', ', ' and ')}.` : `The limit is ${text}.`;
 }
 
-/** Returns the page as Markdown. */
 export function errorsPage() {
   const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
   const requests = moduleText('src/api/error.rs');

@@ -18,7 +18,7 @@ const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
  */
 const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60_000_000_000n], ['s', 1_000_000_000n], ['ms', 1_000_000n]];
 
-/** Formats a value. The constant's name contains the unit. */
+/** The constant's name contains the unit. */
 function formatted(name, value) {
   if (name.includes('_PER_')) return grouped(value);
   const toNs = /_NS(_|$)/.test(name) ? 1n : /_MS(_|$)/.test(name) ? 1_000_000n : /_S(_|$)/.test(name) ? 1_000_000_000n : null;
@@ -29,10 +29,9 @@ function formatted(name, value) {
   return grouped(value);
 }
 
-/** Removes the unit of time from a description, because the formatted value contains a unit. */
+/** The formatted value contains a unit, so the description needs none. */
 const withoutUnit = (text) => text.replace(/, in (?:nanoseconds|milliseconds|seconds)\b/g, '');
 
-/** Returns all limits with their values. */
 export function limitValues() {
   const known = new Map();
   for (const { name, expression } of constantsOf(moduleText('crates/model/src/time.rs'))) {
@@ -58,7 +57,6 @@ export function limitValues() {
   return all.map((one) => ({ ...one, value: known.get(one.name) }));
 }
 
-/** Returns the page as Markdown. */
 export function limitsPage() {
   const limits = limitValues();
   const sections = [...new Set(limits.map(({ section }) => section))].map((section) => {

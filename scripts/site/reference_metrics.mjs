@@ -33,7 +33,6 @@ function actions() {
   return new Map([...page.matchAll(/^\| `(Tidemark\w+)` \| (.*) \|$/gm)].map(([, alert, text]) => [alert, text]));
 }
 
-/** Returns the page as Markdown. */
 export async function metricsPage() {
   const { parse } = await import('yaml');
   const source = moduleText('src/api/routes/metrics/exposition.rs');

@@ -12,7 +12,7 @@ returns at \`/openapi.json\`. [Compatibility](../COMPATIBILITY.md) compares the 
 the error texts, and [Security](../SECURITY.md#how-a-token-is-sent) describes the credentials.
 `;
 
-/** The titles of the groups of routes, by OpenAPI tag, in the page's order. */
+/** The titles of the groups, by OpenAPI tag, in the page's order. */
 const groups = { Write: 'Writes', Query: 'Queries', Databases: 'Databases', Tokens: 'Tokens', v2: 'Routes of InfluxDB 2', Service: 'Service' };
 
 const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
@@ -24,7 +24,6 @@ function typeOf(schema = {}) {
   return schema.format ? `${type} (${schema.format})` : type;
 }
 
-/** Replaces an OpenAPI reference with its target. */
 function resolved(document, part) {
   if (!part?.$ref) return part;
   return part.$ref.slice(2).split('/').reduce((inner, key) => inner[key], document);
@@ -66,7 +65,6 @@ function operation(document, path, method, { summary, description, parameters = 
   return parts.join('\n');
 }
 
-/** Returns the page as Markdown. */
 export function routesPage() {
   const document = JSON.parse(readFileSync(at('www', 'openapi.json'), 'utf8'));
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 
 import { at } from '../project.mjs';
 
-/** Returns the text of a source file without its unit tests. */
+/** Omits the unit tests. */
 export const moduleText = (path) => readFileSync(at(path), 'utf8').split('\n#[cfg(test)]')[0];
 
-/** Evaluates a constant integer expression. `known` maps the names of constants to values. */
+/** `known` maps the names of constants to values. */
 export function evaluate(expression, known) {
   const tokens = expression.replace(/\bas \w+/g, '').match(/\d[\d_]*|[A-Za-z_]\w*(?:::\w+)*|<<|[()+\-*/]/g) ?? [];
   let next = 0;
@@ -40,7 +40,7 @@ export function evaluate(expression, known) {
   return level(0);
 }
 
-/** Joins the lines of a documentation comment, and replaces each link by its text. */
+/** Replaces each link by its text. */
 export function documentation(lines) {
   return lines
     .map((line) => line.trim().replace(/^\/\/\/ ?/, ''))
@@ -52,7 +52,7 @@ export function documentation(lines) {
     .trim();
 }
 
-/** Returns the constants of a source as `{ name, expression, text, section }`. */
+/** Returns `{ name, expression, text, section }` for each constant. */
 export function constantsOf(source) {
   const found = [];
   let section = '';
@@ -74,7 +74,7 @@ export function constantsOf(source) {
   return found;
 }
 
-/** Returns the variants of an error type as `{ name, message, text }`. */
+/** Returns `{ name, message, text }` for each variant. */
 export function variantsOf(source, type) {
   const start = source.search(new RegExp(`pub(?:\\([a-z]+\\))? enum ${type} \\{`));
   if (start < 0) throw new Error(`no enum ${type}`);

@@ -21,16 +21,13 @@ import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
 import { fingerprint, step } from '../setup_steps.mjs';
 
-/**
- * The working folder of the build: the installed packages, the collected pages, and the built site.
- */
+/** The working folder contains the installed packages, the collected pages, and the built site. */
 const buildFolder = at('.cache', 'site');
 export const built = join(buildFolder, 'built');
 
-/** The name of the site's folder inside the console's folder. */
 export const siteName = 'docs';
 
-/** Returns the paths of all pages in a folder of the repository. Skips the folder's assets. */
+/** Skips the folder's assets. */
 function pagesIn(folder) {
   return readdirSync(at(folder), { recursive: true })
     .map((name) => `${folder}/${name}`)
@@ -38,7 +35,7 @@ function pagesIn(folder) {
     .sort();
 }
 
-/** Installs VitePress in the locked version. VitePress is not one of the database's packages. */
+/** VitePress is not one of the database's packages, so it has its own lock file. */
 async function packages() {
   const files = ['package.json', 'package-lock.json'];
   const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
@@ -52,7 +49,6 @@ async function packages() {
   });
 }
 
-/** Writes the collected pages and files to the working folder. */
 function writePages({ pages, files }) {
   const target = join(buildFolder, 'pages');
   rmSync(target, { recursive: true, force: true });
@@ -74,7 +70,7 @@ function writePages({ pages, files }) {
   for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(buildFolder, '.vitepress', name));
 }
 
-/** Checks that the navigation lists every page of docs/ and no other page. */
+/** The navigation must list every page of docs/ and no other page. */
 function checkNavigation(pages) {
   const listed = sidebar.flatMap(({ items }) => items).flatMap(({ page, items }) => (items ? items.map((one) => one.page) : [page]));
   const known = new Set([...pages.keys()].map(placeOf));
@@ -86,12 +82,11 @@ function checkNavigation(pages) {
 }
 
 /**
- * The packages whose code is part of the built site. Their licences require that the site contains
- * their text.
+ * The code of these packages is part of the built site. Their licences require that the site
+ * contains their text.
  */
 const bundled = ['vitepress', 'vue', '@vueuse/core', '@vueuse/integrations', '@vueuse/shared', 'focus-trap', 'mark.js', 'minisearch', 'tabbable'];
 
-/** Writes the licences of the bundled packages into the site's folder. */
 function writeLicences() {
   const texts = bundled.map((name) => {
     const folder = join(buildFolder, 'node_modules', name);
@@ -121,10 +116,7 @@ export async function documentationSite() {
   });
 }
 
-/**
- * Returns the hashes of all inline scripts in the site's pages, in the format of a content security
- * policy.
- */
+/** The hashes have the format of a content security policy. */
 function inlineScripts() {
   const pages = readdirSync(built, { recursive: true }).map(String).filter((name) => name.endsWith('.html'));
   const scripts = pages.flatMap((name) => {
@@ -134,15 +126,15 @@ function inlineScripts() {
   return [...new Set(scripts)].map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
 }
 
-/** Replaces `from` by `to`. The text must contain `from` exactly once. */
+/** The text must contain `from` exactly once. */
 function replaceOnce(text, from, to) {
   if (text.split(from).length !== 2) throw new Error(`not once: ${from}`);
   return text.replace(from, to);
 }
 
 /**
- * Copies the site into the console's folder, if the site was built. Adds a link to the console, and
- * a content security policy for the site's scripts.
+ * Does nothing without a built site. Adds a link to the console, and a content security policy for
+ * the site's scripts.
  */
 export function addSite(folder) {
   if (!existsSync(join(built, 'index.html'))) return;

@@ -9,13 +9,19 @@ import { Worker } from 'node:worker_threads';
 import { lost, stopped } from '../../sql/sessions.js';
 
 export const defaultLimits = {
-  /** The maximum time of a turn of a statement, in milliseconds. Turns of ordinary statements take less than one second. */
+  /**
+   * The maximum time of a turn of a statement. Turns of ordinary statements take less than one
+   * second.
+   */
   turnMs: 5_000,
-  /** The maximum memory of the process during a turn, in bytes. */
+  /** The maximum memory of the process during a turn. */
   processBytes: 1024 * 1024 * 1024,
-  /** A thread with more memory is replaced when no statement runs: WebAssembly memory never shrinks. */
+  /**
+   * A thread with more memory is replaced when no statement runs, because WebAssembly memory never
+   * shrinks.
+   */
   keptBytes: 64 * 1024 * 1024,
-  /** The time between two checks of a turn, in milliseconds. */
+  /** The time between two checks of a turn. */
   checkMs: 250,
 };
 
@@ -26,10 +32,9 @@ const cpuMs = () => {
   return (user + system) / 1_000;
 };
 
-/** An engine for [Sessions]. `logEvent(event, more)` is called when a statement is stopped. */
+/** `logEvent(event, more)` is called when a statement is stopped. */
 export class Engine {
   #last = Promise.resolve();
-  /** The call in progress. */
   #pending = null;
   #memoryBytes = 0;
 
@@ -65,10 +70,7 @@ export class Engine {
     settle(pending);
   }
 
-  /**
-   * Ends the thread with its memory, and rejects the call in progress with `error`. The next call
-   * starts a new thread.
-   */
+  /** Rejects the call in progress with `error`. The next call starts a new thread. */
   #drop(worker, error) {
     if (worker !== this.worker) return;
     this.#settle(worker, ({ reject }) => reject(error));
@@ -77,8 +79,8 @@ export class Engine {
   }
 
   /**
-   * Stops a call that exceeds a limit. The time limit also counts CPU time, so that a statement is
-   * not stopped because the machine is busy.
+   * The time limit also counts CPU time, so that a statement is not stopped because the machine is
+   * busy.
    */
   #check(worker, since) {
     const { turnMs, processBytes } = this.limits;
@@ -104,8 +106,8 @@ export class Engine {
   }
 
   /**
-   * Calls the thread after it has replied to all earlier calls, so that a stopped call is always
-   * the call that computed.
+   * Each call waits for all earlier replies, so that a stopped call is always the call that
+   * computed.
    */
   async #inOrder(message, transfer) {
     const { worker } = this;

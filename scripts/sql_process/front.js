@@ -2,7 +2,9 @@
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
-/** The maximum time that a call waits for a process that has ended, and the time between two tries, in milliseconds. */
+/**
+ * The maximum time that a call waits for a process that has ended, and the time between two tries.
+ */
 const waitMsMax = 15_000;
 const pauseMs = 250;
 
@@ -19,7 +21,6 @@ class Session extends RpcTarget {
     return fetch(`${this.#env.PROCESS_URL}${this.#name}`, { method, body });
   }
 
-  /** Resolves to the reply to a message. */
   async turn(message) {
     let response;
     try {
@@ -32,7 +33,7 @@ class Session extends RpcTarget {
     throw new Error(await response.text());
   }
 
-  /** Waits until the process runs again. The database then restarts the statement. */
+  /** After the restart, the database restarts the statement. */
   async #restarted() {
     for (let leftMs = waitMsMax; leftMs > 0; leftMs -= pauseMs) {
       await scheduler.wait(pauseMs);
@@ -41,7 +42,7 @@ class Session extends RpcTarget {
     }
   }
 
-  /** Ends the statement. If the process has ended, so has the statement. */
+  /** If the process has ended, so has the statement. */
   async end() {
     await this.#call('DELETE').catch(() => {});
   }

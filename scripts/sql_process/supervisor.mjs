@@ -8,7 +8,7 @@ import { UserError } from '../project.mjs';
 
 const program = fileURLToPath(new URL('./process.mjs', import.meta.url));
 
-/** The pause, in milliseconds, between the end of the process and its next start. */
+/** The pause between the end of the process and its next start. */
 const pauseMs = 200;
 
 export class SqlSupervisor {
@@ -17,9 +17,8 @@ export class SqlSupervisor {
   #child = null;
 
   /**
-   * `folder` contains the module. `port` is the listening port (0 for any free port). `env` is the
-   * environment of the process, and `node` is the program to run. `logEvent(event, more)` is called
-   * when a statement is stopped and when the process ends.
+   * `folder` contains the module. `port` is the listening port (0 for any free port).
+   * `logEvent(event, more)` is called when a statement is stopped and when the process ends.
    */
   constructor({ folder, port, env, node = process.execPath, logEvent = (_event, _more) => {} }) {
     this.folder = folder;
@@ -33,17 +32,14 @@ export class SqlSupervisor {
     return this.#child?.pid;
   }
 
-  /**
-   * Starts the process for the first time and resolves to its port. Throws a [UserError] if the start
-   * fails.
-   */
+  /** Resolves to the port. Throws a [UserError] if the start fails. */
   async start() {
     const port = await this.#spawn();
     if (port === null) throw new UserError('SQL did not start; the reason is above.');
     return port;
   }
 
-  /** Resolves to the port when the process is ready, or to null if it ended first. */
+  /** Resolves to the port when the process is ready, or to null if the process ended first. */
   #spawn() {
     const child = spawn(this.node, [program, this.folder, String(this.port)], {
       env: this.env,
@@ -75,7 +71,6 @@ export class SqlSupervisor {
     }
   }
 
-  /** Ends the process. */
   stop() {
     this.#isStopping = true;
     const child = this.#child;

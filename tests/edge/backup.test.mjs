@@ -8,13 +8,10 @@ import { test } from 'node:test';
 
 import { isNative, tidemark } from './harness.mjs';
 
-/**
- * The number of rows per write. The stored data takes several megabytes, so that a backup needs
- * more than one request.
- */
+/** The stored data takes several megabytes, so that a backup needs more than one request. */
 const rows = 20_000;
 
-/** Returns text that cannot be compressed. The text is the same in every run. */
+/** The text cannot be compressed, and is the same in every run. */
 function noise(seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n + 1n;
   let text = '';
@@ -26,8 +23,8 @@ function noise(seed) {
 }
 
 /**
- * Repeats a request until the server reports that no work remains. Resolves to the last response
- * and the number of requests.
+ * Repeats a request until no work remains. Resolves to the last response and the number of
+ * requests.
  */
 async function finish(server, method, path) {
   for (let requests = 1; requests < 200; requests += 1) {

@@ -12,10 +12,12 @@ import { command } from './commands.mjs';
 import { isNative, Tidemark, tidemark } from './harness.mjs';
 import { released } from './mixture.mjs';
 
-/** The release before the upgrade. */
 const before = '0.1.0';
 
-/** A server whose Worker is the recorded release until `upgrade`. The native host has no recorded release. */
+/**
+ * A server whose Worker is the recorded release until `upgrade`. The native host has no recorded
+ * release.
+ */
 class Older extends Tidemark {
   async start() {
     if (!isNative && this.options.script === undefined) {
@@ -36,7 +38,7 @@ class Older extends Tidemark {
   }
 }
 
-/** Replaces the backup store of a server by that of a stopped server. */
+/** Replaces the backup store of a server with that of a stopped server. */
 async function takeBackups(server, stopped) {
   const place = isNative ? ['data', 'backups'] : ['state', 'v3', 'r2'];
   await server.stop();

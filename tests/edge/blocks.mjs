@@ -1,8 +1,8 @@
 // Extracts the fenced blocks of a Markdown file.
 
 /**
- * Returns `{ language, text, line, why }` for each block. `line` is the line number of the opening
- * fence. `why` is the reason in a preceding comment `<!-- not run: … -->`, or undefined.
+ * `line` is the line number of the opening fence. `why` is the reason in a preceding comment `<!--
+ * not run: … -->`, or undefined.
  */
 export function blocksOf(markdown) {
   const blocks = [];

@@ -7,7 +7,7 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { Tidemark, TidemarkError } from '../../packages/tidemark/client/client.js';
 import { token } from './harness.mjs';
 
-/** Returns a service binding that records requests and returns prepared responses. */
+/** The service binding records requests and returns prepared responses. */
 function binding(answers = []) {
   const asked = [];
   return {
@@ -24,7 +24,7 @@ function binding(answers = []) {
 
 const client = (bound, more = {}) => new Tidemark({ binding: bound, token: 't', database: 'd', gatherMs: 20, ...more });
 
-/** Returns a request context. `over()` resolves after all work that was passed to `waitUntil`. */
+/** `over()` resolves after all work that was passed to `waitUntil`. */
 function context() {
   const promises = [];
   return { waitUntil: (promise) => promises.push(promise), promises, over: () => Promise.all(promises) };

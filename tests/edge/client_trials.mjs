@@ -16,16 +16,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultProxy } from './fault_proxy.mjs';
 import { tidemark, token } from './harness.mjs';
 
-/** The time of the first point, in seconds. */
 export const firstSecond = 1_700_000_000;
 
-/** Returns the points `first` … `first + count - 1` as lines, for clients that accept lines. */
+/** For clients that accept lines. */
 export function pointLines(first, count) {
   const line = (i) => `load,host=h${i % 3} value=${i}i ${firstSecond + i}`;
   return Array.from({ length: count }, (_, i) => line(first + i));
 }
 
-/** The point that the action `types` writes. It has one field of each type. */
+/** The point has one field of each type. */
 export const everyType = {
   measurement: 'types',
   tag: ['a tag', 'x, y=z'],
@@ -36,7 +35,6 @@ export const everyType = {
   boolean: true,
 };
 
-/** Runs an async function and resolves to `{ error }`. */
 export async function errorOf(work) {
   try {
     await work();
@@ -46,10 +44,7 @@ export async function errorOf(work) {
   }
 }
 
-/**
- * Calls `write` for each batch of an order with the action `points`. A patient order repeats failed
- * batches.
- */
+/** A patient order repeats failed batches. */
 export async function inBatches({ first, count, batch, pauseMs = 0, patient }, write) {
   for (let from = first; from < first + count; from += batch) {
     const size = Math.min(batch, first + count - from);
@@ -64,10 +59,7 @@ export async function inBatches({ first, count, batch, pauseMs = 0, patient }, w
   return { error: null };
 }
 
-/**
- * Asserts that a client's error contains the server's text. The client may have escaped the text or
- * joined its lines.
- */
+/** The client may have escaped the server's text or joined its lines. */
 function assertTells(error, text) {
   const folded = text.replaceAll(/\s+/g, ' ');
   const shown = [text, JSON.stringify(text).slice(1, -1), folded];
@@ -76,7 +68,7 @@ function assertTells(error, text) {
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
 }
 
-/** Creates a token that can read and write only one database. */
+/** The token can read and write only this database. */
 export async function databaseToken(server, database) {
   const resource = { resource_type: 'db', resource_identifier: [database] };
   const permissions = [{ ...resource, actions: ['read', 'write'] }];
@@ -97,7 +89,7 @@ class Trials {
     return this.client({ url: this.proxy.url, token, database, ...more });
   }
 
-  /** Returns the number of stored points with the values `first` … `first + count - 1`. */
+  /** Counts the stored points with the values `first` … `first + count - 1`. */
   async count(first, count) {
     const q = `SELECT value FROM load WHERE value >= ${first} AND value < ${first + count}`;
     const rows = await this.server.rows(q, { db: this.database, epoch: 's' });
@@ -118,9 +110,7 @@ class Trials {
     assert.deepEqual(row, expected);
   }
 
-  /**
-   * Executes an order that must fail. Checks that the client's error contains the server's text.
-   */
+  /** The order must fail. The client's error must contain the server's text. */
   async refused(status, more) {
     this.proxy.takeWrites();
     const { error } = await this.order(more);
@@ -168,10 +158,7 @@ class Trials {
     assert.deepEqual(statuses.slice(0, 2), [status, status]);
   }
 
-  /**
-   * Restarts the server while the client writes. If the client finishes before the restart, tries
-   * again with more points.
-   */
+  /** If the client finishes before the restart, tries again with more points. */
   async restart() {
     for (const pauseMs of [30, 150, 700]) {
       const points = { first: pauseMs * 1000, count: 200, batch: 5, pauseMs };
@@ -203,9 +190,9 @@ class Trials {
 }
 
 /**
- * Runs all tests for a client. `options.unsigned` permits unsigned integers. `options.hides` lists
- * the statuses for which the client does not show the server's text. `options.more` contains
- * additional tests for this client, as `{ name: (server, proxy, database) => … }`.
+ * `options.unsigned` permits unsigned integers. `options.hides` lists the statuses for which the
+ * client does not show the server's text. `options.more` contains additional tests for this client,
+ * as `{ name: (server, proxy, database) => … }`.
  */
 export async function clientTrials(t, client, options = {}) {
   const server = await tidemark(t);

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { faultProxy } from './fault_proxy.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/** Runs a command line. Returns the body, and the status, which curl prints last. */
+/** Returns the body, and the status, which curl prints last. */
 async function paste(line, url, secret = token) {
   const filled = line
     .replaceAll(/https?:\/\/cluster-id(\.a)?\.influxdb\.io/g, url)
@@ -41,7 +41,7 @@ const writes = {
     --data-binary 'home,room=kitchen temp=74 1463683077'`,
 };
 
-/** A command with an empty line and two indented lines in its body. */
+/** The body has an empty line and two indented lines. */
 const sensors = `curl --request POST \
 "https://cluster-id.influxdb.io/api/v2/write?bucket=DATABASE_NAME&precision=ns" \
   --header "Authorization: Token DATABASE_TOKEN" \

@@ -14,7 +14,6 @@ import { hasPythonClients, order, pythonProgram } from './python.mjs';
 
 const type = { 'content-type': 'application/grpc-web+proto' };
 
-/** Starts pyarrow's Flight server. Returns its address. */
 async function flightServer(t) {
   const child = spawn(pythonProgram, ['-B', at('tests', 'edge', 'python', 'flight_server.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -25,7 +24,7 @@ async function flightServer(t) {
 /** Converts gRPC headers or trailers to HTTP headers. */
 const plain = (metadata) => Object.fromEntries(Object.entries(metadata.toHttp2Headers()).map(([name, values]) => [name, [values].flat().join(',')]));
 
-/** Headers that describe the client or the connection, and are not forwarded. */
+/** These headers describe the client or the connection, and are not forwarded. */
 const own = new Set(['accept', 'accept-encoding', 'connection', 'content-type', 'grpc-accept-encoding', 'grpc-timeout', 'host', 'transfer-encoding', 'user-agent', 'x-grpc-web']);
 
 function metadataFrom(headers) {
@@ -33,7 +32,6 @@ function metadataFrom(headers) {
   return Object.fromEntries(passed.map(([name, value]) => [name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value]));
 }
 
-/** Forwards a gRPC-Web call as a gRPC call with `client`. */
 async function relayed(client, { messages, request, response }) {
   const call = client.bidi(request.url, metadataFrom(request.headers));
   response.once('close', () => call.cancel());
@@ -56,7 +54,7 @@ async function relayed(client, { messages, request, response }) {
 
 const methods = ['Handshake', 'ListFlights', 'GetFlightInfo', 'GetSchema', 'DoGet', 'DoPut', 'DoExchange', 'DoAction', 'ListActions'];
 
-/** Starts a stand-in that forwards calls to pyarrow's server with `client`. */
+/** The stand-in forwards calls to pyarrow's server with `client`. */
 function relay(t, client, about = {}) {
   const more = Object.fromEntries(methods.map((name) => [name, (call) => relayed(client, call)]));
   return grpcWebServer(t, { more, ...about });

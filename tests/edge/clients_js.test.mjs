@@ -19,9 +19,7 @@ v3.setLogger({ error() {}, warn() {} });
 /** The client's default settings for retries, with shorter delays. */
 const retries = { maxRetries: 60, minRetryDelay: 100, maxRetryDelay: 1000, retryJitter: 10 };
 
-/**
- * Size thresholds for compression: `off` compresses no request, and `on` compresses every request.
- */
+/** `off` compresses no request, and `on` compresses every request. */
 const gzipThreshold = { off: Number.MAX_SAFE_INTEGER, on: 0 };
 
 const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
@@ -32,7 +30,6 @@ const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
     .stringField('string', string)
     .booleanField('boolean', boolean);
 
-/** Executes an order with `@influxdata/influxdb-client`. */
 async function v2Client(gzip, order) {
   const { url, token: secret, database, action, patient } = order;
   const client = new InfluxDB({ url, token: secret });
@@ -141,7 +138,7 @@ test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, a
   assert.deepEqual(await times(), [9]);
 });
 
-/** Executes an order with `@influxdata/influxdb3-client`, which does not retry. */
+/** `@influxdata/influxdb3-client` does not retry. */
 async function v3Client(noSync, order) {
   const { url, token: secret, database, action } = order;
   const client = new v3.InfluxDBClient({
@@ -197,7 +194,7 @@ for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', tru
 
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
-/** The types of the fields. One type is wrong, so that the server rejects the point. */
+/** One type is wrong, so that the server rejects the point. */
 const schemas = {
   good: [
     { measurement: 'load', tags: ['host'], fields: { value: INTEGER } },
@@ -215,7 +212,7 @@ const v1Options = ({ url, token: password, database }, schema) => {
   return { host, port, database, username: 'any', password, schema };
 };
 
-/** Executes an order with `influx`. With a single host, this client does not retry. */
+/** With a single host, `influx` does not retry. */
 async function v1Client(order) {
   const { action } = order;
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));

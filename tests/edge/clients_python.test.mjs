@@ -11,8 +11,8 @@ const version = /^\d+\.\d+\.\d+$/;
 const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
 
 /**
- * Runs all tests with `script`. Every order contains the members of `fixed`. `look` checks the
- * result of the client's other functions.
+ * Every order contains the members of `fixed`. `look` checks the result of the client's other
+ * functions.
  */
 function trial(name, script, fixed, options, look) {
   test(name, async (t) => {

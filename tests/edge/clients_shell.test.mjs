@@ -44,7 +44,7 @@ test('the 1.x shell connects, creates, inserts and selects', async (t) => {
   assert.match(rfc3339, /1970-01-01T00:00:00\.000001Z 12\.5/);
 });
 
-/** Returns a dump in the format of the 1.x tools: DDL for the database, followed by the lines. */
+/** The format of the 1.x tools is DDL for the database, followed by the lines. */
 const dump = (lines) => `# DDL
 CREATE DATABASE shop
 CREATE RETENTION POLICY "long" ON "shop" DURATION INF REPLICATION 1
@@ -61,10 +61,7 @@ const points = Array.from({ length: 12_000 }, (_, i) => {
   return `tills,shop=a\\ ${i % 7} takings=${i}.25,count=${i}i,${note} ${1_700_000_000 + i}`;
 });
 
-/**
- * Writes a dump to a file that is deleted after the test `t`. Returns a function that imports the
- * file with the shell.
- */
+/** Returns a function that imports the dump with the shell. */
 function importer(t, text) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-dump-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

@@ -23,7 +23,6 @@ async function count(server) {
   return rows.length === 0 ? 0 : rows[0][1];
 }
 
-/** Calls `flush` every `intervalMs` milliseconds until the buffer is empty. */
 async function drain(output, intervalMs = 50) {
   for (let flushesLeft = 400; output.buffer.length > 0; flushesLeft -= 1) {
     assert.ok(flushesLeft > 0, `still waiting: ${output.log.slice(-3).join('\n')}`);
@@ -32,10 +31,7 @@ async function drain(output, intervalMs = 50) {
   }
 }
 
-/**
- * Starts a server with the database and a proxy in front of the server. Returns outputs for both
- * addresses.
- */
+/** The server has the database and a proxy in front of it. Returns outputs for both addresses. */
 async function scene(t, vars = {}) {
   const server = await tidemark(t, { vars });
   const proxy = await faultProxy(t, server.url);

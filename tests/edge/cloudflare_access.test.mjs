@@ -12,7 +12,7 @@ import { tidemark } from './harness.mjs';
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 
-/** Creates a key pair with the id `kid`. Returns its public key and a function that signs tokens. */
+/** Returns the public key and a function that signs tokens. */
 function key(kid) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
@@ -25,10 +25,7 @@ function key(kid) {
   return { jwk, sign };
 }
 
-/**
- * Starts a server that publishes the keys of an Access team. Returns `{ url, keys, asked, claims
- * }`. `asked` is the number of requests.
- */
+/** The server publishes the keys of an Access team. `asked` is the number of requests. */
 async function startTeam(t, keys) {
   const team = { keys, asked: 0, status: 200 };
   const server = createServer((request, response) => {
@@ -52,7 +49,7 @@ async function startTeam(t, keys) {
 const settings = (team) => ({ vars: { ACCESS_TEAM: team.url, ACCESS_AUDIENCE: audience } });
 const asserting = (assertion, more = {}) => ({ 'Cf-Access-Jwt-Assertion': assertion, ...more });
 
-/** Returns the status of a management request with exactly these headers. */
+/** Sends a management request with exactly these headers. */
 async function status(server, headers, path = '/api/v3/configure/token', init = {}) {
   const response = await fetch(`${server.url}${path}`, { ...init, headers });
   await response.arrayBuffer();

@@ -37,7 +37,6 @@ async function started(script, form) {
   return { miniflare, url: String(await miniflare.ready).replace(/\/$/, '') };
 }
 
-/** An error response of the API, with Cloudflare's error code. */
 class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -46,7 +45,7 @@ class ApiError extends Error {
   }
 }
 
-/** Returns the metadata of an upload and the bytes of its modules by name. */
+/** Returns the metadata and the bytes of the modules by name. */
 async function uploaded(form) {
   const modules = {};
   for (const [name, file] of form) if (name !== 'metadata') modules[name] = file.size;
@@ -54,14 +53,13 @@ async function uploaded(form) {
   return { metadata: JSON.parse(typeof metadata === 'string' ? metadata : await metadata.text()), modules };
 }
 
-/** A recorded Worker with its versions and deployments, oldest first. */
 class RecordedScript {
   versions = [];
   deployments = [];
   isWorkersDev = false;
   migrationTag = undefined;
 
-  /** The bindings of the newest version, including bindings that an upload keeps or inherits. */
+  /** Includes bindings that an upload keeps or inherits. */
   get bindings() {
     return this.versions.at(-1)?.bindings ?? [];
   }
@@ -86,10 +84,9 @@ class RecordedScript {
   }
 }
 
-/** Removes the values of secrets, which the API never returns. */
+/** The API never returns the values of secrets. */
 const withoutSecrets = (bindings) => bindings.map(({ text, ...one }) => (one.type === 'secret_text' ? one : { text, ...one }));
 
-/** The API calls for a recorded script. */
 const scriptCalls = {
   'GET /settings': (script) => ({ bindings: script.bindings.filter(({ type }) => type !== 'secret_text') }),
   'GET /secrets': (script) => withoutSecrets(script.bindings.filter(({ type }) => type === 'secret_text')),
@@ -102,9 +99,9 @@ const scriptCalls = {
 };
 
 /**
- * Starts an account for wrangler. The account ends with the test `t`. `accounts` lists the accounts
- * of the token. `subdomain` is null until a subdomain is registered. `refuses(name, metadata)` may
- * return `[code, message]` to reject an upload.
+ * The account ends with the test `t`. `accounts` lists the accounts of the token. `subdomain` is
+ * null until a subdomain is registered. `refuses(name, metadata)` may return `[code, message]` to
+ * reject an upload.
  */
 export async function cloudflareAccount(t) {
   const it = {
@@ -171,10 +168,7 @@ export async function cloudflareAccount(t) {
   return Object.assign(it, { url: await listening(t, it, answer) });
 }
 
-/**
- * Starts a server that responds with `answer` and ends with the test. Resolves to its address. The
- * status is 404 if `answer` returns undefined.
- */
+/** Resolves to the server's address. The status is 404 if `answer` returns undefined. */
 async function listening(t, it, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const { method, headers } = incoming;
@@ -207,10 +201,9 @@ async function listening(t, it, answer) {
 }
 
 /**
- * Starts the API for the test `t`. Resolves to `{ url, scripts, domains, calls, fails }`. `scripts`
- * contains the existing scripts by name, and `domains` contains their custom domains. `calls` lists
- * all calls in order as `METHOD path`. `fails(call)` may return a status with which the call must
- * fail.
+ * `scripts` contains the existing scripts by name, and `domains` contains their custom domains.
+ * `calls` lists all calls in order as `METHOD path`. `fails(call)` may return a status with which
+ * the call must fail.
  */
 export async function cloudflareApi(t) {
   const it = { scripts: new Map(), domains: new Map(), calls: [], fails: (_call) => 0 };

@@ -9,16 +9,14 @@ import { token } from './harness.mjs';
 /** @type {Promise<void> | undefined} */
 let isBuilt;
 
-/** Builds the program if its sources have changed. Resolves to the program's path. */
+/** Resolves to the program's path. */
 export async function commandProgram() {
   await (isBuilt ??= buildNative());
   return nativeProgram();
 }
 
 /**
- * Runs `tidemark WORDS…` until it ends. Resolves to `{ code, output, said }`. `onStart` receives
- * the process.
- *
+ * Runs `tidemark WORDS…`. Resolves to `{ code, output, said }`. `onStart` receives the process.
  * @param {string[]} words
  * @param {{ url?: string, secret?: string, input?: string, cwd?: string, onStart?: (child:
  *   import('node:child_process').ChildProcess) => void }} options

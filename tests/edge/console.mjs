@@ -11,15 +11,14 @@ import { has, tidemark, token } from './harness.mjs';
 const program = '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 
-/** A timeout that is longer than any action in the page, in milliseconds. */
+/** Longer than any action in the page. */
 const patienceMs = 10_000;
 
-/** The folder for screenshots. */
 export const pngFolder = at('screenshots');
 
 /**
- * Starts a new server and opens its console. Resolves to `{ server, context, page, problems }`.
- * `problems` lists the browser's errors. Without chromium, skips the test and resolves to null.
+ * Starts a new server and opens its console. `problems` lists the browser's errors. Without
+ * chromium, skips the test and resolves to null.
  */
 export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
   if (!has(t, program)) return null;
@@ -42,13 +41,11 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   return console_;
 }
 
-/** Matches the URLs of queries, with any parameters. */
+/** The queries may have any parameters. */
 export const queries = /\/query(\?|$)/;
 
-/** Returns the address of a console state. */
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
 
-/** Replaces the editor's text. */
 export async function type(page, text) {
   await page.locator('.query .cm-content').focus();
   await page.keyboard.press('Control+A');
@@ -56,10 +53,7 @@ export async function type(page, text) {
   await page.keyboard.insertText(text);
 }
 
-/**
- * Returns the number of pixels that each line colour has in the chart. The background and the grid
- * are grey.
- */
+/** Counts the pixels of each line colour. The background and the grid are grey. */
 export function drawnColours(page) {
   return page.locator('.plot canvas').evaluate((canvas) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -85,7 +79,6 @@ export function drawnColours(page) {
   });
 }
 
-/** Resolves after the chart has drawn lines. */
 export async function chartDrawn(page) {
   await page.locator('.plot canvas').waitFor();
   await page.waitForFunction(() => {
@@ -96,13 +89,13 @@ export async function chartDrawn(page) {
   });
 }
 
-/** Takes a screenshot of the page. A person can look at the screenshot later. */
+/** A person can look at the screenshot later. */
 export async function picture(page, name) {
   mkdirSync(pngFolder, { recursive: true });
   await page.screenshot({ path: `${pngFolder}/${name}.png` });
 }
 
-/** Asserts that the browser reported no problems except the given texts. */
+/** Permits the given texts. */
 export function noProblems({ problems }, ...allowed) {
   const others = problems.filter((text) => !allowed.some((part) => text.includes(part)));
   assert.deepEqual(others, []);

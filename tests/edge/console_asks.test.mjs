@@ -6,10 +6,7 @@ import { test } from 'node:test';
 import { hashOf, noProblems, opened, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
-/**
- * Links whose texts change data. If the page split the first two texts at the wrong position, it
- * would create databases.
- */
+/** If the page split the first two texts at the wrong position, the page would create databases. */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',
   'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',
@@ -26,7 +23,7 @@ function textOf(request) {
   return new URLSearchParams(form).get('q');
 }
 
-/** Returns a list to which each later request of the page adds `[method, text]`. */
+/** Each later request of the page adds `[method, text]` to the list. */
 function listened(page) {
   const asked = [];
   page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));
@@ -36,7 +33,6 @@ function listened(page) {
 const posts = (asked) => asked.filter(([method]) => method === 'POST').map(([, text]) => text);
 const rested = (page) => page.waitForLoadState('networkidle');
 
-/** Runs the editor's text. */
 async function run(page) {
   await page.locator('.query .cm-content').focus();
   await page.keyboard.press('Control+Enter');

@@ -195,7 +195,6 @@ test('7: a time range, a refresh that never overlaps and pauses while the page i
   noProblems(console_);
 });
 
-/** Returns the text of the Connect view for one client. */
 async function snippet(page, client) {
   await page.getByRole('tab', { name: client, exact: true }).click();
   return (await page.locator('.snippet').textContent()).replaceAll('TOKEN', (word, offset, all) =>
@@ -378,7 +377,6 @@ test('8: the limits of a database are shown and changed', async (t) => {
   noProblems(console_);
 });
 
-/** Waits until `holds()` returns true. */
 async function waitUntil(holds) {
   for (const until = Date.now() + 10_000; !(await holds()); ) {
     assert.ok(Date.now() < until, 'it does not become so');

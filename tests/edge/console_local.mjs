@@ -17,10 +17,7 @@ export const patienceMs = 10_000;
 /** Browser messages that are expected while the page is offline. */
 const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
 
-/**
- * Opens the console on a static host. Resolves to `{ host, context, page, problems }`, or to null
- * without chromium.
- */
+/** Resolves to null without chromium. */
 export async function local(t, { hash = '' } = {}) {
   if (!has(t, program)) return null;
   await staticPage();
@@ -33,7 +30,6 @@ export async function local(t, { hash = '' } = {}) {
   return it;
 }
 
-/** Opens another tab. */
 export async function another({ host, context, problems }, hash = '') {
   const page = await context.newPage();
   page.setDefaultTimeout(patienceMs);
@@ -45,7 +41,7 @@ export async function another({ host, context, problems }, hash = '') {
   return page;
 }
 
-/** Writes lines with timestamps in seconds in the write view. */
+/** The timestamps of the lines are in seconds. */
 export async function write(page, database, lines) {
   await page.getByRole('button', { name: 'Write', exact: true }).first().click();
   const view = page.locator('.view.write');
@@ -58,10 +54,9 @@ export async function write(page, database, lines) {
 
 export const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
 
-/** Follows a link to a query. The browser loads no file. */
+/** The browser loads no file. */
 export const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
 
-/** Returns the cells of the table for a query. */
 export async function cells(page, db, q) {
   await follow(page, { db, q, view: 'table', range: 'all' });
   await page.locator('.cm-line', { hasText: q }).waitFor();
@@ -71,7 +66,7 @@ export async function cells(page, db, q) {
 
 export const corner = (page) => page.locator('#session .place');
 
-/** Runs a script in the only shared worker. Resolves to the result: a number or a text. */
+/** The result is a number or a text. */
 export async function inSharedWorker(browser, expression) {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send('Target.getTargets');

@@ -17,14 +17,13 @@ import { has } from './harness.mjs';
 import { another, args, cells, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
 import { staticHost } from './static_host.mjs';
 
-/** Sets the switch that makes the browser store the data. */
 async function keep(page, isWanted) {
   await corner(page).click();
   await page.getByLabel('Keep the data in this browser').setChecked(isWanted);
   await page.keyboard.press('Escape');
 }
 
-/** Runs `work(store)` in the page. `store` contains the rows that the browser has stored. */
+/** `store` contains the rows that the browser has stored. */
 const inStorage = (page, work) =>
   page.evaluate(`new Promise((resolve, reject) => {
     const opening = indexedDB.open('tidemark');
@@ -36,7 +35,7 @@ const inStorage = (page, work) =>
     };
   })`);
 
-/** Waits until no request has reached the host for a while. All files are then preloaded. */
+/** All files are preloaded when no request has reached the host for a while. */
 async function quiet({ asked }) {
   for (let before = -1; asked.length !== before; ) {
     before = asked.length;
@@ -126,7 +125,6 @@ test('10: the data is stored if the user chooses that, and damaged data is never
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // Changes one byte of one row.
   await page.goto('about:blank');
   const broken = await it.context.newPage();
   await broken.route('**/*', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
@@ -216,7 +214,7 @@ test('10: if tabs cannot share a database, one tab uses the stored database, and
   assert.deepEqual(problems, []);
 });
 
-/** Leaves the page. Returns whether the browser asked for confirmation. */
+/** Returns whether the browser asked for confirmation. */
 async function leaving(page) {
   let hasAsked = false;
   const answer = (dialog) => ((hasAsked = true), dialog.accept());
@@ -308,9 +306,7 @@ test('10: any page can run the database, as docs/BROWSER.md shows', async (t) =>
   assert.deepEqual(errors, [{ line: 2, column: 18, reason }]);
 });
 
-/**
- * Makes the storage reject writes while the page reports a full disk. Runs in the engine's thread.
- */
+/** Runs in the engine's thread. While the page reports a full disk, the storage rejects writes. */
 function fullDisk() {
   let isFull = false;
   new BroadcastChannel('disk').onmessage = ({ data }) => (isFull = data);

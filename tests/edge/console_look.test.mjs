@@ -25,7 +25,6 @@ async function violations(page) {
   ]);
 }
 
-/** Returns the parts of the page that are wider than the window. */
 function tooWide() {
   const parts = [
     document.documentElement,
@@ -39,7 +38,7 @@ function tooWide() {
     );
 }
 
-/** Each state of the console, with the actions that lead to the state. */
+/** Each state has the actions that lead to the state. */
 const states = {
   async empty({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).waitFor();
@@ -118,7 +117,7 @@ const looks = [
   ['narrow', 'light', narrow],
 ];
 
-/** The states that are also checked with dark colours in a narrow window. */
+/** These states are also checked with dark colours in a narrow window. */
 const darkAndNarrow = ['chart', 'sign-in'];
 
 test('in a small window the explorer never covers the content in use', async (t) => {

@@ -9,13 +9,10 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** The maximum gzipped size, in bytes, of all scripts of the console without the engine. */
+/** The maximum gzipped size of all scripts without the engine. */
 const scriptBytesMax = 200_000;
 
-/**
- * The maximum size, in bytes, of the files for the first screen. These files are the document, the
- * style sheet and the first script.
- */
+/** The first screen needs the document, the style sheet and the first script. */
 const firstBytesMax = 40_000;
 
 const policy = [
@@ -59,7 +56,7 @@ test('the console is served with its security policy, next to the API', async (t
 
 const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** Returns the scripts in a folder, except the engine's scripts. */
+/** Omits the engine's scripts. */
 function scripts(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);

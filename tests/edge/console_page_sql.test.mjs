@@ -18,9 +18,7 @@ const asset = sqlAsset();
 const built = { skip: asset ? false : 'SQL is not built: npm run sql' };
 const file = `/somewhere/chunks/${asset?.name}`;
 
-/**
- * The timeout for loading, in milliseconds. It includes the compilation of a module of this size.
- */
+/** The timeout includes the compilation of a module of this size. */
 const loadMs = 60_000;
 
 const lines = [
@@ -49,7 +47,7 @@ async function filled(page) {
 const shown = (page) =>
   page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text in the page. Resolves after the page has displayed the result or the error. */
+/** Resolves after the page has displayed the result or the error. */
 async function run(page, text) {
   await type(page, text);
   await page.locator('.query .cm-content').press('Control+Enter');
@@ -58,14 +56,12 @@ async function run(page, text) {
   await page.locator('#result:not([aria-busy])').waitFor();
 }
 
-/** Returns the rows that a statement returns. */
 async function rowsOf(page, text) {
   await run(page, text);
   assert.equal(await page.locator('.problem').isVisible(), false, await page.locator('.problem').textContent());
   return shown(page);
 }
 
-/** Returns the error message of a statement. */
 async function refusal(page, text) {
   await run(page, text);
   await page.locator('.problem').waitFor();

@@ -18,8 +18,8 @@ const value = { kind: 'value', name: "2'nd", tag: 'floor', ...place };
 const policy = { kind: 'policy', name: 'a week' };
 
 /**
- * The clicked item, the query before the click with `|` at the cursor, and the query after the
- * click.
+ * Each entry is the clicked item, the query before the click with `|` at the cursor, and the query
+ * after the click.
  */
 const clicks = [
   [measurement, '|', 'SELECT * FROM room| GROUP BY *'],

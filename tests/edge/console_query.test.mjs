@@ -31,7 +31,7 @@ test('3: the query editor', async (t) => {
   await t.test('3: a plain text area is used until the editor is loaded', () => plainArea(console_));
 });
 
-/** Returns the list of completions in its order. */
+/** Returns the completions in the order of the list. */
 async function offered(page, text) {
   await type(page, text.slice(0, -1));
   await page.keyboard.type(text.slice(-1));
@@ -74,7 +74,6 @@ async function editing(console_) {
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await cells(page), [['2023-11-14T22:14:20Z', '20.5']]);
 
-  // Runs only the selected text.
   const both = 'SELECT speed FROM wind; SELECT rain FROM weather';
   await type(page, both);
   await page.keyboard.press('Control+Home');

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, queries } from './console.mjs';
 
-/** Returns the timestamp of a minute after 1 January 2024, in nanoseconds. */
+/** The timestamps are minutes after 1 January 2024, in nanoseconds. */
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
 const hostile = '<img src=x onerror=alert(1)>';
 
@@ -32,14 +32,13 @@ test('4: the result', async (t) => {
   );
 });
 
-/** Writes the lines and opens the console in the state that `next` describes. */
 async function show({ server, page, go }, next, lines) {
   if (lines) await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', ...next }));
   await page.reload();
 }
 
-/** Returns for each pixel column, from left to right, whether it contains a part of a line. */
+/** Returns whether each pixel column, from left to right, contains a part of a line. */
 const drawnColumns = (page) =>
   page.locator('.plot canvas').evaluate((canvas) => {
     const { width, height } = canvas;

@@ -87,7 +87,7 @@ const cells = (page) =>
     .locator('tbody tr')
     .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text in the page. Resolves after the page has displayed the result. */
+/** Resolves after the page has displayed the result. */
 async function run(page, text) {
   await type(page, text);
   const answered = page.waitForResponse(asked);

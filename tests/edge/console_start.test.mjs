@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** The maximum time, in milliseconds, from the first click to the chart. */
+/** The maximum time from the first click to the chart. */
 const chartMsMax = 2000;
 
 const chosen = {
@@ -22,7 +22,7 @@ async function loadSample({ page }) {
   await page.getByRole('button', { name: /per week/ }).waitFor();
 }
 
-/** Returns the time from the first click until the chart is drawn, in milliseconds. */
+/** Returns milliseconds from the first click until the chart is drawn. */
 async function firstChart(page) {
   const first = page.getByRole('button', { name: 'Load sample data' });
   await first.waitFor();

@@ -13,7 +13,7 @@ const { prices, assumed, measured, free_plan_per_day: free } = costs;
 const page = readFileSync(at('docs', 'COSTS.md'), 'utf8').split('\n');
 
 const monthDays = 30;
-/** The billed quantities of an agent. Each has a name in the price table and a name on the page. */
+/** Each quantity has a name in the price table and a name on the page. */
 const billed = {
   worker_requests: 'requests of the Worker',
   object_requests: 'requests of objects, alarms included',
@@ -28,10 +28,7 @@ const after = (name, quantity) => priceOf(prices[name], Math.max(0, quantity - p
 const total = (used, price) => Object.entries(used).reduce((sum, [name, quantity]) => sum + price(name, quantity), 0);
 const has = (line) => assert.ok(page.includes(line), `docs/COSTS.md has not:\n${line}`);
 
-/**
- * Returns the usage of an agent that writes every 10 s for `days`. Each request keeps its object
- * active for `activeMs`.
- */
+/** The agent writes every 10 s for `days`. Each request keeps its object active for `activeMs`. */
 function agent(days, activeMs) {
   const { worker_requests: requests, object_requests: calls, alarms, rows_written: rows } = measured.agent_day;
   const objects = (calls + alarms) * days;
@@ -91,7 +88,7 @@ test('the costs of small and large writes are correct', () => {
   }
 });
 
-/** Returns the second column of the table with this head, as numbers by shape. */
+/** Returns the second column as numbers by shape. */
 function shapesOf(head) {
   const from = page.findIndex((line) => line.startsWith(`| shape | ${head} |`)) + 2;
   assert.ok(from > 1, head);
@@ -99,7 +96,7 @@ function shapesOf(head) {
   return page.slice(from, to).map((line) => /^\| (.+?) \| ([\d.]+) \|/.exec(line)?.slice(1) ?? assert.fail(line));
 }
 
-/** Returns the minimum and the maximum of `amounts` in the format of README.md. */
+/** The amounts have the format of README.md. */
 const ends = (amounts) => [Math.min(...amounts), Math.max(...amounts)].map((amount) => `$${amount.toFixed(2)}`).join(' to ');
 
 test('the costs of a billion points and of a billion values are correct for each shape', () => {
@@ -128,10 +125,7 @@ test('the costs of a panel that reads two rows every ten seconds are correct', (
   assert.ok(page.join('\n').includes(`reads half a million rows a month: ${dollars(before('rows_read', rows))}.`), String(rows));
 });
 
-/**
- * Matches code that waits. The object remains in memory while its code waits, and the platform
- * bills this time.
- */
+/** The object remains in memory while its code waits, and the platform bills this time. */
 const waiting = /\b(?:wait_until|waitUntil|setTimeout|setInterval|wait|pause|fetch|connect)\(|scheduler|WebSocket/;
 const waits = (source) => source.split('\n').filter((line) => !/^\s*(?:\/\/|\/?\*)/.test(line) && waiting.test(line)).length;
 

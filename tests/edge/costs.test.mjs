@@ -13,10 +13,7 @@ import { at } from '../../scripts/project.mjs';
 
 const { prices, object_gb: objectGb } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
-/**
- * Serves `answer(path, body, headers)` as JSON until the test ends. Resolves to the server's
- * address.
- */
+/** Serves `answer(path, body, headers)` as JSON. Resolves to the server's address. */
 async function standIn(t, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const pieces = [];
@@ -42,10 +39,7 @@ const groups = ([first, second]) => ({
   ],
 });
 
-/**
- * A stand-in for Cloudflare's analytics, for one account and one token. `seen` receives the
- * variables of each request.
- */
+/** Serves one account and one token. `seen` receives the variables of each request. */
 const analytics = (seen) => (path, body, headers) => {
   if (path !== '/graphql' || headers.authorization !== 'Bearer an-analytics-token') {
     return [200, { data: null, errors: [{ message: 'not authorized for that account' }] }];

@@ -10,7 +10,7 @@ import { test } from 'node:test';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** Returns the files of the Shard objects in the local runtime. */
+/** The local runtime stores each Shard object in a file. */
 function shards(server) {
   const folder = join(server.folder, 'state', 'v3', 'do');
   const name = readdirSync(folder).find((entry) => /Shard$/.test(entry));
@@ -27,7 +27,7 @@ function flip(file, table, column) {
   sqlite.close();
 }
 
-/** Returns the rows of a query, or the error of the query. */
+/** Returns the rows or the error. */
 async function ask(server, q, name) {
   const body = new URLSearchParams({ q, db: name, epoch: 'ns' });
   const response = await server.fetch('/query', { method: 'POST', body });

@@ -16,14 +16,12 @@ import { callObject } from '../../src/edge/runtime.js';
 import { cloudflareAccount } from './cloudflare_api.mjs';
 import { has } from './harness.mjs';
 
-/** The maximum time of one run on a busy machine, in milliseconds. */
+/** The maximum time of one run on a busy machine. */
 const runMs = 60_000;
 
 const token = 'a-token-of-24-characters';
 
-/**
- * Creates a folder that contains the package, and an `npx` that runs this repository's wrangler.
- */
+/** The folder contains the package, and an `npx` that runs this repository's wrangler. */
 async function place(t, { hasSql = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -49,10 +47,7 @@ function environment({ folder, programs }, api, env) {
   return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...env }).filter(([, value]) => value !== null));
 }
 
-/**
- * Runs `tidemark deploy WORDS…` through pipes, or at a terminal with the input `keys`. Resolves to
- * `{ code, text }`.
- */
+/** Runs `tidemark deploy WORDS…` through pipes, or at a terminal with the input `keys`. */
 function deployed(its, api, words, { env = {}, keys = null } = {}) {
   const line = [its.program, 'deploy', ...words];
   const options = { cwd: its.folder, env: environment(its, api, env) };

@@ -24,7 +24,7 @@ const pages = [
   'examples/README.md',
 ].filter((page) => !readFileSync(at(page), 'utf8').startsWith('<!-- GENERATED'));
 
-/** Installs a curl that fails if the status is 400 or more, so that the code block fails. */
+/** The installed curl fails if the status is 400 or more, so that the code block fails. */
 function strictCurl(folder) {
   const real = process.env.PATH.split(delimiter).map((part) => join(part, 'curl')).find(existsSync);
   const file = join(folder, 'curl');
@@ -35,7 +35,7 @@ function strictCurl(folder) {
 /** The points in the page about InfluxQL, as line protocol. */
 const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
 
-/** Creates a folder that contains the repository's files and a dump to import. */
+/** The folder contains the repository's files and a dump to import. */
 async function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -97,7 +97,6 @@ test('every code block of the documentation works as described', async (t) => {
       assert.equal(response.status, 200, run.output);
       assert.doesNotMatch(run.output, /^error/m);
     },
-    /** Compares a block with the output of the previous block. */
     text: (text, run) => assert.equal(run.output.trim(), text.trim()),
     /** Compares only the names of members and the types of values. */
     json: (text, run) => sameForm(JSON.parse(run.output), JSON.parse(text)),
@@ -133,10 +132,7 @@ test('every code block of the documentation works as described', async (t) => {
   assert.ok(count >= 12, `only ${count} blocks were found`);
 });
 
-/**
- * Compares an example with a response. Numbers and texts may differ, because the example comes from
- * another database.
- */
+/** Numbers and texts may differ, because the example comes from another database. */
 function sameForm(found, shown) {
   if (found === null || shown === null) return;
   assert.equal(typeof found, typeof shown);

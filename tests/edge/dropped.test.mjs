@@ -8,7 +8,7 @@ import { test } from 'node:test';
 
 import { begin } from './fault_hooks.mjs';
 
-/** Returns the files of all objects of a kind, except the runtime's own list. */
+/** Omits the runtime's own list. */
 function files(server, kind) {
   const folder = join(server.folder, 'state', 'v3', 'do');
   const of = readdirSync(folder).find((entry) => entry.endsWith(kind));
@@ -16,15 +16,12 @@ function files(server, kind) {
   return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));
 }
 
-/**
- * Returns the id of the object to which a file belongs. Each object has a database file and, while
- * it is open, a log file.
- */
+/** Each object has a database file and, while it is open, a log file. */
 const objectOf = (file) => basename(file).split('.')[0];
 
 /**
- * Returns the total size of the objects of one kind, and those `words` that occur in their files.
- * Omits the objects in `kept`.
+ * Returns the total size of the objects, and those `words` that occur in their files. Omits the
+ * objects in `kept`.
  */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);
@@ -40,7 +37,7 @@ test('the storage of a dropped policy and of a dropped database is deleted', asy
   await server.query('CREATE DATABASE doomed');
   await server.query('CREATE RETENTION POLICY brief ON doomed DURATION INF REPLICATION 1');
   const words = ['kept_word', 'brief_word', 'doomed_word'];
-  // Returns lines with text that cannot be compressed. Each line contains the given word.
+  // The text cannot be compressed. Each line contains the given word.
   const lines = (word) =>
     Array.from({ length: 2_000 }, (_, i) => {
       const text = Array.from({ length: 9 }, (_, n) => ((i * 9 + n) * 2654435761) % 2 ** 32);

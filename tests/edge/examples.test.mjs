@@ -21,7 +21,6 @@ const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row)
 const tideLines = [1.5, 2.5, 3.5].map((level, hour) =>
   `tide,harbour=Bergen level=${level} ${1_700_000_000 + hour * 3600}000000000\n`).join('');
 
-/** The expected output of each example. */
 const prints = {
   'curl/curl.sh': `name,tags,time,level\n${tideCsv.replaceAll('tide,', 'tide,,')}${tideLines}`,
   'javascript/v1_client.mjs': tide,
@@ -51,10 +50,9 @@ const systemLines = [20, 10].map((secondsAgo, step) => {
   ].join('\n');
 }).join('\n');
 
-/** The examples that send SQL queries. */
 const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 
-/** The examples that other test files run. */
+/** Other test files run these examples. */
 const elsewhere = {
   compose: 'examples.test.mjs',
   grafana: 'examples.test.mjs',

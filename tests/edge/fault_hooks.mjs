@@ -10,7 +10,6 @@ const script = at('tests', 'fault', 'worker.mjs');
 export const db = 'faults';
 const hourMs = 3_600_000;
 
-/** Starts a server with fault hooks and a database. */
 export async function begin(t, vars = {}) {
   const server = await tidemark(t, { script, vars, stdio: 'ignore' });
   const ledger = new Map();
@@ -18,7 +17,7 @@ export async function begin(t, vars = {}) {
   const it = {
     server,
     ledger,
-    /** Sets the plan. Returns the events since the last call, including the events of this call. */
+    /** Returns the events since the last call, including the events of this call. */
     async hook(plan = {}) {
       const body = JSON.stringify(plan);
       const response = await server.fetch('/test_fault', { method: 'POST', body });
@@ -29,7 +28,7 @@ export async function begin(t, vars = {}) {
     alarm: (plan = {}) => it.hook({ shiftMs: (shiftMs += 2 * hourMs), alarm: 'Shard', ...plan }),
     /** Removes all faults and unloads every object. */
     heal: () => it.hook({ at: 0, pages: 0, failingAlarms: 0, abort: 'Shard' }),
-    /** Writes values at the given times. Returns whether the server acknowledged the write. */
+    /** Returns whether the server acknowledged the write. */
     async write(points) {
       const lines = points.map(([time, value]) => `m,host=h${time % 3} v=${value}i ${time}`);
       const response = await server.write(lines.join('\n'), { db });
@@ -42,7 +41,7 @@ export async function begin(t, vars = {}) {
       const rows = await server.rows('SELECT v FROM m', { db, epoch: 'ns' });
       return new Map(rows.map(([time, v]) => [time, v]));
     },
-    /** Asserts that every point is stored exactly once, with its last value. */
+    /** Every point must be stored exactly once, with its last value. */
     async check(what, found) {
       const sorted = [...ledger].sort(([a], [b]) => a - b);
       assert.deepEqual([...(found ?? (await it.found()))], sorted, what);
@@ -52,7 +51,7 @@ export async function begin(t, vars = {}) {
   return it;
 }
 
-/** Returns points at `count` times. All values in a test differ. */
+/** All values in a test differ. */
 export const pointsFrom = (first, count, value) =>
   Array.from({ length: count }, (_, i) => [first + i, value * 1000 + i]);
 

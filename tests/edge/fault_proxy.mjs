@@ -7,28 +7,23 @@ import { gunzipSync } from 'node:zlib';
 const overloadedText = 'the service is busy: repeat the request in a second';
 const codes = { 429: 'too many requests', 503: 'unavailable' };
 
-/**
- * Returns the response of an overloaded Tidemark. The body contains every member that a client may
- * read.
- */
+/** The body contains every member that a client may read. */
 function refusal(status) {
   const body = { code: codes[status], message: overloadedText, error: overloadedText };
   return JSON.stringify(body);
 }
 
-/** Reads a request or a response completely. */
 async function whole(stream) {
   const pieces = [];
   for await (const piece of stream) pieces.push(piece);
   return Buffer.concat(pieces);
 }
 
-/** A running proxy with the address `url`. */
 export class FaultProxy {
   constructor() {
-    /** The statuses with which the proxy rejects the next writes. */
+    /** The proxy rejects the next writes with these statuses. */
     this.refuse = [];
-    /** A function that runs before the proxy forwards a write. */
+    /** Runs before the proxy forwards a write. */
     this.beforeWrite = async () => {};
     /** All requests, as `{ method, path, headers, bytes, status, answer }`. */
     this.seen = [];
@@ -90,7 +85,6 @@ export class FaultProxy {
   }
 }
 
-/** Starts a proxy that ends with the test `t`. */
 export async function faultProxy(t, target) {
   const proxy = new FaultProxy();
   await proxy.start(target);

@@ -26,7 +26,7 @@ async function everyStep(it, work) {
   return most;
 }
 
-/** Returns the number of completed merges in all shards. */
+/** Counts the completed merges in all shards. */
 async function compactions(server) {
   const body = new URLSearchParams({ q: "SHOW STATS FOR 'shard'" });
   const answer = await (await server.fetch('/query', { method: 'POST', body })).json();

@@ -10,16 +10,12 @@ import { tidemark } from './harness.mjs';
 
 export const manyRows = 20_000;
 const millionRows = 1_000_000;
-/** The number of rows per write request. */
 const pieceRows = 50_000;
-/**
- * The maximum number of attempts for a write. An overloaded server may reject a write, and the next
- * attempt follows after one second.
- */
+/** An overloaded server may reject a write. The next attempt follows after one second. */
 const triesMax = 20;
 
 /**
- * A table with every type and with nulls, and two tables whose names match the same SQL pattern.
+ * One table has every type and nulls. The names of the two other tables match the same SQL pattern.
  */
 const types = [
   'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
@@ -27,7 +23,6 @@ const types = [
   'types s="ünïcode" 1700000002',
 ];
 
-/** Returns lines for a table with five columns. */
 function million(from) {
   let lines = '';
   for (let n = from; n < from + pieceRows; n += 1) lines += `million,host=h${n % 20} v=${n},w=${n / 2},i=${n}i ${n}\n`;
@@ -35,8 +30,8 @@ function million(from) {
 }
 
 /**
- * Writes lines, and repeats each rejected request. The server may reject a request and close the
- * connection before it has read the whole body.
+ * Repeats each rejected request. The server may reject a request and close the connection before it
+ * has read the whole body.
  */
 async function written(t, server, lines) {
   for (let tries = 1; ; tries += 1) {
@@ -74,8 +69,8 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
 }
 
 /**
- * A server with 3 shards may return rows with the same time in any order. Therefore all rows in
- * this table have different times.
+ * With 3 shards, the order of rows with the same time is undefined. Therefore all rows in this
+ * table have different times.
  */
 export const columns = [
   ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
@@ -85,10 +80,10 @@ const typedRows = [
   { b: null, f: 2.5, host: 'b', i: -9007199254740993n, s: null, time: '2023-11-14 22:13:21', u: null },
   { b: null, f: null, host: null, i: null, s: 'ünïcode', time: '2023-11-14 22:13:22', u: null },
 ];
-/** JSON.parse rounds large whole numbers, so this code rounds the expected rows in the same way. */
+/** JSON.parse rounds large whole numbers, so this code also rounds the expected rows. */
 const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
 
-/** The expected results of the JavaScript client. It returns rows without their schema. */
+/** The JavaScript client returns rows without their schema. */
 export const ofJavaScript = {
   own: {
     types: (rows) => assert.deepEqual(rows, rounded),
@@ -99,8 +94,8 @@ export const ofJavaScript = {
 const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
 
 /**
- * The cases, each with the assertion on a client's result. A client returns null for a case that it
- * does not support, and `lacks` contains the name of the case.
+ * Each case has an assertion on a client's result. A client returns null for a case that it does
+ * not support, and `lacks` contains the name of the case.
  */
 const CASES = {
   types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
@@ -112,20 +107,18 @@ const CASES = {
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
   /**
-   * Checks the number of rows before the cancellation, and the result of the client's next query.
+   * The result is the number of rows before the cancellation, and the result of the client's next
+   * query.
    */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
-  /** Checks the error, and that the client received it soon after the deadline. */
+  /** The client must receive the error soon after the deadline. */
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
     assert.equal(isSoon, true, 'the deadline was not kept');
   },
 };
 
-/**
- * Compares a client's results with the expected results. `own` contains expectations that apply
- * only to this client.
- */
+/** `own` contains expectations that apply only to this client. */
 export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   for (const [name, holds] of Object.entries({ ...CASES, ...own })) {
     if (lacks.includes(name)) continue;
@@ -138,7 +131,7 @@ export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   }
 }
 
-/** Checks the results before, during and after a restart of the server. */
+/** The results are from before, during and after a restart of the server. */
 export function judgeRestart(client, [before, away, after, ...more]) {
   assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
   says(/does not respond|unavailable/i)(away);

@@ -24,7 +24,7 @@ const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeou
 const time = '2023-11-14T22:13:20';
 const isFew = Number(-9007199254740993n);
 
-/** The Python clients, and how each differs from the common expectations. */
+/** Each client has its differences from the common expectations. */
 const pythonClients = {
   'influxdb3-python': {},
   'pyarrow.flight': {},
@@ -109,8 +109,8 @@ async function dbapi(what) {
 }
 
 /**
- * Starts the script tests/edge/python/`script`.py. `tell` sends a line for which the script waits.
- * `said` returns the lines that the script has printed.
+ * Starts tests/edge/python/`script`.py. `tell` sends a line for which the script waits. `said`
+ * returns the lines that the script has printed.
  */
 function conversation(t, script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
@@ -120,7 +120,7 @@ function conversation(t, script, what) {
   return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
 }
 
-/** Tests clients that keep running while the server restarts. */
+/** The clients keep running while the server restarts. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
@@ -141,7 +141,7 @@ async function restart(t, { server, what, port }) {
   await gone.close();
 }
 
-/** The script of the test page. It contains the browser build of the client, and runs the cases. */
+/** The test page contains the browser build of the client, and runs the cases. */
 const script = `
   import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
   import { casesOf } from './flight_js.mjs';
@@ -150,8 +150,8 @@ const script = `
 `;
 
 /**
- * Opens a page whose origin differs from the server's origin. Resolves to its `evaluate` function
- * and the list of the browser's errors.
+ * The page's origin differs from the server's origin. Resolves to its `evaluate` function and the
+ * list of the browser's errors.
  */
 async function page(t, host) {
   const options = { contents: script, resolveDir: at('tests', 'edge') };

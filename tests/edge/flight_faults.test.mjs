@@ -15,12 +15,10 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const base64 = (bytes) => Buffer.from(bytes).toString('base64');
 
-/** Starts a server, a transcoder and a client. Returns `{ server, client, say, … }`. */
 async function chain(t, { limits, ...about } = {}) {
   const server = await grpcWebServer(t, about);
   const { address, port, events, transcoder } = await transcoding(t, server.url, { isTrusted: true, limits });
   const client = grpcClient(t, address);
-  /** Returns the response as the client receives it. */
   const say = (what) => client.ask('Say', json(what));
   return { server, client, say, port, address, events, transcoder };
 }

@@ -7,7 +7,6 @@ import { test } from 'node:test';
 
 import { tidemark, token } from './harness.mjs';
 
-/** Sends a request. Resolves to the status, the headers and the body. */
 function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }) {
   const { hostname, port } = new URL(it.url);
   return new Promise((resolve, reject) => {
@@ -22,7 +21,6 @@ function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }
   });
 }
 
-/** Returns a gRPC-Web message with this content. */
 function message(bytes) {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(bytes.length, 1);

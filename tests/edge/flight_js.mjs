@@ -1,21 +1,17 @@
 // Runs every case of flight_cases.mjs with @influxdata/influxdb3-client, in Node and in a page.
 // This file has no imports, because the page loads it directly.
 
-/**
- * The timeout of the client. Reading a million row objects takes longer than the default timeout of
- * one minute.
- */
+/** Reading a million row objects takes longer than the default timeout of one minute. */
 const patienceMs = 300_000;
 const lateMs = 50;
 
-/** Returns all rows of a query. */
 export async function rowsOf(client, ...asked) {
   const rows = [];
   for await (const row of client.query(...asked)) rows.push(row);
   return rows;
 }
 
-/** Returns the error of `act` as text, or null if `act` succeeds. */
+/** Returns the error as text, or null if `act` succeeds. */
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
 /**
@@ -46,7 +42,7 @@ async function million(client) {
   return [count, width, sum];
 }
 
-/** Runs the cases that only this client has. Throws on a failure. */
+/** Only this client has these cases. Throws on a failure. */
 async function bound(client) {
   const must = (is, said) => {
     if (!is) throw new Error(said);
@@ -62,8 +58,7 @@ async function bound(client) {
 }
 
 /**
- * Runs every case with a client that `made(token, options)` creates. Resolves to the results.
- *
+ * `made(token, options)` creates a client. Resolves to the results.
  * @param {(token: string, options?: object) => any} made
  */
 export async function casesOf(made, { token, other }) {

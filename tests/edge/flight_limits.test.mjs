@@ -55,10 +55,7 @@ test('headers above their maximum size are rejected in both directions', async (
   assert.match(same.details, /^the response has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
 });
 
-/**
- * Forwards connections to a port. The function `hush` interrupts the connections without a signal
- * to either end. Resolves to `{ port, hush }`.
- */
+/** The function `hush` interrupts the connections without a signal to either end. */
 async function wire(t, to) {
   const pairs = [];
   let isHushed = false;

@@ -15,20 +15,15 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const megabyte = 1_000_000;
 
-/**
- * The maximum number of bytes in transit per stream: windows, stream buffers and socket buffers.
- */
+/** The bytes in transit per stream are in windows, stream buffers and socket buffers. */
 const onTheWayBytesMax = 16 * megabyte;
 
 /**
- * The maximum growth, in bytes, of the process's memory while data passes or waits. V8 frees memory
- * slowly.
+ * The process's memory may grow by this size while data passes or waits. V8 frees memory slowly.
  */
 const grownBytesMax = 100 * megabyte;
 
-/**
- * Waits until the result of `bytes()` no longer changes or is much too large. Returns this result.
- */
+/** Waits until the result of `bytes()` no longer changes or is much too large. */
 async function settled(bytes) {
   for (let last = -1; ; ) {
     const now = bytes();

@@ -8,10 +8,7 @@ import { at } from '../../scripts/project.mjs';
 
 const ofRepository = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
 
-/**
- * Starts `program` with the additional arguments `words`. The program ends with the test `t`.
- * Resolves to `{ port, child, log, events, residentBytes, stop }`.
- */
+/** `words` are additional arguments. */
 export async function flightProgram(t, to, { words = [], env = {}, program = ofRepository } = {}) {
   const port = await freePort();
   const line = [program, 'flight', '--listen', `127.0.0.1:${port}`, '--to', to, ...words];

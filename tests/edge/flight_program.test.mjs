@@ -13,7 +13,6 @@ import { ended, grpcClient } from './grpc_client.mjs';
 import { certificate, grpcWebServer } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-/** Runs the program until it ends. Resolves to `{ code, output, said }`. */
 function ranOut(words, env = {}) {
   const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
   return new Promise((resolve) => {

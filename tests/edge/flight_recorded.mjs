@@ -19,13 +19,13 @@ function varint(number) {
   }
 }
 
-/** Encodes a protobuf field that is an integer or a length-delimited value. */
+/** The protobuf field is an integer or a length-delimited value. */
 const field = (number, value) =>
   typeof value === 'number' || typeof value === 'bigint'
     ? Buffer.concat([varint(number << 3), varint(value)])
     : Buffer.concat([varint((number << 3) | 2), varint(value.length), Buffer.from(value)]);
 
-/** Returns the fields of a message as a map from the field number to the values in their order. */
+/** Maps the field number to the values in their order. */
 function fieldsOf(bytes) {
   const fields = new Map();
   let at = 0;
@@ -55,7 +55,7 @@ function fieldsOf(bytes) {
 const only = (message, number) => fieldsOf(message).get(number)?.[0];
 const any = (name, message) => Buffer.concat([field(1, sqlType + name), field(2, message)]);
 
-/** Returns the Arrow stream that the messages of a DoGet contain. */
+/** Returns the Arrow stream in the messages of a DoGet. */
 export function table(messages) {
   const pieces = messages.flatMap((message) => {
     const [header, body] = [only(message, 2), only(message, 1000) ?? Buffer.alloc(0)];
@@ -87,7 +87,7 @@ function putOf(columns, command) {
   return [Buffer.concat([field(1, descriptor), messages[0]]), ...messages.slice(1)];
 }
 
-/** Encodes JSON as a protobuf message. The member names in the JSON are field numbers. */
+/** The member names in the JSON are the field numbers of the protobuf message. */
 function messageOf(json, state) {
   const given = json ? JSON.parse(json) : {};
   return Buffer.concat(Object.entries(given).flatMap(([number, values]) => [values].flat().map((value) => {
@@ -116,13 +116,13 @@ function sent(words, state) {
   }
 }
 
-/** Returns plain values. Whole numbers become numbers, and rows become objects without proxies. */
+/** Whole numbers become numbers, and rows become objects without proxies. */
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
   /**
-   * Checks a FlightInfo: its schema, and its single endpoint without a location. Stores the ticket.
-   * Without names, any schema is permitted.
+   * Checks the schema, and the single endpoint without a location. Stores the ticket. Without
+   * names, any schema is permitted.
    */
   info({ messages }, names, state) {
     assert.equal(messages.length, 1);
@@ -136,34 +136,32 @@ const has = {
     const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
     if (names) assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
   },
-  /** Checks the rows of a stream. The schema of the stream must equal the announced schema. */
+  /** The schema of the stream must equal the announced schema. */
   rows({ messages }, rows, state) {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
     has.said({ messages }, '', state);
   },
-  /** If the call announced a schema, checks that the response has this schema. */
+  /** If the call announced a schema, the response must have this schema. */
   said({ messages }, _, state) {
     if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
     state.schema = null;
   },
-  /** Checks the number of rows. */
   count({ messages }, count) {
     assert.equal(table(messages).numRows, Number(count));
   },
-  /** Checks one column. */
   column({ messages }, text) {
     const [name, ...values] = text.split(' ');
     assert.deepEqual(plain([...table(messages).getChild(name)]), JSON.parse(values.join(' ')));
   },
   /**
-   * Checks the types of columns, in the notation of Arrow for JavaScript. A question mark means
-   * that the column may contain nulls.
+   * The types are in the notation of Arrow for JavaScript. A question mark means that the column
+   * may contain nulls.
    */
   types({ messages }, text) {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** Checks the columns of each table. Each row contains the schema of one table. */
+  /** Each row contains the schema of one table. */
   schemas({ messages }, text) {
     const found = [...table(messages).getChild('table_schema')].map((bytes) => {
       const whole = Buffer.concat([Buffer.from(bytes), Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]);
@@ -189,12 +187,11 @@ const has = {
   messages({ messages }, count) {
     assert.equal(messages.length, Number(count));
   },
-  /** Checks the metadata. */
   metadata({ metadata, trailers }, text, state) {
     const [name, ...value] = text.split(' ');
     assert.deepEqual([...metadata.get(name), ...trailers.get(name)], [value.join(' ').replace('@token', state.token)]);
   },
-  /** Checks the types of those server facts that a client casts without a check. */
+  /** A client casts these server facts without a check of their types. */
   facts({ messages }, text) {
     const found = new Map([...table(messages)].map((row) => [Number(row.info_name), row.value]));
     for (const [kind, numbers] of Object.entries(JSON.parse(text))) {
@@ -215,10 +212,7 @@ const kinds = {
   map: (value) => typeof value === 'object' && [...value].length === 0,
 };
 
-/**
- * Parses a file of calls into `{ method, line, headers, sent, expected, isWay }`. A special mark in
- * the file selects the calls that the client sends for every statement.
- */
+/** A special mark in the file selects the calls that the client sends for every statement. */
 export function callsOf(text) {
   const calls = [];
   const shared = [];
@@ -237,14 +231,10 @@ export function callsOf(text) {
   return calls.map((call) => ({ ...call, headers: [...shared, ...call.headers] }));
 }
 
-/** Returns the initial state. Each call can store values for the next call in the state. */
+/** Each call can store values for the next call in the state. */
 const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null });
 
-/**
- * Sends all messages of a call.
- *
- * @param {ReturnType<callsOf>[0]} call
- */
+/** @param {ReturnType<callsOf>[0]} call */
 function send(client, { method, headers, sent: words }, state, options = {}) {
   const basic = Buffer.from(`:${state.token}`).toString('base64');
   const metadata = {};
@@ -262,11 +252,7 @@ function send(client, { method, headers, sent: words }, state, options = {}) {
   return call;
 }
 
-/**
- * Compares a response with the expectations of its call.
- *
- * @param {ReturnType<callsOf>[0]} call
- */
+/** @param {ReturnType<callsOf>[0]} call */
 function compare(answer, { method, line, expected }, state) {
   const code = expected.find((one) => one.startsWith('code '));
   const where = `line ${line}, ${method}`;
@@ -284,11 +270,7 @@ function compare(answer, { method, line, expected }, state) {
   }
 }
 
-/**
- * Sends the calls of a file with `client` and compares the responses.
- *
- * @param {ReturnType<callsOf>} calls
- */
+/** @param {ReturnType<callsOf>} calls */
 export async function replay(client, calls, token) {
   const state = begin(token);
   for (const call of calls.filter(({ isWay }) => !isWay)) compare(await ended(send(client, call, state)), call, state);
@@ -297,7 +279,6 @@ export async function replay(client, calls, token) {
 /**
  * Sends the recorded calls of a client for one statement. Returns the end of the first call that
  * fails, or of the last call. The last call uses `options`, and `read` reads its response.
- *
  * @param {ReturnType<callsOf>} calls
  */
 export async function ask(client, calls, { token, q, options = {}, read = ended }) {

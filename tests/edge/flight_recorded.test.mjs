@@ -32,7 +32,6 @@ function plain(name, value) {
   return typeof value === 'bigint' ? Number(value) : (value ?? null);
 }
 
-/** Returns the names and types of the columns, and the rows. */
 function shown({ messages }) {
   const found = table(messages);
   const columns = found.schema.fields.map(({ name, type }) => [name, types[String(type)] ?? String(type)]);
@@ -42,7 +41,7 @@ function shown({ messages }) {
 
 const million = 'SELECT host, v, w, i, time FROM million';
 
-/** Cancels a call. Returns the number of rows before the cancellation, and how the call ended. */
+/** Returns the number of rows before the cancellation, and how the call ended. */
 async function cancelled(call) {
   const messages = [];
   call.on('data', (message) => {
@@ -53,7 +52,6 @@ async function cancelled(call) {
   return { code, details, messages: messages.slice(0, 2) };
 }
 
-/** Returns the results of a client for every case. */
 async function casesOf(client, calls, other) {
   const asked = async (q, more = {}) => {
     const answer = await ask(client, calls, { token, q, ...more });

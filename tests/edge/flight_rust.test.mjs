@@ -20,8 +20,8 @@ const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
 
 /**
- * Compiles the client. If the registry is unreachable, the test is skipped. If all programs are
- * required, the test fails.
+ * If the registry is unreachable, the test is skipped. If all programs are required, the test
+ * fails.
  */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;

@@ -15,19 +15,18 @@ const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', time
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
- * The minimum time, in milliseconds, during which the server sends no byte. The time must be longer
- * than the PING intervals of both sides, and longer than the usual timeouts of proxies and clients.
+ * The server sends no byte during this time. The time must be longer than the PING intervals of
+ * both sides, and longer than the usual timeouts of proxies and clients.
  */
 const silentMsMin = 30_000;
-/** The target for the duration of the statement, in milliseconds. */
+/** The target for the duration of the statement. */
 const aimedMs = 40_000;
 const triedRows = 50_000;
-/** The maximum number of rows that the statement generates. */
 const madeRowsMax = 10_000_000;
 const hashes = 40;
 const triesMax = 3;
 
-/** Returns a statement that hashes `rows` rows repeatedly and returns one row. */
+/** The statement hashes `rows` rows repeatedly and returns one row. */
 function slow(rows) {
   const hashed = `${'sha512('.repeat(hashes)}arrow_cast(value, 'Utf8')${')'.repeat(hashes)}`;
   return `SELECT count(${hashed}) AS n FROM generate_series(1, ${rows})`;

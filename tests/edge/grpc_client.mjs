@@ -9,14 +9,13 @@ import { Transcoder } from '../../packages/tidemark/lib/transcoder.mjs';
 const asIs = (bytes) => bytes;
 const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
 
-/** Converts an object of names and values, or arrays of values, to metadata. */
+/** The values of the object are texts or arrays of texts. */
 export function metadataOf(object = {}) {
   const metadata = new Metadata();
   for (const [name, values] of Object.entries(object)) for (const value of [values].flat()) metadata.add(name, value);
   return metadata;
 }
 
-/** Creates a client for `address` that is closed after the test. */
 export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   const client = new Client(address, ca ? credentials.createSsl(ca) : credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
@@ -31,7 +30,7 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   return {
     client,
     bidi: (method, metadata = {}, more = {}) => begun('makeBidiStreamRequest', method, metadataOf(metadata), more),
-    /** Sends one message. The response may have any number of messages: [ended]. */
+    /** Sends one message. The response may have any number of messages. */
     ask: (method, message, metadata = {}, more = {}) =>
       ended(begun('makeServerStreamRequest', method, message, metadataOf(metadata), more)),
     stream: (method, message, metadata = {}, more = {}) => begun('makeServerStreamRequest', method, message, metadataOf(metadata), more),
@@ -49,10 +48,7 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   };
 }
 
-/**
- * Resolves at the end of a call: `{ messages, code, details, metadata, trailers }`. It never
- * rejects.
- */
+/** Resolves to `{ messages, code, details, metadata, trailers }`. Never rejects. */
 export function ended(call) {
   return new Promise((resolve) => {
     const end = { messages: [], metadata: null };
@@ -63,7 +59,7 @@ export function ended(call) {
   });
 }
 
-/** Starts a transcoder before `to` that stops after the test: `{ address, events, transcoder }`. */
+/** Starts a transcoder in front of `to` that stops after the test. */
 export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = false } = {}) {
   const events = [];
   const logEvent = (event, more) => events.push({ event, ...more });

@@ -10,7 +10,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Encodes a frame: flags, length, payload. */
+/** A frame consists of flags, length and payload. */
 export function frame(payload, flags = 0) {
   const head = Buffer.alloc(5);
   head[0] = flags;
@@ -22,7 +22,7 @@ export function frame(payload, flags = 0) {
 export const trailerFrame = (trailers) =>
   frame(Buffer.from(Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1'), 0x80);
 
-/** Yields the messages of a body as they arrive. */
+/** Yields the messages as they arrive. */
 async function* messagesOf(body) {
   let bytes = Buffer.alloc(0);
   for await (const piece of body) {
@@ -53,7 +53,7 @@ const allOf = async (messages) => {
   return all;
 };
 
-/** The methods by name. `seen` is the public record of a call. */
+/** `seen` is the public record of a call. */
 const methods = {
   /** Returns each message unchanged as it arrives. */
   async Echo({ messages, response }) {
@@ -70,7 +70,7 @@ const methods = {
     response.write(frame(Buffer.from(JSON.stringify({ messages: all.length, bytes }))));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** `{ messages, bytes }`: returns this number of messages, each of this size. */
+  /** Returns `messages` messages, each with `bytes` bytes. */
   async Many({ messages, response, seen }) {
     const [asked] = await allOf(messages);
     const { messages: count, bytes } = JSON.parse(asked);
@@ -120,7 +120,7 @@ const methods = {
   },
 };
 
-/** Returns the key and the certificate of 127.0.0.1 for this run: `{ key, cert, file }`. */
+/** The certificate is for 127.0.0.1 and this run. */
 export function certificate(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-tls-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

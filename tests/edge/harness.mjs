@@ -14,7 +14,7 @@ import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 
 endAllOnSignals();
 
-/** The token of every server under test, unless a test configures no token. */
+/** Every server under test has this token, unless the test configures no token. */
 export const token = 'token-of-the-tests';
 
 /**
@@ -32,7 +32,7 @@ export const token = 'token-of-the-tests';
  */
 export const isNative = process.env.TIDEMARK_HOST === 'native';
 
-/** A running server. `stop`, `kill` and `start` can follow each other and keep the state. */
+/** `stop`, `kill` and `start` can follow each other and keep the state. */
 export class Tidemark {
   constructor(folder, port, options) {
     this.folder = folder;
@@ -63,7 +63,7 @@ export class Tidemark {
     await this.server.stop();
   }
 
-  /** Kills every process of the server at the same time with kill -9. */
+  /** Kills every process of the server at the same time with SIGKILL. */
   async kill() {
     signalGroup(this.server.child, 'SIGKILL');
     await this.server.child.ended;
@@ -72,13 +72,13 @@ export class Tidemark {
     while (!(await isFree(this.port))) await sleep(10);
   }
 
-  /** Sends a request with the token. `path` starts with a slash. */
+  /** `path` starts with a slash. */
   fetch(path, init = {}) {
     const headers = { ...this.headers, ...init.headers };
     return fetch(`${this.url}${path}`, { ...init, headers });
   }
 
-  /** Sends POST /query and returns the parsed response. Throws on any status except 200. */
+  /** Throws on any status except 200. */
   async query(q, params = {}) {
     const body = new URLSearchParams({ q, ...params });
     const response = await this.fetch('/query', { method: 'POST', body });
@@ -87,13 +87,12 @@ export class Tidemark {
     return JSON.parse(text);
   }
 
-  /** Sends POST /write and returns the response. `lines` is text or bytes. */
+  /** `lines` is text or bytes. */
   write(lines, params = {}, headers = {}) {
     const search = new URLSearchParams(params);
     return this.fetch(`/write?${search}`, { method: 'POST', body: lines, headers });
   }
 
-  /** Sends a POST /write that must succeed. */
   async mustWrite(lines, params, headers) {
     const response = await this.write(lines, params, headers);
     assert.equal(response.status, 204, await response.text());
@@ -107,10 +106,7 @@ export class Tidemark {
     return results[0].series ?? [];
   }
 
-  /**
-   * Returns the rows of the only series that a single statement returns. Without a series, returns
-   * no rows.
-   */
+  /** Returns the rows of the only series. Without a series, returns no rows. */
   async rows(q, params) {
     const series = await this.series(q, params);
     assert.ok(series.length <= 1, `${q} has ${series.length} series`);
@@ -119,10 +115,9 @@ export class Tidemark {
 }
 
 /**
- * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
- * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
- * token. `startServer` describes all further options. `Kind` is a subclass that starts another
- * server.
+ * After the test, the server ends and its state is deleted. `options.vars` are settings of the
+ * Worker. `options.secret: null` starts the server without a token. `startServer` describes all
+ * further options. `Kind` is a subclass that starts another server.
  */
 export async function tidemark(t, options = {}, Kind = Tidemark) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
@@ -135,10 +130,7 @@ export async function tidemark(t, options = {}, Kind = Tidemark) {
   return it;
 }
 
-/**
- * Returns whether `program` can run. Otherwise the test is skipped, or it fails if all programs are
- * required.
- */
+/** If `program` cannot run, the test is skipped, or it fails if all programs are required. */
 export function has(t, program, args = ['--version']) {
   if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;
   if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') {

@@ -14,8 +14,8 @@ import { command } from './commands.mjs';
 import { tidemark } from './harness.mjs';
 
 /**
- * The number of points in a file of InfluxDB's format. The file contains DDL, DML, two databases,
- * comments, and a string with a line break.
+ * The file of InfluxDB's format contains DDL, DML, two databases, comments, and a string with a
+ * line break.
  */
 const points = 2_000;
 const head = `# DDL
@@ -37,21 +37,19 @@ log,a\\ b=c text="one
 `;
 const file = head + treasures.join('\n') + tail;
 
-/** Creates a folder that is deleted after the test. */
 function folderOf(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Runs the import. Resolves to its output and exit code. `onStart` receives the process. */
+/** Resolves to the output and exit code. `onStart` receives the process. */
 function load(url, path, onStart, more = [], secret) {
   return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
 }
 
 /**
- * Starts a proxy that forwards requests to `server`. After each response, calls `look` with the
- * request.
+ * The proxy forwards requests to `server`. After each response, it calls `look` with the request.
  */
 function passOn(t, server, look) {
   const proxy = createServer(async (request, response) => {

@@ -16,10 +16,10 @@ const rounds = 10;
 const writers = 8;
 const hosts = 12;
 const pointsMax = 400;
-/** The fraction of the acknowledged batches that the clients repeat after each kill. */
+/** The clients repeat this fraction of the acknowledged batches after each kill. */
 const repeatedShare = 0.1 / rounds;
 
-/** A small random number generator. SEED=n repeats a failed run. */
+/** SEED=n repeats a failed run. */
 function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -30,10 +30,7 @@ function random(seed) {
   };
 }
 
-/**
- * Returns batch `sequence` of a client. The batch contains points in many series. Each value
- * encodes the client and the batch.
- */
+/** The points are in many series. Each value encodes the client and the batch. */
 function batch(writer, sequence, size) {
   const points = [];
   for (let i = 0; i < size; i++) {
@@ -48,7 +45,6 @@ const lines = (entry) =>
   entry.points.map((p) => `load,host=${p.host},writer=${p.writer} value=${p.value}i ${p.time}`).join('\n');
 const key = (p) => `${p.host} ${p.writer} ${p.time}`;
 
-/** Writes batches until the server ends. */
 async function write(server, ledger, number, next, draw) {
   for (;;) {
     const entry = batch(number, next.value++, 1 + Math.floor(draw() * pointsMax));
@@ -66,7 +62,6 @@ async function write(server, ledger, number, next, draw) {
   }
 }
 
-/** Returns all stored points by their keys. */
 async function stored(server) {
   const found = new Map();
   const q = 'SELECT host, writer, value FROM load';
@@ -107,7 +102,7 @@ test("the test's implementation of the routing hash returns the golden values", 
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-/** The built Worker on plain workerd, where a kill ends only workerd. */
+/** On plain workerd, a kill ends only workerd. */
 class PlainWorkerd extends Tidemark {
   async start() {
     this.server = await startWorkerd(this.folder, token, { port: this.port, vars: this.options.vars });
@@ -115,7 +110,6 @@ class PlainWorkerd extends Tidemark {
   }
 }
 
-/** The kinds of servers to kill. */
 const kinds = [
   { shards: 1, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'wrangler', start: tidemark },

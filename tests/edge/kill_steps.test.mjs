@@ -7,12 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** A server has stopped at a step if it twice sends no response for this time, in milliseconds. */
+/** A server has stopped at a step if it twice sends no response for this time. */
 const stillMs = 400;
 
-/**
- * The maximum time, in milliseconds, from a response until background work reaches its first step.
- */
+/** Background work reaches its first step at most this time after a response. */
 const behindMs = 50;
 
 async function isStill({ server }) {
@@ -28,8 +26,7 @@ async function isStill({ server }) {
 }
 
 /**
- * Runs `work` until it reaches the step in `plan`, and kills the server at this step. Returns
- * whether `work` reached the step.
+ * Kills the server when `work` reaches the step in `plan`. Returns whether `work` reached the step.
  */
 async function killedAt(it, plan, work) {
   await it.hook({ ...plan, failingAlarms: 0, hangs: true });

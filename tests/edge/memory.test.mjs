@@ -19,18 +19,15 @@ const text = 'x'.repeat(310);
  */
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
- * The maximum size, in bytes, of the memory that the Worker and its objects share. An isolate has
- * 128 MB. WebAssembly memory never shrinks, so its size is the highest past usage, including
- * padding between allocations. It does not include the code, JavaScript's heap, or the memory of
- * the runtime and of SQLite. JavaScript's heap contains the chunks of bodies and responses in
- * transit. The result is larger than the memory of an isolate.
+ * The maximum size of the memory that the Worker and its objects share. An isolate has 128 MB.
+ * WebAssembly memory never shrinks, so its size is the highest past usage. The size does not
+ * include the code, JavaScript's heap, or the memory of the runtime and of SQLite.
  */
 const memoryBytesMax = 96e6;
 const isolateBytes = 128e6;
-/** A slow client reads this number of bytes and then pauses for this time. */
 const slowly = { bytes: 8e6, ms: 100 };
 
-/** Reads a response slowly. Resolves to its status, its length and its last bytes. */
+/** Resolves to the status, the length and the last bytes. */
 async function read(server, params, accept) {
   const search = new URLSearchParams({ db: 'db', epoch: 's', ...params });
   const headers = { authorization: `Token ${token}`, accept };
@@ -52,8 +49,8 @@ async function read(server, params, accept) {
 test('a result of any size is streamed in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
   /**
-   * Returns the size, in megabytes, of the only WebAssembly memory. Asserts that the size is below
-   * the limit.
+   * Returns the size, in megabytes, of the only WebAssembly memory. The size must be below the
+   * limit.
    */
   const memory = async (what) => {
     const memories = await (await server.fetch('/test_memory')).json();

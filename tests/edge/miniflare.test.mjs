@@ -17,7 +17,7 @@ const headers = {
   'Content-Type': 'application/x-www-form-urlencoded',
 };
 
-/** Sends POST /query, either over the network or directly to the Worker. */
+/** `ask` uses the network or calls the Worker directly. */
 async function rows(ask, url, q) {
   const body = new URLSearchParams({ db: 'mini', epoch: 's', q });
   const response = await ask(`${url}/query`, { method: 'POST', headers, body: String(body) });

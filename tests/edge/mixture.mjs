@@ -12,16 +12,13 @@ import { token } from './harness.mjs';
 
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
-/** Returns `{ script, module }` of a release that `npm run release` has recorded. */
+/** `npm run release` has recorded the release. */
 export function released(version) {
   const read = (name) => gunzipSync(readFileSync(recordedRelease(version, name)));
   return { script: String(read('index.js.gz')), module: read('index_bg.wasm.gz') };
 }
 
-/**
- * Returns the current build. With `as`, the build reports the version `as`, which must be as long
- * as its real version.
- */
+/** The build reports the version `as`, which must be as long as its real version. */
 export function built(version, as = version) {
   const module = readFileSync(at('build', 'index_bg.wasm'));
   const [own, other] = [version, as].map((text) => Buffer.from(text));
@@ -36,9 +33,8 @@ export function built(version, as = version) {
 }
 
 /**
- * Runs both releases. Resolves to `{ url, mix, ask, stop }`. `mix({ share, speech })` changes the
- * mixture (see `mixture_worker.js`). `ask(release, path, init)` sends a request to an isolate of
- * the release `older` or `newer`.
+ * Runs both releases. `mix({ share, speech })` changes the mixture (see `mixture_worker.js`).
+ * `ask(release, path, init)` sends a request to an isolate of the release `older` or `newer`.
  */
 export async function mixture({ older, newer, settings = {} }) {
   const name = 'mixture';

@@ -9,10 +9,9 @@ import * as older from './older/index.js';
 
 const releases = { older, newer };
 
-/** The bindings of the object namespaces. */
 const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 
-/** The protocol version that both modules write into a byte of each message. */
+/** Both modules write this protocol version into a byte of each message. */
 const written = 1;
 
 /**
@@ -33,7 +32,7 @@ function met(message, speech) {
   return message;
 }
 
-/** Returns a module's message with the protocol version that the release writes. */
+/** Sets the protocol version that the release writes. */
 function said(message, speech, version = speech?.writes) {
   if (speech) message[0] = version;
   return message;
@@ -41,7 +40,7 @@ function said(message, speech, version = speech?.writes) {
 
 const bytesOf = async (body) => new Uint8Array(await new Response(body).arrayBuffer());
 
-/** Wraps a stub, so that its messages have the release's protocol version. */
+/** The messages of the wrapped stub have the release's protocol version. */
 const stubOf = (stub, speech) =>
   new Proxy(stub, {
     get(target, key) {
@@ -55,7 +54,6 @@ const stubOf = (stub, speech) =>
     },
   });
 
-/** Returns the bindings for the module of a release. */
 function environmentOf(release, env) {
   const speech = state.speech[release];
   if (!speech) return env;
@@ -73,9 +71,7 @@ function environmentOf(release, env) {
 /** Returns the release that an object must run now. */
 const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.share ? 'newer' : 'older');
 
-/**
- * Returns a class of objects. As on the platform, an object is reset when its release changes.
- */
+/** As on the platform, an object is reset when its release changes. */
 const mixed = (name) =>
   class extends DurableObject {
     #release;

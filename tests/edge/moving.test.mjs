@@ -26,7 +26,6 @@ function folderOf(t) {
   return folder;
 }
 
-/** Runs `tidemark import`. Resolves to its output and exit code. */
 const load = ({ url }, words, secret) => command(['import', ...words], { url, secret });
 
 async function mustLoad(server, words) {

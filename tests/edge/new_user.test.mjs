@@ -24,9 +24,7 @@ const questions = [
   'SELECT * FROM /.*/ ORDER BY time DESC LIMIT 20',
 ];
 
-/**
- * Starts a server. Resolves when the server prints its address. `log` contains all output so far.
- */
+/** Resolves when the server prints its address. `log` contains all output so far. */
 async function started(command, args, options) {
   const child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = { child, log: '', url: '' };
@@ -43,7 +41,7 @@ async function started(command, args, options) {
   return server;
 }
 
-/** Stops the server with the signal that Ctrl-C or `docker stop` sends. */
+/** Ctrl-C and `docker stop` send such a signal. */
 async function stopped(server, signal) {
   signalGroup(server.child, signal);
   await server.child.ended;

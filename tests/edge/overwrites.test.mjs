@@ -9,8 +9,8 @@ import { begin, db } from './fault_hooks.mjs';
 
 const yearS = 31_557_600;
 /**
- * Times around 1970, long before, now, and far in the future. Each time slot contains two of these
- * times.
+ * The times are around 1970, long before, now, and far in the future. Each time slot contains two
+ * of these times.
  */
 const times = [-20, 0, 53, 54, 130].flatMap((years) => [years * yearS, years * yearS + 7]);
 const hosts = 3;

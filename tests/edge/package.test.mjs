@@ -19,7 +19,10 @@ import { grpcWebServer } from './grpc_web_server.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
-/** Installs the packed package without a registry, because it has no dependencies. Resolves to the path of the folder. */
+/**
+ * The package has no dependencies, so the installation needs no registry. Resolves to the path of
+ * the folder.
+ */
 async function installed(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,7 +36,6 @@ async function installed(t) {
 
 const programIn = (folder) => join(folder, 'node_modules', '.bin', 'tidemark');
 
-/** Runs `tidemark WORDS…` until it ends. Resolves to `{ code, output, said }`. */
 function tidemarkProgram(folder, words, { env = {} } = {}) {
   const child = spawn(programIn(folder), words, { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const texts = { output: '', said: '' };
@@ -79,8 +81,8 @@ test('the installed package works', async (t) => {
 });
 
 /**
- * Compiles a TypeScript program in another package. The program imports the client by name, and the
- * types accept correct use and reject wrong use.
+ * Compiles a TypeScript program that imports the client by name. The types must accept correct use
+ * and reject wrong use.
  */
 async function imported(install) {
   const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
@@ -102,10 +104,7 @@ void told;
   assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', run], { cwd: install, encoding: 'utf8' }), 'function\n');
 }
 
-/**
- * Performs a dry run of a deployment with the installed package and this repository's wrangler.
- * tests/edge/deploy.test.mjs tests the rest.
- */
+/** Performs a dry run of a deployment. tests/edge/deploy.test.mjs tests the rest. */
 async function deployed(install) {
   const programs = join(install, 'programs');
   mkdirSync(programs);
@@ -124,7 +123,10 @@ async function deployed(install) {
   assert.doesNotMatch(dry.said, /warning/i);
 }
 
-/** Without an account or a server, the commands end with a sentence after they have read their files. */
+/**
+ * Without an account or a server, the commands end with a sentence after they have read their
+ * files.
+ */
 async function needsAccount(install) {
   const env = { CLOUDFLARE_API_TOKEN: '', TIDEMARK_TOKEN: '' };
   const probe = await tidemarkProgram(install, ['probe'], { env });

@@ -9,17 +9,13 @@ import { join } from 'node:path';
 
 import { at } from '../../scripts/project.mjs';
 
-/**
- * Returns npm's metadata for `name`. If the package is installed, the metadata lists the installed
- * version.
- */
+/** The metadata of an installed package lists the installed version. */
 function document(name, url) {
   const about = JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8'));
   const dist = { tarball: `${url}/-/${encodeURIComponent(name)}` };
   return { name, 'dist-tags': { latest: about.version }, versions: { [about.version]: { ...about, dist } } };
 }
 
-/** Sends the files of an installed package as a tarball. */
 function tarball(name, response) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-registry-'));
   symlinkSync(at('node_modules', name), join(folder, 'package'));
@@ -28,7 +24,7 @@ function tarball(name, response) {
   tar.once('close', () => rmSync(folder, { recursive: true }));
 }
 
-/** Serves the registry until the test `t` ends. Resolves to its address. */
+/** Serves until the test `t` ends. Resolves to the address. */
 export async function packageRegistry(t) {
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url.slice(1));

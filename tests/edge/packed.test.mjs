@@ -32,7 +32,6 @@ const formats = {
   'application/x-msgpack': 'application/x-msgpack',
 };
 
-/** Compares the compressed and the plain response in each format. */
 async function looksRight(url) {
   const q = encodeURIComponent('SELECT * FROM m');
   for (const chunked of [false, true]) {

@@ -14,7 +14,6 @@ import { tidemark } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
-/** The folders of the measurements. */
 const folders = { m: 'm', 'öl 1': '=c3=b6l=201' };
 const daySeconds = 86_400;
 const firstSecond = 1_700_006_400;

@@ -4,7 +4,7 @@
 
 import * as built from './built/index.js';
 
-/** The offset of the clock, in milliseconds. */
+/** The offset of the clock. */
 let aheadMs = 0;
 const nowOf = Date.now;
 Date.now = () => nowOf() + aheadMs;
@@ -15,7 +15,7 @@ const kept = new Map();
 const armed = new Map();
 /** The class name of each object, by object id. */
 const objects = new Map();
-/** The number of objects of each class that have started with an earlier state. */
+/** The objects of each class that have started with an earlier state. */
 const back = { CATALOG: 0, DATABASE: 0, SHARD: 0 };
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
@@ -33,7 +33,7 @@ function putBack(sql, copy) {
   }
 }
 
-/** Returns a class whose objects keep earlier states. */
+/** The objects of the class keep earlier states. */
 const withPast = (Class, binding) =>
   class extends Class {
     #ctx;

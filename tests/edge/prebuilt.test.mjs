@@ -15,14 +15,13 @@ import { at } from '../../scripts/project.mjs';
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
-/** Creates a folder that is deleted after the test. */
 function folder(t, name) {
   const made = mkdtempSync(join(tmpdir(), `tidemark-${name}-`));
   t.after(() => rmSync(made, { recursive: true, force: true }));
   return made;
 }
 
-/** Clones the repository for a user who has Node, the npm packages, tar and gzip, but no Rust. */
+/** The user of the clone has Node, the npm packages, tar and gzip, but no Rust. */
 function clone(t) {
   const root = folder(t, 'clone');
   for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
@@ -47,7 +46,7 @@ function clone(t) {
   return { root, run };
 }
 
-/** Serves the bytes of one file. The test may change the bytes. */
+/** The test may change the served bytes. */
 async function served(t, state) {
   const server = createServer((_, response) => response.end(state.bytes));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -10,13 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
 import { fingerprint, step } from '../../scripts/setup_steps.mjs';
 
-/** The maximum time, in milliseconds, until a program produces a result. */
+/** The maximum time until a program produces a result. */
 const resultMs = 60_000;
 const pollMs = 100;
 
-/**
- * Runs a program that must succeed. If it fails, the error contains the last line of its output.
- */
+/** If the program fails, the error contains the last line of its output. */
 export async function quietly(command, args, options = {}) {
   const { code, output } = await run(command, args, { ...options, quiet: true });
   if (code === 0) return;
@@ -25,8 +23,8 @@ export async function quietly(command, args, options = {}) {
 }
 
 /**
- * Returns whether `check` succeeds. If it fails, the test is skipped with the name of the program.
- * If all programs are required, the test fails.
+ * If `check` fails, the test is skipped with the name of the program. If all programs are required,
+ * the test fails.
  */
 export async function isAvailable(t, name, check) {
   try {
@@ -46,18 +44,16 @@ export async function isAvailable(t, name, check) {
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
 
-/** Creates an empty folder that is deleted after the test `t`. */
+/** The folder is deleted after the test `t`. */
 export function temporaryFolder(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-program-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** A running program with its log. */
 export class Program {
   constructor(command, args, options) {
     this.name = command;
-    /** All text that the program has printed. */
     this.log = '';
     this.isRunning = true;
     this.child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -67,7 +63,7 @@ export class Program {
     this.child.ended.then(() => (this.isRunning = false));
   }
 
-  /** Repeats `attempt` until it returns a value other than undefined. Returns that value. */
+  /** Repeats `attempt` until it returns a value other than undefined. */
   async until(what, attempt) {
     const deadline = Date.now() + resultMs;
     for (;;) {
@@ -84,7 +80,7 @@ export class Program {
   }
 }
 
-/** Starts a program. It ends with the test `t`. */
+/** The program ends with the test `t`. */
 export function startProgram(t, command, args, options = {}) {
   const program = new Program(command, args, options);
   t.after(() => program.stop());

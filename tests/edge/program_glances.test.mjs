@@ -18,7 +18,6 @@ const plugins = { cpu: 'cpu.', mem: 'mem.', load: 'load.', network: 'network.lo.
 const exports = ['influxdb', 'influxdb2', 'influxdb3'];
 const rowsMin = 2;
 
-/** Returns the rows of a CSV file as objects. */
 function readCsv(file) {
   const lines = readFileSync(file, 'utf8').trim().split(/\r?\n/);
   const [header, ...rows] = lines.map((line) => line.split(','));
@@ -26,8 +25,8 @@ function readCsv(file) {
 }
 
 /**
- * Returns the values of those columns in a CSV row whose names begin with `prefix`, in the form
- * that the exports to InfluxDB store.
+ * Returns the values of the columns whose names begin with `prefix`, in the form that the exports
+ * to InfluxDB store.
  */
 function valuesOf(row, prefix) {
   const own = Object.entries(row).filter(([name, text]) => name.startsWith(prefix) && text !== '');

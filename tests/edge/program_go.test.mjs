@@ -10,7 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { isInstalled, quietly } from './program.mjs';
 
-/** The folder of Go libraries in Debian. */
+/** Debian's folder of Go libraries. */
 const library = '/usr/share/gocode';
 const source = 'tests/edge/go/client.go';
 const binary = at('.cache', 'go', 'client');

@@ -11,7 +11,7 @@ import { databaseToken } from './client_trials.mjs';
 import { has, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 
-/** The objects that Icinga checks every second. The check command is part of Icinga. */
+/** Icinga checks these objects every second. The check command is part of Icinga. */
 const checked = String.raw`
 object Host "web, 1" {
   check_command = "dummy"
@@ -29,7 +29,6 @@ object Service "disk" {
 }
 `;
 
-/** Returns the configuration of one writer. */
 const writer = (type, { hostname, port }, settings) => `
 object ${type} "${type}" {
   host = "${hostname}"
@@ -42,7 +41,7 @@ object ${type} "${type}" {
 }
 `;
 
-/** Queries for the parts of a check result, each with the values that every row must have. */
+/** Each query has the values that every row must have. */
 const expected = [
   {
     q: "SELECT value, warn, crit, min, max, unit FROM dummy WHERE hostname = 'web, 1' AND metric = 'load'",

@@ -33,9 +33,8 @@ const hasNodeRed = (t) =>
 const tab = 'tab';
 
 /**
- * Returns the nodes for the route `POST /name`. The node `node` receives a message that has the
- * properties of the body. The response is the resulting payload, or status 500 with the node's
- * error.
+ * The route is `POST /name`. The node `node` receives a message that has the properties of the
+ * body. The response is the resulting payload, or status 500 with the node's error.
  */
 function route(name, { writes, ...node }) {
   const [listen, set, respond, done, failed, text] =
@@ -57,9 +56,7 @@ function route(name, { writes, ...node }) {
   return nodes.map((each) => ({ ...each, z: tab }));
 }
 
-/**
- * Starts Node-RED with flows for the database with v1 and v2. Resolves to its URL and the program.
- */
+/** The flows use the database with v1 and v2. Resolves to the URL and the program. */
 async function startNodeRed(t, server) {
   const home = temporaryFolder(t);
   const port = await freePort();
@@ -98,10 +95,7 @@ async function startNodeRed(t, server) {
   return { program, url: `http://127.0.0.1:${port}` };
 }
 
-/**
- * Posts a message to a route. Resolves to the JSON of the response, or for an error to `{ status,
- * text }`.
- */
+/** Resolves to the JSON of the response, or for an error to `{ status, text }`. */
 async function post(url, message) {
   const headers = { 'Content-Type': 'application/json' };
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(message) });
@@ -109,10 +103,9 @@ async function post(url, message) {
   return response.status === 200 ? JSON.parse(text) : { status: response.status, text };
 }
 
-/** A Unix timestamp in milliseconds. */
 const ms = 1_700_000_000_123;
 
-/** Two points in the nodes' format. Each is an array of the fields and the tags. */
+/** Each point is an array of the fields and the tags. */
 const points = [
   [{ temp: 21.5, count: '7i', ok: true, text: 'say "hi", ünïcode', time: ms }, { place: 'a, b=c d' }],
   [{ temp: 22, time: ms + 1 }, { place: 'hall' }],

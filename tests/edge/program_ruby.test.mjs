@@ -10,7 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { isAvailable, quietly } from './program.mjs';
 
-/** The script's report with InfluxDB 1.6.7. The user "any" was an administrator there. */
+/** The script's report with InfluxDB 1.6.7, in which the user "any" was an administrator. */
 const recorded = JSON.parse(readFileSync(at('tests', 'edge', 'ruby', 'recorded.json'), 'utf8'));
 
 test('the Ruby gem influxdb gets the results of InfluxDB 1.6.7', async (t) => {

@@ -9,7 +9,6 @@ import { at } from '../../scripts/project.mjs';
 
 const read = (path) => readFileSync(at(path), 'utf8');
 
-/** The versions of the packages that come from one registry, by name. */
 const installed = {
   npm: {
     ...JSON.parse(read('package.json')).devDependencies,

@@ -7,12 +7,12 @@ import { at } from '../../scripts/project.mjs';
 import { isInstalled, quietly } from './program.mjs';
 
 const folder = at('.cache', 'python');
-/** The Python interpreter with the clients. It exists after [hasPythonClients] returned true. */
+/** The interpreter exists after [hasPythonClients] returned true. */
 export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 const inputs = [requirements];
 
-/** The maximum time, in milliseconds, of one script, including a restart of the server. */
+/** The maximum time of one script, including a restart of the server. */
 const orderMs = 120_000;
 
 async function install() {
@@ -22,16 +22,13 @@ async function install() {
   await quietly(pythonProgram, ['-m', 'pip', 'install', ...flags, '-r', at(requirements)]);
 }
 
-/**
- * Installs the clients if necessary. Returns whether they are installed. [isAvailable] describes a
- * failure.
- */
+/** Installs the clients if necessary. [isAvailable] describes a failure. */
 export const hasPythonClients = (t) =>
   isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', inputs, outputs: [pythonProgram], work: install });
 
 /**
- * Like [hasPythonClients], but also installs pyinflux3. Its folder is separate, because its module
- * has the same name as the module of influxdb3-python.
+ * Also installs pyinflux3. Its folder is separate, because its module has the same name as the
+ * module of influxdb3-python.
  */
 export async function hasPyinflux3(t) {
   if (!(await hasPythonClients(t))) return false;
@@ -48,9 +45,7 @@ export async function hasPyinflux3(t) {
   });
 }
 
-/**
- * Runs the script tests/edge/python/`script`.py with the order `what`. Returns the script's report.
- */
+/** Runs tests/edge/python/`script`.py with the order `what`. Returns the script's report. */
 export function order(script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {

@@ -17,13 +17,12 @@ const rowsPerWrite = 20_000;
 /** The last digits are nanoseconds that a JavaScript number cannot store. */
 const firstNs = 1_700_000_000_000_000_001n;
 
-/** Returns a line with fields of every type. Two of three lines do not have all fields. */
+/** Two of three lines do not have all fields. */
 function everyType(n) {
   const more = n % 3 === 0 ? `,s="é, ${n}",b=${n % 2 === 0},u=18446744073709551615u` : '';
   return `m,host=h${n % 20} f=${n / 4},i=${n}i${more}`;
 }
 
-/** Starts a server with one table of `rows` rows. */
 async function loaded(t, line, options) {
   const server = await tidemark(t, options);
   const body = JSON.stringify({ db });

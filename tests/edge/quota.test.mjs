@@ -9,7 +9,7 @@ import { tidemark } from './harness.mjs';
 
 const route = '/api/v3/configure/quota';
 
-/** Sets quotas. They apply to all requests after the response. */
+/** The quotas apply to all requests after the response. */
 async function setQuota(server, limits) {
   const response = await server.fetch(route, { method: 'POST', body: JSON.stringify(limits) });
   assert.equal(response.status, 200, await response.clone().text());
@@ -24,7 +24,7 @@ async function withinOneMinute(seconds) {
 
 const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
 
-/** Checks the Retry-After header of a rejection. Returns the header's seconds. */
+/** Checks the header of a rejection. */
 function retryAfter(response) {
   const seconds = Number(response.headers.get('Retry-After'));
   assert.ok(seconds >= 1 && seconds <= 60, response.headers.get('Retry-After'));

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** Returns the rows of a CSV file as objects. The file must not contain quoted cells. */
+/** The CSV file must not contain quoted cells. */
 function csv(name) {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', name), 'utf8');
   const [head, ...lines] = text.trim().split(/\r?\n/);
@@ -38,7 +38,7 @@ function near(actual, expected, what) {
   assert.ok(close, `${what}: ${actual} instead of ${expected}`);
 }
 
-/** Groups rows by a key, in the order of the keys. */
+/** The groups are in the order of the keys. */
 function groups(rows, key) {
   const found = new Map();
   for (const row of rows) found.set(key(row), [...(found.get(key(row)) ?? []), row]);

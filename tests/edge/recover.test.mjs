@@ -36,8 +36,8 @@ test('if the runtime keeps no earlier states, the server returns 501 with a hint
 });
 
 /**
- * Starts the built Worker on a runtime with earlier states. `fetch` sends requests, and `past`
- * controls the clock and the earlier states.
+ * Starts the built Worker on a runtime with earlier states. `past` controls the clock and the
+ * earlier states.
  */
 async function withPast(t) {
   const { script, module } = built(version());
@@ -62,9 +62,7 @@ async function withPast(t) {
   return { ask, past };
 }
 
-/**
- * Starts a recovery to a time, and runs alarms until the recovery is complete. Returns the result.
- */
+/** Runs alarms until the recovery is complete. */
 async function goBack({ ask, past }, time) {
   for (let alarms = 0; alarms < alarmsMax; alarms += 1) {
     const response = await ask(`/api/v3/recover?db=d&time=${time}`, { method: 'POST' });

@@ -14,7 +14,7 @@ const add = (a, b) => (a + b) & mask;
 const rotl = (a, n) => ((a << n) | (a >> (64n - n))) & mask;
 const round = (acc, lane) => mul(rotl(add(acc, mul(lane, p2)), 31n), p1);
 
-/** Returns the xxh64 hash of a Buffer with the seed 0. */
+/** The seed is 0. */
 export function xxh64(bytes) {
   let at = 0;
   let hash = p5;
@@ -40,7 +40,7 @@ export function xxh64(bytes) {
   return hash ^ (hash >> 32n);
 }
 
-/** Returns the shard of a series. `tags` must be sorted by key. */
+/** `tags` must be sorted by key. */
 export function shardOf(measurement, tags, shards) {
   const parts = [measurement, ...Object.entries(tags).flat()].flatMap((part) => {
     const length = Buffer.alloc(4);

@@ -11,10 +11,9 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { at } from '../../scripts/project.mjs';
 import { token } from './harness.mjs';
 
-/** A Worker that forwards every request unchanged. */
 const passesOn = `export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };`;
 
-/** Starts Tidemark and a Worker with this source in front of it. */
+/** The Worker in front of Tidemark has this source. */
 function bound(contents) {
   const modules = { 'worker.mjs': { type: 'esm', contents } };
   return {
@@ -28,7 +27,7 @@ function bound(contents) {
   };
 }
 
-/** Bundles the modules of a Worker in the same way as wrangler. */
+/** Bundles in the same way as wrangler. */
 async function bundled(path) {
   const alias = { 'tidemark/client': at('packages', 'tidemark', 'client', 'client.js') };
   const options = { entryPoints: [path], bundle: true, alias, external: ['cloudflare:workers'], format: 'esm', write: false };
@@ -36,7 +35,6 @@ async function bundled(path) {
   return outputFiles[0].text;
 }
 
-/** Returns the result of `SHOW STATS` for the shards. */
 async function shards({ miniflare, url }) {
   const tidemark = await miniflare.getWorker('tidemark');
   const headers = { Authorization: `Token ${token}` };

@@ -10,7 +10,7 @@ import { parse as yaml } from 'yaml';
 
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** Replaces `${NAME}` and `$NAME` with environment variables, as Telegraf and Grafana do. */
+/** Telegraf and Grafana replace `${NAME}` and `$NAME` with environment variables. */
 const filled = (text, env) =>
   text.replace(/\$\{(\w+)\}|\$(\w+)/g, (whole, braced, bare) => {
     const name = braced ?? bare;
@@ -37,7 +37,7 @@ function tablesOf(text, env) {
   });
 }
 
-/** Returns the output that a Telegraf file configures. The output is ready to send metrics. */
+/** The output is ready to send metrics. */
 export function telegrafOutput(text, env) {
   const tables = tablesOf(text, env);
   for (const [name, settings] of tables) {
@@ -58,9 +58,9 @@ export function telegrafOutput(text, env) {
 }
 
 /**
- * Simulates the first data source in a Grafana provisioning file. Returns a function `ask(q)` that
- * resolves to the series. Like Grafana's InfluxQL mode, it sends a POST request with database,
- * epoch and query, and with the headers from the file.
+ * Simulates the first data source in a provisioning file. Returns a function `ask(q)` that resolves
+ * to the series. Like Grafana's InfluxQL mode, it sends a POST request with database, epoch and
+ * query, and with the headers from the file.
  */
 export function grafanaAsks(text, env) {
   const { apiVersion, datasources } = yaml(filled(text, env));
@@ -83,8 +83,8 @@ export function grafanaAsks(text, env) {
 }
 
 /**
- * Returns the requests of Grafana's data source in SQL mode: the address, and the calls in the
- * format of flight_recorded.mjs, with the metadata from the file.
+ * Returns the address, and the calls of Grafana's data source in SQL mode, in the format of
+ * flight_recorded.mjs.
  */
 export function grafanaAsksSql(text, env) {
   const [{ type, access, url, jsonData, secureJsonData }] = yaml(filled(text, env)).datasources;
@@ -106,8 +106,8 @@ export function grafanaAsksSql(text, env) {
 }
 
 /**
- * Returns the requests of the JDBC driver for a Java program. The statement in `source` has one
- * parameter. `said` is the output of Java without the driver, and contains the address.
+ * The statement in `source` has one parameter. `said` is the output of Java without the driver, and
+ * contains the address.
  */
 export function jdbcAsks(source, said) {
   const [, address, options] = /jdbc:arrow-flight-sql:\/\/([^?\s]+)\?(\S+)/.exec(said) ?? [];
@@ -138,8 +138,8 @@ export function jdbcAsks(source, said) {
 }
 
 /**
- * Scrapes the targets in a Prometheus file. `url` replaces the relative address in the file, and
- * `token` replaces the token file. Returns the texts of the targets by `instance`.
+ * `url` replaces the relative address in the file, and `token` replaces the token file. Returns the
+ * texts of the targets by `instance`.
  */
 export async function prometheusScrapes(text, { url, token }) {
   const { scrape_configs, rule_files } = yaml(text);
@@ -164,7 +164,7 @@ export async function prometheusScrapes(text, { url, token }) {
   return scraped;
 }
 
-/** Returns the label names of each metric in the scraped text. */
+/** Returns the label names of each metric. */
 export function metricsIn(scraped) {
   const found = new Map();
   for (const [, name, labels] of scraped.matchAll(/^(\w+)\{(.*)\} \S+$/gm)) {
@@ -188,8 +188,8 @@ export function dashboardAsks(text) {
 }
 
 /**
- * Returns the InfluxQL statements of a Grafana dashboard as `{ title, q }`. Replaces the variables
- * like Grafana for the last hour and every host.
+ * Returns the InfluxQL statements as `{ title, q }`. Replaces the variables like Grafana for the
+ * last hour and every host.
  */
 export function dashboardStatements(text) {
   const { panels, templating } = JSON.parse(text);

@@ -11,10 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { commandProgram } from './commands.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/**
- * Runs the shell at a terminal. `type(keys)` types keys, and `shows(pattern)` waits until the
- * output matches.
- */
+/** `type(keys)` types keys, and `shows(pattern)` waits until the output matches. */
 test('the shell completes words, keeps a history, and continues after an error', async (t) => {
   if (!has(t, 'script')) return;
   const server = await tidemark(t);

@@ -21,10 +21,7 @@ const line = (n) => {
   return `m,host=h${n % 9} i=${n}i,f=${Math.sin(n)},s="text ${(n * 7919) % 100_003}" ${time}`;
 };
 
-/**
- * Repeats a write until the server acknowledges it. The server may be splitting, busy or
- * restarting.
- */
+/** Repeats the write, because the server may be splitting, busy or restarting. */
 async function write(server, lines) {
   for (let tries = 0; ; tries++) {
     assert.ok(tries < 500, 'the write is never taken');
@@ -41,7 +38,7 @@ async function write(server, lines) {
   }
 }
 
-/** Returns the number of Shard objects in the data folder of the server. */
+/** Counts the Shard objects in the data folder of the server. */
 function shardCount(server) {
   const files = readdirSync(join(server.folder, 'state'), { recursive: true });
   return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;

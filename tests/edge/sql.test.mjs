@@ -15,7 +15,7 @@ const path = '/api/v3/query_sql';
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 const json = { 'Content-Type': 'application/json' };
 
-/** Starts a server with SQL. The database `d` contains rows of two hosts in 7 shards. */
+/** The database `d` contains rows of two hosts in 7 shards. */
 async function started(t) {
   const it = await tidemark(t, { sql: sqlConfiguration, vars: { DEFAULT_SHARDS: '7' } });
   await it.query('CREATE DATABASE d');
@@ -27,7 +27,7 @@ async function started(t) {
   return it;
 }
 
-/** Sends a statement and returns the response, which must have this status. */
+/** The response must have this status. */
 async function asked(it, q, { status = 200, ...more } = {}) {
   const body = JSON.stringify({ db: 'd', q, ...more });
   const response = await it.fetch(path, { method: 'POST', headers: json, body });

@@ -6,18 +6,13 @@ import { test } from 'node:test';
 import { tidemark } from './harness.mjs';
 import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
-/**
- * A placeholder in a statement. It is replaced by the maximum size of the module's memory in bytes.
- */
+/** The maximum size of the module's memory in bytes replaces this placeholder in a statement. */
 const mostBytes = '0000000000';
-/**
- * The maximum size of the module's memory. An isolate has 128 MB, and JavaScript uses little of it
- * here.
- */
+/** An isolate has 128 MB, and JavaScript uses little of it here. */
 const memoryBytesMax = 126 * 1024 * 1024;
 
 /**
- * A module with the same exports as the real module. It records the size of its memory after each
+ * This module has the same exports as the real module. It records the size of its memory after each
  * message.
  */
 const noting = `

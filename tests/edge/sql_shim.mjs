@@ -10,16 +10,13 @@ import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 
 const staging = at('.cache', 'sql');
-/** The path of the original module, which the test's module imports. */
+/** The test's module imports the original module. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
 
-/** The path of the original module for Node. */
+/** The original module for Node. */
 export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
 
-/**
- * Creates a folder for the SQL process, in which `code` is the module. Returns null if SQL is not
- * built.
- */
+/** `code` is the module of the SQL process in the folder. Returns null if SQL is not built. */
 export async function processOfSql(t, code) {
   if (!hasSql()) {
     t.skip('SQL is not built: npm run sql');
@@ -32,10 +29,7 @@ export async function processOfSql(t, code) {
   return folder;
 }
 
-/**
- * Returns the configuration of a SQL Worker in which `code` is the module. Returns null if SQL is
- * not built.
- */
+/** `code` is the module of the SQL Worker. Returns null if SQL is not built. */
 export async function workerOfSql(t, code) {
   if (!existsSync(join(staging, 'index.js'))) {
     t.skip('SQL is not built: npm run sql');

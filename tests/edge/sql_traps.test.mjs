@@ -10,7 +10,8 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 const trap = 'now it traps';
 
 /**
- * A module with the same exports as the real module. It causes a trap if a statement requests one.
+ * This module has the same exports as the real module. It causes a trap if a statement requests
+ * one.
  */
 const trapping = `
 import { turn as answers } from ${moduleOfSql};

@@ -10,9 +10,7 @@ import { tidemark, token } from './harness.mjs';
 
 const authorization = `Token ${token}`;
 
-/**
- * Starts an upload with the Content-Length `announced`. Sends only `bytes` bytes of random text.
- */
+/** The Content-Length is `announced`. Sends only `bytes` bytes of random text. */
 function stall(server, db, { announced, bytes }) {
   const headers = { authorization, 'content-encoding': 'gzip', 'content-length': announced };
   const upload = request(`${server.url}/write?db=${db}`, { method: 'POST', headers });
@@ -27,7 +25,7 @@ function stall(server, db, { announced, bytes }) {
   return upload;
 }
 
-/** Returns a batch of lines with a total size of about `bytes`. The timestamps start at `from`. */
+/** The lines have a total size of about `bytes`. The timestamps start at `from`. */
 const lines = (bytes, from = 0) => {
   const line = `m s="${'x'.repeat(990)}" `;
   return Array.from({ length: bytes / 1000 }, (_, i) => line + (from + i)).join('\n');

@@ -18,7 +18,7 @@ import { args, program } from './console_local.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/** Returns the ids of all descendant processes of `pid`. */
+/** Returns the ids of all descendant processes. */
 function descendants(pid) {
   const children = new Map();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
@@ -42,7 +42,7 @@ const isAlive = (pid) => {
   }
 };
 
-/** Runs npm start until it prints its greeting. `output` contains all output so far. */
+/** Resolves when npm start has printed its greeting. `output` contains all output so far. */
 async function npmStart(t, env) {
   const options = { cwd: at(), env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn('npm', ['start'], options);

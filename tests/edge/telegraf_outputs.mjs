@@ -4,17 +4,15 @@
 
 import { gzipSync } from 'node:zlib';
 
-/** The statuses after which the v2 output considers a batch delivered. */
+/** After these statuses, the v2 output considers a batch delivered. */
 const delivered = [200, 201, 202, 204, 206, 207, 208];
 const overloaded = [429, 502, 503, 504];
 
-/** The maximum Retry-After that the v2 output accepts, in seconds. */
+/** The maximum Retry-After that the v2 output accepts. */
 const retryAfterSecondsMax = 600;
 const backoffSecondsMax = 60;
 
-/**
- * The common code of both outputs: the buffered metrics as lines, the dropped metrics, and the log.
- */
+/** The metrics in the buffer are lines. */
 class Output {
   constructor(settings) {
     Object.assign(this, { batchSize: 1000, ...settings });
@@ -52,7 +50,6 @@ class Output {
   }
 }
 
-/** Simulates Telegraf's `outputs.influxdb_v2`. */
 export class TelegrafV2 extends Output {
   retryAtMs = 0;
   retries = 0;
@@ -134,7 +131,6 @@ const forgotten = [
   'unable to parse',
 ];
 
-/** Simulates Telegraf's `outputs.influxdb`. */
 export class TelegrafV1 extends Output {
   get #headers() {
     return { Authorization: `Basic ${btoa(`telegraf:${this.token}`)}` };

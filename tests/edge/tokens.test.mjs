@@ -18,7 +18,7 @@ setLogger({ error() {}, warn() {} });
 
 const configure = '/api/v3/configure/token';
 
-/** Creates a token. Only the response to this request contains the token. */
+/** Only the response to this request contains the token. */
 async function makeToken(server, name, databases, actions, more = {}) {
   const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
   const body = JSON.stringify({ token_name: name, permissions, ...more });
@@ -29,7 +29,7 @@ async function makeToken(server, name, databases, actions, more = {}) {
   return token;
 }
 
-/** Writes one point with these headers. Returns the status. */
+/** Returns the status. */
 async function write(server, headers, params = 'db=a') {
   const init = { method: 'POST', body: 'm v=1', headers };
   const response = await fetch(`${server.url}/write?${params}`, init);

@@ -8,40 +8,36 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../scripts/release.mjs';
 import { built, mixture, released } from './mixture.mjs';
 
-/** The version of the older release. */
 const before = '0.1.0';
 
 /**
  * The maximum time for which a client may be rejected. The limit applies if an idle server on this
- * machine accepts a write in this time.
+ * machine accepts a write within `writeMs`.
  */
 const refusedMsMax = 2_000;
 const writeMs = 50;
-/** The time after which a client gives up, in milliseconds. */
+/** A client gives up after this time. */
 const giveUpMs = 15_000;
 
 const writers = 3;
 const pointsPerBatch = 50;
-/**
- * The duration of each mixture in milliseconds, and the minimum number of reads during each
- * mixture.
- */
+/** The duration of each mixture, and the minimum number of reads during each mixture. */
 const stageMs = 1_200;
 const readsPerStage = 3;
 
-/** A version that does not exist. It has the same length as the current version. */
+/** This version does not exist. It has the same length as the current version. */
 const after = version().replace(/\d/g, '9');
 
 /**
- * Protocol versions that no recorded module has: a release that can read the next protocol version,
- * and a release that writes the next version.
+ * No recorded module has these protocol versions: a release that can read the next protocol
+ * version, and a release that writes the next version.
  */
 const prepares = { writes: 1, reads: [1, 2] };
 const writesNext = { writes: 2, reads: [1, 2] };
 
 const either = () => (Math.random() < 0.5 ? 'older' : 'newer');
 
-/** Returns the value of point `i` of a client. Reads must return this value. */
+/** Reads must return this value. */
 const value = (writer, i) => writer * 1_000_000 + i;
 
 const linesOf = (writer, from) =>
@@ -96,10 +92,7 @@ async function write(server, load, writer) {
 /** Returns the expected result of `SELECT count(v), sum(v)` over the first points of a client. */
 const summed = (writer, count) => [count, count * writer * 1_000_000 + (count * (count - 1)) / 2];
 
-/**
- * Reads the points that were acknowledged earlier, with both releases. Each point must be stored
- * exactly once with its value.
- */
+/** Each acknowledged point must be stored exactly once with its value. */
 async function read(server, load) {
   for (let round = 0; !load.over; round += 1) {
     const writer = round % writers;
@@ -124,8 +117,8 @@ async function others(server, release) {
 }
 
 /**
- * Waits until `isSo` accepts the result of `SHOW DIAGNOSTICS`. An object cannot report its release
- * while it is reset.
+ * `isSo` must accept the result of `SHOW DIAGNOSTICS`. An object cannot report its release while it
+ * is reset.
  */
 async function until(what, ask, isSo) {
   for (const since = performance.now(); ; await sleep(50)) {

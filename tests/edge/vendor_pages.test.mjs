@@ -23,7 +23,7 @@ const point = 'home,room=kitchen temp=72 1463683075';
 const year2016 = '2016-05-19T18:37:55Z';
 const series = (time) => ({ results: [{ statement_id: 0, series: [{ name: 'home', columns: ['time', 'room', 'temp'], values: [[time, 'kitchen', 72]] }] }] });
 
-/** Runs curl with these arguments. Resolves to its exit code, the status and the body. */
+/** Resolves to the exit code, the status and the body. */
 async function curl(...words) {
   const flags = ['--silent', '--write-out', '\n%{http_code}'];
   const done = await promisify(execFile)('curl', [...flags, ...words]).catch((error) => error);
@@ -31,7 +31,7 @@ async function curl(...words) {
   return { code: done.code ?? 0, status: Number(status), body };
 }
 
-/** Starts a server with the database `pages`, which keeps points of any age. */
+/** The database `pages` keeps points of any age. */
 async function begun(t, options) {
   const server = await tidemark(t, options);
   await server.query('CREATE DATABASE pages');

@@ -14,17 +14,15 @@ import { at } from '../../scripts/project.mjs';
 const startMs = 20_000;
 
 /**
- * The flags of V8. Every request leaves garbage that only a full collection frees, and a full
- * collection pauses all databases. With this flag, full collections are more frequent but at most a
- * third as long. At its start, workerd reports that it therefore compiles its built-in scripts.
- * This takes no measurable time.
+ * Every request leaves garbage that only a full collection frees, and a full collection pauses all
+ * databases. With this flag, full collections are more frequent but at most a third as long.
  */
 const v8Flags = ['--optimize-for-size'];
 
-/** Returns a text as a string literal of Cap'n Proto. */
+/** Returns a string literal of Cap'n Proto. */
 const quoted = (text) => JSON.stringify(text);
 
-/** Returns the module definition of the file `path` for a configuration in `folder`. */
+/** The configuration is in `folder`. */
 function moduleOf(folder, path) {
   const name = path.split('/').at(-1);
   const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
@@ -69,10 +67,9 @@ async function answers(url) {
  * Starts a Worker and waits until `/ping` returns status 204. The state of the Worker is stored in
  * `folder`.
  *
- * `modules` are paths, with the main module first. `objects` are the classes of its Durable
- * Objects. Each binding has the name of the class in capitals. `vars` are the variables of the
- * Worker. `pollMs` is the pause between requests to `/ping`. Returns
- * `{ url, pid, child, folder, stop }`.
+ * `modules` are paths, with the main module first. `objects` are the classes of Durable Objects.
+ * Each binding has the name of the class in capitals. `pollMs` is the pause between requests to
+ * `/ping`.
  */
 export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50 }) {
   port ??= await freePort();
@@ -96,10 +93,7 @@ export async function serve({ folder, modules, objects, port = undefined, vars =
   return { url, pid: child.pid, child, folder: stateDir, stop: () => endGroup(child) };
 }
 
-/**
- * Starts the built Worker with the objects and settings of `npm start`, but without static files.
- * `vars` adds variables. [serve] describes the other options.
- */
+/** Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. */
 export function startWorkerd(folder, token, { vars = {}, port = undefined, pollMs = undefined } = {}) {
   return serve({
     folder,

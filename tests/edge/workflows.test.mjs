@@ -11,7 +11,7 @@ import { at } from '../../scripts/project.mjs';
 const folder = at('.github', 'workflows');
 const workflows = readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`, 'utf8')]);
 
-/** The workflow that publishes releases. */
+/** Only these workflows may publish. */
 const writers = ['release.yml'];
 
 for (const [name, text] of workflows) {

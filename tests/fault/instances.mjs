@@ -9,8 +9,5 @@ WebAssembly.Instance = function Instance(...given) {
   return instance;
 };
 
-/**
- * Returns the memory size of each instance in bytes. Memory never shrinks, so this is the maximum
- * that the Worker and its objects used.
- */
+/** Memory never shrinks, so each size is the maximum that the Worker and its objects used. */
 export const memories = () => instances.map(({ exports }) => exports.memory?.buffer.byteLength ?? 0);

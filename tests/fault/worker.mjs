@@ -8,33 +8,31 @@ import { WorkerEntrypoint } from 'cloudflare:workers';
 import built, * as classes from '../../build/index.js';
 
 const plan = {
-  /** The kind of objects in which storage steps fail. */
+  /** Storage steps fail in objects of this kind. */
   kind: 'Shard',
   /**
    * The storage step that fails, counted from 1. All later steps fail as well. 0 disables the
    * fault.
    */
   at: 0,
-  /** Whether the step takes effect before it fails (`before`), or not (`never`). */
+  /** The step takes effect before it fails (`before`), or not (`never`). */
   effect: 'never',
-  /** Whether the process hangs at the failing step, so that a test can kill the process. */
+  /** The process hangs at the failing step, so that a test can kill the process. */
   hangs: false,
-  /** The kind of objects that send no response. Empty if all objects respond. */
+  /** Objects of this kind send no response. Empty if all objects respond. */
   lost: '',
   /** The maximum number of pages in an object's database, or 0 for no limit. */
   pages: 0,
-  /** The number of alarms that throw an error before Tidemark's code runs. */
+  /** This number of alarms throws an error before Tidemark's code runs. */
   failingAlarms: 0,
-  /** Whether every attempt to set an alarm fails. */
   refusesAlarms: false,
-  /** The offset of the clock, in milliseconds. */
   shiftMs: 0,
-  /** The offset of the clock after the next alarm, in milliseconds, or null for no change. */
+  /** The offset of the clock after the next alarm, or null for no change. */
   alarmShiftMs: null,
 };
 /**
- * Counters since the last call: storage steps with changes, failed steps, alarms set, alarms set
- * for a time that has passed, and alarms that ran.
+ * Counters since the last call. `steps` counts steps with changes, and `alarmsBehind` counts alarms
+ * that were set for a past time.
  */
 const seen = { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 };
 /** The ids of the loaded objects by kind. */
@@ -44,9 +42,9 @@ const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + plan.shiftMs;
 
 /**
- * Runs a storage step, unless the step must fail. The hook cannot abort an object here, because
- * this code runs inside a call of the WebAssembly module, whose memory all objects share. Instead
- * all later steps fail too, and the test aborts the object after the event.
+ * The hook cannot abort an object here, because this code runs inside a call of the WebAssembly
+ * module, whose memory all objects share. Instead all later steps fail too, and the test aborts the
+ * object after the event.
  */
 function step(kind, changes, work) {
   if (kind !== plan.kind) return work();
@@ -58,9 +56,7 @@ function step(kind, changes, work) {
   throw new Error('test fault');
 }
 
-/**
- * Returns `target` with the given members replaced. Methods of `target` keep `target` as `this`.
- */
+/** Methods of `target` keep `target` as `this`. */
 function replaced(target, members) {
   return new Proxy(target, {
     get(_, name) {
@@ -145,7 +141,7 @@ export const Catalog = wrapped('Catalog');
 export const Database = wrapped('Database');
 export const Shard = wrapped('Shard');
 
-/** Calls every loaded object of one kind. Returns the number of failed calls. */
+/** Returns the number of failed calls. */
 async function callAll(env, kind, path) {
   const namespace = env[kind.toUpperCase()];
   let failed = 0;

@@ -4,10 +4,7 @@ import { JsonNumber, parseJson } from '../record/json.mjs';
 
 const TOLERANCE = 1e-9;
 
-/**
- * Whether both servers returned the same response. A response is `[status, body]`. `alike`
- * describes `tolerance`.
- */
+/** A response is `[status, body]`. `alike` describes `tolerance`. */
 export function sameAnswer(query, [status, body], [ownStatus, ownBody], tolerance = TOLERANCE) {
   if (status !== ownStatus) return false;
   if (body === ownBody) return true;
@@ -17,7 +14,7 @@ export function sameAnswer(query, [status, body], [ownStatus, ownBody], toleranc
   return alike(left, right, tolerance);
 }
 
-/** Returns the document of a body, or null for invalid JSON. */
+/** Returns null for invalid JSON. */
 export function parsed(body) {
   try {
     return parseJson(body);
@@ -32,7 +29,7 @@ export function json(value) {
   return Array.isArray(value) ? `[${value.map(json)}]` : JSON.stringify(value);
 }
 
-/** Whether two values are equal. Numbers with a fraction may differ by the relative `tolerance`. */
+/** Numbers with a fraction may differ by the relative `tolerance`. */
 export function alike(left, right, tolerance = TOLERANCE) {
   if (left instanceof JsonNumber && right instanceof JsonNumber) return near(left.text, right.text, tolerance);
   if (Array.isArray(left) && Array.isArray(right)) {
@@ -66,7 +63,6 @@ export const head = (series) => `${series.get('name')} ${JSON.stringify([...(ser
 export const errorOf = (document) =>
   document?.get?.('error') ?? resultsOf(document).find((result) => result.has('error'))?.get('error');
 
-/** Groups the elements of a list by their `key`. */
 export function groupBy(list, key) {
   const groups = new Map();
   for (const one of list) {
@@ -89,7 +85,7 @@ export function sortTies(document) {
   }
 }
 
-/** Returns the rows, with rows of the same time sorted. */
+/** Sorts the rows with the same time. */
 export function tiesSorted(values) {
   const rows = values.map((row) => [row, row.map(print).join(), row[0]?.text]);
   let start = 0;
@@ -103,7 +99,7 @@ export function tiesSorted(values) {
   return rows.map(([row]) => row);
 }
 
-/** Returns the path of the first difference between two bodies, and both values. */
+/** Returns the path of the first difference, and both values. */
 export function parting(query, theirs, ours) {
   const both = [parsed(theirs), parsed(ours)];
   if (both.some((document) => !document)) return [theirs.trim(), ours.trim()].map((t) => t.slice(0, 300));

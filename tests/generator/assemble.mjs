@@ -11,16 +11,14 @@ const withValues = (series, values) => new Map([...series, ['values', values]]);
 
 export const hasLimits = (parts) => Object.keys(LIMITS).some((name) => parts[name] !== undefined);
 export const hasSeriesLimits = (parts) => ['SLIMIT', 'SOFFSET'].some((name) => parts[name] !== undefined);
-/** Returns the clauses without limits, so that the statement returns all rows of all series. */
+/** Without limits, the statement returns all rows of all series. */
 export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 
-/** Returns the clauses without SLIMIT and SOFFSET. */
 export const withoutSeriesLimits = (parts) => ({ ...parts, SLIMIT: undefined, SOFFSET: undefined });
-/** Returns only SLIMIT and SOFFSET. */
 export const seriesLimits = ({ SLIMIT, SOFFSET }) => ({ SLIMIT, SOFFSET });
 
 /**
- * Applies LIMIT and OFFSET to the rows of each series, and SLIMIT and SOFFSET to the series of each
+ * LIMIT and OFFSET apply to the rows of each series. SLIMIT and SOFFSET apply to the series of each
  * measurement.
  */
 export function limited(series, parts) {
@@ -32,9 +30,9 @@ export function limited(series, parts) {
 }
 
 /**
- * Returns the columns of a statement as lists of calls that can be queried separately. A list
- * contains several calls if `operators` connect the calls. Returns undefined if the calls cannot be
- * queried separately.
+ * Returns the columns as lists of calls that can be queried separately. A list contains several
+ * calls if `operators` connect the calls. Returns undefined if the calls cannot be queried
+ * separately.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -57,7 +55,7 @@ export async function columnsOf(parts, trusted) {
 }
 
 /**
- * For an expression such as `call + call * call`, returns the calls and the operators. Returns
+ * Returns the calls and the operators of an expression such as `call + call * call`. Returns
  * undefined for any other expression.
  */
 function arithmeticOf(expression) {
@@ -68,7 +66,6 @@ function arithmeticOf(expression) {
   return { texts, operators: terms.slice(0, -1).map((term) => term.at(-1)) };
 }
 
-/** Returns the names of the columns, or undefined if a column has no alias. */
 export function namesOf(columns) {
   const names = columns.map(({ texts }) => (texts.length === 1 ? / AS (\w+)$/.exec(texts[0])?.[1] : undefined));
   return names.includes(undefined) ? undefined : ['time', ...names];
@@ -98,9 +95,8 @@ async function wildOf(parts, { alias }, call, trusted) {
 
 /**
  * Joins the results of separate calls into rows. Returns undefined if rows with the same time could
- * be joined in several ways. `columns` is the result of `columnsOf`. In a statement without
- * windows, `time` is the time of a row of several calls. The row of a single call has the time of
- * its point.
+ * be joined in several ways. In a statement without windows, `time` is the time of a row of several
+ * calls. The row of a single call has the time of its point.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -126,9 +122,9 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges all series with the same name and tags into one series. Each cell gets the value of the
- * only series that has a value for this cell. Returns undefined if two series have a value for the
- * same cell, or if all series are different.
+ * Merges all series with the same name and tags. Each cell gets the value of the only series that
+ * has a value for this cell. Returns undefined if two series have a value for the same cell, or if
+ * all series are different.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -146,16 +142,13 @@ export function together(series, parts) {
   return whole;
 }
 
-/**
- * Returns the map's entries, sorted by key in the direction of ORDER BY. `of` converts a key to a
- * sort key.
- */
+/** Sorts the entries in the direction of ORDER BY. `of` converts a key to a sort key. */
 function inOrder(map, parts, of = (key) => key) {
   const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
-/** Matches calls that return an integer. */
+/** These calls return an integer. */
 const OF_INTEGERS = /^(?:count\(|(?:sum|min|max|first|last|spread|mode|difference|percentile|cumulative_sum)\([ij]\b)/;
 
 /** Fills the cells for which a column has no row. */
@@ -170,7 +163,6 @@ function fillMissing(values, fill, texts) {
   });
 }
 
-/** Computes the arithmetic between the calls in one row. */
 function calculated([time, ...cells], columns) {
   const row = columns.map(({ texts, operators }) => {
     const operands = cells.splice(0, texts.length);
@@ -191,14 +183,14 @@ function calculated([time, ...cells], columns) {
 
 const quoted = (name) => (/^\w+$/.test(name) ? name : `"${name}"`);
 
-/** Returns the series that the statement `aloneOf` returned, with the tags of `series` added. */
+/** Adds the tags of `series` to the series that the statement `aloneOf` returned. */
 export function foundAlone(document, series) {
   const tags = series.get('tags') ?? new Map();
   const isIt = (one) => one.get('name') === series.get('name') && [...(one.get('tags') ?? [])].every(([key, tag]) => tags.get(key) === tag);
   return seriesOf(document).filter(isIt).map((one) => (one.has('tags') ? new Map([...one, ['tags', tags]]) : one));
 }
 
-/** Returns the statement for a single series, without limits. */
+/** The statement selects a single series, without limits. */
 export function aloneOf(parts, series) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);
   const name = series.get('name');
@@ -210,9 +202,6 @@ export function aloneOf(parts, series) {
   });
 }
 
-/**
- * Whether the statement can return several series, because it groups by tags or reads several
- * measurements.
- */
+/** A statement can return several series if it groups by tags or reads several measurements. */
 export const hasSeries = (parts) => dimensionsOf(parts).some((one) => !isWindow(one)) || /, |^\//.test(parts.FROM);
 const isWindowed = (parts) => windowOf(parts) !== undefined;

@@ -27,13 +27,10 @@ const MAY = {
   last: (points) => at(points, (one, other) => one > other),
   sample: (points) => points,
 };
-/**
- * Go's sort is stable up to this number of points. Therefore the choice of 1.x is known up to this
- * number.
- */
+/** Go's sort is stable up to this number of points, so the choice of 1.x is known. */
 const STABLE_MAX = 11;
 
-/** The rows that `mode` and `percentile` return for a few points with different times. */
+/** The choices of `mode` and `percentile` for a few points with different times. */
 const CHOICE = {
   percentile: (sorted, rank) => sorted.filter((_, at) => at === Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1),
   mode(sorted) {
@@ -50,8 +47,8 @@ const CHOICE = {
 };
 
 /**
- * Returns the points that a call may choose. `alone` means that all points belong to one series.
- * With several series, 1.x reads one series after the other.
+ * `alone` means that all points belong to one series. With several series, 1.x reads one series
+ * after the other.
  */
 function choices(name, points, rest, { backwards, alone }) {
   const times = new Set(points.map(([time]) => time.text));
@@ -62,12 +59,9 @@ function choices(name, points, rest, { backwards, alone }) {
   return CHOICE[name](sorted, ...rest);
 }
 
-/**
- * In a statement without windows, the row of one of these calls has the time of the chosen point.
- */
+/** Without windows, the row of one of these calls has the time of the chosen point. */
 const TIMED = ['percentile', 'first', 'last'];
 
-/** Returns all points with the first or the last time. */
 function at(points, isBetter) {
   const best = points.reduce((one, other) => (isBetter(BigInt(other[0].text), BigInt(one[0].text)) ? other : one), points[0]);
   return points.filter(([time]) => time.text === best[0].text);
@@ -104,13 +98,13 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   return isRight(known, filled);
 }
 
-/** Whether the series of two responses are equal, without comparing their rows. */
+/** Ignores the rows of the series. */
 function isLike(known, own) {
   const heads = (all) => all.map((series) => [...series].filter(([key]) => key !== 'values'));
   return alike(heads(known), heads(own));
 }
 
-/** Returns the series, after the real server has returned the result of each window separately. */
+/** The real server has returned the result of each window separately. */
 async function windowsAlone(parts, counted, { real, parsed }) {
   const all = [];
   for (const series of seriesOf(counted)) {
@@ -127,7 +121,7 @@ async function windowsAlone(parts, counted, { real, parsed }) {
   return all;
 }
 
-/** Whether the call may return these series. `counted` contains the windows of each series. */
+/** `counted` contains the windows of each series. */
 function areChosen(all, raw, counted, what) {
   const left = new Map(all.map((series) => [head(series), series]));
   if (left.size !== all.length) return false;
@@ -142,7 +136,7 @@ function areChosen(all, raw, counted, what) {
 
 const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 
-/** Whether the call may return `rows` for the points of one series. `frame` contains the times of the rows. */
+/** The points belong to one series. `frame` contains the times of the rows. */
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
@@ -189,7 +183,7 @@ function shownWindows(windows, parts, hasValue) {
   return isBackwards(parts) ? windows.slice(0, windows.findLastIndex(hasValue) + 1) : windows.slice(windows.findIndex(hasValue));
 }
 
-/** Whether the cell of an empty window has the value that `fill` requires. */
+/** The cell of an empty window must have the value that `fill` requires. */
 function isFilled(rows, at, fill, shown) {
   const cell = rows[at][1];
   const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
@@ -209,7 +203,7 @@ function isFilled(rows, at, fill, shown) {
 }
 
 /**
- * Whether the rows are different points in the order of time, in the required number. With windows,
+ * The rows must be different points in the order of time, in the required number. With windows,
  * each window has the required number of points.
  */
 function isDrawn(rows, points, start, how) {
@@ -230,8 +224,8 @@ const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
 /**
- * Whether `rows` are different `points`, in the required number. For `fill(previous)`, `all`
- * contains the preceding rows.
+ * `rows` must be different `points`, in the required number. For `fill(previous)`, `all` contains
+ * the preceding rows.
  */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
@@ -244,7 +238,7 @@ function isSome(rows, points, { count, fill }, all = rows) {
   return found && rows.length === Math.min(count, points.length);
 }
 
-/** Whether a row equals this point after `fill` has replaced missing values. */
+/** `fill` may have replaced missing values. */
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
@@ -279,8 +273,8 @@ const ALL_POINTS = 100_000;
 
 /**
  * Checks a statement in which some of several calls draw random samples. Stores Tidemark's samples,
- * and the separate results of the other calls, as points in the real server. Returns whether the
- * real server then joins these points to the same rows as Tidemark.
+ * and the separate results of the other calls, as points in the real server. The real server must
+ * then join these points to the same rows as Tidemark.
  */
 export async function drawnTogether(pair) {
   const { parts, theirs, ours, env, trusted, isOurs } = pair;
@@ -312,9 +306,8 @@ export async function drawnTogether(pair) {
 }
 
 /**
- * Returns the result of a single call, or undefined if the result is not known to be correct. In a
- * statement with other calls, the row of a selector such as `first` has the time of an aggregate's
- * row.
+ * Returns undefined if the result of the call is not known to be correct. In a statement with other
+ * calls, the row of a selector such as `first` has the time of an aggregate's row.
  */
 async function aloneIn(parts, call, text, trusted) {
   const document = await trusted(statement({ ...parts, SELECT: text }));
@@ -340,8 +333,8 @@ async function drawn(call, column, { parts, own, trusted }) {
 }
 
 /**
- * Whether both responses are joins of permitted draws with the results of the other calls alone. A
- * join has a row for each time. If several draws have this time, the first one is next to the other
+ * Both responses must be joins of permitted draws with the results of the other calls alone. A join
+ * has a row for each time. If several draws have this time, the first draw is next to the other
  * calls' values.
  */
 async function drawnInWindows({ parts, theirs, ours, trusted }) {
@@ -382,7 +375,7 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
   return start !== undefined && isPermitted(theirs) && isPermitted(ours);
 }
 
-/** Whether `rows` join the lists of times and values. `number` replaces missing values. */
+/** `rows` must join the lists of times and values. `number` replaces missing values. */
 function isJoin(rows, lists, number) {
   const next = lists.map(() => 0);
   const isMissing = (cell) => (number === undefined ? cell === null : alike(cell, new JsonNumber(number)) || alike(cell, new JsonNumber(String(Math.trunc(number)))));

@@ -4,14 +4,14 @@ import { alike, parsed, resultsOf, sameAnswer, seriesOf, sortTies } from './answ
 import { RULES } from './rules.mjs';
 import { clauses } from './statement.mjs';
 
-/** The maximum nesting depth of rules, because the proof of a rule may use other rules. */
+/** The proof of a rule may use other rules, so this is the maximum nesting depth. */
 const DEPTH_MAX = 4;
 
 /**
- * Returns the name of the rule that explains the difference between the responses, or undefined.
- * The functions of `env` send statements. `both(text)`, `real(text, database)` and `own(text,
- * database)` return `[status, body]`, and `write(database, lines)` writes to the real server.
- * `data` contains the points. `known` caches the results of other statements.
+ * Returns the name of the rule that explains the difference, or undefined. The functions of `env`
+ * send statements. `both(text)`, `real(text, database)` and `own(text, database)` return `[status,
+ * body]`, and `write(database, lines)` writes to the real server. `data` contains the points.
+ * `known` caches the results of other statements.
  */
 export async function explanation(query, theirs, ours, env, depth = DEPTH_MAX) {
   const pair = pairOf(query, theirs, ours, env, depth);
@@ -47,21 +47,20 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
      */
     trusted: (other) => trusted({ text: other, tied }, env, depth - 1),
     /**
-     * Whether both servers returned the same response to a statement that was passed to `trusted`.
+     * Both servers must have returned the same response to a statement that was passed to
+     * `trusted`.
      */
     agreed: (other) => env.known.get(other).agreed,
-    /** Whether a response equals Tidemark's response. */
     isOurs: (answer, tolerance) => sameAnswer({ tied }, answer, ours, tolerance),
-    /** Whether a document equals Tidemark's document. */
     isSame: isDocument,
-    /** Whether Tidemark's response consists of exactly these series. */
+    /** Tidemark's response must consist of exactly these series. */
     isSeries: (list) => ourSeries !== undefined && alike(sorted(series(list)), sorted(series(ourSeries()))),
   };
 }
 
 /**
- * Sends another query to both servers. Returns Tidemark's document, or undefined if the responses
- * differ and no rule explains the difference.
+ * Returns Tidemark's document, or undefined if the responses differ and no rule explains the
+ * difference.
  */
 async function trusted(query, env, depth) {
   const known = env.known.get(query.text);

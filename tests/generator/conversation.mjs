@@ -1,12 +1,12 @@
 // Records the requests and responses with which the rules judge a difference, so that a test can
 // replay them without a server.
 
-/** The databases that the rules create. Their numbers follow the order of their first use. */
+/** The rules create these databases. Their numbers follow the order of their first use. */
 const SCRATCH = /\bstored\d+\b/g;
 const MADE_AGAIN = /^(?:CREATE|DROP) DATABASE /;
 const DONE = [200, '{"results":[{"statement_id":0}]}\n'];
 
-/** Returns a function that renames these databases in the same way in each recording. */
+/** The function renames these databases in the same way in each recording. */
 function named() {
   const names = new Map();
   return (text) =>
@@ -24,17 +24,13 @@ const keyOf = (who, name, text, database = 'db') => `${who} ${name(database)}: $
  */
 export class Conversation {
   answers = {};
-  /**
-   * Whether each request always got the same response. A request with different responses cannot be
-   * replayed.
-   */
+  /** A request with different responses cannot be replayed. */
   steady = true;
 
   constructor(env) {
     this.env = env;
   }
 
-  /** Returns an environment that records the requests of one judgement. */
   listen() {
     const name = named();
     const heard = (who) => async (text, database) => {
@@ -53,10 +49,7 @@ export class Conversation {
   }
 }
 
-/**
- * Returns an environment that replays a recorded judgement. The environment throws if a request was
- * not recorded.
- */
+/** The environment throws if a request was not recorded. */
 export function replay(answers) {
   const name = named();
   const say = (who) => async (text, database) => {

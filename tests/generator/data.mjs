@@ -3,7 +3,7 @@
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
 export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
-/** The maximum time, in seconds, from the start of the data to a point. */
+/** The maximum time from the start of the data to a point. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
 /**
@@ -20,8 +20,8 @@ export const DAYS = {
 };
 
 /**
- * Generates measurements with their fields, tags and lines. In `aligned` measurements all series
- * have the same timestamps. In other measurements all timestamps differ.
+ * In `aligned` measurements, all series have the same timestamps. In other measurements, all
+ * timestamps differ.
  */
 export function randomData(random) {
   const names = ['cpu', 'mem', 'disk io', 'net'];
@@ -86,7 +86,6 @@ function value(random, field) {
   }
 }
 
-/** Escapes a name or tag for line protocol. */
 export function escape(text) {
   return text.replace(/[ ,=]/g, (char) => `\\${char}`);
 }

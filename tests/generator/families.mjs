@@ -16,9 +16,7 @@ const RANGES = [
 const OFFSETS = ['', '', '', ', 15m', ', -90s', ', 6h', ', -2d', ', 130ms', ', -1w'];
 const ZONES = ['Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe', 'America/Sao_Paulo', 'UTC'];
 
-/**
- * Generates windows of any size over the measurement of many days.
- */
+/** The windows have any size, over the measurement of many days. */
 export function timed(random) {
   const [range, every] = random.pick(RANGES);
   const days = range > 3_600;
@@ -38,7 +36,7 @@ export function timed(random) {
   return { text: parts.join(' '), tied: name === 'net' };
 }
 
-/** Restricts `time` to two bounds in seconds, in one of many notations. */
+/** Writes bounds in seconds in one of many notations. */
 export function bounds(random, from, to) {
   const iso = (s) => new Date(s * 1000).toISOString();
   const shifted = (s) => `${iso(s + 7_200).slice(0, 19)}+02:00`;
@@ -73,7 +71,6 @@ const KEYS = ['host', 'dc', 'role', 'nope', 'zone'];
 const PATTERNS = ['/o/', '/^d/', '/c|m/', '/./', '/^$/', '/^host$/', '/x y|k/'];
 const SOURCES = ['cpu', 'mem', '"disk io"', 'net', 'nope', '/c|m/', '/./', 'cpu, net', 'autogen.mem', 'db..cpu'];
 
-/** Generates a SHOW statement with any of its clauses. */
 export function show(random) {
   const maybe = (probability, text) => (random.chance(probability) ? [text()] : []);
   const on = () => maybe(0.2, () => 'ON db');

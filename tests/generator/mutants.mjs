@@ -6,12 +6,10 @@ import { json, parsed, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 const middle = (list) => Math.floor(list.length / 2);
 const seriesAmid = (document) => seriesOf(document)[middle(seriesOf(document))];
 const rowsAmid = (document) => seriesAmid(document)?.get('values') ?? [];
-/** If exactly one result has series, returns this result. */
+/** Returns the only result that has series. */
 const shown = (document) => resultsOf(document).filter((result) => result.get('series')?.length);
 
-/**
- * The mutations by name. A mutation changes a document, or returns false if it cannot be applied.
- */
+/** A mutation changes a document, or returns false if it cannot be applied. */
 const FAULTS = {
   'another error'(document) {
     const failed = [document, ...resultsOf(document)].find((one) => one.has?.('error'));
@@ -74,10 +72,7 @@ const FAULTS = {
   },
 };
 
-/**
- * Derives wrong responses from Tidemark's response to a query. Each wrong response has the name of
- * its mutation.
- */
+/** Each wrong response has the name of its mutation. */
 export function mutants(query, theirs, ours) {
   return Object.entries(FAULTS).flatMap(([what, change]) => {
     const document = parsed(ours[1]);

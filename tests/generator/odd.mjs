@@ -28,7 +28,7 @@ const SIGNS = ['a.b', 'a/b', 'a|b', 'a*b', '(x)', '[x]', 'a+b', 'x^2', '$5', "it
 /** The tags of the measurements `twins` and `both`. Some series do not have all tags. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
 
-/** Returns the lines of this file's measurements, by retention policy. */
+/** Returns the lines by retention policy. */
 export function oddLines(random) {
   const seconds = (s) => `${BigInt(START_S + s) * 1_000_000_000n}`;
   const value = () => random.pick(VALUES);
@@ -56,7 +56,7 @@ export function oddLines(random) {
   return { autogen: [...twins, ...both, ...few, ...pieces(0, 20), ...mixed, ...signs], [POLICY]: pieces(1, 20) };
 }
 
-/** Generates a statement. `data` contains the measurements that `randomData` has generated. */
+/** `data` contains the measurements that `randomData` has generated. */
 export function oddStatement(random, data) {
   const kinds = { twins, both, few, casts, policies, compared, ordered, mixed, signs };
   return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
@@ -123,8 +123,8 @@ function policies(random) {
 }
 
 /**
- * Generates a condition without comparisons of tags by order. `depth` is the maximum nesting depth
- * of conditions that compare conditions.
+ * Omits comparisons of tags by order. `depth` is the maximum nesting depth of conditions that
+ * compare conditions.
  */
 function condition(random, { fields, tags, types }, depth) {
   const again = () => condition(random, { fields, tags, types }, depth - 1);
@@ -179,7 +179,6 @@ function ordered(random, { measurements, tagValues }) {
 
 const COLUMNS = ['a', 'b', 'c', 'd'];
 
-/** Generates a SELECT of fields whose types differ between measurements. */
 function mixed(random) {
   const names = random.some(['t0', 't1', 't2'], random.int(2, 3)).map((name) => `${ODD}..${name}`);
   const from = random.pick([names.join(', '), names.join(', '), `${ODD}.autogen./^t[0-9]$/`, `${ODD}..t${random.int(0, 2)}`]);
@@ -213,7 +212,6 @@ function mixed(random) {
   return `SELECT ${shown} FROM ${from}${limited}${group}`;
 }
 
-/** Generates a SELECT of tag values that contain special characters of regexes. */
 function signs(random) {
   const value = () => random.pick(SIGNS);
   const quoted = (text) => text.replace(/[\\']/g, '\\$&');

@@ -12,16 +12,12 @@ const NOT_NUMBERS = ['sqrt', 'stddev', 'exp', 'ln', 'log', 'log2', 'log10', 'asi
 const ORDERED = ['TRANSFORMS', 'TECHNICAL'];
 const START_S = Number(START_NS / 1_000_000_000n);
 
-/**
- * Returns a name that `columns` does not contain, because 1.x mixes the types of two columns with
- * the same name.
- */
+/** 1.x mixes the types of two columns with the same name. */
 function unused(columns) {
   const names = columns.map(({ name }) => name);
   for (let number = columns.length; ; number += 1) if (!names.includes(`c${number}`)) return `c${number}`;
 }
 
-/** Generates queries for the schema that `randomData` has generated. */
 export class Queries {
   constructor(random, data) {
     this.random = random;
@@ -29,10 +25,7 @@ export class Queries {
     this.targets = 0;
   }
 
-  /**
-   * Returns the next query, and whether its result may contain rows with the same time from several
-   * series.
-   */
+  /** Also returns whether the result may contain rows with the same time from several series. */
   next() {
     const { random } = this;
     const kind = random.weighted([[70, 'one'], [12, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
@@ -64,7 +57,7 @@ export class Queries {
     return { text: random.chance(0.06) ? this.spoilt(query) : query.text, tied: query.tied };
   }
 
-  /** Returns how many statements enclose the statement with this function. */
+  /** Returns the number of statements around the statement with this function. */
   depth(feature) {
     // Inside a subquery, NaN is a value in 1.6.7 and null in later versions. Infinity cannot be
     // stored, and is an error only if the result contains it.
@@ -101,7 +94,7 @@ export class Queries {
     return { text: parts.join(' '), columns, tags: grouped.tags, tied, meets };
   }
 
-  /** Chooses the sources. Returns the columns of these sources. */
+  /** Returns the columns of the chosen sources. */
   sources() {
     const { random, data } = this;
     const count = random.weighted([[85, 1], [8, 2], [7, 0]]);
@@ -258,7 +251,7 @@ export class Queries {
     return { text: list.join(', '), columns };
   }
 
-  /** Generates a call that a statement cannot combine with other calls. */
+  /** The call cannot be combined with other calls. */
   alone(scope, feature) {
     const { random } = this;
     const { types, call } = FUNCTIONS[feature];

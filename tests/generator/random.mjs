@@ -7,7 +7,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** Returns a random number that is at least 0 and less than 1 (mulberry32). */
+  /** At least 0 and less than 1 (mulberry32). */
   unit() {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -15,7 +15,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** Returns a random whole number from `low` to `high`, including both. */
+  /** Includes `low` and `high`. */
   int(low, high) {
     return low + Math.floor(this.unit() * (high - low + 1));
   }
@@ -37,7 +37,6 @@ export class Random {
     return left.map((at) => list[at]);
   }
 
-  /** Chooses a value from a list of `[weight, value]` pairs. */
   weighted(pairs) {
     let at = this.unit() * pairs.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, value] of pairs) {

@@ -35,7 +35,7 @@ function inner(text) {
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
-/** Changes of a value before rounding. Each change is larger than the rounding error of a sum. */
+/** Each change of a value before rounding is larger than the rounding error of a sum. */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(
   String.raw`\b(?:sin|cos|tan|asin|acos|atan|atan2|exp|ln|log|log2|log10|pow|sqrt|floor|ceil|round|abs)\((\w+|\w+\([^()]*\))(?:, [\d.]+)?\)`,
@@ -43,8 +43,8 @@ const MATH_CALL = new RegExp(
 );
 
 /**
- * Returns a type error without the types of mathematical functions, and with all decimal numbers
- * rounded to three digits.
+ * Removes the types of mathematical functions from a type error, and rounds all decimal numbers to
+ * three digits.
  */
 function calm(error) {
   const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
@@ -61,7 +61,7 @@ function calm(error) {
 const OF_TAGS =
   /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
 
-/** Matches a comparison of a tag with a string by order. The tag may be on either side. */
+/** The tag may be on either side of the comparison. */
 const ORDER_OF_TAGS = /\b(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (\w+)\b/g;
 const COMPARED = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b };
 
@@ -75,12 +75,12 @@ function spelledOut(text) {
   });
 }
 
-/** Functions whose result differs between executions. */
+/** The results of these functions differ between executions. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
 
 /**
- * Whether each cell of `ours` equals the same cell in at least one of `others`. All documents must
- * have the same rows.
+ * Each cell of `ours` must equal the same cell in at least one of `others`. All documents must have
+ * the same rows.
  */
 function among(ours, others) {
   if (Array.isArray(ours)) {
@@ -93,11 +93,10 @@ function among(ours, others) {
   return others.some((one) => alike(one, ours));
 }
 
-/** Returns the series with new column names. */
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
 /**
- * Whether Tidemark's error is the error of the real server for one of the series that SLIMIT and
+ * Tidemark's error must be the error of the real server for one of the series that SLIMIT and
  * SOFFSET select. An infinite value causes such an error.
  */
 async function isErrorOfSeries(parts, { trusted, env, ours }) {
@@ -113,7 +112,7 @@ async function isErrorOfSeries(parts, { trusted, env, ours }) {
   return false;
 }
 
-/** The rules, each with a description, a quick check whether it can apply, and a proof. */
+/** Each rule has a description, a quick check whether it can apply, and a proof. */
 export const RULES = [
   {
     name: 'several statements: 1.6.7 loses the errors of the later ones, and each statement alone returns the same result',

@@ -25,15 +25,13 @@ import { Shares } from './shares.mjs';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AHEAD = 32;
 /**
- * The maximum response times of the real server: for the first attempt, and for a second attempt
+ * The maximum response times of the real server, for the first attempt and for a second attempt
  * without other load. Some small statements never finish.
  */
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
-/**
- * The maximum number of recorded judgements per rule. Only the shortest judgements are recorded.
- */
+/** Only the shortest judgements of each rule are recorded. */
 const KEPT_MAX = 2;
 const KEPT_CHARS_MAX = 40_000;
 
@@ -50,7 +48,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** A Tidemark process that reads one request per line and writes one response per line. */
+/** Tidemark's process reads one request per line and writes one response per line. */
 class Native {
   constructor(shards) {
     if (!options.answer) {
@@ -119,7 +117,6 @@ for (const [index, seed] of seeds.entries()) {
 }
 report();
 
-/** Returns the functions with which the rules send statements for the data of one seed. */
 function environment(influxd, native, data) {
   const query = (text, db = 'db') => ['/query', { db, q: text, epoch: 'ns' }];
   const real = (...asked) => askInfluxd(influxd.url, ...query(...asked));
@@ -186,7 +183,6 @@ async function judge(seed, query, theirs, ours, env) {
   }
 }
 
-/** Checks that the rules excuse the correct response to a query, but no wrong response. */
 async function mutate(seed, query, theirs, ours, env) {
   const wrong = mutants(query, theirs, ours);
   for (let left = Math.min(Number(options.mutants), wrong.length); left > 0; left -= 1) {
@@ -200,7 +196,7 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Returns the parts of a rule that only some records reach: windows of samples, and negative zeros. */
+/** Only some records reach windows of samples and negative zeros. */
 function variantOf({ text }, [, body]) {
   const hasWindows = /\bsample\(.*\btime\(/.test(text);
   const hasZeros = /[[,]-0[\],]/.test(body);

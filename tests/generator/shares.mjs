@@ -67,7 +67,6 @@ export class Shares {
   rows = 0;
   counts = new Map();
 
-  /** Counts the features of a query and of the real server's response. */
   add(text, [status, body]) {
     this.total += 1;
     const failed = status !== 200 || !body.startsWith('{') || body.includes('"error"');

@@ -3,10 +3,7 @@
 const CLAUSE = /(?:^| )(SELECT|INTO|FROM|WHERE|GROUP BY|fill|ORDER BY|LIMIT|OFFSET|SLIMIT|SOFFSET|tz)(?=[ (])/g;
 const ORDER = ['SELECT', 'INTO', 'FROM', 'WHERE', 'GROUP BY', 'fill', 'ORDER BY', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'tz'];
 
-/**
- * Returns `text` with all characters inside parentheses, quotes and regexes replaced. The length
- * remains the same.
- */
+/** Replaces all characters inside parentheses, quotes and regexes. The length remains the same. */
 function flat(text) {
   let depth = 0;
   const quoted = text.replace(/'(?:[^'\\]|\\.)*'|(?<=[~(,] ?|FROM |BY )\/(?:[^/\\]|\\.)*\//g, (all) => '_'.repeat(all.length));
@@ -19,7 +16,6 @@ function flat(text) {
   return quoted.split('').map(blot).join('');
 }
 
-/** Returns the clauses of a statement by their keywords. */
 export function clauses(text) {
   const found = [...flat(text).matchAll(CLAUSE)];
   return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
@@ -36,7 +32,7 @@ export function split(text, by) {
   return parts;
 }
 
-/** Joins the clauses into a statement, in the order of the grammar. */
+/** The clauses are in the order of the grammar. */
 export function statement(parts) {
   const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
   return ORDER.filter((name) => parts[name]).map(text).join(' ');
@@ -61,10 +57,7 @@ export function fieldsOf(parts) {
   });
 }
 
-/**
- * Returns the name, the first argument and the other arguments of a single call. Returns undefined
- * if `expression` is anything else.
- */
+/** Returns the name, the first argument and the other arguments of a single call, or undefined. */
 export function callOf(expression) {
   const found = /^(\w+)\((.*)\)$/s.exec(expression);
   if (!found || flat(expression).slice(0, -1).includes(')')) return undefined;
@@ -72,5 +65,5 @@ export function callOf(expression) {
   return { name: found[1], first, rest };
 }
 
-/** Whether `text` contains a call of a function in `names`. */
+/** `names` contains names of functions, separated by `|`. */
 export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);

@@ -5,12 +5,12 @@ import { groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.
 import { TAGS } from './data.mjs';
 import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
-/** The calls that use the windows of the outer statement. */
+/** These calls use the windows of the outer statement. */
 const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
 let databases = 0;
 
-/** Returns the subqueries of a FROM clause, or undefined if the clause contains anything else. */
+/** Returns undefined if the clause contains anything but subqueries. */
 function subqueries(from) {
   const sources = split(from, ', ');
   const inner = sources.map((one) => (one.startsWith('(SELECT') ? one.slice(1, -1) : undefined));
@@ -19,10 +19,10 @@ function subqueries(from) {
 
 /**
  * Stores the rows of each subquery as points in the real server. Returns whether the outer
- * statement then has the same response as in Tidemark. With `isTheirs`, the real server computes the
- * rows at every depth. Otherwise, Tidemark computes the rows of the outermost subqueries, whose
- * statements must be `trusted`. If a stored value is a negative zero, the zeros of the two responses
- * may differ in sign.
+ * statement then has the same response as in Tidemark. With `isTheirs`, the real server computes
+ * the rows at every depth. Otherwise, Tidemark computes the rows of the outermost subqueries, whose
+ * statements must be `trusted`. If a stored value is a negative zero, the zeros of the two
+ * responses may differ in sign.
  */
 export async function isOverStored({ text, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
@@ -40,12 +40,12 @@ export async function isOverStored({ text, tied, theirs, ours, env, trusted, isO
   return false;
 }
 
-/** Matches a cell with a negative zero, which equals a zero. Of equal values 1.x takes any. */
+/** A negative zero equals a zero, and 1.x returns any of several equal values. */
 const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
 /**
- * Adds to `answer` the tags that are empty in Tidemark's response. `answer` lacks them, because a
- * stored point has no empty tags. The columns that show these tags become empty strings.
+ * Adds to `answer` the tags that are empty in Tidemark's response, because a stored point has no
+ * empty tags. The columns that show these tags become empty strings.
  */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
@@ -82,12 +82,12 @@ const groupsBy = (dimensions, tag) =>
   dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
 
 /**
- * Returns `[status, body]` and, for a statement with windows, the times of the windows with a value.
- * Returns undefined if a subquery has no rows to store. The outer statement reads all stored rows.
- * Some windows of a subquery begin before the time range but reach into it, and predicted rows
- * follow the time range.
- * With `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. A function
- * that needs the previous window then reads that window from the time range of the outer statement.
+ * Returns `[status, body]` and, for a statement with windows, the times of the windows with a
+ * value. Returns undefined if a subquery has no rows to store. The outer statement reads all stored
+ * rows. Some windows of a subquery begin before the time range but reach into it, and predicted
+ * rows follow the time range. With `how.read`, stores the rows that `SELECT *` reads from the
+ * outermost subquery. A function that needs the previous window then reads that window from the
+ * time range of the outer statement.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -117,7 +117,6 @@ async function overStored(text, how) {
   }
 }
 
-/** Returns the times of each series' rows. */
 const timesOf = (document) => new Map(seriesOf(document).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
 
 /**
@@ -171,8 +170,8 @@ async function asking(parts, { real, parsed }) {
 }
 
 /**
- * Returns time bounds that include all rows of `databases` and the bounds in `terms`. Returns
- * undefined if the bounds in `terms` already include all rows.
+ * The bounds include all rows of `databases` and the bounds in `terms`. Returns undefined if the
+ * bounds in `terms` already include all rows.
  */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
@@ -206,9 +205,7 @@ function bound(terms, sign, step, none, isTighter) {
   return times.map(ns).reduce((one, other) => (isTighter(one, other) ? one : other), none);
 }
 
-/**
- * Returns the clauses of the outer statement, changed to read the stored rows of its subqueries.
- */
+/** The changed clauses read the stored rows of the subqueries. */
 async function around(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
@@ -234,7 +231,7 @@ async function around(own, context, how) {
   return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
 }
 
-/** Returns the tags by which `GROUP BY *` of a statement over these subqueries groups. */
+/** `GROUP BY *` of a statement over these subqueries groups by these tags. */
 async function tagsOf(inner, env) {
   const found = [];
   for (const own of inner.map(clauses)) {
@@ -249,9 +246,8 @@ async function tagsOf(inner, env) {
 }
 
 /**
- * Returns the selected field. If the field is a tag by which a subquery groups only for its outer
- * statement, returns a field without a value. Stored points have such a tag, but the rows of the
- * subquery do not.
+ * Returns a field without a value for a tag by which a subquery groups only for its outer
+ * statement. Stored points have such a tag, but the rows of the subquery do not.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
@@ -290,10 +286,7 @@ async function store(text, context, how) {
   return keep(write, tags, how);
 }
 
-/**
- * Returns the subquery with the windows of the outermost statement, because the subquery's calls
- * inherit these windows.
- */
+/** The subquery's calls inherit the windows of the outermost statement. */
 function withWindow(text, window) {
   const own = clauses(text);
   if (windowOf(own)) return text;
@@ -303,8 +296,8 @@ function withWindow(text, window) {
 }
 
 /**
- * Widens the time bounds of a statement over stored rows, so that they include all rows. Without
- * windows, the row of an aggregate has the time `startsAt`, at which the range starts.
+ * The widened bounds include all stored rows. Without windows, the row of an aggregate has the time
+ * `startsAt`, at which the range starts.
  */
 async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);
@@ -326,7 +319,7 @@ const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"e
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
 /**
- * Runs a statement in the real server, and stores its rows in a new database. Returns the name of
+ * Runs a statement in the real server, and stores the rows in a new database. Returns the name of
  * the database. Moves rows of the time 0 to `parts.startsAt`.
  */
 async function keepTheirs(parts, { real, parsed, write }) {
@@ -345,7 +338,7 @@ async function keepTheirs(parts, { real, parsed, write }) {
 }
 
 /**
- * Runs a statement in Tidemark, and stores its rows in a new database of the real server. Returns
+ * Runs a statement in Tidemark, and stores the rows in a new database of the real server. Returns
  * the name of the database, or undefined if the rows are not known to be correct. With `every`, a
  * row without values becomes a point with another field.
  */
@@ -389,13 +382,12 @@ function emptyRows(document) {
   });
 }
 
-/** Returns a database name that this run has not used. */
 export function scratch() {
   databases += 1;
   return `stored${databases}`;
 }
 
-/** Returns line protocol for all rows. `keys` contains the types of the fields. */
+/** `keys` contains the types of the fields. */
 function linesOf(keys, rows) {
   const types = new Map(
     seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
@@ -419,7 +411,7 @@ function linesOf(keys, rows) {
   });
 }
 
-/** Returns line protocol for series with one column. Every number becomes a float. */
+/** Every number becomes a float. */
 export function linesOfSeries(all, field) {
   const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
   const value = (cell) => (typeof cell === 'string' ? `"${cell.replace(/["\\]/g, '\\$&')}"` : (cell.text ?? String(cell)));

@@ -7,14 +7,11 @@ import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from '.
 import { scratch } from './stored.mjs';
 
 /**
- * The number of nanoseconds after a full second within which other measurements may have points. If
- * other measurements have points in this interval, the moved points are placed after it.
+ * Other measurements may have points within this number of nanoseconds after a full second. Moved
+ * points are then placed after this interval.
  */
 const OTHERS_NS = 200n;
-/**
- * The shift of a time bound at a full second, in nanoseconds. The shifted bound follows all moved
- * points.
- */
+/** The shift of a time bound at a full second. The shifted bound follows all moved points. */
 const BOUND_NS = 150;
 /** The maximum relative change of a result that the shifts of the points may cause. */
 const TOLERANCE = 1e-7;
@@ -24,15 +21,11 @@ const orders = {
   'series+': () => 0,
   'series-': (one, other) => other.number - one.number,
 };
-/** Returns a comparison by the values of a field. */
 const byField = (field, sign) => (one, other) => {
   const [left, right] = [value(one.fields[field]), value(other.fields[field])];
   return left < right ? -sign : left > right ? sign : 0;
 };
-/**
- * Returns an ascending or descending comparison by a field. Points with equal values have the order
- * of Tidemark's responses, or the reverse order.
- */
+/** Points with equal values have the order of Tidemark's responses, or the reverse order. */
 const compare = ([field, direction, turned]) => (one, other) =>
   byField(field, direction === '+' ? 1 : -1)(one, other) || (turned ? other.place - one.place : one.place - other.place);
 
@@ -88,9 +81,7 @@ const tiedAgain = (_, seconds, ns) => {
   return seconds + String(own).padStart(9, '0');
 };
 
-/**
- * Returns the orders to try: by series, by the values of one field, and by each field separately.
- */
+/** The orders are by series, by the values of one field, and by each field separately. */
 function ordersOf(text) {
   const taken = [...text.matchAll(/\b(first|last|\w+)\((\w)[,)]/g)].filter(([, , field]) => 'fgijbs'.includes(field));
   const sign = (name) => (name === 'first' ? '-' : '+');
@@ -101,7 +92,7 @@ function ordersOf(text) {
 
 const known = new WeakMap();
 
-/** Returns the database for an order. Creates the database on the first call. */
+/** Creates the database on the first call. */
 async function databaseOf(env, order) {
   if (!known.has(env.data)) known.set(env.data, new Map());
   const made = known.get(env.data);
@@ -160,7 +151,7 @@ function spread(lines, order, places) {
   });
 }
 
-/** Returns line protocol for the points, or for one field of each point, one nanosecond apart. */
+/** The points, or one field of each point, are one nanosecond apart. */
 function placed(points, order, time, only) {
   return points.toSorted(orders[order] ?? compare(order)).flatMap(({ series, fields }, at) => {
     const shown = Object.entries(fields).filter(([name]) => only === undefined || name === only);
@@ -168,7 +159,7 @@ function placed(points, order, time, only) {
   });
 }
 
-/** Returns line protocol for the fields that have no separate order. */
+/** Omits the fields that have a separate order. */
 function others(points, order, time) {
   const named = order.split(',').map(([field]) => field);
   return points.flatMap(({ series, fields }) => {

@@ -19,7 +19,6 @@ pub(crate) fn peak_since() -> isize {
     PEAK.get()
 }
 
-/// The system's allocator with counters.
 struct Counting;
 
 #[global_allocator]

@@ -42,7 +42,6 @@ fn all(product: &mut Product, target: &str) -> Vec<Value> {
     }
 }
 
-/// Whether a caller can count the points of a database.
 fn reads(product: &mut Product, by: (&str, &str), db: &str) -> bool {
     let target = format!("/query?db={db}&q={}", encoded("SELECT count(f) FROM m"));
     send(product, by, ("GET", &target), "").status == 200

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use tidemark::protocol::backup::{FromBackups, ToBackups};
 use tidemark::protocol::envelope;
 
-/// The stored objects by their keys. All clones use the same objects.
 #[derive(Clone, Default)]
 pub(crate) struct MemoryPlace {
     inner: Rc<RefCell<Inner>>,
@@ -19,35 +18,30 @@ struct Inner {
     /// The number of calls before the failure, and whether the failing call takes effect.
     dies: Option<(u32, bool)>,
     has_failed: bool,
-    /// New keys in the order in which they were stored.
     put: Vec<String>,
 }
 
-/// The maximum number of names in one response. The value is small, so that lists have several
-/// pages.
+/// Small, so that lists have several pages.
 const NAMES_MAX: usize = 3;
 
 impl MemoryPlace {
-    /// Makes call number `at`, counted from 0, and all later calls fail. Call `at` may take effect
+    /// Calls are counted from 0. Call `at` and all later calls fail. Call `at` may take effect
     /// before it fails.
     pub(crate) fn die_at(&self, at: u32, takes_effect: bool) {
         self.inner.borrow_mut().dies = Some((at, takes_effect));
     }
 
-    /// Stops the failures. Returns whether a call has failed.
     pub(crate) fn heal(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.dies = None;
         std::mem::take(&mut inner.has_failed)
     }
 
-    /// Returns the keys that contain this text.
     pub(crate) fn keys(&self, with: &str) -> Vec<String> {
         let inner = self.inner.borrow();
         inner.objects.keys().filter(|key| key.contains(with)).cloned().collect()
     }
 
-    /// Changes or deletes an object.
     pub(crate) fn change(&self, key: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
         let mut inner = self.inner.borrow_mut();
         if let Some(object) = inner.objects.remove(key).and_then(change) {
@@ -55,7 +49,6 @@ impl MemoryPlace {
         }
     }
 
-    /// Replaces an object.
     pub(crate) fn put_back(&self, key: &str, object: Vec<u8>) {
         self.inner.borrow_mut().objects.insert(key.to_owned(), object);
     }
@@ -65,7 +58,6 @@ impl MemoryPlace {
         std::mem::take(&mut self.inner.borrow_mut().put)
     }
 
-    /// Handles a message.
     pub(crate) fn answer(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let mut inner = self.inner.borrow_mut();
         let fails = matches!(inner.dies, Some((0, _)));

@@ -20,12 +20,11 @@ use crate::world::platform::START_NS;
 use crate::world::{Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 60;
-/// The size at which the group of a shard splits. It corresponds to a few dozen points.
+/// The size of a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
-/// The maximum number of requests until a backup is complete.
 const REQUESTS_MAX: usize = 2_000;
 
-/// Returns the lines of a write, and their times. Every write has different times.
+/// Every write has different times.
 fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
         .map(|n| {
@@ -36,7 +35,6 @@ fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     (times.iter().map(line).collect::<Vec<_>>().join("\n"), times)
 }
 
-/// Returns the times of all points in a database.
 fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
     let statement = parse_statement("SELECT i FROM m", &Params::default()).unwrap();
     let session = Session {
@@ -63,7 +61,6 @@ fn copy(name: &str) -> CreateDatabase {
     CreateDatabase { name: name.to_owned(), policy, shards, location, jurisdiction, creator: 0 }
 }
 
-/// Delivers all messages and alarms, and moves time forward.
 fn quiet(world: &mut World) {
     for _ in 0..6 {
         while world.deliver() {}
@@ -74,7 +71,7 @@ fn quiet(world: &mut World) {
     while world.deliver() {}
 }
 
-/// Makes a backup while writes continue. Returns the backup, and the times that the backup must
+/// Writes continue during the backup. Returns the backup, and the times that the backup must
 /// contain.
 fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
     let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());

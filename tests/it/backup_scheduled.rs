@@ -1,6 +1,4 @@
-//! Tests backup schedules in the whole product. The database makes backups, keeps the configured
-//! number of backups, continues after a crash, and deletes a backup only after newer backups have
-//! replaced it.
+//! Tests backup schedules in the whole product.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +44,6 @@ fn listed(product: &mut Product) -> (Vec<(i64, String)>, Value) {
     (body["backups"].as_array().unwrap().iter().map(of).collect(), body["schedule"].clone())
 }
 
-/// Returns the complete backups.
 fn whole(product: &mut Product) -> BTreeSet<i64> {
     let (backups, _) = listed(product);
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
@@ -106,7 +103,6 @@ fn scheduled_backups_keep_configured_count() {
         }
         product.write("a", &format!("m,host=new f=1 {}", day + 1));
     }
-    // There are two scheduled backups and one manual backup.
     let now = whole(&mut product);
     assert_eq!(now.len(), 3, "{now:?}");
     assert!(now.is_superset(&by_hand), "{now:?} without {by_hand:?}");

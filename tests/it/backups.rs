@@ -13,7 +13,6 @@ fn product() -> (Product, MemoryPlace) {
     (product, place)
 }
 
-/// Fills database `a` with data of every kind.
 fn load(product: &mut Product) {
     product.query("", "CREATE DATABASE a");
     product.query("", "CREATE RETENTION POLICY \"long.er\" ON a DURATION 520w REPLICATION 1");
@@ -39,7 +38,6 @@ fn load(product: &mut Product) {
     product.write("a", "m,host=h0 f=100 1699000000\nm,host=new g=1 1699000001");
 }
 
-/// Returns the results of queries of a database.
 fn answers(product: &mut Product, database: &str) -> Vec<Value> {
     let asked = [
         "SHOW RETENTION POLICIES",
@@ -80,7 +78,6 @@ fn back_up(product: &mut Product) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-/// Verifies a backup completely. Returns the damaged objects.
 fn damaged(product: &mut Product, id: &str) -> Vec<String> {
     let (mut found, mut resume) = (Vec::new(), String::new());
     loop {
@@ -106,7 +103,6 @@ fn restored_database_returns_same_results() {
     let id = back_up(&mut product);
     assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
     assert!(place.keys("/value/").len() > 4, "too few values to mean something");
-    // The backup does not contain points that were written after it.
     product.write("a", "m,host=late f=1 1699000002");
     product.query("", "DROP DATABASE a");
     product.rest();
@@ -119,7 +115,6 @@ fn restored_database_returns_same_results() {
         // omits it.
         let queries = product.query("", "SHOW CONTINUOUS QUERIES");
         assert_eq!(queries.to_string().contains("hourly"), name == "a", "{queries}");
-        // The restored database accepts writes.
         product.write(name, "m,host=h1 f=7 1699000003\nnew f=1 5\ngone v=9 5");
         product.rest();
         let count = "SELECT count(f) FROM m WHERE host = 'h1'";
@@ -149,7 +144,6 @@ fn second_backup_uploads_only_changes() {
     }
 }
 
-/// Changes the database between two requests of a backup.
 fn disturb(product: &mut Product, turn: u32) {
     match turn % 4 {
         0 => product.write("a", &format!("m,host=h{turn} f={turn} {}", 1_699_100_000 + turn)),

@@ -54,7 +54,6 @@ impl Client for Asking {
     }
 }
 
-/// Returns the response's status and body, and the number of object calls.
 fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, String, usize) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let head = RequestHead {
@@ -78,7 +77,6 @@ fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, Stri
     (response.status, text, world.asked - asked)
 }
 
-/// Creates this number of databases, starting with `db0`.
 fn world(databases: usize) -> World {
     let mut world = World::new(1, real_shard::make);
     for number in 0..databases {
@@ -87,7 +85,6 @@ fn world(databases: usize) -> World {
     world
 }
 
-/// Returns the id of the only bucket with the given name.
 fn bucket(world: &mut World, name: &str) -> String {
     let (status, text, _) = send(world, "GET", &format!("/api/v2/buckets?name={name}"), "");
     assert_eq!(status, 200, "{text}");

@@ -45,7 +45,6 @@ fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u
     let stranger = Edge::default();
     let taken_there = [(); 4].map(|()| writes(&mut world, &stranger, "t", "a"));
     assert!(!taken_there[1..].contains(&Some(true)), "{taken_there:?}");
-    // The response reports that the database is reachable again.
     world.is_mute = |_| false;
     world.faults = Faults::default();
     pass(&mut world, 20 * S_NS);
@@ -98,7 +97,6 @@ fn lost_catalog_keeps_confirmed_access() {
     assert_eq!(world.asked - asked, 60 + 3, "a write each, and three questions");
 }
 
-/// Returns the `last_used` of the token and of each of its secrets.
 fn last_used(product: &mut Product) -> (Value, Vec<Value>) {
     let list = admin(product, ("GET", "/api/v3/configure/token"), "", 200);
     let secrets = list[0]["secrets"].as_array().unwrap();
@@ -136,7 +134,6 @@ fn token_list_shows_last_use_day() {
     assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));
 }
 
-/// Compares the measured number with docs/COSTS.md.
 #[test]
 fn token_use_is_stored_once_daily() {
     let mut product = Product::with(&[]);

@@ -14,11 +14,10 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
 const TEXTS: u32 = 1_000_000;
-/// The number of threads. Each thread tests a part of the texts.
 const THREADS: u32 = 4;
-/// The maximum length of a text. Longer texts are truncated.
+/// Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
-/// The number of reading texts per text that the test runs, to check that the text changes no data.
+/// The test also runs one reading text in this number, to check that the text changes no data.
 const RUN_ONE_IN: u32 = 500;
 
 const STATEMENTS: &[&str] = &[
@@ -110,7 +109,6 @@ fn mutated(random: &mut fastrand::Rng) -> String {
     text.into_iter().collect()
 }
 
-/// Returns whether the server accepts `text` in the form that the page sends.
 fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
     let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
     let query = { query }.append_pair("q", text).finish();
@@ -198,7 +196,6 @@ impl Server {
         stored.map(|(address, bytes)| (format!("{address:?}"), bytes)).collect()
     }
 
-    /// Runs a reading text and checks that the stored data does not change.
     fn runs(&mut self, text: &str) {
         self.post(text);
         assert_eq!(self.stored(), self.before, "{text:?} changed what is stored");

@@ -15,7 +15,6 @@ fn product() -> Product {
     product
 }
 
-/// Returns the current minute in seconds.
 fn minute(product: &Product) -> i64 {
     product.now_s() / 60 * 60
 }
@@ -45,7 +44,6 @@ fn continuous_query_runs_after_each_window() {
     assert_eq!(sums(&mut product, start), [json!([0, 1])]);
     product.wait(120);
     assert_eq!(sums(&mut product, start), [json!([0, 1]), json!([1, 2]), json!([2, 3])]);
-    // All objects are unloaded for four minutes. Then another request arrives.
     product.sleep();
     product.wait(240);
     product.query("d", "SHOW DATABASES");
@@ -106,8 +104,6 @@ fn long_continuous_run_spans_several_alarms() {
         product.query("d", CREATE);
         product.wait(60);
         let start = minute(&product);
-        // Each run fails, because its target does not exist. The windows that must be computed
-        // accumulate.
         product.query("d", "DROP RETENTION POLICY long ON d");
         for later in 0..minutes {
             // The points of each half hour are in new shards. A query calls all shards of its time
@@ -142,7 +138,6 @@ fn continuous_queries_list_per_database() {
         {"name": "e", "columns": ["name", "query"]},
     ]);
     assert_eq!(answer["results"][0]["series"], series);
-    // The continuous query still runs after its object has restarted.
     product.sleep();
     assert_eq!(product.query("d", "SHOW CONTINUOUS QUERIES"), answer);
 }

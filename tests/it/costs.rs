@@ -7,8 +7,7 @@ use tidemark::store::Store;
 use crate::product::{Product, TOKEN};
 use crate::tokens;
 
-/// The number of requests to the Catalog, to Databases and to Shards, and the number of rows that
-/// Shards write.
+/// The number of requests to each kind of object, and the number of rows that Shards write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bill {
     catalog: u64,
@@ -33,7 +32,6 @@ impl Bill {
     }
 }
 
-/// Runs `work` and returns its bill.
 fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     let before = Bill::so_far(product);
     work(product);
@@ -46,7 +44,6 @@ fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     }
 }
 
-/// Returns a product with a database to which this edge has already sent a write and a query.
 fn product() -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -179,7 +176,6 @@ fn usage_by_day_writes_no_rows() {
     product.write("d", "m,host=h v=1i 1700000002");
     let days = usage(&mut product);
     assert_eq!((days.len(), days[1][2]), (3, first[2]), "{days:?}");
-    // The day includes two writes, and the alarms of the database and its shard.
     assert!((2..20).contains(&days[2][0]) && (2..20).contains(&days[2][2]), "{days:?}");
     let (status, metrics) = product.ask("GET", "/metrics", "db=d", &[], "");
     assert_eq!(status, 200);

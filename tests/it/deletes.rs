@@ -150,7 +150,6 @@ fn stale_edge_handles_recreated_measurement() {
     assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap().len(), 1);
 }
 
-/// Returns a value in SHOW STATS FOR 'shard'.
 fn stat(product: &mut Product, column: &str) -> u64 {
     let answer = product.query("", "SHOW STATS FOR 'shard'");
     let series = &answer["results"][0]["series"][0];
@@ -384,7 +383,6 @@ fn large_overwrites_compact_to_last_values() {
     assert!(left * 5 < full, "{full} bytes, then {left}");
 }
 
-/// Returns a random condition on tags `a` and `b`, field `v` and time.
 fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
     let tag = |random: &mut fastrand::Rng| {
         *random.choice(&["a", "b", "\"a\"", "b::tag", "nope", "_name", "(a)"]).unwrap()

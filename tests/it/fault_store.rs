@@ -9,7 +9,6 @@ use tidemark::model::bug;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
-/// How a store behaves after the failed operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// All later operations also fail, because the process has ended.
@@ -20,7 +19,7 @@ pub(crate) enum After {
     Bug,
 }
 
-/// The planned failure. All handles of a store share it.
+/// All handles of a store share the plan.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The number of the operation that fails, counted from 1. The value 0 disables failures.
@@ -32,8 +31,7 @@ pub(crate) struct Plan {
     failed: Cell<bool>,
 }
 
-/// Passes every operation to an in-memory store, except the operation that fails. Reads can also
-/// fail.
+/// Reads can also fail.
 #[derive(Clone)]
 pub(crate) struct FaultStore {
     pub(crate) inner: MemoryStore,
@@ -41,7 +39,6 @@ pub(crate) struct FaultStore {
 }
 
 impl FaultStore {
-    /// Creates a store without failures.
     pub(crate) fn new(inner: MemoryStore) -> Self {
         let plan = Plan {
             at: Cell::new(0),
@@ -59,7 +56,6 @@ impl FaultStore {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
 
-    /// Makes operation `at` fail, counted from 1.
     pub(crate) fn fail(&self, at: u64, persisted: bool, after: After) {
         self.plan.at.set(at);
         self.plan.persisted.set(persisted);
@@ -68,7 +64,6 @@ impl FaultStore {
         self.plan.failed.set(false);
     }
 
-    /// Stops the failures. Returns whether an operation has failed.
     pub(crate) fn heal(&self) -> bool {
         self.plan.at.set(0);
         self.plan.failed.take()

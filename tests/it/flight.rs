@@ -19,7 +19,6 @@ use crate::product::{Product, TOKEN};
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
 
-/// The messages of a call, and how the call ended.
 struct Answer {
     response: Response,
     messages: Vec<Vec<u8>>,
@@ -36,7 +35,6 @@ fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Returns the first field that has this number.
 fn found(mut message: &[u8], number: u32) -> Vec<u8> {
     while !message.is_empty() {
         let (key, kind) = decode_key(&mut message).unwrap();
@@ -62,7 +60,6 @@ fn call(product: &mut Product, method: &str, headers: &[(&str, &str)], message: 
     called(product, method, headers, &[message.to_vec()])
 }
 
-/// Makes a call that sends several messages.
 fn called(
     product: &mut Product,
     method: &str,
@@ -99,7 +96,6 @@ fn called(
     read(response, is_text)
 }
 
-/// Splits a response into its messages and its trailers.
 fn read(response: Response, is_text: bool) -> Answer {
     let bytes = if is_text { unpacked(&response.body) } else { response.body.clone() };
     let (mut messages, mut rest) = (Vec::new(), bytes.as_slice());
@@ -126,7 +122,6 @@ fn unpacked(text: &[u8]) -> Vec<u8> {
     text.chunks(4).flat_map(four).collect()
 }
 
-/// Returns the rows of a DoGet response.
 fn batches(answer: &Answer) -> Vec<RecordBatch> {
     assert_eq!((answer.code, answer.text.as_str()), (0, ""));
     let mut stream = Vec::new();
@@ -147,7 +142,6 @@ fn json(language: &str, q: &str) -> Vec<u8> {
     field(1, ticket.as_bytes())
 }
 
-/// Returns a product with a database and the SQL stand-in.
 fn created() -> Product {
     let mut product = Product::with(&[("SQL", "stand-in")]);
     assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
@@ -572,7 +566,6 @@ fn unsupported_flight_calls_are_rejected() {
     }
 }
 
-/// Tests malformed bodies, which no client sends.
 #[test]
 fn invalid_flight_frames_are_rejected() {
     let mut product = created();

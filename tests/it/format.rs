@@ -16,7 +16,6 @@ use tidemark::store::{Store, Table};
 
 use crate::product::Product;
 
-/// The newest recorded state.
 const CURRENT: &str = "state_v3.txt";
 const KEY_MAX: u64 = (1 << 53) - 1;
 
@@ -28,7 +27,6 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")])
 }
 
-/// Fills a database with every kind of stored data.
 pub(crate) fn recorded() -> Product {
     let mut product = product();
     product.query("", "CREATE DATABASE a");
@@ -56,8 +54,7 @@ pub(crate) fn recorded() -> Product {
     product
 }
 
-/// The queries of the database that [`recorded`] creates. The first three queries are about the
-/// deployment.
+/// The first three queries are about the deployment.
 pub(crate) const ASKED: [&str; 12] = [
     "SHOW DATABASES",
     "SHOW RETENTION POLICIES ON a",
@@ -73,12 +70,11 @@ pub(crate) const ASKED: [&str; 12] = [
     "SELECT count(f) FROM short.m",
 ];
 
-/// Returns the results of all queries of this database.
 pub(crate) fn answers(product: &mut Product) -> Vec<Value> {
     ASKED.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
 }
 
-/// Returns the results of the queries that are not about the deployment.
+/// Omits the queries about the deployment.
 pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
     let asked = ASKED[3..].iter();
     asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
@@ -124,7 +120,6 @@ pub(crate) fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
     text
 }
 
-/// Returns a product that starts with the stored rows in `text`.
 pub(crate) fn restored(text: &str) -> Product {
     let mut product = product();
     let mut store = MemoryStore::new();
@@ -246,7 +241,6 @@ fn rows_of_newer_version_are_rejected() {
     }
 }
 
-/// Computes CRC-32C bit by bit, as the pages about the format specify.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))

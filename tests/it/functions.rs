@@ -4,7 +4,6 @@ use std::path::Path;
 
 use tidemark::query::functions;
 
-/// The console's file.
 const COMPLETION: &str = "www/influxql/functions.js";
 
 #[test]

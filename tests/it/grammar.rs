@@ -4,10 +4,9 @@
 /// for one text generated from rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.
 pub(crate) type Rule = (&'static str, &'static [&'static str]);
 
-/// The maximum nesting depth of rules.
 const DEPTH_MAX: usize = 12;
 
-/// Returns a random text of the rule `name`. The text has at most about `bytes_max` bytes.
+/// The text has at most about `bytes_max` bytes.
 pub(crate) fn generate(
     grammar: &[Rule],
     name: &str,

@@ -23,7 +23,6 @@ const S_NS: i64 = 1_000_000_000;
 /// The maximum pause, in seconds, of the alarm between two attempts to end a permission.
 const RETRY_S: i64 = 4;
 
-/// Returns a token that has every permission on these databases.
 pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     let permission = |database: &&str| Permission {
         database: (*database != "*").then(|| (*database).to_owned()),
@@ -36,7 +35,6 @@ pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     Grantee::token(name, token_hash(name), grants, [0, i64::MAX])
 }
 
-/// Repeats a message to the Catalog until it succeeds.
 pub(crate) fn call_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
     let faults = std::mem::take(&mut world.faults);
     let spares = std::mem::replace(&mut world.spares_clients, true);
@@ -60,7 +58,7 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     }
 }
 
-/// Identifies the owner of the token in the same way as the edge for a write to `database`.
+/// Identifies the caller in the same way as the edge does for a write to `database`.
 fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = AuthSource::Databases(vec![database.to_owned()]);
@@ -99,7 +97,7 @@ pub(crate) fn three_edges() -> [Edge; 3] {
     [Edge::default(), Edge::default(), Edge::default()]
 }
 
-/// Writes once through each edge, so that each edge has cached the token.
+/// Writes once through each edge, so that each edge caches the token.
 pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
     for edge in edges {
         for database in databases {

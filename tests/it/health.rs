@@ -18,7 +18,7 @@ const S_NS: i64 = 1_000_000_000;
 struct Isolate {
     service: Service,
     platform: TestPlatform,
-    /// The response of the Catalog. `None` means that no response arrives before the timeout.
+    /// `None` means that no response arrives before the timeout.
     catalog: Option<Result<Vec<u8>, CallFailure>>,
     questions: u32,
 }
@@ -31,7 +31,6 @@ impl Isolate {
         Self { service: Service::new(settings, 1), platform, catalog: None, questions: 0 }
     }
 
-    /// Returns the status and the response's `"status"`.
     fn health(&mut self) -> (u16, String) {
         let Self { service, platform, .. } = self;
         let head =

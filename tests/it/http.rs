@@ -8,7 +8,6 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::Product;
 
-/// One request and its expected response.
 #[derive(Debug, Default)]
 struct Case {
     line: usize,
@@ -34,7 +33,6 @@ fn every_http_script_passes() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Returns the method, path and status of every request in the scripts.
 pub(crate) fn answered() -> Vec<(String, String, u16)> {
     let mut all = Vec::new();
     every_case(|_, case, response| {

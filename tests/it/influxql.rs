@@ -13,7 +13,6 @@ use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 /// Cases whose results differ intentionally, as pairs of id and reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// Returns the lines of a file with cases. If the file does not exist, prints a note.
 fn cases(file: &str) -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/influxql").join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -86,7 +85,6 @@ fn token_name(kind: TokenKind) -> String {
     name.to_owned()
 }
 
-/// Returns the expected and the actual result of a scanner case as text.
 fn scanner_case(case: &Value) -> (String, String) {
     let source = text(case, "s").or(text(case, "in")).unwrap_or_default();
     match text(case, "test").unwrap() {

@@ -103,7 +103,6 @@ fn large_valid_statements_parse() {
     accepted(&format!("SELECT a FROM m{}", list("--x\n", "")));
 }
 
-/// Statements of every kind with every clause.
 const SEEDS: &[&str] = &[
     "SELECT mean(a) AS b, c::float, *::tag, /x/, DISTINCT d INTO db.rp.:MEASUREMENT FROM db..m, /y/, \
         (SELECT max(e) FROM n GROUP BY time(10s, -1s), *) WHERE (time > now() - 1h30m AND host =~ /a\\/b/) \
@@ -126,7 +125,7 @@ const SEEDS: &[&str] = &[
     "DELETE FROM rp.m WHERE time < '2000-01-01 00:00:00.5'; DROP SERIES FROM /x/ WHERE a = ''; DROP SHARD 3",
 ];
 
-/// Fragments of text that are inserted into the statements to damage them.
+/// Fragments that are inserted into the statements to damage them.
 const PIECES: &[&str] = &[
     " ",
     "\n",

@@ -6,7 +6,6 @@ use tidemark::browser::image::{Image, Restored};
 
 use crate::product::Product;
 
-/// The rows that the browser has stored after each request.
 #[derive(Default)]
 struct Kept {
     rows: BTreeMap<String, Vec<u8>>,
@@ -26,7 +25,6 @@ impl Kept {
         count
     }
 
-    /// Opens the page again.
     fn opened(&mut self, now_s: i64) -> Product {
         let mut restored = Restored::default();
         for (key, value) in &self.rows {

@@ -87,7 +87,6 @@ impl Client for Measured {
     }
 }
 
-/// Returns lines with a total size of the maximum body size.
 fn body(line: Line) -> Vec<u8> {
     body_of(line, BODY_BYTES_MAX)
 }
@@ -104,7 +103,6 @@ fn body_of(line: Line, bytes_max: usize) -> Vec<u8> {
     body
 }
 
-/// Returns the status of a write and the maximum memory in bytes.
 fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
     let mut world = world(3);
     world.run(&Edge::default(), create("db", 1, None)).unwrap();

@@ -30,7 +30,6 @@ const ROWS_PER_FRAME: usize = 5_000;
 /// columns, an event would need hundreds of megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
-/// Rows that have the same columns. Their times begin at a given time.
 struct Rows {
     first_ns: i64,
     rows: usize,
@@ -77,8 +76,8 @@ fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     counted.unwrap()
 }
 
-/// Writes frames and measures each event. Then measures a query of two columns, a replay, a flush,
-/// a delete, and the merge that removes the deleted rows.
+/// Measures each event of a write. Then measures a query of two columns, a replay, a flush, a
+/// delete, and the merge that removes the deleted rows.
 #[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
 fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
     let store = MemoryStore::new();

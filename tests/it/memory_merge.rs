@@ -24,8 +24,8 @@ use crate::allocator::{live, peak_since};
 use crate::engine::STAMP;
 use crate::memory_shard::opened;
 
-/// The maximum number of bytes per source during the merge. These bytes are needed for the times of
-/// a page, a column, and the decoded values of the column.
+/// The bytes of a source during the merge: the times of a page, a column, and the decoded values of
+/// the column.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 20;
@@ -91,7 +91,6 @@ fn source(first: i64, step: i64) -> Made {
     Made { key, columns, first, step, page: 0, last: None }
 }
 
-/// Returns the rows of the merge and its maximum memory.
 fn merged(sources: Vec<(u64, Made)>, direction: Direction) -> (i64, isize) {
     let before = live();
     let mut merge = Merge::new(sources, direction).unwrap();
@@ -129,7 +128,6 @@ fn largest_merge_bounds_memory_per_source() {
 }
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-/// The number of parts that one merge reads.
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;

@@ -21,12 +21,11 @@ const POINTS: usize = 300_000;
 const SERIES: usize = 20_000;
 const PER_WRITE: usize = 50_000;
 
-/// The current memory of the exchanges of one edge, and the maximum memory.
+/// The current and the maximum memory of one edge's exchanges.
 #[derive(Clone, Default)]
 struct Counted {
     held: Rc<Cell<isize>>,
     peak: Rc<Cell<isize>>,
-    /// The size, in bytes, of the largest chunk of a response.
     piece: Rc<Cell<usize>>,
 }
 
@@ -40,7 +39,7 @@ impl Counted {
     }
 }
 
-/// The part of a response that has arrived: its status, and a hash of all bytes so far.
+/// The status, and a hash of all bytes that have arrived so far.
 type Answer = Rc<RefCell<(u16, u64, usize)>>;
 
 /// A query whose exchange is measured. The memory of the called objects is not measured.
@@ -123,8 +122,6 @@ fn loaded(shards: u32) -> World {
     world
 }
 
-/// Runs these queries at the same time. Returns the responses, the edge's maximum memory, and the
-/// size of the largest chunk.
 fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
     let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
     let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();

@@ -41,7 +41,6 @@ const ROWS_AT_A_TIME: usize = 3;
 type Tags = Vec<(ColumnId, String)>;
 type Fields = BTreeMap<ColumnId, FieldValue>;
 
-/// The points in one retention policy.
 #[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) schema: PolicySchema,
@@ -110,7 +109,6 @@ impl Policy {
         (measurement.id, id)
     }
 
-    /// Returns the points that belong to one of `shards` shards.
     fn memtable(&self, shard: u64, shards: u64) -> Rc<Memtable> {
         let mut known = self.memtables.borrow_mut();
         let make = || Rc::new(self.new_memtable(shard, shards));
@@ -135,7 +133,6 @@ impl Policy {
     }
 }
 
-/// Returns one row in the format of a frame.
 fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -> FrameTable {
     let tag = |(_, value): &(ColumnId, String)| TagColumn {
         dictionary: [value.as_str()].into_iter().collect(),
@@ -171,7 +168,6 @@ fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
     }
 }
 
-/// Writes a chunk a few rows at a time, as for a large chunk.
 fn write(writer: &mut Writer, chunk: &SeriesChunk) {
     let mut from = 0;
     loop {
@@ -197,7 +193,6 @@ impl Memory {
         }
     }
 
-    /// Returns the body of the response to `query`.
     pub(crate) fn query(&mut self, query: &str, defaults: Defaults<'_>, form: Form) -> String {
         let params = Params::default();
         let statements = match tidemark::influxql::parse(query, &params) {

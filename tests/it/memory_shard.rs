@@ -36,7 +36,7 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 /// The memory limit of an isolate (docs/design/README.md). Shards must never exceed it.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 
-/// Returns batch `number`. The rows have one integer field, and alternate between `series` series.
+/// The rows have one integer field, and alternate between `series` series.
 fn batch(number: usize, series: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first = number * ROWS % series.max(ROWS);
@@ -63,7 +63,6 @@ fn batch(number: usize, series: usize) -> Vec<u8> {
     out
 }
 
-/// Returns an open shard of an unlimited retention policy. The shard's memtable uses `budget`.
 pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
     let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
     let settings = ShardSettings {
@@ -82,8 +81,8 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
     shard
 }
 
-/// Writes `batches` and runs due work. Returns the maximum memory of an event in addition to the
-/// stored data, and the memory between events.
+/// Returns the maximum memory of an event in addition to the stored data, and the memory between
+/// events.
 fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     let before = live();
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
@@ -124,7 +123,6 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     (peak, held)
 }
 
-/// Returns a request for the number of series.
 fn every_series() -> SummaryRequest {
     let tags = vec![vec![(ColumnId(1), 7)]];
     SummaryRequest {
@@ -139,7 +137,6 @@ fn every_series() -> SummaryRequest {
     }
 }
 
-/// Returns a request for the number of values in a field.
 fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type, cast: None };
     let function = AggregateFunction::Count;
@@ -157,7 +154,6 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     }
 }
 
-/// Returns a frame of one megabyte that cannot be compressed.
 fn text(number: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let texts: Vec<String> =
@@ -218,8 +214,7 @@ fn decoded_bytes_per_event_are_limited() {
     assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
 }
 
-/// Returns a frame of six megabytes in which every row has the same text. Stored, the frame takes a
-/// few kilobytes.
+/// In storage, the frame takes a few kilobytes.
 fn repeated(number: usize) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text = "x".repeat(310);
@@ -236,7 +231,6 @@ fn repeated(number: usize) -> Vec<u8> {
     out
 }
 
-/// Returns a request for all rows of a field.
 fn rows_of(column: u32, descending: bool) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type: FieldType::String, cast: None };
     let output =

@@ -18,7 +18,6 @@ fn scraped(product: &mut Product, db: &str) -> String {
     body
 }
 
-/// Returns the names of the samples without their labels.
 fn names(text: &str) -> BTreeSet<&str> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line.split_once('{').unwrap().0).collect()

@@ -19,7 +19,6 @@ fn paths() -> Vec<(String, Value)> {
     paths.iter().map(|(path, item)| (path.clone(), item.clone())).collect()
 }
 
-/// Returns the methods, paths and statuses that the document describes.
 fn described() -> BTreeSet<(String, String, u16)> {
     let mut all = BTreeSet::new();
     for (path, item) in paths() {
@@ -33,7 +32,6 @@ fn described() -> BTreeSet<(String, String, u16)> {
     all
 }
 
-/// Returns the path in the document that matches the path of a request.
 fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     let fits = |template: &str| match template.strip_suffix("{id}") {
         Some(parent) => path.strip_prefix(parent).is_some_and(|id| !id.contains('/')),
@@ -42,7 +40,6 @@ fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     all.iter().map(|(template, _)| template).find(|template| fits(template)).cloned()
 }
 
-/// Returns the methods and paths in the table of routes.
 fn in_the_table() -> BTreeSet<(String, String)> {
     let operations = ROUTES.iter().flat_map(|route| {
         let methods = route.operations.iter().flat_map(|operation| operation.methods);

@@ -9,7 +9,7 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none")])
 }
 
-/// Returns the only series of a statement that contains FOR or FROM.
+/// Returns the result's only series.
 fn one(product: &mut Product, q: &str) -> Value {
     let answer = product.query("", q);
     let series = &answer["results"][0]["series"];
@@ -17,7 +17,6 @@ fn one(product: &mut Product, q: &str) -> Value {
     series[0].clone()
 }
 
-/// Returns a number in the only series of SHOW STATS FOR a module.
 fn stat(product: &mut Product, module: &str, column: &str) -> u64 {
     let series = one(product, &format!("SHOW STATS FOR '{module}'"));
     let columns = series["columns"].as_array().unwrap();

@@ -15,15 +15,12 @@ use serde_json::Value;
 use crate::grammar::{Rule, generate};
 use crate::product::Product;
 
-/// The number of statements in the short form.
 const STATEMENTS: usize = 150;
-/// The maximum size of a random statement, in bytes.
 const TEXT_BYTES_MAX: usize = 8_000;
-/// The maximum CPU time of a statement. It is far more than any statement needs between two pauses.
+/// The maximum CPU time of a statement, far more than any statement needs between two pauses.
 /// Without the limits, a statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A grammar for InfluxQL statements that query the data of [`product`].
 const INFLUXQL: &[Rule] = &[
     ("statement", &["SELECT <fields> FROM <sources><where><group><order><limit>", "<show>"]),
     (
@@ -127,7 +124,6 @@ fn product(settings: &[(&str, &str)]) -> Product {
     product
 }
 
-/// Returns the error of the statement, or "".
 fn error_of(answer: &Value) -> String {
     let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
     error.unwrap_or_default().to_owned()

@@ -2,7 +2,6 @@
 
 use crate::product::Product;
 
-/// The requests that create a database, with their bodies.
 const CREATIONS: [(&str, &str, &str); 4] = [
     ("POST", "/write?db=d", "m v=1"),
     ("POST", "/query?q=CREATE+DATABASE+d", ""),

@@ -19,11 +19,9 @@ pub(crate) const TOKEN: &str = "token-of-the-tests";
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
-/// A new, empty Tidemark.
 pub(crate) struct Product {
     inner: InProcess,
     now_ns: i64,
-    /// The time by which the clock moves during a request.
     tick_ns: i64,
 }
 
@@ -46,20 +44,19 @@ impl Product {
         Self { inner, now_ns: START_NS, tick_ns: S_NS }
     }
 
-    /// Runs SQL statements in this session.
     pub(crate) fn answer_sql(&mut self, session: SqlSession) {
         self.inner.set_sql(session);
     }
 
-    /// Stores backups in a different place. This place does not contain the earlier backups.
+    /// Stores backups in a place that does not contain the earlier backups.
     pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
         let place = place.clone();
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
     /// Creates a product whose clock starts at `now_s` and which continues another product. The
-    /// caller adds the stores of that product with `put_store`. The other product has created
-    /// `objects` objects.
+    /// other product has created `objects` objects. The caller adds the other product's stores with
+    /// `put_store`.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;
@@ -67,17 +64,15 @@ impl Product {
         product
     }
 
-    /// Returns the number of objects created so far.
     pub(crate) fn object_count(&self) -> u64 {
         self.inner.object_count()
     }
 
-    /// Loads every object.
     pub(crate) fn wake(&mut self) {
         self.inner.wake_all(self.now_ns);
     }
 
-    /// Sends a request with the admin token. Runs no alarms after the request.
+    /// Runs no alarms after the request.
     pub(crate) fn ask_alone(&mut self, method: &str, target: &str, body: &str) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let token = ("authorization".to_owned(), format!("Token {TOKEN}"));
@@ -88,31 +83,28 @@ impl Product {
         self.inner.answer(head, body.into(), self.now_ns)
     }
 
-    /// Sends a request. The clock moves by one second before each request.
+    /// Sends a request after moving the clock by one second.
     pub(crate) fn request(&mut self, head: RequestHead, body: Vec<u8>) -> Response {
         self.now_ns += self.tick_ns;
         self.inner.request(head, body, self.now_ns)
     }
 
-    /// Runs `act` without moving the clock.
     pub(crate) fn standing_still(&mut self, act: impl FnOnce(&mut Self)) {
         let tick_ns = std::mem::replace(&mut self.tick_ns, 0);
         act(self);
         self.tick_ns = tick_ns;
     }
 
-    /// Moves the clock forward by a number of seconds.
+    /// Runs no alarms.
     pub(crate) fn pass(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
     }
 
-    /// Returns the log line of the last request.
     pub(crate) fn log_line(&self) -> Option<&str> {
         self.inner.last_log_line()
     }
 
-    /// Sends a request with the admin token and additional headers. Returns the status and the
-    /// body.
+    /// Returns the status and the body.
     pub(crate) fn ask(
         &mut self,
         method: &str,
@@ -140,14 +132,13 @@ impl Product {
         self.request(head, body.into())
     }
 
-    /// Writes lines with timestamps in seconds. The server must accept all lines.
     pub(crate) fn write(&mut self, db: &str, lines: &str) {
         let response = self.post(&format!("/write?db={db}&precision=s"), lines);
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status, 204, "{text}");
     }
 
-    /// Returns the response to a query, with timestamps in seconds.
+    /// The timestamps in the response are in seconds.
     pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
         let form: String =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
@@ -165,53 +156,46 @@ impl Product {
         }
     }
 
-    /// Returns the storage of each object.
     pub(crate) fn stores(&self) -> BTreeMap<Address, MemoryStore> {
         self.inner.stores()
     }
 
-    /// Returns the number of requests of each object.
     pub(crate) fn object_requests(&self) -> &BTreeMap<Address, u64> {
         self.inner.object_requests()
     }
 
-    /// Whether the last response was streamed without Content-Length.
     pub(crate) fn last_was_streamed(&self) -> bool {
         self.inner.last_was_streamed()
     }
 
-    /// Counts the pauses of a request. Other requests can run during a pause.
+    /// Other requests can run during a pause.
     pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);
         self.inner.watch_calls(Box::new(move |to| {
-            // The watcher is called before and after each call.
             counter.set(counter.get() + u32::from(*to == Address::Pause));
         }));
         pauses
     }
 
-    /// Calls `watcher` before and after each call of a request.
+    /// The watcher is called before and after each call of a request.
     pub(crate) fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.inner.watch_calls(watcher);
     }
 
-    /// Sets the storage of an unloaded object.
     pub(crate) fn put_store(&mut self, address: Address, store: MemoryStore) {
         self.inner.put_store(address, store);
     }
 
-    /// Returns the time of the last request in seconds.
     pub(crate) fn now_s(&self) -> i64 {
         self.now_ns / S_NS
     }
 
-    /// Configures a database. Returns the status and the body.
     pub(crate) fn configure(&mut self, method: &str, body: &str) -> (u16, String) {
         self.ask(method, "/api/v3/configure/database", "", &[], body)
     }
 
-    /// Moves the clock forward by `hours` and runs every due alarm.
+    /// Runs every alarm that is due within `hours`.
     pub(crate) fn pass_hours(&mut self, hours: i64) {
         for _ in 0..hours {
             self.now_ns += 3_600 * S_NS;
@@ -219,19 +203,18 @@ impl Product {
         }
     }
 
-    /// Returns the stored bytes of each shard.
     pub(crate) fn shard_bytes(&self) -> Vec<u64> {
         let stored = self.inner.stored_bytes().into_iter();
         stored.filter(|(at, _)| matches!(at, Address::Shard(_))).map(|(_, bytes)| bytes).collect()
     }
 
-    /// Moves the clock forward, then runs all alarms that are due.
+    /// Runs all alarms that are due after `seconds`.
     pub(crate) fn wait(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
         self.inner.pass_time(self.now_ns);
     }
 
-    /// Moves the clock forward without alarms.
+    /// Runs no alarms.
     pub(crate) fn wait_s(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
     }
@@ -242,7 +225,6 @@ impl Product {
     }
 }
 
-/// Returns one gzip member.
 pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));

@@ -65,7 +65,7 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     })
 }
 
-/// Like `write`, but the caller may create a database. The database then keeps points for an hour.
+/// The caller may create a database. The database then keeps points for an hour.
 fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
     let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     let create = CreateDatabase {
@@ -82,7 +82,6 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
     Write::new(request)
 }
 
-/// Returns a caller with every permission.
 fn session() -> Session {
     Session { principal: Principal::admin(), ..Session::default() }
 }
@@ -98,7 +97,6 @@ pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
     Ok(WriteOutcome { points_written: points, ..WriteOutcome::default() })
 }
 
-/// Sends a message directly to an object.
 pub(crate) fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
     struct Ask(Option<Call>, std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
     impl Client for Ask {
@@ -128,8 +126,7 @@ fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> 
     envelope::decode(&reply).unwrap().1
 }
 
-/// Returns the float values of every point by time. Reads only shards that have been opened and not
-/// closed.
+/// Reads only shards that have been opened and not closed.
 pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {
@@ -144,7 +141,6 @@ pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     points
 }
 
-/// Returns the number of shards that accept and return points.
 fn open_shards(world: &World) -> usize {
     let ids = world.shard_ids().into_iter();
     let open = ids.filter(|id| {
@@ -246,8 +242,7 @@ fn rule_3_stale_edge_uses_recreated_database() {
     assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
 }
 
-/// Performs the steps of a machine. If `answer` returns a reply for a call, the call gets this
-/// reply immediately.
+/// If `answer` returns a reply for a call, the call gets this reply immediately.
 pub(crate) fn script<M: Machine>(
     world: &mut World,
     edge: &Edge,

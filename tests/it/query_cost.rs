@@ -8,8 +8,7 @@ use crate::product::Product;
 const DAY_S: i64 = 86_400;
 const START_S: i64 = 1_600_000_000 - 1_600_000_000 % (7 * DAY_S);
 
-/// Creates `hosts` series with two fields. Each series has a point every `every_s` seconds for
-/// `days` days. All rows are flushed.
+/// Each series has a point every `every_s` seconds for `days` days. All rows are flushed.
 fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -27,7 +26,6 @@ fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     product
 }
 
-/// Returns the blocks, rows and bytes that a query reads.
 fn cost(product: &mut Product, q: &str) -> (u64, u64, u64) {
     let answer = product.query("d", &format!("EXPLAIN ANALYZE {q}"));
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();

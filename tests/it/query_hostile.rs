@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// The maximum CPU time of a statement. It is far more than any statement needs. Without the
-/// limits, a statement would need hours.
+/// The maximum CPU time of a statement, far more than any statement needs. Without the limits, a
+/// statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 const YEAR: &str = "time >= 0 AND time < 365d";
 
@@ -23,7 +23,6 @@ fn product() -> Product {
     product
 }
 
-/// Returns the error in the response, or "".
 fn error_of(answer: &Value) -> String {
     let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
     error.unwrap_or_default().to_owned()
@@ -191,7 +190,6 @@ fn regexes_take_linear_time() {
     }
 }
 
-/// Runs the statement with the greatest accepted nesting depth over real points.
 #[test]
 fn thirty_nested_subqueries_run() {
     let mut product = product();

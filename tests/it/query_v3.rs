@@ -10,7 +10,6 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::{Product, TOKEN};
 
-/// Returns the response to a query in the given format.
 fn ask(product: &mut Product, q: &str, format: &str) -> Response {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("db", "db").append_pair("q", q).append_pair("format", format);
@@ -39,14 +38,13 @@ fn batches(product: &mut Product, q: &str) -> Vec<RecordBatch> {
     StreamReader::try_new(stream.as_slice(), None).unwrap().map(Result::unwrap).collect()
 }
 
-/// Creates an empty database with unlimited retention.
+/// The database has unlimited retention.
 fn created(settings: &[(&str, &str)]) -> Product {
     let mut product = Product::with(settings);
     assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
     product
 }
 
-/// Creates a day of data for 20 hosts on `shards` shards.
 fn loaded(shards: u32) -> Product {
     let mut product = Product::with(&[]);
     let body = json!({"db": "db", "shards": shards}).to_string();

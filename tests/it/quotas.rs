@@ -19,7 +19,7 @@ use crate::world::{Edge, Faults, World};
 const ROUTE: &str = "/api/v3/configure/quota";
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// Creates a product at the start of a minute. Its database `d` has `shards` shards.
+/// The clock is at the start of a minute. The database `d` has `shards` shards.
 fn product(shards: u32) -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     database(&mut product, "d", shards);
@@ -32,7 +32,6 @@ fn database(product: &mut Product, name: &str, shards: u32) {
     assert_eq!(product.configure("POST", &settings).0, 200);
 }
 
-/// Moves the clock to the start of the next minute.
 fn to_next_minute(product: &mut Product) {
     product.pass(60 - product.now_s().rem_euclid(60));
 }
@@ -41,7 +40,7 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// Returns `count` points in up to 200 series. The points have different times and large values.
+/// The points are in up to 200 series. They have different times and large values.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
@@ -56,8 +55,8 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.as_str())
 }
 
-/// Writes batches without pauses until the minute ends. Returns the number of accepted points, and
-/// the last rejection.
+/// Writes without pauses until the minute ends. Returns the number of accepted points, and the last
+/// rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
     product.standing_still(|product| {
@@ -73,7 +72,7 @@ fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u
     (taken, refusal.unwrap())
 }
 
-/// Asserts that `taken` differs from `limit` by at most a quarter, as the documentation promises.
+/// The documentation promises that `taken` differs from `limit` by at most a quarter.
 #[track_caller]
 fn assert_kept(taken: u64, limit: u64) {
     assert!(taken * 4 >= limit * 3 && taken * 4 <= limit * 5, "{taken} of {limit}");
@@ -340,7 +339,6 @@ fn quotas_are_set_shown_and_removed() {
     assert_eq!(show(&mut product), nothing);
 }
 
-/// Writes one point to `database`. Returns the status and the error.
 fn writes_to(product: &mut Product, token: &str, database: &str) -> (u16, String) {
     let target = format!("/write?db={database}");
     let response = send(product, ("Bearer", token), ("POST", &target), "m v=1");
@@ -384,7 +382,6 @@ fn databases_quota_limits_creator() {
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 204);
 }
 
-/// Returns the number of stored bytes in SHOW STATS.
 fn stored(stats: &Value) -> u64 {
     stats["results"][0]["series"][0]["values"][3][2].as_u64().filter(|&bytes| bytes > 0).unwrap()
 }

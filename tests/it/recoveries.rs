@@ -29,17 +29,14 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, World, real_shard};
 
-/// The size at which a shard splits. It corresponds to a few points and the rows that define a
-/// shard.
+/// The size of a few points and of the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// The number of points in each part of a test.
 const POINTS: i64 = 40;
 const SEEDS: u64 = 120;
 
-/// The values that were written to a column, by time.
+/// The written values of a column, by time.
 pub(crate) type Column = BTreeMap<i64, String>;
 
-/// A deployment with one database, and all values that were written to it.
 pub(crate) struct Scene {
     pub(crate) world: World,
     /// An edge that has cached every state.
@@ -126,7 +123,7 @@ impl Scene {
         run(&mut self.world, edge, &format!("SELECT {column} FROM {measurement}")).unwrap()
     }
 
-    /// Writes two measurements. A minute without changes follows.
+    /// A minute without changes follows.
     pub(crate) fn load(&mut self) {
         let old = self.old.clone();
         pass(&mut self.world, H_NS);
@@ -144,8 +141,8 @@ impl Scene {
         pass(&mut self.world, 2 * H_NS);
     }
 
-    /// Changes the database in every way: new columns and measurements, points that are
-    /// overwritten, deleted or dropped, group splits, a revoked token, and a limit.
+    /// Adds columns and measurements, overwrites, deletes and drops points, splits groups, revokes
+    /// a token, and sets a limit.
     pub(crate) fn change(&mut self) {
         let old = self.old.clone();
         let shards = self.world.shard_ids().len();
@@ -184,7 +181,7 @@ impl Scene {
         begin_recovery(RecoveryRequest { name, time_ns, dry_run: false })
     }
 
-    /// Runs the recovery until this stage is the next stage.
+    /// Runs the recovery until `stage` is the next stage.
     pub(crate) fn reach(&mut self, stage: RecoveryStage) -> RecoveryStatus {
         let (edge, mut last) = (Edge::default(), Ok(None));
         for _ in 0..200 {
@@ -200,7 +197,6 @@ impl Scene {
         panic!("it never comes to {stage:?}: {last:?}");
     }
 
-    /// Starts a recovery and waits until it ends.
     pub(crate) fn recover(&mut self) -> RecoveryStatus {
         self.reach(RecoveryStage::Done)
     }
@@ -398,7 +394,7 @@ fn recovery_never_mixes_up_columns() {
     assert!(only.is_some() || (back > 4 * SEEDS && taken > SEEDS), "{back} {taken}");
 }
 
-/// Runs a recovery while clients write and messages fail. Returns the number of accepted writes.
+/// Clients write and messages fail during the recovery. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
     // Each edge has its own cache. These queries fill the cache before the recovery starts.

@@ -13,12 +13,10 @@ use crate::recoveries::{Scene, run};
 use crate::world::Edge;
 use crate::world::platform::START_NS;
 
-/// The number of points in each part of a test.
 const POINTS: i64 = 12;
 
-/// Creates a database with two measurements, and an edge. The edge's cache is newer than the
-/// recovery time: it contains the column `g` of `m` and the measurement `n`. Both were created
-/// after that time.
+/// Creates a database with two measurements, and an edge. The edge's cache contains the column `g`
+/// of `m` and the measurement `n`, which are newer than the recovery time.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -31,7 +29,7 @@ fn scene(seed: u64) -> (Scene, Edge) {
 }
 
 impl Scene {
-    /// Writes a line with the outdated edge. Returns whether the line was accepted.
+    /// Returns whether the line was accepted.
     fn slip(&mut self, edge: &Edge, measurement: &'static str, column: &'static str) -> bool {
         let line = self.line(measurement, column);
         self.world.run(edge, write("db", &line)).is_ok_and(|wrote| wrote.points_written == 1)

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-/// Returns the text of a file.
 pub(crate) fn text(path: &str) -> String {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(whole).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -6,7 +6,6 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::{Product, gzip};
 
-/// A token that must not appear in any log.
 const CANARY: &str = "canary-3f9c2a71b";
 
 fn send(product: &mut Product, method: &str, target: &str, header: (&str, &str)) -> Response {

@@ -22,7 +22,7 @@ fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
     call_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
 }
 
-/// Ends a secret. Returns the number of databases that have not confirmed this, or 0 if no token
+/// Returns the number of databases that have not confirmed the end of the secret, or 0 if no token
 /// has the secret.
 fn end(world: &mut World, secret: &str) -> u64 {
     let message = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash(secret) };
@@ -32,14 +32,10 @@ fn end(world: &mut World, secret: &str) -> u64 {
     }
 }
 
-/// How the previous secret ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// The secret expires.
     Expires,
-    /// An administrator ends the secret.
     Ended,
-    /// The whole token is revoked.
     Revoked,
 }
 
@@ -47,7 +43,7 @@ enum Ending {
 /// and the number of accepted writes with the new secret.
 type Taken = [u32; 2];
 
-/// Changes the secret while nine of ten messages are lost, objects restart, and writes continue.
+/// Nine of ten messages are lost, objects restart, and writes continue.
 fn rotate_under_losses(seed: u64, ending: Ending, grants: &[&str]) -> Taken {
     let mut world = world(seed);
     let (edges, databases) = (three_edges(), ["a", "b"]);

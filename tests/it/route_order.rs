@@ -8,7 +8,7 @@ use tidemark::protocol::call::Address;
 
 use crate::product::{Product, TOKEN};
 
-/// A request for an operation. In its texts, `DB` stands for the name of the database.
+/// In the texts, `DB` stands for the name of the database.
 struct Sample {
     method: &'static str,
     path: &'static str,
@@ -29,7 +29,7 @@ const fn sample(
     Sample { method, path, query, body, missing }
 }
 
-/// One request for each operation. The test fails if an operation has no row.
+/// The test fails if an operation has no row.
 #[rustfmt::skip]
 const SAMPLES: &[Sample] = &[
     sample("POST", "/write", "db=DB", "m v=1 1", Some(404)),
@@ -88,7 +88,6 @@ const SAMPLES: &[Sample] = &[
     sample("POST", "/debug/verify", "db=DB", "", Some(404)),
 ];
 
-/// The faults that a request can have.
 #[derive(Clone, Copy, Debug)]
 struct Faults<'a> {
     token: Option<&'a str>,
@@ -96,7 +95,6 @@ struct Faults<'a> {
     is_missing: bool,
 }
 
-/// Returns the status for a text that exceeds its maximum length.
 fn too_long(sample: &Sample, body: Body) -> Option<u16> {
     match body {
         _ if is_influxql(sample) => Some(400),
@@ -149,7 +147,6 @@ fn send(product: &mut Product, sample: &Sample, body: Body, faults: Faults<'_>) 
     if is_flight { status_of_grpc(&response) } else { response.status }
 }
 
-/// Returns a gRPC-Web message that contains a ticket.
 fn called(ticket: &[u8]) -> Vec<u8> {
     let mut message = vec![0x0a];
     let mut rest = ticket.len();
@@ -165,7 +162,6 @@ fn called(ticket: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Returns the HTTP status that corresponds to the code in the trailers.
 fn status_of_grpc(response: &Response) -> u16 {
     let text = String::from_utf8_lossy(&response.body);
     let (_, code) = text.split_once("grpc-status:").unwrap();

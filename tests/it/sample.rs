@@ -27,7 +27,6 @@ fn product(shards: &str, values: impl Fn(usize, usize) -> usize) -> Product {
     product
 }
 
-/// Returns the sorted rows of the series that have `columns` columns.
 fn rows(product: &mut Product, query: &str, columns: usize) -> Vec<String> {
     let answer = product.query("d", query);
     let series = answer.pointer("/results/0/series").and_then(Value::as_array);

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::product::Product;
 use crate::query_script::{QueryRequest, Server, Summary, check_known, run_dir};
 
-/// Runs the steps of the scripts on a product.
 struct Scripted {
     shards: &'static str,
     split_bytes: &'static str,

@@ -28,7 +28,7 @@ fn cases(file: &str) -> Vec<Value> {
     }
 }
 
-/// Compiles `query` for an empty database. Returns the error message, or "".
+/// Returns the error message of the planner for an empty database, or "".
 fn verdict(query: &str) -> String {
     let statements = match tidemark::influxql::parse(query, &Params::default()) {
         Ok(statements) => statements,
@@ -59,8 +59,7 @@ fn compile_errors_match_influxdb_1() {
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Returns `[name, tags, time, values…]` for every row of the first result, or the error of the
-/// result.
+/// Returns `[name, tags, time, values…]` for every row, or the error of the result.
 fn flat(body: &str) -> Result<Vec<Value>, String> {
     let body: Value = serde_json::from_str(body).unwrap();
     let result = &body["results"][0];

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// Returns a tag value. It is so long that a series block contains only a few dozen such values.
+/// The value is so long that a series block contains only a few dozen such values.
 fn long(letter: char, number: u32) -> String {
     format!("{letter}{number:03}{}", "x".repeat(6_000))
 }
@@ -36,7 +36,7 @@ impl Model {
         Self { product, series: BTreeSet::new(), times: 0 }
     }
 
-    /// Writes a point of each of these series. Flushes the points unless `is_last` is set.
+    /// Flushes the points unless `is_last` is set.
     fn write(&mut self, numbers: impl Iterator<Item = u32>, is_last: bool) {
         let mut lines = String::new();
         for number in numbers {
@@ -51,7 +51,6 @@ impl Model {
         }
     }
 
-    /// Deletes a quarter of all series.
     fn delete(&mut self) {
         self.product.query("d", "DELETE FROM m WHERE b =~ /^b00/");
         self.series.retain(|(_, b)| !b.starts_with("b00"));

@@ -23,7 +23,6 @@ fn set(product: &mut Product, body: &Value) {
     admin(product, ("POST", ROUTE), &body.to_string(), 200);
 }
 
-/// Returns one point of each of these series at the given time.
 fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
     series.fold(String::new(), |mut lines, at| {
         writeln!(lines, "m,host=h{at},rack=r{} v={time} {time}", at % 10).unwrap();
@@ -31,7 +30,6 @@ fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
     })
 }
 
-/// Writes lines. Returns the status and the error.
 fn write(product: &mut Product, lines: &str) -> (u16, String) {
     let response = product.post("/write?db=d", lines);
     let retry = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
@@ -49,8 +47,7 @@ fn series(product: &mut Product) -> (u64, u64) {
     (exact.sum(), used[2].as_u64().unwrap())
 }
 
-/// Asserts that `found` differs from `expected` by at most a quarter, as the documentation
-/// promises.
+/// The documentation promises that `found` differs from `expected` by at most a quarter.
 #[track_caller]
 fn assert_about(found: u64, expected: u64) {
     assert!(found * 4 >= expected * 3 && found * 4 <= expected * 5, "{found} of {expected}");

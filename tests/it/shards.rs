@@ -25,7 +25,7 @@ fn results_ignore_shard_count() {
     assert!(rows > 50_000 || only.is_some(), "only {rows} rows were compared");
 }
 
-/// Runs one random sequence with every number of shards. Returns the number of compared rows.
+/// Returns the number of compared rows.
 fn one_seed(seed: u64) -> usize {
     let story = story(&mut Rng::with_seed(seed));
     let mut expected: Vec<Value> = Vec::new();
@@ -71,7 +71,6 @@ enum Step {
     Query(String),
 }
 
-/// Returns three to six batches with flushes and evictions between them, and queries after them.
 fn story(rng: &mut Rng) -> Vec<Step> {
     let hosts = rng.usize(1..9);
     let exact = rng.u8(..4) > 0;
@@ -90,8 +89,7 @@ fn story(rng: &mut Rng) -> Vec<Step> {
     steps
 }
 
-/// Returns lines with only a few series and times, so that many points are overwritten and many
-/// times are equal.
+/// Only a few series and times occur, so that many points are overwritten and many times are equal.
 fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
     let mut lines = Vec::new();
     for _ in 0..rng.usize(1..40) {
@@ -193,7 +191,7 @@ fn query(rng: &mut Rng) -> String {
     format!("SELECT {calls} FROM {source}{condition}{group}{fill}")
 }
 
-/// Sorts rows with the same time, because their order across series is undefined.
+/// The order of rows with equal times across series is undefined.
 fn sorted(mut answer: Value) -> Value {
     let series = answer.pointer_mut("/results/0/series").and_then(Value::as_array_mut);
     for one in series.into_iter().flatten() {
@@ -205,7 +203,6 @@ fn sorted(mut answer: Value) -> Value {
     answer
 }
 
-/// Whether two values are equal. Floats may differ by a tolerance.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {

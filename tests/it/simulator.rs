@@ -34,8 +34,7 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
-/// The size at which a shard splits. It corresponds to a few points and the rows that define a
-/// shard.
+/// The size of a few points and of the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
 /// The end of an operation that is still running, and of an operation that lasts until the end of
 /// the test.
@@ -46,9 +45,9 @@ type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 enum Kind {
     Write(Answers<Write>),
     Create(Answers<Task<Changed>>),
-    /// A drop, which hides every point.
+    /// A drop hides every point.
     Drop(Answers<Task<Changed>>),
-    /// A delete, which hides the points with these numbers.
+    /// A delete hides the points with these numbers.
     Delete(Pieces, std::ops::Range<i64>),
     Query(Pieces),
 }
@@ -62,7 +61,6 @@ struct Operation {
 }
 
 impl Operation {
-    /// Records whether the response has arrived.
     fn poll(&mut self, step: u64) {
         if self.end != NEVER {
             return;
@@ -82,8 +80,7 @@ impl Operation {
         }
     }
 
-    /// Whether the operation hides point `number`, either permanently or while the operation takes
-    /// effect.
+    /// Whether the operation hides point `number` after the operation or while it takes effect.
     fn hides(&self, number: i64) -> bool {
         match &self.kind {
             Kind::Drop(_) => true,
@@ -93,8 +90,8 @@ impl Operation {
     }
 }
 
-/// Returns the time of point `number`. Some points are in the past, and most points are in the
-/// future, so that group splits move some of them.
+/// Some points are in the past, and most points are in the future, so that group splits move some
+/// of them.
 fn time_ns(number: i64) -> i64 {
     START_NS + (number - 12) * H_NS
 }
@@ -155,7 +152,6 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     settled.map(|operation| operation.end).min().unwrap_or(NEVER)
 }
 
-/// The number of checks that a run has made.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     operations: u64,
@@ -216,7 +212,6 @@ fn check(
     }
 }
 
-/// Returns the values by time.
 fn points(pieces: &Pieces) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for chunk in pieces.borrow().iter().flatten().flatten() {

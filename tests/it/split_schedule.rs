@@ -23,7 +23,7 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 250;
 const STEPS: u64 = 700;
-/// The size at which the group of a shard splits. It corresponds to a few dozen points.
+/// The size of a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 /// 2100-01-01.
 const FAR_NS: i64 = 4_102_444_800_000_000_000;
@@ -83,7 +83,7 @@ fn start_query(world: &mut World, edge: &Edge) -> Asking {
     Asking { pieces, start: 0, end: None }
 }
 
-/// Returns the points of a completed query. Every time must occur only once.
+/// Every time must occur only once.
 fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     let mut rows = BTreeMap::new();
     for piece in pieces {
@@ -105,8 +105,8 @@ fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     None
 }
 
-/// Checks a query that ran between these steps. Returns the number of points that the query had to
-/// return.
+/// Checks a query that ran between the steps in `asked`. Returns the number of points that the
+/// query had to return.
 fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed: u64) -> u64 {
     let mut of_time: BTreeMap<i64, Vec<&Writing>> = BTreeMap::new();
     for write in writes.iter().filter(|write| write.start <= asked.1) {
@@ -212,7 +212,6 @@ fn splits_stay_exact_under_random_faults() {
     assert!(only.is_some() || (answered > SEEDS && shards as u64 > 5 * SEEDS));
 }
 
-/// Returns the values of `field` for all points, by time.
 fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
     let text = format!("SELECT {field} FROM m");
     let statement = parse_statement(&text, &Params::default()).unwrap();

@@ -6,16 +6,14 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// The value of `SHARD_SPLIT_BYTES` in these tests.
 const CAP: &str = "40000";
-/// The number of points in an import. Each point takes about 20 stored bytes.
+/// Each point takes about 20 stored bytes.
 const POINTS: i64 = 9_000;
-/// The number of points in each write.
 const BATCH: usize = 300;
 /// 2100-01-01, in seconds.
 const FAR_S: i64 = 4_102_444_800;
 
-/// Returns `POINTS` lines. Most lines are within 90 days, and some are in the year 2100.
+/// Most lines are within 90 days, and some are in the year 2100.
 fn lines(rng: &mut Rng) -> Vec<String> {
     let line = |number: i64| {
         let time_s = match number % 100 {
@@ -28,7 +26,7 @@ fn lines(rng: &mut Rng) -> Vec<String> {
     (0..POINTS).map(line).collect()
 }
 
-/// Writes all lines. Repeats a write if a split or a full shard rejects it.
+/// Repeats a write if a split or a full shard rejects it.
 fn import(product: &mut Product, lines: &[String]) -> u32 {
     let mut refused = 0;
     for batch in lines.chunks(BATCH) {

@@ -23,7 +23,6 @@ use tidemark::protocol::sql::{
 };
 use tidemark::scan::page::GroupData;
 
-/// A `count` that is still running.
 #[derive(Debug, Default)]
 struct Count {
     table: String,
@@ -35,12 +34,10 @@ struct Count {
     tells: bool,
 }
 
-/// The number of rows per batch.
 const BATCH_ROWS: i64 = 100;
 /// The size of a chunk in bytes. A batch may end in the middle of a chunk.
 const PIECE_BYTES: usize = 777;
 
-/// Runs statements one after another.
 pub(crate) fn stand_in() -> SqlSession {
     let mut count = Count::default();
     Box::new(move |message| {
@@ -67,7 +64,6 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     failed(status.parse().unwrap(), message)
                 }
                 Some(("SELECT", rest)) => {
-                    // Replaces the parameter by its value, as SQL does.
                     let given = match request.parameters.first() {
                         Some((_, Parameter::Integer(number))) => number.to_string(),
                         _ => "0".to_owned(),

@@ -18,18 +18,15 @@ const FREE_CALLS: u64 = 1_000;
 /// The maximum number of calls that one request may make to other hosts on the free plan.
 const FREE_EXTERNAL_CALLS: u64 = 50;
 
-/// The number of shards in each group of the large database.
 const SHARDS: usize = 8;
-/// The number of weeks that have points. Each week is a shard group.
+/// Each week is a shard group.
 const WEEKS: usize = 12;
-/// The number of measurements in the large database.
 const MEASUREMENTS: usize = 40;
-/// The number of additional databases, and the number of additional policies.
 const OTHERS: usize = 20;
-/// The time of the first point, in seconds. It is 2023-01-01.
+/// 2023-01-01, in seconds.
 const FIRST_S: usize = 1_672_531_200;
 
-/// One request for each route that makes calls, with its body.
+/// The requests, one for each route that makes calls.
 const REQUESTS: &[(&str, &str, &str)] = &[
     ("POST", "/write?db=d&precision=s", "m0,host=a v=1i 1700000000"),
     ("POST", "/api/v2/write?bucket=d&precision=s", "m0,host=a v=1i 1700000000"),
@@ -65,8 +62,8 @@ const REQUESTS: &[(&str, &str, &str)] = &[
 const DELETE_BODY: &str =
     r#"{"start":"2023-01-01T00:00:00Z","stop":"2023-01-01T00:00:01Z","predicate":"host=\"none\""}"#;
 
-/// Routes that have no row. They make no calls, do the same as the given route, or make a limited
-/// number of steps that separate tests count.
+/// These routes make no calls, do the same as the given route, or make a limited number of steps
+/// that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/ping", "no call"),
     ("/ready", "no call"),
@@ -83,7 +80,6 @@ const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/api/v3/recover", "one call to the Catalog"),
 ];
 
-/// The calls that one request makes.
 #[derive(Default)]
 struct Calls {
     /// The objects that are processing a call, starting with the outermost call.
@@ -92,7 +88,7 @@ struct Calls {
     internal: u64,
     /// The number of calls from the Worker to other hosts.
     external: u64,
-    /// The number of calls that each running call of an object has made, in the order of `open`.
+    /// The calls of each running call of an object, in the order of `open`.
     by_object: Vec<u64>,
     /// The largest number of calls that an object has made while it processed a single call.
     most_of_object: u64,
@@ -120,7 +116,6 @@ impl Calls {
     }
 }
 
-/// Runs `act` and counts its calls.
 fn calls<T>(product: &mut Product, act: impl FnOnce(&mut Product) -> T) -> (Calls, T) {
     let counted = Rc::new(RefCell::new(Calls::default()));
     let counter = Rc::clone(&counted);
@@ -134,7 +129,6 @@ fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).into_owned()
 }
 
-/// Creates a database with one shard and few points.
 fn small() -> Product {
     let settings = [("BACKUPS", "yes"), ("SQL", "yes"), ("AUTO_CREATE_RETENTION", "none")];
     let mut product = Product::with(&settings);
@@ -143,8 +137,8 @@ fn small() -> Product {
     product
 }
 
-/// Creates a database with many shards, policies and measurements, and other databases. The
-/// settings are those of the free plan.
+/// The database `d` has many shards, policies and measurements. The settings are those of the free
+/// plan.
 fn large(settings: &[(&str, &str)]) -> Product {
     let shards = SHARDS.to_string();
     let mut all = vec![
@@ -210,7 +204,7 @@ fn every_route_has_counted_calls() {
     }
 }
 
-/// Exports `d` with as many requests as necessary. Returns the points, and the number of requests.
+/// Exports `d` with as many requests as necessary.
 fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
     let (mut points, mut after) = (String::new(), String::new());
     for requests in 1.. {

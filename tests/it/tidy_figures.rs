@@ -5,12 +5,11 @@ use tidemark::model::limits;
 
 use crate::repository::text;
 
-/// Returns the text of a page without line breaks, so that a test can search for sentences.
 fn sentences(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Returns the rows of the first table under a heading as cells. Includes the header.
+/// The cells include the header.
 fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let under =
         page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{heading}"));
@@ -32,7 +31,7 @@ fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// Returns the numbers in the second cell of the table row whose first cell starts with `label`.
+/// Returns the numbers in the second cell of the row whose first cell starts with `label`.
 fn numbers_of_row(page: &str, label: &str) -> Vec<String> {
     let start = format!("| {label} | ");
     let row = page.lines().find(|line| line.starts_with(&start));
@@ -153,7 +152,6 @@ fn costs_page_has_measured_storage() {
     }
 }
 
-/// Whether a sentence or a table row on a page contains both the name of a constant and its value.
 fn has_value(page: &str, name: &str, value: &str) -> bool {
     let (name, value) = (format!("`{name}`"), format!(" {value}"));
     let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit() || c == ',');
@@ -242,7 +240,6 @@ fn settings_page_defaults_match_code() {
     assert_eq!(compared, 8);
 }
 
-/// Compares each row in the table of fixed limits on the settings page.
 #[test]
 fn settings_page_limits_match_code() {
     let page = text("docs/SETTINGS.md");
@@ -307,7 +304,6 @@ fn settings_page_limits_match_code() {
     }
 }
 
-/// Returns the value of a private constant in a source file.
 fn constant(path: &str, name: &str) -> u64 {
     let code = text(path);
     let value = code.split(&format!("const {name}: ")).nth(1).unwrap_or_else(|| panic!("{name}"));
@@ -354,7 +350,6 @@ fn console_page_states_drawing_limits() {
     }
 }
 
-/// Formats a number such as 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;

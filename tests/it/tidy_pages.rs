@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The folders in which pages and comments are checked.
 const FOLDERS: &[&str] = &[
     "src", "crates", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www",
     "packages",
@@ -27,7 +26,7 @@ const MADE: &[&str] = &[
 /// The file name endings in comments and pages. `.go` is the ending of InfluxDB's files.
 const ENDINGS: &[&str] =
     &[".md", ".rs", ".mjs", ".js", ".http", ".test", ".toml", ".css", ".html", ".py", ".sh"];
-/// The maximum number of lines of a page in `docs/design`. It corresponds to three screens.
+/// The maximum number of lines of a page in `docs/design`, about three screens.
 const PAGE_LINES_MAX: usize = 150;
 /// If an identifier on a page has at least this number of words, it is the name of a test.
 const TEST_NAME_WORDS: usize = 5;
@@ -35,7 +34,6 @@ const TEST_NAME_WORDS: usize = 5;
 const EVIDENCE_NAME_WORDS: usize = 3;
 
 struct File {
-    /// The path relative to the root.
     path: String,
     text: String,
 }
@@ -207,7 +205,6 @@ fn read(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns the pages, the sources and the tests.
 fn files() -> Vec<File> {
     let is_text = |path: &String| ENDINGS.iter().any(|ending| path.ends_with(ending));
     let is_ours = |path: &String| match path.split_once('/') {
@@ -290,7 +287,7 @@ fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     known.contains(name) || known.iter().any(is_it)
 }
 
-/// Returns the targets of a page's links that are inside the repository.
+/// Returns the links to files inside the repository.
 fn links(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (_, line) in outside_fences(page) {
@@ -301,7 +298,6 @@ fn links(page: &str) -> Vec<String> {
     found
 }
 
-/// Returns the anchor of a heading.
 fn slug(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
@@ -312,7 +308,6 @@ fn has_heading(page: &str, anchor: &str) -> bool {
     lines.map(|line| line.trim_start_matches('#').trim()).any(|heading| slug(heading) == anchor)
 }
 
-/// Returns the texts between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     let lines = outside_fences(text).into_iter();
     lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).collect()
@@ -325,7 +320,6 @@ fn numbered_rows(page: &str) -> Vec<Vec<&str>> {
     cells.filter(|row| row.first().is_some_and(|cell| cell.parse::<u32>().is_ok())).collect()
 }
 
-/// Returns the names of all native tests.
 fn tests(files: &[File]) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for file in files.iter().filter(|file| file.path.ends_with(".rs")) {
@@ -337,11 +331,9 @@ fn tests(files: &[File]) -> BTreeSet<&str> {
     found
 }
 
-/// Returns whether `word` is an identifier with at least `words_min` words, and is not the name of
-/// a metric.
+/// Metrics also have long names, but are not tests.
 fn is_test_name(word: &str, words_min: usize) -> bool {
     let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    // Names of metrics are also long, but are not names of tests.
     let is_metric = word.starts_with("tidemark_");
     !is_metric && word.chars().all(is_part) && word.split('_').count() >= words_min
 }

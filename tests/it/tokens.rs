@@ -12,7 +12,6 @@ use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
 use crate::product::{Product, TOKEN};
 
-/// The authentication schemes in which a request can send its credentials.
 const SCHEMES: [&str; 8] =
     ["Bearer", "bearer", "Token", "TOKEN", "Basic", "u and p", "p", "Token u:"];
 
@@ -20,7 +19,7 @@ pub(crate) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Sends a request with `token` in the given scheme. An empty scheme means no token.
+/// An empty scheme means no token.
 pub(crate) fn send(
     product: &mut Product,
     (scheme, token): (&str, &str),
@@ -45,7 +44,7 @@ pub(crate) fn send(
     product.request(head, body.into())
 }
 
-/// Sends a request as the administrator. The response must have the given status.
+/// The response must have the given status.
 pub(crate) fn admin(
     product: &mut Product,
     request: (&str, &str),
@@ -58,7 +57,6 @@ pub(crate) fn admin(
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// Creates a token that permits `actions` on `resources`.
 pub(crate) fn token(
     product: &mut Product,
     name: &str,
@@ -81,7 +79,7 @@ pub(crate) fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).trim_end().to_owned()
 }
 
-/// Creates a product with the databases `a` and `b`, a policy `a/p`, and one point in each.
+/// The product has the databases `a` and `b`, a policy `a/p`, and one point in each.
 fn two_databases() -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     for q in [
@@ -372,7 +370,6 @@ fn revoked_credentials_fail_on_every_route() {
     assert!(found.iter().all(|status| *status < 300), "{found:?}");
 }
 
-/// Sends a write to `a` as a user from `address`.
 fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) -> Response {
     let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
     let headers =

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use crate::product::Product;
 use crate::tokens::{admin, body, encoded, send};
 
-/// Runs a query as the administrator.
 fn run(product: &mut Product, q: &str) -> Value {
     admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
 }
 
-/// Creates the databases `d` and `e`, and a user `u` with the password `x` who can read `e`.
+/// The user `u` with the password `x` can read database `e`.
 fn with_user() -> Product {
     let mut product = Product::with(&[]);
     for q in [

@@ -34,7 +34,7 @@ use crate::world::{Edge, World, real_shard};
 
 type Answer<'a> = dyn FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure> + 'a;
 
-/// Creates a database, writes, reads, deletes and drops. `answer` handles every call.
+/// `answer` handles every call.
 fn story(world: &mut World, answer: &mut Answer<'_>) {
     let edge = Edge::default();
     script(world, &edge, &mut create("db", 2, None), &mut *answer).unwrap();
@@ -155,7 +155,6 @@ fn diagnostics_list_objects_of_other_releases() {
     assert_eq!(shown(["", own, "0.0.7"]), [older[2]]);
 }
 
-/// Changes a message, as if another sender had written it.
 fn said<M: Wire>(message: &[u8], change: impl FnOnce(&mut M)) -> Vec<u8> {
     let (version, mut message) = envelope::decode::<M>(message).unwrap();
     change(&mut message);

@@ -12,7 +12,7 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Edge, World, real_shard};
 
-/// Returns the result of the statement, with one line per row.
+/// Returns one line per row of the result.
 pub(crate) fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
     let statement = parse_statement(text, &Params::default()).unwrap();
     let database = Some("db".to_owned());

@@ -27,7 +27,6 @@ fn post(product: &mut Product, body: Vec<u8>, headers: &[(&str, &str)]) -> (u16,
     (response.status, json["error"].as_str().unwrap().to_owned())
 }
 
-/// Returns `bytes` of comments.
 fn comments(bytes: usize) -> Vec<u8> {
     let mut body = b"#234567\n".repeat(bytes / 8);
     body.resize(bytes, b'\n');
@@ -216,7 +215,6 @@ fn query_series_and_points_are_limited() {
     assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
 }
 
-/// The table in the documentation must equal the table in the code.
 #[test]
 fn settings_page_lists_every_limit() {
     let page = include_str!("../../docs/SETTINGS.md");

@@ -4,7 +4,6 @@
 
 import { JsonNumber, parseJson } from './json.mjs';
 
-/** Returns the lines for the response to `query` with this status and body. */
 export function renderAnswer(query, status, body) {
   if (query.isText && status !== 200) return [`http ${status}`, ...textLines(body)];
   if (status !== 200) return [`http ${status} ${oneLine(body.trim())}`];
@@ -46,7 +45,7 @@ function textLines(body) {
   return lines.map((line) => `|${line}`);
 }
 
-// Returns a text unchanged, or as a JSON string if it cannot be the rest of a line.
+// Returns a JSON string if the text cannot be the rest of a line.
 function phrase(text) {
   return /^["\s]|\s$|\n|^$/.test(text) ? JSON.stringify(text) : text;
 }

@@ -4,14 +4,14 @@ import { readdirSync, statSync } from 'node:fs';
 import { renderAnswer } from './answer.mjs';
 import { queryParams } from './script.mjs';
 
-/** A client for the server at `url`. If `token` is set, the client sends it as a Bearer token. */
+/** The client sends the token as a Bearer token. */
 export class Client {
   constructor(url, token = '') {
     this.url = url.replace(/\/$/, '');
     this.headers = token ? { authorization: `Bearer ${token}` } : {};
   }
 
-  /** Sends one write step. Throws if the server's response differs from the step. */
+  /** Throws if the server's response differs from the step. */
   async write({ db, rp, precision, body, at }) {
     const params = new URLSearchParams({ db });
     if (rp) params.set('rp', rp);
@@ -29,7 +29,7 @@ export class Client {
     }
   }
 
-  /** Sends one query step; returns the lines of its response. */
+  /** Returns the lines of the response. */
   async query(query) {
     const { accept, get } = query.options;
     const headers = accept ? { ...this.headers, accept } : this.headers;
@@ -44,7 +44,7 @@ export class Client {
     }
   }
 
-  /** Drops every database and user, so that the next script starts with an empty server. */
+  /** The next script starts with an empty server. */
   async reset() {
     for (const [list, drop] of [['SHOW DATABASES', 'DROP DATABASE'], ['SHOW USERS', 'DROP USER']]) {
       for (const name of await this.#names(list)) {

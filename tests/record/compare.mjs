@@ -3,7 +3,7 @@
 
 const RELATIVE_TOLERANCE = 1e-9;
 
-/** Returns the first difference, or null if the responses are equal. */
+/** Returns null if the responses are equal. */
 export function difference(query, expected, actual) {
   if (query.isText) return firstDifference(expected, actual, (a, b) => a === b);
   const [a, b] = query.unordered
@@ -45,7 +45,6 @@ function sameToken(expected, actual) {
   return isSpelt && Math.abs(a - b) <= RELATIVE_TOLERANCE * scale;
 }
 
-/** Sorts the rows with the same time in each table. */
 function sortTies(lines) {
   const sorted = [];
   let time = null;

@@ -13,9 +13,9 @@ const START_TRIES = 200;
 const START_PAUSE_MS = 50;
 
 /**
- * Starts `influxd` and waits until it responds. Needs the Debian package `influxdb`. `index` is the
- * type of the series index, `inmem` or `tsi1`. If the two types return different results, one of
- * them has a defect. With `kept`, the server uses that directory and does not delete it.
+ * Needs the Debian package `influxdb`. `index` is the type of the series index, `inmem` or `tsi1`.
+ * If the two types return different results, one of them has a defect. With `kept`, the server uses
+ * that directory and does not delete it.
  */
 export async function startInfluxd(index = 'inmem', kept = undefined) {
   const directory = kept ?? mkdtempSync(join(tmpdir(), 'influxd-'));

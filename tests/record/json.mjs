@@ -3,7 +3,6 @@
 
 import { printParseErrorCode, visit } from 'jsonc-parser';
 
-/** A number, stored as its text. */
 export class JsonNumber {
   constructor(text) {
     this.text = text;
@@ -14,13 +13,12 @@ export class JsonNumber {
 const strictly = { disallowComments: true, allowTrailingComma: false };
 
 /**
- * Parses one JSON document. Objects become Maps, numbers become [JsonNumber]s, and other values
- * become the usual JavaScript values. Throws with the position if the text is not JSON, or if an
- * object contains the same name twice.
+ * Objects become Maps, and numbers become [JsonNumber]s. Throws with the position if the text is
+ * not JSON, or if an object contains the same name twice.
  */
 export function parseJson(text) {
   const documents = [];
-  /** The open arrays and objects, from the outermost to the innermost. */
+  /** From the outermost to the innermost array or object. */
   const open = [documents];
   let key = '';
   const put = (value, position) => {

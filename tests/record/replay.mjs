@@ -14,10 +14,7 @@ import { parseScript } from './script.mjs';
 
 const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
-/**
- * Runs the scripts in `paths`, or all scripts if `paths` is empty. Returns counts and the
- * differences.
- */
+/** Runs all scripts if `paths` is empty. Returns counts and the differences. */
 export async function replay(url, token, paths = []) {
   const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, 'utf8').split('\n'));
   const client = new Client(url, token);

@@ -1,6 +1,6 @@
 // Parses and prints query scripts. tests/data/query/README.md specifies the language.
 
-/** Splits a script into steps. `answer` contains the indented lines, without the indentation. */
+/** `answer` contains the indented lines, without the indentation. */
 export function parseScript(text, file) {
   const steps = [];
   let step = null;
@@ -75,7 +75,6 @@ function parseQuery(line, at) {
   return query;
 }
 
-/** Returns the parameters of POST /query for a query step. */
 export function queryParams({ db, options, statement }) {
   const params = new URLSearchParams();
   if (db) params.set('db', db);
@@ -89,7 +88,7 @@ export function queryParams({ db, options, statement }) {
   return params;
 }
 
-/** Returns the script for these steps, with the current contents of their bodies. */
+/** Uses the current contents of the bodies. */
 export function printScript(steps) {
   const lines = [];
   for (const { kind, head, body, blank } of steps) {

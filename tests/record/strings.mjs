@@ -16,7 +16,7 @@ import { startInfluxd } from './influxd.mjs';
 const RECORDED = fileURLToPath(new URL('../data/line_protocol/strings.jsonl', import.meta.url));
 /** The letters of the short texts, and the maximum number of letters after the quote. */
 const SHORT = { letters: ['"', '\\', ',', ' ', '=', 'a'], most: 5 };
-/** The letters of random texts. The letters that can end or escape a value occur several times. */
+/** The letters that can end or escape a value occur several times. */
 const LETTERS = [...'""""\\\\,, =ab1\nü'];
 const RANDOM_LENGTH_MAX = 24;
 const AT_ONCE = 16;

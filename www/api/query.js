@@ -4,7 +4,7 @@
 import { parseExact } from './exact.js';
 import { request } from './transport.js';
 
-/** A failed request. `status` is the status of the response, or 0 without a response. */
+/** `status` is 0 without a response. */
 export class RequestError extends Error {
   constructor(message, status) {
     super(message);
@@ -12,38 +12,32 @@ export class RequestError extends Error {
   }
 }
 
-/**
- * Returns the error message in a response. If the text contains no message, returns a sentence with
- * the status.
- */
+/** If the text contains no message, returns a sentence with the status. */
 export function errorIn(text, status) {
   try {
     const reply = JSON.parse(text);
     const message = reply.error ?? reply.message;
     if (typeof message === 'string') return message;
   } catch {
-    // The text is not JSON. It comes from a proxy between the page and the server.
+    // A proxy between the page and the server may return text that is not JSON.
   }
   return `The server returned ${status}: ${text.slice(0, 500)}`;
 }
 
-/** The maximum length of an address that common proxies accept, in bytes. */
+/** The maximum length of an address that common proxies accept. */
 const addressBytesMax = 12_000;
 
 const parametersOf = (q, { db, epoch }) =>
   String(new URLSearchParams({ q, ...(db ? { db } : {}), ...(epoch ? { epoch } : {}) }));
 
 /**
- * The database of the query, the unit of its timestamps, and the signal that cancels it.
- *
+ * `epoch` is the unit of the timestamps, and `signal` cancels the query.
  * @typedef {{ db?: string, epoch?: string, signal?: AbortSignal }} Options
  */
 
 /**
- * Sends GET /query. All queries that the user has not started use this method. The parameter
- * `read_only` makes the server reject statements that write. Resolves to the response. Throws
- * [RequestError] without a response.
- *
+ * Sends GET /query. Every query that the user has not started uses GET. The parameter `read_only`
+ * makes the server reject statements that write. Throws [RequestError] without a response.
  * @param {string} q
  * @param {Options} [options]
  */
@@ -56,8 +50,8 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * Sends POST /query after an explicit action of the user. The text may write. Otherwise like [get].
- *
+ * Sends POST /query after an explicit action of the user. The text may write. Throws [RequestError]
+ * without a response.
  * @param {string} q
  * @param {Options} [options]
  */
@@ -67,7 +61,7 @@ export async function post(q, { db, epoch, signal } = {}) {
   return fetchOrFail('/query', { method: 'POST', headers, body, signal });
 }
 
-/** Requests `path` and returns the response. Throws [RequestError] without a response. */
+/** Throws [RequestError] without a response. */
 export async function fetchOrFail(path, init) {
   try {
     return await request(path, init);
@@ -80,9 +74,7 @@ export async function fetchOrFail(path, init) {
 
 /**
  * Returns the series of each statement in `q`. The statements must only read. Throws the error of
- * the first statement that fails. With `tolerant`, a failed statement returns an empty list
- * instead.
- *
+ * the first failed statement. With `tolerant`, a failed statement returns an empty list instead.
  * @param {string} q
  * @param {Options & { tolerant?: boolean }} [options]
  */

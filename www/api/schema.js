@@ -5,15 +5,15 @@ import { querySeries, rowsOf } from './query.js';
 import { onPlace } from './transport.js';
 import { onToken } from './token.js';
 
-/** The maximum age of a cached response, in milliseconds. */
+/** The maximum age of a cached response. */
 const fresh_ms = 30_000;
 
-/** The maximum number of tag values in the completion and in the explorer. */
+/** The completion and the explorer display at most this number of tag values. */
 export const valuesMax = 200;
 
 const answers = new Map();
 
-/** Clears the cache. It is called after writes and by a button of the explorer. */
+/** Called after writes and by a button of the explorer. */
 export const forgetSchema = () => answers.clear();
 
 onToken(forgetSchema);
@@ -31,7 +31,6 @@ function kept(key, get) {
 const rowsKept = (q) => kept(q, () => rowsOf(q));
 const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
-/** Returns `"rp"."m"`, or only the given name. */
 const source = (policy, measurement) =>
   [policy, measurement]
     .filter((name) => name)
@@ -42,7 +41,6 @@ const from = (policy, measurement) => (measurement ? ` FROM ${source(policy, mea
 
 export const databases = () => firsts('SHOW DATABASES');
 
-/** Returns `{ name, duration, isDefault }` for each policy. */
 export const policies = async (db) =>
   (await rowsKept(`SHOW RETENTION POLICIES ON ${quoted(db)}`)).map((row) => ({
     name: row[0],
@@ -52,17 +50,13 @@ export const policies = async (db) =>
 
 export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
 
-/**
- * Returns the tag keys of a measurement. Without a measurement, returns the tag keys of all
- * measurements.
- */
+/** Without a measurement, returns the tag keys of all measurements. */
 export const tags = async (db, measurement, policy) => {
   const q = `SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => querySeries(q));
   return distinct(series.flatMap(({ values }) => values.map(([key]) => key)));
 };
 
-/** Returns `[name, type]` for each field. */
 export const fields = async (db, measurement, policy) => {
   const q = `SHOW FIELD KEYS ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => querySeries(q));
@@ -77,7 +71,7 @@ const valuesOf = (db, measurement, tag, policy, how = '') => {
   return `SHOW TAG VALUES ${how}${place} WITH KEY = ${quoted(tag)}`;
 };
 
-/** Returns the first values of a tag. [valuesMax] limits their number. */
+/** Returns at most [valuesMax] values. */
 export const values = async (db, measurement, tag, policy) =>
   distinct(
     (await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`)).map(
@@ -85,20 +79,17 @@ export const values = async (db, measurement, tag, policy) =>
     ),
   );
 
-/** Returns the number of a tag's values. */
 export const valueCount = async (db, measurement, tag, policy) => {
   const q = valuesOf(db, measurement, tag, policy, 'EXACT CARDINALITY ');
   return (await rowsKept(q))[0]?.[0] ?? 0;
 };
 
-/** Returns the number of a measurement's series. */
 export const seriesCount = async (db, measurement, policy) => {
   const q = `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => querySeries(q));
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 };
 
-/** Returns the functions with which the completion reads the names in a database. */
 export const schemaOf = (db) => ({
   databases,
   measurements: () => (db ? measurements(db) : Promise.resolve([])),

@@ -12,15 +12,14 @@ const unbuilt = isStatic
   ? 'The database in this page has no SQL: build the page again with `npm run sql` and `npm run build -- --static`.'
   : 'The database in this page has no SQL: run `npm run sql`, or choose the server at the top right.';
 
-/** Returns why SQL is not available at the current place, or null if the page knows no reason. */
+/** Returns null if the page knows no reason. */
 export function sqlUnavailableReason() {
   if (currentPlace() !== 'browser' || sqlState().isReady) return null;
   return sqlAsset ? unloaded : unbuilt;
 }
 
 /**
- * Returns the response to a statement. Throws [RequestError] if SQL is unavailable.
- *
+ * Throws [RequestError] if SQL is unavailable.
  * @param {string} q
  * @param {{ db: string, format?: string, signal?: AbortSignal }} options
  */
@@ -48,10 +47,7 @@ onEngineState(() => {
   hadSql = isReady;
 });
 
-/**
- * Returns `{ name, parameters, explained }` for each SQL function of the server. Returns an empty
- * list without SQL.
- */
+/** Returns `{ name, parameters, explained }` for each function. Without SQL, the list is empty. */
 export function sqlFunctions(db) {
   if (!db) return Promise.resolve([]);
   known ??= functionsOf(db).catch(() => []);

@@ -5,10 +5,9 @@ import { ofTab } from '../storage.js';
 const key = 'tidemark.token';
 const listeners = [];
 
-/** Returns the token, or the empty string. */
 export const token = () => ofTab.get(key) ?? '';
 
-/** Stores a new token. An empty string deletes the stored token. */
+/** An empty string deletes the stored token. */
 export function setToken(text) {
   ofTab.set(key, text || null);
   listeners.forEach((listener) => listener());
@@ -16,8 +15,8 @@ export function setToken(text) {
 
 /**
  * Stores the token in a link such as `/#token=secret`, and removes the token from the address. A
- * starting server prints such a link. A link from elsewhere could make the user write into another
- * database, so the user must confirm that a token is replaced.
+ * link from elsewhere could make the user write into another database, so the user must confirm
+ * that a token is replaced.
  */
 export function takeLinkedToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));
@@ -30,7 +29,7 @@ export function takeLinkedToken() {
   if (!token() || confirm(question)) setToken(linked);
 }
 
-/** Returns whether a reload deletes the token, because the browser has no session storage. */
+/** A browser without session storage loses the token on a reload. */
 export const isTokenUnkept = () => ofTab.isUnkept(key);
 
 /** Calls `listener()` after each change of the token. */

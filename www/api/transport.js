@@ -9,12 +9,12 @@ const keeping = 'tidemark.persist';
 const listeners = [];
 const stateListeners = [];
 
-/** Whether the page was built for use without a server (`npm run build -- --static`). */
+/** Without a server (`npm run build -- --static`), the data is in the browser. */
 export const isStatic = document.documentElement.dataset.place === 'browser';
 
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
 let outage = null;
-/** Whether Cloudflare Access protects the server and admits users without a token. */
+/** Cloudflare Access may protect the server and admit users without a token. */
 let isAdmitted = false;
 let starting = null;
 let running = null;
@@ -26,16 +26,12 @@ let isTemporary = false;
 /** Returns `server`, or `browser` for the engine in this page. */
 export const currentPlace = () => place;
 
-/** Returns why the server is unavailable, or null. */
 export const currentOutage = () => (place === 'server' ? outage : null);
 
 /** Returns whether the server accepts the user without a token. */
 export const isLetIn = () => place === 'server' && isAdmitted;
 
-/**
- * Returns whether the page can send queries. The place must be available, and a token must exist if
- * the place needs one.
- */
+/** The place must be available, and a token must exist if the place needs one. */
 export const canQuery = () =>
   place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
 
@@ -48,15 +44,14 @@ const announce = () => listeners.forEach((listener) => listener(place));
 export const isKept = () =>
   running?.state.isKept ?? (!isTemporary && ofBrowser.get(keeping) === 'yes');
 
-/** Returns why changes could not be stored, or null. */
 export const currentUnstored = () => running?.state.unstored ?? null;
 
-/** Stores pending changes. Rejects if storing fails again. */
+/** Rejects if storing fails again. */
 export const storeNow = async () => (await engine()).store();
 
 /**
- * Returns whether leaving the page deletes data. This is the case if the data is in this browser,
- * is not stored, and no other tab uses it.
+ * Leaving the page deletes data that is in this browser, is not stored, and is not used by another
+ * tab.
  */
 export const isForgetful = () => {
   if (place !== 'browser' || !running) return false;
@@ -64,13 +59,9 @@ export const isForgetful = () => {
   return !isEmpty && (!isStored || unstored !== null) && tabs <= 1;
 };
 
-/** Returns whether all tabs share the page's database. */
 export const isShared = () => running?.isShared === true;
 
-/**
- * Returns whether the page's database supports SQL, and the number of bytes of SQL that are loaded
- * so far. The number is null if SQL is not loading.
- */
+/** `bytes` is the number of bytes of SQL that are loaded so far, or null if SQL is not loading. */
 export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
 
 /** Loads SQL into the page's database. */
@@ -79,16 +70,15 @@ export const loadSql = async () => (await engine()).loadSql();
 /** Returns the error of the engine's start, with a `code` from `engine.js`, or null. */
 export const engineTrouble = () => trouble;
 
-/** Calls `listener(place)` after each change of the place. */
 export const onPlace = (listener) => listeners.push(listener);
 
-/** Calls `listener()` after each change of the engine's state. */
 export const onEngineState = (listener) => stateListeners.push(listener);
 
 const tellState = () => stateListeners.forEach((listener) => listener());
 
 /**
- * Every tab records whether the data is stored, because the tab that requested it may be closed.
+ * Every tab records whether the data is stored, because the tab that requested the change may be
+ * closed.
  */
 function stateChanged() {
   if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
@@ -98,7 +88,6 @@ function stateChanged() {
 const load = (settings) =>
   import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
 
-/** Returns the page's engine. Loads the engine on demand. */
 export function engine() {
   const settings = { persist: isKept(), shared: !isTemporary, changed: stateChanged };
   starting ??= load(settings).then(
@@ -118,8 +107,8 @@ export function engine() {
 }
 
 /**
- * Returns an engine that parses lines. If the data is on the server, the page uses a separate
- * engine that opens no database.
+ * The result parses lines. If the data is on the server, the page uses a separate engine that opens
+ * no database.
  */
 export function checker() {
   if (place === 'browser') return engine();
@@ -130,7 +119,7 @@ export function checker() {
   return checking;
 }
 
-/** Changes the place. If the engine does not start, rejects and changes nothing. */
+/** If the engine does not start, rejects and changes nothing. */
 export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
   else outage = await outageNow();
@@ -139,7 +128,7 @@ export async function moveTo(next, { remember = true } = {}) {
   announce();
 }
 
-/** Starts to store the engine's data in the browser, or deletes the stored data. */
+/** If `isWanted` is false, deletes the stored data. */
 export async function setKept(isWanted) {
   const started = await engine();
   await started.keep(isWanted);
@@ -160,7 +149,7 @@ export async function forget() {
   announce();
 }
 
-/** Starts an empty engine. Does not change the stored data. */
+/** Does not change the stored data. */
 export async function startTemporaryDatabase() {
   isTemporary = true;
   await engine();
@@ -182,8 +171,8 @@ async function outageNow() {
 }
 
 /**
- * Checks whether the current place responds. If the server is unavailable, it remains selected,
- * because a write into the page's own database would be lost.
+ * An unavailable server remains selected, because a write into the page's own database would be
+ * lost.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
@@ -193,8 +182,8 @@ export async function settlePlace() {
 }
 
 /**
- * Sends a request with the token to `path` of the API. A response with status 401 does not delete
- * the token. Instead the page prompts for a new token.
+ * Sends a request to `path` of the API. A response with status 401 does not delete the token.
+ * Instead the page prompts for a new token.
  */
 export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);
@@ -205,14 +194,13 @@ export async function request(path, init = {}) {
   return response;
 }
 
-/** Returns the status of a request with these headers. */
 async function knows(headers) {
   const response = await fetch('/query?q=SHOW+DATABASES', { headers });
   await response.arrayBuffer();
   return response.status;
 }
 
-/** Checks a token with the server, and stores the token if it is valid. Returns the status. */
+/** Stores the token if it is valid. Returns the status. */
 export async function signIn(candidate) {
   const status = await knows({ Authorization: `Bearer ${candidate}` });
   if (status === 200) setToken(candidate);

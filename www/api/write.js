@@ -13,12 +13,11 @@ export const precisions = [
   ['s', 'seconds'],
 ];
 
-/** Returns the displayed name of a unit. */
 export const unitName = (unit) => precisions.find(([value]) => value === unit)[1];
 
 /**
- * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`. The status
- * is 0 without a response.
+ * The lines are text or bytes. Resolves to `{ status, text, retryAfter_s }`. The status is 0
+ * without a response.
  */
 export async function write(lines, { db, precision }) {
   const path = `/api/v2/write?${new URLSearchParams({ bucket: db, precision })}`;
@@ -36,21 +35,16 @@ export async function write(lines, { db, precision }) {
   }
 }
 
-/**
- * Returns whether the database in `db` or `db/policy` is missing. Throws [RequestError] if the
- * request fails.
- */
+/** `db` may be `db/policy`. Throws [RequestError] if the request fails. */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
 
-/** Returns whether a retry may succeed. */
 export const passes = (status) => status === 0 || status === 429 || status >= 500;
 
 /**
  * Creates the database in `db` or `db/policy`, and the policy, if the database does not exist.
- * Otherwise the write would create a database that keeps points for only three days.
- * Resolves to a sentence about the creation, or to an empty string. A missing permission is not an
- * error here, because the response to the write reports it. Throws [RequestError] if a retry may
- * succeed.
+ * Otherwise the write would create a database that keeps points for only three days. Resolves to a
+ * sentence about the creation, or to an empty string. The response to the write reports a missing
+ * permission. Throws [RequestError] if a retry may succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');
@@ -74,7 +68,7 @@ export async function ensureDatabase(db) {
   return `The database ${name} was created. It keeps points permanently.`;
 }
 
-/** Returns the message of a response, one line per error. */
+/** Returns one line per error. */
 export function resultText({ status, text }) {
   if (status === 204) return '204 No Content: every line was written.';
   try {

@@ -12,7 +12,6 @@ const lasting = [
   ['31536000', 'A year'],
 ];
 
-/** Returns the request body that creates a token. */
 export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
   const actions = [read && 'read', write && 'write', metrics && 'metrics'].filter(Boolean);
   return {
@@ -92,7 +91,7 @@ export function newToken(shown) {
   );
 }
 
-/** Creates a token. Resolves to the token, or to undefined after a failure. */
+/** Resolves to the token, or to undefined after a failure. */
 async function make(asked, answer) {
   const init = {
     method: 'POST',

@@ -10,7 +10,6 @@ import { quotaForm } from './quota_form.js';
 import { clients } from './snippets.js';
 import { tokenList } from './token_list.js';
 
-/** Returns the view. */
 export function connectPanel() {
   let chosen = 0;
   /** The displayed token and its resource, or empty strings. */

@@ -8,7 +8,6 @@ import { el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
 const path = '/api/v3/configure/quota';
-/** The largest integer that a JavaScript number represents exactly. */
 const most = String(Number.MAX_SAFE_INTEGER);
 
 const limits = [
@@ -19,16 +18,13 @@ const limits = [
   ['series', 'Series (estimated)'],
 ];
 
-/** Returns the request body that sets these quotas. An empty field means no limit. */
+/** An empty field means no limit. */
 export function quotaRequest(db, texts) {
   const set = Object.entries(texts).filter(([, text]) => text.trim() !== '');
   return { db, ...Object.fromEntries(set.map(([name, text]) => [name, Number(text)])) };
 }
 
-/**
- * Returns the quotas of a database. Applies `change` first if it is given. Throws the server's
- * error.
- */
+/** Applies `change` first if it is given. Throws the server's error. */
 async function ask(db, change) {
   const init = change
     ? {
@@ -44,7 +40,6 @@ async function ask(db, change) {
   return JSON.parse(text).quota;
 }
 
-/** Returns the form. */
 export function quotaForm() {
   const fields = limits.map(([name, label]) => {
     const input = el('input', { type: 'number', min: '1', max: most, step: '1', placeholder: 'none', name });

@@ -3,16 +3,12 @@
 
 import { createDatabase } from '../influxql/statements.js';
 
-/** Quotes a text with single quotes for a shell. */
 const shell = (text) => `'${text.replace(/'/g, "'\\''")}'`;
 
-/** Quotes a text with double quotes for TOML, YAML, JavaScript or Python. */
 const literal = (text) => JSON.stringify(text);
 
-/** The placeholder for a token. */
 const placeholder = 'TOKEN';
 
-/** Returns a query as a command line. */
 export const curlOf = (origin, db, query, token = placeholder, path = '/query') =>
   [
     `curl -H 'Authorization: Token ${token}' ${shell(`${origin}${path}`)}`,

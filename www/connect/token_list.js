@@ -7,19 +7,18 @@ import { button, el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
 const path = '/api/v3/configure/token';
-/** The maximum number of tokens on a page of the list. */
+/** The number of tokens on a page of the list. */
 const pageRows = 50;
 
 /** Returns the date in a timestamp such as `2026-11-22T…`. */
 const day = (time) => time?.slice(0, 10);
 
-/** Returns the permissions of a token as a text. */
 export const mayOf = ({ permissions }) =>
   permissions
     .map(({ actions, resource_identifier: [resource] }) => `${actions.join(' and ')} ${resource}`)
     .join(', ');
 
-/** Returns `{ panel, reload }`: the list, and a function that updates it. */
+/** Returns `{ panel, reload }`. */
 export function tokenList() {
   const rows = el('tbody');
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
@@ -41,8 +40,8 @@ export function tokenList() {
     more,
   );
   /**
-   * Loads the page of tokens that follows the token with this number. Loads the first page for
-   * null.
+   * Loads the page of tokens that follows the token with the number `from`. Loads the first page
+   * for null.
    */
   async function load(from) {
     try {
@@ -75,7 +74,7 @@ export function tokenList() {
   return { panel, reload };
 }
 
-/** Returns the row of a token. `said` displays whether the token was revoked. */
+/** `said` displays whether the token was revoked. */
 function row(token, said) {
   const { name, created_at: made, expiry, last_used: used, secrets = [] } = token;
   let asked = false;
@@ -109,7 +108,7 @@ function row(token, said) {
   return line;
 }
 
-/** Revokes a token. Resolves to a message. Calls `gone` on success. */
+/** Resolves to a message. Calls `gone` on success. */
 async function revoke(name, gone) {
   try {
     const response = await request(`${path}?${new URLSearchParams({ token_name: name })}`, {

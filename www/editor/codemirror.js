@@ -37,15 +37,15 @@ const marks = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
-/** Returns extensions that set an editor's name for screen readers and its placeholder. */
+/** `label` is the editor's name for screen readers, and `hint` is its placeholder. */
 export const labelled = (label, hint) => [
   EditorView.contentAttributes.of({ 'aria-label': label }),
   placeholder(hint),
 ];
 
 /**
- * Creates an editor in `host` and replaces the contents of `host`. Calls `changed(text)` after each
- * change of the text. `extensions` precede the extensions that all editors use.
+ * Replaces the contents of `host`. Calls `changed(text)` after each change of the text.
+ * `extensions` precede the extensions that all editors use.
  */
 export function makeEditor({ host, text, changed, extensions = [] }) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
@@ -74,11 +74,10 @@ export function makeEditor({ host, text, changed, extensions = [] }) {
   return handle(view);
 }
 
-/** Returns the functions with which the page controls an editor. */
 function handle(view) {
   return {
     text: () => view.state.doc.toString(),
-    /** Replaces the text and places the cursor at an offset or at the end. */
+    /** Places the cursor at an offset or at the end. */
     setText(text, cursor) {
       const isSame = text === view.state.doc.toString();
       if (isSame && cursor === undefined) return;
@@ -103,7 +102,7 @@ function handle(view) {
         .filter(({ from, to }) => from < to);
       view.dispatch({ effects: setMarks.of(inside) });
     },
-    /** Returns the offset of a line and a column, both starting at 1. */
+    /** The line and the column start at 1. */
     offset(line, column) {
       const { from, to } = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
       return Math.min(from + column - 1, to);

@@ -2,7 +2,6 @@
 
 import { Decoration, ViewPlugin } from '@codemirror/view';
 
-/** The token kinds with a colour. */
 const coloured = ['string', 'regex', 'number', 'comment', 'name', 'operator', 'variable'];
 
 const marks = new Map(
@@ -10,9 +9,9 @@ const marks = new Map(
 );
 
 /**
- * Returns an extension that colours a text. `wordsOf(text)` tokenizes the text. It returns no words
- * until `ready` resolves. `keywords` contains upper-case words. The extension calls
- * `isFunction(name)` for names before an opening bracket.
+ * `wordsOf(text)` tokenizes the text. It returns no words until `ready` resolves. `keywords`
+ * contains upper-case words. The extension calls `isFunction(name)` for names before an opening
+ * bracket.
  */
 export function colours({ wordsOf, keywords, isFunction, ready = Promise.resolve() }) {
   const markOf = ({ kind, text, upper }, next) => {

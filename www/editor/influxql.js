@@ -10,14 +10,11 @@ import { completing } from './query.js';
 
 const names = new Set([...functions.map(({ name }) => name), 'time', 'fill', 'tz', 'now']);
 
-/**
- * Returns the editor's extensions for InfluxQL. `schema()` returns the names for the completion.
- */
+/** `schema()` returns the names for the completion. */
 export const language = (schema) => [
   labelled('InfluxQL query', 'SELECT … FROM …'),
   colours({ wordsOf: tokenize, keywords, isFunction: (name) => names.has(name), ready: startLexer() }),
   completing(async (before, whole) => {
-    // Waits until the parser is loaded.
     await startLexer().catch(() => {});
     return choices(before, whole, schema());
   }),

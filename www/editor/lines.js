@@ -31,7 +31,6 @@ const language = StreamLanguage.define({
   },
 });
 
-/** Creates a line protocol editor in `host`. */
 export const makeLineEditor = ({ host, text, changed }) =>
   makeEditor({
     host,

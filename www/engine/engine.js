@@ -17,7 +17,7 @@ export const codes = {
   crashed: 'crashed',
 };
 
-/** The error of an engine that crashed or did not start. `code` is a value of [codes]. */
+/** The engine crashed or did not start. `code` is a value of [codes]. */
 export class EngineError extends Error {
   constructor({ code, message }) {
     super(message);
@@ -26,12 +26,11 @@ export class EngineError extends Error {
   }
 }
 
-/** Returns the address of a file in the folder of this module. */
 const beside = (name) => new URL(name, import.meta.url).href;
 
 /**
- * The name of the shared worker. Change the name whenever the messages between page and worker
- * change, so that only compatible tabs share a worker.
+ * Change the name whenever the messages between page and worker change, so that only compatible
+ * tabs share a worker.
  */
 const sharedName = 'tidemark 2';
 
@@ -39,7 +38,7 @@ const hasSharing = typeof SharedWorker !== 'undefined';
 
 const unbuilt = 'This page was built without SQL: run `npm run sql`, which also rebuilds the page.';
 
-/** The statuses of responses without a body. */
+/** Responses with these statuses have no body. */
 const bodiless = [101, 204, 205, 304];
 
 /** A connection to a dedicated worker or to the shared worker, with the pending calls. */
@@ -143,7 +142,7 @@ class Engine {
     this.changed = changed;
   }
 
-  /** Returns the connection to the worker. After a crash, starts a new worker. */
+  /** After a crash, starts a new worker. */
   channel() {
     if (this.started === undefined) {
       const channel = new Channel(this.isShared, (state) => this.take(state));
@@ -159,7 +158,6 @@ class Engine {
     return this.started;
   }
 
-  /** Updates the state. Another tab may have changed whether the data is stored. */
   take(state) {
     this.state = state;
     this.persist = state.isKept;
@@ -169,7 +167,7 @@ class Engine {
   async ask(what, given, transfer) {
     let channel = await this.channel();
     if (channel.ended) {
-      // The worker crashed during a call of another tab. This call uses a new worker.
+      // If the worker crashed during a call of another tab, this call uses a new worker.
       this.started = undefined;
       channel = await this.channel();
     }
@@ -266,5 +264,4 @@ function abortable(signal, work) {
   });
 }
 
-/** Re-exports functions that check and delete the stored data. */
 export { isStored, forgetStored } from './row_store.js';

@@ -7,16 +7,15 @@ const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * The maximum time to wait for the lock, in milliseconds. A page that was just closed may still
- * hold the lock. A shared worker almost always waits for such a page, and a busy machine needs
- * longer to release the lock.
+ * A page that was just closed may still hold the lock. A shared worker almost always waits for such
+ * a page, and a busy machine needs longer to release the lock.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
 /** The number of rows that one read returns. */
 const pageRows = 64;
 
-/** An error that can be sent to the page: `{ code, message }`. */
+/** An error that can be sent to the page. */
 export class Failure extends Error {
   constructor(code, message) {
     super(message);
@@ -27,7 +26,6 @@ export class Failure extends Error {
 const refused = (doing, error) =>
   new Failure('storage', `The browser's storage could not be ${doing}: ${error?.message ?? 'no reason given'}`);
 
-/** Returns the result of an IndexedDB request. */
 function result(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -46,9 +44,9 @@ async function opened() {
 }
 
 /**
- * Acquires the lock that excludes other tabs. Resolves to the function that releases the lock.
- * Browsers support locks only in secure contexts. Without locks, the tab that writes last
- * overwrites the rows, and the engine detects the conflict.
+ * The lock excludes other tabs. Resolves to the function that releases the lock. Browsers support
+ * locks only in secure contexts. Without locks, the tab that writes last overwrites the rows, and
+ * the engine detects the conflict.
  */
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});
@@ -62,7 +60,6 @@ function locked() {
   });
 }
 
-/** Returns whether the browser stores any rows. */
 export async function isStored() {
   const names = (await indexedDB.databases?.()) ?? [];
   if (indexedDB.databases && !names.some(({ name }) => name === databaseName)) return false;
@@ -74,7 +71,7 @@ export async function isStored() {
   }
 }
 
-/** Deletes the stored rows, even if they are unreadable. */
+/** Deletes the rows even if they are unreadable. */
 export async function forgetStored() {
   const release = await locked();
   try {
@@ -87,7 +84,6 @@ export async function forgetStored() {
   }
 }
 
-/** The stored rows, open and locked. */
 export class Kept {
   static async open() {
     const release = await locked();
@@ -102,7 +98,7 @@ export class Kept {
   constructor(database, release) {
     this.database = database;
     this.release = release;
-    /** The changes that are not stored yet. Changes remain here after a failure. */
+    /** Changes remain pending after a failure. */
     this.pending = new Map();
     /** Whether the next write first deletes all stored rows. */
     this.anew = false;
@@ -133,8 +129,7 @@ export class Kept {
 
   /**
    * Stores changes, `[key, bytes | undefined, …]`, atomically. Resolves when these changes and all
-   * earlier changes are stored. If storing fails, the changes are stored together with the next
-   * changes.
+   * earlier changes are stored. If storing fails, the next call stores the changes again.
    */
   write(changes) {
     this.hold(changes);
@@ -148,7 +143,7 @@ export class Kept {
     for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
   }
 
-  /** Stores changes like [write], after deleting all stored rows. */
+  /** Deletes all stored rows before storing the changes. */
   replace(changes) {
     this.anew = true;
     this.pending.clear();
@@ -173,7 +168,7 @@ export class Kept {
     }
   }
 
-  /** Runs `work(store)` in one transaction. Resolves when the transaction is complete. */
+  /** Resolves when the transaction is complete. */
   committed(work) {
     return new Promise((resolve, reject) => {
       const fail = (error) => reject(refused('written', error));

@@ -5,11 +5,11 @@
 import { Failure } from './row_store.js';
 
 /**
- * The maximum size of an idle module's memory, in bytes. A module with more memory is replaced
- * after a statement, because WebAssembly memory never shrinks.
+ * A module with more memory is replaced after a statement, because WebAssembly memory never
+ * shrinks.
  */
 const keptBytesMax = 64 * 1024 * 1024;
-/** The session number of all statements. Statements run one at a time. */
+/** Statements run one at a time, in the same session. */
 const session = 1;
 /** The number of bytes between two progress reports. */
 const toldBytes = 256 * 1024;
@@ -18,10 +18,7 @@ const cure = 'Try again, or reload the page. If SQL is not built, run `npm run s
 
 const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${cure}.`);
 
-/**
- * Whether the last attempt to load the module failed. The next attempt bypasses the browser's
- * cache.
- */
+/** After a failed load, the next attempt bypasses the browser's cache. */
 let isDoubted = false;
 
 /**
@@ -49,11 +46,10 @@ async function unpacked(body, told) {
   return isGzip ? stream.pipeThrough(new DecompressionStream('gzip')) : stream;
 }
 
-/** The sessions of one module. */
 export class Sql {
   /**
-   * Loads the compressed module from `url`. The file name contains a hash of the content.
-   * `told(bytes)` receives the number of bytes that are loaded so far. Rejects with a [Failure].
+   * The file name in `url` contains a hash of the content. `told(bytes)` receives the number of
+   * bytes that are loaded so far. Rejects with a [Failure].
    */
   static async load(url, told) {
     try {
@@ -79,10 +75,7 @@ export class Sql {
     this.module = module;
   }
 
-  /**
-   * Sends a message to the module and returns the reply. The module reports errors in its replies,
-   * so an exception always means a trap.
-   */
+  /** The module reports errors in its replies, so an exception always means a trap. */
   turn = (message) => {
     try {
       return this.module.turn(session, message);
@@ -92,7 +85,7 @@ export class Sql {
     }
   };
 
-  /** Ends the last statement. Replaces the module after a trap, or if its memory is too large. */
+  /** Replaces the module after a trap, or if its memory is too large. */
   settle() {
     try {
       if (!this.isSpent) this.module.end(session);

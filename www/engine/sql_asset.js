@@ -4,7 +4,7 @@
 /* global SQL_ASSET */
 
 /**
- * The name and size of the compressed module, as `{ name, bytes }`. The module is in the folder of
- * the chunks. The value is null if the page was built without SQL.
+ * The compressed module is in the folder of the chunks. The value is null if the page was built
+ * without SQL.
  */
 export const sqlAsset = SQL_ASSET;

@@ -6,19 +6,14 @@ import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
 import { Failure, isStored, Kept } from './row_store.js';
 import { Sql } from './sql.js';
 
-/**
- * The minimum time, in milliseconds, between overdue alarms, so that requests can run between them.
- */
+/** Requests can run during this pause between overdue alarms. */
 const alarmPauseMs = 20;
 /**
- * The maximum time of an alarm's timer, in milliseconds. Browsers limit timers to 24 days. After a
- * suspended machine wakes up, overdue alarms should run soon.
+ * Browsers limit timers to 24 days. After a suspended machine wakes up, overdue alarms should run
+ * soon.
  */
 const alarmWaitMsMax = 60_000;
-/**
- * The delay of alarms after the start, in milliseconds. The page's first requests run before
- * overdue alarms.
- */
+/** The page's first requests run before overdue alarms. */
 const wakeAfterMs = 500;
 
 /** @type {Tidemark | undefined} */
@@ -26,7 +21,7 @@ let database;
 /** @type {Kept | undefined} */
 let kept;
 /**
- * The SQL module. It is kept when the database restarts.
+ * The SQL module is kept when the database restarts.
  * @type {Sql | undefined}
  */
 let sql;
@@ -36,19 +31,15 @@ let sql;
  */
 let sqlBytes = null;
 /**
- * The load of SQL that is in progress. All callers wait for the same load.
+ * All callers wait for the same load of SQL.
  * @type {Promise<void> | undefined}
  */
 let sqlComes;
 let timer;
-/** The clients: the page of a dedicated worker, or one port per tab of a shared worker. */
+/** The page of a dedicated worker, or one port per tab of a shared worker. */
 const clients = new Set();
-/** The last state that was sent to the clients. */
 let told = '';
-/**
- * The last task that opens or closes the stored rows. Tasks of this kind, from all tabs, run one
- * after another.
- */
+/** Tasks that open or close the stored rows, from all tabs, run one after another. */
 let lastTurn = Promise.resolve();
 
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
@@ -66,7 +57,7 @@ let unstored = null;
 /** Returns the changes since the last call, if they must be stored. */
 const changed = () => (kept ? database.changes() : []);
 
-/** Stores changes. Resolves when all earlier changes are also stored. */
+/** Resolves when all earlier changes are also stored. */
 async function store(changes = changed()) {
   try {
     await kept?.write(changes);
@@ -99,7 +90,6 @@ function onTime(work) {
   }
 }
 
-/** Returns the database's state for the page. */
 const state = () => ({
   isKept: kept !== undefined,
   unstored,
@@ -108,7 +98,6 @@ const state = () => ({
   sql: { isReady: sql !== undefined, bytes: sqlBytes },
 });
 
-/** Sends a changed state to every client. */
 function tell() {
   const now = state();
   const text = JSON.stringify(now);
@@ -116,10 +105,7 @@ function tell() {
   told = text;
 }
 
-/**
- * Resets the worker after a crash of the engine. At the next start, the engine reads the stored
- * rows.
- */
+/** At the next start, the engine reads the stored rows. */
 function breakOff(error) {
   clearTimeout(timer);
   kept?.close();
@@ -162,8 +148,8 @@ async function startStoring() {
 }
 
 /**
- * Deletes the stored rows and then runs `work()`. If the deletion fails, the database does not
- * change, and the next change stores the database again.
+ * If the deletion fails, the database does not change, and the next change stores the database
+ * again.
  */
 async function emptied(work) {
   const emptying = kept;
@@ -215,7 +201,7 @@ async function begin({ wasm, persist }) {
   }
 }
 
-/** Starts to store the database, or deletes the stored rows. */
+/** Without `persist`, deletes the stored rows. */
 async function keep(persist) {
   if (persist === (kept !== undefined)) return;
   if (persist) await startStoring();
@@ -295,7 +281,7 @@ const handlers = {
   loadSql: ({ url }) => (sql ? undefined : (sqlComes ??= loadSql(url))),
 };
 
-/** Returns the response to a request that succeeded but could not be stored. */
+/** The request succeeded, but its changes could not be stored. */
 function notStored({ message }) {
   const why = `${message.replace(/\.$/, '')}. Close this page only after the data is stored: unstored data is lost.`;
   // The body contains the members of the error formats of v1 and v2.

@@ -22,7 +22,7 @@ const prices = {
 
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
-/** Formats a number of bytes with three significant digits. */
+/** The text has three significant digits. */
 export function bytesText(bytes) {
   const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
@@ -37,7 +37,6 @@ const whole = (number) => number.toLocaleString('en');
 const line = (label, value, title = '') =>
   el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
-/** The displayed name of each limit, and the format of its numbers. */
 const limits = {
   points_per_minute: ['Points per minute', whole],
   requests_per_minute: ['Requests per minute', whole],
@@ -46,10 +45,7 @@ const limits = {
   series: ['Series (estimated)', whole],
 };
 
-/**
- * Returns one line with the usage and the maximum of each limit. Includes the limits of tokens and
- * users.
- */
+/** Includes the limits of tokens and users. */
 function quotaLines(tags, rows) {
   const [whose] = ['token', 'user'].filter((key) => tags[key]).map((key) => `${key} ${tags[key]}`);
   return rows.map(([limit, allowed, used]) => {
@@ -61,8 +57,8 @@ function quotaLines(tags, rows) {
 }
 
 /**
- * Returns the sums of `SHOW STATS` over all objects of a database, and lines about its quotas.
- * Throws if the token cannot read the whole database.
+ * Returns the sums of `SHOW STATS` over all objects, and lines about the quotas. Throws if the
+ * token cannot read the whole database.
  */
 async function stats(db) {
   const [series] = await querySeries(`SHOW STATS ON ${quoted(db)}`);
@@ -92,7 +88,7 @@ async function stats(db) {
   return { ...sums, quotas, days };
 }
 
-/** Returns lines with the usage of today and yesterday. The object time is an estimate. */
+/** The days are today and yesterday. The object time is an estimate. */
 function dayLines(days) {
   const { objectRequest, objectSecond, rowWritten, rowRead } = prices;
   const names = ['Today (UTC)', 'Yesterday'];
@@ -111,14 +107,11 @@ function dayLines(days) {
   });
 }
 
-/** Returns a FROM clause that contains all measurements in all policies of a database. */
+/** The FROM clause contains all measurements in all policies. */
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 
-/**
- * Returns the number of series. The page queries this number only after a click, because every
- * shard must list its series.
- */
+/** The page queries this number only after a click, because every shard must list its series. */
 async function seriesCount(db) {
   const [series] = await querySeries(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
@@ -126,7 +119,7 @@ async function seriesCount(db) {
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 }
 
-/** Returns the oldest and the newest timestamp in the database. */
+/** Returns the oldest and the newest timestamp. */
 async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
@@ -141,7 +134,7 @@ async function ends(db) {
 const timeText = (time) =>
   time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
 
-/** Returns `{ element, fill }`. `fill(db)` loads the numbers when the card becomes visible. */
+/** `fill(db)` loads the numbers when the card becomes visible. */
 export function card() {
   const element = el('section', {
     class: 'card',
@@ -171,7 +164,7 @@ export function card() {
   };
 }
 
-/** Returns the line with a button that counts the series. */
+/** The line has a button that counts the series. */
 function seriesLine(db) {
   const place = el('dd');
   const count = async () => {

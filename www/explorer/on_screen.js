@@ -1,6 +1,5 @@
 // Runs queries for elements when they become visible.
 
-/** The maximum number of concurrent queries. */
 const queriesMax = 4;
 
 const waiting = [];
@@ -30,7 +29,7 @@ const observer = new IntersectionObserver((entries) => {
   }
 });
 
-/** Calls `work()` once, when `element` becomes visible. Limits the number of concurrent calls. */
+/** Calls `work()` once, when `element` becomes visible. */
 export function onScreen(element, work) {
   asked.set(element, work);
   observer.observe(element);

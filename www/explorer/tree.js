@@ -8,10 +8,7 @@ import { onScreen } from './on_screen.js';
 
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
-/**
- * The maximum time, in milliseconds, that a new tree waits for its open branches before it replaces
- * the old tree.
- */
+/** A new tree waits this long for its open branches before it replaces the old tree. */
 const patience_ms = 3000;
 
 /** The branches that the user has opened or closed, by path. */
@@ -70,13 +67,12 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
 
 const count = (number, word) => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
 
-/** Returns `{ element, fill }`. `put(item)` inserts a name into the query (`influxql/put.js`). */
+/** `put(item)` inserts a name into the query (`influxql/put.js`). */
 export function tree(put) {
   const element = el('ul', { class: 'tree', 'aria-label': 'Databases' });
   let filling = 0;
   onChange((now, before) => now.db !== before.db && markChosen());
 
-  /** Returns the click handler for a name in a database. */
   const putting = (db, item) => () => {
     if (db !== current().db) change({ db });
     put(item);
@@ -168,10 +164,7 @@ export function tree(put) {
 
   return {
     element,
-    /**
-     * Lists the databases again. Open branches remain open. The old tree remains visible until the
-     * new tree is complete.
-     */
+    /** Open branches remain open. The old tree remains visible until the new tree is complete. */
     async fill(names) {
       filling += 1;
       const mine = filling;

@@ -4,7 +4,7 @@ import { functions } from './functions.js';
 import { meaningful, tokenize } from './tokenize.js';
 import { keywords, quoted, quotedText } from './statements.js';
 
-/** The keywords that determine which kind of word follows. */
+/** These keywords determine which kind of word follows. */
 const places = {
   SELECT: 'columns',
   BY: 'dimensions',
@@ -18,7 +18,7 @@ const places = {
   MEASUREMENT: 'measurements',
 };
 
-/** Returns a token's name without quotes and escapes. */
+/** Removes quotes and escapes. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
@@ -64,9 +64,8 @@ function measurementIn(tokens, offset) {
 const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
 
 /**
- * Returns the choices at the end of `text` in CodeMirror's format: `{ from, options }`. The
- * functions of `schema` return promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`,
- * `values(m, tag)`.
+ * The result has CodeMirror's format `{ from, options }`. The functions of `schema` return
+ * promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
  */
 export async function choices(text, whole, schema) {
   const { place, measurement, tag, from } = placeIn(text, whole);

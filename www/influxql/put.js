@@ -4,12 +4,12 @@ import { nameOf } from './complete.js';
 import { quoted, quotedText } from './statements.js';
 import { meaningful, tokenize } from './tokenize.js';
 
-/** The keywords with which a clause of a SELECT or SHOW statement begins. */
+/** A clause of a SELECT or SHOW statement begins with one of these keywords. */
 const beginnings = new Set(
   'SELECT INTO FROM WITH WHERE GROUP ORDER LIMIT OFFSET SLIMIT SOFFSET'.split(' '),
 );
 
-/** The clauses that have the syntax of a function call. */
+/** These clauses have the syntax of a function call. */
 const calls = new Set(['FILL', 'TZ']);
 
 const operators = new Set(['=', '!=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%']);
@@ -21,7 +21,7 @@ const isKeyword = ({ kind, upper }) =>
 /** Returns `m`, or `policy.m` for a policy other than the default. */
 const sourceOf = ({ policy, measurement }) => [policy, measurement].filter(Boolean).map(quoted).join('.');
 
-/** Returns a query for one item, with a separate result for each series. */
+/** The query returns a separate result for each series. */
 function query(item) {
   const source = `FROM ${sourceOf(item)}`;
   if (item.kind === 'field') return `SELECT ${quoted(item.name)} ${source} GROUP BY *`;
@@ -94,17 +94,13 @@ const replaced = (text, from, to, words, cursor = from + words.length) => ({
   cursor,
 });
 
-/**
- * Adds a query for the item after `head`. Places the cursor after the source, where the user can
- * type a condition.
- */
+/** The cursor is after the source, where the user can type a condition. */
 function fresh(head, item) {
   const made = query(item);
   const source = ` FROM ${sourceOf(item)}`;
   return { text: head + made, cursor: head.length + made.indexOf(source) + source.length };
 }
 
-/** Adds a separate statement for the item after `text`. */
 function appended(text, item) {
   const all = tokenize(text);
   const last = meaningful(all).at(-1);
@@ -114,7 +110,7 @@ function appended(text, item) {
   return fresh(text.trimEnd() + joint, item);
 }
 
-/** Inserts the item at the cursor. Returns null if the item is not valid at this position. */
+/** Returns null if the item is not valid at this position. */
 function at(text, offset, item) {
   const all = tokenize(text);
   const isWithin = ({ from, to, kind, text: mark }) =>
@@ -168,8 +164,8 @@ function inCondition(before, next, isOpen, item) {
 }
 
 /**
- * Returns whether a condition may follow. This is the case after a keyword for conditions, or after
- * an opening bracket that does not belong to a function call.
+ * A condition may follow a keyword for conditions, or an opening bracket that does not belong to a
+ * function call.
  */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
@@ -177,18 +173,14 @@ function beginsCondition(tokens) {
   return ['WHERE', 'AND', 'OR'].includes(last?.upper);
 }
 
-/**
- * Returns the keyword of the clause that contains the last token, at the nesting depth of this
- * token.
- */
+/** The clause is at the nesting depth of the last token. */
 function partOf(tokens) {
   let depth = 0;
   for (let index = tokens.length - 1; index >= 0; index -= 1) {
     const { text, kind, upper } = tokens[index];
     if (text === ')') depth += 1;
     if (text === '(') depth -= 1;
-    // A bracket is still open. The clause is the one that contains the bracket, unless a subquery
-    // begins inside the bracket.
+    // The clause contains the open bracket, unless a subquery begins inside the bracket.
     if (depth < 0) depth = 0;
     if (depth === 0 && kind === 'word' && beginnings.has(upper)) return upper;
     if (depth === 0 && calls.has(upper) && tokens[index + 1]?.text === '(') return upper;
@@ -196,10 +188,7 @@ function partOf(tokens) {
   return null;
 }
 
-/**
- * Inserts the item at any position in a statement. Returns null if no position is known to be
- * valid.
- */
+/** Returns null if no position is known to be valid. */
 function inside(text, own, item) {
   const parts = partsOf(own);
   const [first] = parts;
@@ -211,7 +200,7 @@ function inside(text, own, item) {
   return { field: asColumn, tag: asGroup, value: asCondition }[item.kind](text, { first, source, part }, item);
 }
 
-/** Replaces the measurement of a query. If the query has no FROM clause, adds one. */
+/** If the query has no FROM clause, adds one. */
 function swapped(text, { first, source, last }, item) {
   if (!source) {
     const isOpen = first?.word === 'SELECT' && first.tokens.length > 0 && last.to === first.to;

@@ -16,9 +16,8 @@ export const lengths = {
 };
 
 /**
- * Returns the start and the end of a range in milliseconds. The end is exclusive. The range `all`
- * has no bounds, so the result is null. If the range is a length of time, it ends at `now_ms`. A
- * range between two times has the form `FROM..TO`.
+ * The end is exclusive. The range `all` has no bounds, so the result is null. A length of time ends
+ * at `now_ms`. A range between two times has the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
@@ -26,18 +25,15 @@ export function bounds(range, now_ms) {
   return from_ms < to_ms ? { from_ms, to_ms } : null;
 }
 
-/** Returns the range between two times in milliseconds. */
 export const between = (from_ms, to_ms) =>
   [Math.floor(from_ms), Math.ceil(to_ms)].map((ms) => new Date(ms).toISOString()).join('..');
 
-/** The keywords that may follow the conditions of a statement. */
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * Restricts every SELECT in `text` to the time range `limits`. The condition replaces
- * `$timeFilter`, or is added to the outermost WHERE. `$interval` becomes a 200th of the range.
- * Without limits, removes `$timeFilter` and the keyword that connects it. Does not change other
- * statements.
+ * Restricts every SELECT in `text` to `limits`. The condition replaces `$timeFilter`, or is added
+ * to the outermost WHERE. `$interval` becomes a 200th of the range. Without limits, removes
+ * `$timeFilter` and the keyword that connects it.
  */
 export function withRange(text, limits) {
   if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');
@@ -54,7 +50,7 @@ export function withRange(text, limits) {
     .replace(/\$(__)?interval\b/g, `${Math.max(1, Math.ceil((to_ms - from_ms) / 200_000))}s`);
 }
 
-/** Removes `$timeFilter` from `text`, because a range of all times needs no condition. */
+/** A range of all times needs no condition. */
 function withoutFilters(text) {
   let made = text;
   for (const { tokens } of statements(text).reverse()) {

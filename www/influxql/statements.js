@@ -3,17 +3,17 @@
 import { readText } from './tokenize.js';
 
 /**
- * Returns the statements in `text` as `{ does, tokens, from, to }`. Returns an empty list if the
- * parser is not loaded.
+ * Returns `{ does, tokens, from, to }` for each statement, or an empty list if the parser is not
+ * loaded.
  */
 export const statements = (text) => readText(text)?.statements ?? [];
 
-/** Returns the effect of `text`: `selects`, `reads` or `writes`, or null if it is unknown. */
+/** Returns `selects`, `reads` or `writes`, or null if the effect is unknown. */
 export const effectOf = (text) => readText(text)?.does ?? null;
 
 /**
- * Returns whether `text` contains a password. The page does not store such a text in the address or
- * in the history. If the text cannot be parsed, returns whether it contains the word "password".
+ * The page stores no text with a password in the address or in the history. A text that cannot be
+ * parsed may contain a password if it contains the word "password".
  */
 export function containsPassword(text) {
   if (!/password/i.test(text)) return false;
@@ -21,9 +21,7 @@ export function containsPassword(text) {
   return effectOf(text) === null || readText(text).words.some(isKeyword);
 }
 
-/**
- * Returns a name for InfluxQL. The name is quoted if it is not a plain word or if it is a keyword.
- */
+/** The name is quoted if it is not a plain word or if it is a keyword. */
 export function quoted(name) {
   const plain = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase());
   return plain
@@ -31,14 +29,11 @@ export function quoted(name) {
     : `"${name.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 }
 
-/** Returns a statement that creates a database with unlimited retention. */
 export const createDatabase = (name) => `CREATE DATABASE ${quoted(name)}`;
 
-/** Returns a string literal of InfluxQL. */
 export const quotedText = (text) =>
   `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'").replace(/\n/g, '\\n')}'`;
 
-/** All keywords of InfluxQL. */
 export const keywords = new Set(
   `ALL ALTER ANALYZE ANY AS ASC BEGIN BY CARDINALITY CREATE CONTINUOUS DATABASE DATABASES DEFAULT
    DELETE DESC DESTINATIONS DIAGNOSTICS DISTINCT DROP DURATION END EVERY EXACT EXPLAIN FIELD FOR FROM

@@ -3,13 +3,10 @@
 // The parser is loaded after the page has loaded. Until then, the effect of a text is unknown.
 // Therefore the page sends queries with GET, and the server rejects statements that write.
 
-/**
- * Returns the address of the parser's module. The address is relative to the page, like all files
- * of the engine.
- */
+/** The address is relative to the page, like all files of the engine. */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
 
-/** The token kinds, by their numbers in src/browser/influxql_outline.rs. */
+/** The indices are the numbers of token kinds in src/browser/influxql_outline.rs. */
 const kinds = [
   'space',
   'comment',
@@ -28,10 +25,7 @@ const effects = [null, 'selects', 'reads', 'writes'];
 let outline = null;
 let starting = null;
 
-/**
- * Loads the parser once. `source` is the parser's module or its address. Rejects if the module is
- * unavailable.
- */
+/** `source` is the parser's module or its address. Rejects if the module is unavailable. */
 export function startLexer(source = moduleAddress()) {
   starting ??= load(source).catch((error) => {
     starting = null;
@@ -53,14 +47,14 @@ export function waitForLexer(patience_ms) {
   return Promise.race([startLexer().catch(() => {}), late]);
 }
 
-/** The last parsed text. It is cached because the page parses most texts several times. */
+/** The last text is cached, because the page parses most texts several times. */
 let last = { text: null, read: null };
 
 /**
- * Parses a text. Returns `{ does, words, statements }`, or null if the parser is not loaded. `does`
- * is `selects`, `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to,
- * upper }`. The words include spaces and comments. A statement is `{ does, tokens, from, to }`. Its
- * tokens are all words except spaces and comments.
+ * Returns `{ does, words, statements }`, or null if the parser is not loaded. `does` is `selects`,
+ * `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to, upper }`. The
+ * words include spaces and comments. A statement is `{ does, tokens, from, to }`. Its tokens are
+ * all words except spaces and comments.
  */
 export function readText(text) {
   if (!outline) return null;
@@ -86,9 +80,8 @@ function read(text) {
   return { does: effects[does], words, statements };
 }
 
-/** Returns the words of a text, or an empty list if the parser is not loaded. */
+/** Returns an empty list if the parser is not loaded. */
 export const tokenize = (text) => readText(text)?.words ?? [];
 
-/** Returns the words except spaces and comments. */
 export const meaningful = (words) =>
   words.filter(({ kind }) => kind !== 'space' && kind !== 'comment');

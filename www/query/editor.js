@@ -6,12 +6,11 @@ import { el } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { languages, currentLanguage } from './languages.js';
 
-/** The maximum time, in milliseconds, that a click waits for the parser. */
+/** A click waits for the parser at most this long. */
 const patience_ms = 2000;
 
 /**
- * Returns `{ element, … }` with the functions that both kinds of editor have. Ctrl-Enter calls
- * `run()`.
+ * Returns `element`, and the functions that both kinds of editor have. Ctrl-Enter calls `run()`.
  */
 export function queryEditor(run) {
   const area = el('textarea', {
@@ -57,7 +56,7 @@ export function queryEditor(run) {
   };
 }
 
-/** The editor modules of each language, which contain colours and completion. */
+/** The module of each language contains colours and completion. */
 const parts = {
   influxql: () => import('../editor/influxql.js'),
   sql: () => import('../editor/sql.js'),
@@ -91,7 +90,6 @@ async function load(element, area, run) {
   return { ...made, setLanguage };
 }
 
-/** Returns the editor functions that a text area supports. */
 function plain(area) {
   return {
     setText(text, cursor) {

@@ -9,7 +9,6 @@ import { menu } from './menu.js';
 
 const key = 'tidemark.history';
 
-/** The maximum number of entries. */
 const entriesMax = 100;
 
 function entries() {
@@ -20,15 +19,12 @@ function entries() {
   }
 }
 
-/**
- * Returns the language of an entry. Entries of old versions contain no language, because these
- * versions had only one language.
- */
+/** Entries of old versions contain no language, because these versions had only one language. */
 const languageOf = ({ language }) => (languageNames.includes(language) ? language : languageNames[0]);
 
 const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: languageOf(entry) });
 
-/** Stores a query, unless it contains a password. An existing entry moves to the top. */
+/** An existing entry moves to the top. */
 export function remember({ text, db, language, outcome }) {
   if (!text.trim() || containsPassword(text)) return;
   const isSame = (entry) => entry.text === text && entry.db === db && languageOf(entry) === language;
@@ -37,10 +33,7 @@ export function remember({ text, db, language, outcome }) {
   ofBrowser.set(key, JSON.stringify(all.slice(0, entriesMax)));
 }
 
-/**
- * Returns the button that opens the list. Calls `chosen({ query, db, language })` with the selected
- * entry.
- */
+/** Calls `chosen({ query, db, language })` with the selected entry. */
 export function historyMenu(chosen) {
   const opener = button('History', null, { icon: 'history', class: 'quiet' });
   return menu(opener, 'History', (panel, close) => {

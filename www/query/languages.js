@@ -47,10 +47,8 @@ export const languages = {
   },
 };
 
-/** Returns the functions for the current language. */
 export const currentLanguage = () => languages[current().language];
 
-/** Returns the switch between the languages. */
 export function languageSwitch() {
   const choices = languageNames.map((language) =>
     button(languages[language].label, () => change({ language }), { class: 'quiet' }),
@@ -73,7 +71,7 @@ function hint() {
   return 'The query has no $timeFilter, so the time range does not apply: add WHERE $timeFilter.';
 }
 
-/** Returns a line with a hint about the language. The line is hidden if the hint is empty. */
+/** The line is hidden if the hint is empty. */
 export function languageHint() {
   const line = el('p', { class: 'notice hint', role: 'status' });
   const show = () => {

@@ -16,24 +16,20 @@ import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
-/**
- * The maximum time, in milliseconds, that a run waits for the parser. Applies if the server can run
- * the text without it.
- */
+/** A run waits this long for the parser if the server can run the text without the parser. */
 const patience_ms = 1500;
 
-/** The message for a text that the page does not run automatically. */
+/** The page does not run such a text automatically. */
 const writesNotice = 'This statement changes data: press Run to run it.';
 
-/** Returns the effect of a text, or null if the effect is unknown (`languages`). */
+/** Returns null if the effect is unknown. */
 const effectOf = ({ text, language }) => languages[language].effectOf(text);
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * Returns `{ element, ask, editor, results, runLinked, fillDatabases }`. Calls `changed()` if a
- * statement may have changed the schema, and `refused()` if the server rejected the token.
- * `start(host, api)` fills the panel before the first result.
+ * Calls `changed()` if a statement may have changed the schema, and `refused()` if the server
+ * rejected the token. `start(host, api)` fills the panel before the first result.
  */
 export function queryPanel({ changed, refused, start }) {
   const editor = queryEditor(() => run());
@@ -58,14 +54,13 @@ export function queryPanel({ changed, refused, start }) {
   /** The last text that the user ran or that a link contained. */
   let known = null;
   /**
-   * The newest query that waits for the parser. If the user started this query with Run, no other
-   * query replaces it.
+   * The newest query that waits for the parser. No other query replaces a query that the user
+   * started with Run.
    */
   let waiting = null;
 
   /**
    * Runs the selected text or the whole text. Only this function may send a statement that writes.
-   * Resolves to the result.
    */
   async function run() {
     const { from, text } = editor.selected();
@@ -86,7 +81,7 @@ export function queryPanel({ changed, refused, start }) {
     remember({ text, language, db, outcome });
   }
 
-  /** Runs the last query again, possibly with another time range. Never runs a text that writes. */
+  /** The time range may have changed. Never runs a text that writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
     if (effectOf(last) !== 'writes') await runQuery(last);
@@ -107,7 +102,7 @@ export function queryPanel({ changed, refused, start }) {
     if (done) keepInHistory(done);
   }
 
-  /** Runs a query. Resolves to `{ made, started }`, or to null if the query was not run. */
+  /** Resolves to `{ made, started }`, or to null if the query was not run. */
   async function runQuery(what, { mayWrite = false } = {}) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
@@ -122,14 +117,14 @@ export function queryPanel({ changed, refused, start }) {
     const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
-    // If no result view is open, the page has not sent the query. Another view must not send the
+    // Without an open result view, the page has not sent the query. Another view must not send the
     // query later.
     started.mayWrite = false;
     if (currentRun() === started) setBusy(false);
     return { made, started };
   }
 
-  /** Waits for the parser. If a time range must be inserted, waits without a timeout. */
+  /** If a time range must be inserted, waits without a timeout. */
   async function waitForParser({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);
@@ -157,7 +152,7 @@ export function queryPanel({ changed, refused, start }) {
     if (status === 401) refused();
   }
 
-  /** Displays the errors, and marks their positions in the text. */
+  /** Also marks the positions of the errors in the text. */
   function showNotices(errors) {
     problem.hidden = errors.length === 0;
     problem.replaceChildren(...errors.map((text) => el('p', {}, text)));
@@ -220,7 +215,7 @@ export function queryPanel({ changed, refused, start }) {
   return api;
 }
 
-/** Returns a selection list of the databases that the token may read. */
+/** Lists the databases that the token may read. */
 function databaseList() {
   const list = el('select', {
     'aria-label': 'Database',

@@ -18,7 +18,7 @@ const words = {
   '1y': 'year',
 };
 
-/** Formats a time without a zero time of day, zero seconds and zero milliseconds. */
+/** Omits a zero time of day, zero seconds and zero milliseconds. */
 const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T', ' ');
 
 function labelOf(range) {
@@ -30,7 +30,6 @@ function labelOf(range) {
   return `${from} – ${isOneDay ? to.slice(11) : to}`;
 }
 
-/** Returns the picker. `picked()` is called after each choice. */
 export function rangePicker(picked) {
   const opener = button('', null, { icon: 'clock', class: 'quiet' });
   const text = el('span');

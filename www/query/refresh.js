@@ -11,8 +11,7 @@ const choices = [
 ];
 
 /**
- * Returns the list of refresh intervals. `again()` runs the query unless a request is running. It
- * resolves when the new result is visible.
+ * `again()` runs the query unless a request is running. It resolves when the new result is visible.
  */
 export function refreshPicker(again) {
   let timer = null;

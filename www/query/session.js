@@ -13,15 +13,14 @@ import { languages } from './languages.js';
 let run = null;
 let inFlight = 0;
 
-/** Returns the current run as `{ text, language, sent, db, range, isChartable }`, or null. */
+/** Returns `{ text, language, sent, db, range, isChartable }`, or null. */
 export const currentRun = () => run;
 
-/** Returns whether a request of the current run is in progress. */
 export const isBusy = () => inFlight > 0;
 
 /**
- * Starts a run and cancels the previous run. Sends no request yet. `mayWrite` means that the user
- * clicked Run. The run may then send one request that writes.
+ * Cancels the previous run. Sends no request yet. `mayWrite` means that the user clicked Run. The
+ * run may then send one request that writes.
  */
 export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();
@@ -43,17 +42,15 @@ export function begin({ text, language, db, range, mayWrite = false }) {
   return run;
 }
 
-/** Cancels the run. */
 export const cancel = () => run?.breaking.abort();
 
-/** Returns the response's bytes. Throws [RequestError] or an AbortError. */
+/** Throws [RequestError] or an AbortError. */
 async function bytesOf(q, one, epoch) {
   const ask = q === one.sent && one.mayWrite ? post : get;
   if (ask === post) one.mayWrite = false;
   return taken(() => ask(q, { db: one.db, epoch, signal: one.breaking.signal }));
 }
 
-/** Returns a SQL response's bytes, like [bytesOf]. */
 const sqlBytesOf = (q, one, format = 'json') =>
   taken(() => querySql(q, { db: one.db, format, signal: one.breaking.signal }));
 
@@ -75,15 +72,12 @@ async function timed(work_) {
   return { ...answer, took_ms: performance.now() - from_ms };
 }
 
-/**
- * Returns the response that both result forms of a SQL run use. The result worker receives a copy.
- */
+/** Both result forms of a SQL run use the same response. The result worker receives a copy. */
 async function rowsOf(one) {
   one.reply ??= sqlBytesOf(one.sent, one);
   return (await one.reply).slice(0);
 }
 
-/** Returns a run's rows as a Parquet file. */
 export const parquetOf = (one) => sqlBytesOf(one.sent, one, 'parquet');
 
 const sqlMakers = {
@@ -115,7 +109,7 @@ const linesOf = (series) => series.flatMap(({ values }) => values.map(([line]) =
 
 const makers = { influxql: influxqlMakers, sql: sqlMakers };
 
-/** Returns a form of the run: `text` (in the result worker), `chart` or `explain`. */
+/** The forms are `text` (in the result worker), `chart` and `explain`. */
 export function form(one, name) {
   one.forms[name] ??= timed(() => makers[one.language][name](one)).then((made) => {
     if (one.changes) forgetSchema();
@@ -125,8 +119,8 @@ export function form(one, name) {
 }
 
 /**
- * Returns the offset of an error in the text that the user typed, or null. The position in
- * `message` refers to the sent text. This text also contains a time range.
+ * Returns the offset in the text that the user typed, or null. The position in `message` refers to
+ * the sent text, which also contains a time range.
  */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);

@@ -7,10 +7,7 @@ import { legend } from './legend.js';
 
 const heightMin = 200;
 
-/**
- * The number of different colours in light and dark mode. If a chart has more lines, the colours
- * repeat.
- */
+/** If a chart has more lines, the colours repeat. */
 const colourCount = 10;
 const colourOf = (index) => colour(`--line-${index % colourCount}`);
 
@@ -65,10 +62,7 @@ function axes() {
   ];
 }
 
-/**
- * The maximum number of lines whose points are visible. With more lines, the points would cover the
- * lines.
- */
+/** With more lines, the points would cover the lines. */
 const linesWithPoints = 10;
 
 function seriesOf({ labels }) {
@@ -82,9 +76,8 @@ function seriesOf({ labels }) {
 }
 
 /**
- * Draws `chart` in `host`. Returns a function that removes the chart. Calls `zoomed(from_ms,
- * to_ms)` when the user selects a time range. `hidden` contains the labels of hidden lines. The
- * labels also apply to the next chart.
+ * Returns a function that removes the chart. Calls `zoomed(from_ms, to_ms)` when the user selects a
+ * time range. `hidden` contains the labels of hidden lines, also for the next chart.
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });

@@ -4,7 +4,6 @@ let worker = null;
 let last = 0;
 const waiting = new Map();
 
-/** Returns the worker. Starts it on demand. */
 export function started() {
   if (worker) return worker;
   worker = new Worker(new URL('results/worker.js', document.baseURI), {
@@ -20,10 +19,7 @@ export function started() {
   return worker;
 }
 
-/**
- * Calls the function `name` of the worker and returns its result. Bytes are transferred, not
- * copied.
- */
+/** Bytes are transferred, not copied. */
 export function work(name, input) {
   last += 1;
   const id = last;

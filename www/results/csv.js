@@ -2,10 +2,9 @@
 
 import { cellText } from './tables.js';
 
-/** Matches texts that a spreadsheet would interpret as formulas. */
+/** A spreadsheet would interpret such texts as formulas. */
 const formula = /^[=+\-@\t\r]/;
 
-/** Matches numbers with or without a sign. */
 const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 function cell(value) {

@@ -29,7 +29,6 @@ export function totals(plan) {
   };
 }
 
-/** Shows the plans of a run's SELECTs in `host`. */
 export function showPlans(host, plans) {
   if (plans.length === 0) {
     host.replaceChildren(el('p', { class: 'empty' }, 'Only a SELECT without INTO has a plan.'));

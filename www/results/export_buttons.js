@@ -9,10 +9,7 @@ import { work } from './client.js';
 import { saveAs } from './save.js';
 import { shownTable } from './table.js';
 
-/**
- * Returns `{ elements, mark }`. `elements` are the buttons. `mark` is a function that displays the
- * buttons for the current run.
- */
+/** `mark` displays the buttons for the current run. */
 export function exportButtons(failed) {
   const csv = button('CSV', () => saveCsv(failed), {
     icon: 'download',

@@ -2,7 +2,6 @@
 
 import { el } from '../dom.js';
 
-/** Displays the only value of each line in `host`. */
 export function showFigures(host, { labels, times_ms, columns }) {
   const [time] = times_ms;
   // An aggregate over all times has time 0. This time is not displayed.

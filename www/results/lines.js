@@ -1,16 +1,12 @@
 // Converts a response with `epoch=ms` to the lines of a chart. Each combination of a tag set and a
 // numeric column becomes a line.
 
-/** The maximum number of lines in a chart. */
 export const linesMax = 100;
 
-/** The maximum number of points in a line. A line with more points is thinned. */
+/** A line with more points is thinned. */
 export const pointsMax = 2000;
 
-/**
- * The maximum number of cells in a chart. Each line has one cell for each time that occurs in any
- * line.
- */
+/** Each line has one cell for each time that occurs in any line. */
 export const cellsMax = 500_000;
 
 const isNumber = (value) =>
@@ -40,7 +36,6 @@ function linesOfSeries({ name = '', tags, columns, values }) {
   });
 }
 
-/** Sorts a line by ascending time. */
 function ascending(line) {
   const { times_ms, values } = line;
   if (times_ms.length < 2 || times_ms[0] <= times_ms.at(-1)) return line;
@@ -89,10 +84,7 @@ const rowsOf = ({ results = [] }) =>
     .flatMap(({ series = [] }) => series)
     .reduce((sum, { values = [] }) => sum + values.length, 0);
 
-/**
- * Returns the time slices for thinned lines. The slices are the same for all lines. Each slice has
- * two points.
- */
+/** The time slices are the same for all lines. Each slice has two points. */
 function gridOf(lines) {
   let [from, to] = [Infinity, -Infinity];
   for (const { times_ms } of lines) {

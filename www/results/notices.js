@@ -5,7 +5,6 @@ import { linesMax } from './lines.js';
 
 const number = (value) => value.toLocaleString('en');
 
-/** Returns a paragraph for each kind of omitted data. */
 export function chartNotices({ total, thinned, points, pointsDrawn }) {
   const made = [];
   if (total > linesMax) {

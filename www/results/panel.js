@@ -20,8 +20,8 @@ const noRows = () =>
   bounds(current().range, 0) ? 'This time range has no points.' : 'The result is empty.';
 
 /**
- * Returns `{ element, show, showStart }`. `again()` runs the query again. `failed(errors)` receives
- * the server's errors. `start(host)` fills the panel before the first result.
+ * `again()` runs the query again. `failed(errors)` receives the server's errors. `start(host)`
+ * fills the panel before the first result.
  */
 export function resultPanel({ again, failed, start }) {
   const hidden = new Set();
@@ -65,9 +65,7 @@ export function resultPanel({ again, failed, start }) {
     el('div', { class: 'result-split' }, body, aside),
   );
 
-  /**
-   * Returns the visible view. If the rows cannot be displayed as a chart, the view is the table.
-   */
+  /** If a chart cannot display the rows, the view is the table. */
   const shownView = () => {
     const run = currentRun();
     const { view } = current();
@@ -158,7 +156,7 @@ export function resultPanel({ again, failed, start }) {
   const told = (errors) => errors.length > 0 && failed(errors);
   const nothing = (words) => body.replaceChildren(el('p', { class: 'empty' }, words));
 
-  /** Displays the current run in the current view. Resolves to the displayed form, or to null. */
+  /** Resolves to the displayed form, or to null. */
   async function show() {
     const { view, db, language, query } = current();
     if (!resultViews.includes(view)) return null;

@@ -4,7 +4,7 @@ import { button, el } from '../dom.js';
 import { saveAs } from './save.js';
 import { work } from './client.js';
 
-/** Displays the text of the response in `host`. Truncates a long text. */
+/** Truncates a long text. */
 export async function showRaw(host) {
   const { text, letters, isWhole } = await work('raw');
   const notice = isWhole

@@ -1,13 +1,13 @@
 // Converts a SQL response, a list of row objects, to the table and the lines of an InfluxQL
 // response. A row object omits columns whose value is NULL.
 
-/** Matches the server's format for timestamps. A timestamp without a zone is in UTC. */
+/** A timestamp without a zone is in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 
-/** Matches an integer that was parsed as a string. */
+/** The parser returns long integers as strings. */
 const longInteger = /^-?\d{16,20}$/;
 
-/** Returns the names of all columns, in an order that agrees with the order in every row. */
+/** The order agrees with the order in every row. */
 function columnsOf(rows) {
   const columns = [];
   const known = new Set();
@@ -25,8 +25,8 @@ function columnsOf(rows) {
 }
 
 /**
- * Returns the kind of a value: `time`, `number` or `text`. Returns `other` for values that a chart
- * neither draws nor uses as labels.
+ * Returns `time`, `number` or `text`. Returns `other` for values that a chart neither draws nor
+ * uses as labels.
  */
 function kindOfValue(value) {
   if (typeof value === 'number') return 'number';
@@ -35,7 +35,7 @@ function kindOfValue(value) {
   return longInteger.test(value) ? 'number' : 'text';
 }
 
-/** Returns the kind that all non-null values of a column share. */
+/** Ignores null values. */
 function kindOf(rows, name) {
   let kind = null;
   for (const row of rows) {
@@ -51,7 +51,7 @@ function kindOf(rows, name) {
 /** Lists and structs are displayed as JSON. */
 const cellOf = (value) => (value !== null && typeof value === 'object' ? JSON.stringify(value) : (value ?? null));
 
-/** Returns tables like `tablesOf` in `tables.js`. Without rows, the list of tables is empty. */
+/** Has the result of `tablesOf` in `tables.js`. Without rows, the list of tables is empty. */
 export function tableOfRows(reply) {
   if (reply.length === 0) return { tables: [], errors: [] };
   const columns = columnsOf(reply);
@@ -60,16 +60,16 @@ export function tableOfRows(reply) {
   return { tables: [{ title: '1', columns, kinds, rows }], errors: [] };
 }
 
-/** Converts a time to milliseconds since 1970, rounded down. */
+/** Returns milliseconds since 1970, rounded down. */
 function msOf(text) {
   const [, seconds, fraction = '', zone = 'Z'] = timeText.exec(text);
   return Date.parse(`${seconds}${fraction.slice(0, 4)}${zone}`);
 }
 
 /**
- * Returns the rows in the format of a response to `/query` with `epoch=ms`, for charts. The times
- * come from the column `time`, or from the first column that contains timestamps. Each combination
- * of text values becomes a series, in the order of time.
+ * The result has the format of a response to `/query` with `epoch=ms`. The times come from the
+ * column `time`, or from the first column that contains timestamps. Each combination of text values
+ * becomes a series, in the order of time.
  */
 export function seriesOfRows(rows) {
   const kinds = new Map(columnsOf(rows).map((name) => [name, kindOf(rows, name)]));

@@ -2,7 +2,6 @@
 
 import { el } from '../dom.js';
 
-/** Offers `blob` as a download named `name`. */
 export function saveAs(blob, name) {
   const address = URL.createObjectURL(blob);
   el('a', { href: address, download: name }).click();

@@ -5,7 +5,6 @@ import { cellText } from './tables.js';
 /** The maximum number of distinct values that are counted. */
 const distinctMax = 1000;
 
-/** Returns `[{ label, value }]` for each column of a table. */
 export function summaryOf({ columns, kinds, rows }) {
   return columns.map((_, index) => {
     if (kinds[index] === 'number') return numbers(rows, index);

@@ -3,12 +3,11 @@
 import { button, el } from '../dom.js';
 import { work } from './client.js';
 
-/** The number of rows on each page. */
 export const pageRows = 100;
 
 /**
- * Displays the tables of `loaded` in `host`. Resolves when the first page is visible. If a repeated
- * query has the same `key`, the selected table, sort order, page and scroll position remain.
+ * Resolves when the first page is visible. If a repeated query has the same `key`, the selected
+ * table, sort order, page and scroll position remain.
  */
 export async function showTables(host, loaded, key) {
   const { tables } = loaded;
@@ -39,7 +38,7 @@ export async function showTables(host, loaded, key) {
 
 const fresh = () => ({ loaded: null, key: null, table: 0, columns: '', from: 0, sort: null });
 
-/** The state of the visible table, for downloads and repeated queries. */
+/** Downloads and repeated queries use this state. */
 export const shownTable = fresh();
 
 async function showTable(host, tables, table) {

@@ -2,8 +2,8 @@
 // Tags become columns.
 
 /**
- * Returns the `{ tables, errors }` of a parsed response. A table is `{ title, columns, kinds, rows
- * }`. A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value.
+ * A table is `{ title, columns, kinds, rows }`. A kind is `time`, `tag`, `number` or `text`. A cell
+ * is the parsed JSON value.
  */
 export function tablesOf(reply) {
   const tables = new Map();
@@ -60,7 +60,7 @@ const titleOf = (statement, names) =>
     .filter((part) => part)
     .join(' · ');
 
-/** Matches an integer that was parsed as a string. */
+/** The parser returns long integers as strings. */
 const longInteger = /^-?\d{16,20}$/;
 
 function kindOf(rows, index) {
@@ -76,7 +76,7 @@ function kindOf(rows, index) {
   return isNumber ? 'number' : 'text';
 }
 
-/** Returns a cell as text. Null becomes the empty string. */
+/** Null becomes the empty string. */
 export const cellText = (value) => (value === null || value === undefined ? '' : String(value));
 
 function compareNumbers(a, b) {
@@ -86,8 +86,7 @@ function compareNumbers(a, b) {
 }
 
 /**
- * Compares times without the final Z. Times with different numbers of decimals are then in the
- * correct order as texts.
+ * Without the final Z, times with different numbers of decimals are in the correct order as texts.
  */
 const compareTimes = (a, b) => compareTexts(String(a).replace('Z', ''), String(b).replace('Z', ''));
 
@@ -103,9 +102,7 @@ const comparisons = {
   text: compareTexts,
 };
 
-/**
- * Returns the order of a table's rows when they are sorted by one column. Rows with null are last.
- */
+/** Rows with null are last. */
 export function orderBy({ rows, kinds }, column, isDescending) {
   const compare = comparisons[kinds[column]];
   const sign = isDescending ? -1 : 1;

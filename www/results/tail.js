@@ -10,24 +10,17 @@ import { cellText, tablesOf } from './tables.js';
 
 const every_ms = 1000;
 
-/** The maximum number of visible points. */
 const pointsShown = 50;
 
 const newestOf = (source) => `SELECT * FROM ${source} ORDER BY time DESC LIMIT ${pointsShown}`;
 
-/**
- * Returns the InfluxQL query for the tail of a SQL statement. It selects all columns of the first
- * table in the text.
- */
+/** Returns an InfluxQL query for all columns of the first table in the text. */
 function tailOfSql(text) {
   const [table] = tablesIn(text);
   return table === undefined ? null : newestOf(quoted(table));
 }
 
-/**
- * Returns the query for the tail of an InfluxQL query. It selects all columns of the same source,
- * newest first.
- */
+/** The tail selects all columns of the source, newest first. */
 export function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
@@ -44,10 +37,10 @@ export function tailQuery(text) {
   return source.length ? newestOf(source.join('')) : null;
 }
 
-/** The maximum time, in milliseconds, that the tail waits for the parser. */
+/** The tail waits for the parser at most this long. */
 const patience_ms = 10_000;
 
-/** Displays the newest points in `host`, until the returned function is called. */
+/** Runs until the returned function is called. */
 export function follow(host, { text, language, db }) {
   const state = { isOver: false, timer: null, known: null };
   const q = () => (language === 'sql' ? tailOfSql(text) : tailQuery(text));

@@ -13,7 +13,7 @@ const rawLettersMax = 200_000;
 const held = { text: '', reply: null, tables: null, orders: new Map() };
 
 const work = {
-  /** Parses a response. Throws if the bytes are not JSON. */
+  /** Throws if the bytes are not JSON. */
   load(bytes) {
     const text = new TextDecoder().decode(bytes);
     Object.assign(held, { text, reply: parseExact(text), tables: null, orders: new Map() });
@@ -31,10 +31,7 @@ const work = {
     };
   },
 
-  /**
-   * Returns the chart of a response. Does not store the response. Timestamps are in milliseconds,
-   * except in SQL responses.
-   */
+  /** Does not store the response. Timestamps are in milliseconds, except in SQL responses. */
   chart(bytes) {
     const parsed = parseExact(new TextDecoder().decode(bytes));
     const reply = Array.isArray(parsed) ? seriesOfRows(parsed) : parsed;
@@ -78,7 +75,7 @@ function orderOf(table, sort) {
   return held.orders.get(key);
 }
 
-/** Returns the response with one line for each row. All digits are unchanged. */
+/** Each row is on one line. All digits are unchanged. */
 function pretty() {
   let depth = 0;
   // Does not change strings. A bracket inside a row does not begin a new line.

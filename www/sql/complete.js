@@ -2,9 +2,7 @@
 
 import { keywords, meaningful, nameOf, quoted, quotedText, tablesIn, wordsOf } from './words.js';
 
-/** The keywords that precede a table. */
 const beforeTables = new Set(['FROM', 'JOIN', 'DESCRIBE']);
-/** The keywords that precede a column. */
 const beforeColumns = new Set(
   'SELECT DISTINCT WHERE AND OR NOT ON BY HAVING CASE WHEN THEN ELSE BETWEEN USING'.split(' '),
 );
@@ -33,9 +31,8 @@ export function placeIn(text) {
 }
 
 /**
- * Returns the choices at the end of `text` in CodeMirror's format: `{ from, options }`. The
- * functions of `schema` return promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m,
- * tag)`, `functions()`.
+ * The result has CodeMirror's format `{ from, options }`. The functions of `schema` return
+ * promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
  */
 export async function choices(text, whole, schema) {
   const { place, tag, from } = placeIn(text);
@@ -68,10 +65,7 @@ async function valuesOf(tables, tag, schema) {
   }));
 }
 
-/**
- * Returns the distinct columns of the tables. If the text contains no table, returns the columns of
- * all tables.
- */
+/** The columns are distinct. If the text contains no table, returns the columns of all tables. */
 async function columnsOf(tables, schema) {
   const of = tables.length > 0 ? tables : [undefined];
   const lists = await Promise.all(
@@ -89,7 +83,6 @@ async function columnsOf(tables, schema) {
 
 const column = (name, detail, boost) => ({ label: name, apply: quoted(name), detail, type: 'variable', boost });
 
-/** Converts the server's functions `{ name, parameters, explained }` to choices. */
 const calls = (functions) =>
   functions.map(({ name, parameters, explained }) => ({
     label: name,

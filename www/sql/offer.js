@@ -12,16 +12,13 @@ const inMb = (bytes) => (bytes / 1e6).toFixed(1);
 const asking = (bytes) =>
   `SQL is a file of ${inMb(bytes)} MB. The page downloads the file once, and later visits use the browser's cache.`;
 
-/**
- * Returns the text about the progress. If the host decompresses the file, the number of bytes may
- * exceed the size of the file.
- */
+/** If the host decompresses the file, the number of bytes may exceed the size of the file. */
 const coming = (bytes, all) =>
   bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
 
 /**
- * Returns the offer. The offer is visible while the language is SQL and the page's database has no
- * SQL. Calls `loaded()` after SQL has been loaded.
+ * The offer is visible while the language is SQL and the page's database has no SQL. Calls
+ * `loaded()` after SQL has been loaded.
  */
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;

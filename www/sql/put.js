@@ -5,7 +5,6 @@ import { meaningful, quoted, quotedText, wordsOf } from './words.js';
 
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
-/** Returns a query for one item. */
 function query(item) {
   const from = `FROM ${quoted(item.measurement ?? item.name)}`;
   if (item.kind === 'field') return `SELECT time, ${quoted(item.name)} ${from} WHERE $timeFilter ORDER BY time`;
@@ -18,8 +17,8 @@ function query(item) {
 }
 
 /**
- * Inserts an item, like `put` in `influxql/put.js`. SQL has no names for retention policies.
- * Therefore a policy, or an item in a policy other than the default, does not change the text.
+ * SQL has no names for retention policies. Therefore a policy, or an item in a policy other than
+ * the default, does not change the text.
  */
 export function put(text, { from, to }, item) {
   if (item.kind === 'policy' || item.policy) return { text, cursor: to };

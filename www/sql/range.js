@@ -8,7 +8,6 @@ const isInterval = ({ kind, text }) => kind === 'variable' && /^\$(__)?interval$
 
 const time = (ms) => `'${new Date(ms).toISOString()}'`;
 
-/** Returns whether `text` contains $timeFilter. */
 export const takesRange = (text) => wordsOf(text).some(isFilter);
 
 /**

@@ -7,9 +7,7 @@
 const word =
   /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
 
-/**
- * Returns `{ kind, text, from, to, upper }` for each word of `text`, including spaces and comments.
- */
+/** The words include spaces and comments. */
 export function wordsOf(text) {
   return [...text.matchAll(word)].map(({ 0: part, index, groups }) => {
     const [kind] = Object.entries(groups).find(([, found]) => found !== undefined);
@@ -17,11 +15,9 @@ export function wordsOf(text) {
   });
 }
 
-/** Returns the words except spaces and comments. */
 export const meaningful = (words) =>
   words.filter(({ kind }) => kind !== 'space' && kind !== 'comment');
 
-/** The keywords for completion and colours. */
 export const keywords = new Set(
   `ALL ANALYZE AND ANY AS ASC BETWEEN BY CASE CAST COLUMNS CROSS CUBE CURRENT DESC DESCRIBE DISTINCT ELSE END
    ESCAPE EXCEPT EXISTS EXPLAIN EXTRACT FALSE FILTER FIRST FOLLOWING FROM FULL GROUP GROUPING HAVING ILIKE IN
@@ -32,19 +28,15 @@ export const keywords = new Set(
     .split(/\s+/),
 );
 
-/**
- * Returns a name for SQL. The name is quoted if it is not a plain lower-case word or if it is a
- * keyword.
- */
+/** The name is quoted if it is not a plain lower-case word or if it is a keyword. */
 export const quoted = (name) =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase())
     ? name
     : `"${name.replace(/"/g, '""')}"`;
 
-/** Returns a string literal of SQL. */
 export const quotedText = (text) => `'${text.replace(/'/g, "''")}'`;
 
-/** Returns the name in a word. Unquoted names are converted to lower case. */
+/** Unquoted names are converted to lower case. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/""/g, '"') : text.toLowerCase();
 

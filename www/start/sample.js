@@ -3,7 +3,7 @@
 import { post, errorIn } from '../api/query.js';
 import { request } from '../api/transport.js';
 
-/** The database for the sample data. It has unlimited retention. */
+/** The sample database has unlimited retention. */
 export const sampleDatabase = 'sample';
 
 const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
@@ -35,7 +35,6 @@ export const suggestions = [
 
 let bytes = null;
 
-/** Returns the compressed lines. */
 export function bytesOfSample() {
   bytes ??= loadBytes().catch((error) => {
     bytes = null;
@@ -55,7 +54,7 @@ async function must(response) {
   if (!response.ok) throw new Error(errorIn(await response.text(), response.status));
 }
 
-/** Creates the database and writes the sample data. Throws the server's error. */
+/** Throws the server's error. */
 export async function loadSample() {
   const [data] = await Promise.all([
     bytesOfSample(),

@@ -9,7 +9,7 @@ const refusals = {
   503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now. See the log of the server.',
 };
 
-/** Returns the form. Calls `done()` after the server has accepted the token. */
+/** Calls `done()` after the server has accepted the token. */
 export function signInForm(done) {
   const field = el('input', {
     type: 'password',

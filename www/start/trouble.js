@@ -3,7 +3,7 @@
 import { forget, startTemporaryDatabase, settlePlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 
-/** Displays the server's problem in `host`. Does not clear the text that the user has typed. */
+/** Keeps the text that the user has typed. */
 export function showOutage(host, outage, reload) {
   const retry = async () => {
     again.disabled = true;
@@ -23,7 +23,7 @@ export function showOutage(host, outage, reload) {
   );
 }
 
-/** Displays the engine's problem in `host`, with possible solutions. */
+/** Displays the engine's problem with possible solutions. */
 export function showEngineTrouble(host, { code, message }, reload) {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const attempt = (work) => async () => {

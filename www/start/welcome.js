@@ -25,7 +25,7 @@ const origin = el(
   'NOAA Climate Data Online, public domain, as collected by vega-datasets.',
 );
 
-/** Fills `host` according to the state: no token, no data, or data without a query. */
+/** The contents depend on the state: no token, no data, or data without a query. */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return showOutage(host, currentOutage(), reload);
   if (!canQuery()) return signInFirst(host, reload);
@@ -96,7 +96,7 @@ function showEmptyStart(host, context) {
   );
 }
 
-/** Returns a warning that written data will be lost, and an offer to store the data. */
+/** Warns that written data will be lost, and offers to store the data. */
 function notKept() {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const keep = async () => {
@@ -163,7 +163,7 @@ const list = (questions, ask) =>
     }),
   );
 
-/** Returns queries that work with any database, in the current language. */
+/** The queries work with any database, in the current language. */
 async function generic(ask) {
   const { db, language } = current();
   const isSql = language === 'sql';

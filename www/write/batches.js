@@ -2,7 +2,6 @@
 
 const [newline, space, quote, backslash] = [10, 32, 34, 92];
 
-/** The maximum size of a batch, in bytes. */
 export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
@@ -44,7 +43,7 @@ function joined(before, after) {
   return all;
 }
 
-/** Scans until the batch is full or the bytes end. Returns whether the batch is full. */
+/** Returns whether the batch is full. */
 function scan(bytes, at) {
   for (; at.position < bytes.length; at.position += 1) {
     const byte = bytes[at.position];
@@ -69,13 +68,10 @@ function scan(bytes, at) {
   return false;
 }
 
-/**
- * The size of each read from a file. Each read is a small fraction of the file, so that the
- * progress bar moves.
- */
+/** Each read from a file is a small fraction of the file, so that the progress bar moves. */
 const [pieceBytesMin, pieceBytesMax, pieces] = [4096, 262_144, 200];
 
-/** Returns the bytes of a file. Decompresses a gzip file. `read(bytes)` receives the progress. */
+/** Decompresses a gzip file. `read(bytes)` receives the progress. */
 export async function contentsOf(file, read) {
   const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
   const pieceBytes = Math.min(

@@ -3,7 +3,7 @@
 import { checker } from '../api/transport.js';
 import { unitName } from '../api/write.js';
 
-/** The maximum length of a text that the page checks while the user types, in characters. */
+/** The page checks texts up to this length while the user types. */
 export const checkedLettersMax = 2_000_000;
 
 /**
@@ -12,7 +12,7 @@ export const checkedLettersMax = 2_000_000;
  */
 export const check = async (text, precision) => (await checker()).validate(text, precision);
 
-/** Returns a text about timestamps that look like a unit other than `precision`. */
+/** The timestamps look like a unit other than `precision`. */
 export const mistakeText = ({ unit, lines }, precision) =>
   `The times look like ${unitName(unit)} (precision=${unit}). If they are read as ${unitName(precision)}, ` +
   `the ${lines === 1 ? 'time of this line is' : `times of ${lines.toLocaleString('en')} lines are`} in 1970.`;

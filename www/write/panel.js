@@ -14,13 +14,13 @@ import { change, current, onChange } from '../state.js';
 import { check, checkedLettersMax, mistakeText } from './check.js';
 import { upload } from './upload.js';
 
-/** The time, in milliseconds, between the last key press and the check of the lines. */
+/** The time between the last key press and the check of the lines. */
 const pause_ms = 150;
 
 /** The maximum number of invalid lines that the list displays. */
 const problemsMax = 100;
 
-/** Returns the view. `changed()` is called after writes. */
+/** `changed()` is called after writes. */
 export function writePanel({ changed }) {
   const area = el('textarea', {
     'aria-label': 'Line protocol',
@@ -51,7 +51,7 @@ export function writePanel({ changed }) {
   let editor = plain(area);
   let timer = null;
   let absentTimer = null;
-  /** The number of valid lines in the last check, or null if the number is unknown. */
+  /** The value is null if the number of valid lines is unknown. */
   let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
@@ -70,7 +70,7 @@ export function writePanel({ changed }) {
     absentTimer = setTimeout(showAbsent, pause_ms);
   }
 
-  /** Displays that a write will create the database. */
+  /** The text says that a write will create the database. */
   async function showAbsent() {
     const { db } = target();
     const isNew = db !== '' && (await isAbsent(db).catch(() => false));
@@ -129,7 +129,7 @@ export function writePanel({ changed }) {
     );
   }
 
-  /** Warns that the timestamps look like another unit. Adds a button that selects this unit. */
+  /** Adds a button that selects the probable unit. */
   function showMistake(mistaken) {
     mistake.hidden = mistaken === null;
     if (mistaken === null) return;
@@ -248,8 +248,8 @@ export function writePanel({ changed }) {
 }
 
 /**
- * Writes the lines. With `mayMake`, creates the database first. Returns `{ made, reply }`. `made`
- * is a text about the creation.
+ * With `mayMake`, creates the database first. Returns `{ made, reply }`. `made` is a text about the
+ * creation.
  */
 async function sent(lines, target, mayMake) {
   try {
@@ -260,7 +260,6 @@ async function sent(lines, target, mayMake) {
   }
 }
 
-/** Returns the editor functions that a text area supports. */
 const plain = (area) => ({
   text: () => area.value,
   mark: (_) => {},

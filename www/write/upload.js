@@ -9,13 +9,12 @@ import { check, mistakeText } from './check.js';
 /** The number of automatic attempts for a batch. */
 const triesMax = 4;
 
-/** The maximum number of server messages that the list displays. */
 const answersMax = 100;
 
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const number = (value) => value.toLocaleString('en');
 
-/** Uploads `file` to `target` and displays the progress. Calls `done()` at the end. */
+/** Displays the progress. Calls `done()` at the end. */
 export function upload(file, target, done) {
   const counts = { read: 0, unpacked: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
   const bar = el('progress', {
@@ -69,7 +68,7 @@ export function upload(file, target, done) {
   };
 
   let isReady = false;
-  /** Sends a batch once. The first batch creates the database if it does not exist. */
+  /** The first batch creates the database if it does not exist. */
   async function attempt(bytes) {
     try {
       if (!isReady) made.textContent = await ensureDatabase(target.db);
@@ -80,7 +79,7 @@ export function upload(file, target, done) {
     return write(bytes, target);
   }
 
-  /** Sends a batch until the server accepts it or rejects it. */
+  /** Sends a batch until the server accepts or rejects the batch. */
   async function send(bytes, first) {
     for (let tries = 1; ; tries += 1) {
       while (hold) await hold;
@@ -96,7 +95,7 @@ export function upload(file, target, done) {
     }
   }
 
-  /** Asks the user for the unit if the timestamps in the first batch look like another unit. */
+  /** The user must choose the unit if the timestamps in the first batch look like another unit. */
   async function settlePrecision(bytes) {
     const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
     if (mistaken === null) return;

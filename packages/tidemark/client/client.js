@@ -37,8 +37,8 @@ import { lineOf } from './lines.js';
 const batchCharactersMax = 1_000_000;
 
 /**
- * The maximum number of characters in all unconfirmed points. It limits the client's memory. The
- * client rejects points above this limit.
+ * The maximum number of characters in all unconfirmed points. The client rejects points above this
+ * limit, which bounds its memory.
  */
 const heldCharactersMax = 8_000_000;
 
@@ -57,7 +57,6 @@ const charactersOf = (lines) => lines.reduce((sum, line) => sum + line.length + 
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A request that failed. */
 export class TidemarkError extends Error {
   /**
    * @param {string} message
@@ -76,18 +75,15 @@ export class TidemarkError extends Error {
   }
 }
 
-/**
- * Returns whether a retry may succeed, because the result is unknown or the server was overloaded.
- */
+/** A retry may succeed if the result is unknown or the server was overloaded. */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
-/** Returns the error for an unsuccessful response. */
 function failure(status, text) {
   let said = {};
   try {
     said = JSON.parse(text);
   } catch {
-    // If the body is not JSON, it becomes the message.
+    // A body that is not JSON becomes the message.
   }
   const rejected = [said.data ?? []].flat().map((one) => ({ line: one.original_line, reason: one.error_message }));
   const message = `Tidemark returned ${status}: ${said.message ?? said.error ?? text}`;
@@ -122,7 +118,7 @@ export class Tidemark {
    */
   #waiting = [];
   #characters = 0;
-  /** The number of characters of all unconfirmed lines, including lines in a running request. */
+  /** Includes the lines in a running request. */
   #held = 0;
   /** The time at which a request will send the waiting lines. */
   #dueMs = -Infinity;
@@ -227,7 +223,6 @@ export class Tidemark {
     return this.#waiting.length >= this.#options.batchPoints || this.#characters >= batchCharactersMax;
   }
 
-  /** Removes the lines of a request from the queue, at most `max`. */
   #batch(max) {
     let [count, characters] = [0, 0];
     const linesMax = Math.min(max, this.#options.batchPoints, this.#waiting.length);
@@ -247,7 +242,7 @@ export class Tidemark {
     }
   }
 
-  /** Writes lines and returns null or the error. */
+  /** Resolves to null or the error. */
   async #send(lines) {
     const search = new URLSearchParams({ db: this.#options.database, precision: 'nanosecond' });
     const { error } = await this.#asked(`/api/v3/write_lp?${search}`, lines.join('\n'), writeMs);
@@ -255,8 +250,8 @@ export class Tidemark {
   }
 
   /**
-   * Sends a request and repeats it while a retry may succeed. Resolves to `{ text, error }`.
-   * `error` is the last error or null.
+   * Repeats the request while a retry may succeed. Resolves to `{ text, error }`. `error` is the
+   * last error or null.
    */
   async #asked(path, body, answerMs) {
     const until = Date.now() + patienceMs;

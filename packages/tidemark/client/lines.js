@@ -15,7 +15,7 @@
 /** The characters that must be escaped in a measurement's name, and in tags and field names. */
 const [inMeasurement, inKey] = [/[, ]/g, /[, =]/g];
 
-/** Returns an escaped name or tag value. Throws if line protocol cannot represent the text. */
+/** Throws if line protocol cannot represent the text. */
 function name(text, special, what) {
   if (text === '' || /[\n\r]/.test(text) || text.endsWith('\\')) {
     throw new TypeError(`${what} ${JSON.stringify(text)} is empty, contains a line break, or ends with a backslash`);
@@ -25,7 +25,6 @@ function name(text, special, what) {
 
 const integerMax = 2n ** 63n - 1n;
 
-/** Returns a field's value in the syntax of line protocol for its type. */
 function value(key, given) {
   if (typeof given === 'number' && Number.isFinite(given)) return String(given);
   if (typeof given === 'bigint' && given >= -integerMax - 1n && given <= integerMax) return `${given}i`;
@@ -34,7 +33,6 @@ function value(key, given) {
   throw new TypeError(`field ${JSON.stringify(key)} is ${String(given)}: expected a finite number, a 64-bit bigint, a string or a boolean`);
 }
 
-/** Returns a time in nanoseconds. */
 function nanoseconds(time) {
   if (typeof time === 'bigint') return time;
   if (time instanceof Date && !Number.isNaN(time.getTime())) return BigInt(time.getTime()) * 1_000_000n;

@@ -19,7 +19,6 @@ function wholeDays(text) {
 /** The quantities that a deployment counts itself, by their names in the price table. */
 const ownBilled = ['object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
 
-/** Prints the deployment's counters by database and by day. */
 async function printOwn(connection, { prices, object_gb: objectGb }) {
   const series = await ownSeries(connection);
   const rows = [...ownCounters(series)].map(([name, { points, requests, rowsRead, rowsWritten, bytes }]) => [
@@ -40,7 +39,6 @@ async function printOwn(connection, { prices, object_gb: objectGb }) {
   if (skipped.length > 0) console.log(`\nThe counts leave out some objects of ${skipped.join(', ')}, because the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
 }
 
-/** Prints the platform's counters for the last days. */
 async function printPlatform(from, count, { prices }) {
   const days = await platformDays(from, lastDates(count, Date.now()));
   const rows = [...days].map(([date, day]) => [date, ...billed.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);

@@ -4,18 +4,12 @@ import { randomBytes } from 'node:crypto';
 
 import { UserError } from './command.mjs';
 
-/**
- * The minimum length of a token. The Worker serves no requests if the token is shorter
- * (ADMIN_TOKEN_CHARACTERS_MIN).
- */
+/** The Worker serves no requests if the token is shorter (ADMIN_TOKEN_CHARACTERS_MIN). */
 const charactersMin = 16;
 
 export const newToken = () => randomBytes(16).toString('hex');
 
-/**
- * Returns the secret unchanged. If the secret is easy to guess, throws a [UserError] whose message
- * ends with `more`.
- */
+/** Throws a [UserError] whose message ends with `more` if the secret is easy to guess. */
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];
   if (length >= charactersMin) return secret;

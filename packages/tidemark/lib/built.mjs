@@ -5,10 +5,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The folder of the built files. */
 export const built = fileURLToPath(new URL('../built', import.meta.url));
 
-/** Returns the folder of the SQL Worker, or null if the package contains no SQL. */
+/** Returns null if the package contains no SQL. */
 export function builtSql() {
   const folder = join(built, 'sql');
   return existsSync(folder) ? folder : null;

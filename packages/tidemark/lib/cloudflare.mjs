@@ -5,10 +5,7 @@ import { UserError } from './command.mjs';
 /** The timeout of a call in milliseconds. It permits an upload of 30 MB over a slow connection. */
 const callMs = 300_000;
 
-/**
- * The maximum number of attempts to remove a script. A script that is not removed costs its owner
- * money.
- */
+/** A script that is not removed costs its owner money. */
 const removalsMax = 4;
 const removalPauseMs = 1_000;
 
@@ -17,7 +14,7 @@ const notFound = 10_007;
 
 const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 
-/** Returns the base URL of the API. wrangler also reads the environment variable. */
+/** The same environment variable sets the address in wrangler. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
 /** Provides access to one account, with a token that may edit Workers or with a global key. */
@@ -28,7 +25,7 @@ export class Account {
     this.id = id;
   }
 
-  /** Returns the `result` of a call, or throws the API's error. */
+  /** Throws the API's error. */
   async call(method, path, { body = undefined, signal = undefined } = {}) {
     const isForm = body instanceof FormData;
     const headers = { ...this.credentials, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
@@ -51,7 +48,7 @@ export class Account {
     throw Object.assign(new UserError(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status, code });
   }
 
-  /** Returns the `result` of a GET request, or null if the resource does not exist. */
+  /** Returns null if the resource does not exist. */
   async find(path) {
     try {
       return await this.call('GET', path);
@@ -82,7 +79,6 @@ export class Account {
     this.id = accounts[0].id;
   }
 
-  /** Selects the account, and requests its workers.dev subdomain. */
   async open(signal) {
     await this.choose(null, signal);
     const { subdomain } = await this.call('GET', `/accounts/${this.id}/workers/subdomain`, { signal });
@@ -95,7 +91,6 @@ export class Account {
     return `https://${name}.${this.subdomain}.workers.dev`;
   }
 
-  /** Returns the names of the scripts that start with `prefix`. */
   async named(prefix, signal) {
     const all = await this.call('GET', this.scripts(), { signal });
     return all.map(({ id }) => id).filter((name) => name.startsWith(prefix));
@@ -127,7 +122,7 @@ export class Account {
     await this.call('PUT', `${this.scripts()}/${name}/domains/records`, { body, signal });
   }
 
-  /** Removes a script and its objects. Succeeds if the script does not exist. */
+  /** Also removes the script's objects. Succeeds if the script does not exist. */
   async remove(name) {
     for (let left = removalsMax - 1; ; left -= 1) {
       try {

@@ -31,10 +31,7 @@ export class UserError extends Error {}
 /** @type {Option} */
 const help = { help: 'prints this help' };
 
-/**
- * Returns the options and the other arguments of a command line. Options that are not given are
- * read from the environment.
- */
+/** Options that are not given are read from the environment. */
 export function optionsOf(name, command, line) {
   const known = { ...command.options, help };
   const forms = Object.entries(known).map(([long, { value, isRepeated = false }]) => [
@@ -55,7 +52,6 @@ export function optionsOf(name, command, line) {
   return { options, positionals: read.positionals };
 }
 
-/** Formats rows, such as `--port N` with its description, in two columns. */
 function table(rows) {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows
@@ -68,7 +64,6 @@ function optionRow([long, { value, env, fallback, help: text }]) {
   return [`--${long}${value ? ` ${value}` : ''}`, open.length ? `${text}\n(${open.join('; ')})` : text];
 }
 
-/** Returns the text that `--help` prints. */
 export function helpOf(name, command) {
   const options = Object.entries({ ...command.options, help }).map(optionRow);
   const examples = command.examples.map(([line, what]) => `  # ${what}\n  ${line}`);

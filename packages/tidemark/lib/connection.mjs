@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 import { UserError } from './command.mjs';
 
-/** Returns the path of the file in which the native program stored the token for its data folder. */
+/** The native program stores its token in this file. */
 const tokenFile = (folder) => join(folder, 'token');
 
 /**
@@ -22,17 +22,13 @@ export const connectionOptions = {
   },
 };
 
-/** The paragraph about the token in the help of each command. */
 export const connectionHelp = `TIDEMARK_TOKEN must contain the token. You can leave it unset for a server that \`tidemark serve\` runs
 in this folder.`;
 
 /** The maximum time, in milliseconds, until the server starts to send its response. */
 const answerMs = 300_000;
 
-/**
- * Returns whether the address is on this machine. The token in the data folder is only sent to this
- * machine.
- */
+/** The token in the data folder is only sent to this machine. */
 const isHere = (url) => ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname);
 
 function tokenFor(url, folder) {
@@ -44,14 +40,13 @@ function tokenFor(url, folder) {
   );
 }
 
-/** Parses the address in `option`. Throws a [UserError] if the text is not an address. */
+/** Throws a [UserError] if the text is not an address. */
 export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
   throw new UserError(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
 }
 
-/** The address and the token of a server. */
 export class Connection {
   /**
    * @param {Record<string, any>} options options of the command: `url` and `data` from
@@ -80,24 +75,21 @@ export class Connection {
     }
   }
 
-  /** Sends a request. Throws a [UserError] if the status is an error. */
+  /** Throws a [UserError] if the status is an error. */
   async must(path, init) {
     const response = await this.fetch(path, init);
     if (response.ok) return response;
     throw new UserError(await errorLine(response));
   }
 
-  /** Sends an InfluxQL query. Throws the server's message if the request fails. */
+  /** Throws the server's message if the request fails. */
   query(q, { db = '', epoch = '', accept = 'application/json' } = {}) {
     const body = new URLSearchParams({ q, ...(db && { db }), ...(epoch && { epoch }) });
     return this.must('/query', { method: 'POST', headers: { Accept: accept }, body });
   }
 }
 
-/**
- * Returns the message in an error response, which may have one of two JSON formats. For any other
- * response, returns the whole text.
- */
+/** Error responses have one of two JSON formats. For any other response, returns the whole text. */
 export function messageIn(body) {
   const text = body.trim();
   try {
@@ -108,7 +100,6 @@ export function messageIn(body) {
   }
 }
 
-/** Formats an error response as one line with its status and message. */
 export async function errorLine(response) {
   return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }

@@ -3,11 +3,10 @@
 
 import { UserError } from './command.mjs';
 
-/** The counters for one day, by their names in the price table. */
+/** The billed counters, by their names in the price table. */
 export const billed = ['worker_requests', 'worker_cpu_ms', 'object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
 
 const dayMs = 86_400_000;
-/** The number of days in a billing month. */
 const monthDays = 30;
 /** The number of days for which the platform stores counters. */
 export const daysMax = 31;
@@ -17,15 +16,14 @@ const callMs = 60_000;
 
 const empty = () => Object.fromEntries(billed.map((name) => [name, 0]));
 
-/** Returns the price of a quantity in dollars. Ignores the amounts that the plan includes. */
+/** Ignores the amounts that the plan includes. */
 export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / per;
 
-/** Returns the price of a day's counters in dollars. */
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
 /**
- * Returns the price of a month in dollars, with the mean usage of `days`. The price contains the
- * plan's base price. The amounts that the plan includes are free.
+ * Returns the price of a month in dollars, with the mean usage of `days`. Includes the plan's base
+ * price. The amounts that the plan includes are free.
  */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
@@ -33,7 +31,7 @@ export function priceOfMonth(prices, days) {
   return billed.reduce((sum, name) => sum + beyond(name), prices.plan_dollars_per_month);
 }
 
-/** Returns the dates of the last `count` complete days before `now` (UTC), in ascending order. */
+/** Complete days before `now` (UTC), in ascending order. */
 export function lastDates(count, now) {
   const date = (ago) => new Date(now - ago * dayMs).toISOString().slice(0, 10);
   return Array.from({ length: count }, (_, n) => date(count - n));
@@ -104,7 +102,6 @@ export async function platformDays(from, dates) {
   return days;
 }
 
-/** Returns the series that SHOW STATS returns. */
 export async function ownSeries(connection) {
   const { results } = await (await connection.query('SHOW STATS')).json();
   const [{ series = [], error }] = results;
@@ -112,10 +109,7 @@ export async function ownSeries(connection) {
   return series;
 }
 
-/**
- * Returns the sums of the objects' counters by database. The counters begin when an object is
- * created.
- */
+/** The counters begin when an object is created. */
 export function ownCounters(series) {
   const databases = new Map();
   for (const { name, tags, columns, values } of series) {
@@ -157,5 +151,5 @@ export function ownDays(series, objectGb) {
   return new Map([...days].sort(([one], [other]) => one.localeCompare(other)));
 }
 
-/** Returns the databases that have objects from which SHOW STATS has no counters. */
+/** SHOW STATS has no counters from the objects of these databases. */
 export const ownSkipped = (series) => series.filter(({ name }) => name === 'skipped').flatMap(({ values }) => values.map(([database]) => database));

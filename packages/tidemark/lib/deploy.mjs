@@ -26,7 +26,6 @@ import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } fr
 
 const nothingRemote = { isThere: false, hasToken: false, isWorkersDev: undefined, bindings: [] };
 
-/** Returns the credentials in the environment, or null. */
 function environmentCredentials() {
   const { CLOUDFLARE_API_TOKEN: token, CLOUDFLARE_API_KEY: key, CLOUDFLARE_EMAIL: email } = process.env;
   if (token) return { token };
@@ -51,9 +50,7 @@ async function credentials(source) {
   return made;
 }
 
-/**
- * Throws if no credentials exist and the program cannot ask for them, because it has no terminal.
- */
+/** Without a terminal, the program cannot ask for credentials. */
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
   throw new UserError(
@@ -61,7 +58,6 @@ function mustHaveCredentials() {
   );
 }
 
-/** Prompts the user to choose an account. */
 async function chosenAccount(accounts) {
   console.log('Your login may use several accounts:');
   for (const [n, { name, id }] of accounts.entries()) console.log(`  ${n + 1}  ${name} (${id})`);
@@ -80,7 +76,6 @@ async function openAccount(source, wanted) {
   return account;
 }
 
-/** Returns the state of the Worker `name` in the account. */
 async function remoteOf(account, name) {
   const settings = await account.find(`${account.scripts()}/${name}/settings`);
   if (!settings) return nothingRemote;
@@ -92,8 +87,8 @@ async function remoteOf(account, name) {
 }
 
 /**
- * Throws if the jurisdiction would change. In another jurisdiction, the Catalog's name leads to
- * another object, so the deployment would have neither databases nor tokens.
+ * In another jurisdiction, the Catalog's name leads to another object, so the deployment would have
+ * neither databases nor tokens.
  */
 function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
@@ -101,30 +96,23 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   throw new UserError(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
 }
 
-/** The location hints inside each jurisdiction. */
 export const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
 
-/**
- * Throws if the location is outside of the jurisdiction, because the server would then reject every
- * request.
- */
+/** The server would reject every request if its location were outside of its jurisdiction. */
 function mustBeInside({ bindings }, vars) {
   const [location, jurisdiction] = ['DEFAULT_LOCATION', 'JURISDICTION'].map((key) => vars[key] ?? bindings.find(({ name }) => name === key)?.text);
   const inside = locationsIn[jurisdiction] ?? [location];
   if (location && !inside.includes(location)) throw new UserError(`The location ${location} is outside of the jurisdiction ${jurisdiction}: choose ${inside.join(' or ')}, or no location.`);
 }
 
-/** Throws if wrangler would need a terminal to register a subdomain. */
+/** wrangler needs a terminal to register a subdomain. */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
   const subdomain = await account.find(`/accounts/${account.id}/workers/subdomain`);
   if (!subdomain) throw new UserError(subdomainStep);
 }
 
-/**
- * Returns the admin token for the first version: ADMIN_TOKEN from the environment, or a new token
- * if a terminal can display it.
- */
+/** Returns ADMIN_TOKEN from the environment, or a new token if a terminal can display it. */
 function firstToken(remote) {
   if (remote.hasToken) return null;
   const { ADMIN_TOKEN: given } = process.env;
@@ -133,7 +121,6 @@ function firstToken(remote) {
   throw new UserError('ADMIN_TOKEN is not set, and a generated token would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
 }
 
-/** A running deployment, with its files and its wrangler command. */
 class Deployment {
   constructor({ source, options, wanted, account, remote, folder, program }) {
     this.source = source;
@@ -165,10 +152,7 @@ class Deployment {
     throw new UserError(step ? `\n${step}` : `\nwrangler failed; see the message above.`);
   }
 
-  /**
-   * Uploads the SQL Worker. Resolves to its name, or to null if SQL was not built or the account
-   * has the free plan.
-   */
+  /** Resolves to null if SQL was not built or the account has the free plan. */
   async sql(main) {
     if (!main || this.options['without-sql']) {
       console.log(main ? '- Without SQL' : '- Without SQL, because it was not built');
@@ -192,10 +176,7 @@ class Deployment {
     return this.write('wrangler.json', whole);
   }
 
-  /**
-   * Runs wrangler with the arguments `words` and the generated configuration. If the plan rejects
-   * limits, runs it again with the configuration for the free plan.
-   */
+  /** If the plan rejects limits, runs wrangler again with the configuration for the free plan. */
   async upload(words, sqlName) {
     const attempt = (isPaid) => this.run([...words, '--config', this.configuration(sqlName, isPaid), ...this.dry]);
     const run = await attempt(true);
@@ -238,7 +219,6 @@ async function servingVersions({ account, name }) {
 /**
  * Routes `share` percent of the requests to the first version, and the other requests to the second
  * version.
- *
  * @param {Deployment} deployment
  * @param {string[]} versions
  * @param {number} share
@@ -275,7 +255,6 @@ async function rollback(deployment) {
   return split(deployment, [before.versions[0].version_id], 100);
 }
 
-/** Returns the percentage in the option `--gradual`, or null. */
 function shareOf(text) {
   if (text === undefined) return null;
   const share = Number(text);
@@ -303,8 +282,7 @@ async function prepared(source, options, wanted) {
 }
 
 /**
- * Deploys to the account. Runs all checks that need no upload before `source.build`.
- *
+ * Runs all checks that need no upload before `source.build`.
  * @param {Source} source
  * @param {Record<string, any>} options the options of the command
  * @param {Record<string, any>} wanted the result of [wantedOf]

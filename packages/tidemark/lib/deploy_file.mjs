@@ -7,15 +7,13 @@ import { UserError } from './command.mjs';
 
 const schema = JSON.parse(readFileSync(new URL('../deploy.schema.json', import.meta.url), 'utf8'));
 
-/** The default name of the user's file in the current folder. */
 export const defaultFile = 'tidemark.deploy.json';
 
 const typeOf = (value) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value);
 
-/** Whether `value` is an object with keys. */
 const isObject = (value) => typeOf(value) === 'object';
 
-/** Returns a message about the first rule of the schema that `value` violates, or null. */
+/** Returns a message about the first violated rule of the schema, or null. */
 function broken(value, rules, path) {
   if (rules.$ref) return broken(value, schema, path);
   if (rules.type && ![rules.type].flat().includes(typeOf(value))) return `${path} is ${typeOf(value)}: it has to be ${[rules.type].flat().join(' or ')}`;
@@ -58,7 +56,6 @@ function readJson(file) {
   }
 }
 
-/** Returns the values of all options `--var NAME=VALUE`, by name. */
 function variables(words) {
   return Object.fromEntries(words.map((word) => {
     const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(word) ?? [];

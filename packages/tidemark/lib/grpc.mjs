@@ -6,10 +6,9 @@ import { connect, constants } from 'node:http2';
 const path = '/grpc';
 const callMs = 20_000;
 
-/** A message with one byte. */
+/** A gRPC frame with one byte. */
 const message = Buffer.from([0, 0, 0, 0, 1, 1]);
 
-/** Sends a request over HTTP/2 and resolves to the headers, trailers and body of the response. */
 function called(scratch) {
   return new Promise((resolve, reject) => {
     const session = connect(scratch.url);
@@ -34,8 +33,7 @@ function called(scratch) {
 }
 
 /**
- * Describes the result of a call: the content type that the Worker received, and the response that
- * the client received.
+ * Describes the content type that the Worker received, and the response that the client received.
  */
 export async function grpcAnswer(scratch) {
   const { headers, trailers, body } = await called(scratch);

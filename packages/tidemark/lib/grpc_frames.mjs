@@ -9,20 +9,17 @@ const trailerFlags = 0x80;
 
 /**
  * Parses frames from pieces of any size. `whose` names the source in errors. `hasTrailers` is
- * whether the last frame contains gRPC-Web trailers. `messageBytesMax` and `trailerBytesMax` are
- * the maximum sizes of the two kinds of frames.
+ * whether the last frame contains gRPC-Web trailers.
  */
 export class Frames {
   #head = Buffer.alloc(headBytes);
   #headBytes = 0;
-  /** The remaining bytes of the open frame. */
   #bytesLeft = 0;
   /** @type {Buffer[] | null} */
   #trailerPieces = null;
-  /** Whether data after the open message is discarded. */
   #isEnding = false;
   /**
-   * The payload of the trailer frame, once it is complete.
+   * The payload of the trailer frame, once the frame is complete.
    * @type {Buffer | null}
    */
   trailers = null;
@@ -33,15 +30,12 @@ export class Frames {
     this.limits = { messageBytesMax, trailerBytesMax };
   }
 
-  /** Whether the parser is between frames. Only then may the stream end. */
+  /** The stream may end only between frames. */
   get isBetween() {
     return this.#headBytes === 0 && this.#bytesLeft === 0;
   }
 
-  /**
-   * Whether only a part of a message has been yielded. Trailers at this point would produce a
-   * broken response.
-   */
+  /** Trailers in the middle of a message would produce a broken response. */
   get isWithinMessage() {
     return this.#bytesLeft > 0 && !this.#trailerPieces;
   }
@@ -92,7 +86,7 @@ export class Frames {
     return part;
   }
 
-  /** Starts the frame whose head is complete. Returns whether the frame is a message. */
+  /** Returns whether the frame is a message. */
   #open() {
     const [flags, length] = [this.#head[0], this.#head.readUInt32BE(1)];
     this.#headBytes = 0;

@@ -3,8 +3,7 @@
 import { CallFailure, Code, passedMessage } from './grpc_status.mjs';
 
 /**
- * Headers that apply to one connection or to the transfer of a body. Each side sets these headers
- * itself.
+ * These headers apply to one connection or to the transfer of a body. Each side sets them itself.
  */
 const ofTheConnection = new Set([
   'accept-encoding', 'alt-svc', 'connection', 'content-encoding', 'content-length', 'content-type', 'date', 'expect', 'host',
@@ -12,7 +11,6 @@ const ofTheConnection = new Set([
   'transfer-encoding', 'upgrade',
 ]);
 
-/** Headers that the transcoder sets itself. */
 const ofTheTranscoder = new Set(['accept', 'grpc-accept-encoding', 'grpc-encoding', 'x-grpc-web']);
 
 const statusNames = new Set(['grpc-status', 'grpc-message']);
@@ -54,13 +52,10 @@ export function mustFit(whose, raw, { headerBytesMax }) {
   throw new CallFailure(Code.resourceExhausted, `${whose} has headers of ${bytes} bytes: headerBytesMax is ${headerBytesMax}`);
 }
 
-/** Returns whether the request is gRPC. Other requests receive a plain HTTP response. */
+/** Requests that are not gRPC receive a plain HTTP response. */
 export const isGrpc = (headers) => grpcType.test(headers['content-type'] ?? '');
 
-/**
- * Returns the path and headers of a request in gRPC-Web. Throws [CallFailure] for an unsupported
- * request.
- */
+/** Throws [CallFailure] for an unsupported request. */
 export function requestOf(headers, raw) {
   const path = headers[':path'];
   if (!methodPath.test(path)) throw new CallFailure(Code.unimplemented, 'the path is not /Service/Method');
@@ -74,25 +69,21 @@ export function requestOf(headers, raw) {
   return { path, headers: { ...Object.fromEntries(passed), ...said } };
 }
 
-/** Returns whether a response has an uncompressed gRPC-Web body. */
+/** The body must not be compressed. */
 export function isGrpcWeb(headers) {
   const coding = headers['content-encoding'] ?? 'identity';
   return grpcWebType.test(headers['content-type'] ?? '') && coding === 'identity';
 }
 
-/** Returns the gRPC content type of the response to a request of `type`. */
 export const answerType = (type) => `application/grpc${grpcType.exec(type)[1] ?? ''}`;
 
-/**
- * Returns the response headers that are metadata. Omits headers of the connection and of gRPC's
- * status.
- */
+/** Omits headers of the connection and of gRPC's status. */
 export function metadataOf(headers, raw) {
   const kept = ([name]) => !ofTheConnection.has(name) && !statusNames.has(name) && !name.startsWith('access-control-') && name !== 'grpc-accept-encoding';
   return Object.fromEntries(gathered(headers, raw).filter(kept));
 }
 
-/** Returns the status of a call from headers or trailers, in the form of trailers, or null. */
+/** Returns the status in the form of trailers, or null. */
 export function statusIn(headers) {
   const code = headers['grpc-status'];
   if (code === undefined) return null;
@@ -101,9 +92,7 @@ export function statusIn(headers) {
   return { 'grpc-status': String(Number(code)), ...(message ? { 'grpc-message': passedMessage(message) } : {}) };
 }
 
-/**
- * Returns the trailers in the payload of gRPC-Web's last frame. Skips lines that are not headers.
- */
+/** Skips lines that are not headers. */
 export function trailersOf(payload) {
   const values = new Map();
   for (const line of payload.toString('latin1').split(/\r?\n/)) {

@@ -1,6 +1,5 @@
 // The status of a gRPC call: codes, their mapping from HTTP, and messages.
 
-/** The status codes in use, by gRPC's names. */
 export const Code = Object.freeze({
   ok: 0,
   cancelled: 1,
@@ -17,13 +16,13 @@ export const Code = Object.freeze({
   unauthenticated: 16,
 });
 
-/** The maximum length of a message. Clients accept 8 KB of trailers per call. */
+/** Clients accept 8 KB of trailers per call. */
 export const messageCharactersMax = 2_000;
 
-/** The maximum delay of a timer: 24 days. */
+/** 24 days, the maximum delay of a timer. */
 const timerMsMax = 2 ** 31 - 1;
 
-/** The failure of a call. `metadata` is sent as headers. */
+/** `metadata` is sent as headers. */
 export class CallFailure extends Error {
   /** @param {number} code @param {string} message @param {Record<string, string | string[]>} [metadata] */
   constructor(code, message, metadata = {}) {
@@ -50,10 +49,9 @@ const codeOfHttp = new Map([
   [507, Code.resourceExhausted],
 ]);
 
-/** Returns the gRPC code for an HTTP status other than 200. */
 export const codeOf = (httpStatus) => codeOfHttp.get(httpStatus) ?? Code.unknown;
 
-/** Encodes a message for a trailer: UTF-8 with %XX for all bytes that are not printable ASCII. */
+/** The result is UTF-8 with %XX for all bytes that are not printable ASCII. */
 export function encodedMessage(text) {
   const characters = [...text];
   const cut = characters.length > messageCharactersMax ? [...characters.slice(0, messageCharactersMax - 1), '…'].join('') : text;
@@ -61,8 +59,7 @@ export function encodedMessage(text) {
 }
 
 /**
- * Encodes a message from a trailer, in which each character is a byte. %XX sequences remain;
- * unescaped bytes are escaped.
+ * Each character of the message is a byte. %XX sequences remain, and unescaped bytes are escaped.
  */
 export const passedMessage = (bytes) => escaped(bytes.replace(/%([0-9a-f]{2})/gi, (_, byte) => String.fromCharCode(parseInt(byte, 16))));
 
@@ -72,7 +69,7 @@ function escaped(bytes) {
 
 const unitMs = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** Converts a `grpc-timeout` such as `250m` to milliseconds, at least one. Throws [CallFailure]. */
+/** Converts a `grpc-timeout` such as `250m`. The result is at least 1. Throws [CallFailure]. */
 export function timeoutMs(text) {
   const found = /^(\d{1,8})([HMSmun])$/.exec(text);
   if (!found) throw new CallFailure(Code.invalidArgument, `grpc-timeout is "${text}": expected up to 8 digits and one of H, M, S, m, u, n`);

@@ -1,7 +1,6 @@
 // Generates a WebAssembly module of a given size. Like the code of a large program, it contains
 // many functions that compute.
 
-/** Encodes an unsigned number as LEB128. */
 function number(value) {
   const bytes = [];
   for (let rest = value; ; rest >>>= 7) {

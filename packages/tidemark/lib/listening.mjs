@@ -6,29 +6,24 @@ import { resolve } from 'node:path';
 
 import { UserError } from './command.mjs';
 
-/** Returns the port in an option. Throws a [UserError] if the text is not a port. */
 export function portOf(option, text) {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
   throw new UserError(`${option} is "${text}": it has to be a number from 1 to 65535.`);
 }
 
-/**
- * Parses `HOST:PORT`, with an IPv6 address in brackets. Returns `{ host, port }`. Throws a
- * [UserError] if the text is invalid.
- */
+/** An IPv6 address is in brackets. Throws a [UserError] if the text is invalid. */
 export function placeOf(option, text) {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d+)$/i.exec(text);
   if (!found) throw new UserError(`${option} is "${text}": it has to be like 127.0.0.1:8788 or [::1]:8788.`);
   return { host: found[1] ?? found[2], port: portOf(option, found[3]) };
 }
 
-/** Formats a host and port. */
 export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
 /**
  * Throws a [UserError] if this machine cannot listen on the address. The message suggests another
- * port with the option `option`.
+ * port with `option`.
  */
 export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
@@ -41,7 +36,6 @@ export function mustBeFree({ host, port }, option) {
   });
 }
 
-/** The options of commands that can use TLS. */
 export const tlsOptions = {
   'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the certificate chain (PEM); enables TLS' },
   'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'the private key of the certificate (PEM)' },

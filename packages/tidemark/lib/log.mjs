@@ -2,14 +2,14 @@
 
 import { UserError } from './command.mjs';
 
-/** Logs an event as one line of JSON. Requests are logged in the same format. */
+/** Requests and other events are logged in the same format. */
 export const logEvent = (event, more) => console.log(JSON.stringify({ time: new Date().toISOString(), event, ...more }));
 
 const chosen = { all: () => true, errors: ({ grpc_status: status }) => status !== 0, none: () => false };
 
 /**
- * Returns a function like [logEvent] that logs only the calls that LOG_REQUESTS selects. Throws a
- * [UserError] if the value is unknown.
+ * Returns a function that logs the calls that LOG_REQUESTS selects. Throws a [UserError] if the
+ * value is unknown.
  */
 export function requestLogger() {
   const text = process.env.LOG_REQUESTS || 'all';

@@ -4,10 +4,7 @@ import { readFileSync } from 'node:fs';
 
 import { helpOf, optionsOf, UserError } from './command.mjs';
 
-/**
- * The commands in the order in which a new user needs them. Each command is imported when it is
- * used.
- */
+/** The commands in the order in which a new user needs them. */
 export const commands = {
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
@@ -58,7 +55,7 @@ async function chosen(words) {
   return command.run(options, positionals);
 }
 
-/** Runs the command that the arguments `words` select. Resolves to the exit code. */
+/** Resolves to the exit code. */
 export async function main(words) {
   try {
     return (await chosen(words)) ?? 0;

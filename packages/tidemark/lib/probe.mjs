@@ -9,7 +9,7 @@ import { UserError } from './command.mjs';
 import { grpcAnswer } from './grpc.mjs';
 import { largeModule } from './large_module.mjs';
 
-/** The prefix of the scripts' names. The program removes only scripts with this prefix. */
+/** The program removes only scripts with this prefix. */
 export const prefix = 'tidemark-probe-';
 
 /** The maximum time, in milliseconds, until a new address is reachable from everywhere. */
@@ -17,11 +17,9 @@ const knownMs = 120_000;
 const pollMs = 1_000;
 const answerMs = 60_000;
 
-/** The platform's location hints for Durable Objects. */
 const regions = ['wnam', 'enam', 'sam', 'weur', 'eeur', 'apac', 'oc', 'afr', 'me'];
 const commits = 20;
 
-/** The ranges of the measurements. */
 const valueBytes = [1_000_000, 33_000_000];
 const valueStepBytes = 1_000;
 const memoryMegabytes = [32, 64, 96, 104, 112, 116, 120, 124, 128, 136, 160, 192, 256, 384];
@@ -32,10 +30,7 @@ const callsTogether = 25;
 const storedBytes = 1_900_000;
 const reads = 200;
 
-/**
- * The sizes of the database's module and of the SQL Worker's module, in MB. Uses the sizes of the
- * real modules if the package contains them.
- */
+/** The sizes of the two modules in MB. The package may contain the real modules. */
 const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([file, usual]) => {
   const path = join(built, String(file));
   return existsSync(path) ? Math.ceil(statSync(path).size / 1e6) : Number(usual);
@@ -44,7 +39,6 @@ const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const code = (name) => readFileSync(new URL(`../probe/${name}`, import.meta.url));
 
-/** A deployed temporary Worker and the requests to it. */
 class Scratch {
   constructor({ url, token, startUpMs, signal }) {
     this.url = url;
@@ -66,7 +60,6 @@ class Scratch {
 
   ask = (name, given) => this.request(`/${name}`, given);
 
-  /** Waits until the address is reachable. */
   async ready() {
     const until = Date.now() + knownMs;
     for (;;) {
@@ -87,7 +80,7 @@ class Scratch {
   }
 }
 
-/** Finds the largest value that SQLite accepts, with a resolution of a thousand bytes. */
+/** The resolution is a thousand bytes. */
 async function largestValue(scratch) {
   let [good, bad] = valueBytes;
   const refused = (bytes) => scratch.ask('put', { bytes }).catch((error) => error.message);
@@ -133,7 +126,7 @@ async function commitTimes(scratch) {
   return rows;
 }
 
-/** Finds the memory limit with a series of requests that each allocate more memory. */
+/** The requests allocate more and more memory. */
 async function memoryEnd(scratch) {
   let last = 0;
   for (const megabytes of memoryMegabytes) {
@@ -176,10 +169,7 @@ async function* measurements({ deploy, onDomain, say, signal }) {
   }
 }
 
-/**
- * Runs one measurement. A failed measurement becomes a row, so that the other results are still
- * reported.
- */
+/** A failed measurement becomes a row, so that the other results are still reported. */
 async function part(title, measure, say, signal) {
   say(`- ${title} …`);
   try {
@@ -247,7 +237,7 @@ export async function probe({ account, day, say, signal, domain = null, addressO
   }
 }
 
-/** Removes scripts. Throws a [UserError] with the names of the scripts that could not be removed. */
+/** Throws a [UserError] with the names of the scripts that could not be removed. */
 export async function removeAll(account, names, say) {
   const stayed = [];
   for (const name of names) {

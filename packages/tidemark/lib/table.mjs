@@ -1,8 +1,8 @@
 // Formats rows as a text table.
 
 /**
- * Characters that would move the cursor or shift the columns. The table contains their JSON escapes
- * instead.
+ * These characters would move the cursor or shift the columns. The table contains their JSON
+ * escapes instead.
  */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
@@ -11,7 +11,7 @@ const shown = (value) => {
   return String(value).replace(unprintable, (found) => JSON.stringify(found).slice(1, -1));
 };
 
-/** Yields the lines of a table with a head. Numbers are right-aligned. */
+/** Numbers are right-aligned. */
 export function tableLines(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(shown));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => [...row[column]].length)));

@@ -1,4 +1,4 @@
-// Converts gRPC over HTTP/2 to gRPC-Web for one server. It stores no data and is independent of the
+// Converts gRPC over HTTP/2 to gRPC-Web for one server. The conversion is independent of the
 // services' methods.
 
 import { createSecureServer, createServer } from 'node:http2';
@@ -10,16 +10,15 @@ import { Call } from './transcoder_call.mjs';
 import { limits as defaultLimits } from './transcoder_limits.mjs';
 import { Upstream } from './upstream.mjs';
 
-/** Listens for gRPC calls and forwards them to one server. */
 export class Transcoder {
   #calls = new Set();
   #sessions = new Set();
   #isStopping = false;
 
   /**
-   * `to` is the server's address. `tls` is `{ cert, key }` in PEM; without it connections are
-   * unencrypted. `isTrusted` disables the check of the server's certificate. `logEvent(event, more)`
-   * logs each finished call. `limits` overrides the default limits.
+   * `to` is the server's address. `tls` is `{ cert, key }` in PEM. Without `tls`, connections are
+   * unencrypted. `isTrusted` disables the check of the server's certificate. `logEvent(event,
+   * more)` logs each finished call.
    */
   constructor({ to, tls = null, isTrusted = false, logEvent = (_event, _more) => {}, limits = {} }) {
     this.limits = { ...defaultLimits, ...limits };
@@ -82,7 +81,7 @@ export class Transcoder {
     });
   }
 
-  /** Accepts no new calls, and waits for the running calls until a timeout. */
+  /** Waits for the running calls until a timeout. */
   async stop() {
     if (this.#isStopping) return;
     this.#isStopping = true;

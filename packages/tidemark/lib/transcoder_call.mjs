@@ -8,7 +8,7 @@ import { Frames } from './grpc_frames.mjs';
 import { answerType, isGrpcWeb, metadataOf, mustFit, requestOf, statusIn, trailersOf } from './grpc_metadata.mjs';
 import { CallFailure, Code, codeOf, encodedMessage, timeoutMs } from './grpc_status.mjs';
 
-/** The client has disconnected and receives no status. */
+/** The client has disconnected, so the status is only logged. */
 const cancelled = () => new CallFailure(Code.cancelled, 'the client cancelled the call');
 
 /** Resolves when `writable` accepts more data, and rejects when it is destroyed. */
@@ -26,10 +26,7 @@ function drained(writable) {
   }));
 }
 
-/**
- * Returns the text of an error response's body, up to `bytesMax`. If the body breaks off, returns
- * the received part.
- */
+/** If the body breaks off, returns the received part. */
 async function textOf(body, bytesMax) {
   const pieces = [];
   let bytes = 0;
@@ -48,10 +45,7 @@ async function textOf(body, bytesMax) {
 export class Call {
   /** @type {import('./upstream.mjs').Exchange | null} */
   #exchange = null;
-  /**
-   * The reason why the call failed.
-   * @type {CallFailure | null}
-   */
+  /** @type {CallFailure | null} */
   #failure = null;
   #isSettled = false;
   /**
@@ -91,13 +85,13 @@ export class Call {
     });
   }
 
-  /** Ends the call with a local status. The first failure is used. */
+  /** Only the first failure is used. */
   fail(failure) {
     const isFirst = !this.#failure;
     this.#failure ??= failure;
     if (isFirst && !this.#isSettled) this.#after(this.limits.lingerMs, () => this.#reset());
-    // A message in progress is completed, unless the stream is reset first. Otherwise a client
-    // whose clock is slightly behind would report a broken message instead of an exceeded deadline.
+    // A message in progress is completed. Otherwise a client whose clock is slightly behind would
+    // report a broken message instead of an exceeded deadline.
     if (failure.code === Code.deadlineExceeded && this.#frames?.isWithinMessage) return this.#frames.endWithMessage();
     this.#exchange?.cancel();
     if (!this.#isSettled) this.#settleFailed();
@@ -108,10 +102,7 @@ export class Call {
     this.#settle({ ...metadata, 'grpc-status': String(code), 'grpc-message': encodedMessage(message) });
   }
 
-  /**
-   * Runs the call. Resolves when it is settled, and never rejects. `raw` contains the headers as
-   * received.
-   */
+  /** Never rejects. `raw` contains the headers as received. */
   async run(raw) {
     try {
       const timeout = this.headers['grpc-timeout'];
@@ -146,7 +137,6 @@ export class Call {
     if (!this.stream.destroyed) this.stream.close(constants.NGHTTP2_CANCEL);
   }
 
-  /** Forwards the request from the client to the server until either side stops. */
   async #send(request) {
     const { messageBytesMax } = this.limits;
     const frames = new Frames({ whose: 'the request', hasTrailers: false, messageBytesMax, trailerBytesMax: 0 });
@@ -195,10 +185,7 @@ export class Call {
     this.#settle(trailers);
   }
 
-  /**
-   * Forwards the response body. With `told`, the headers contain the status, and the body must be
-   * empty.
-   */
+  /** With `told`, the headers contain the status, and the body must be empty. */
   async #passAnswer(frames, body, told) {
     try {
       for await (const piece of body) {
@@ -219,7 +206,7 @@ export class Call {
     if (!frames.trailers && !told && !this.#isSettled) throw cut(frames);
   }
 
-  /** Ends the stream with trailers after the pending data, or with a response without a body. */
+  /** Sends trailers after the pending data, or a response without a body. */
   #settle(trailers) {
     this.#isSettled = true;
     this.status = Number(trailers['grpc-status']);
@@ -236,7 +223,9 @@ export class Call {
     }
   }
 
-  /** Tells a client that still sends that the response is complete, and discards its data. */
+  /**
+   * Tells a client that still sends that the response is complete, and discards the client's data.
+   */
   #hangUp() {
     const { stream } = this;
     setImmediate(async () => {
@@ -248,5 +237,5 @@ export class Call {
   }
 }
 
-/** Returns a failure, so that a truncated response is never mistaken for a complete response. */
+/** A truncated response must never look complete. */
 const cut = (frames) => new CallFailure(Code.dataLoss, `the response was truncated ${frames.isBetween ? 'before its trailers' : 'within a frame'}`);

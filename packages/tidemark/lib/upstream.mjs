@@ -12,8 +12,6 @@ import { CallFailure, Code } from './grpc_status.mjs';
 import { keepAlive } from './http2_ping.mjs';
 
 /**
- * A running call.
- *
  * @typedef {object} Exchange
  * @property {import('node:stream').Writable} request the request body
  * @property {Promise<Answer>} answer rejects if the server does not respond
@@ -25,14 +23,13 @@ import { keepAlive } from './http2_ping.mjs';
  * @property {import('node:stream').Readable} body
  */
 
-/** Rejects with a failure about the server's error. */
 const unanswered = (error) => {
   throw new CallFailure(Code.unavailable, `the server does not respond (${error.code ?? error.message})`);
 };
 
 const tooLate = ({ connectMs }) => new Error(`no connection within ${connectMs} ms (connectMs)`);
 
-/** HTTP/2 sessions. Each serves the number of concurrent calls that the server allows. */
+/** Each HTTP/2 session serves the number of concurrent calls that the server allows. */
 class Sessions {
   /**
    * @type {Map<import('node:http2').ClientHttp2Session, number>} the number of calls per session
@@ -50,7 +47,7 @@ class Sessions {
     return Math.min(theirs, this.limits.callsPerConnectionMax) - this.#calls.get(session);
   }
 
-  /** Returns a session with capacity for another call, or null if the server uses HTTP/1.1. */
+  /** Returns null if the server uses HTTP/1.1. */
   async taken() {
     for (;;) {
       const usable = [...this.#calls.keys()].filter((session) => !session.closed && !session.destroyed);
@@ -84,7 +81,6 @@ class Sessions {
   }
 }
 
-/** A server at one address. */
 export class Upstream {
   #hasHttp2;
 
@@ -107,8 +103,7 @@ export class Upstream {
   }
 
   /**
-   * Starts a call. Throws [CallFailure] if the server is unreachable.
-   *
+   * Throws [CallFailure] if the server is unreachable.
    * @returns {Promise<Exchange>}
    */
   async open({ path, headers }) {
@@ -117,7 +112,7 @@ export class Upstream {
     return session ? this.#overSession(session, asked) : this.#overHttp1(asked);
   }
 
-  /** Connects with TLS. Returns a session if the server chose HTTP/2. */
+  /** Returns a session if the server chose HTTP/2. */
   async #session() {
     const { limits, host, url } = this;
     const socket = connectTls({ host, port: Number(url.port || 443), ALPNProtocols: ['h2', 'http/1.1'], ...this.tls });
@@ -188,7 +183,6 @@ export class Upstream {
     return { request: sent, answer, cancel: () => sent.destroy() };
   }
 
-  /** Closes idle connections. */
   close() {
     this.agent.destroy();
     this.sessions.close();

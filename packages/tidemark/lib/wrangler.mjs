@@ -11,25 +11,20 @@ import { UserError } from './command.mjs';
 /** The oldest Node that wrangler accepts. */
 export const nodeNeeded = '22.12';
 
-/** Whether wrangler accepts this Node. */
 export function isNewNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const [majorNeeded, minorNeeded] = nodeNeeded.split('.').map(Number);
   return major > majorNeeded || (major === majorNeeded && minor >= minorNeeded);
 }
 
-/**
- * Returns whether wrangler may prompt for input: standard input and standard output are a terminal,
- * and the program does not run in CI.
- */
+/** wrangler prompts only in a terminal, and never in CI. */
 export function isInteractive() {
   const isCi = process.env.CI && process.env.CI !== 'false';
   return Boolean(process.stdin.isTTY && process.stdout.isTTY && !isCi);
 }
 
 /**
- * Returns the lines of wrangler's output file, whose path is in `WRANGLER_OUTPUT_FILE_PATH`.
- *
+ * `WRANGLER_OUTPUT_FILE_PATH` contains the path of the output file.
  * @param {string} file
  */
 function entriesIn(file) {
@@ -41,7 +36,6 @@ function entriesIn(file) {
  * Runs wrangler with this process's terminal. Resolves to `{ code, entries, output }`. `entries`
  * are the lines of wrangler's output file. With `quiet`, collects the standard output in `output`,
  * so that wrangler does not prompt.
- *
  * @param {string[]} program the command and its first arguments
  * @param {string[]} words
  */
@@ -65,16 +59,15 @@ export async function runWrangler([command, ...first], words, { env = {}, quiet 
   }
 }
 
-/** Returns the output file's entry about the failure of a run, as `{ code, message }`. */
 const failureOf = ({ entries }) => entries.find(({ type }) => type === 'command-failed') ?? {};
 
-/** Whether a run failed because the account's plan does not permit a CPU limit. */
+/** The account's plan does not permit a CPU limit. */
 export const refusesLimits = (run) => run.code !== 0 && failureOf(run).code === 100_328;
 
 export const subdomainStep =
   'This account has no workers.dev subdomain (10007): run the command at a terminal, which registers one, or deploy to your own domain with --domain.';
 
-/** Returns the next step for the Worker `name`, by the platform's error code. */
+/** The next steps by the platform's error code. */
 const steps = {
   10_007: () => subdomainStep,
   10_063: () => subdomainStep,
@@ -99,7 +92,7 @@ const worded = [
   },
 ];
 
-/** Returns a sentence with the next step after a failed run. Returns null for an unknown error. */
+/** Returns a sentence with the next step, or null for an unknown error. */
 export function nextStep(run, name) {
   const { code, message = '' } = failureOf(run);
   const byText = worded.find(({ pattern }) => pattern.test(message));

@@ -3,8 +3,6 @@
 import { merged } from './deploy_file.mjs';
 
 /**
- * The settings that depend on the plan: the size at which a shard splits, the size at which a shard
- * rejects writes, and the maximum number of calls in one request.
  * An object can store 10 GB on the paid plan and 1 GB on the free plan. A merge writes up to 512 MB
  * while the parts that it replaces still exist.
  */
@@ -14,8 +12,7 @@ export const planSettings = {
 };
 
 /**
- * Returns the settings for a plan. Omits each setting whose value was changed in the dashboard, so
- * that wrangler keeps that value.
+ * Omits each setting whose value was changed in the dashboard, so that wrangler keeps that value.
  */
 function settingsOf(plan, bindings) {
   const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
@@ -24,8 +21,8 @@ function settingsOf(plan, bindings) {
 }
 
 /**
- * Adds the buckets and services that were bound in the dashboard. wrangler itself keeps only
- * variables and secrets.
+ * wrangler keeps only variables and secrets of the dashboard. Buckets and services must be
+ * repeated.
  */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
@@ -46,10 +43,9 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 }
 
 /**
- * Returns the database's configuration. `base` is the committed configuration with absolute paths,
- * `wanted` contains the user's values, and `remote` is the state of the account. `sqlName` is the
- * name of the SQL Worker, or null. Without `isPaid`, the configuration is for the free plan, which
- * does not support `limits`.
+ * `base` is the committed configuration with absolute paths, `wanted` contains the user's values,
+ * and `remote` is the state of the account. `sqlName` may be null. The free plan does not support
+ * `limits`.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;
@@ -74,7 +70,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
   return merged(generated, wrangler);
 }
 
-/** Returns the configuration of the SQL Worker, which has no address. */
+/** The SQL Worker has no address. */
 export function sqlConfiguration({ base, main, name, accountId }) {
   const { compatibility_date, limits } = base;
   const account = accountId ? { account_id: accountId } : {};

@@ -6,7 +6,6 @@ import { DurableObject } from 'cloudflare:workers';
 
 import { held } from './memory.js';
 
-/** An object that measures rows and values. */
 export class Probe extends DurableObject {
   constructor(state, env) {
     super(state, env);
@@ -14,7 +13,7 @@ export class Probe extends DurableObject {
     this.sql.exec('CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, v BLOB)');
   }
 
-  /** Returns null if SQLite accepts a value of `bytes` bytes. Otherwise returns the error. */
+  /** Returns null if SQLite accepts the value. Otherwise returns the error. */
   put(bytes) {
     try {
       this.sql.exec('INSERT OR REPLACE INTO kept VALUES (1, ?)', new Uint8Array(bytes).fill(7).buffer);
@@ -24,7 +23,6 @@ export class Probe extends DurableObject {
     }
   }
 
-  /** Reads a part of the last stored value `times` times. */
   substr(from, bytes, times) {
     let read = 0;
     for (let n = 0; n < times; n += 1) {
@@ -34,7 +32,7 @@ export class Probe extends DurableObject {
     return read;
   }
 
-  /** Writes one row. The response is sent after the commit. */
+  /** The response is sent after the commit. */
   commit(n) {
     this.sql.exec('INSERT OR REPLACE INTO kept VALUES (2, ?)', String(n));
   }
@@ -42,10 +40,7 @@ export class Probe extends DurableObject {
   nothing() {}
 }
 
-/**
- * Returns the duration of each of `times` calls in milliseconds. The clock advances during each
- * call.
- */
+/** The durations are in milliseconds. The clock advances during each call. */
 async function timed(times, call) {
   const all = [];
   for (let n = 0; n < times; n += 1) {
@@ -56,10 +51,7 @@ async function timed(times, call) {
   return all;
 }
 
-/**
- * Calls an object repeatedly, with several calls in parallel, until the platform's limit is
- * reached.
- */
+/** Calls an object with several calls in parallel, until the platform's limit is reached. */
 async function calls(object, max, together) {
   let done = 0;
   try {
@@ -73,9 +65,9 @@ async function calls(object, max, together) {
 }
 
 /**
- * Returns a gRPC-Web message with its trailers in the body, because a Worker cannot send trailers.
- * The platform converts the message only if the response is a stream without Content-Length, and if
- * the trailers contain no space.
+ * The trailers are in the body, because a Worker cannot send trailers. The platform converts the
+ * message only if the response is a stream without Content-Length, and if the trailers contain no
+ * space.
  */
 function grpc(request) {
   const trailers = new TextEncoder().encode('grpc-status:0\r\n');

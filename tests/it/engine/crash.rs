@@ -53,8 +53,7 @@ const SCRIPT: &[Step] = &[
 /// With one seed, a merge takes a single step. With the other seed, it takes many steps.
 const SEEDS: [u64; 2] = [5, 6];
 
-/// Runs the script while operation `at` fails; 0 means that no operation fails. Returns the life of
-/// the shard, and its number of operations.
+/// Runs the script while operation `at` fails. The value 0 means that no operation fails.
 fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
     let mut life = Life::new(seed);
     life.store.fail(at, persisted, after);
@@ -68,7 +67,6 @@ fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
             if after != After::Sound {
                 life.attempt(Step::Reopen).unwrap();
             }
-            // A step that succeeded has taken effect.
             let may_be = if result.is_ok() { life.grid.clone() } else { before };
             life.settle(may_be);
         } else {

@@ -215,8 +215,6 @@ fn long_scans_reread_only_deleted_ranges() {
     let total = SERIES as i64 * ROWS_EACH;
     assert_eq!(asked.sums.values().sum::<i64>(), total);
     assert!(asked.pieces > 1, "it takes several events");
-    // Deletes some rows of each series, one series after another, and then deletes the remaining
-    // rows.
     let mut deletes: Vec<(usize, TimeRange)> =
         (0..SERIES).map(|series| (series, TimeRange::new(5, 12))).collect();
     rng.shuffle(&mut deletes);

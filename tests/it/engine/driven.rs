@@ -30,7 +30,7 @@ impl Driven {
         envelope::decode_reply(Ok(self.finish(event_id, step))).unwrap()
     }
 
-    /// Continues due work after a reply. Returns whether more work remains.
+    /// Returns whether more work remains.
     pub(super) fn run_due_work(&mut self) -> bool {
         let work = self.host.run_due_work();
         let is_due = work.is_some();
@@ -38,7 +38,6 @@ impl Driven {
         is_due
     }
 
-    /// Moves time forward and runs alarms.
     pub(super) fn pass_to(&mut self, now_ns: i64) {
         while let Some(alarm_ns) = self.alarm_ns.take_if(|alarm_ns| *alarm_ns <= now_ns) {
             self.platform.advance_to(alarm_ns);

@@ -12,7 +12,6 @@ use super::*;
 /// The pause after which a load has ended and a slot is inactive.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
-/// The number of rows in a frame of [`rows_of`].
 const ROWS: usize = 5_000;
 
 fn opened() -> (MemoryStore, Shard<MemoryStore>) {
@@ -37,7 +36,6 @@ fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     framed(&block, &[ColumnId(1)], &[ColumnId(11)])
 }
 
-/// Returns all rows of a block encoded as a frame.
 fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
     let (measurement, rows) = (MeasurementId(1), &Selection::All);
     let mut out = Vec::new();
@@ -45,7 +43,7 @@ fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8
     out
 }
 
-/// Runs due work. Returns the number of events that were needed.
+/// Returns the number of events that the work needed.
 fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
     let mut count = 0;
     while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
@@ -70,7 +68,6 @@ fn reloaded_shard_remembers_quiet_slots() {
         assert_eq!(shard.next_due(now_ns), Some(quiet_ns), "the hour of the last write");
         assert_eq!((shard.stats().unwrap().parts, alarms(&mut shard, quiet_ns - 1)), (2, 0));
     }
-    // An hour later, the alarm loads the object and merges its parts.
     let mut shard = reopen(store);
     alarms(&mut shard, quiet_ns);
     let stats = shard.stats().unwrap();
@@ -148,7 +145,6 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
     framed(&block, &[], &field_ids)
 }
 
-/// If alarms are always late, appends start the flushes.
 #[test]
 fn flush_size_is_limited() {
     let booleans =

@@ -12,7 +12,6 @@ const FLIPS_PER_TABLE: usize = 2_000;
 const TABLES: [Table; 5] =
     [Table::Wal, Table::Value, Table::State, Table::Schema, Table::Tombstone];
 
-/// Returns a shard that has rows in several parts, rows in the log, and a tombstone.
 fn lived() -> Life {
     let mut life = Life::new(1);
     life.attempt(Step::Open).unwrap();
@@ -25,8 +24,7 @@ fn lived() -> Life {
     life
 }
 
-/// Queries both measurements. Returns the number of correct results, and the number of errors that
-/// describe the damage.
+/// Returns the number of correct results, and the number of errors that describe the damage.
 fn ask(life: &mut Life, what: &str) -> (usize, usize) {
     let mut counts = (0, 0);
     for measurement in 0..grid::MEASUREMENTS {

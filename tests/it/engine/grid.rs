@@ -32,7 +32,6 @@ const FIELD_IDS: [ColumnId; FIELDS] =
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Grid(Box<[u16; CELLS]>);
 
-/// One row, with its fields and their values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cells {
     pub(super) measurement: usize,
@@ -85,7 +84,6 @@ impl Grid {
         }
     }
 
-    /// Returns a grid with only the cells of one measurement inside a time range.
     pub(super) fn part(&self, measurement: usize, time: TimeRange) -> Self {
         let mut part = Self::new();
         for series in 0..SERIES {
@@ -97,7 +95,6 @@ impl Grid {
         part
     }
 
-    /// Returns the rows, so that a test can write them to another shard.
     pub(super) fn rows(&self) -> Vec<Cells> {
         let mut rows = Vec::new();
         for at in 0..CELLS / FIELDS {
@@ -112,7 +109,6 @@ impl Grid {
         rows
     }
 
-    /// Returns the number of series that have rows.
     pub(super) fn series(&self) -> u64 {
         let series = self.0.chunks(TIMES * FIELDS);
         series.filter(|cells| cells.iter().any(|&value| value > 0)).count() as u64
@@ -153,7 +149,6 @@ impl Grid {
     }
 }
 
-/// Reads a measurement inside `time` with a scan.
 pub(super) fn read(
     reader: &dyn Reader,
     (measurement, id): (usize, MeasurementId),
@@ -173,7 +168,6 @@ pub(super) fn read(
     Ok(grid)
 }
 
-/// Returns the maximum value of a field.
 pub(super) fn value_max(field: usize) -> u16 {
     if field == 4 { 2 } else { 900 }
 }
@@ -220,7 +214,7 @@ fn full_type(field: usize) -> tidemark::model::value::FieldType {
     super::field_type(10 + field as u32)
 }
 
-/// Encodes rows as a frame, in the given order. `ids` are the ids of the measurements.
+/// `ids` are the ids of the measurements.
 pub(super) fn encode(rows: &[Cells], ids: [MeasurementId; MEASUREMENTS]) -> Vec<u8> {
     let mut tables = Vec::new();
     for (measurement, &id) in ids.iter().enumerate() {
@@ -282,12 +276,11 @@ fn block(rows: &[&Cells]) -> (Vec<ColumnId>, Block) {
     (ids, block)
 }
 
-/// Returns the value of tag 1 of a series.
 pub(super) fn tag(series: usize) -> &'static str {
     TAGS[series].0
 }
 
-/// Whether the deletes in these tests select the series, because its tag 1 is `a`.
+/// Whether the deletes in these tests select the series.
 pub(super) fn is_chosen(series: usize) -> bool {
     TAGS[series].0 == "a"
 }

@@ -18,7 +18,6 @@ use super::*;
 /// The field whose values are summed, and the index of this field in a grid.
 const INTEGERS: (ColumnId, usize) = (ColumnId(11), 1);
 
-/// The sum of the integer field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question {
     pub(super) time: TimeRange,
@@ -50,7 +49,6 @@ impl Question {
         }
     }
 
-    /// Returns the result of the shard, combined from all pages.
     pub(super) fn ask<S: Store>(
         &self,
         shard: &mut Shard<S>,
@@ -80,7 +78,6 @@ impl Question {
         }
     }
 
-    /// Returns the expected result for these rows.
     pub(super) fn expected(&self, rows: &Grid) -> Sums {
         let mut sums = Sums::new();
         for row in rows.rows() {
@@ -125,7 +122,6 @@ pub(super) fn ask_latest<S: Store>(
     }
 }
 
-/// Returns the expected latest times for these rows.
 pub(super) fn expected_latest(rows: &Grid) -> BTreeMap<String, i64> {
     let mut latest = BTreeMap::new();
     for row in rows.rows().into_iter().filter(|row| row.values[INTEGERS.1] != 0) {
@@ -140,7 +136,6 @@ fn sum() -> AggregateCall {
     AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }
 }
 
-/// Returns the number of series in a measurement.
 pub(super) fn count_series<S: Store>(
     shard: &mut Shard<S>,
     measurement: MeasurementId,
@@ -168,7 +163,6 @@ pub(super) fn count_series<S: Store>(
     }
 }
 
-/// Returns a shard with one series in two parts. The series has one value per second.
 fn second_by_second() -> Shard<tidemark::store::memory::MemoryStore> {
     let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
@@ -251,7 +245,6 @@ fn cached_result_survives_restart() {
     store.put(Table::Answer, slot, &head, &body).unwrap();
     let (kept, decoded, sum) = ask(&mut life());
     assert!(kept == 0 && decoded > 0 && sum == 9_002);
-    // A delete removes its rows from every cached aggregate.
     let all = Deletion { measurement: MeasurementId(1), predicate: None, time: TimeRange::ALL };
     next.delete(&all, &stamp(), NOW_NS).unwrap();
     assert_eq!((answers(), ask(&mut next).2, ask(&mut life()).2), (0, 0, 0));
@@ -290,7 +283,6 @@ fn repeated_query_returns_identical_digits() {
     assert_eq!(first.1, third.1);
 }
 
-/// Returns a shard with a thousand series that have few rows each. All rows are flushed.
 fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     let tile = TileLimits { piece_cells: 100, piece_cells_per_byte: 0, ..TileLimits::DEFAULT };
     let limits = Limits { tile, ..Limits::default() };

@@ -27,10 +27,8 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 /// The widths of windows, from a single time to all times together.
 const WIDTHS_NS: [i64; 4] = [1, WINDOW_NS, 7 * WINDOW_NS, i64::MAX];
 
-/// The kinds of steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Opens the object as a shard.
     Open,
     Write,
     /// Sends the last frame again, as a client or the platform may do.
@@ -55,17 +53,14 @@ pub(super) enum Step {
 /// the far time.
 const SPLIT_AT: usize = 14;
 
-/// The shard that receives the rows of a split.
 struct Target {
     store: FaultStore,
     shard: Shard<FaultStore>,
-    /// The contents of the target after the split.
     grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     is_done: bool,
 }
 
-/// A shard with a store that can fail.
 pub(super) struct Life {
     pub(super) rng: fastrand::Rng,
     pub(super) store: FaultStore,
@@ -76,7 +71,6 @@ pub(super) struct Life {
     pub(super) grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     settings: ShardSettings,
-    /// The target of a split that has started or is complete.
     target: Option<Target>,
     /// The cells before this time may be empty.
     first_kept_ns: i64,
@@ -111,7 +105,6 @@ impl Life {
         }
     }
 
-    /// Continues this life with another store.
     pub(super) fn on(&self, store: MemoryStore) -> Self {
         let store = FaultStore::new(store);
         Self {
@@ -130,7 +123,7 @@ impl Life {
         }
     }
 
-    /// Performs a step. The grid then has the contents after the step.
+    /// After a successful step, the grid has the new contents.
     ///
     /// # Errors
     ///
@@ -323,14 +316,12 @@ impl Life {
         Ok(())
     }
 
-    /// Reads both measurements.
     fn whole(&mut self) -> Result<Grid, Refusal> {
         let stamp = self.stamp();
         read_whole(&mut self.shard, &stamp, self.ids)
     }
 
-    /// Splits the shard in the same way as a Database splits a group. A repeated call completes the
-    /// split.
+    /// Splits the shard in the same way as a Database splits a group.
     fn split(&mut self) -> Result<(), Refusal> {
         let from_ns = grid::time_ns(SPLIT_AT);
         let moved = TimeRange::new(from_ns, i64::MAX);
@@ -434,7 +425,6 @@ impl Life {
     }
 }
 
-/// Reads both measurements.
 fn read_whole(
     shard: &mut Shard<FaultStore>,
     stamp: &Stamp,
@@ -449,7 +439,6 @@ fn read_whole(
     Ok(whole)
 }
 
-/// `seed` is the random seed of the isolate.
 fn new_shard(
     store: &FaultStore,
     budget_bytes: usize,
@@ -460,8 +449,6 @@ fn new_shard(
     shard.with_limits(limits)
 }
 
-/// Returns limits with which a few rows need several pages, several groups, several values and
-/// several steps of a merge.
 fn small(rng: &mut fastrand::Rng) -> Limits {
     Limits {
         step_cells: rng.u64(1..200),

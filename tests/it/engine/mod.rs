@@ -212,7 +212,6 @@ pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
 }
 
-/// Reads every value of a measurement inside `time` with a scan.
 pub(super) fn read<S: Store>(
     shard: &mut Shard<S>,
     measurement: u32,
@@ -232,7 +231,6 @@ pub(super) fn read<S: Store>(
     })
 }
 
-/// Reads every value of every measurement.
 pub(super) fn read_all<S: Store>(shard: &mut Shard<S>) -> Result<Model, Refusal> {
     let mut model = Model::new();
     for measurement in 1..4 {

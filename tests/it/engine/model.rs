@@ -15,7 +15,6 @@ const SEEDS: u64 = 2_500;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 
-/// The number of performed operations of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     steps: [u64; 9],
@@ -24,7 +23,7 @@ struct Taken {
     compactions: u64,
 }
 
-/// The random steps. Each has its frequency per thousand steps.
+/// Each step has its frequency per thousand steps.
 const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Write, "write or overwrite", 520),
     (Step::Repeat, "repeated write", 30),
@@ -111,7 +110,6 @@ fn live(seed: u64) -> Taken {
     taken
 }
 
-/// Runs lives until no seed is left. Each thread takes the next seed.
 fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);

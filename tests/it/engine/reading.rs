@@ -28,7 +28,6 @@ impl Object {
         Self { host: ShardHost::new(shard, Rc::default()), platform: TestPlatform::new(1) }
     }
 
-    /// Returns the state immediately after an expensive page.
     fn busy() -> Self {
         let mut object = Self::new();
         let verified = object.ask(&ToShard::Verify { resume: None });

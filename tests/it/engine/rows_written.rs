@@ -22,7 +22,6 @@ const SERIES: usize = 100;
 /// The budget in docs/design/README.md.
 const ROWS_WRITTEN_MAX: u64 = 300;
 
-/// Checks that docs/COSTS.md contains the counted value.
 fn costs_say(counted: &str) {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COSTS.md"));
     let page = page.unwrap();
@@ -30,8 +29,8 @@ fn costs_say(counted: &str) {
     assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
 }
 
-/// Returns a batch with ten integer fields. Every series has one row per 10 s. The values are
-/// random walks.
+/// The batch has ten integer fields. Every series has one row per 10 s. The values are random
+/// walks.
 pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }

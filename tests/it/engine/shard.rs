@@ -35,7 +35,6 @@ fn append<S: Store>(shard: &mut Shard<S>, points: &[Point]) -> Result<u64, Refus
     shard.append(&encode(points), &stamp(), NOW_NS).map(|reply| reply.sequence)
 }
 
-/// Moves time forward and runs every job that is due.
 fn pause<S: Store>(shard: &mut Shard<S>) {
     for _ in 0..9 {
         shard.alarm(LATER_NS);
@@ -218,7 +217,6 @@ fn dropped_measurement_stays_dropped() {
     }
 }
 
-/// Replaces the field id 12 with 11 in the header of a frame.
 fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
     let (header, end) = (5, 5 + length);
@@ -420,14 +418,13 @@ fn reported_bug_stores_nothing() {
     assert_eq!(read_all(&mut shard).unwrap().len(), 2);
 }
 
-/// The window widths before and after an ALTER RETENTION POLICY … SHARD DURATION, in both
-/// directions.
+/// The window widths before and after an ALTER RETENTION POLICY … SHARD DURATION.
 const WIDTHS_NS: [[i64; 2]; 2] = [[WINDOW_NS, 7 * WINDOW_NS], [7 * WINDOW_NS, WINDOW_NS]];
 
 /// A time that has a different window number for each width.
 const FIRST_NS: i64 = 70 * WINDOW_NS;
 
-/// Writes rows at the same times into two parts. The second part has a different window width.
+/// Writes rows at the same times into two parts with different window widths.
 fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<MemoryStore>) {
     let (store, mut shard) = opened();
     let written = |value| -> Vec<Point> {
@@ -480,7 +477,6 @@ fn merge_keeps_overwrites_across_window_widths() {
 #[test]
 fn retention_keeps_overwrites_across_window_widths() {
     for widths_ns in WIDTHS_NS {
-        // The rows at the first ten times have expired.
         let (_, mut shard) = overwritten(widths_ns, LATER_NS - FIRST_NS - 1_000);
         pause(&mut shard);
         let left = values(&mut shard, 4);
@@ -489,7 +485,6 @@ fn retention_keeps_overwrites_across_window_widths() {
     }
 }
 
-/// Encodes a frame in which each point is in a separate table.
 fn apart(points: &[Point]) -> Vec<u8> {
     let blocks: Vec<_> =
         points.iter().map(|point| block(std::slice::from_ref(point), point.measurement)).collect();

@@ -17,8 +17,7 @@ type Tags = Vec<(u32, String)>;
 
 /// A pause after which all rows are flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
-/// The number of tags and measurements in the queries. The last tag and the last measurement do not
-/// exist.
+/// The last tag and the last measurement do not exist.
 const TAGS: u32 = 4;
 const MEASUREMENTS: u32 = 6;
 
@@ -315,7 +314,6 @@ fn check_items(
     }
 }
 
-/// Whether a predicate selects a series.
 fn takes(predicate: Option<&Predicate>, tags: &Tags) -> bool {
     let text = |operand: &Operand| match operand {
         Operand::Tag(id) => {

@@ -22,7 +22,6 @@ use tidemark::protocol::sql::{FromSql, ToSql};
 use super::sampler::{Sampler, sample};
 use super::{OWN, bytes, hex, read, recorded, releases};
 
-/// The number of random values that are generated per variant.
 const TRIES: u64 = 300;
 const KEPT_MIN: u32 = 2;
 /// The maximum size of a recorded value in bytes.
@@ -33,7 +32,6 @@ const BODY: &[u8] = &[0, 255, 7];
 /// A decoded value and the bytes after its header, or the decoding error.
 type Decoded<T> = Result<(T, Vec<u8>), String>;
 
-/// Encodes and decodes the values of a type, together with their body.
 struct Form<T> {
     name: &'static str,
     encode: fn(&mut T) -> Vec<u8>,
@@ -68,7 +66,6 @@ macro_rules! object {
     };
 }
 
-/// An operation that is performed for each form.
 trait Visit {
     fn visit<T: Serialize + DeserializeOwned + Debug>(&mut self, form: &Form<T>);
 }
@@ -122,7 +119,6 @@ impl Visit for Draw {
     }
 }
 
-/// Reads the recorded values of each form.
 struct Check<'a> {
     release: &'a str,
     lines: BTreeMap<&'a str, Vec<(&'a str, &'a str)>>,

@@ -18,7 +18,6 @@ fn folder(release: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(release)
 }
 
-/// Returns all recorded releases. At least one must exist.
 fn releases() -> Vec<String> {
     let entries = std::fs::read_dir(folder("")).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
@@ -29,8 +28,7 @@ fn releases() -> Vec<String> {
     names
 }
 
-/// Returns a file of this version. If the file is missing and recording is enabled, `record`
-/// creates it.
+/// If the file is missing and recording is enabled, `record` creates it.
 fn recorded(name: &str, record: impl FnOnce() -> String) {
     let file = folder(OWN).join(name);
     if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {

@@ -13,20 +13,17 @@ use serde::de::{
 const ITEMS_MAX: u64 = 2;
 const DEPTH_MAX: u32 = 24;
 
-/// The state of one generated value.
 pub(crate) struct Sampler {
     state: u64,
     depth: u32,
-    /// The selected variant of the outermost enum.
     first: Option<u32>,
-    /// All variants that were generated, as `Type::Variant`.
+    /// All generated variants, as `Type::Variant`.
     pub(crate) seen: BTreeSet<String>,
-    /// The number of variants that the outermost enum has.
     pub(crate) variants: u32,
 }
 
 /// Generates a value whose outermost enum has the variant `first`. Returns `None` if the random
-/// choices are invalid. Also returns the sampler.
+/// choices are invalid.
 pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, Sampler) {
     let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sampler =
@@ -36,7 +33,6 @@ pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, 
 }
 
 impl Sampler {
-    /// Returns a random number that is less than `end`.
     fn draw(&mut self, end: u64) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -48,7 +44,7 @@ impl Sampler {
         ["", "a", "two words", "m\u{fc}\"\\"][self.draw(4) as usize].to_owned()
     }
 
-    /// Returns the number of items in a list. At the maximum depth it is 0.
+    /// At the maximum depth, lists are empty.
     fn count(&mut self) -> u64 {
         if self.depth > DEPTH_MAX / 2 { 0 } else { self.draw(ITEMS_MAX + 1) }
     }
@@ -192,7 +188,6 @@ impl<'de> Deserializer<'de> for &mut Sampler {
     }
 }
 
-/// A sequence of values.
 struct Items<'a> {
     sampler: &'a mut Sampler,
     left: u64,
@@ -240,7 +235,6 @@ impl<'de> MapAccess<'de> for Items<'_> {
     }
 }
 
-/// A variant and its contents.
 struct Drawn<'a> {
     sampler: &'a mut Sampler,
     variant: u32,

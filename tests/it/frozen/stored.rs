@@ -73,7 +73,6 @@ fn loaded() -> (Product, MemoryPlace) {
     (product, place)
 }
 
-/// Returns the results of queries of such a deployment.
 fn answers(product: &mut Product) -> Vec<Value> {
     let mut all = format::answers(product);
     let shown = ["SHOW CONTINUOUS QUERIES", "SHOW USERS", "SHOW GRANTS FOR \"u\""];
@@ -119,7 +118,6 @@ fn object(place: &MemoryPlace, key: &str) -> Vec<u8> {
     found
 }
 
-/// Returns the results that the release's own build returned.
 fn expected(release: &str) -> Vec<Value> {
     serde_json::from_str(&read(release, "answers.json")).unwrap()
 }

@@ -54,9 +54,8 @@ fn line_corpus_agrees_with_influxdb_3() {
 fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Option<&'static str> {
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     match (ours, theirs) {
-        // Some agents indent lines with tabs. InfluxDB 3 removes the tabs.
         (Some(_), None) if body.starts_with(b"\t") => Some("lenient: tab before a line"),
-        // The parser ignores comments completely.
+        // The parser ignores the contents of comments.
         (Some([]), None) if body.starts_with(b"#") => Some("lenient: any byte in a comment"),
         // `time` is the name of the timestamp. InfluxDB rejects such a tag when it stores the
         // point.
@@ -87,7 +86,6 @@ fn precision(value: &Value) -> Precision {
     }
 }
 
-/// Returns the points of the corpus in the same form.
 fn expected(points: &[Value]) -> Vec<Point> {
     points
         .iter()
@@ -135,7 +133,6 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
     miniz_oxide::inflate::decompress_to_vec(&bytes[10 + name..bytes.len() - 8]).unwrap()
 }
 
-/// Writes random points in random notations. The parser must return the same points.
 #[test]
 fn written_points_are_read_back() {
     let mut random = fastrand::Rng::with_seed(21);
@@ -292,7 +289,6 @@ fn parsed_mutated_lines_round_trip() {
     assert!(points_read > inputs, "{points_read}");
 }
 
-/// Parses the points with InfluxDB 3's parser. Returns `None` if any line is rejected.
 fn read_v3(text: &str) -> Option<Vec<Point>> {
     use influxdb_line_protocol::FieldValue as Theirs;
     influxdb_line_protocol::parse_lines(text)
@@ -400,7 +396,6 @@ fn escaped(line: &str) -> Option<String> {
     lacks_any.then(|| text + rest)
 }
 
-/// Returns the series key and the rest of the line.
 fn cut_at_bare_space(line: &str) -> (&str, &str) {
     let line = line.trim_start();
     let mut at = line.match_indices(' ').map(|(at, _)| at);

@@ -29,7 +29,7 @@ pub(crate) fn check(body: &[u8]) -> usize {
     points.len()
 }
 
-/// Writes a batch as line protocol. The points have the same order as the lines.
+/// The points are in the order of the lines.
 fn written(batch: &Batch) -> String {
     let escaped = |name: &str, special: &[char]| {
         let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
@@ -68,7 +68,6 @@ fn written(batch: &Batch) -> String {
     lines.into_iter().map(|(_, text)| text).collect()
 }
 
-/// Returns the batch's points in the order of their lines.
 pub(crate) fn points(batch: &Batch) -> Vec<Point> {
     let mut found: Vec<(u32, Point)> = Vec::new();
     for table in &batch.measurements {

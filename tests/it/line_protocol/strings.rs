@@ -18,8 +18,7 @@ const SHORT_MOST: usize = 5;
 
 type Fields = BTreeMap<String, String>;
 
-/// Returns the fields of the point in which `text` is the value of a field. Returns `None` if there
-/// is no point.
+/// Returns `None` if there is no point.
 fn ours(text: &str) -> Option<Fields> {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let body = format!("m s={text} 1");
@@ -28,7 +27,6 @@ fn ours(text: &str) -> Option<Fields> {
     made.map(|(_, _, fields, _)| fields)
 }
 
-/// Formats a value in the same way as the oracle.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("string {text}"),

@@ -9,7 +9,6 @@ fn bytes(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-/// Returns the head and the body of every value in the recorded parts.
 fn recorded() -> Vec<(Vec<u8>, Vec<u8>)> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format/part_v2.txt");
     let text = std::fs::read_to_string(path).unwrap();

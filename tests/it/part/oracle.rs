@@ -48,8 +48,8 @@ impl Values for &Value {
     }
 }
 
-/// Reads a value whose head is the first `head_bytes` of `bytes`. The checksums are valid. Returns
-/// the number of rows if the reader accepts the value.
+/// The head is the first `head_bytes` of `bytes`. The checksums are valid. Returns the number of
+/// rows if the reader accepts the value.
 pub(super) fn check(head_bytes: usize, bytes: &[u8]) -> Option<usize> {
     let (head, body) = bytes.split_at(head_bytes.min(bytes.len()));
     let mut head = head.to_vec();

@@ -6,7 +6,6 @@ use super::json::{self, Json};
 pub(super) enum Answer {
     /// The exact body without its last line break.
     Text(String),
-    /// The whole request failed.
     Failed {
         status: u16,
         body: String,
@@ -14,7 +13,6 @@ pub(super) enum Answer {
     Results(Vec<StatementResult>),
 }
 
-/// The result of one statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StatementResult {
     pub(super) series: Vec<Series>,
@@ -104,8 +102,7 @@ fn text_of(lines: &[&str]) -> Result<String, String> {
     Ok(text.ok_or("a line of a text answer lacks its |")?.join("\n"))
 }
 
-/// Returns the values of the `allowed` members. The members must be in this order. Any other member
-/// is an error.
+/// The members must be in the order of `allowed`. Any other member is an error.
 fn members<'a, const N: usize>(
     object: &'a Json,
     allowed: [&str; N],
@@ -215,7 +212,7 @@ fn result_from_lines(lines: &mut Lines<'_>) -> Result<StatementResult, String> {
     Ok(result)
 }
 
-/// Returns the rest of a line. If the rest is a JSON string, returns the text of the string.
+/// If the rest of the line is a JSON string, returns the text of the string.
 fn phrase(text: &str) -> Result<String, String> {
     if !text.starts_with('"') {
         return Ok(text.to_owned());
@@ -255,7 +252,6 @@ fn series_from_lines(head: &str, lines: &mut Lines<'_>) -> Result<Series, String
     Ok(series)
 }
 
-/// A word in a line. It is a bare word or a JSON string.
 enum Word {
     Bare(String),
     Quoted(String),

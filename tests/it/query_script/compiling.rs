@@ -31,7 +31,7 @@ const SKIPPED: &[&str] = &[
     "full/into.test",
 ];
 
-/// Registers the columns of the lines. The first type of a field becomes the type of its column.
+/// The first type of a field becomes the type of its column.
 #[derive(Default)]
 struct Columns {
     schema: PolicySchema,
@@ -39,7 +39,6 @@ struct Columns {
     pending: Vec<(String, ColumnKind)>,
 }
 
-/// Splits at every `mark` without a preceding backslash.
 fn split_bare(text: &str, mark: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut before) = (0, ' ');
@@ -151,8 +150,8 @@ fn register(write: &Write, schemas: &mut Schemas) {
     line_protocol::parse(write.body.as_bytes(), options, columns).unwrap();
 }
 
-/// Returns the planner's error for a query with a single SELECT. Returns `None` for other queries
-/// and for features that the planner does not support.
+/// Returns `None` for queries other than a single SELECT, and for features that the planner does
+/// not support.
 fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
     let param = |name: &str| {
         let found = query.request.params.iter().find(|(key, _)| key == name);

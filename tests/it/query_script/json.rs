@@ -1,7 +1,6 @@
 //! Parses JSON and keeps two things that `serde_json::Value` does not: the text of every number, and
 //! the order of members.
 
-/// One JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Json {
     /// A number, `true`, `false` or `null`, as its text.
@@ -11,8 +10,6 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// Parses one document.
-///
 /// # Errors
 ///
 /// The expected token and the remaining text.
@@ -106,7 +103,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Splits `text` after the string literal at its start. The literal includes its quotes.
+/// The literal includes its quotes.
 pub(super) fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let body = text.strip_prefix('"')?;

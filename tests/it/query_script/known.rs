@@ -7,8 +7,7 @@ use std::path::Path;
 
 use super::Summary;
 
-/// Compares the failures of a run with the list at `path`. With `UPDATE=1` in the environment,
-/// removes the steps that pass.
+/// With `UPDATE=1` in the environment, removes the steps that pass from the list.
 ///
 /// # Errors
 ///

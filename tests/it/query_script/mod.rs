@@ -24,46 +24,38 @@ use script::{Query, Script, Step, Write};
 
 pub(crate) use known::check_known;
 
-/// The operations of a server. The statuses and bodies are those of HTTP.
+/// The statuses and bodies are those of HTTP.
 pub(crate) trait Server {
     /// Sends `POST /write`. `rp` and `precision` are empty if the script omits them.
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String);
 
-    /// Sends a request to `/query` with these parameters. The parameters include `q`.
     fn query(&mut self, request: &QueryRequest) -> (u16, String);
 
-    /// Deletes all data, so that the next call finds an empty server.
+    /// Deletes all data.
     fn reset(&mut self);
 
     /// Permits the server to flush and to restart. The results must not change.
     fn drain(&mut self) {}
 }
 
-/// One request to `/query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QueryRequest {
-    /// The HTTP method, which is `GET` or `POST`.
     pub(crate) method: &'static str,
     /// The decoded parameters in the order in which they are sent.
     pub(crate) params: Vec<(String, String)>,
-    /// The `Accept` header, if the script sets one.
     pub(crate) accept: Option<String>,
 }
 
-/// A step whose response differs from the recorded response.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// The file's path relative to the directory of the run, with `/` as the separator.
+    /// The path is relative to the directory of the run, with `/` as the separator.
     pub(crate) file: String,
-    /// The line number of the step, counted from 1.
+    /// The line number is counted from 1.
     pub(crate) line: usize,
-    /// The first line of the step.
     pub(crate) head: String,
-    /// The first difference between the responses.
     pub(crate) difference: String,
 }
 
-/// The results of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) files: usize,
@@ -97,7 +89,7 @@ pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, S
     Ok(summary)
 }
 
-/// Runs one script, given as text, on an empty server.
+/// Runs one script on an empty server.
 ///
 /// # Errors
 ///
@@ -145,7 +137,6 @@ fn play_query(server: &mut impl Server, query: &Query) -> Result<(), String> {
     compare::answers(&query.answer, &actual, query.unordered)
 }
 
-/// Returns every `.test` file in `dir` and its subfolders, sorted.
 fn script_files(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];

@@ -9,7 +9,6 @@ use tidemark::influxql::bound_params::Params;
 use super::answer::Answer;
 use super::script::{Query, Script, Step};
 
-/// Returns InfluxDB's parse error for the request, if there is one.
 fn recorded_error(answer: &Answer) -> Option<String> {
     let Answer::Failed { status: 400, body } = answer else { return None };
     let body: serde_json::Value = serde_json::from_str(body).ok()?;

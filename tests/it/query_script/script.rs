@@ -3,7 +3,7 @@
 use super::QueryRequest;
 use super::answer::Answer;
 
-/// A parsed script: its steps, each with the line number and the text of its first line.
+/// The steps of a script, each with the line number and the text of its first line.
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) steps: Vec<(usize, String, Step)>,
@@ -22,7 +22,6 @@ pub(super) struct Write {
     pub(super) rp: String,
     pub(super) precision: String,
     pub(super) body: String,
-    /// The expected HTTP status.
     pub(super) status: u16,
 }
 
@@ -31,7 +30,6 @@ pub(super) struct Query {
     pub(super) request: QueryRequest,
     /// Whether the order of rows with the same time is ignored.
     pub(super) unordered: bool,
-    /// Whether the response is compared as text.
     pub(super) is_text: bool,
     pub(super) answer: Answer,
 }

@@ -7,7 +7,6 @@ use super::answer::Answer;
 use super::script::{Script, Step};
 use super::{QueryRequest, Server, Summary, check_known, compare, known, run_dir, run_text};
 
-/// A server that returns the same status and body for every query, and records the requests.
 struct Canned {
     status: u16,
     body: &'static str,

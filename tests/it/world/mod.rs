@@ -37,18 +37,15 @@ use crate::fault_store::{After, FaultStore};
 use crate::sql_stand_in::stand_in;
 use platform::TestPlatform;
 
-/// A client on an edge.
 pub(crate) trait Client {
     /// Performs the first step (`None`), or receives a reply. Returns `None` at the end.
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>>;
 }
 
-/// A Shard object. It receives one message at a time and returns one reply.
+/// Receives one message at a time and returns one reply.
 pub(crate) trait ShardObject {
-    /// Handles a message.
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8>;
 
-    /// Discards all state that is not stored.
     fn crash(&mut self);
 
     /// Makes storage operation `at` of the next event fail. All later operations fail too.
@@ -56,12 +53,11 @@ pub(crate) trait ShardObject {
         let _ = (at, persisted);
     }
 
-    /// Stops the storage failures. Returns whether an operation has failed.
+    /// Returns whether a storage operation has failed.
     fn heal_storage(&mut self) -> bool {
         false
     }
 
-    /// Does due work. Returns the time of the next alarm.
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
@@ -84,7 +80,6 @@ pub(crate) trait ShardObject {
     }
 }
 
-/// The frequencies of faults, in percent of all deliveries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
     /// The request or its reply is lost. The caller receives an error.
@@ -123,23 +118,20 @@ enum Event {
     Reply(Caller, Reply),
 }
 
-/// A deployment.
 pub(crate) struct World {
     /// The time, the random numbers and the object ids for all components.
     pub(crate) platform: TestPlatform,
-    /// The frequencies of faults.
     pub(crate) faults: Faults,
-    /// Whether the Catalog is unreachable.
+    /// All calls to an unreachable Catalog fail.
     pub(crate) catalog_is_lost: bool,
     /// The objects that are unreachable.
     pub(crate) unreachable: BTreeSet<Address>,
-    /// Returns whether all messages of an object are lost.
+    /// Whether all messages of an object are lost.
     pub(crate) is_mute: fn(&Address) -> bool,
     /// Whether faults only affect messages between objects.
     pub(crate) spares_clients: bool,
-    /// The value of `SHARD_SPLIT_BYTES`, or 0 to disable splits.
+    /// The value of `SHARD_SPLIT_BYTES`. The value 0 disables splits.
     pub(crate) split_bytes: u64,
-    /// The backup store.
     pub(crate) backups: MemoryPlace,
     /// The number of requests from clients to objects.
     pub(crate) asked: usize,
@@ -147,21 +139,19 @@ pub(crate) struct World {
     stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
-    /// The alarm times of objects. They remain after a crash.
+    /// The alarm times of objects remain after a crash.
     alarms: BTreeMap<Address, i64>,
     clients: Vec<Option<Box<dyn Client>>>,
     waiting: BTreeMap<(Address, u32, EventId), (Caller, u32)>,
     events: Vec<Event>,
     /// The callers that wait for the clock, each with the number of its reply.
     pauses: VecDeque<(Caller, u32)>,
-    /// The SQL session that all callers share.
     sql: SqlSession,
-    /// The earlier states of objects, if the world keeps earlier states.
     past: Option<past::Past>,
 }
 
 impl World {
-    /// Creates an empty deployment. `make_shard` creates its shards.
+    /// `make_shard` creates the shards.
     pub(crate) fn new(seed: u64, make_shard: fn(&ObjectId) -> Box<dyn ShardObject>) -> Self {
         Self {
             platform: TestPlatform::new(seed),
@@ -187,24 +177,21 @@ impl World {
         }
     }
 
-    /// Returns a shard by its id. Creates the shard on the first call.
+    /// Creates the shard on the first call.
     pub(crate) fn shard(&mut self, id: &ObjectId) -> &mut dyn ShardObject {
         let make = self.make_shard;
         self.shards.entry(id.clone()).or_insert_with(|| make(id)).as_mut()
     }
 
-    /// Returns all shards that have been called.
     pub(crate) fn shard_ids(&self) -> Vec<ObjectId> {
         self.shards.keys().cloned().collect()
     }
 
-    /// Returns the Catalog, the Databases and the Shards that have been called.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         let shards = self.shards.keys().cloned().map(Address::Shard);
         self.hosts.keys().cloned().chain(shards).collect()
     }
 
-    /// Returns the storage of a Catalog or Database.
     pub(crate) fn store(&mut self, address: &Address) -> FaultStore {
         let new = || FaultStore::new(MemoryStore::new());
         self.stores.entry(address.clone()).or_insert_with(new).clone()
@@ -218,7 +205,7 @@ impl World {
         number
     }
 
-    /// Starts a machine on an edge. Its results are added to the returned list.
+    /// The machine's results are added to the returned list.
     pub(crate) fn start_machine<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -232,15 +219,14 @@ impl World {
         answers
     }
 
-    /// Runs a machine on an edge until no messages remain. Returns the machine's result.
+    /// Delivers all messages, and returns the machine's result.
     pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Output {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
     }
 
-    /// Runs a machine that returns several results. The machine continues after a result if
-    /// `goes_on` returns true for the result.
+    /// The machine continues after a result if `goes_on` returns true for the result.
     pub(crate) fn run_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -252,7 +238,7 @@ impl World {
         answers.take()
     }
 
-    /// Starts a machine that returns several results. They are added to the returned list.
+    /// The machine's results are added to the returned list.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -266,7 +252,7 @@ impl World {
         answers
     }
 
-    /// Delivers one message. The seed selects it. Returns `false` if there are no messages.
+    /// The seed selects the message. Returns `false` if there are no messages.
     pub(crate) fn deliver(&mut self) -> bool {
         if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
         {
@@ -322,18 +308,15 @@ impl World {
         true
     }
 
-    /// Runs an alarm if one is due.
     pub(crate) fn alarm_if_due(&mut self) -> bool {
         self.alarm_is_due_within(0) && self.alarm()
     }
 
-    /// Whether an alarm is due within `span_ns`.
     pub(crate) fn alarm_is_due_within(&self, span_ns: i64) -> bool {
         let now_ns = self.platform.time_ns();
         self.alarms.values().any(|&due_ns| due_ns - now_ns <= span_ns)
     }
 
-    /// Returns the list of queries from the Catalog.
     pub(crate) fn live_queries(&mut self) -> Vec<LiveQuery> {
         let message = envelope::encode(&ToCatalog::Queries);
         let call = Call { id: 0, to: Address::Catalog, location: None, message };
@@ -373,7 +356,7 @@ impl World {
         panic!("alarms never end");
     }
 
-    /// Discards the memory of an object. Callers that wait for it receive an error.
+    /// Callers that wait for the object receive an error.
     pub(crate) fn crash(&mut self, address: &Address) {
         self.end_life(address);
         if let Address::Shard(id) = address {
@@ -445,7 +428,7 @@ impl World {
         }
     }
 
-    /// Replaces an object that crashed during its event. Returns whether it crashed.
+    /// Replaces an object that crashed during its event.
     fn died(&mut self, address: &Address) -> bool {
         let died = match address {
             Address::Shard(id) => self.shard(id).heal_storage(),
@@ -590,15 +573,13 @@ fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn H
 #[derive(Clone, Default)]
 pub(crate) struct Edge {
     pub(crate) cache: Rc<RefCell<Cache>>,
-    /// The memory for its queries.
     pub(crate) queries: QueryMemory,
 }
 
-/// The results of a machine, in the order in which they arrive.
+/// The results are in the order in which they arrive.
 pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Output>>>);
 
 impl<M: Machine> Answers<M> {
-    /// Returns the result, if the machine has returned one.
     pub(crate) fn take(&self) -> Option<M::Output> {
         self.0.borrow_mut().pop()
     }

@@ -11,14 +11,13 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// The time, in nanoseconds, from the creation of an object to its earliest recovery point. It was
+/// The time, in nanoseconds, from the creation of an object to its earliest recovery point, as
 /// measured on the platform.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
-/// The earlier states of all objects except the Catalog. The Catalog is never reset.
+/// The Catalog has no earlier states, because it is never reset.
 #[derive(Default)]
 pub(super) struct Past {
-    /// The states of each object, in ascending order of time.
     was: BTreeMap<Address, Vec<(i64, MemoryStore)>>,
     lives: BTreeMap<Address, u64>,
     /// The time to which each object is reset when it starts next.
@@ -32,7 +31,6 @@ pub(super) struct Past {
 }
 
 impl World {
-    /// Starts to keep earlier states.
     pub(crate) fn keep_past(&mut self) {
         self.past = Some(Past::default());
     }
@@ -42,17 +40,15 @@ impl World {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
 
-    /// Makes shards reject this time from now on.
+    /// Shards reject this time from now on.
     pub(crate) fn lose_past(&mut self, time_ns: i64) {
         self.past.iter_mut().for_each(|past| past.lost_ns = Some(time_ns));
     }
 
-    /// Returns the number of objects that started with an earlier state.
     pub(crate) fn went_back(&self) -> u64 {
         self.past.as_ref().map_or(0, |past| past.count)
     }
 
-    /// Stores a copy of an object's current storage.
     pub(super) fn note(&mut self, address: &Address) {
         if self.past.is_none() || *address == Address::Catalog {
             return;

@@ -23,7 +23,6 @@ struct RealShard {
     shard: Shard<FaultStore>,
 }
 
-/// Creates a shard for `World::new`.
 pub(crate) fn make(_: &ObjectId) -> Box<dyn ShardObject> {
     let store = FaultStore::new(MemoryStore::new());
     Box::new(RealShard { shard: shard(&store), store })

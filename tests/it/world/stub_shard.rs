@@ -16,20 +16,18 @@ use super::ShardObject;
 /// The measurement, the tags by column, and the time.
 pub(crate) type PointKey = (MeasurementId, Vec<(ColumnId, String)>, i64);
 
-/// The state of a shard that remains after a crash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
-    /// The settings. `None` before the shard is opened and after it is deleted.
+    /// `None` before the shard is opened and after it is deleted.
     pub(crate) settings: Option<ShardSettings>,
     pub(crate) closed: bool,
     pub(crate) schema_version: u64,
     pub(crate) points: BTreeMap<PointKey, BTreeMap<ColumnId, FieldValue>>,
-    /// The number of times that a new shard was opened.
     pub(crate) opened: u32,
 }
 
 thread_local! {
-    /// All stubs of the running test by id, so that the test can inspect them.
+    /// All stubs of the running test, so that the test can inspect them.
     static STORED: RefCell<BTreeMap<ObjectId, Rc<RefCell<Stored>>>> = RefCell::default();
 }
 
@@ -38,14 +36,12 @@ pub(crate) fn reset() {
     STORED.take();
 }
 
-/// Returns the stored state of a stub.
 pub(crate) fn stored(id: &ObjectId) -> Rc<RefCell<Stored>> {
     STORED.with_borrow_mut(|all| Rc::clone(all.entry(id.clone()).or_default()))
 }
 
 struct StubShard(Rc<RefCell<Stored>>);
 
-/// Creates a stub for `World::new`.
 pub(crate) fn make(id: &ObjectId) -> Box<dyn ShardObject> {
     Box::new(StubShard(stored(id)))
 }

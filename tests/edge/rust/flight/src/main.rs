@@ -24,8 +24,8 @@ type Seen<T> = Result<T, Box<dyn Error>>;
 
 const MILLION: &str = "SELECT host, v, w, i, time FROM million";
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A deadline of 50 ms in gRPC's notation. A channel's deadline applies only until the headers of a
-/// response arrive.
+/// 50 ms in gRPC's notation. A channel's deadline applies only until the headers of a response
+/// arrive.
 const LATE: &str = "50m";
 
 struct Server {
@@ -43,7 +43,6 @@ impl Server {
     }
 }
 
-/// Reads the schema and all rows of an endpoint.
 async fn read(client: &mut Client, info: FlightInfo) -> Seen<(SchemaRef, Vec<RecordBatch>)> {
     let said = Arc::new(arrow_schema::Schema::try_from(info.clone())?);
     let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
@@ -68,7 +67,6 @@ fn rows(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// Returns the columns with their types, and the rows.
 fn plain((schema, batches): (SchemaRef, Vec<RecordBatch>)) -> Seen<Value> {
     let mut writer =
         WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
@@ -86,7 +84,6 @@ async fn failure(client: &mut Client, q: &str) -> Value {
     ask(client, q).await.err().map_or(Value::Null, |error| json!(told(&*error)))
 }
 
-/// Returns the text of an error with the texts of its sources.
 fn told(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
@@ -187,8 +184,7 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     }))
 }
 
-/// Returns the rows or the error of each query. Waits for a line of input before each query except
-/// the first one.
+/// Waits for a line of input before each query except the first one.
 async fn restarted(server: &Server, token: &str) -> Seen<Value> {
     let mut client = server.client(token, PATIENCE).await?;
     let mut seen = Vec::new();
