@@ -5,9 +5,8 @@
 //! ```
 //!
 //! [`shard`] combines the modules and processes the messages of [`protocol`]. [`store`] is the
-//! interface to an object's SQLite. The following modules have a page that describes their format:
-//! [`batch::frame`], [`wal`], [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of
-//! parts), [`store`], [`protocol`].
+//! interface to an object's SQLite. Pages describe the formats of [`batch::frame`], [`wal`],
+//! [`part`], [`shard`], [`shard::manifest`], [`store`] and [`protocol`].
 
 pub mod batch;
 pub mod codec;

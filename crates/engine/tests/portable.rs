@@ -1,12 +1,10 @@
 //! Tests that results in WASM are the same as on the host, despite 32-bit `usize`, simd128 and
-//! another libm.
-//!
-//! `cargo test` runs each test on the host. `scripts/wasm-runner.mjs` runs each test in WASM.
+//! another libm. `scripts/wasm-runner.mjs` runs each test in WASM.
 
 use tidemark_engine::codec::{crc, float, integer, timestamp};
 use tidemark_model::series::series_hash;
 
-/// The number of values. This number is large enough to reach every branch of the bulk loops.
+/// This number is large enough to reach every branch of the bulk loops.
 const VALUES: usize = 5_000;
 
 /// Generates the same numbers on every platform (xorshift64).
@@ -32,7 +30,7 @@ fn build_uses_simd128() {
 fn routing_hash_and_crc_are_fixed() {
     let tags = [("host", "a"), ("region", "eu")];
     assert_eq!(series_hash("cpu", tags), 7_926_629_250_477_632_278);
-    // The check value of CRC-32C, and the checksum of a text whose length is not a multiple of any
+    // The check value of CRC-32C, and the checksum of a text whose length is no multiple of a
     // register size.
     assert_eq!(crc::crc32c(b"123456789"), 0xe306_9283);
     let bytes: Vec<u8> = numbers().into_iter().flat_map(u64::to_le_bytes).skip(3).collect();

@@ -30,7 +30,6 @@ pub struct AlterRetentionPolicyStatement {
 }
 
 impl AlterRetentionPolicyStatement {
-    /// Parses the tokens after `ALTER RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = if p.keyword_if(Keyword::Default) { "default".to_owned() } else { p.ident()? };
         let database = clause::required_database(p)?;
@@ -46,7 +45,6 @@ impl AlterRetentionPolicyStatement {
         Ok(statement)
     }
 
-    /// Parses one option if the next token starts an option. Returns whether an option was parsed.
     fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
         let token = p.next();
         let (option, seen) = match token.kind {

@@ -1,4 +1,4 @@
-//! Defines [`Statement`], the enum of all statements, and re-exports the types of their parts.
+//! [`Statement`], the enum of all statements, and the types of their parts.
 
 pub use super::alter_retention_policy::AlterRetentionPolicyStatement;
 pub use super::cardinality::{CardinalityOf, CardinalityStatement};

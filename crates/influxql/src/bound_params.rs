@@ -1,7 +1,7 @@
 //! Binds parameters: converts the JSON object in `params=` to tokens.
 //!
-//! Exactly one token replaces each `$name`. A value can therefore be a name, the number of a LIMIT
-//! clause or a regex, but it cannot insert several tokens (1.x `params.go`).
+//! Exactly one token replaces each `$name`, so a value cannot insert several tokens (1.x
+//! `params.go`).
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,7 @@ pub struct Params {
     values: BTreeMap<String, BoundValue>,
 }
 
-/// The token for a parameter's value. If the value cannot be bound, the token is
-/// [`TokenKind::BoundParam`] with the reason as its text.
+/// A value that cannot be bound is a [`TokenKind::BoundParam`] with the reason as its text.
 #[derive(Clone, Debug, PartialEq)]
 struct BoundValue {
     kind: TokenKind,
@@ -46,12 +45,12 @@ pub enum InvalidParams {
 }
 
 impl Params {
-    /// Parses the text of `params=`. An empty text and `null` contain no parameters. As in 1.x, the
+    /// Parses the text of `params=`. An empty text and `null` contain no parameters. Like 1.x, this
     /// function ignores the text after the first JSON value.
     ///
-    /// A string, number or boolean binds as that literal. For an object such as
-    /// `{"identifier": "x"}`, the key determines the kind of the token. If a value cannot be bound,
-    /// a query that uses the value returns the error.
+    /// A string, number or boolean binds as that literal. For an object such as `{"identifier":
+    /// "x"}`, the key determines the kind of the token. A query that uses an invalid value returns
+    /// the error.
     ///
     /// # Errors
     /// Returns [`InvalidParams`] if the text is not a JSON object or contains an integer greater
@@ -77,10 +76,7 @@ impl Params {
         Self::from_object(object)
     }
 
-    /// Binds the values of an object. See [`Self::from_json`].
-    ///
-    /// # Errors
-    /// Returns [`InvalidParams::IntegerRange`] if an integer is greater than `i64::MAX`.
+    /// Binds the values of an object like [`Self::from_json`].
     pub fn from_object(object: Map<String, Value>) -> Result<Self, InvalidParams> {
         let mut values = BTreeMap::new();
         for (name, value) in object {
@@ -92,8 +88,7 @@ impl Params {
         Ok(Self { values })
     }
 
-    /// Returns the token for `$name`. If its value cannot be bound, the token is
-    /// [`TokenKind::BoundParam`] with the reason as its text.
+    /// A value that cannot be bound is a [`TokenKind::BoundParam`] with the reason as its text.
     pub(super) fn token(&self, name: &str) -> Option<(TokenKind, String)> {
         self.values.get(name).map(|bound| (bound.kind, bound.text.clone()))
     }
@@ -172,7 +167,6 @@ mod tests {
     use super::*;
     use crate::parse;
 
-    /// Returns the canonical text of `query` with these parameters, or the error's text.
     fn bound(query: &str, params: &str) -> String {
         let params = match Params::from_json(params) {
             Ok(params) => params,

@@ -26,7 +26,6 @@ pub enum CardinalityOf {
     FieldKey,
 }
 
-/// The kind of cardinality statement that is being parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     Series,
@@ -58,7 +57,6 @@ pub struct CardinalityStatement {
 }
 
 impl CardinalityStatement {
-    /// Parses the tokens after `CARDINALITY`.
     pub(super) fn parse(
         p: &mut Parser<'_>,
         counted: Counted,

@@ -1,15 +1,14 @@
-//! Reads the characters of a text and their positions. The last characters can be put back.
+//! Reads the characters of a text and their positions.
 //!
-//! 1.x derives its error positions from the characters that its reader has consumed. This reader
-//! reads, puts back and counts characters in the same way, so that the positions are equal (1.x
-//! `scanner.go`, `reader`).
+//! The positions equal 1.x's error positions, because this reader reads, puts back and counts
+//! characters like 1.x (`scanner.go`, `reader`).
 
 use super::error::Position;
 
-/// The end of the text. As in 1.x, a NUL character also ends the text.
+/// As in 1.x, a NUL character also ends the text.
 pub(super) const EOF: char = '\0';
 
-/// The number of characters in the ring: the current one and two that can be put back.
+/// The current character and two that can be put back.
 const RING: usize = 3;
 
 #[derive(Clone, Copy, Default)]
@@ -20,7 +19,7 @@ struct ReadCharacter {
     end: usize,
 }
 
-/// A reader of characters. `\r\n` and `\r` count as `\n`.
+/// `\r\n` and `\r` count as `\n`.
 pub(super) struct Reader<'a> {
     text: &'a str,
     /// The byte offset of the first unread character.
@@ -45,7 +44,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the next character and its position. At the end, every call returns [`EOF`].
+    /// At the end, every call returns [`EOF`].
     pub(super) fn read(&mut self) -> (char, Position) {
         if self.put_back > 0 {
             self.put_back -= 1;
@@ -66,19 +65,17 @@ impl<'a> Reader<'a> {
         (char, entry.position)
     }
 
-    /// Puts back the character that was read last.
     pub(super) fn unread(&mut self) {
         self.put_back += 1;
     }
 
-    /// Returns the last character that was read and not put back.
     pub(super) fn current(&self) -> (char, Position) {
         let entry = self.entry();
         (entry.char, entry.position)
     }
 
-    /// Returns the next character without consuming it. The exception is [`EOF`], which is consumed
-    /// because 1.x's error positions depend on it.
+    /// Returns the next character without consuming it, except [`EOF`], which is consumed because
+    /// 1.x's error positions depend on it.
     pub(super) fn peek(&mut self) -> char {
         let (char, _) = self.read();
         if char != EOF {
@@ -92,7 +89,6 @@ impl<'a> Reader<'a> {
         self.entry().end
     }
 
-    /// Returns the text between two byte offsets.
     pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()
     }

@@ -10,7 +10,6 @@ use super::source::Source;
 use super::token::{Keyword, TokenKind};
 use super::{expr_parser, quote};
 
-/// Parses `ON database` if it comes next.
 pub(super) fn on_database(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.keyword_if(Keyword::On) {
         return Ok(None);
@@ -18,13 +17,11 @@ pub(super) fn on_database(p: &mut Parser<'_>) -> Result<Option<String>, ParseErr
     Ok(Some(p.ident()?).filter(|database| !database.is_empty()))
 }
 
-/// Parses `ON database`, which must come next.
 pub(super) fn required_database(p: &mut Parser<'_>) -> Result<String, ParseError> {
     p.expect_keyword(Keyword::On)?;
     p.ident()
 }
 
-/// Parses `ON database.policy`, which must come next.
 pub(super) fn required_policy(p: &mut Parser<'_>) -> Result<(String, String), ParseError> {
     let database = required_database(p)?;
     let dot = p.scan();
@@ -34,7 +31,6 @@ pub(super) fn required_policy(p: &mut Parser<'_>) -> Result<(String, String), Pa
     Ok((database, p.ident()?))
 }
 
-/// Parses `WHERE …` if it comes next.
 pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> {
     if !p.keyword_if(Keyword::Where) {
         return Ok(None);
@@ -42,8 +38,8 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
     expr_parser::parse(p).map(Some)
 }
 
-/// Parses a clause such as `LIMIT n` if it comes next. Returns 0 if the clause is absent. As in
-/// 1.x, an integer greater than `i64::MAX` becomes `i64::MAX`, which has the effect of no limit.
+/// Parses a clause such as `LIMIT n`, or returns 0 if the clause is absent. As in 1.x, an integer
+/// greater than `i64::MAX` becomes `i64::MAX`, which has the effect of no limit.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);
@@ -56,7 +52,6 @@ pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseEr
     Ok(token.text.parse::<i64>().unwrap_or(i64::MAX).unsigned_abs())
 }
 
-/// Prints ` ON database`.
 pub(super) fn write_on(f: &mut fmt::Formatter<'_>, database: Option<&str>) -> fmt::Result {
     match database {
         Some(database) => write!(f, " ON {}", quote::ident(database)),
@@ -64,7 +59,6 @@ pub(super) fn write_on(f: &mut fmt::Formatter<'_>, database: Option<&str>) -> fm
     }
 }
 
-/// Prints ` KEYWORD a, b`. Prints nothing if `items` is empty.
 pub(super) fn write_list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     keyword: &str,
@@ -73,12 +67,10 @@ pub(super) fn write_list<T: fmt::Display>(
     if items.is_empty() { Ok(()) } else { write!(f, " {keyword} {}", List(items)) }
 }
 
-/// Prints ` FROM …`.
 pub(super) fn write_from(f: &mut fmt::Formatter<'_>, sources: &[Source]) -> fmt::Result {
     write_list(f, "FROM", sources)
 }
 
-/// Prints ` WHERE …`.
 pub(super) fn write_where(f: &mut fmt::Formatter<'_>, condition: Option<&Expr>) -> fmt::Result {
     match condition {
         Some(condition) => write!(f, " WHERE {condition}"),
@@ -86,7 +78,6 @@ pub(super) fn write_where(f: &mut fmt::Formatter<'_>, condition: Option<&Expr>) 
     }
 }
 
-/// Prints ` ORDER BY …`.
 pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) -> fmt::Result {
     match order {
         Some(order) => write!(f, " ORDER BY {order}"),
@@ -94,7 +85,7 @@ pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) ->
     }
 }
 
-/// Prints the clauses whose count is not 0, such as ` LIMIT n`.
+/// Omits the clauses whose count is 0.
 pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[(Keyword, u64)]) -> fmt::Result {
     for (keyword, count) in counts.iter().filter(|(_, count)| *count > 0) {
         write!(f, " {} {count}", keyword.as_str())?;

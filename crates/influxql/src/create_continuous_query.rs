@@ -24,7 +24,6 @@ pub struct CreateContinuousQueryStatement {
 }
 
 impl CreateContinuousQueryStatement {
-    /// Parses the tokens after `CREATE CONTINUOUS QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let database = clause::required_database(p)?;
@@ -50,8 +49,7 @@ impl CreateContinuousQueryStatement {
     }
 }
 
-/// Parses the tokens after `RESAMPLE`. Returns `EVERY` and `FOR` in nanoseconds, or 0 for an absent
-/// option.
+/// Returns `EVERY` and `FOR` in nanoseconds, or 0 for an absent option.
 fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     let every_ns = resample_duration_ns(p, Keyword::Every)?;
     let for_ns = resample_duration_ns(p, Keyword::For)?;
@@ -61,7 +59,7 @@ fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     Ok((every_ns, for_ns))
 }
 
-/// Parses the keyword and a duration other than `INF` if the keyword comes next.
+/// Accepts any duration except `INF`.
 fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);

@@ -34,7 +34,6 @@ pub struct DatabasePolicy {
 }
 
 impl CreateDatabaseStatement {
-    /// Parses the tokens after `CREATE DATABASE`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let policy =
@@ -44,7 +43,7 @@ impl CreateDatabaseStatement {
 }
 
 impl DatabasePolicy {
-    /// Parses the options, which have a fixed order.
+    /// The options have a fixed order.
     fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         if !future_limit::comes_next(p) {
             let token = p.next();
@@ -90,8 +89,8 @@ impl fmt::Display for CreateDatabaseStatement {
         if let Some(replication) = policy.replication {
             write!(f, " REPLICATION {replication}")?;
         }
-        // 1.x omits a shard duration of 0. If no other option is present, its text then ends with
-        // `WITH` and does not parse. In this case, this code prints the 0.
+        // 1.x omits a shard duration of 0. Without other options, its text then ends with `WITH`
+        // and does not parse.
         let alone = *policy == DatabasePolicy::default();
         if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;

@@ -30,7 +30,6 @@ pub struct CreateRetentionPolicyStatement {
 }
 
 impl CreateRetentionPolicyStatement {
-    /// Parses the tokens after `CREATE RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let database = clause::required_database(p)?;
@@ -41,7 +40,7 @@ impl CreateRetentionPolicyStatement {
         let shard_duration_ns =
             if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
         // In some 1.12 releases, the limits precede DEFAULT, and in other releases they follow
-        // DEFAULT. This parser accepts both positions.
+        // DEFAULT.
         let mut future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
         let mut past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         let default = p.keyword_if(Keyword::Default);
@@ -64,7 +63,6 @@ impl CreateRetentionPolicyStatement {
     }
 }
 
-/// Parses the tokens after `SHARD`. Returns the shard duration in nanoseconds.
 pub(super) fn shard_duration_ns(p: &mut Parser<'_>) -> Result<i64, ParseError> {
     p.expect_keyword(Keyword::Duration)?;
     let token = p.next();

@@ -19,7 +19,7 @@ pub struct CreateSubscriptionStatement {
     pub policy: String,
     /// `ALL` or `ANY`.
     pub mode: DestinationMode,
-    /// The destinations' addresses, at least one.
+    /// At least one address.
     pub(crate) destinations: Vec<String>,
 }
 
@@ -33,7 +33,6 @@ pub enum DestinationMode {
 }
 
 impl CreateSubscriptionStatement {
-    /// Parses the tokens after `CREATE SUBSCRIPTION`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let (database, policy) = clause::required_policy(p)?;

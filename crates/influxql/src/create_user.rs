@@ -28,7 +28,6 @@ impl fmt::Debug for CreateUserStatement {
 }
 
 impl CreateUserStatement {
-    /// Parses the tokens after `CREATE USER`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         p.expect_keyword(Keyword::With)?;

@@ -18,7 +18,6 @@ pub struct DeleteStatement {
 }
 
 impl DeleteStatement {
-    /// Parses the tokens after `DELETE`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let token = p.next();
         p.unscan();

@@ -8,15 +8,13 @@ use super::expr_parser;
 use super::parser::Parser;
 use super::token::{Keyword, TokenKind};
 
-/// An entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`. The parser accepts any
-/// expression.
+/// An entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dimension {
     /// The expression as written.
     pub expr: Expr,
 }
 
-/// Parses the clause if it comes next. Returns an empty list if the clause is absent.
 pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
     if !p.keyword_if(Keyword::Group) {
         return Ok(vec![]);

@@ -1,5 +1,4 @@
-//! Parses and prints the `DROP` statements for named items of a database: retention policies,
-//! continuous queries and subscriptions.
+//! Parses and prints `DROP` of retention policies, continuous queries and subscriptions.
 
 use std::fmt;
 
@@ -37,7 +36,6 @@ pub struct DropSubscriptionStatement {
 }
 
 impl DropContinuousQueryStatement {
-    /// Parses the tokens after `DROP CONTINUOUS QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
     }
@@ -51,7 +49,6 @@ impl fmt::Display for DropContinuousQueryStatement {
 }
 
 impl DropRetentionPolicyStatement {
-    /// Parses the tokens after `DROP RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
     }
@@ -65,7 +62,6 @@ impl fmt::Display for DropRetentionPolicyStatement {
 }
 
 impl DropSubscriptionStatement {
-    /// Parses the tokens after `DROP SUBSCRIPTION`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let (database, policy) = clause::required_policy(p)?;

@@ -11,15 +11,13 @@ use super::source::{self, Source};
 /// `DROP SERIES [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropSeriesStatement {
-    /// `FROM`, without databases, policies and subqueries. The list is empty if the clause is
-    /// absent.
+    /// `FROM`, without databases, policies and subqueries, or empty if the clause is absent.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
 }
 
 impl DropSeriesStatement {
-    /// Parses the tokens after `DROP SERIES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let token = p.next();
         p.unscan();

@@ -23,9 +23,8 @@ pub enum InvalidDuration {
 /// more pairs of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`).
 ///
 /// # Errors
-/// Returns [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, and
-/// [`InvalidDuration::Syntax`] for any other invalid text. This function reports every overflow.
-/// 1.x misses some sums that wrap around twice.
+/// Returns [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, although 1.x misses
+/// some overflows, and [`InvalidDuration::Syntax`] for any other invalid text.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -116,8 +115,7 @@ fn decimal(count: u64, unit: u64) -> String {
     if fraction == 0 {
         return (count / unit).to_string();
     }
-    // Adding the unit keeps the fraction's leading zeros, but also adds a 1 before them. The next
-    // line removes the 1.
+    // Adding the unit keeps the fraction's leading zeros, but also adds a 1 before them.
     let digits = (unit + fraction).to_string();
     let digits = digits.get(1..).unwrap_or_default();
     format!("{}.{}", count / unit, digits.trim_end_matches('0'))

@@ -1,5 +1,4 @@
-//! Classifies statements by their effect on the database. The HTTP API and the console both use
-//! this classification, so they always agree on a statement's effect.
+//! Classifies statements by their effect on the database, for the HTTP API and the console.
 
 use super::ast::Statement;
 

@@ -1,4 +1,4 @@
-//! Defines the errors of the InfluxQL parser. The error texts equal those of 1.x.
+//! The errors of the InfluxQL parser, with the texts of 1.x.
 
 use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};

@@ -14,13 +14,11 @@ pub struct ExplainStatement {
     pub select: Box<SelectStatement>,
     /// Whether `ANALYZE` is present. With `ANALYZE`, the query is also executed.
     pub analyze: bool,
-    /// Whether `VERBOSE` is present. Only the last 1.x versions accept this option. The option has
-    /// no effect.
+    /// Whether `VERBOSE`, an option of the last 1.x versions without effect, is present.
     pub verbose: bool,
 }
 
 impl ExplainStatement {
-    /// Parses the tokens after `EXPLAIN`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let analyze = p.keyword_if(Keyword::Analyze);
         let verbose = p.word_if("VERBOSE");

@@ -1,4 +1,4 @@
-//! Defines expressions. Fields, conditions and dimensions consist of expressions.
+//! Expressions, of which fields, conditions and dimensions consist.
 //!
 //! Recursive walks are safe. The parser rejects expressions deeper than
 //! [`EXPR_DEPTH_MAX`](tidemark_model::limits::EXPR_DEPTH_MAX) and builds balanced trees for long
@@ -10,8 +10,7 @@ use super::operator::BinaryOp;
 use super::{duration, number, quote, time_literal};
 use tidemark_model::regex::Regex;
 
-/// An expression. The variants have the names of 1.x, because its error texts contain them (see
-/// [`Expr::go_type_name`]).
+/// An expression. The variants have the names of 1.x, because its error texts contain them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// `left op right`.
@@ -57,8 +56,7 @@ pub enum Expr {
     DurationLiteral(i64),
     /// `true` or `false`.
     BooleanLiteral(bool),
-    /// A time in nanoseconds. The parser never creates this variant. The query compiler replaces
-    /// `now()` and time strings with this variant.
+    /// A time in nanoseconds, with which the query compiler replaces `now()` and time strings.
     TimeLiteral(i64),
     /// A missing value. Parsed expressions never contain this variant.
     NilLiteral,

@@ -1,8 +1,5 @@
-//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, the limits of a retention policy for
-//! points in the future and in the past (1.12).
-//!
-//! `FUTURE` and `PAST` are keywords in 1.12. In this parser, the two words are ordinary names
-//! outside these clauses.
+//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, a retention policy's limits for points in
+//! the future and in the past (1.12). `FUTURE` and `PAST` are ordinary names outside these clauses.
 
 use std::fmt;
 
@@ -14,7 +11,6 @@ use super::token::Keyword;
 pub(super) const FUTURE: &str = "FUTURE";
 pub(super) const PAST: &str = "PAST";
 
-/// Whether one of the two clauses comes next.
 pub(super) fn comes_next(p: &mut Parser<'_>) -> bool {
     p.peek_word(FUTURE) || p.peek_word(PAST)
 }
@@ -28,7 +24,6 @@ pub(super) fn parse(p: &mut Parser<'_>, word: &str) -> Result<Option<i64>, Parse
     p.duration_ns().map(Some)
 }
 
-/// Prints the clause after a blank.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, word: &str, limit_ns: Option<i64>) -> fmt::Result {
     match limit_ns {
         Some(ns) => write!(f, " {word} LIMIT {}", duration::format(ns)),

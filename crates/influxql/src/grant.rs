@@ -11,8 +11,7 @@ use super::token::{Keyword, TokenKind};
 /// revokes the role of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantStatement {
-    /// The privilege to grant or revoke, which is always [`Privilege::All`] if there is no
-    /// database.
+    /// The privilege, which is always [`Privilege::All`] without a database.
     pub privilege: Privilege,
     /// `ON`. `None` means that the user becomes or stops being an administrator.
     pub database: Option<String>,
@@ -56,8 +55,7 @@ impl Privilege {
 }
 
 impl GrantStatement {
-    /// Parses the tokens after `GRANT` or `REVOKE`. `before_user` is `TO` for GRANT and `FROM` for
-    /// REVOKE.
+    /// `before_user` is `TO` for GRANT and `FROM` for REVOKE.
     pub(super) fn parse(p: &mut Parser<'_>, before_user: Keyword) -> Result<Self, ParseError> {
         let privilege = Privilege::parse(p)?;
         let token = p.next();
@@ -81,7 +79,6 @@ impl GrantStatement {
         Ok(Self { privilege, database, user: p.ident()? })
     }
 
-    /// Prints the statement: GRANT or REVOKE, depending on `verb` and `before_user`.
     pub(super) fn write(
         &self,
         f: &mut fmt::Formatter<'_>,

@@ -29,7 +29,6 @@ pub enum TargetName {
     SameAsSource,
 }
 
-/// Parses the tokens after `INTO`.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Target, ParseError> {
     let mut segments = segments(p)?;
     if segments.len() < 3 && p.peek_char() == ':' {

@@ -16,7 +16,6 @@ pub struct KillQueryStatement {
 }
 
 impl KillQueryStatement {
-    /// Parses the tokens after `KILL QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         // `ON host` has the syntax of `ON database`.
         Ok(Self { id: p.u64()?, host: clause::on_database(p)? })

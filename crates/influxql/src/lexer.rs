@@ -1,8 +1,7 @@
-//! Splits a text into tokens.
+//! Splits a text into the tokens, with the positions, of 1.x's `scanner.go`.
 //!
-//! The lexer produces the same tokens and positions as 1.x's `scanner.go`. A `/` can be a division
-//! or the start of a regex. Only the parser can decide this. Regexes therefore have a separate
-//! function, [`Lexer::scan_regex`].
+//! A `/` can be a division or the start of a regex. Only the parser can decide this, so regexes
+//! have a separate function, [`Lexer::scan_regex`].
 
 use std::borrow::Cow;
 
@@ -15,12 +14,11 @@ pub struct Lexer<'a> {
     reader: Reader<'a>,
 }
 
-/// The end of a quoted text.
 enum Quoted {
     Closed,
     /// A newline or the end of the text precedes the closing quote.
     Open,
-    /// The text contains an unknown escape. The reader has passed this escape.
+    /// The reader has passed the unknown escape.
     BadEscape,
 }
 
@@ -36,7 +34,6 @@ fn is_whitespace(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')
 }
 
-/// Whether `c` can occur in the unit of a duration.
 fn is_unit_char(c: char) -> bool {
     is_letter(c) || c == 'µ'
 }
@@ -85,8 +82,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads the next token as a regex. The caller must have checked that the token starts with
-    /// `/`.
+    /// Reads the next token, which must start with `/`, as a regex.
     pub fn scan_regex(&mut self) -> Token<'a> {
         let (_, position) = self.reader.current();
         let bad = plain(TokenKind::BadRegex, position);
@@ -116,12 +112,10 @@ impl<'a> Lexer<'a> {
         self.reader.offset()
     }
 
-    /// Returns the next character without consuming it. See [`Reader::peek`].
     pub(super) fn peek(&mut self) -> char {
         self.reader.peek()
     }
 
-    /// Consumes the next character if it equals `wanted`.
     fn follows(&mut self, wanted: char) -> bool {
         let found = self.reader.read().0 == wanted;
         if !found {
@@ -186,7 +180,7 @@ impl<'a> Lexer<'a> {
         while !matches!(self.reader.read().0, '\n' | EOF) {}
     }
 
-    /// Skips to the end of a `/*` comment. Returns false if the comment has no end.
+    /// Returns false if the comment has no end.
     fn skip_block_comment(&mut self) -> bool {
         let mut star = false;
         loop {
@@ -209,8 +203,7 @@ impl<'a> Lexer<'a> {
                 EOF => break,
                 '"' => {
                     let token = self.string();
-                    // As in 1.x, the token contains only the quoted text. The bare characters
-                    // before the quote are lost.
+                    // As in 1.x, the bare characters before the quote are lost.
                     return match token.kind {
                         TokenKind::String => Token { kind: TokenKind::Ident, position, ..token },
                         _ => token,
@@ -239,7 +232,7 @@ impl<'a> Lexer<'a> {
         Token { kind, position, text: Cow::Owned(format!("${}", name.text)) }
     }
 
-    /// Reads a quoted text whose opening quote is the current character.
+    /// The opening quote is the current character.
     fn string(&mut self) -> Token<'a> {
         self.reader.unread();
         let (_, position) = self.reader.current();
@@ -254,8 +247,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads a quoted text, starting with its opening quote, and unescapes it into `text`. After an
-    /// unknown escape, `text` contains only that escape.
+    /// Starts with the opening quote, and unescapes into `text`. After an unknown escape, `text`
+    /// contains only that escape.
     fn quoted(&mut self, text: &mut String) -> Quoted {
         let (quote, _) = self.reader.read();
         loop {
@@ -276,7 +269,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads a number, an integer or a duration whose first character is the current character.
     fn number(&mut self) -> Token<'a> {
         let (_, position) = self.reader.current();
         self.reader.unread();
@@ -318,7 +310,6 @@ fn plain(kind: TokenKind, position: Position) -> Token<'static> {
 mod tests {
     use super::*;
 
-    /// Formats each token of `text` as `kind@char text`.
     fn tokens(text: &str) -> Vec<String> {
         let mut lexer = Lexer::new(text);
         let mut all = vec![];

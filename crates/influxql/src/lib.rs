@@ -2,9 +2,8 @@
 //! Parses InfluxQL statements and prints them.
 //!
 //! [`parse`] parses a whole query. The `Display` implementation of a statement prints the canonical
-//! form of 1.x. The planner, not this module, resolves names, checks functions and validates
-//! statements. The reference is package `influxql` of InfluxDB 1.x. If this parser behaves
-//! unusually, it reproduces the behaviour of 1.x.
+//! form of 1.x. The parser does not resolve names or check functions. The reference, including for
+//! unusual behaviour, is package `influxql` of InfluxDB 1.x.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -71,16 +70,12 @@ use token::TokenKind;
 /// Parses all statements of `text`, separated by `;`. An empty text has no statements.
 ///
 /// # Errors
-/// Returns [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not
-/// execute the other statements.
+/// Returns [`ParseError`] with the text of 1.x. The caller must not execute any statement.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }
 
-/// Parses all statements of `text` as [`parse`] does, with the given limits.
-///
-/// # Errors
-/// Returns [`ParseError`], also if the text exceeds one of `limits`.
+/// Parses all statements of `text` like [`parse`], with the given limits.
 pub fn parse_within(
     text: &str,
     params: &Params,
@@ -110,18 +105,12 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
     }
 }
 
-/// Parses the first statement of `text` and ignores the rest.
-///
-/// # Errors
-/// Returns [`ParseError`], also if the text is empty.
+/// Parses the first statement of `text` and ignores the rest. An empty text is an error.
 pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
     statement::parse(&mut parser(text, params, Limits::default())?)
 }
 
 /// Parses the expression at the start of `text` and ignores the rest.
-///
-/// # Errors
-/// Returns [`ParseError`] if the text does not start with an expression.
 pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
     expr_parser::parse(&mut parser(text, params, Limits::default())?)
 }

@@ -1,5 +1,4 @@
-//! Parses and prints a measurement, or a pattern of measurements, with an optional database and
-//! retention policy.
+//! Parses and prints a measurement or a pattern, with an optional database and retention policy.
 
 use std::fmt;
 
@@ -29,7 +28,6 @@ pub enum MeasurementName {
     Regex(Regex),
 }
 
-/// Parses one measurement.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     match p.regex_if()? {
         Some(regex) => Ok(matching(regex)),
@@ -37,12 +35,11 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     }
 }
 
-/// Returns the pattern for all measurements of the default policy that match `regex`.
+/// All measurements of the default policy that match `regex`.
 pub(super) fn matching(regex: Regex) -> Measurement {
     Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
 }
 
-/// Parses `[database.][policy.]name`. The name may be a regex.
 pub(super) fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     let mut segments = segments(p)?;
     let regex = if segments.len() == 3 { None } else { p.regex_if()? };
@@ -55,8 +52,7 @@ pub(super) fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     Ok(Measurement { database, policy, name })
 }
 
-/// Prints `[database.][policy.]`. For the default policy of a named database, the text between the
-/// two dots is empty.
+/// Prints `[database.][policy.]`, with an empty text between the dots for the default policy.
 pub(super) fn write_qualifier(
     f: &mut fmt::Formatter<'_>,
     database: Option<&str>,

@@ -1,15 +1,14 @@
 //! Formats floats as InfluxQL does.
 
-/// Formats the shortest decimal that parses as `value`, without an exponent: `2`, `0.5`, and `1e21`
-/// with its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
+/// Formats the shortest decimal that parses as `value`, without an exponent: `1e21` has 22 digits
+/// (Go's `FormatFloat(v, 'f', -1, 64)`).
 pub(crate) fn format_plain(value: f64) -> String {
     // Rust's `Display` never uses an exponent and prints the shortest text that parses as the
     // value.
     format!("{value}")
 }
 
-/// Formats a value as [`format_plain`] does, and adds `.0` if the text would otherwise parse as an
-/// integer.
+/// Adds `.0` to [`format_plain`] if the text would otherwise parse as an integer.
 pub(crate) fn format_literal(value: f64) -> String {
     let mut text = format_plain(value);
     if !text.contains('.') {

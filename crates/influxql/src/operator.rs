@@ -1,4 +1,4 @@
-//! Defines the binary operators and their precedence.
+//! The binary operators and their precedence.
 
 use std::fmt;
 
@@ -68,8 +68,7 @@ impl BinaryOp {
         }
     }
 
-    /// Returns the precedence. Higher values bind tighter, and operators of equal precedence
-    /// associate to the left.
+    /// Returns the precedence. Higher values bind tighter. Equal operators associate to the left.
     pub const fn precedence(self) -> u8 {
         match self {
             Self::Or => 1,
@@ -87,7 +86,6 @@ impl BinaryOp {
         }
     }
 
-    /// Whether the operator is `AND`, `OR` or a comparison.
     pub(crate) const fn is_condition(self) -> bool {
         self.precedence() <= 3
     }

@@ -15,7 +15,6 @@ pub struct OrderBy {
     pub descending: bool,
 }
 
-/// Parses the clause if it comes next.
 pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseError> {
     if !p.keyword_if(Keyword::Order) {
         return Ok(None);

@@ -1,9 +1,7 @@
-//! Describes the tokens of a text, the statements and the effects of the statements for an editor.
+//! Describes the tokens of a text and the effects of its statements for an editor.
 //!
-//! The tokens are those that the parser read. A `/` therefore starts a regex here if and only if it
-//! starts a regex on the server. After a syntax error, the lexer alone supplies the tokens. The
-//! console uses this outline to highlight, complete and rewrite a text, and to check whether a text
-//! may run automatically.
+//! The tokens are those that the parser read, so a `/` starts a regex here if and only if it starts
+//! a regex on the server. After a syntax error, the lexer alone supplies the tokens.
 
 use std::ops::Range;
 
@@ -19,8 +17,7 @@ use tidemark_model::configurable_limits::Limits;
 pub struct Outline {
     /// All tokens with their byte ranges, ascending, including blanks and comments.
     pub words: Vec<(TokenKind, Range<usize>)>,
-    /// The byte range and effect of each statement, in order. The effects are `None` if the text
-    /// does not parse.
+    /// The byte range and effect of each statement, without effects if the text does not parse.
     pub statements: Vec<(Range<usize>, Option<Effect>)>,
 }
 
@@ -43,8 +40,8 @@ impl Outline {
         Self { words, statements }
     }
 
-    /// Returns the strongest effect of all statements. Returns `None` if the text does not parse or
-    /// has no statement.
+    /// Returns the strongest effect of all statements, or `None` if the text does not parse or has
+    /// no statement.
     pub fn effect(&self) -> Option<Effect> {
         let effects: Option<Vec<Effect>> = self.statements.iter().map(|(_, does)| *does).collect();
         effects?.into_iter().max()
@@ -65,8 +62,7 @@ fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     }
 }
 
-/// Returns the statements' byte ranges: the text between semicolons without the surrounding blanks
-/// and comments.
+/// Returns the text between semicolons without the surrounding blanks and comments.
 fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
     let parts = words.split(|(kind, _)| *kind == TokenKind::Semicolon);
     let blank = |kind: &TokenKind| matches!(kind, TokenKind::Whitespace | TokenKind::Comment);
@@ -83,7 +79,6 @@ fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
-    /// Returns the kind and text of each token except blanks.
     fn words(text: &str) -> Vec<String> {
         let outline = Outline::new(text);
         let mut end = 0;

@@ -1,9 +1,8 @@
-//! Supplies the parsers of statements with tokens. [`Parser`] can put tokens back and skip blanks.
-//! The parser binds parameters, and creates errors that list the expected tokens.
+//! Supplies the parsers of statements with tokens.
 //!
 //! When 1.x looks for a regex, it reads the character after the last token, even if that token was
-//! put back. The error texts and positions of 1.x depend on this, so this parser keeps the same
-//! small ring of tokens (1.x `scanner.go`, `bufScanner`).
+//! put back. The error texts and positions of 1.x depend on this, so this parser keeps a ring of
+//! tokens like 1.x (`scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,14 +21,12 @@ use tidemark_model::regex::{InvalidRegex, Regex};
 /// The number of tokens that can be read again.
 const RING: usize = 3;
 
-/// The initial content of the ring.
 const BLANK: Token<'static> = Token {
     kind: TokenKind::Illegal,
     position: Position { line: 0, char: 0 },
     text: Cow::Borrowed(""),
 };
 
-/// Reads the tokens of a text.
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
@@ -42,8 +39,7 @@ pub(super) struct Parser<'a> {
     regexes: BTreeMap<String, Regex>,
     /// The number of sources in the current statement.
     sources: usize,
-    /// The kinds and byte ranges of all tokens read from the text, or `None` if they are not
-    /// recorded.
+    /// The kinds and byte ranges of all tokens read, if they are recorded.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
@@ -67,7 +63,6 @@ impl<'a> Parser<'a> {
         self.limits
     }
 
-    /// Starts to record the tokens that are read from the text.
     pub(super) fn note_words(&mut self) {
         self.words = Some(Vec::new());
     }
@@ -77,7 +72,7 @@ impl<'a> Parser<'a> {
         self.words.unwrap_or_default()
     }
 
-    /// Returns the next token. Blanks and comments are also tokens.
+    /// Blanks and comments are also tokens.
     pub(super) fn scan(&mut self) -> Token<'a> {
         self.scan_with(Lexer::scan)
     }
@@ -92,12 +87,11 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Puts back the token that was read last.
     pub(super) fn unscan(&mut self) {
         self.put_back += 1;
     }
 
-    /// Reads the next token if it has this kind. Does not skip blanks.
+    /// Does not skip blanks.
     pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
         let found = self.scan().kind == kind;
         if !found {
@@ -106,7 +100,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Reads the next token except blanks and comments if it has this kind.
+    /// Skips blanks and comments.
     pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         if !found {
@@ -115,20 +109,17 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Reads the next token if it is this keyword.
     pub(super) fn keyword_if(&mut self, keyword: Keyword) -> bool {
         self.next_if(TokenKind::Keyword(keyword))
     }
 
-    /// Whether the next token has this kind. Does not consume the token.
     pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         self.unscan();
         found
     }
 
-    /// Whether the next token is a bare or quoted name that equals `word`, ignoring case. Does not
-    /// consume the token.
+    /// Whether the next token is a bare or quoted name that equals `word`, ignoring case.
     pub(super) fn peek_word(&mut self, word: &str) -> bool {
         let token = self.next();
         self.unscan();
@@ -136,8 +127,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads the next token if it is a name that equals `word`, ignoring case. `FUTURE` and `PAST`
-    /// are keywords only in 1.12. This function reads them as names, because other clauses may use
-    /// them as names.
+    /// are names, because they are keywords only in 1.12.
     pub(super) fn word_if(&mut self, word: &str) -> bool {
         let found = self.peek_word(word);
         if found {
@@ -146,7 +136,6 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Reads a blank if it is the next token.
     pub(super) fn skip_blank(&mut self) {
         self.scan_if(TokenKind::Whitespace);
     }
@@ -156,12 +145,10 @@ impl<'a> Parser<'a> {
         self.lexer.peek()
     }
 
-    /// Reads the next token, which must be this keyword.
     pub(super) fn expect_keyword(&mut self, keyword: Keyword) -> Result<(), ParseError> {
         self.expect(TokenKind::Keyword(keyword), keyword.as_str()).map(|_| ())
     }
 
-    /// Reads the next token, which must be of this kind.
     pub(super) fn expect(
         &mut self,
         kind: TokenKind,
@@ -175,7 +162,7 @@ impl<'a> Parser<'a> {
         Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
     }
 
-    /// Reads names separated by commas, at least one.
+    /// At least one, separated by commas.
     pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
         let mut idents = vec![self.ident()?];
         while self.next_if(TokenKind::Comma) {
@@ -188,7 +175,7 @@ impl<'a> Parser<'a> {
         Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
     }
 
-    /// Reads strings separated by commas, at least one.
+    /// At least one, separated by commas.
     pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
         let mut strings = vec![self.string()?];
         while self.next_if(TokenKind::Comma) {
@@ -222,7 +209,7 @@ impl<'a> Parser<'a> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    /// Reads a duration in nanoseconds. `INF` is 0.
+    /// `INF` is 0.
     pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
         let token = self.next();
         match token.kind {
@@ -233,8 +220,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a regex if one comes next. As in 1.x, this function checks the next character, not the
-    /// next token.
+    /// As in 1.x, this function checks the next character, not the next token.
     pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
         if matches!(self.peek_char(), ' ' | '\t' | '\n') {
             self.skip_blank();
@@ -258,7 +244,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a regex, which must come next.
     pub(super) fn regex(&mut self) -> Result<Regex, ParseError> {
         match self.regex_if()? {
             Some(regex) => Ok(regex),
@@ -266,7 +251,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Compiles a regex token. Each distinct text is compiled once per query.
+    /// Compiles each distinct text once per query.
     pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
         let position = token.position;
         if let Some(known) = self.regexes.get(token.text.as_ref()) {
@@ -285,12 +270,10 @@ impl<'a> Parser<'a> {
         Ok(regex)
     }
 
-    /// Begins the next statement.
     pub(super) fn begin_statement(&mut self) {
         self.sources = 0;
     }
 
-    /// Counts a source that begins at the next token.
     pub(super) fn count_source(&mut self) -> Result<(), ParseError> {
         self.sources += 1;
         if self.sources <= SOURCES_WRITTEN_MAX {
@@ -300,7 +283,7 @@ impl<'a> Parser<'a> {
         Err(ParseError::TooManySources { position })
     }
 
-    /// Enters a level of nesting. [`Self::leave`] must follow.
+    /// [`Self::leave`] must follow.
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
         let there = self.depth;
         self.depth += 1;

@@ -8,14 +8,13 @@ pub fn string(text: &str) -> String {
     quoted(text, '\'')
 }
 
-/// Returns the name. The name is quoted if it is empty, is a keyword or does not match
-/// `[A-Za-z_][A-Za-z0-9_]*`.
+/// Returns the name, quoted if it is a keyword or does not match `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn ident(name: &str) -> String {
     if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }
 }
 
-/// Joins names with dots as in 1.x's error texts: quotes all names except the last name and empty
-/// names.
+/// Joins names with dots, and quotes all names except the last name and empty names, as in 1.x's
+/// error texts.
 pub fn path<T: AsRef<str>>(segments: &[T]) -> String {
     let mut out = String::new();
     for (i, segment) in segments.iter().enumerate() {

@@ -44,7 +44,6 @@ pub struct SelectStatement {
     pub timezone: Option<String>,
 }
 
-/// Whether a SELECT must have an `INTO` clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntoClause {
     Required,
@@ -52,7 +51,6 @@ pub(super) enum IntoClause {
 }
 
 impl SelectStatement {
-    /// Parses the tokens after `SELECT`.
     pub(super) fn parse(p: &mut Parser<'_>, into: IntoClause) -> Result<Self, ParseError> {
         let fields = field::parse_list(p)?;
         let token = p.next();

@@ -23,7 +23,6 @@ impl fmt::Debug for SetPasswordStatement {
 }
 
 impl SetPasswordStatement {
-    /// Parses the tokens after `SET PASSWORD FOR`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         p.expect(TokenKind::Eq, "=")?;

@@ -25,7 +25,6 @@ pub struct ShowFieldKeysStatement {
 }
 
 impl ShowFieldKeysStatement {
-    /// Parses the tokens after `SHOW FIELD KEYS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

@@ -42,7 +42,6 @@ pub enum NamePattern {
 }
 
 impl ShowMeasurementsStatement {
-    /// Parses the tokens after `SHOW MEASUREMENTS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let (mut database, mut policy) = (NamePattern::Absent, NamePattern::Absent);
         if p.keyword_if(Keyword::On) {
@@ -63,8 +62,7 @@ impl ShowMeasurementsStatement {
     }
 }
 
-/// Parses `WITH MEASUREMENT …` if it comes next. As in 1.x, `=` also accepts a regex and `=~` also
-/// accepts a name. The operand, not the operator, determines the filter.
+/// As in 1.x, the operand, and not `=` or `=~`, determines the filter.
 fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseError> {
     if !p.keyword_if(Keyword::With) {
         return Ok(None);

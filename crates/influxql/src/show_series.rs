@@ -28,7 +28,6 @@ pub struct ShowSeriesStatement {
 }
 
 impl ShowSeriesStatement {
-    /// Parses the tokens after `SHOW SERIES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

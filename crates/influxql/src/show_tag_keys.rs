@@ -36,7 +36,6 @@ pub struct ShowTagKeysStatement {
 }
 
 impl ShowTagKeysStatement {
-    /// Parses the tokens after `SHOW TAG KEYS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

@@ -31,7 +31,6 @@ pub struct ShowTagValuesStatement {
 }
 
 impl ShowTagValuesStatement {
-    /// Parses the tokens after `SHOW TAG VALUES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

@@ -17,7 +17,7 @@ pub enum Source {
     Subquery(Box<SelectStatement>),
 }
 
-/// Parses sources separated by commas, at least one. Subqueries are allowed.
+/// At least one source. Subqueries are allowed.
 pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     let mut sources = vec![parse(p)?];
     while p.next_if(TokenKind::Comma) {
@@ -26,8 +26,6 @@ pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> 
     Ok(sources)
 }
 
-/// Parses `FROM` and its measurements if the clause comes next. Returns an empty list if the clause
-/// is absent.
 pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     if !p.keyword_if(Keyword::From) {
         return Ok(vec![]);
@@ -43,8 +41,8 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
 
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
     p.count_source()?;
-    // As in 1.x, the regex check comes first. This check reads the character after the last token,
-    // even if that token was put back.
+    // As in 1.x, the regex check comes first and reads the character after the last token, even if
+    // that token was put back.
     if let Some(regex) = p.regex_if()? {
         return Ok(Source::Measurement(measurement::matching(regex)));
     }

@@ -1,8 +1,6 @@
-//! Parses the first keywords of a statement and calls the parser of that statement. Register a new
-//! statement here.
+//! Parses the first keywords of a statement and calls the parser of that statement.
 //!
-//! The keywords that are expected at each position, and their order in errors, come from 1.x's
-//! `parse_tree.go`.
+//! The expected keywords and their order in errors come from 1.x's `parse_tree.go`.
 
 use super::alter_retention_policy::AlterRetentionPolicyStatement;
 use super::ast::Statement;
@@ -32,7 +30,7 @@ use super::show_tag_keys::ShowTagKeysStatement;
 use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
-/// Parses one statement. The token after the statement remains unread.
+/// The token after the statement remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &[&str] = &[
         "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
@@ -59,7 +57,6 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::For)?;
             Statement::SetPassword(SetPasswordStatement::parse(p)?)
         }
-        // KILL is the only remaining keyword.
         _ => {
             p.expect_keyword(Keyword::Query)?;
             Statement::KillQuery(KillQueryStatement::parse(p)?)
@@ -132,12 +129,10 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         }
         Keyword::Subscriptions => Statement::ShowSubscriptions,
         Keyword::Tag => return show_tag(p),
-        // USERS is the only remaining keyword.
         _ => Statement::ShowUsers,
     })
 }
 
-/// Parses `SHOW FIELD KEYS` and `SHOW FIELD KEY [EXACT] CARDINALITY`.
 fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
         return ShowFieldKeysStatement::parse(p).map(Statement::ShowFieldKeys);
@@ -146,8 +141,6 @@ fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     cardinality(p, Counted::FieldKey, exact)
 }
 
-/// Parses `SHOW TAG KEYS`, `SHOW TAG KEY [EXACT] CARDINALITY` and
-/// `SHOW TAG VALUES [[EXACT] CARDINALITY]`.
 fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     match one_of(p, &["KEY", "KEYS", "VALUES"])? {
         Keyword::Keys => Ok(Statement::ShowTagKeys(Box::new(ShowTagKeysStatement::parse(p)?))),
@@ -164,7 +157,7 @@ fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     }
 }
 
-/// Parses `[EXACT] CARDINALITY`, which must come next. Returns whether `EXACT` is present.
+/// Returns whether `EXACT` is present.
 fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
     let exact = p.keyword_if(Keyword::Exact);
     let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };
@@ -180,7 +173,6 @@ fn cardinality(p: &mut Parser<'_>, counted: Counted, exact: bool) -> Result<Stat
     Ok(Statement::ShowCardinality(Box::new(statement)))
 }
 
-/// Parses `[FOR 'module']`.
 fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.keyword_if(Keyword::For) {
         return Ok(None);
@@ -203,7 +195,6 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::Policy)?;
             Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
         }
-        // SUBSCRIPTION is the only remaining keyword.
         _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
     })
 }
@@ -233,12 +224,10 @@ fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
         Keyword::Shard => Statement::DropShard { id: p.u64()? },
         Keyword::Subscription => Statement::DropSubscription(DropSubscriptionStatement::parse(p)?),
-        // USER is the only remaining keyword.
         _ => Statement::DropUser { name: p.ident()? },
     })
 }
 
-/// Reads the next token, which must be one of these keywords.
 fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, ParseError> {
     let token = p.next();
     match token.kind {

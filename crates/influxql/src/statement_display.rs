@@ -7,8 +7,7 @@ use super::quote;
 use super::token::Keyword;
 
 impl fmt::Display for Statement {
-    /// Prints the canonical form of 1.x. The text parses to the same statement, except that
-    /// passwords print as `[REDACTED]`.
+    /// The text parses to an equal statement, except that passwords print as `[REDACTED]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Select(statement) => statement.fmt(f),

@@ -25,7 +25,6 @@ pub enum TagKeyFilter {
 }
 
 impl TagKeyFilter {
-    /// Parses `WITH KEY …`, which must come next.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         p.expect_keyword(Keyword::With)?;
         p.expect_keyword(Keyword::Key)?;
@@ -47,7 +46,6 @@ impl TagKeyFilter {
 }
 
 impl fmt::Display for TagKeyFilter {
-    /// Prints the clause after a blank.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(" WITH KEY ")?;
         match self {

@@ -3,8 +3,7 @@
 use super::Cause;
 use super::error::quoted;
 
-/// The maximum number of words in a suggested name. A text with more words is unlikely to be a
-/// name.
+/// A text with more words is unlikely to be a name.
 const WORDS_OF_NAME_MAX: usize = 8;
 
 pub(super) struct Fault {
@@ -29,8 +28,7 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// Returns the text starting at the cursor. The cursor only stops at ASCII bytes, so it is
-    /// always at a character boundary.
+    /// The cursor only stops at ASCII bytes, so it is always at a character boundary.
     #[inline(always)]
     pub(super) fn rest_text(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
@@ -53,9 +51,9 @@ impl<'a> Cursor<'a> {
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 
-    /// Suggests a name for an error message when a word without `=` is at the position of a field.
-    /// The word may be part of a name whose spaces are not escaped. The suggestion joins the words
-    /// of this name with escaped spaces. Returns `None` if no `=` follows in the line.
+    /// Suggests a name for the error of a word without `=` at the position of a field. The word may
+    /// belong to a name with unescaped spaces, which the suggestion escapes. Returns `None` if no
+    /// `=` follows in the line.
     #[cold]
     pub(super) fn name_with_space(&self) -> Option<String> {
         let line = self.rest_text().split('\n').next()?;
@@ -85,8 +83,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line ends here. A `\r` before the newline or before the end of the text belongs
-    /// to the line's end. If the line ends, the cursor moves to the newline or the end.
+    /// Whether the line ends here, possibly with a `\r`. If so, the cursor moves to the newline or
+    /// the end of the text.
     #[inline(always)]
     pub(super) fn at_end(&mut self) -> bool {
         match self.rest() {
@@ -100,8 +98,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Computes `rest.starts_with(key)` with overlapping word loads and without a call. In WASM, the
-/// call would compare byte by byte.
+/// Computes `rest.starts_with(key)` with overlapping word loads. In WASM, a call would compare byte
+/// by byte.
 #[inline(always)]
 pub(super) fn starts_with(rest: &[u8], key: &[u8]) -> bool {
     let Some(head) = rest.get(..key.len()) else { return false };

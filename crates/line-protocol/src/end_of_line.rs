@@ -1,8 +1,8 @@
 //! Finds the end of a rejected line in a body that arrives in pieces.
 
 /// The scanner's state within a rejected line. The line ends at the first newline that is neither
-/// escaped nor inside a string, so the parser does not mistake the text of a string for further
-/// lines. Only quotes at the positions of field values start a string (1.x `models.scanLine`).
+/// escaped nor inside a string. Only quotes at the positions of field values start a string (1.x
+/// `models.scanLine`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EndOfLine {
     is_comment: bool,
@@ -14,7 +14,7 @@ pub(super) struct EndOfLine {
 }
 
 impl EndOfLine {
-    /// The state for a comment, which ends at the first newline.
+    /// A comment ends at the first newline.
     pub(super) const OF_COMMENT: Self = Self {
         is_comment: true,
         escaped: false,

@@ -17,14 +17,11 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Counts a rejected line, and stores its error if there is space.
     pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
         self.count += 1;
         self.name(error);
     }
 
-    /// Counts a line from which the field `time` was dropped, and stores its error if there is
-    /// space.
     pub(super) fn push_without_time(&mut self, error: impl FnOnce() -> LineError) {
         self.without_time += 1;
         self.name(error);
@@ -37,8 +34,7 @@ impl Rejected {
     }
 }
 
-/// The error of one rejected line. The text contains the cause and the column, but not the line
-/// number.
+/// The error of one rejected line, whose text does not contain the line number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cause} (column {column})")]
 pub struct LineError {
@@ -188,13 +184,13 @@ pub enum Cause {
     },
 }
 
-/// Returns advice for a name that contains an unescaped space.
+/// Advice for a name that contains an unescaped space.
 fn as_name(name: &Option<String>) -> String {
     let hint = |name| format!("; if the space is part of a name, escape it: `{name}`");
     name.as_ref().map(hint).unwrap_or_default()
 }
 
-/// Returns advice if `found` follows a space that ended the fields.
+/// Advice for a text after a space that ended the fields.
 fn behind_fields(found: &str) -> &'static str {
     if found.contains('"') {
         " (inside a string write a quote as \\\")"
@@ -212,7 +208,6 @@ fn looks_like(meant: Option<Precision>) -> String {
     meant.map(hint).unwrap_or_default()
 }
 
-/// Returns the start of `text`, shortened for an error message.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

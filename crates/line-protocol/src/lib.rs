@@ -4,8 +4,7 @@
 //!
 //! The grammar is InfluxDB's, including the lenient forms that clients rely on: CRLF, a byte order
 //! mark, `.5`, `1.` and trailing spaces. The parser accepts or rejects each line as a whole and
-//! reports the physical line number of a rejected line. The sink (`batch::from_lines`) assigns
-//! columns and series.
+//! reports the physical line number of a rejected line.
 //!
 //! In names, a backslash before a delimiter is an escape and is dropped. Before any other byte, a
 //! backslash is part of the name (1.x `models/points.go`). In strings, the only escapes are `\"`

@@ -2,23 +2,17 @@
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
-    /// A number without suffix.
     Float(f64),
-    /// A number with suffix `i`.
     Integer(i64),
-    /// A number with suffix `u`.
     Unsigned(u64),
-    /// A well-formed number that is too large for its type. The byte is the suffix, or a space for
-    /// a float.
+    /// A number that is too large for its type. The byte is the suffix, or a space for a float.
     OutOfRange(u8),
-    /// A text that is not a number.
     Malformed,
 }
 
 /// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// The powers of ten that floats represent exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
@@ -30,13 +24,11 @@ const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 /// The maximum number of digits that always fit into a u64.
 const SAFE_DIGITS: usize = 19;
 
-/// The number of bytes that [`read_short`] inspects. These bytes must include the whole number and
-/// the byte after the number.
+/// The bytes that [`read_short`] inspects must include the number and the next byte.
 const WINDOW: usize = 32;
 
-/// Reads a number in the usual form. This form has up to seven digits before the point, up to
-/// fifteen digits after the point, and no exponent. A comma or space follows. Returns the float or
-/// integer with its length, including the suffix. Returns `None` for other forms.
+/// Reads a number with up to seven digits before the point, up to fifteen after it, and no
+/// exponent. A comma or space must follow. The length includes the suffix.
 #[inline(always)]
 pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     let window: &[u8; WINDOW] = text.first_chunk()?;
@@ -76,11 +68,8 @@ pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     Some((Number::Float(if negative { -magnitude } else { magnitude }), at))
 }
 
-/// Reads the number at the start of `bytes`. Returns the number with its length, including the
-/// suffix.
-///
-/// The syntax is an optional `-`, digits with at most one `.`, at least one digit, and an exponent
-/// for floats.
+/// Reads an optional `-`, digits with at most one `.`, at least one digit, and an exponent for
+/// floats. The length includes the suffix.
 pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
@@ -106,7 +95,6 @@ pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     }
 }
 
-/// Parses the first `length` bytes with the standard library.
 fn parsed<T: std::str::FromStr>(bytes: &[u8], length: usize) -> Option<T> {
     std::str::from_utf8(bytes.get(..length)?).ok()?.parse().ok()
 }
@@ -168,7 +156,7 @@ const RECIPROCALS: [u128; 23] = {
 };
 
 /// Returns `mantissa` ÷ 10^`digits` for a mantissa above 2^53. The product with a 128-bit
-/// reciprocal is always sufficiently exact in this range (Lemire, "Number parsing at a gigabyte per
+/// reciprocal is sufficiently exact in this range (Lemire, "Number parsing at a gigabyte per
 /// second").
 fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let reciprocal = *RECIPROCALS.get(digits)?;
@@ -199,8 +187,7 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     Some(f64::from_bits((exponent as u64) << 52 | bits & ((1 << 52) - 1)))
 }
 
-/// Reads the timestamp at the start of `text` and returns it with its length. The value is `None`
-/// if it does not fit into an i64. The length is 0 if there is no timestamp.
+/// The value is `None` if it does not fit into an i64. The length is 0 if there is no timestamp.
 #[inline(always)]
 pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let negative = bytes.first() == Some(&b'-');
@@ -216,7 +203,6 @@ pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     }
 }
 
-/// Moves `at` past digits, appends them to `value` (wrapping), and returns the number of digits.
 #[inline(always)]
 fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     let start = *at;
@@ -238,14 +224,13 @@ fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     *at - start
 }
 
-/// Returns the eight bytes at `at` as a little-endian number.
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Returns the value and the number of the ASCII digits at the start of `word`. The first digit is
-/// in the lowest byte.
+/// Returns the value and the number of the ASCII digits at the start of `word`, whose lowest byte
+/// is first.
 #[inline(always)]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;
@@ -318,12 +303,10 @@ mod tests {
                 0 => format!("{:.*}", random.usize(0..20), random.f64() * 1000.0),
                 1 => format!("{}", random.u64(..) >> random.u8(0..64)),
                 2 => format!("{}", random.f64() * f64::from(random.i32(..))),
-                // Values halfway between two floats.
                 3 => format!("{}.{}", random.u64(1 << 53..1 << 54), random.u8(..)),
                 _ if value.is_finite() => format!("{value:e}"),
                 _ => continue,
             };
-            // Tests the text alone, and followed by the bytes that the fast path requires.
             for rest in ["", ", 123456789 123456789 123456789 123456789"] {
                 check(&(text.clone() + rest), Number::Float(text.parse().unwrap()), rest);
             }

@@ -17,20 +17,18 @@ use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
 pub enum TimestampUnit {
     /// The same unit for all lines.
     Fixed(Precision),
-    /// A unit that is guessed for each line from the timestamp's magnitude (InfluxDB 3
-    /// `precision=auto`).
+    /// A unit that is guessed from each timestamp's magnitude (InfluxDB 3 `precision=auto`).
     Auto,
 }
 
 impl TimestampUnit {
-    /// Converts a timestamp to nanoseconds. Returns `None` if the time is outside the range of
-    /// times.
+    /// Returns `None` if the time is outside the range of times.
     #[inline(always)]
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // If |timestamp| ÷ 10^9 is below 5, the unit is seconds. Below 5,000, the unit is
-            // milliseconds. Below 5,000,000, the unit is microseconds.
+            // The unit is seconds below 5 · 10^9, milliseconds below 5 · 10^12, and microseconds
+            // below 5 · 10^15.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -53,13 +51,11 @@ impl TimestampUnit {
 pub struct Options {
     /// The unit of the timestamps.
     pub unit: TimestampUnit,
-    /// The time of points without a timestamp, in nanoseconds. The parser truncates this time to
-    /// the unit.
+    /// The time of points without a timestamp, in nanoseconds, before truncation to the unit.
     pub now_ns: i64,
     /// The limits for a line.
     pub limits: Limits,
-    /// Whether dropping the field `time` from a line is counted and reported. 1.x and 2.x drop the
-    /// field silently.
+    /// Whether a dropped field `time` is reported. 1.x and 2.x drop the field silently.
     pub reports_time_fields: bool,
 }
 
@@ -88,20 +84,18 @@ pub struct Parser {
     now_ns: i64,
     limits: Limits,
     reports_time_fields: bool,
-    /// The number of bytes in the body before the current piece.
     consumed_bytes: u64,
     /// The 1-based physical line at the cursor.
     line: u32,
     rejected: Rejected,
-    /// The scanner for the rest of a line that was rejected as too long before it ended.
+    /// The rest of a line that was rejected as too long before it ended.
     skipping: Option<EndOfLine>,
 }
 
-/// The end of a line without an error.
 enum Ended {
     /// The cursor is after the newline, or at the end of the text.
     Whole,
-    /// The text ends, and the line continues in the next piece.
+    /// The line continues in the next piece.
     Unfinished,
 }
 
@@ -131,9 +125,8 @@ impl Parser {
     }
 
     /// Passes the lines of the body's next piece to `sink` and returns the number of bytes used.
-    /// Unless `last` is true, an incomplete line at the end of the piece remains unused. The caller
-    /// must put the unused bytes before the next piece. An incomplete line that is already too long
-    /// is rejected.
+    /// Unless `last` is true, the caller must put the unused bytes of an incomplete line before the
+    /// next piece.
     ///
     /// # Errors
     /// Returns [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the
@@ -217,8 +210,7 @@ impl Parser {
     }
 
     /// Returns the position at which parsing continues when the rest of the line at `start`
-    /// arrives. This position is `start`, unless the line is already too long. In that case, this
-    /// function rejects the line and skips its bytes.
+    /// arrives. A line that is already too long is rejected and skipped.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
@@ -231,7 +223,6 @@ impl Parser {
         self.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
     }
 
-    /// Skips a rejected line and returns the number of its bytes in this piece.
     #[cold]
     fn skip(&mut self, bytes: &[u8], mut end: EndOfLine) -> usize {
         let found = end.find(bytes);
@@ -244,7 +235,7 @@ impl Parser {
         length
     }
 
-    /// Stores the error of the rejected line. The first column is at `shown`.
+    /// The first column is at `shown`.
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
         // Columns are counted from the start of the physical line and include leading blanks.
@@ -293,7 +284,7 @@ impl Parser {
         Ok(Ended::Whole)
     }
 
-    /// Reports the line at `start`. The line was accepted without the field at `at`.
+    /// The line at `start` was accepted without the field at `at`.
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
         let line = self.line;
@@ -319,8 +310,7 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     } else {
         let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
         if length == rest.len() && !last {
-            // An incomplete key must not be used as a series. A key that ends after a backslash
-            // could even equal the expected key.
+            // An incomplete key that ends after a backslash could equal the expected key.
             return Err(cursor.fault(Cause::MissingFields));
         }
         let at_space = rest.get(length) == Some(&b' ');
@@ -338,8 +328,7 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-/// Returns the length of the key at the start of `rest`. The key ends before a byte that `ends`
-/// accepts and that does not follow a backslash.
+/// The key ends before a byte that `ends` accepts and that does not follow a backslash.
 fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()
@@ -351,8 +340,8 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Reads all fields. Returns the number of newlines in their strings and the position of the value
-/// of a field called `time`. Such a field is read and dropped, as in 1.x.
+/// Returns the number of newlines in strings, and the position of the value of a field called
+/// `time`, which is dropped as in 1.x.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
@@ -415,7 +404,6 @@ fn read_fields<S: Sink>(
     }
 }
 
-/// Returns the error for a missing or invalid value of `key`.
 #[cold]
 fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Cause) -> Fault {
     if !value::is_end(cursor.rest().first()) {
@@ -467,7 +455,7 @@ fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Resu
 }
 
 /// Reads the rest of the line: nothing, or a timestamp and its position. The timestamp is `None` if
-/// it does not fit into an i64. Afterwards, the cursor is at the newline or the end of the text.
+/// it does not fit into an i64.
 #[inline(always)]
 fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
     if cursor.at_end() {

@@ -14,8 +14,7 @@ pub type Name<'a> = Cow<'a, str>;
 pub struct SeriesKey<'a> {
     /// The measurement, which is not empty.
     pub measurement: Name<'a>,
-    /// The tags as pairs of key and value, which are never empty. The keys are unique and
-    /// ascending.
+    /// The pairs of tag key and value, none empty. The keys are unique and ascending.
     pub tags: Vec<(Name<'a>, Name<'a>)>,
     /// Whether the tags were written in this order.
     pub(crate) was_sorted: bool,
@@ -62,7 +61,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     Ok(key)
 }
 
-/// Reads `key=value` at `start`. Returns the key, the value, and the end of the value.
+/// Returns the key, the value, and the end of the value.
 fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
     let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
     let tag = raw.get(start..equals).unwrap_or_default();
@@ -104,8 +103,7 @@ fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> us
     raw.len()
 }
 
-/// Removes the escapes of a tag key, tag value or field key. Copies the text only if it contains
-/// escapes.
+/// Removes the escapes of a tag key, tag value or field key.
 pub fn unescape_name(raw: &str) -> Cow<'_, str> {
     unescape(raw, |byte| matches!(byte, b',' | b'=' | b' '))
 }
@@ -126,13 +124,12 @@ fn unescape(raw: &str, is_special: impl Fn(u8) -> bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether `raw` is the only spelling of its series. In this case, a lookup can compare the texts.
+/// Whether `raw` is the only spelling of its series, so that a lookup can compare the texts.
 pub fn is_canonical(raw: &str, key: &SeriesKey<'_>) -> bool {
     key.was_sorted && !raw.as_bytes().contains(&b'\\')
 }
 
-/// Replaces `out` with the canonical text of the series: sorted tags, and only the necessary
-/// escapes.
+/// Replaces `out` with the series' canonical text: sorted tags, and only the necessary escapes.
 pub fn write_canonical(key: &SeriesKey<'_>, out: &mut String) {
     out.clear();
     escape_into(&key.measurement, |c| matches!(c, ',' | ' '), out);

@@ -14,9 +14,9 @@ pub enum FieldKey<'a> {
 /// A receiver of lines. For each line, the sink receives the series, the fields, and then
 /// [`Sink::commit`] or [`Sink::rollback`].
 ///
-/// The two `expected_` methods are predictions. If a prediction is correct, the parser does not
-/// search for the end of the key, and the sink does not look up the key. A wrong prediction costs
-/// one comparison. An empty prediction skips the comparison.
+/// The two `expected_` methods are predictions. After a correct prediction, the parser does not
+/// search for the end of the key, and the sink does not look up the key. An empty prediction skips
+/// the comparison.
 pub trait Sink {
     /// Returns the expected series key of the next line, as written.
     fn expected_series(&self) -> &[u8];
@@ -33,11 +33,8 @@ pub trait Sink {
     /// Returns the expected next field key as written, including its `=`.
     fn expected_field(&self) -> &[u8];
 
-    /// Receives a float value.
-    ///
-    /// # Errors
-    /// Returns the [`Cause`] for which the line is rejected. The methods for other types return the
-    /// same errors.
+    /// Receives a float value. This method and the methods for other types return the [`Cause`] for
+    /// which the line is rejected.
     fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause>;
 
     /// Receives a signed integer value.
@@ -49,15 +46,13 @@ pub trait Sink {
     /// Receives a boolean value.
     fn boolean(&mut self, key: FieldKey<'_>, value: bool) -> Result<(), Cause>;
 
-    /// Receives a string value without its quotes. The value contains escapes if and only if
-    /// `escaped` is set.
+    /// Receives a string value without its quotes. The value contains escapes if `escaped` is set.
     fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause>;
 
     /// Ends the line, which is one point at `time_ns`. `line` is the number of the physical line.
     ///
     /// # Errors
-    /// Returns the [`Cause`] for which the line is rejected. The parser then calls
-    /// [`Self::rollback`].
+    /// Returns the [`Cause`] for which the line is rejected. [`Self::rollback`] then follows.
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause>;
 
     /// Discards all input since the last commit or rollback.

@@ -19,7 +19,6 @@ pub(super) enum Value<'a> {
     },
 }
 
-/// Reads the value at the start of `text` and returns it with its length.
 #[inline(always)]
 pub(super) fn read(text: &str) -> Result<(Value<'_>, usize), Cause> {
     match text.as_bytes().first() {
@@ -29,13 +28,11 @@ pub(super) fn read(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Whether a value may end before `byte`.
 #[inline(always)]
 pub(super) fn is_end(byte: Option<&u8>) -> bool {
     matches!(byte, None | Some(b',' | b' ' | b'\n' | b'\r'))
 }
 
-/// Returns the text up to the first byte that ends a value.
 fn whole(text: &str) -> &str {
     let end = text.bytes().position(|byte| is_end(Some(&byte)));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
@@ -56,7 +53,7 @@ fn read_number(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Returns the error for an invalid number of `length` bytes at the start of `text`.
+/// The number takes `length` bytes at the start of `text`.
 #[cold]
 fn no_number(text: &str, number: Number, length: usize) -> Cause {
     let found = quoted(whole(text));
@@ -101,8 +98,7 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
         escaped |= escape;
         newlines += u32::from(byte == b'\n' || escape && bytes.get(at + 1) == Some(&b'\n'));
         at += 1 + usize::from(escape);
-        // In a long text, most bytes are neither quotes, backslashes nor newlines. This loop
-        // therefore checks eight bytes at once.
+        // In a long text, most bytes are neither quotes, backslashes nor newlines.
         if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             at += plain_bytes(u64::from_le_bytes(*word));
         }
@@ -128,8 +124,7 @@ fn plain_bytes(word: u64) -> usize {
 ///
 /// Each quote without a preceding backslash starts or ends a quoted section. The value ends at a
 /// comma, space or line end outside quoted sections. The quotes must balance, the last byte must be
-/// a quote, and no `=` may occur outside quoted sections. 1.x also accepts a value with a different
-/// last byte, and drops this byte.
+/// a quote, and no `=` may occur outside quoted sections.
 #[cold]
 fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     let bytes = text.as_bytes();
@@ -161,8 +156,7 @@ fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Calls `piece` with each part of the unescaped string. Together, the parts contain everything
-/// except the backslashes of `\"` and `\\`.
+/// Calls `piece` with each part of the unescaped string, without the backslashes of `\"` and `\\`.
 pub fn unescape_string(raw: &str, mut piece: impl FnMut(&str)) {
     let bytes = raw.as_bytes();
     let (mut start, mut at) = (0, 0);

@@ -2,8 +2,8 @@
 //!
 //! Code that finds an impossible state, such as an index without a value, reports a bug and
 //! continues with a default. [`catch`] then returns an error instead of the operation's result.
-//! Inner loops therefore need no `Result`, and callers never receive a result that contains such a
-//! default. SQLite handles failed allocations in the same way (`mallocFailed`).
+//! Inner loops therefore need no `Result`. SQLite handles failed allocations in the same way
+//! (`mallocFailed`).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -23,10 +23,8 @@ fn file(place: &'static Location<'static>) -> &'static str {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// No [`catch`] is running.
     Outside,
     NoBug,
-    /// The first bug of the operation.
     Found(Bug),
 }
 
@@ -35,10 +33,8 @@ thread_local! {
     static IS_TOLERATED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs an operation. The operation must not wait for another event.
-///
-/// # Errors
-/// Returns the first [`Bug`] that the operation reported.
+/// Runs an operation, which must not wait for another event. Returns the first [`Bug`] that it
+/// reported.
 pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     let outer = STATE.replace(State::NoBug);
     let result = operation();
@@ -48,11 +44,7 @@ pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     }
 }
 
-/// Checks the running operation. The caller calls this function before an effect that [`catch`]
-/// cannot undo.
-///
-/// # Errors
-/// Returns the first [`Bug`] that the operation reported.
+/// Returns the first [`Bug`] of the running operation, before an effect that [`catch`] cannot undo.
 pub fn check() -> Result<(), Bug> {
     match STATE.get() {
         State::Found(bug) => Err(bug),
@@ -90,8 +82,7 @@ pub fn tolerate<T>(test: impl FnOnce() -> T) -> T {
 
 /// A value that always exists in correct code.
 pub trait OrBug<T> {
-    /// Returns the value. If the value does not exist, [reports](report) a bug and returns the
-    /// default.
+    /// Returns the value. If there is none, [reports](report) a bug and returns the default.
     fn or_bug(self) -> T;
 }
 

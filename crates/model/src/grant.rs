@@ -1,4 +1,4 @@
-//! Defines permissions on databases and retention policies.
+//! Permissions on databases and retention policies.
 
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +50,6 @@ impl Permission {
         }
     }
 
-    /// Whether the permission allows any access.
     pub(crate) fn gives_any(&self) -> bool {
         self.read || self.write || self.metrics
     }
@@ -91,8 +90,7 @@ impl Scope {
     }
 
     /// Whether the policy that a client names may be covered. An empty name and `default` can be
-    /// resolved only after the database is loaded. For these names, the result is true if any
-    /// policy is covered.
+    /// resolved only after the database is loaded. For these names, any covered policy suffices.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,

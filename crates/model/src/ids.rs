@@ -1,5 +1,4 @@
-//! Defines the identifiers. Ids are never reused, so an object can always reject a message that
-//! names a dropped item.
+//! The identifiers. Ids are never reused, so an object can reject a message about a dropped item.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,16 +25,15 @@ const DRAWN_BITS: u32 = 40;
 impl PolicyId {
     /// Draws a new id in the database `object`. `random` makes the id unique.
     ///
-    /// The upper 24 bits are the upper bits of the CRC-32C of the object's id. From the policy's id
-    /// and the list of objects, a caller can find the policy's database. The layout is part of the
-    /// stored format.
+    /// The upper 24 bits are the upper bits of the CRC-32C of the object's id, so that a caller can
+    /// find the policy's database. The layout is part of the stored format.
     pub fn draw(object: &ObjectId, random: u64) -> Self {
         let own = u64::from(crc32c::crc32c(object.0.as_bytes()) >> 8);
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether the policy may belong to the database `object`. The result is also true for one in
-    /// 16 million other databases.
+    /// Whether the policy may belong to the database `object`, which is also true for one in 16
+    /// million other databases.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }
@@ -47,8 +45,7 @@ impl std::fmt::Display for PolicyId {
     }
 }
 
-/// The id of a Durable Object as text. The object's parent stores the id. No id is derived from
-/// user input.
+/// The id of a Durable Object as text, never derived from user input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub String);
 

@@ -1,5 +1,5 @@
-//! Defines the data model: ids, names, schemas, series, policies, permissions and limits. The
-//! constructors validate their input. The module does no I/O.
+//! The data model: ids, names, schemas, series, policies, permissions and limits, without I/O. The
+//! constructors validate their input.
 
 pub mod bug;
 pub mod grant;

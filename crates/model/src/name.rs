@@ -1,5 +1,5 @@
-//! Checks the names of databases and retention policies, and splits v2 bucket names. Also checks
-//! whether line protocol can express a name within a database.
+//! Checks names of databases and retention policies, splits v2 bucket names, and checks whether
+//! line protocol can express a name.
 
 /// The error for an invalid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -7,12 +7,8 @@
 pub struct InvalidName;
 
 /// Checks a database or retention policy name with the rule of 1.x (`services/meta`, `ValidName`):
-/// the name is printable, not empty, contains no `/` or `\`, and is neither `.` nor `..`. The check
-/// also rejects U+FFFD. Decoding replaces all invalid UTF-8 with this character, so such names
-/// would be ambiguous.
-///
-/// # Errors
-/// Returns [`InvalidName`] with the error text of 1.x.
+/// the name is printable, not empty, contains no `/` or `\`, and is neither `.` nor `..`. U+FFFD,
+/// which decoding substitutes for invalid UTF-8, is also rejected as ambiguous.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {
@@ -21,8 +17,7 @@ pub fn check(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// Splits a v2 bucket into database and policy at its first `/`. A bucket without a `/` means the
-/// default policy.
+/// Splits a v2 bucket into database and policy at its first `/`. Without a `/`, there is no policy.
 pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
     match bucket.split_once('/') {
         Some((database, policy)) => (database, Some(policy)),
@@ -43,8 +38,7 @@ pub enum NameKind {
     FieldKey,
 }
 
-/// The error for a name that line protocol cannot express. No client could write points with this
-/// name, and an import could not read an export that contains it.
+/// The error for a name that line protocol cannot express.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be written as line protocol, so an export would lose the name: {reason}")]
 pub struct Unwritable {
@@ -52,11 +46,7 @@ pub struct Unwritable {
     reason: &'static str,
 }
 
-/// Checks that the escaped form of `name` parses to `name`. Only names that do not come from line
-/// protocol need this check.
-///
-/// # Errors
-/// Returns [`Unwritable`].
+/// Checks that the escaped form of `name` parses to `name`.
 pub fn check_writable(name: &str, kind: NameKind) -> Result<(), Unwritable> {
     let reason = if name.is_empty() {
         "the name is empty"

@@ -1,8 +1,8 @@
 //! Reads the tables that the scripts in `tables/` pack when the crate is built.
 //!
-//! Unsigned numbers are LEB128, and signed numbers are LEB128 in zigzag form. A directory consists
-//! of a list of entries, a zero length that ends the list, and the data. Each entry contains the
-//! length and the text of a name, and the offset of the name's value within the data.
+//! Unsigned numbers are LEB128, and signed numbers are LEB128 in zigzag form. A directory is a list
+//! of entries, a zero length, and the data. An entry contains the length and text of a name, and
+//! the offset of the name's value within the data.
 
 /// Returns the data that starts with the value of `name`. The comparison is case-sensitive.
 pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {

@@ -1,11 +1,11 @@
-//! Defines the quotas of a database and of its tokens and users. By default there is no limit.
+//! The quotas of a database and of its tokens and users. By default there is no limit.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::S_NS;
 
-/// The length of the window in which usage is counted, in nanoseconds. Windows are whole minutes
-/// since the epoch.
+/// The length of the window in which usage is counted, in nanoseconds: whole minutes since the
+/// epoch.
 pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 
 /// The highest limit that can be set. A JavaScript number represents this limit exactly.
@@ -92,7 +92,7 @@ impl Quotas {
     }
 
     /// Replaces the limits of the caller with the same id or name. A quota without limits removes
-    /// the caller from the list.
+    /// the caller.
     pub fn set_caller(&mut self, quota: CallerQuota) {
         let is_same = |known: &CallerQuota| {
             known.id == quota.id || (known.user == quota.user && known.name == quota.name)

@@ -1,4 +1,4 @@
-//! Describes the columns of measurements. A schema belongs to one retention policy.
+//! The columns of measurements. A schema belongs to one retention policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,8 +39,7 @@ pub struct MeasurementSchema {
     pub version: u64,
     /// The columns in order of registration.
     pub columns: Vec<ColumnDefinition>,
-    /// Whether the measurement was dropped. If so, caches must forget this id. A new measurement
-    /// may have the same name.
+    /// Whether the measurement was dropped. Caches must then forget this id.
     #[serde(default)]
     pub dropped: bool,
 }

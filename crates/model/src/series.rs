@@ -1,15 +1,13 @@
-//! Computes the hashes of series: for routing to shards, and for counting.
+//! The hashes of series: for routing to shards, and for counting.
 
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::ids::{ColumnId, MeasurementId};
 
-/// Hashes a series key for routing. The hash is an unseeded xxh64. The input is the measurement,
-/// followed by each tag key and tag value in key order. Each of these parts is written as its
-/// length (u32, little-endian) and its bytes.
+/// Hashes a series key for routing, with unseeded xxh64. The input is the measurement, followed by
+/// each tag key and tag value in key order, each as its length (u32, little-endian) and its bytes.
 ///
-/// The hash is part of the stored format, because it determines the shard of a series. `tags` must
-/// be sorted by key and contain no empty value.
+/// The hash is part of the stored format. `tags` must be sorted by key and contain no empty value.
 pub fn series_hash<'a>(
     measurement: &str,
     tags: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -23,12 +21,11 @@ pub fn series_hash<'a>(
     hasher.digest()
 }
 
-/// The maximum length of a value that is hashed with a single call. A single call is several times
-/// faster.
+/// The maximum length of a value that is hashed with a single, faster call.
 const SHORT_VALUE_BYTES: usize = 60;
 
-/// Hashes one tag value for counting. The input is the value's length (u32, little-endian) and its
-/// bytes. The seed represents the measurement and key. The hash is not stored.
+/// Hashes one tag value, preceded by its length (u32, little-endian), for counting. The seed
+/// represents the measurement and key. The hash is not stored.
 pub fn value_hash(seed: u64, value: &str) -> u64 {
     let mut bytes = [0; size_of::<u32>() + SHORT_VALUE_BYTES];
     let (length, room) = bytes.split_at_mut(size_of::<u32>());
@@ -48,9 +45,8 @@ pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
     if value.is_empty() { 0 } else { value_hash(seed ^ (u64::from(tag.0) << 32), value) }
 }
 
-/// Hashes a series by the ids of its measurement and tags. `tags` is the sum of their
-/// [`tag_hash`]es, in any order. Without the seed, a client cannot choose the hash. The hash is
-/// part of the stored format, because stored sketches are compared with later sketches.
+/// Hashes a series by the ids of its measurement and tags. `tags` is the sum of the [`tag_hash`]es.
+/// Without the seed, a client cannot choose the hash. The hash is part of the stored format.
 pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
     let [a, b, c, d] = measurement.0.to_le_bytes();
     let [e, f, g, h, i, j, k, l] = tags.to_le_bytes();

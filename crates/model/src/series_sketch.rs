@@ -1,29 +1,27 @@
 //! Estimates the number of different series from their hashes, with HyperLogLog.
 //!
-//! The upper bits of a hash select a register. The register stores the maximum number of leading
-//! zeros in the other bits, plus 1. The estimator is Ertl's ("New cardinality estimation algorithms
-//! for HyperLogLog sketches", 2017). The estimator needs no correction for small or large numbers.
-//! The standard error is 6.5 %.
+//! The upper bits of a hash select a register, which stores the maximum number of leading zeros in
+//! the other bits, plus 1. The estimator is Ertl's ("New cardinality estimation algorithms for
+//! HyperLogLog sketches", 2017). The standard error is 6.5 %.
 
 /// The number of registers of a sketch.
 pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 
 const REGISTER_BITS: u32 = 8;
-/// The maximum value of a register: the number of all remaining bits, plus one.
+/// The number of all remaining bits, plus one.
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// The number of terms in the sums that `sigma` and `tau` compute. The weight doubles or halves
-/// with each term, so terms beyond the number of bits of a float add nothing.
+/// The number of terms in the sums of `sigma` and `tau`. The weight doubles or halves with each
+/// term, so terms beyond the number of bits of a float add nothing.
 const STEPS_MAX: usize = 64;
 
 /// A sketch of a set of series. Series cannot be removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesSketch {
-    /// The registers. The vector is empty before the first series.
+    /// Empty before the first series.
     registers: Vec<u8>,
 }
 
-/// Returns the register that belongs to a hash, and the register's minimum value after the hash was
-/// added.
+/// Returns the hash's register, and the register's minimum value after the hash was added.
 fn place(hash: u64) -> (usize, u8) {
     let register = (hash >> (u64::BITS - REGISTER_BITS)) as usize;
     let zeros = (hash << REGISTER_BITS).leading_zeros().min(u64::BITS - REGISTER_BITS);
@@ -65,8 +63,7 @@ impl SeriesSketch {
         }
     }
 
-    /// Whether a series with this hash may have been added. The result `false` is certain, but
-    /// `true` is not.
+    /// Whether a series with this hash may have been added. Only `false` is certain.
     pub fn may_have(&self, hash: u64) -> bool {
         let (register, rank) = place(hash);
         self.registers.get(register).is_some_and(|&held| held >= rank)
@@ -94,7 +91,7 @@ impl SeriesSketch {
     }
 }
 
-/// Computes Ertl's σ from the share of registers that are zero.
+/// Ertl's σ of the share of registers that are zero.
 fn sigma(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, share);
     for _ in 0..STEPS_MAX {
@@ -105,7 +102,7 @@ fn sigma(mut share: f64) -> f64 {
     sum
 }
 
-/// Computes Ertl's τ from the share of registers that are not full.
+/// Ertl's τ of the share of registers that are not full.
 fn tau(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, 1.0 - share);
     for _ in 0..STEPS_MAX {

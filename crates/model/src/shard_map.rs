@@ -1,4 +1,4 @@
-//! Describes retention policies and the shards that store their points.
+//! Retention policies and the shards that store their points.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +15,8 @@ pub struct ShardGroup {
     pub range: TimeRange,
     /// The shards in routing order, at least one.
     pub shards: Vec<ObjectId>,
-    /// The size in bytes at which this group may be split, or 0 if `SHARD_SPLIT_BYTES` applies. The
-    /// value is larger than `SHARD_SPLIT_BYTES` if the group was full but could not be split. The
-    /// split is then not tried again before the group reaches this size.
+    /// The size in bytes at which this group may be split, or 0 for `SHARD_SPLIT_BYTES`. A group
+    /// that was full but could not be split has a larger value.
     #[serde(default)]
     pub split_bytes: u64,
 }
@@ -39,19 +38,17 @@ pub struct Policy {
     pub name: String,
     /// The retention duration, in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// The shard group duration of 1.x, in nanoseconds. Time slots, which divide a shard's rows
-    /// into parts, have at least this width.
+    /// The shard group duration of 1.x, in nanoseconds, which is the minimum width of a part's time
+    /// slot.
     pub shard_group_duration_ns: i64,
-    /// The replication factor. Only SHOW RETENTION POLICIES uses this factor, because the platform
-    /// replicates the data.
+    /// The replication factor, which only SHOW RETENTION POLICIES uses.
     pub replica_n: u32,
     /// The shard groups, ascending by range.
     pub groups: Vec<ShardGroup>,
 }
 
 impl Policy {
-    /// Returns the earliest time that is kept at `now_ns`, or `i64::MIN` if points are kept
-    /// permanently.
+    /// Returns the earliest time that is kept at `now_ns`, or `i64::MIN`.
     pub fn oldest_kept_ns(&self, now_ns: i64) -> i64 {
         if self.duration_ns == 0 { i64::MIN } else { now_ns.saturating_sub(self.duration_ns) }
     }
@@ -62,8 +59,8 @@ impl Policy {
     }
 }
 
-/// Returns, in nanoseconds, the shard group duration of a policy that a statement created or altered
-/// with SHARD DURATION `shard_ns` (1.x `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
+/// Returns the shard group duration, in nanoseconds, for SHARD DURATION `shard_ns` (1.x
+/// `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
 pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     match shard_ns {
         0 => default_shard_group_duration_ns(duration_ns),
@@ -71,8 +68,7 @@ pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     }
 }
 
-/// Returns the default shard group duration of 1.x for a retention duration, in nanoseconds. A
-/// duration of 0 keeps points permanently.
+/// The default of 1.x. A retention duration of 0 keeps points permanently.
 pub(crate) const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
     // 1.x `shardGroupDuration` defines 6 months as 180 days.
     if duration_ns == 0 || duration_ns >= 180 * D_NS {

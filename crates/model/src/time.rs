@@ -1,5 +1,5 @@
-//! Defines times (nanoseconds since the Unix epoch), half-open ranges, and the precision of a
-//! client's timestamps.
+//! Times (nanoseconds since the Unix epoch), half-open ranges, and the precision of a client's
+//! timestamps.
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +51,7 @@ impl TimeRange {
         self.start_ns >= self.end_ns
     }
 
-    /// Returns the length in nanoseconds. The length is negative if the range ends before it
-    /// begins.
+    /// Returns the length in nanoseconds, negative if the range ends before it begins.
     pub fn length_ns(&self) -> i128 {
         i128::from(self.end_ns) - i128::from(self.start_ns)
     }
@@ -96,8 +95,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Parses the spellings of all clients. Case matters, as in 1.x. Returns `None` for any other
-    /// text.
+    /// Parses the spellings of all clients. Case matters, as in 1.x.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "ns" | "n" => Self::Nanosecond,
@@ -122,8 +120,7 @@ impl Precision {
         }
     }
 
-    /// Returns the unit in which `count` is a time between 2001 and 2286, if any. A client that
-    /// specified a different unit most likely meant this unit.
+    /// Returns the unit in which `count` is a time between 2001 and 2286, if any.
     pub const fn of_magnitude(count: i64) -> Option<Self> {
         match count {
             1_000_000_000..10_000_000_000 => Some(Self::Second),

@@ -1,4 +1,4 @@
-//! Defines the five types of fields and their values.
+//! The five types of fields and their values.
 
 use serde::{Deserialize, Serialize};
 

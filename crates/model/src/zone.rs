@@ -1,4 +1,4 @@
-//! Finds zones in the IANA time zone database by name, and returns their rules.
+//! Finds zones in the IANA time zone database by name.
 //!
 //! `tables/zones.rs` packs the database as a directory of [`packed`]. A zone contains:
 //! - the clocks: for each clock, the offset in seconds, and whether the clock shows daylight saving

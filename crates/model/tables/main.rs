@@ -1,5 +1,5 @@
-//! Packs data tables when the crate is built. The crates that provide the tables store them in a
-//! form that is several times larger.
+//! Packs data tables when the crate is built, because the crates that provide them are several
+//! times larger.
 
 mod packed;
 mod unicode;

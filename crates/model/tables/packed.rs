@@ -1,10 +1,9 @@
-//! Writes the common form of all tables. `model::packed` reads and documents this form.
+//! Writes the common form of all tables, which `model::packed` reads and documents.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Encodes a directory: the names, and the data of each name. Data that several names share is
-/// written once.
+/// Data that several names share is written once.
 pub(crate) fn directory(entries: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut names = Vec::new();
     let mut all = Vec::new();

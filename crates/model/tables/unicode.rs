@@ -1,6 +1,6 @@
 //! Packs the Unicode data of Go's regular expressions. `unicode.bin` contains the characters of
 //! each category and script under their name in Go. `case_folds.bin` contains the characters that
-//! differ only in case. `model::regex::unicode` reads and documents both files.
+//! differ only in case.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,15 +10,14 @@ use unicode_script::UnicodeScript;
 
 use crate::packed::{directory, signed, unsigned};
 
-/// The categories of Go's package `unicode`, which has no category for unassigned characters. `Cs`
-/// contains the surrogates, which no text contains.
+/// Go's package `unicode` has no category for unassigned characters. No text contains `Cs`, the
+/// surrogates.
 const CATEGORIES: [&str; 37] = [
     "Any", "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn",
     "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm",
     "So", "Z", "Zl", "Zp", "Zs",
 ];
 
-/// Returns the content of `unicode.bin`.
 pub(crate) fn properties() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut all = Vec::new();
     for name in CATEGORIES {
@@ -41,7 +40,6 @@ pub(crate) fn properties() -> Result<Vec<u8>, Box<dyn Error>> {
     directory(&all)
 }
 
-/// Returns the content of `case_folds.bin`.
 pub(crate) fn case_folds() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut out = Vec::new();
     let mut before = 0;

@@ -1,5 +1,5 @@
-//! Packs the IANA time zone database into `zones.bin`, which is a seventh of the size of the tables
-//! in `tzdb_data`. `model::zone` reads and documents this file.
+//! Packs the IANA time zone database into `zones.bin`, a seventh of the size of `tzdb_data`'s
+//! tables.
 
 use std::error::Error;
 
@@ -8,7 +8,6 @@ use tz::{LocalTimeType, TimeZoneRef};
 
 use crate::packed::{directory, signed, unsigned};
 
-/// Returns the content of `zones.bin`.
 pub(crate) fn pack() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut zones = Vec::new();
     for name in tzdb_data::TZ_NAMES {
@@ -27,8 +26,7 @@ fn encode(rules: &TimeZoneRef<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
     }
     unsigned(&mut out, u64::try_from(rules.transitions().len())?);
     let mut indexes = Vec::new();
-    // Changes are encoded in local time, because zones with the same law change at the same local
-    // time.
+    // Changes are in local time, because zones with the same law change at the same local time.
     let (mut before, mut offset) = (0, types.first().map_or(0, LocalTimeType::ut_offset));
     for transition in rules.transitions() {
         let local = transition.unix_leap_time() + i64::from(offset);

@@ -1,4 +1,4 @@
-//! Defines a growable bitmap, and the validity of a column's rows.
+//! A growable bitmap, and the validity of a column's rows.
 
 /// A list of bits, packed 64 to a word. The bits after the length are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,7 @@ impl Bitmap {
         Self { words, len }
     }
 
-    /// Creates a bitmap from the first `len` bits of `words`. Returns `None` if words are missing
-    /// or if a bit after `len` is set.
+    /// Returns `None` if words are missing or if a bit after `len` is set.
     pub(crate) fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
         let spare = len % 64;
         let clean = spare == 0 || words.last().is_some_and(|last| last >> spare == 0);
@@ -63,7 +62,6 @@ impl Bitmap {
         self.set(self.len - 1, value);
     }
 
-    /// Appends `count` bits with the same `value`.
     pub(crate) fn extend_filled(&mut self, count: usize, value: bool) {
         let start = self.len;
         self.len += count;
@@ -116,8 +114,7 @@ impl Bitmap {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// Returns the words. The first bit of a word is its lowest bit, and the bits after the length
-    /// are zero.
+    /// Returns the words, each starting with its lowest bit. The bits after the length are zero.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
@@ -128,8 +125,7 @@ impl Bitmap {
     }
 }
 
-/// The validity of a column's rows: whether each row has a value. A column without nulls has no
-/// bitmap.
+/// Whether each row of a column has a value. A column without nulls has no bitmap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Validity {
     /// Every row has a value.
@@ -159,8 +155,8 @@ impl Validity {
     /// Drops all rows from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // The bitmap is kept even if all remaining rows are valid. The check would read the
-            // whole column on every rollback.
+            // A check whether all remaining rows are valid would read the whole column on every
+            // rollback.
             bits.truncate(len);
         }
     }

@@ -1,8 +1,7 @@
-//! Implements lists that grow in chunks of rows, without moving existing rows.
+//! Lists that grow in chunks of rows, without moving existing rows.
 //!
-//! While a contiguous list moves to a larger allocation, both allocations are in memory. The freed
-//! allocation is too small for larger lists. WebAssembly memory never shrinks, so the total memory
-//! would grow with each move.
+//! While a contiguous list moves, both allocations are in memory, and the freed allocation is too
+//! small for larger lists. WebAssembly memory never shrinks.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
@@ -10,10 +9,9 @@ use super::picker::Picker;
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// The number of bits of a position within a chunk. Unit tests use short chunks, so that their
-/// lists span several chunks.
+/// Unit tests use short chunks, so that their lists span several chunks.
 const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
-/// The number of rows in a chunk: 256 KB of times or numbers.
+/// 256 KB of times or numbers.
 const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
 pub(super) fn place(row: u32) -> (usize, usize) {
@@ -23,7 +21,7 @@ pub(super) fn place(row: u32) -> (usize, usize) {
 /// A list with one number per row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunks<T> {
-    /// The chunks. All chunks except the last are full.
+    /// All chunks except the last are full.
     chunks: Vec<Vec<T>>,
 }
 
@@ -71,7 +69,7 @@ impl<T: Copy> Chunks<T> {
 #[derive(Clone, Debug)]
 pub struct ChunkedColumn {
     field_type: FieldType,
-    /// The chunks. All chunks except the last are full.
+    /// All chunks except the last are full.
     chunks: Vec<Column>,
 }
 
@@ -92,7 +90,7 @@ impl ChunkedColumn {
         self.chunks.is_empty()
     }
 
-    /// Returns the chunks. All chunks except the last have [`CHUNK_ROWS`] rows.
+    /// All chunks except the last have [`CHUNK_ROWS`] rows.
     pub(super) fn chunks(&self) -> &[Column] {
         &self.chunks
     }
@@ -106,7 +104,6 @@ impl ChunkedColumn {
         self.chunks.get(chunk).is_some_and(|chunk| chunk.validity.is_valid(row))
     }
 
-    /// Returns the size of a row's text in bytes, or 0 if the column has a different type.
     pub(super) fn text_bytes(&self, row: u32) -> usize {
         let (chunk, row) = place(row);
         match self.chunks.get(chunk).map(|chunk| &chunk.values) {
@@ -126,7 +123,6 @@ impl ChunkedColumn {
             FieldType::Unsigned => Values::Unsigned(self.pick(rows)),
             FieldType::Boolean => Values::Boolean(self.pick(rows)),
             FieldType::String => {
-                // Text that a chunk stores as codes remains stored as codes.
                 let mut picker = Picker::new(self.field_type, self.chunks.iter());
                 picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
                 return picker.finish();
@@ -148,8 +144,7 @@ impl ChunkedColumn {
         rows.iter().map(value).collect()
     }
 
-    /// Appends all rows of `column`, including nulls. If the type of `column` differs, appends
-    /// nulls instead.
+    /// Appends all rows of `column`, as nulls if its type differs.
     pub fn extend(&mut self, column: &Column) {
         if column.values.field_type() != self.field_type {
             return self.extend_nulls(column.len());
@@ -199,7 +194,6 @@ mod tests {
     use super::*;
     use tidemark_model::value::FieldValue;
 
-    /// Builds a column in which every third row is null.
     fn column(first: i64, rows: usize) -> Column {
         let mut column = Column::new(FieldType::Integer);
         for value in first..first + rows as i64 {

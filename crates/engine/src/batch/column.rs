@@ -1,5 +1,4 @@
-//! Defines typed columns. Each row has an entry in the list of values. For a null, this entry is a
-//! padding value, and the validity bit is cleared.
+//! Typed columns. For a null, the list of values contains a padding value.
 
 use std::ops::Range;
 
@@ -80,7 +79,6 @@ impl Values {
         }
     }
 
-    /// Creates an empty list with capacity for `rows` values. No capacity is reserved for strings.
     fn with_capacity(field_type: FieldType, rows: usize) -> Self {
         match field_type {
             FieldType::Float => Self::Float(Vec::with_capacity(rows)),
@@ -118,7 +116,6 @@ impl Values {
         self.len() == 0
     }
 
-    /// Appends the padding of a null.
     pub(crate) fn push_padding(&mut self) {
         match self {
             Self::Float(values) => values.push(0.0),
@@ -129,7 +126,6 @@ impl Values {
         }
     }
 
-    /// Appends the padding of `count` nulls.
     pub(crate) fn extend_padding(&mut self, count: usize) {
         let rows = self.len() + count;
         match self {
@@ -141,8 +137,8 @@ impl Values {
         }
     }
 
-    /// Appends all rows of `other` and returns whether the types are equal. If the types differ,
-    /// appends no rows.
+    /// Appends all rows of `other`, or no rows if the types differ. Returns whether the types are
+    /// equal.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
@@ -184,8 +180,8 @@ impl Values {
         }
     }
 
-    /// Appends row `index` of `other` and returns whether the types are equal. If the types differ,
-    /// appends no row.
+    /// Appends row `index` of `other`, or no row if the types differ. Returns whether the types are
+    /// equal.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => {
@@ -299,8 +295,8 @@ impl Column {
         self.values.extend_padding(count);
     }
 
-    /// Appends all rows of `other`, including nulls, and returns whether the types are equal. If
-    /// the types differ, appends no rows.
+    /// Appends all rows of `other`, or no rows if the types differ. Returns whether the types are
+    /// equal.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         let rows = self.values.len();
         let same_type = self.values.extend_from(&other.values);

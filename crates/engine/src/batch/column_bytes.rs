@@ -1,5 +1,4 @@
-//! Encodes and decodes a column. The validity comes first, and then the values without nulls,
-//! encoded with the codec for the column's type.
+//! Encodes and decodes a column: the validity, and then the values without nulls.
 //!
 //! ```text
 //! │ bytes <varint> │ validity (codec) │ values (codec), only those that exist │
@@ -17,9 +16,8 @@ use crate::codec::{self, Error, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. The
-/// result is larger than the result of [`draft_rows`], but encoding is faster. A row number after
-/// the end counts as null.
+/// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. A row
+/// number after the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {
@@ -31,8 +29,8 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends all rows in a format for data that is not stored. The result may be larger than the
-/// result of [`encode`], but encoding is faster. [`decode`] also reads this format.
+/// Appends all rows in a format for data that is not stored. Encoding is faster than [`encode`],
+/// and [`decode`] reads both formats.
 pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
@@ -52,7 +50,7 @@ pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
 
 enum Picked<'a> {
     These(Cow<'a, [u32]>),
-    /// The rows from the first number (inclusive) to the second number (exclusive).
+    /// From the first number (inclusive) to the second number (exclusive).
     Consecutive(u32, u32),
 }
 
@@ -65,8 +63,7 @@ impl Picked<'_> {
         these.iter().copied().chain(range)
     }
 
-    /// Returns the values of the selected rows. Rows after the end of `values` have the default
-    /// value.
+    /// Rows after the end of `values` have the default value.
     fn of<'v, T: Copy + Default>(&self, values: &'v [T]) -> Cow<'v, [T]> {
         if let Self::Consecutive(start, end) = *self
             && let Some(values) = values.get(start as usize..end as usize)
@@ -78,7 +75,6 @@ impl Picked<'_> {
     }
 }
 
-/// Encodes consecutive rows as a draft.
 pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     // The row numbers within a group or page fit into a u32.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
@@ -94,7 +90,6 @@ pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     Draft::done(head)
 }
 
-/// Appends the validity of `rows`, and returns the rows that have a value.
 fn encode_validity<'a>(column: &Column, rows: Picked<'a>, out: &mut Vec<u8>) -> Picked<'a> {
     match &column.validity {
         Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
@@ -117,18 +112,12 @@ fn encode_picked(values: &StringColumn, rows: &Picked<'_>, out: &mut Vec<u8>) {
     encode_strings(rows.iter().map(|row| values.get(row as usize)), out);
 }
 
-/// Decodes a column with `count` rows and type `field_type`. The column must take all of `bytes`.
-///
-/// # Errors
-/// Returns any [`Error`] of the codecs.
+/// Decodes a column with `count` rows. The column must take all of `bytes`.
 pub fn decode(bytes: &[u8], field_type: FieldType, count: usize) -> Result<Column, Error> {
     decode_with(bytes, field_type, count, None)
 }
 
 /// Decodes like [`decode`]. The encoding may use `table`.
-///
-/// # Errors
-/// Returns the errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     field_type: FieldType,
@@ -175,17 +164,13 @@ pub fn decode_with(
     Ok(Column { values, validity })
 }
 
-/// Appends `strings` with the string codec.
 pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     let joined: StringColumn = strings.collect();
     let (text, ends) = joined.parts();
     codec::string::encode(text, ends, out);
 }
 
-/// Decodes the `count` strings that [`encode_strings`] wrote. The strings must take all of `bytes`.
-///
-/// # Errors
-/// Returns any [`Error`] of the string codec.
+/// Decodes `count` strings, which must take all of `bytes`.
 pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;
@@ -196,7 +181,6 @@ pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn,
     }
 }
 
-/// Places one value at each set bit, and padding at the other bits.
 fn scatter<T: Copy + Default>(dense: Vec<T>, bits: Option<&Bitmap>) -> Vec<T> {
     let Some(bits) = bits else { return dense };
     let mut next = dense.into_iter();

@@ -1,11 +1,9 @@
 //! Estimates the final size of a column from the part of a body that was read, so that memory is
 //! reserved only once.
 
-/// The share of a body (one eighth) after which an estimate is reliable.
+/// After one eighth of a body, an estimate is reliable.
 const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
 
-/// The size of a body in bytes: the bytes read so far, the expected total, and the bytes expected
-/// before the next call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     used_bytes: u64,
@@ -14,21 +12,19 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Creates an estimator. `BatchBuilder::make_room` describes the arguments.
+    /// `BatchBuilder::make_room` describes the arguments.
     pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
         let used_bytes = used_bytes as u64;
         let expected_bytes = used_bytes.max(expected_bytes as u64);
         Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
     }
 
-    /// Returns the number of elements to reserve after `len` elements. The result is 0 if the next
-    /// piece fits into `capacity`.
+    /// Returns the number of elements to reserve after `len` elements: 0 if the next piece fits.
     ///
-    /// Otherwise, the function extrapolates from the part that was read to the rest of the body,
-    /// and adds 1/64 of all elements. Lines tend to get longer, because the numbers in the lines
-    /// get longer. The result is therefore limited to about `len` elements, or to the elements of
-    /// the next piece if these are more. Before the first complete line, the result is 0, because
-    /// the number of elements then belongs to a line of unknown length.
+    /// Otherwise, the function extrapolates to the rest of the body and adds 1/64, because the
+    /// numbers in lines get longer. The result is at most `len`, or the elements of the next piece
+    /// if these are more. Before the first complete line, the result is 0, because the elements
+    /// then belong to a line of unknown length.
     pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;
@@ -44,9 +40,8 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// Reserves memory for text. Text is never longer than the bytes from which it is read. If the
-    /// estimate is reliable, reserves memory for the text of the whole body, because a text exists
-    /// twice while it moves to a larger allocation.
+    /// Text is never longer than the bytes from which it is read. A reliable estimate reserves the
+    /// text of the whole body, because a text exists twice while it moves.
     pub(super) fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;
@@ -57,7 +52,6 @@ impl Room {
         text.reserve_exact(more as usize);
     }
 
-    /// Reserves memory for the number of elements that [`Self::more`] returns.
     pub(super) fn make<T>(&self, values: &mut Vec<T>) {
         let more = self.more(values.len(), values.capacity());
         if more > 0 {
@@ -66,11 +60,10 @@ impl Room {
     }
 }
 
-/// The number of elements above which a column is long.
+/// The number of elements above which a column grows by an eighth instead of doubling.
 const LONG: usize = 1 << 19;
 
-/// Appends `from`. A long column grows by an eighth instead of doubling, because the column exists
-/// twice while it moves to a larger allocation.
+/// A column exists twice while it moves to a larger allocation.
 pub(super) fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
     let len = column.len();
     if len >= LONG && column.capacity() - len < from.len() {
@@ -97,11 +90,9 @@ mod tests {
         let more = room.more(640, 640);
         assert!((320..320 + 2 * 10 + 17).contains(&more), "{more}");
         assert_eq!(room.more(640, 640 + more), 0);
-        // An estimate from a small part is unreliable.
         let more = Room::new(1_000, 10_000, 100).more(640, 640);
         assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
-        // At the end of the body, and if no size is expected, memory is reserved only for the next
-        // piece.
+        // Without a known rest of the body, only the next piece counts.
         assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
     }
 

@@ -1,4 +1,4 @@
-//! Groups rows by their columns. The schema must contain these columns before the rows can be sent.
+//! Groups rows by their columns.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,7 @@ use super::Block;
 use super::selection::Selection;
 use tidemark_model::bug::OrBug;
 
-/// The overhead of sending, decoding and storing one column of a table, in cells of 8 bytes
-/// (`slabs::SLAB_COLUMN_BYTES`).
+/// The overhead of one column of a table, in cells of 8 bytes (`slabs::SLAB_COLUMN_BYTES`).
 const COLUMN_CELLS: usize = 12;
 
 /// A set of columns that some rows have in common.
@@ -17,17 +16,15 @@ pub struct ColumnSet {
     pub tags: Vec<usize>,
     /// The fields as ascending positions in `block.fields`.
     pub fields: Vec<usize>,
-    /// The rows with exactly these columns, counting only wanted columns, in ascending order. The
-    /// list is empty unless the rows were requested.
+    /// The ascending rows with exactly these wanted columns, or no rows unless they were requested.
     pub rows: Vec<u32>,
 }
 
 /// Groups the given rows by the wanted columns that they have. The sets are in the order of their
 /// first rows. Rows without any wanted column are in no set.
 ///
-/// `wanted_tags` and `wanted_fields` correspond to `block.series.tags` and `block.fields`. For
-/// example, these slices mark the columns that the schema lacks. Columns after the ends of the
-/// slices are not wanted.
+/// `wanted_tags` and `wanted_fields` correspond to `block.series.tags` and `block.fields`. Columns
+/// after the ends of the slices are not wanted.
 pub fn column_sets(
     block: &Block,
     rows: &Selection,
@@ -68,8 +65,8 @@ pub fn column_sets(
         .collect()
 }
 
-/// Groups rows by the fields `0..fields` that they have. The sets are in the order of their first
-/// rows. The rows without any field also form a set.
+/// Groups rows by the fields `0..fields` that they have, in the order of the sets' first rows. The
+/// rows without any field also form a set.
 pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
@@ -84,8 +81,8 @@ pub(crate) fn field_sets(
     grouped(rows, fields, has, true).into_iter().map(set).collect()
 }
 
-/// Merges small sets into one set with all their columns if its padding takes less space than the
-/// overhead of separate sets. The sets must not contain tags.
+/// Merges small sets, which must have no tags, if the padding takes less space than the overhead of
+/// separate sets.
 pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
@@ -105,7 +102,7 @@ pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     kept
 }
 
-/// Groups rows by their bits. Returns the bits of each set and, if requested, its rows.
+/// Returns the bits of each set and, if requested, its rows.
 fn grouped(
     rows: impl Iterator<Item = u32>,
     count: usize,
@@ -123,7 +120,6 @@ fn grouped(
                 *word |= u64::from(has(row, bit)) << (bit % 64);
             }
         }
-        // Most rows have the same columns as the previous row.
         let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == bits));
         let number = same.unwrap_or_else(|| {
             *numbers.entry(bits.clone()).or_insert_with(|| {
@@ -139,7 +135,6 @@ fn grouped(
     sets
 }
 
-/// Returns the positions whose bits are set, starting with bit `first`.
 fn pick(positions: &[usize], bits: &[u64], first: usize) -> Vec<usize> {
     let is_set = |at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     positions.iter().enumerate().filter(|&(at, _)| is_set(first + at)).map(|(_, &p)| p).collect()
@@ -151,8 +146,8 @@ mod tests {
     use crate::batch::column::{Column, Values};
     use crate::batch::series_table::{SeriesTable, TagColumn};
 
-    /// Builds rows 0..4 with the series 0, 1, 0, 1. Series 1 has tag 0. All rows have field 0, rows
-    /// 2 and 3 have field 1, and row 3 has the fields 2..=70.
+    /// Rows 0..4 have the series 0, 1, 0, 1. Series 1 has tag 0. All rows have field 0, rows 2 and
+    /// 3 have field 1, and row 3 has the fields 2..=70.
     fn block() -> Block {
         let sparse = |valid: [bool; 4]| {
             let mut column = Column::full(Values::Integer(Vec::new()));
@@ -185,8 +180,8 @@ mod tests {
             let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
             fields.map(of).collect::<Vec<_>>()
         };
-        // The small sets have 27 columns in total. One merged table takes 27 * (140 + 12) cells,
-        // and separate tables take 140 * 2 * 13 cells.
+        // One merged table takes 27 * (140 + 12) cells, and separate tables take 140 * 2 * 13
+        // cells.
         let together = without_small(one_row(0..140));
         assert_eq!(together.len(), 140);
         let together = without_small(one_row(0..20));

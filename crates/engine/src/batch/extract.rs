@@ -7,8 +7,7 @@ use tidemark_model::bug::OrBug;
 pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
 
 impl Block {
-    /// Copies the rows `rows` of the fields at the positions `fields`, and the series of these
-    /// rows.
+    /// `fields` are positions. The result contains the series of the rows.
     pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
         let series_of = |&row: &u32| self.row_series.get(row as usize).copied().or_bug();
         let mut used = vec![false; self.series.len as usize];

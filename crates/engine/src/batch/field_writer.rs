@@ -3,7 +3,6 @@
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values};
 
-/// A field's values with a certain type.
 #[derive(Debug)]
 pub(super) struct FieldWriter {
     /// The position in `MeasurementWriter::fields`.
@@ -12,14 +11,13 @@ pub(super) struct FieldWriter {
     pub(super) expected: String,
     /// The values, which may be fewer than the rows.
     pub(super) values: Values,
-    /// The validity of the rows up to the last null. Later rows have values.
+    /// The validity of the rows up to the last null.
     pub(super) valid: Bitmap,
     /// Whether the key also has columns of other types.
     pub(super) shared: bool,
 }
 
 impl FieldWriter {
-    /// Pads missing rows up to `rows` with nulls.
     #[inline(never)]
     pub(super) fn pad(&mut self, rows: usize) {
         let len = self.values.len();

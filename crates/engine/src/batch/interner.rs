@@ -4,26 +4,22 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::column::StringColumn;
 
-/// The maximum number of slots. Each slot has four bytes.
 const SLOTS_MAX: usize = 1 << 19;
 
-/// A map from strings to numbers. Equal strings have equal numbers. Numbers start with 0, in order
-/// of first appearance.
+/// A map from strings to numbers, which start with 0, in order of first appearance.
 ///
-/// The number of strings in the lookup table is limited. When the table is full, the interner
-/// forgets all strings. If a forgotten string appears again, it receives a second number. A million
-/// distinct tag values therefore take little more memory than their bytes.
+/// When the lookup table is full, the interner forgets all strings, and a forgotten string that
+/// appears again receives a second number. A million distinct tag values therefore take little more
+/// memory than their bytes.
 ///
-/// The table uses open addressing over positions in one text. A new string takes its bytes and
-/// three words of memory, without a separate allocation. The caller passes a seed for the hash, so
-/// that a client cannot choose colliding keys.
+/// The table uses open addressing over positions in one text. The caller passes a seed for the
+/// hash, so that a client cannot choose colliding keys.
 #[derive(Clone, Debug)]
 pub(super) struct Interner {
     strings: StringColumn,
     /// The number of strings that are no longer in the lookup table.
     forgotten: u32,
-    /// The hashes of the strings in the lookup table. Because of these hashes, the table can grow
-    /// without reading the text.
+    /// Stored so that the table can grow without reading the text.
     hashes: Vec<u32>,
     /// The positions in `hashes` plus 1, or 0 for a free slot. The length is a power of two, and at
     /// most three quarters of the slots are in use.
@@ -42,12 +38,10 @@ impl Interner {
         }
     }
 
-    /// Returns the strings in order of their numbers.
     pub(super) fn strings(&self) -> &StringColumn {
         &self.strings
     }
 
-    /// Returns the strings, so that the caller can reserve memory.
     pub(super) fn strings_mut(&mut self) -> &mut StringColumn {
         &mut self.strings
     }
@@ -64,7 +58,6 @@ impl Interner {
         self.find_hashed(string, self.hash(string))
     }
 
-    /// Returns the number of a string with a known [`Interner::hash`].
     pub(super) fn find_hashed(&self, string: &str, hash: u32) -> Option<u32> {
         self.probe(string, hash).ok()
     }
@@ -78,8 +71,7 @@ impl Interner {
         }
     }
 
-    /// Adds `string` with the given hash and returns its number. The string must not be in the
-    /// table.
+    /// Adds `string`, which must not be in the table, and returns its number.
     pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
         if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
@@ -192,7 +184,7 @@ mod tests {
         assert_eq!((interner.find("1"), interner.strings().get(1)), (None, "1"));
     }
 
-    /// Tests threat 21 of threats.md: strings that collide under a known seed.
+    /// Tests threat 21 of threats.md.
     #[test]
     fn interner_seed_changes_string_collisions() {
         const SLOTS: u32 = 1 << 10;

@@ -1,5 +1,4 @@
-//! Reads the rows of slabs in a given order and without duplicates, and finds a field's values in
-//! this order.
+//! Reads the rows of slabs in a given order and without duplicates.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,14 +12,13 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// A view of rows in a given order. The position in this order identifies a row. Rows with the same
-/// series and time count as one row, in which each field has its last value.
+/// A view of rows in a given order, in which a position identifies a row. Rows with the same series
+/// and time count as one row with the last value of each field.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
     distinct: Distinct,
-    /// The rows of each slab, ascending by position. This list is empty if there is only one slab.
+    /// The rows of each slab, ascending by position, or empty for only one slab.
     cells: Vec<Cell>,
-    /// The end of each slab's rows in `cells`.
     ends: Vec<u32>,
 }
 
@@ -32,12 +30,10 @@ pub(super) struct FieldColumns<'a> {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
-    /// The row's position in the layout.
     at: u32,
-    /// The row's number in append order. Among rows at the same position, a higher number is later.
+    /// The row's number in append order.
     order: u32,
     slab: u32,
-    /// The row's position in the slab.
     row: u32,
 }
 
@@ -53,8 +49,7 @@ pub struct FieldLayout<'a> {
 enum FieldRows<'a> {
     /// The column of the only slab, and the slab's row for each position.
     Whole(&'a ChunkedColumn, Cow<'a, [u32]>),
-    /// The columns of several slabs, and the rows of these slabs, ascending by position and append
-    /// order.
+    /// The columns of several slabs, and their rows, ascending by position and append order.
     Spread(Vec<(u32, &'a ChunkedColumn)>, Cow<'a, [Cell]>),
 }
 
@@ -73,7 +68,6 @@ impl<'a> Layout<'a> {
         &self.distinct.rows
     }
 
-    /// Sorts the rows by slab with a counting sort.
     fn spread(&mut self) {
         let (slabs, distinct) = (self.slabs, &self.distinct);
         let mut next = vec![0_u32; slabs.len()];
@@ -97,8 +91,7 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each entry is now the end of its slab's rows, and therefore the start of the next slab's
-        // rows.
+        // Each entry is now the end of its slab's rows, which is the start of the next slab's rows.
         self.ends = next;
     }
 
@@ -146,7 +139,6 @@ impl FieldLayout<'_> {
         }
     }
 
-    /// Adds the size of each row's text to `bytes`.
     pub(crate) fn add_text_bytes(&self, bytes: &mut [u32]) {
         let mut add = |at: usize, column: &ChunkedColumn, row: u32| {
             if let Some(bytes) = bytes.get_mut(at) {
@@ -233,7 +225,6 @@ mod tests {
     use crate::batch::order::Order;
     use tidemark_model::value::FieldValue;
 
-    /// The expected values by series, time and field.
     type Model = BTreeMap<(u32, i64, u32), FieldValue>;
 
     fn value(rng: &mut fastrand::Rng, field: u32) -> Values {
@@ -248,8 +239,6 @@ mod tests {
         }
     }
 
-    /// Builds tables of random columns in which few rows have every column. Also returns the
-    /// expected values.
     fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Chunks<u32>, Chunks<i64>, Model) {
         let (mut slabs, mut model) = (Slabs::default(), Model::new());
         let (mut row_series, mut times_ns) = (Chunks::default(), Chunks::default());

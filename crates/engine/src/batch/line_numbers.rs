@@ -1,5 +1,4 @@
-//! Stores the physical line numbers of a batch's rows as runs, because consecutive rows usually
-//! come from consecutive lines.
+//! Stores the physical line numbers of a batch's rows as runs.
 
 /// The 1-based physical line on which each row starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,7 +53,6 @@ mod tests {
         let numbers = LineNumbers::from_iter(lines);
         let read: Vec<u32> = (0..lines.len()).map(|row| numbers.get(row)).collect();
         assert_eq!((read.as_slice(), numbers.get(lines.len())), (&lines[..], 0));
-        // The first five lines form two runs.
         assert_eq!(LineNumbers::from_iter([1, 2, 5, 6, 7]).runs, [(0, 1), (2, 5)]);
     }
 }

@@ -1,8 +1,7 @@
 //! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
-//! Values are appended to typed columns. If a line has no value for a column, the column remains
-//! shorter than the other columns, and is padded before its next value. The cost of a row therefore
-//! depends only on the row's fields.
+//! A column that a line lacks remains shorter than the other columns, and is padded before its next
+//! value. The cost of a row therefore depends only on the row's fields.
 
 use super::MeasurementBatch;
 use super::bitmap::Bitmap;
@@ -18,31 +17,26 @@ use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
 use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
 use tidemark_model::value::FieldType;
 
-/// The number of field types, and therefore of columns per key.
 const N_TYPES: usize = FieldType::ALL.len();
-/// The marker for a key without a column of a type.
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The draft already has a value of a different type for this key.
     TypeConflict { key: String, first: FieldType, second: FieldType },
-    /// The measurement would exceed the field limit.
     TooManyFields(Exceeded),
-    /// The request would exceed `CELLS_PER_REQUEST_MAX`.
     TooManyCells { current: usize, requested: usize },
 }
 
 #[derive(Debug)]
 struct TagWriter {
     values: Interner,
-    /// The code of each series, as in [`TagColumn`]. The list may be shorter than the table if
-    /// later series lack the tag.
+    /// The code of each series, as in [`TagColumn`]. The list ends before the last series that lack
+    /// the tag.
     codes: Vec<u32>,
 }
 
-/// Defines a function that appends a value to the column of the expected field. The function
-/// returns `false` if the value needs the general path.
+/// Defines a function that appends a value to the column of the expected field, or returns `false`
+/// if the value needs the general path.
 macro_rules! push_expected {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline(always)]
@@ -76,8 +70,7 @@ pub(super) struct MeasurementWriter {
     /// The columns of each field key, indexed by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, followed by the predicted columns, which followed the same
-    /// columns in earlier rows.
+    /// The columns of the draft so far, followed by the columns that followed them in earlier rows.
     order: Vec<u32>,
     /// The number of columns in `order` that belong to the draft.
     at: usize,
@@ -86,9 +79,7 @@ pub(super) struct MeasurementWriter {
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
     lines: LineNumbers,
-    /// The number of values in the committed rows.
     values: usize,
-    /// The previous runs of rows. Each run has separate columns.
     runs: Vec<RowRun>,
 }
 
@@ -124,7 +115,6 @@ impl MeasurementWriter {
         rows + tags.sum::<usize>() + columns.sum::<usize>() + runs.sum::<usize>()
     }
 
-    /// Reserves memory in the columns for the rest of the body.
     pub(super) fn make_room(&mut self, room: &Room) {
         room.make(&mut self.row_series);
         room.make(&mut self.times_ns);
@@ -149,8 +139,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Adds a series and returns its number. The function adds the series' cells to `cells`, the
-    /// number of the request's cells.
+    /// Adds a series and its `cells`, and returns the series' number.
     pub(super) fn add_series<'a>(
         &mut self,
         tags: impl Iterator<Item = (&'a str, &'a str)>,
@@ -183,15 +172,13 @@ impl MeasurementWriter {
     push_expected!(push_boolean, Boolean, bool);
     push_expected!(push_string, String, &str);
 
-    /// Returns the key of the expected next field as written, including its `=`. The result is
-    /// empty if no field is expected.
+    /// Returns the key of the expected next field as written, including its `=`, or no bytes.
     #[inline(always)]
     pub(super) fn expected_field(&self) -> &[u8] {
         let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
         column.map_or(&[], |column| column.expected.as_bytes())
     }
 
-    /// Returns the column of the draft's value for the expected field.
     #[inline]
     pub(super) fn expected_column(
         &mut self,
@@ -212,7 +199,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Returns the column of the draft's value for the field `key`, which the line spells `raw`.
+    /// `raw` is the line's spelling of `key`.
     pub(super) fn named_column(
         &mut self,
         raw: &str,
@@ -253,7 +240,6 @@ impl MeasurementWriter {
         Ok(())
     }
 
-    /// Discards the draft's values and the columns that it added.
     pub(super) fn rollback(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
         let (n_columns, n_fields) = self.committed;
@@ -282,8 +268,8 @@ impl MeasurementWriter {
         self.at = 0;
     }
 
-    /// Returns the rows in consecutive batches, or no batch if there are no rows. If `any_rejected`
-    /// is set, some series may have no rows.
+    /// Returns the rows in consecutive batches. If `any_rejected` is set, some series may have no
+    /// rows.
     pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
         if !self.times_ns.is_empty() {
             let last = self.take_run(self.columns.len());
@@ -313,7 +299,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Ends the current run. The draft becomes the first row of a new run.
+    /// The draft becomes the first row of a new run.
     #[cold]
     fn end_run(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
@@ -356,7 +342,6 @@ impl MeasurementWriter {
         number.copied().unwrap_or(NONE)
     }
 
-    /// Returns the column of `field` with type `field_type`, and adds it if necessary.
     fn column_of(
         &mut self,
         field: u32,
@@ -394,8 +379,8 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// Adds column `number` to the draft and pads it up to the draft's row. Removes a previous
-    /// value of the draft, because the last value counts if a line repeats a field.
+    /// Adds the column to the draft and pads it up to the draft's row. Removes a previous value of
+    /// the draft, because the last value counts if a line repeats a field.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();
@@ -433,13 +418,11 @@ impl MeasurementWriter {
     }
 }
 
-/// Returns the error for a missing column. This case cannot happen.
 #[cold]
 fn no_column(limits: &Limits) -> Refusal {
     Refusal::TooManyFields(limits.exceeded(Limit::Fields, 0, 0))
 }
 
-/// Adds `more` cells and checks the request's limit.
 #[inline]
 fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
     let requested = *cells + more;

@@ -1,11 +1,9 @@
-//! Represents points as columns. The parser builds these columns, frames contain them, the memtable
-//! stores them, and scans read them.
+//! Represents points as columns. The parser builds them, frames contain them, the memtable stores
+//! them, and scans read them.
 //!
-//! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
-//! in a [`SeriesTable`], and a row refers to its series by number. Tag values are therefore not
-//! repeated in every row. The block does not name its columns. A client's batch names the columns
-//! by key ([`MeasurementBatch`]). After the schema lookup, a table names the columns by id
-//! ([`FrameTable`]).
+//! A [`Block`] contains the rows of a single measurement. A row refers to its series by number, so
+//! tag values are not repeated in every row. A client's batch names the columns by key
+//! ([`MeasurementBatch`]), and a table after the schema lookup by id ([`FrameTable`]).
 
 pub mod bitmap;
 pub mod chunks;
@@ -74,8 +72,7 @@ impl Batch {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// The batches of each measurement, in order of first appearance. A measurement has several
-    /// batches, in line order, if the columns of its rows differ so much that a single batch would
-    /// consist mostly of padding.
+    /// batches, in line order, if a single batch would consist mostly of padding.
     pub measurements: Vec<MeasurementBatch>,
 }
 
@@ -86,8 +83,8 @@ pub struct MeasurementBatch {
     pub name: String,
     /// The keys of `block.series.tags`, in the same order.
     pub tag_keys: Vec<String>,
-    /// The keys of `block.fields`, in the same order. A key occurs twice if its values in the
-    /// request have two types. The type in the schema then determines which line is rejected.
+    /// The keys of `block.fields`. A key occurs twice if its values in the request have two types.
+    /// The schema then determines which line is rejected.
     pub field_keys: Vec<String>,
     /// The rows in line order.
     pub block: Block,
@@ -98,7 +95,7 @@ pub struct MeasurementBatch {
 /// The rows of a measurement, as a shard receives and stores them, with columns named by id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameTable {
-    /// The measurement's id. Ids are never reused, so a shard can reject a frame for a dropped
+    /// The measurement's id, which is never reused, so that a shard can reject frames for a dropped
     /// measurement.
     pub measurement: MeasurementId,
     /// The ids of `block.series.tags`, in the same order.

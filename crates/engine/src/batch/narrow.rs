@@ -1,5 +1,5 @@
-//! Stores columns as offsets of one or two bytes. In this form, the cache has space for the recent
-//! days of several thousand series.
+//! Stores columns as offsets of one or two bytes, so that a cache has space for the recent days of
+//! several thousand series.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,9 +9,9 @@ use super::column::{Column, Values};
 use tidemark_model::bug::{self, OrBug};
 use tidemark_model::value::FieldType;
 
-/// The factors for floats. Floats that are all multiples of 1 / factor are stored as integers.
+/// Floats that are all multiples of 1 / factor are stored as integers.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
-/// The largest multiple that is stored. Floats do not represent larger multiples exactly.
+/// Floats do not represent larger multiples exactly.
 const WHOLE_MAX: f64 = 9e15;
 
 /// A column without nulls whose values are close together.
@@ -97,7 +97,7 @@ impl Narrow {
         })
     }
 
-    /// Appends the values of `rows`, which must exist. The values must be integers.
+    /// `rows` must exist, and the values must be integers.
     pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
@@ -107,7 +107,7 @@ impl Narrow {
         }
     }
 
-    /// Appends the values of `rows`, which must exist. The values must be floats.
+    /// `rows` must exist, and the values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
         // Floats represent all integers up to `WHOLE_MAX` exactly, even after an offset was added.
@@ -120,13 +120,12 @@ impl Narrow {
     }
 }
 
-/// Appends the results of `of` for the offsets of `rows`.
 fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: impl Fn(O) -> T) {
     to.extend(offsets.get(rows).or_bug().iter().map(|&offset| of(offset)));
 }
 
-/// Returns the values as multiples of 1 / factor, and the factor. Returns `None` if no factor
-/// reproduces every value bit for bit.
+/// Returns the values as multiples of 1 / factor, and the factor, or `None` if no factor reproduces
+/// every value bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
         let whole = |&value: &f64| {

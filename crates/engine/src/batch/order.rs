@@ -6,21 +6,18 @@ use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
 use tidemark_model::bug::OrBug;
 
-/// The positions of rows, ordered by series and then by time. Rows with the same series and time
-/// keep the order in which they were written.
+/// The positions of rows, ordered by series, then by time, then by time of writing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// The positions of all rows.
     pub rows: Vec<u32>,
     /// The start of each series in `rows`. Series `s` has `rows[starts[s]..starts[s + 1]]`.
     pub starts: Vec<u32>,
-    /// Whether any two rows have the same series and time.
     pub(crate) has_duplicates: bool,
 }
 
 impl Order {
-    /// Orders the rows of a block with `series` series. If `rank` is given, series `s` is at place
-    /// `rank[s]` in the order.
+    /// Orders the rows of a block. If `rank` is given, series `s` is at place `rank[s]`.
     pub fn new(
         series: usize,
         rank: Option<&[u32]>,
@@ -78,12 +75,10 @@ pub struct Distinct {
     /// For each row in `rows`: the end, in `all`, of the rows with the same series and time. The
     /// list is empty if there are no duplicates.
     ends: Vec<u32>,
-    /// All rows, including duplicates. The list is empty if there are no duplicates.
     all: Vec<u32>,
 }
 
 impl Distinct {
-    /// Creates a list from rows without duplicates.
     pub(crate) fn of_distinct(rows: Vec<u32>) -> Self {
         Self { rows, ..Self::default() }
     }
@@ -101,7 +96,6 @@ impl Distinct {
         let mut end = 0;
         for group in rows.chunk_by(|&a, &b| is_same(a, b)) {
             last.extend(group.last());
-            // The end is at most the number of `rows`, whose positions are u32.
             end += group.len() as u32;
             ends.push(end);
         }
@@ -111,8 +105,8 @@ impl Distinct {
         Self { rows: last, ends, all: rows.to_vec() }
     }
 
-    /// Iterates over the groups of rows with the same series and time. The rows of a group are in
-    /// the order of writing.
+    /// Iterates over the groups of rows with the same series and time, each in the order of
+    /// writing.
     pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.rows.len()).map(|at| self.group(at))
     }
@@ -143,8 +137,7 @@ impl Distinct {
     }
 }
 
-/// Returns the rank of each series by its tag values. `tags` contains the positions of the tags in
-/// the table, in order of priority.
+/// Ranks each series by its tag values. `tags` contains positions of tags, in order of priority.
 pub(crate) fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let count = series.len;
     let mut order: Vec<u32> = (0..count).collect();

@@ -8,7 +8,7 @@ use tidemark_model::value::FieldType;
 /// A column that is built from rows of other columns.
 ///
 /// Text that a source stores as codes remains stored as codes, and only the used entries are
-/// copied. Each row then takes four bytes, even if its text is long.
+/// copied.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,
@@ -16,14 +16,14 @@ pub struct Picker<'a> {
 
 struct Source<'a> {
     column: &'a Column,
-    /// The code of each row, if both the source and the new column store codes.
+    /// Present only if both the source and the new column store codes.
     codes: Option<&'a [u32]>,
     /// The new column's entry for each entry of the source, or [`NONE`]. The list is empty until a
     /// code is used.
     entries: Vec<u32>,
 }
 
-/// The marker for an unused entry. A column has fewer than 2^32 entries.
+/// A column has fewer than 2^32 entries.
 const NONE: u32 = u32::MAX;
 
 impl<'a> Picker<'a> {
@@ -40,8 +40,8 @@ impl<'a> Picker<'a> {
         Self { sources, picked }
     }
 
-    /// Appends a row of source number `source`, including a null. If the source is missing or has a
-    /// different type, appends a null.
+    /// Appends a row of source number `source`, or a null if the source is missing or has a
+    /// different type.
     pub fn push(&mut self, source: usize, row: usize) {
         let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
         if source.codes.is_some() && source.column.validity.is_valid(row) {
@@ -86,8 +86,7 @@ impl<'a> Picker<'a> {
         }
     }
 
-    /// Appends rows if all sources store codes and have no nulls. Otherwise, returns `false` and
-    /// appends no rows.
+    /// Returns `false`, and appends no rows, unless all sources store codes and have no nulls.
     fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
         let is_it = |source: &Source<'_>| source.codes.is_some() && source.is_full();
         let count = self.sources.len();
@@ -136,8 +135,7 @@ impl<'a> Source<'a> {
         self.column.validity == Validity::All
     }
 
-    /// Returns the entry of `to` with the text of row `row`. Adds the entry if necessary. The
-    /// source must store codes.
+    /// Returns the entry of `to` with the text of the row. The source must store codes.
     #[inline(always)]
     fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {
         let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or(NONE);
@@ -160,7 +158,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Appends the values at `places`, and padding for missing sources.
 fn extend<T: Fixed>(to: &mut Vec<T>, sources: &[Source<'_>], places: &[(usize, usize)]) {
     let values: Vec<&[T]> = sources.iter().map(|source| T::of(&source.column.values)).collect();
     to.extend(places.iter().map(|&(source, row)| match values.get(source) {

@@ -1,8 +1,7 @@
 //! Groups consecutive rows of a measurement in a request into runs with common columns.
 //!
-//! Rows are padded to the columns of their run. If padding takes much more space than the values,
-//! the run ends and a new run begins without columns. A wide line before or after many narrow lines
-//! therefore causes no padding.
+//! Rows are padded to the columns of their run. If padding takes much more space than the values, a
+//! new run begins. A wide line among many narrow lines therefore causes no padding.
 
 use super::column::Column;
 use super::extract::CELLS_PER_VALUE_MAX;
@@ -13,10 +12,8 @@ use tidemark_model::bug::OrBug;
 
 /// The number of cells (512 KB) that a run may have even if most of the cells are padding.
 pub(super) const CELLS_ENOUGH: usize = 1 << 16;
-/// The marker for a series without rows.
 const NONE: u32 = u32::MAX;
 
-/// Whether a table of `rows` times `columns` cells is too large for the number of its values.
 #[inline]
 pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
     rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
@@ -47,15 +44,13 @@ impl RowRun {
     }
 }
 
-/// The names that the runs of a measurement have in common.
 pub(super) struct Names {
     pub(super) name: String,
     pub(super) tag_keys: Vec<String>,
     pub(super) field_keys: Vec<String>,
 }
 
-/// Converts the runs to batches in the same order. If `any_rejected` is set, some series may have
-/// no rows.
+/// If `any_rejected` is set, some series may have no rows.
 pub(super) fn to_batches(
     names: &Names,
     series: SeriesTable,
@@ -86,7 +81,6 @@ pub(super) fn to_batches(
     runs.into_iter().map(batch).collect()
 }
 
-/// Returns the table of the series that have rows, and renumbers `row_series`.
 fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
     let mut used = row_series.to_vec();
     used.sort();
@@ -97,7 +91,6 @@ fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
     table.pick(&used)
 }
 
-/// Removes series without rows, and tags without a value in the remaining series.
 fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
     let mut new_numbers = vec![NONE; table.len as usize];
     for &series in row_series.iter() {

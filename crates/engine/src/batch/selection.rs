@@ -19,8 +19,7 @@ impl Selection {
         if kept.len() == rows { Self::All } else { Self::Rows(kept) }
     }
 
-    /// Returns the selection without the rows `dropped`, for a block with `rows` rows. `dropped`
-    /// must be ascending.
+    /// Returns the selection without the ascending rows `dropped`, for a block with `rows` rows.
     pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
         if dropped.is_empty() {
             return self.clone();
@@ -43,8 +42,7 @@ impl Selection {
         self.len(rows) == 0
     }
 
-    /// Returns at most `count` selected row numbers of a block with `rows` rows, starting with
-    /// position `first`.
+    /// Returns at most `count` selected row numbers, starting with position `first`.
     pub fn part(&self, rows: usize, first: usize, count: usize) -> Vec<u32> {
         match self {
             Self::All => (first as u32..rows.min(first + count) as u32).collect(),

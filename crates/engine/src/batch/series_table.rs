@@ -10,14 +10,12 @@ use tidemark_model::series::{id_hash, tag_hash};
 pub struct TagColumn {
     /// The distinct, non-empty values, in order of their codes.
     pub dictionary: StringColumn,
-    /// The code of each series: 0 if it lacks the tag, and otherwise the value's position in
-    /// `dictionary` plus 1.
+    /// The code of each series: 0 without the tag, or the value's position in `dictionary` plus 1.
     pub codes: Vec<u32>,
 }
 
 impl TagColumn {
-    /// Returns the value of series `series`. The value is empty if the series lacks the tag, as in
-    /// InfluxQL.
+    /// Returns the value of series `series`, or "" if the series lacks the tag.
     pub fn get(&self, series: usize) -> &str {
         match self.codes.get(series) {
             Some(&code) if code > 0 => self.dictionary.get(code as usize - 1),
@@ -36,7 +34,7 @@ pub struct SeriesTable {
 }
 
 impl TagColumn {
-    /// Copies the values of some series. The new dictionary contains only these values.
+    /// The new dictionary contains only the values of these series.
     fn pick(&self, series: &[u32]) -> Self {
         let code = |&number: &u32| self.codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();
@@ -66,7 +64,6 @@ impl SeriesTable {
 
     /// Copies the series `numbers` in the given order.
     pub fn pick(&self, numbers: &[u32]) -> Self {
-        // A block has at most as many series as rows.
         let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
     }

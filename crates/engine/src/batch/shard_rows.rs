@@ -20,18 +20,14 @@ pub struct ShardRows {
 /// The rows of a block, divided among shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardSplit {
-    /// The parts, ascending by group and then by shard. Each given row is either in exactly one
-    /// part or in `outside`.
+    /// The parts, ascending by group and then by shard. A row is in one part or in `outside`.
     pub parts: Vec<ShardRows>,
-    /// The rows whose time is in no group. Such rows mean that the shard map is stale.
+    /// The rows whose time is in no group because the shard map is stale.
     pub outside: Vec<u32>,
 }
 
 /// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
-/// keys of the block's tags.
-///
-/// The function hashes each series at most once. If each group has only one shard, the function
-/// hashes no series.
+/// keys of the block's tags. If each group has only one shard, no series is hashed.
 pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
@@ -58,8 +54,7 @@ pub fn split_by_shard(
     let mut parts: Vec<Vec<Vec<u32>>> =
         groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
     let mut outside = Vec::new();
-    // Rows that are close in the body usually have close times, so the previous row's group is
-    // tried first.
+    // Rows that are close in the body usually have close times.
     let mut last = 0;
     for row in rows.to_rows(block.rows()) {
         let time_ns = block.times_ns.get(row as usize).copied().or_bug();
@@ -89,7 +84,6 @@ pub fn split_by_shard(
     ShardSplit { parts: parts.collect(), outside }
 }
 
-/// Returns the routing hash of each series in a block.
 pub(crate) fn hash_series(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
@@ -127,8 +121,7 @@ mod tests {
         ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards, split_bytes: 0 }
     }
 
-    /// Builds forty rows at the times 0..40. Each row has one of eight series `b=<0..4>,a=<x or
-    /// none>`.
+    /// Forty rows at the times 0..40. Each row has one of eight series `b=<0..4>,a=<x or none>`.
     fn block() -> Block {
         let b = TagColumn {
             dictionary: ["0", "1", "2", "3"].into_iter().collect(),

@@ -1,7 +1,7 @@
 //! Stores columns of rows with different column sets without padding, in one slab per column set.
 //!
-//! Rows are numbered in append order across slabs. If one row has a thousand fields and many rows
-//! have one field, the memory is proportional to the number of values, not to rows times fields.
+//! Rows are numbered in append order across slabs. The memory is proportional to the number of
+//! values, not to rows times fields.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) const SLAB_COLUMN_BYTES: usize = 96;
 #[derive(Clone, Debug, Default)]
 pub struct Slabs {
     slabs: Vec<Slab>,
-    /// The slab of each column set. The ids of a set are ascending.
+    /// The ids of a set are ascending.
     by_columns: BTreeMap<Vec<ColumnId>, u32>,
     fields: BTreeMap<ColumnId, Field>,
     /// The pieces, ascending by first row.
@@ -26,7 +26,6 @@ pub struct Slabs {
     rows: u32,
 }
 
-/// The rows with the same column set.
 #[derive(Clone, Debug, Default)]
 struct Slab {
     /// The columns, ascending by id. Each column has `rows` rows.
@@ -46,15 +45,12 @@ struct Field {
 struct Piece {
     first_row: u32,
     slab: u32,
-    /// The position of the first row in the slab.
     start: u32,
 }
 
-/// The slab of a row, and the row's position in the slab.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Location {
     pub(super) slab: u32,
-    /// The row's position in the slab.
     pub(super) row: u32,
 }
 
@@ -69,8 +65,7 @@ impl Slabs {
     }
 
     /// Appends `rows` rows with the columns `ids`, which must be unique. A column whose type
-    /// differs from the stored type is appended as nulls. The shard has rejected such columns
-    /// before.
+    /// differs from the stored type is appended as nulls.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
         sorted.sort_by_key(|&(id, _)| id);
@@ -88,8 +83,7 @@ impl Slabs {
         }
     }
 
-    /// Returns the slab with these columns, which must ascend by id. Adds the slab if it does not
-    /// exist.
+    /// `columns` must ascend by id.
     fn slab_of(&mut self, columns: &[(ColumnId, &Column)]) -> u32 {
         let ids: Vec<ColumnId> = columns.iter().map(|&(id, _)| id).collect();
         if let Some(&known) = self.by_columns.get(&ids) {
@@ -124,7 +118,6 @@ impl Slabs {
         self.slabs.is_empty()
     }
 
-    /// Returns the columns of a field, in order of their slabs.
     pub(super) fn columns(&self, id: ColumnId) -> Option<FieldColumns<'_>> {
         let field = self.fields.get(&id)?;
         let column = |&(slab, at): &(u32, u32)| {

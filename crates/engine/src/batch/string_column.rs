@@ -2,13 +2,11 @@
 
 use tidemark_model::bug::OrBug;
 
-/// A column of strings. The column stores either the concatenated strings, or a dictionary and a
-/// code per row.
+/// A column of strings: either the concatenated strings, or a dictionary and a code per row.
 #[derive(Clone, Debug, Default)]
 pub struct StringColumn {
     text: String,
-    /// The end offsets of the strings in `text`. If there are codes, the strings are the
-    /// dictionary's entries.
+    /// The end offsets of the strings in `text`, or of the dictionary's entries if there are codes.
     ends: Vec<u32>,
     /// The dictionary entry of each row. If there are no codes, row i is string i.
     codes: Option<Vec<u32>>,
@@ -25,14 +23,13 @@ impl StringColumn {
         self.len() == 0
     }
 
-    /// Returns the concatenated text and the end offset of each string. If the column stores codes,
-    /// these strings are the dictionary's entries.
+    /// Returns the concatenated text and the end offset of each string or dictionary entry.
     pub fn parts(&self) -> (&str, &[u32]) {
         (&self.text, &self.ends)
     }
 
-    /// Creates a column of the strings that `ends` delimits in `text`. Returns `None` unless the
-    /// ends ascend, are character boundaries, and finish at the end of `text`.
+    /// Returns `None` unless the ends ascend, are character boundaries, and finish at the end of
+    /// `text`.
     pub(crate) fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
         let mut start = 0;
         for &end in &ends {
@@ -42,22 +39,21 @@ impl StringColumn {
         (start == text.len()).then_some(Self { text, ends, codes: None })
     }
 
-    /// Creates a column of codes for `dictionary`, which must have no codes. Returns `None` if an
-    /// entry does not exist.
+    /// Creates a column of codes for `dictionary`, which must have no codes. Returns `None` if a
+    /// code has no entry.
     pub fn coded(dictionary: Self, codes: Vec<u32>) -> Option<Self> {
         let entries = dictionary.ends.len();
         let sound = dictionary.codes.is_none() && codes.iter().all(|&c| (c as usize) < entries);
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
-    /// Returns the position of each row's text in [`StringColumn::entries`], or `None` if the
-    /// column stores no codes.
+    /// Returns the position of each row's text in [`StringColumn::entries`], if the column stores
+    /// codes.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
     }
 
-    /// Iterates over the dictionary's entries. If the column stores no codes, the entries are the
-    /// rows.
+    /// Iterates over the dictionary's entries, or over the rows if the column stores no codes.
     pub fn entries(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }
@@ -76,8 +72,7 @@ impl StringColumn {
         self.text.get(start..end).or_bug()
     }
 
-    /// Returns the bytes of the string at `index` in a column without codes, or no bytes after the
-    /// end.
+    /// Returns the string at `index` of a column without codes, or no bytes after the end.
     #[inline(always)]
     pub fn bytes_of(&self, index: usize) -> &[u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
@@ -85,7 +80,6 @@ impl StringColumn {
         self.text.as_bytes().get(start..end as usize).or_bug()
     }
 
-    /// Creates an empty column that stores codes.
     pub(super) fn empty_coded() -> Self {
         Self { codes: Some(Vec::new()), ..Self::default() }
     }
@@ -97,15 +91,13 @@ impl StringColumn {
         self.extend_codes([entry]);
     }
 
-    /// Appends an entry and returns its number. If the column stores codes, no row uses the new
-    /// entry yet.
+    /// Returns the entry's number. If the column stores codes, no row uses the new entry yet.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
         self.text.push_str(value);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         self.ends.len().saturating_sub(1) as u32
     }
 
-    /// Appends rows with existing entries to a coded column.
     pub(super) fn extend_codes(&mut self, entries: impl IntoIterator<Item = u32>) {
         if let Some(codes) = &mut self.codes {
             codes.extend(entries);
@@ -118,8 +110,7 @@ impl StringColumn {
         (&mut self.text, &mut self.ends)
     }
 
-    /// Appends the strings of `other`. Codes remain codes: the result takes the memory of both
-    /// columns, instead of one copy of the text per row.
+    /// Appends the strings of `other`. Codes remain codes.
     pub fn extend_from(&mut self, other: &Self) {
         if self.is_empty() {
             return self.clone_from(other);
@@ -143,7 +134,6 @@ impl StringColumn {
         self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
     }
 
-    /// Appends `count` empty strings.
     pub(crate) fn extend_empty(&mut self, count: usize) {
         if count == 0 {
             return;
@@ -184,7 +174,6 @@ impl StringColumn {
         rows.iter().map(|&row| self.get(row as usize)).collect()
     }
 
-    /// Copies the strings at `rows`, and an empty string for `None`.
     pub(super) fn gather_or_empty(&self, rows: &[Option<u32>]) -> Self {
         match rows.iter().copied().collect::<Option<Vec<u32>>>() {
             Some(rows) => self.gather(&rows),
@@ -192,8 +181,8 @@ impl StringColumn {
         }
     }
 
-    /// Returns a column with one row per pick: the selected string, or an empty string. Codes
-    /// remain codes.
+    /// Returns a column with the selected string, or an empty string, for each pick. Codes remain
+    /// codes.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();
@@ -223,7 +212,6 @@ impl StringColumn {
         self.text.capacity() + (self.ends.capacity() + codes) * 4
     }
 
-    /// Replaces the codes with text.
     #[inline(always)]
     fn materialize(&mut self) {
         if self.codes.is_some() {

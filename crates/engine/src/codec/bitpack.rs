@@ -15,17 +15,15 @@ use super::varint;
 use super::{Error, take};
 use tidemark_model::bug::OrBug;
 
-/// The number of values in a run. Positions fit into a byte.
+/// Positions in a run fit into a byte.
 const RUN: usize = 256;
-/// The largest bit width whose values can be read with one unaligned load. Wider runs store whole
-/// values.
+/// The largest bit width whose values can be read with one unaligned load.
 const WIDTH_MAX: u32 = 56;
 
 /// The estimate plans one in every `SAMPLED` runs.
 const SAMPLED: usize = 4;
 
-/// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a
-/// quarter of a flush's time.
+/// Returns the approximate encoded size of `values`, in bytes, from a sample of runs.
 pub fn estimate(values: &[u64]) -> usize {
     let (mut bytes, mut sampled) = (0, 0);
     for run in values.chunks(RUN).step_by(SAMPLED) {
@@ -44,10 +42,6 @@ pub fn encode(values: &[u64], out: &mut Vec<u8>) {
 
 /// Removes the encoding of `count` values from the front of `bytes` and appends the values to
 /// `out`.
-///
-/// # Errors
-/// Returns [`Error::Truncated`] if `bytes` ends early, and [`Error::Corrupt`] if a run is
-/// malformed.
 pub fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
     // A run of 256 values takes at least two bytes.
     if count.div_ceil(RUN) * 2 > bytes.len() {
@@ -66,7 +60,7 @@ fn bits(value: u64) -> u32 {
     u64::BITS - value.leading_zeros()
 }
 
-/// Returns the bit width with the smallest encoding, and the size of this encoding in bytes.
+/// Returns the bit width with the smallest encoding, and its size in bytes.
 fn plan_run(run: &[u64]) -> (u32, usize) {
     let mut histogram = [0_u16; 65];
     for &value in run {
@@ -74,7 +68,7 @@ fn plan_run(run: &[u64]) -> (u32, usize) {
             *slot += 1;
         }
     }
-    // Only bit widths of existing values can be optimal. A larger width would only add zeros.
+    // Only bit widths of existing values can be optimal.
     let mut used = [(0_u32, 0_usize); 66];
     let mut n_used = 0;
     for (width, &count) in (0_u32..).zip(&histogram) {
@@ -117,7 +111,7 @@ fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
             n_exceptions += usize::from(value >> width != 0);
         }
     }
-    // The plan allows at most 255 exceptions, so their number fits into a byte.
+    // The plan allows at most 255 exceptions.
     out.push(width as u8);
     out.push(n_exceptions as u8);
     pack(run, width, out);

@@ -39,10 +39,7 @@ pub fn encode(values: &[bool], out: &mut Vec<u8>) {
     }));
 }
 
-/// Replaces the contents of `out` with `count` values.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// Replaces the contents of `out` with `count` values. After an error, the contents are
 /// unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<bool>) -> Result<(), Error> {
     out.clear();

@@ -1,17 +1,13 @@
-//! Computes CRC-32C (Castagnoli), the checksum of every stored row and block. The checksum follows
-//! the bytes that it covers.
+//! CRC-32C (Castagnoli), the checksum at the end of every stored row and block.
 
 use tidemark_model::bug::OrBug;
 
 /// The size of a checksum, in bytes.
 pub const CRC_BYTES: usize = 4;
 
-/// An error of the verification of a checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CrcError {
-    /// The input is shorter than a checksum.
     TooShort,
-    /// The checksum differs from the one computed.
     Mismatch,
 }
 
@@ -31,10 +27,7 @@ pub(crate) fn append_crc(out: &mut Vec<u8>, start: usize) {
     out.extend(crc.to_le_bytes());
 }
 
-/// Verifies the checksum at the end of `bytes`, and returns the bytes that it covers.
-///
-/// # Errors
-/// Returns any [`CrcError`].
+/// Verifies the checksum at the end of `bytes`, and returns the bytes before it.
 pub(crate) fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
     let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CrcError::TooShort)?;
     if crc32c(covered) == u32::from_le_bytes(*crc) { Ok(covered) } else { Err(CrcError::Mismatch) }

@@ -1,6 +1,5 @@
-//! Represents an encoding whose residuals have no final format yet. Residuals are either
-//! bit-packed, or coded with a Huffman table that all blocks of a column share. One bit of the
-//! method byte states the choice.
+//! An encoding whose residuals have no final format yet: either bit-packed, or coded with a Huffman
+//! table that all blocks of a column share. One bit of the method byte states the choice.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram};
@@ -10,10 +9,8 @@ use super::{Error, finish};
 /// end of the encoding.
 pub(super) const CLASSES: u8 = 0x80;
 
-/// The residuals that are not yet encoded.
 #[derive(Clone, Debug)]
 struct Open {
-    /// The position of the method byte.
     method_at: usize,
     residuals: Vec<u64>,
     packed_bytes: usize,
@@ -32,8 +29,8 @@ impl Draft {
         Self { head, open: None }
     }
 
-    /// Creates a draft from `head` and `residuals`. The method byte is at `method_at` in `head`.
-    /// `packed_bytes` is the result of [`bitpack::estimate`] for the residuals.
+    /// The method byte is at `method_at` in `head`. `packed_bytes` is the result of
+    /// [`bitpack::estimate`].
     pub(super) fn open(
         head: Vec<u8>,
         method_at: usize,
@@ -48,7 +45,6 @@ impl Draft {
         self.open.as_ref().map(|open| Histogram::count(&open.residuals))
     }
 
-    /// Returns the approximate size of the bit-packed residuals, in bytes.
     pub(crate) fn packed_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }

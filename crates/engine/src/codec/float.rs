@@ -1,5 +1,5 @@
-//! Encodes floats. Decimal numbers become scaled integers if the conversion is exact. Other floats
-//! become integers that keep the order of their bits.
+//! Encodes floats as scaled decimal integers if the conversion is exact, and otherwise as integers
+//! with the order of the floats.
 //!
 //! ```text
 //! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions as gaps <varint>… │
@@ -7,10 +7,8 @@
 //! ORDERED  1 │ integers (integer codec)
 //! ```
 //! DECIMAL: value = integer ∕ 10^exponent, bit for bit. An exception repeats the integer of its
-//! predecessor. Every decimal of up to 15 digits is exact, because both operands are exact and the
-//! quotient is correctly rounded. ORDERED: the integers are the floats' bits, with the lower bits
-//! of negative values flipped. Close values therefore become close integers. Every bit pattern is
-//! preserved.
+//! predecessor. Every decimal of up to 15 digits is exact. ORDERED: the integers are the floats'
+//! bits, with the lower bits of negative values flipped. Every bit pattern is preserved.
 
 use super::draft::Draft;
 use super::huffman::Decoder;
@@ -19,15 +17,13 @@ use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// The largest exponent that is tried. With a larger exponent, the conversion to an integer saves
-/// no bytes, because every float below ten would be a decimal.
+/// With a larger exponent, the conversion saves no bytes, because every float below ten would be a
+/// decimal.
 const EXPONENT_MAX: usize = 13;
 /// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-/// The number of values that are sampled to choose the exponent.
 const SAMPLE: usize = 64;
 
-/// The powers of ten, which are exact floats.
 const POWERS: [f64; EXPONENT_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
 
@@ -37,13 +33,11 @@ pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
     integer::draft(&integers, head)
 }
 
-/// Appends `values` in a format that decodes quickly, like [`integer::encode_soon`].
 pub(crate) fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
     let integers = integers(values, out);
     integer::encode_soon(&integers, out);
 }
 
-/// Appends the encoding without the integers, and returns the integers.
 fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     let Some(exponent) = sampled_exponent(values) else { return all_ordered(values, head) };
     let power = POWERS.get(exponent).copied().or_bug();
@@ -75,17 +69,13 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// Appends `values` in whole bytes. The encoding is larger than a finished [`draft`], but encoding
-/// takes only a fraction of the time.
+/// Appends `values` in whole bytes. The encoding is larger than a finished [`draft`], but faster.
 pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
 }
 
-/// Replaces the contents of `out` with `count` values.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// Replaces the contents of `out` with `count` values. After an error, the contents are
 /// unspecified.
 pub fn decode_with(
     bytes: &[u8],
@@ -158,22 +148,20 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             .find_map(|(at, &power)| scaled(value, power).map(|_| at));
         match needed {
             Some(needed) => exponent = needed,
-            // A value may be exact with its smallest exponent, but not with a larger exponent. Such
-            // a value becomes an exception.
+            // A value may be exact with its smallest exponent, but not with a larger exponent.
             None => failed += 1,
         }
     }
     (failed * 8 <= sampled).then_some(exponent)
 }
 
-/// Converts float bits to an integer with the same order. Close values have close integers.
+/// Converts float bits to an integer with the same order.
 fn ordered(bits: u64) -> i64 {
     let bits = bits as i64;
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }
 
-/// Converts the result of [`ordered`] back to float bits: keeps the sign bit, and flips the other
-/// bits if the sign bit is set.
+/// The inverse of [`ordered`].
 fn unordered(integer: i64) -> u64 {
     ordered(integer as u64) as u64
 }

@@ -15,8 +15,7 @@ use super::varint::{self, unzigzag, zigzag};
 use super::{Error, TEXT_BYTES_MAX, finish, start, take};
 use tidemark_model::bug::OrBug;
 
-/// The maximum size, in bytes, of a dictionary's strings without their shared prefixes. A writer
-/// ends its block before this limit.
+/// The maximum size, in bytes, of a dictionary's strings without their shared prefixes.
 const OTHERS_BYTES_MAX: usize = 1 << 20;
 
 /// Appends the encoding of `strings` to `out`.
@@ -52,9 +51,6 @@ pub fn encode<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
 }
 
 /// Decodes `count` strings, which take all of `bytes`, and passes them to `sink` in order.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::UnknownMethod`].
 pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<(), Error> {
     let mut rest = bytes;
     let shared = read(&mut rest, count)?;
@@ -86,7 +82,6 @@ pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<
     Ok(())
 }
 
-/// Appends the encoding of dictionary codes.
 pub(crate) fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     let before = std::iter::once(&0).chain(codes);
     let deltas: Vec<u64> = codes
@@ -103,10 +98,7 @@ pub(crate) fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     write(if by_deltas { &deltas } else { codes }, out);
 }
 
-/// Decodes `count` dictionary codes, which take all of `bytes`.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`].
+/// The codes must take all of `bytes`.
 pub(crate) fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let (method, mut rest) = start(bytes, count)?;
     let mut codes = read(&mut rest, count)?;
@@ -123,7 +115,6 @@ pub(crate) fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error
     Ok(codes)
 }
 
-/// Appends numbers and their table.
 fn write(values: &[u64], out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
@@ -136,7 +127,6 @@ fn write(values: &[u64], out: &mut Vec<u8>) {
     out.append(&mut encoded);
 }
 
-/// Removes `count` numbers and their table from the front of `bytes`.
 fn read(bytes: &mut &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let mut values = Vec::new();
     if count > OTHERS_BYTES_MAX {

@@ -6,10 +6,9 @@
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
-//! PLAIN is for data that is decoded soon and not stored. The width is 1, 2, 4 or 8. Residuals are
-//! runs of `bitpack`. If 0x80 is added to the method, `huffman` codes them with the column's table
-//! instead. Differences wrap around, so the codec preserves any sequence of `i64`. An empty slice
-//! takes only the method byte.
+//! PLAIN (width 1, 2, 4 or 8) is for data that is decoded soon and not stored. Residuals are runs
+//! of `bitpack`, or, if 0x80 is added to the method, `huffman` codes with the column's table.
+//! Differences wrap around. An empty slice takes only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;
@@ -20,8 +19,7 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// The maximum number of additional bytes per value for which storing and copying whole bytes is
-/// faster than packing and unpacking.
+/// The maximum number of additional bytes per value for which whole bytes are faster than packing.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -30,8 +28,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` in a format that decodes quickly. The format uses whole bytes, unless the
-/// result would be much larger than the result of [`encode`].
+/// Appends `values` in a format that decodes quickly: whole bytes, unless the result would be much
+/// larger than the result of [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
@@ -45,13 +43,12 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `values` in whole bytes. The result is larger than the result of [`encode`], but this
-/// function takes only a fraction of the time.
+/// Appends `values` in whole bytes, which is larger and faster than [`encode`].
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }
 
-/// Appends `values` with the given bounds in whole bytes. Equal values take no bytes.
+/// Equal values take no bytes.
 fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u8>) {
     if smallest >= largest {
         return encode(values, out);
@@ -69,14 +66,12 @@ fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u
     }
 }
 
-/// Returns the smallest and largest of `values`. For an empty slice, the first bound exceeds the
-/// second.
+/// For an empty slice, the first bound exceeds the second.
 fn bounds(values: &[i64]) -> (i64, i64) {
     let bounds = |(least, most): (i64, i64), &value: &i64| (least.min(value), most.max(value));
     values.iter().fold((i64::MAX, i64::MIN), bounds)
 }
 
-/// Returns the number of whole bytes for an offset between the bounds.
 fn width((smallest, largest): (i64, i64)) -> usize {
     match largest.wrapping_sub(smallest) as u64 {
         _ if smallest > largest => 1,
@@ -120,19 +115,13 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, residuals, bytes)
 }
 
-/// Replaces the contents of `out` with `count` values.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// Replaces the contents of `out` with `count` values. After an error, the contents are
 /// unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
 
 /// Decodes like [`decode`]. The encoding may use `table`.
-///
-/// # Errors
-/// Returns the errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

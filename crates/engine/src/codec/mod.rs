@@ -1,10 +1,9 @@
-//! Encodes and decodes slices of values. Each codec has its own file and does not depend on the
-//! meaning of the values.
+//! Encodes and decodes slices of values, independent of their meaning.
 //!
 //! The first byte of every encoding identifies the method. A better method has a new number, so
-//! that old bytes remain readable. The caller of a decoder passes the number of values, and the
-//! decoder must use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate
-//! more than [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
+//! that old bytes remain readable. The caller of a decoder passes the number of values. Bytes are
+//! untrusted: no input makes a decoder panic, or allocate more than [`VALUES_MAX`] values or
+//! [`TEXT_BYTES_MAX`] bytes of text.
 
 pub mod bitpack;
 pub mod boolean;
@@ -22,11 +21,9 @@ pub mod unsigned;
 pub mod validity;
 pub mod varint;
 
-/// The maximum number of values in one encoding. A plain body of 25 MB has fewer than 6 million
-/// lines.
+/// A plain body of 25 MB has fewer than 6 million lines.
 pub(crate) const VALUES_MAX: usize = 1 << 23;
-/// The maximum size of a dictionary's expanded text, in bytes. This limit exceeds the size of the
-/// largest plain body.
+/// The maximum size of a dictionary's expanded text, in bytes: more than the largest plain body.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;
 
 /// The errors of decoders.
@@ -61,14 +58,12 @@ fn start(bytes: &[u8], count: usize) -> Result<(u8, &[u8]), Error> {
     Ok((method, rest))
 }
 
-/// Removes the next `length` bytes from `bytes`.
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Error> {
     let (head, tail) = bytes.split_at_checked(length).ok_or(Error::Truncated)?;
     *bytes = tail;
     Ok(head)
 }
 
-/// Checks that no bytes remain.
 fn finish(rest: &[u8]) -> Result<(), Error> {
     if rest.is_empty() { Ok(()) } else { Err(Error::Trailing) }
 }

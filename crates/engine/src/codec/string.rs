@@ -17,9 +17,8 @@ use tidemark_model::bug::OrBug;
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
 
-/// Appends the encoding of strings to `out`. `ends[i]` is the end of string i in `text`. String i
-/// starts at the end of the previous string, and the first string starts at 0. The strings cover
-/// all of `text`.
+/// Appends the encoding of strings to `out`. `ends[i]` is the end of string i in `text`. The
+/// strings cover all of `text`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     match dictionary(text, ends) {
         Some((entries, codes)) => {
@@ -46,8 +45,7 @@ fn lengths_of(ends: &[u32]) -> Vec<i64> {
     ends.iter().map(length).collect()
 }
 
-/// Appends the encoding of the strings that `codes` select. Code c selects the string that ends at
-/// `ends[c]`, as in [`encode`].
+/// Code c selects the string that ends at `ends[c]`, as in [`encode`].
 pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
     out.push(DICTIONARY);
     varint::write(ends.len() as u64, out);
@@ -60,12 +58,8 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Replaces the contents of `text` and `ends` with `count` strings. For a dictionary encoding, the
-/// new contents are the dictionary's strings, and the result contains a code for each of the
-/// `count` strings.
-///
-/// # Errors
-/// Returns any [`Error`]. After an error, the contents of the outputs are unspecified.
+/// Replaces the contents of `text` and `ends` with `count` strings, or with a dictionary and a code
+/// for each of the `count` strings. After an error, the contents are unspecified.
 pub fn decode(
     bytes: &[u8],
     count: usize,
@@ -144,7 +138,7 @@ fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that `bytes` is UTF-8 and ends at the last of `ends`. Each end must be a character
+/// Checks that `bytes` is UTF-8 and ends at the last of `ends`, and that each end is a character
 /// boundary.
 fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     let length = ends.last().map_or(0, |&end| end as usize);
@@ -158,8 +152,7 @@ fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     if cut { Ok(text) } else { Err(Error::NotUtf8) }
 }
 
-/// Checks that all codes select existing entries, and that the expanded text does not exceed
-/// `TEXT_BYTES_MAX`.
+/// Checks that all codes exist, and that the expanded text does not exceed `TEXT_BYTES_MAX`.
 fn checked_codes(codes: &[i64], lengths: &[i64]) -> Result<Vec<u32>, Error> {
     let mut text_bytes = 0_u64;
     let mut checked = Vec::with_capacity(codes.len());

@@ -1,15 +1,13 @@
-//! Finishes the blocks of a column. Residuals use a common table if the result is smaller.
+//! Finishes the blocks of a column, with a common table if the result is smaller.
 
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table must save at least one in this number of bit-packed bytes. Decoding with a table is
-/// slower than with bit packing, and merges can copy only blocks without a table. For floats of
-/// full precision, a table saves about one percent.
+/// A table must save at least one in this number of bit-packed bytes, because decoding with a table
+/// is slower, and merges can copy only blocks without a table.
 const WORTH: usize = 24;
 
-/// Finishes the drafts of a column in order. Returns the encodings, and the table that some
-/// encodings use.
+/// Finishes the drafts of a column. Returns their encodings, and the table that some encodings use.
 pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let histograms: Vec<Option<Histogram>> = drafts.iter().map(Draft::histogram).collect();
     let table = histograms.iter().flatten().cloned().reduce(|mut sum, more| {
@@ -21,7 +19,6 @@ pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     if let Some(table) = &table {
         table.write(&mut stored);
     }
-    // The number of bytes that the table saves for each draft.
     let saved: Vec<usize> = drafts
         .iter()
         .zip(&histograms)

@@ -3,7 +3,6 @@
 use super::*;
 use crate::codec;
 
-/// Returns integers with a random shape.
 fn integers(random: &mut fastrand::Rng) -> Vec<i64> {
     let n = random.usize(0..700);
     let shape = random.u8(0..6);
@@ -39,7 +38,6 @@ fn floats(random: &mut fastrand::Rng) -> Vec<f64> {
         .collect()
 }
 
-/// Returns `bytes` with some bytes removed, added or changed.
 pub(super) fn damaged(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     match random.u8(0..4) {
@@ -88,7 +86,6 @@ macro_rules! round_trip {
     };
 }
 
-/// The codecs with residuals, finished without a table.
 mod packed {
     use super::*;
 
@@ -201,10 +198,9 @@ fn flushed_integers_use_byte_aligned_codecs() {
     };
     let percent: Vec<i64> = (0..5_000).map(|_| random.i64(0..=100)).collect();
     assert_eq!(method_and_bytes(&percent), (3, 1, 0));
-    // Bit packing saves little if values have full precision.
     let full: Vec<i64> = (0..5_000).map(|_| random.i64(0..1 << 52)).collect();
     assert_eq!(method_and_bytes(&full), (3, 8, 6));
-    // A counter's differences take one byte each, and the counter's values take eight bytes each.
+    // A counter's differences take one byte each, and its values take eight bytes each.
     let counter: Vec<i64> = (0..5_000).map(|at| (at << 30) + random.i64(0..100)).collect();
     assert_eq!(method_and_bytes(&counter), (2, 4, 4));
     let counter: Vec<i64> = (0..5_000).map(|at| 1_000_000 * at + random.i64(0..100)).collect();
@@ -244,7 +240,6 @@ fn regular_and_jittered_timestamps_compress() {
     let mut random = fastrand::Rng::with_seed(3);
     let regular: Vec<i64> =
         (0..1_000).map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000).collect();
-    // A hundred series with fifty rows each, one series after the other.
     let by_series: Vec<i64> =
         (0..5_000).map(|i| 1_700_000_000_000_000_000 + i % 50 * 10_000_000_000).collect();
     let jittered: Vec<i64> =
@@ -318,7 +313,6 @@ fn strings_round_trip() {
     }
 }
 
-/// Returns the concatenated strings and their lengths.
 fn spelt_out(
     text: &str,
     ends: &[u32],

@@ -5,14 +5,13 @@
 //!  zigzag((time − previous) ∕ unit − step)
 //! GRID 1 │ as STEP, but residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
-//! Residuals are runs of `bitpack`. If 0x80 is added to the method, `huffman` codes them with the
+//! Residuals are runs of `bitpack`, or, if 0x80 is added to the method, `huffman` codes with the
 //! table that the pages of a group share.
 //!
-//! `unit` divides every difference. The unit is the clock's resolution (such as a millisecond) or a
-//! multiple of the resolution. Jitter in milliseconds therefore needs fewer bits than jitter in
+//! `unit` divides every difference, so jitter in milliseconds needs fewer bits than jitter in
 //! nanoseconds. STEP suits gaps and changes of series. GRID is smaller for one series with jitter.
-//! The codec preserves any sequence of `i64`: if a difference overflows, the unit is 1 and
-//! arithmetic wraps around. An empty slice takes only the method byte.
+//! If a difference overflows, the unit is 1 and arithmetic wraps around. An empty slice takes only
+//! the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;
@@ -21,7 +20,6 @@ use super::{Error, bitpack, finish, start};
 
 const STEP: u8 = 0;
 const GRID: u8 = 1;
-/// The number of differences that are sampled to choose the step.
 const SAMPLE: usize = 63;
 
 /// Appends the encoding of `timestamps_ns` to `out`.
@@ -79,19 +77,13 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, packed, bytes)
 }
 
-/// Replaces the contents of `out` with `count` values.
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `out` are
+/// Replaces the contents of `out` with `count` values. After an error, the contents are
 /// unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
 
 /// Decodes like [`decode`]. The encoding may use `table`.
-///
-/// # Errors
-/// Returns the errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,
@@ -133,8 +125,7 @@ pub fn decode_with(
     Ok(())
 }
 
-/// Fills `deltas` with the differences between consecutive times. Returns `false` if a difference
-/// overflows.
+/// Returns `false` if a difference overflows.
 fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     for pair in times_ns.windows(2) {
         let &[before, after] = pair else { return false };
@@ -183,7 +174,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     }
 }
 
-/// Returns the median of a sample. For regular input with gaps, this is the step.
+/// Returns the median of a sample, which is the step of regular input with gaps.
 fn typical(deltas: &[i64]) -> i64 {
     let stride = deltas.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();

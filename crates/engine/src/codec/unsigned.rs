@@ -1,5 +1,4 @@
-//! Encodes unsigned integers as the signed integers with the same bits. The differences of both
-//! types wrap around in the same way.
+//! Encodes unsigned integers as the signed integers with the same bits.
 
 use super::draft::Draft;
 use super::huffman::Decoder;
@@ -11,16 +10,12 @@ pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
     integer::draft(&signed, head)
 }
 
-/// Appends `values` in a format that decodes quickly, like [`integer::encode_soon`].
 pub(crate) fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::encode_soon(&signed, out);
 }
 
 /// Replaces the contents of `out` with `count` values.
-///
-/// # Errors
-/// Returns the errors of [`integer::decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

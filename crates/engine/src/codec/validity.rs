@@ -1,5 +1,4 @@
-//! Encodes the validity of rows (whether a row has a value) as gaps between nulls, run lengths, or
-//! a bitmap.
+//! Encodes whether each row has a value, as gaps between nulls, run lengths, or a bitmap.
 //!
 //! ```text
 //! ALL    0 │ nothing
@@ -15,8 +14,8 @@ const GAPS: u8 = 1;
 const RUNS: u8 = 2;
 const BITS: u8 = 3;
 
-/// Appends the encoding of the first `count` bits of `words`. Each word contains 64 rows, starting
-/// with the lowest bit. A set bit means that the row has a value. The bits after `count` are zero.
+/// Appends the encoding of the first `count` bits of `words`, each starting with its lowest bit. A
+/// set bit means that the row has a value. The bits after `count` are zero.
 pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     let n_valid: usize = words.iter().map(|word| word.count_ones() as usize).sum();
     let n_nulls = count.saturating_sub(n_valid);
@@ -50,10 +49,7 @@ pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Replaces the contents of `words` with the bits of `count` rows, in the layout of [`encode`].
-///
-/// # Errors
-/// Returns any [`Error`] except [`Error::NotUtf8`]. After an error, the contents of `words` are
+/// Replaces the contents of `words` with `count` bits. After an error, the contents are
 /// unspecified.
 pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Error> {
     words.clear();

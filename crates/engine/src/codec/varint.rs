@@ -14,10 +14,6 @@ pub fn write(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// Removes one integer from the front of `bytes`.
-///
-/// # Errors
-/// Returns [`Error::Truncated`] if `bytes` ends early, and [`Error::Corrupt`] if the integer
-/// exceeds 64 bits.
 pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     let mut value = 0;
     for (index, &byte) in bytes.iter().enumerate().take(10) {
@@ -33,23 +29,15 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     Err(Error::Truncated)
 }
 
-/// Removes a length or count from the front of `bytes`. The length or count must not exceed `max`.
-///
-/// # Errors
-/// Returns the errors of [`read`], and [`Error::TooMany`] above `max`.
+/// The length or count must not exceed `max`.
 pub(crate) fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
 }
 
-/// Appends `value` in a form that is short for small magnitudes.
 pub(crate) fn write_signed(value: i64, out: &mut Vec<u8>) {
     write(zigzag(value), out);
 }
 
-/// Removes one signed integer from the front of `bytes`.
-///
-/// # Errors
-/// Returns the errors of [`read`].
 pub(crate) fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
     read(bytes).map(unzigzag)
 }
@@ -60,7 +48,6 @@ pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-/// The inverse of [`zigzag`].
 #[inline]
 pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)

@@ -1,6 +1,4 @@
-//! Encodes and decodes blocks, which contain data and a checksum.
-//!
-//! Also encodes the keys of pages.
+//! Encodes and decodes checksummed blocks, and the keys of pages.
 
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::draft::Draft;
@@ -30,9 +28,6 @@ pub(super) fn seal(data: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Returns the data of the block that fills `bytes`.
-///
-/// # Errors
-/// Returns [`Error::Checksum`].
 pub fn open(bytes: &[u8]) -> Result<&[u8], Error> {
     verify_crc(bytes).map_err(|_| Error::Checksum)
 }
@@ -45,7 +40,6 @@ pub(super) struct Keys {
     pub(super) times_ns: Vec<i64>,
 }
 
-/// Returns the unfinished keys of a page: the number of rows of each series, and the times.
 pub(super) fn draft_keys(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
     let (mut counts, mut head) = (Vec::new(), Vec::new());
     integer::encode(rows_of_series, &mut counts);
@@ -54,10 +48,6 @@ pub(super) fn draft_keys(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
     timestamp::draft(times_ns, head)
 }
 
-/// Decodes the keys of a page with `rows` rows and `series` series.
-///
-/// # Errors
-/// Returns [`Error::Checksum`] or [`Error::Codec`].
 pub(super) fn decode_keys(
     bytes: &[u8],
     rows: u32,

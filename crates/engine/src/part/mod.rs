@@ -1,7 +1,7 @@
 //! Writes the rows of a merge to the values of parts, and reads values as a source of a merge.
 //!
 //! A value has a head, which is its directory, and a body of blocks. The shard stores the list of
-//! parts, assigns values to rows of its store, and reads their bytes.
+//! parts and the values.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;
@@ -17,8 +17,6 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-/// The maximum size of a value's head and body, in bytes. This size equals the store's maximum row
-/// size.
+/// The maximum size of a value's head and body, in bytes: the store's maximum row size.
 pub const VALUE_BYTES_MAX: usize = 1_900_000;
-/// The maximum number of rows in a page.
 pub(crate) const PAGE_ROWS_MAX: usize = 1_024;

@@ -1,7 +1,5 @@
-//! Estimates the rows of a measurement in a part from the part's last directory.
-//!
-//! The cost of a query is estimated before the query reads rows. In a part with many values,
-//! reading every directory for this estimate would take too long.
+//! Estimates the rows of a measurement in a part from the part's last directory, because reading
+//! every directory of a large part would take too long.
 
 use super::directory::{Directory, Root, RowExtent};
 use super::values::Values;
@@ -14,10 +12,9 @@ use tidemark_model::time::TimeRange;
 pub struct Outline {
     /// A time range that contains the part's rows inside the requested range.
     pub time: TimeRange,
-    /// The approximate number of rows inside the range. For a value whose directory is not read,
-    /// the estimate assumes that rows are evenly distributed in time.
+    /// The approximate number of rows inside the range. In a value whose directory is not read,
+    /// rows count as evenly distributed in time.
     pub rows: u64,
-    /// The number of rows at any time.
     pub(crate) rows_of_all_times: u64,
 }
 
@@ -26,9 +23,6 @@ impl Outline {
         Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, rows_of_all_times: 0 };
 
     /// Estimates the rows of `measurement` in part `part` inside `time`.
-    ///
-    /// # Errors
-    /// Returns an error from `values`.
     pub fn of<V: Values>(
         values: &mut V,
         part: u64,
@@ -83,17 +77,12 @@ impl Outline {
             return;
         }
         let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
-        // The share is at most the number of rows.
         self.rows += (share as u64).max(1);
         self.time = self.time.hull(inside);
     }
 }
 
-/// Whether a part has a group of a measurement. The function reads no more directories than
-/// necessary.
-///
-/// # Errors
-/// Returns an error from `values`.
+/// Reads no more directories than necessary.
 pub(crate) fn has_groups<V: Values>(
     values: &mut V,
     part: u64,
@@ -118,7 +107,7 @@ pub(crate) fn has_groups<V: Values>(
     Ok(false)
 }
 
-/// Returns the measurement of a value in the root if all of the value's groups have the same
+/// Returns the measurement of a value in the root if all of the value's groups have this
 /// measurement. `behind` is the measurement of the first group after the root's values.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;

@@ -27,9 +27,6 @@ pub struct PagePosition {
 
 /// Returns the values of part `part` that have groups of a measurement, with the range of these
 /// groups.
-///
-/// # Errors
-/// Returns an error from `values`.
 pub fn groups_of<V: Values>(
     values: &mut V,
     part: u64,
@@ -57,9 +54,6 @@ pub fn groups_of<V: Values>(
 }
 
 /// Reads series block number `block` of a group in value `value`, as codes of its tags.
-///
-/// # Errors
-/// Returns an error from `values`, or [`ReadError::Damaged`] if the block does not exist.
 pub fn series<V: Values>(
     values: &mut V,
     value: usize,
@@ -69,7 +63,7 @@ pub fn series<V: Values>(
     decode_series(values, value, group, block).map(Series::into_table)
 }
 
-/// Reads a series block in a searchable form. `group` is group number `number` of the value.
+/// `group` is group number `number` of the value.
 pub(super) fn read_series<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -97,11 +91,8 @@ fn decode_series<V: Values>(
     values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
-/// Reads the number of rows of each series in a page, and the times of all rows. Times ascend
-/// within a series. `group` is group number `number` of the value.
-///
-/// # Errors
-/// Returns an error from `values`, or [`ReadError::Damaged`] if the page does not exist.
+/// Reads the number of rows of each series in a page, and the times, which ascend within a series.
+/// `group` is group number `number` of the value.
 pub(super) fn keys<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -123,8 +114,8 @@ pub(super) fn keys<V: Values>(
     Ok(keys)
 }
 
-/// Returns the table that the blocks of column number `column` share, or `None` if they have no
-/// table. The number after the last column refers to the keys. Tables for few rows are not cached.
+/// Returns the table that the blocks of column number `column` share, if any. The number after the
+/// last column refers to the keys. Tables for few rows are not cached.
 fn table<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -148,13 +139,9 @@ fn table<V: Values>(
     Ok(table)
 }
 
-/// Reads a column of a page of part `part`.
-///
-/// The column may be in a following group with further columns of the page. Returns `None` if all
-/// values are null. `directory` is the directory of the page's value.
-///
-/// # Errors
-/// Returns an error from `values`.
+/// Reads a column of a page of part `part`, possibly from a following group with further columns of
+/// the page. Returns `None` if all values are null. `directory` is the directory of the page's
+/// value.
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
@@ -189,7 +176,6 @@ pub fn column<V: Values>(
     }
 }
 
-/// Reads a column of a page if this group contains it.
 fn column_in<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -230,13 +216,8 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.continues_columns() && !group.is_wide() && 2 * alone > all
 }
 
-/// Returns the stored block of a page's column, including the checksum.
-///
-/// The block is empty if all values are null. Returns `None` if the block needs a table, or if
-/// several groups contain the page's columns.
-///
-/// # Errors
-/// Returns an error from `values`.
+/// Returns the stored block of a page's column with its checksum, empty if all values are null.
+/// Returns `None` if the block needs a table, or if several groups contain the page's columns.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

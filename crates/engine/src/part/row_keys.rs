@@ -26,7 +26,6 @@ enum Times {
 }
 
 impl RowKeys {
-    /// Creates the keys of series whose rows end at `ends`, with the time of each row.
     pub(super) fn new(ends: Vec<u32>, times_ns: Vec<i64>) -> Self {
         Self { ends: ends.into(), times: Times::Each(times_ns.into()) }
     }
@@ -51,8 +50,7 @@ impl RowKeys {
         self.ends.get(series).copied()
     }
 
-    /// Returns rows of the page, possibly from several series. Returns `None` if times are stored
-    /// as steps.
+    /// Returns `None` if times are stored as steps.
     pub(super) fn of_rows(
         &self,
         rows: Range<u32>,
@@ -62,8 +60,7 @@ impl RowKeys {
         Some(PageKeys::new(page, Rc::clone(columns), Rc::clone(times_ns), rows))
     }
 
-    /// Returns the rows of series number `series` inside `time`, or `None` if no row is inside.
-    /// `page` is the page's name, and `columns` lists its columns.
+    /// Returns the rows of series number `series` inside `time`. `page` is the page's name.
     pub(super) fn of_series(
         &self,
         series: usize,

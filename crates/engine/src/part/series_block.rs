@@ -1,7 +1,6 @@
 //! Encodes and decodes blocks of series keys.
 //!
-//! Each block has its own dictionaries. The dictionaries therefore remain small, and a reader
-//! decodes only one block to find a series.
+//! Each block has its own dictionaries, so that a reader decodes only one block to find a series.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,15 +12,14 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const SERIES_MAX: usize = 2_048;
-/// The size of a block's keys, in bytes, after which the block receives no further series. The key
-/// of the last series has at most twice `SERIES_KEY_BYTES_MAX`.
+/// The size of a block's keys, in bytes, at which the block is full. The last key has at most twice
+/// `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
 /// The maximum decoded size of a block's dictionaries, in bytes. A writer remains far below this
 /// limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Returns the number of `keys` that the next block contains. The result is 0 only if there are no
-/// keys.
+/// Returns the number of `keys` that the next block contains, which is 0 only without keys.
 pub(super) fn length(keys: &[SeriesKey]) -> usize {
     let mut bytes = 0;
     let fits = |key: &&SeriesKey| {
@@ -86,7 +84,7 @@ impl Series {
         self.tags.iter().map(of).sum()
     }
 
-    /// Decodes `count` series, at most [`SERIES_MAX`], from the block that fills `bytes`.
+    /// At most [`SERIES_MAX`] series.
     pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
         let mut data = block::open(bytes)?;
         let mut text_bytes = 0;
@@ -119,11 +117,9 @@ impl Series {
     }
 
     pub(super) fn into_table(self) -> SeriesTable {
-        // A block has at most `SERIES_MAX` series.
         SeriesTable { tags: self.tags, len: self.count as u32 }
     }
 
-    /// Sets `key` to the key of the series at `place`.
     pub(super) fn set_key(&self, measurement: MeasurementId, place: usize, key: &mut SeriesKey) {
         key.set(measurement, self.tags.iter().map(|tag| tag.get(place)));
     }

@@ -18,14 +18,10 @@ pub trait Values {
     /// Returns the directory of value number `value` of the part.
     ///
     /// # Errors
-    /// Returns [`ReadError::Storage`], or [`ReadError::Damaged`] if the value does not exist or
-    /// cannot be decoded.
+    /// Returns [`ReadError::Damaged`] if the value does not exist or cannot be decoded.
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
 
-    /// Calls `read` with bytes of the value's body.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Values::directory`]. [`Values::damaged`] converts an error of
+    /// Calls `read` with bytes of the value's body. [`Values::damaged`] converts an error of
     /// `read`.
     fn with<T>(
         &mut self,
@@ -58,8 +54,8 @@ pub enum DecodedAt {
     Keys(u32),
     /// The position of a page's column: page number · number of columns + column number.
     Column(u32),
-    /// The number of the column whose shared table is decoded. The number after the last column
-    /// refers to the keys.
+    /// The number of the column whose shared table is decoded, or the number of columns for the
+    /// keys.
     Table(u32),
 }
 

@@ -1,5 +1,4 @@
-//! Defines messages for backups and restores: to shards, to Databases and to the backup store.
-//! `docs/design/backups.md` describes the objects of a backup.
+//! Messages for backups and restores. `docs/design/backups.md` describes the objects of a backup.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,11 +13,8 @@ use tidemark_model::schema::MeasurementSchema;
 use tidemark_model::shard_map::Policy;
 use tidemark_model::time::TimeRange;
 
-/// The version of every object that this build writes.
 const OBJECT_VERSION: u8 = 1;
-/// The size of an object's head in bytes: kind and version.
 const HEAD_BYTES: usize = 2;
-/// The size of a length field within an object, in bytes.
 const LENGTH_BYTES: usize = 4;
 
 /// The kind of an object, stored in its first byte.
@@ -37,8 +33,8 @@ pub enum ObjectKind {
     Map = b'M',
     /// A page of tokens and users, with their permissions on the database.
     Access = b'A',
-    /// The list of all objects of a backup. This object is written last: a backup without a
-    /// manifest is incomplete.
+    /// The list of all objects of a backup, written last. A backup without a manifest is
+    /// incomplete.
     Manifest = b'B',
 }
 
@@ -66,10 +62,7 @@ pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Checks an object and returns its content.
-///
-/// # Errors
-/// Returns [`ObjectError::Checksum`] or [`ObjectError::Kind`].
+/// Checks the kind, version and checksum of an object, and returns its content.
 pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
     match verify_crc(bytes).map_err(|_| ObjectError::Checksum)? {
         [found, OBJECT_VERSION, content @ ..] if *found == kind as u8 => Ok(content),
@@ -77,19 +70,13 @@ pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
     }
 }
 
-/// Encodes an object whose content is metadata.
-///
-/// # Errors
-/// Returns [`ObjectError::Content`] if the value has no metadata encoding.
+/// Encodes an object whose content is metadata. Fails if `value` has no metadata encoding.
 pub fn seal_metadata<T: Serialize>(kind: ObjectKind, value: &T) -> Result<Vec<u8>, ObjectError> {
     let content = metadata::encode(value).map_err(|_| ObjectError::Content)?;
     Ok(seal(kind, &[&content]))
 }
 
 /// Decodes the value of [`seal_metadata`].
-///
-/// # Errors
-/// Returns [`ObjectError`].
 pub fn open_metadata<T: DeserializeOwned>(
     kind: ObjectKind,
     bytes: &[u8],
@@ -102,7 +89,6 @@ pub fn checksum(bytes: &[u8]) -> u32 {
     bytes.last_chunk::<CRC_BYTES>().map_or(0, |crc| u32::from_le_bytes(*crc))
 }
 
-/// Encodes a row of table `value` as an object.
 pub(crate) fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
     // A row is smaller than 2 MB, so its length fits in 32 bits.
     let length = (head.len() as u32).to_le_bytes();
@@ -110,18 +96,12 @@ pub(crate) fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
 }
 
 /// Decodes the head and body of [`seal_value`].
-///
-/// # Errors
-/// Returns [`ObjectError`].
 pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
 
-/// Encodes a shard's snapshot. `numbers` are the ascending numbers of the snapshot's values, as
-/// pairs of first number and count. Only a shard decodes `rows`.
-///
-/// # Errors
-/// Returns [`ObjectError::Content`] if the numbers cannot be encoded. This case does not happen.
+/// `numbers` are the ascending numbers of the snapshot's values, as pairs of first number and
+/// count.
 pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
@@ -129,9 +109,6 @@ pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>,
 }
 
 /// Decodes the value numbers and the rows of a snapshot.
-///
-/// # Errors
-/// Returns [`ObjectError`].
 pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     let (numbers, rows) = split(open(ObjectKind::Point, bytes)?)?;
     let runs: Vec<(u64, u64)> = metadata::decode(numbers).map_err(|_| ObjectError::Content)?;
@@ -143,8 +120,7 @@ pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     Ok((runs.into_iter().flat_map(run).collect(), rows))
 }
 
-/// The maximum number of values in one shard. An object of 10 GB contains 5,300 full values, and
-/// parts have few values that are not full.
+/// An object of 10 GB contains about 5,300 full values, and few values are not full.
 const VALUES_PER_SHARD_MAX: u64 = 1 << 20;
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
@@ -156,8 +132,8 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 /// A backup request to a shard. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShardBackup {
-    /// Flushes, and returns a snapshot of the shard. The shard keeps the snapshot's values for
-    /// `BACKUP_HOLD_NS`. If the request is repeated, the shard keeps the values of both snapshots.
+    /// Flushes, returns a snapshot, and keeps the snapshot's values for `BACKUP_HOLD_NS`. A
+    /// repeated request keeps the values of both snapshots.
     Hold {
         /// The number of the backup. All holds of the backup have the same number.
         backup: u64,
@@ -258,9 +234,8 @@ impl FromShardBackup {
 /// A restore request to a Database. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
-    /// Creates and opens new shards for these policies. No other object uses the shards yet. A
-    /// repeated request returns the same shards. The Database rejects the request if it has a
-    /// measurement.
+    /// Creates and opens new shards for these policies. A repeated request returns the same shards.
+    /// The Database rejects the request if it has a measurement.
     Begin {
         /// The name of the backup.
         backup: String,

@@ -1,10 +1,9 @@
-//! Defines scheduled backups of a Database: the interval, the number of kept backups, and the
-//! results.
+//! Scheduled backups of a Database.
 //!
-//! A Database cannot access the backup store. The Database only computes when the next pass is due.
-//! The code around the Database (`coordinator::continuous`) performs one bounded step and reports
-//! the result. The Database stores the attempt before the step sends its first call. After a crash,
-//! the restarted object therefore continues the attempt.
+//! A Database cannot access the backup store. It only computes when a pass is due.
+//! `coordinator::continuous` performs one bounded step and reports the result. The Database stores
+//! the attempt before the first call of the step, and therefore continues the attempt after a
+//! crash.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +29,8 @@ pub struct BackupSchedule {
     pub due_ns: i64,
     /// The start of the current attempt, in nanoseconds, or `None` between two backups.
     pub attempt_ns: Option<i64>,
-    /// The start times of the schedule's existing backups, in seconds and ascending order,
-    /// including incomplete backups. The schedule deletes no other backups.
+    /// The start times, in seconds and ascending, of the schedule's existing backups, complete or
+    /// not.
     pub made: Vec<u64>,
     /// The last complete backup.
     pub last_success: Option<ScheduledSuccess>,
@@ -76,9 +75,8 @@ impl BackupSchedule {
         u64::try_from(self.attempt_ns? / S_NS).ok()
     }
 
-    /// Returns whether a backup belongs to the schedule. A backup belongs to the schedule if it is
-    /// recorded, or if it began after the start of the current attempt. In the second case, the
-    /// backup may be missing in the record because of a crash.
+    /// Whether the schedule made this backup. A backup that began after the start of the current
+    /// attempt may be missing in `made` because of a crash.
     pub fn owns(&self, begun_s: u64) -> bool {
         self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
     }
@@ -106,9 +104,8 @@ pub struct PassDone {
 
 /// A [`Host`] with a backup schedule.
 pub trait BackedUp: Host {
-    /// Returns the pass that is due. Returns `None` if no pass is due, or if the caller is `busy`.
-    /// The call counts as an attempt and sets the time of the next pass, which [`BackedUp::passed`]
-    /// may change.
+    /// Returns the due pass, unless the caller is `busy`. The call counts as an attempt and sets
+    /// the time of the next pass, which [`BackedUp::passed`] may change.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
     /// Records the result of a pass: either the work that it did, or an error message.

@@ -1,8 +1,7 @@
-//! Defines the interface of state machines without I/O: calls to objects, new ids and the time.
+//! The interface of state machines without I/O: calls to objects, new ids and the time.
 //!
-//! A state machine never waits: it returns a [`Step`]. `edge/` sends the step's calls with `fetch`.
-//! Tests deliver the calls in any order, and lose or repeat some calls. The browser executes the
-//! calls in the same process.
+//! A state machine never waits: it returns a [`Step`]. `edge/` sends the step's calls with `fetch`,
+//! and tests deliver the calls in any order.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,19 +19,17 @@ pub enum Address {
     Shard(ObjectId),
     /// The runtime's key derivation. See [`super::password_derivation`].
     KeyDerivation,
-    /// The public keys of the configured Cloudflare Access team. The message is empty. The team's
-    /// address is the only external host that the server contacts.
+    /// The public keys of the configured Cloudflare Access team. The message is empty.
     AccessKeys,
     /// The runtime's signature check. See [`super::signature_check`].
     SignatureCheck,
     /// The request's SQL session in a separate Worker ([`super::sql`]). The first call opens the
-    /// session. The session ends with the request.
+    /// session.
     Sql,
     /// The backup store ([`super::backup`]).
     Backups,
-    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty. The
-    /// runtime sends the reply after that time, or immediately if no other event can happen in the
-    /// meantime.
+    /// The runtime's clock. The message is a number of milliseconds (u32). The reply is empty and
+    /// follows after that time, or immediately if no other event can happen in the meantime.
     Pause,
 }
 
@@ -118,8 +115,7 @@ pub enum PlacementError {
     Jurisdiction(String),
 }
 
-/// The functions that the runtime provides to state machines. `edge/`, the tests and the browser
-/// implement this trait.
+/// The functions that the runtime provides to state machines.
 pub trait Platform {
     /// Returns the current time in nanoseconds since the epoch.
     fn now_ns(&self) -> i64;
@@ -127,8 +123,7 @@ pub trait Platform {
     /// Returns 64 random bits.
     fn random_u64(&self) -> u64;
 
-    /// Returns the location hint for objects that this request creates. The hint is
-    /// `DEFAULT_LOCATION`, or a location near the client if the client's location is known.
+    /// Returns the location hint for objects that this request creates.
     fn location(&self) -> Option<&'static str> {
         None
     }
@@ -153,10 +148,7 @@ pub trait Platform {
         Limits::default()
     }
 
-    /// Creates a new, unique object id, in `jurisdiction` if one is given.
-    ///
-    /// # Errors
-    /// Returns [`PlacementError`] if the runtime does not support the jurisdiction.
+    /// Creates a new, unique object id. Fails if the runtime does not support the jurisdiction.
     fn new_object_id(
         &self,
         kind: ObjectKind,

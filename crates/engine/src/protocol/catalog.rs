@@ -15,8 +15,7 @@ use tidemark_model::ids::{ObjectId, PolicyId};
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToCatalog {
-    /// Creates a database. A repeated request finishes an interrupted creation and otherwise has no
-    /// effect.
+    /// Creates a database. A repeated request finishes an interrupted creation.
     Create(CreateDatabase),
     /// Drops a database. A repeated request finishes an interrupted drop.
     Drop {
@@ -56,13 +55,11 @@ pub enum ToCatalog {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Stores a token or user. The message replaces the entry with the same `version`. Version 0
-    /// creates a new entry. The Catalog responds with `Unavailable` if the entry has changed since
-    /// this version. A repeated request notifies the databases that have not received the change
-    /// yet.
+    /// Stores a token or user in place of the entry with the same `version`, or as a new entry for
+    /// version 0. If the entry has changed since this version, the reply is `Unavailable`. A
+    /// repeated request notifies the databases that have not received the change yet.
     PutGrantee(Box<Grantee>),
-    /// Removes a token or user. A repeated request notifies the databases that have not received
-    /// the change yet.
+    /// Removes a token or user. A repeated request notifies the remaining databases.
     RemoveGrantee {
         /// Whether to remove a user rather than a token.
         user: bool,
@@ -80,20 +77,17 @@ pub enum ToCatalog {
         /// The maximum number of entries.
         limit: u64,
     },
-    /// Gives a token a new secret. The previous secret remains valid for a limited time. The
-    /// Catalog rejects the request if the token already has two valid secrets. A repeated request
-    /// notifies the databases that have not received the change yet.
+    /// Gives a token a new secret, unless the token already has two valid secrets. A repeated
+    /// request notifies the databases that have not received the change yet.
     RotateToken(Rotation),
-    /// Ends one of a token's two secrets immediately. A repeated request has the same effect as for
-    /// RemoveGrantee.
+    /// Ends one of a token's two secrets immediately.
     EndSecret {
         /// The token's name.
         name: String,
         /// The secret's SHA-256 hash in lower-case hex.
         hash: String,
     },
-    /// Looks up tokens and users that an edge has authenticated. The Catalog records the current
-    /// day as a token's last use.
+    /// Looks up authenticated tokens and users, and records the current day as a token's last use.
     RecordUse {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
@@ -109,9 +103,8 @@ pub enum ToCatalog {
         /// The user's or token's name.
         name: String,
     },
-    /// Lists the tokens and users with permissions on a database, in order of creation. The entries
-    /// contain only the permissions on this database. A token with two secrets has two entries. An
-    /// empty page means that the list is complete.
+    /// Lists the tokens and users with permissions on a database, in order of creation, with only
+    /// these permissions. A token with two secrets has two entries. An empty page ends the list.
     Concerning {
         /// The database's name.
         database: String,
@@ -119,7 +112,7 @@ pub enum ToCatalog {
         after: u64,
     },
     /// Starts a point-in-time recovery of a database. A repeated request for the same time returns
-    /// the progress. A repeated request does not restart a finished recovery.
+    /// the progress.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
     Recovery {
@@ -146,8 +139,8 @@ pub struct Rotation {
     pub hash: String,
     /// The start of the new secret's validity, in nanoseconds.
     pub now_ns: i64,
-    /// The end of the previous secret's validity, in nanoseconds. If this time is not after
-    /// `now_ns`, the previous secret ends immediately.
+    /// The end of the previous secret's validity, in nanoseconds. A time up to `now_ns` ends the
+    /// secret immediately.
     pub until_ns: i64,
 }
 
@@ -156,8 +149,8 @@ pub struct Rotation {
 pub struct CreateDatabase {
     /// The name, which the Catalog checks.
     pub name: String,
-    /// The default policy. `None` is `autogen` with unlimited duration, and matches any existing
-    /// database.
+    /// The default policy. `None` matches any existing database, and creates `autogen` with
+    /// unlimited duration.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
     /// The number of shards in each new shard group. The default is `DEFAULT_SHARDS`.
@@ -187,8 +180,8 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// If the request has no jurisdiction, adds the deployment's jurisdiction. If the request has
-    /// no location hint, adds the platform's hint, unless the hint is outside the jurisdiction.
+    /// Adds the deployment's jurisdiction and the platform's location hint where the request has
+    /// none. A hint outside the jurisdiction is not added.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -203,8 +196,8 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction. For one object, the platform accepts both a
-/// hint and a jurisdiction, but does not document the effect of a hint outside the jurisdiction.
+/// Whether a location hint is inside a jurisdiction. The platform does not document the effect of a
+/// hint outside the jurisdiction.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),
@@ -223,8 +216,7 @@ pub enum FromCatalog {
         /// Whether the database was ready before this request.
         existed: bool,
     },
-    /// The database, token or user no longer exists. A dropped database's shards reject all reads
-    /// and writes.
+    /// The database, token or user no longer exists.
     Dropped {
         /// Whether the name existed.
         existed: bool,
@@ -242,8 +234,8 @@ pub enum FromCatalog {
         /// Whether the query was killed.
         killed: bool,
     },
-    /// The reply to `Queries`. The reply to `KillQuery` contains the killed query, whose shards the
-    /// edge must notify.
+    /// The reply to `Queries`. For `KillQuery`, the list contains the killed query, whose shards
+    /// the edge must notify.
     Queries(Vec<LiveQuery>),
     /// A page of names.
     Listed {
@@ -251,12 +243,10 @@ pub enum FromCatalog {
         names: Vec<String>,
         /// The resume key of the next page, or `None` after the last page.
         resume: Option<u64>,
-        /// Descriptions of creations and drops that failed three times. Only the last page contains
-        /// these descriptions.
+        /// On the last page, descriptions of creations and drops that failed three times.
         #[serde(default)]
         troubles: Vec<String>,
-        /// The object's software release ([`super::release`]). Only the last page contains the
-        /// release.
+        /// On the last page, the object's software release ([`super::release`]).
         #[serde(default)]
         release: String,
     },
@@ -291,10 +281,9 @@ pub enum FromCatalog {
         #[serde(default)]
         used: Vec<Vec<LastUse>>,
     },
-    /// The reply to CreatorQuotas and SetCreatorQuota: each quota with the current number of
-    /// databases.
+    /// Each quota, with the creator's current number of databases.
     CreatorQuotas(Vec<(CreatorQuota, u64)>),
-    /// The reply to Recover and Recovery. `None` means that the database has never been recovered.
+    /// The progress, or `None` if the database has never been recovered.
     Recovery(Option<RecoveryStatus>),
 }
 

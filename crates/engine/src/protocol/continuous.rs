@@ -1,10 +1,9 @@
-//! Defines the records of continuous queries in a Database, and the trait that schedules the
-//! queries' runs.
+//! Records of continuous queries in a Database, and the trait that schedules their runs.
 //!
-//! A Database does not parse InfluxQL. The Database only computes when a query is due. The code
-//! around the Database (`coordinator::continuous`) parses the text, runs the query over the shards
-//! and reports the end of the covered time range. The Database stores the watermark after this
-//! report. If a crash interrupts a run, the run is therefore repeated and writes the same points.
+//! A Database does not parse InfluxQL. It only computes when a query is due.
+//! `coordinator::continuous` runs the query and reports the end of the covered time range. The
+//! Database then stores the watermark. After a crash the run is repeated and writes the same
+//! points.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,15 +17,13 @@ pub struct ContinuousQuery {
     pub name: String,
     /// The complete CREATE statement, with fully qualified names.
     pub text: String,
-    /// The interval between two runs, in nanoseconds. 0 means that the query never runs. 1.x stores
-    /// queries that it cannot run.
+    /// The interval between two runs, in nanoseconds, or 0 for a query that 1.x stores but cannot
+    /// run.
     pub every_ns: i64,
-    /// The watermark: the due time of the last completed run, in nanoseconds, or `None` before the
-    /// first run.
+    /// The due time of the last completed run, in nanoseconds.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
-    /// The maximum number of windows of the next run. `None` selects the default. The number is
-    /// smaller after a run that exceeded the limits of one alarm.
+    /// The maximum number of windows of the next run, if a run exceeded the limits of one alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows_max: Option<i64>,
 }
@@ -38,8 +35,7 @@ pub enum RunEnd {
     Ran(i64),
     /// The run failed and must be repeated.
     Failed,
-    /// The run covered this number of windows and exceeded the limits of one alarm. The next run
-    /// must cover fewer windows.
+    /// The run covered this number of windows and exceeded the limits of one alarm.
     TooLarge(i64),
 }
 
@@ -62,22 +58,17 @@ pub struct DueRun {
 
 /// A [`Host`] that has continuous queries.
 pub trait Scheduled: Host {
-    /// Counts a request or an alarm of the object. The caller calls this method at the beginning of
-    /// each event.
+    /// Counts a request or an alarm of the object.
     fn begin_event(&mut self, now_ns: i64);
 
     /// Whether the host's own alarm has a due job.
     fn has_due_job(&self, now_ns: i64) -> bool;
 
-    /// Returns the due query with the earliest due time. Returns `None` if no query is due, or if
-    /// the caller is `busy` with another run.
-    ///
-    /// The call counts as an attempt and sets the alarm for the next attempt. The alarm is
-    /// therefore set before the run sends its first call. [`Scheduled::ended`] may set an earlier
-    /// alarm.
+    /// Returns the due query with the earliest due time, unless the caller is `busy` with another
+    /// run. The call counts as an attempt and sets the alarm for the next attempt, before the run
+    /// sends its first call.
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
-    /// Records the end of a run. If the query is unchanged, stores the watermark or the smaller
-    /// number of windows.
+    /// Records the end of a run, unless the query has changed.
     fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
 }

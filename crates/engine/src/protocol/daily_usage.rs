@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tidemark_model::limits::USAGE_DAYS_MAX;
 
-/// The usage of an object. Computing time is not included, because an object cannot measure its
-/// computing time on the platform.
+/// The usage of an object. An object cannot measure its computing time on the platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DailyUsage {
     /// The number of requests and alarms since the object was created.

@@ -24,8 +24,8 @@ use tidemark_model::value::FieldType;
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToDatabase {
-    /// Initialises this object as the database. Only the Catalog sends this message. A repeated
-    /// message finishes an interrupted initialisation.
+    /// Initialises this object as the database. A repeated message finishes an interrupted
+    /// initialisation.
     Initialise(CreateDatabase),
     /// Returns the policies, the shard map and the versions.
     Describe,
@@ -33,8 +33,7 @@ pub enum ToDatabase {
     Schema {
         /// The policy of the measurements.
         policy: PolicyId,
-        /// The version that the caller has, or 0 for all measurements. The version is also the
-        /// resume key.
+        /// The version that the caller has, or 0 for all measurements.
         after_version: u64,
     },
     /// Registers sets of columns. The Database registers or rejects each set as a whole.
@@ -92,8 +91,7 @@ pub enum ToDatabase {
         #[serde(default)]
         duration_ns: Option<i64>,
     },
-    /// Reports that a write found a shard larger than its split size, or that the fence of a split
-    /// rejected a write. The alarm later makes the necessary changes to the group.
+    /// Reports a shard larger than its split size, or a write that the fence of a split rejected.
     Grown {
         /// The policy of the group.
         policy: PolicyId,
@@ -102,22 +100,20 @@ pub enum ToDatabase {
         /// The size that the shard reported, in bytes, or 0 for a fence.
         bytes: u64,
     },
-    /// Drops the database. Only the Catalog sends this message. Every shard rejects requests before
-    /// the Database replies. The alarm later frees the storage.
+    /// Drops the database. Every shard rejects requests before the Database replies.
     Drop,
     /// Checks the checksums of all rows of the object.
     Verify,
-    /// Sends tokens and users that have permissions on this database. Only the Catalog sends this
-    /// message. If a token or user loses a permission, the Database replies after every shard has
-    /// received the new access number.
+    /// Sends tokens and users with permissions on this database. If one of them loses a permission,
+    /// the Database replies after every shard has received the new access number.
     Grants(Box<GrantsPush>),
     /// Looks up the tokens and users with permissions on this database.
     Identify {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Replaces the limits for the whole database, or for one token or user. Every shard
-    /// applies the new limits before the Database replies.
+    /// Replaces the limits of the database, or of one token or user. Every shard applies the new
+    /// limits before the Database replies.
     SetQuota(QuotaChange),
     /// Returns the continuous queries with their watermarks, for a backup.
     BackUp,
@@ -125,22 +121,20 @@ pub enum ToDatabase {
     Restore(Box<RestoreStep>),
     /// Returns the backup schedule.
     BackupSchedule,
-    /// Replaces or removes the backup schedule. The reply is the same as for `BackupSchedule`.
+    /// Replaces or removes the backup schedule.
     SetBackupSchedule(Option<ScheduleSettings>),
-    /// Freezes the database before and during a point-in-time recovery. Only the Catalog sends this
-    /// message. After the reply, the database changes no state and rejects all requests except the
-    /// Catalog's.
+    /// Freezes the database for a point-in-time recovery. The database then changes no state and
+    /// rejects all requests except the Catalog's.
     Freeze {
         /// The number of the recovery. A finished recovery no longer freezes the database.
         recovery: u64,
     },
-    /// Opens a frozen database after its recovery: the database adopts the counters and notifies
-    /// its shards. Only the Catalog sends this message.
+    /// Opens a frozen database after its recovery. The database adopts the counters and notifies
+    /// its shards.
     Recover(Box<RecoveredDatabase>),
-    /// Sends these messages to shards and returns their replies. This message is for a statement
-    /// over more shards than its request may call, because the Database's event has a separate
-    /// limit of calls. The messages must have no binary body, and their number must not exceed the
-    /// number of calls that one event may make.
+    /// Sends messages without a binary body to shards and returns their replies. A statement over
+    /// more shards than its request may call uses this message, because the Database's event has a
+    /// separate limit of calls.
     Relay(Vec<(ObjectId, ToShard)>),
 }
 
@@ -187,9 +181,6 @@ pub struct PolicySpec {
 
 impl PolicySpec {
     /// Checks name, duration, replication and shard duration, in the order of 1.x.
-    ///
-    /// # Errors
-    /// Returns [`PolicyRefusal`].
     pub fn check(&self) -> Result<(), PolicyRefusal> {
         if let Some(name) = &self.name {
             name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
@@ -231,19 +222,16 @@ pub enum FromDatabase {
     Description(Description),
     /// A page of measurements.
     Schema {
-        /// The measurements in ascending order of [`MeasurementSchema::version`]. No two
-        /// measurements have the same version.
+        /// The measurements, in ascending order of their unique [`MeasurementSchema::version`].
         measurements: Vec<MeasurementSchema>,
         /// The policy's schema version at the time of reading.
         version: u64,
-        /// Whether more measurements follow. The caller continues after the last measurement's
-        /// version.
+        /// Whether more measurements follow after the last measurement's version.
         more: bool,
     },
     /// The results of a `Register` request.
     Registered {
-        /// The result of each set, in the order of the request. `None` means that the set was
-        /// registered.
+        /// The result of each set, in the order of the request. `None` means success.
         refusals: Vec<Option<RegisterRefusal>>,
         /// The policy's schema version after the registration.
         version: u64,
@@ -252,8 +240,7 @@ pub enum FromDatabase {
     ContinuousQueries(Vec<(String, String)>),
     /// The reply to `Stats`.
     Stats(ObjectStats),
-    /// The object has no database, because it was dropped or never initialised. The caller should
-    /// resolve the name with the Catalog.
+    /// The object has no database. The caller should resolve the name with the Catalog.
     NotOpen,
     /// No policy has this id. The caller should request the description again.
     UnknownPolicy,
@@ -267,12 +254,10 @@ pub enum FromDatabase {
     Identified {
         /// The access number. Frames and queries of these tokens and users contain this number.
         access: u64,
-        /// The tokens and users that have permissions on this database, or have lost their
-        /// permissions.
+        /// The tokens and users that have, or had, permissions on this database.
         found: Vec<Grantee>,
     },
-    /// Grants: the Database has already received a later version from the Catalog, so the Database
-    /// ignored this message.
+    /// The Database ignored the grants, because it has received a later version from the Catalog.
     Late,
     /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),
@@ -301,7 +286,7 @@ pub struct Description {
     #[serde(default)]
     pub dropped_default: Option<String>,
     /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this size and larger than
-    /// the group's split size. 0 disables these reports.
+    /// the group's split size. 0 disables the reports.
     #[serde(default)]
     pub split_bytes: u64,
     /// The limits of the database and its callers.
@@ -309,8 +294,8 @@ pub struct Description {
     pub quotas: Quotas,
 }
 
-/// The costs and problems of the object. The row counts include earlier instances of the object.
-/// The counts possibly lack reads after the last stored change.
+/// The costs and problems of the object. The row counts include earlier instances of the object,
+/// but may lack reads after the last stored change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
     /// The size of the object's storage, in bytes.
@@ -323,8 +308,8 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Descriptions of jobs that failed three times.
     pub troubles: Vec<String>,
-    /// The completion time of the last scheduled backup, in nanoseconds. The time is 0 before the
-    /// first backup, and `None` if there is no schedule.
+    /// The completion time of the last scheduled backup, in nanoseconds: 0 before the first backup,
+    /// and `None` without a schedule.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
     /// The object's software release ([`super::release`]).

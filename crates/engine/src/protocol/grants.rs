@@ -1,5 +1,4 @@
-//! Defines tokens and users as the Catalog stores them, and the message that sends them to
-//! Databases.
+//! Tokens and users as the Catalog stores them, and the message that sends them to Databases.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +15,8 @@ pub struct Grantee {
     pub user: bool,
     /// The name, unique among tokens or among users.
     pub name: String,
-    /// The SHA-256 hash of a token's secret, or the key derived from a user's password, in
-    /// lower-case hex.
+    /// The lower-case hex of the token's SHA-256 hash, or of the key derived from a user's
+    /// password.
     pub hash: String,
     /// The salt of the password derivation, in hex. A token has no salt.
     pub salt: String,
@@ -27,15 +26,13 @@ pub struct Grantee {
     pub grants: Grants,
     /// The creation time, in nanoseconds since the epoch.
     pub created_ns: i64,
-    /// The expiry time, in nanoseconds since the epoch. `i64::MAX` means that the entry never
-    /// expires.
+    /// The expiry time, in nanoseconds since the epoch, or `i64::MAX`.
     pub expires_ns: i64,
-    /// The time of the last rotation of a token's secret, in nanoseconds, or 0 if the secret was
-    /// never rotated.
+    /// The time of the last rotation of a token's secret, in nanoseconds, or 0.
     #[serde(default)]
     pub rotated_ns: i64,
     /// The token's previous secret, which remains valid for a limited time. Only the Catalog stores
-    /// this secret. Other objects receive the result of [`Grantee::found_by`].
+    /// it.
     #[serde(default)]
     pub earlier: Option<EarlierSecret>,
 }
@@ -52,8 +49,7 @@ pub struct EarlierSecret {
 }
 
 impl Grantee {
-    /// Creates a token that has no id yet. `hash` is the hash of the token's secret. `times_ns`
-    /// contains the creation time and the expiry time, in nanoseconds.
+    /// Creates a token without an id. `times_ns` are the creation time and the expiry time.
     pub fn token(name: &str, hash: String, grants: Grants, times_ns: [i64; 2]) -> Self {
         let [created_ns, expires_ns] = times_ns;
         let (name, salt) = (name.to_owned(), String::new());
@@ -93,9 +89,8 @@ impl Grantee {
         std::iter::once(self.key()).chain(earlier)
     }
 
-    /// Returns the part of the token or user that is visible to an object that looked up `key`. The
-    /// result contains only the secret of `key`, and expires when this secret expires. Returns
-    /// `None` if `key` does not match.
+    /// Returns the entry that an object may see which looked up `key`. The entry contains only the
+    /// secret of `key` and expires with this secret. Returns `None` if `key` does not match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {
@@ -113,8 +108,7 @@ impl Grantee {
     }
 }
 
-/// The lookup key of a token or user. The key is the same in all objects. Unlike a token's name,
-/// the key is unique.
+/// The lookup key of a token or user, unique in the deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GranteeKey {
     /// Whether this is the key of a user, not of a token.
@@ -126,21 +120,20 @@ pub struct GranteeKey {
 /// A message from the Catalog to a Database about tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantsPush {
-    /// The Catalog version of this content. A Database that has received a later version responds
-    /// with `Late`, because entries of this message may be deleted.
+    /// The Catalog version of this content. A Database with a later version responds with `Late`,
+    /// because entries of this message may be deleted.
     pub sequence: u64,
     /// The current tokens and users, with only the permissions that apply to this database.
     pub put: Vec<Grantee>,
     /// The keys that were deleted or no longer have permissions on this database.
     pub removed: Vec<GranteeKey>,
-    /// Whether a token or user loses a permission. The Database then raises its access number, and
-    /// all shards receive the number before the Database replies.
+    /// Whether a token or user loses a permission, so that the Database must raise its access
+    /// number.
     pub narrows: bool,
-    /// The Catalog version of the change that removed the permission. If the message is repeated,
-    /// the access number is not raised again.
+    /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,
-    /// Whether the database is being created. If so, `put` is the start of the database's full
-    /// list, and the Database forgets the entries of earlier versions.
+    /// Whether this message starts the full list of a new database. The Database then forgets the
+    /// entries of earlier versions.
     #[serde(default)]
     pub anew: bool,
 }

@@ -1,14 +1,11 @@
-//! Defines how the runtime drives an object that calls other objects. One object may process
-//! several requests concurrently.
+//! Defines how the runtime drives an object that calls other objects.
 //!
-//! Each event has an id and a separate set of calls. A host never waits for another event. Every
-//! message is repeatable. A request that finds unfinished work of another event therefore performs
-//! this work itself. A host needs no notifications between events, and a disconnected caller leaves
-//! no locks behind.
+//! One object may process several events concurrently, each with an id and separate calls. A host
+//! never waits for another event. Messages are repeatable, so a request that finds unfinished work
+//! performs this work. A disconnected caller therefore leaves no locks behind.
 //!
-//! The glue code of each runtime performs only these steps. The glue code borrows the host only
-//! inside `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls, the glue code
-//! sets the alarm to `next_alarm_ns`.
+//! The code of each runtime borrows the host only inside `begin`, `resume`, `alarm` and
+//! `run_due_work`, and then sets the alarm to `next_alarm_ns`.
 //!
 //! ```text
 //! (event_id, step) = host.begin(platform, message)
@@ -34,15 +31,13 @@ pub trait Host {
     fn resume(&mut self, platform: &dyn Platform, event_id: EventId, reply: Reply)
     -> Step<Vec<u8>>;
 
-    /// Handles the alarm, which may fire early, late or twice. Before the host returns the first
-    /// call, it counts an attempt of each due job and sets the next alarm. Callers must ignore the
-    /// content of `Done`.
+    /// Handles the alarm, which may fire early, late or twice. Before the first call, the host
+    /// counts an attempt of each due job and sets the next alarm. Callers must ignore the content
+    /// of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
     /// Starts work that a request made due. The runtime calls this method after it has sent the
     /// reply, so the client does not wait for this work.
-    ///
-    /// Returns `None` if no work is due, or if the host performs such work only in its alarm.
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }
@@ -50,8 +45,7 @@ pub trait Host {
     /// Returns the time of the next alarm, in nanoseconds since the epoch.
     fn next_alarm_ns(&self) -> Option<i64>;
 
-    /// Removes an event. The alarm or the next request finishes the changes that the event has
-    /// stored.
+    /// Removes an event. The alarm or the next request finishes its stored changes.
     fn abandon(&mut self, event_id: EventId);
 }
 

@@ -1,29 +1,26 @@
-//! Defines the Catalog's record of each query that needs more than one page.
+//! The Catalog's record of each query that needs more than one page.
 //!
-//! The Catalog keeps these records because SHOW QUERIES and KILL QUERY name no database, and one
-//! query may read several databases. The records are only in memory, so a report takes one call and
-//! no storage row. The edge sends a report with the second page, then every
-//! `QUERY_REPORT_EVERY_NS`, and at the end of the query.
+//! SHOW QUERIES and KILL QUERY name no database, so the Catalog keeps the records, in memory only.
+//! The edge sends a report with the second page, then every `QUERY_REPORT_EVERY_NS`, and at the
+//! end.
 
 use serde::{Deserialize, Serialize};
 
 use tidemark_model::ids::ObjectId;
 use tidemark_model::time::S_NS;
 
-/// The size of a query id in bits. An id therefore has at most 13 decimal digits, so that a user
-/// can type it.
+/// An id has at most 13 decimal digits, so that a user can type it.
 const ID_BITS: u32 = 40;
 /// The number of random low bits in an id. The upper bits contain the start time.
 const DRAWN_BITS: u32 = 28;
-/// The number of rows at which class 0 ends. Each further class ends at twice the number of rows of
-/// the previous class.
+/// The number of rows at which class 0 ends. Each further class ends at twice as many rows.
 const CLASS_ROWS: u64 = 1 << 16;
 
-/// The priority of a query's pages. The priority depends only on the query's id and the number of
-/// rows read, so all shards prefer the same queries.
+/// The priority of a query's pages. It depends only on the query's id and the number of rows read,
+/// so all shards prefer the same queries.
 ///
-/// The priority is encoded as a number. Bits 0 … 39 are the id, whose upper twelve bits are the
-/// start time in seconds modulo 4,096. Bits 40 … 47 are the class.
+/// Bits 0 … 39 of its number are the id, whose upper twelve bits are the start time in seconds
+/// modulo 4,096. Bits 40 … 47 are the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
     /// The id of the query, or 0 before the query is listed.
@@ -51,13 +48,11 @@ impl Precedence {
         self.id | (self.class as u64) << ID_BITS
     }
 
-    /// Decodes the number from a page request.
     pub(crate) const fn from_number(number: u64) -> Self {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 
-    /// Whether this query precedes `other`: its class is lower, or the classes are equal and this
-    /// query started earlier.
+    /// Whether this query has a lower class than `other`, or started earlier in the same class.
     pub fn is_before(self, other: Self) -> bool {
         let rest_bits = u64::BITS - ID_BITS;
         let earlier = (self.id << rest_bits).wrapping_sub(other.id << rest_bits).cast_signed() < 0;

@@ -1,8 +1,6 @@
-//! Derives a key from a password with PBKDF2-HMAC-SHA-256. The runtime's WebCrypto performs the
-//! derivation.
+//! Derives a key from a password with PBKDF2-HMAC-SHA-256 in the runtime's WebCrypto.
 //!
-//! A derivation is a call, so that a state machine can wait for a key in the same way as for an
-//! object. The reply is the key's bytes, without an envelope.
+//! A derivation is a call. The reply is the key's bytes, without an envelope.
 
 use super::call::Address;
 use super::round::Request;

@@ -1,5 +1,4 @@
-//! Stores the pending events of a calling object: the calls of each event, and the protocol version
-//! of its reply.
+//! Stores the pending events of a calling object.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +49,7 @@ impl<W> PendingEvents<W> {
     }
 
     /// Stores a reply. When all calls of an event have a reply, removes the event and returns it
-    /// with the replies. The caller continues the event's work and passes the result to
-    /// [`PendingEvents::settle`].
+    /// with the replies. The caller then passes the event's result to [`PendingEvents::settle`].
     pub fn resume(
         &mut self,
         event_id: EventId,

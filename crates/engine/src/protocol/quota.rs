@@ -1,5 +1,5 @@
-//! Defines the cost of a request on a shard, and the errors when a limit is exceeded.
-//! `docs/design/quotas.md` gives the reasons.
+//! The cost of a request on a shard, and the errors when a limit is exceeded
+//! (`docs/design/quotas.md`).
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use tidemark_model::quota::{Rate, Rates};
 
 /// The cost of a request on one shard, and its limits.
 ///
-/// All numbers are for the whole database. A shard multiplies its counts by the number of shards in
+/// The limits are for the whole database. A shard multiplies its counts by the number of shards in
 /// its group, as if each shard had an equal share of the limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
@@ -19,11 +19,9 @@ pub struct Meter {
     pub stored_bytes: Option<u64>,
     /// The number of shards in the group.
     pub shards: u32,
-    /// The number of points that a write request would have if every shard of the group received
-    /// the same number of points.
+    /// The points of a write request, if every shard of the group received equally many.
     pub points: u64,
-    /// The share of the request in thousandths, or 1,000 if the request goes to every shard of the
-    /// group.
+    /// The share of the request in thousandths: 1,000 if it goes to every shard of the group.
     pub request_milli: u64,
     /// The maximum number of series in all shards of the group.
     #[serde(default)]
@@ -46,8 +44,7 @@ pub struct RateExceeded {
     pub retry_after_s: u32,
 }
 
-/// The limit of stored bytes is exceeded. The shard stored no rows. A repeated request would fail
-/// in the same way.
+/// The limit of stored bytes is exceeded. The shard stored no rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("stored_bytes: {current}, quota: {allowed}")]
 pub struct StorageExceeded {
@@ -57,8 +54,7 @@ pub struct StorageExceeded {
     pub allowed: u64,
 }
 
-/// The series limit is exceeded. The shard rejected the rows of new series above the limit. If the
-/// request is repeated, the shard rejects these rows again.
+/// The series limit is exceeded. The shard rejected the rows of new series above the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeriesExceeded {
     /// The approximate number of series in the group.

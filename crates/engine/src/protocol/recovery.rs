@@ -1,5 +1,4 @@
-//! Defines messages for the point-in-time recovery of a database: storage requests, the Database's
-//! counters, and the progress of a recovery.
+//! Messages for the point-in-time recovery of a database.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +10,7 @@ use tidemark_model::quota::Quotas;
 /// A request to the storage of a Database or Shard.
 ///
 /// The runtime code around the object handles the request, because the request may end the object's
-/// current instance. An instance is one run of the object between two restarts.
+/// instance. An instance is one run of the object between two restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
     /// Returns whether the object can go back to a time. This request changes no state.
@@ -49,13 +48,12 @@ pub enum FromStorage {
     Unsupported(String),
     /// The runtime supports recovery, but the time is too long ago or an error occurred.
     Failed(String),
-    /// Look, Arm: the object's history begins after the requested time. The text is the runtime's
-    /// message.
+    /// The object's history begins after the requested time. The text is the runtime's message.
     Young(String),
 }
 
-/// Returns the reply of a runtime that keeps no history of its objects. Returns `None` if `message`
-/// is not a storage request.
+/// Returns the reply of a runtime that keeps no history of its objects, or `None` if `message` is
+/// not a storage request.
 pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
@@ -142,8 +140,7 @@ pub struct RecoveredDatabase {
     pub counters: Counters,
     /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// Closed shards that are not in the recovered Database's shard map. The Database wipes these
-    /// shards.
+    /// Closed shards that the recovered Database's shard map lacks, and that the Database wipes.
     pub gone: Vec<ObjectId>,
 }
 
@@ -203,7 +200,7 @@ impl RecoveryStage {
 pub struct RecoveryStatus {
     /// The target time, in nanoseconds.
     pub time_ns: i64,
-    /// A time before the first change, in nanoseconds. Another recovery to this time undoes this
+    /// A time before the first change, in nanoseconds. A recovery to this time undoes this
     /// recovery.
     pub begun_ns: i64,
     /// The next step.
@@ -212,8 +209,7 @@ pub struct RecoveryStatus {
     pub shards: u64,
     /// The number of shards that have been reset.
     pub back: u64,
-    /// The error of the last attempt of the next step. The text is empty if the attempt did not
-    /// fail.
+    /// The error of the last attempt of the next step, or "".
     pub trouble: String,
 }
 

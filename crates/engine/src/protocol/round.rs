@@ -9,9 +9,8 @@ pub type CallResult = Result<Vec<u8>, CallFailure>;
 /// The replies to all calls of a round, in the order of their requests.
 pub type Replies = Vec<CallResult>;
 
-/// The next step of a state machine or of an object's event handler.
-///
-/// Both variants are successes. A surrounding `Result` contains failures.
+/// The next step of a state machine or of an object's event handler. Failures are in a surrounding
+/// `Result`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
     /// The caller must send these requests together, and continue when all requests have a reply.
@@ -35,8 +34,7 @@ impl<T> Next<T> {
     }
 }
 
-/// A set of pending calls. The round accepts replies in any order. The round ignores repeated
-/// replies and replies to earlier rounds.
+/// A set of pending calls. The round ignores repeated replies and replies to earlier rounds.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
@@ -61,7 +59,7 @@ impl Request {
         Self { to, location: None, message }
     }
 
-    /// Creates a request that pauses for `ms` milliseconds. During a pause of 0 ms, other pending
+    /// Creates a request that pauses for `ms` milliseconds. A pause of 0 ms lets the other pending
     /// events run once.
     pub fn pause(ms: u32) -> Self {
         Self::new(Address::Pause, ms.to_le_bytes().to_vec())
@@ -69,7 +67,7 @@ impl Request {
 }
 
 impl Round {
-    /// Starts a round and assigns its call ids. The round then ignores replies to earlier rounds.
+    /// Starts a round and assigns its call ids.
     pub fn start(&mut self, requests: Vec<Request>) -> Vec<Call> {
         let next = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
         self.first_id = self.first_id.wrapping_add(next);
@@ -85,8 +83,8 @@ impl Round {
         ids.zip(requests).map(call).collect()
     }
 
-    /// Returns the replies with which a state machine continues: an empty list for its first step,
-    /// and the result of [`Round::take`] for later steps.
+    /// Returns an empty list for a state machine's first step, and the result of [`Round::take`]
+    /// for later steps.
     pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
@@ -94,12 +92,11 @@ impl Round {
         }
     }
 
-    /// Stores a reply. Returns all replies, in the order of the requests, if this reply completes
-    /// the round.
+    /// Stores a reply. If the round is now complete, returns all replies in the order of the
+    /// requests.
     pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
-        // The slots of a completed round are also empty, but the round's `missing` count is 0.
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
             self.missing -= 1;

@@ -1,7 +1,5 @@
-//! Encodes and decodes the groups of a scan page. The codec of its type encodes each column.
-//! `PROTOCOL.md`, "Scan page", documents the layout.
-//!
-//! The resume key and the cost are in the message's header.
+//! Encodes and decodes the groups of a scan page (`PROTOCOL.md`, "Scan page"). The resume key and
+//! the cost are in the message's header.
 
 use crate::batch::column::Column;
 use crate::batch::column::StringColumn;
@@ -36,9 +34,6 @@ pub fn encode(groups: &[Group]) -> Vec<u8> {
 }
 
 /// Decodes the result of [`encode`].
-///
-/// # Errors
-/// Returns [`PageError`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
     let mut reader = PageReader { from: bytes, times: &[], times_ns: Vec::new() };
     let count = reader.count(VALUES_MAX)?;
@@ -52,10 +47,9 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 #[derive(Default)]
 struct Writer<'a> {
     out: Vec<u8>,
-    /// A buffer for one part. The buffer is empty between parts.
     part: Vec<u8>,
-    /// The previous times, and the encoded part that contains them. If the calls of a group have
-    /// the same windows, which is usual, the writer copies this part.
+    /// The previous times and their encoded part. The calls of a group usually have the same
+    /// windows, so the writer copies this part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }
@@ -136,7 +130,6 @@ impl<'a> Writer<'a> {
         self.finish_part();
     }
 
-    /// Appends the part's length and the part, and clears the buffer.
     fn finish_part(&mut self) {
         varint::write(self.part.len() as u64, &mut self.out);
         self.out.append(&mut self.part);
@@ -144,7 +137,6 @@ impl<'a> Writer<'a> {
 }
 
 struct PageReader<'a> {
-    /// The remaining bytes.
     from: &'a [u8],
     /// The encoded part of the previous times, and the decoded times.
     times: &'a [u8],

@@ -17,14 +17,11 @@ use tidemark_model::time::TimeRange;
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToShard {
-    /// Opens this object as a shard. Only the Database sends this message. An open shard handles
-    /// this message like `Configure`.
+    /// Opens this object as a shard. An open shard handles this message like `Configure`.
     Open(ShardSettings),
-    /// Sends newer settings. Only the Database sends this message. Settings with an older or equal
-    /// generation have no effect.
+    /// Sends settings. An older or equal generation has no effect.
     Configure(ShardSettings),
-    /// Closes the shard, which then rejects every message except `Wipe`. Only the Database sends
-    /// this message.
+    /// Closes the shard, which then rejects every message except `Wipe`.
     Close {
         /// The generation in which the shard was closed.
         generation: u64,
@@ -32,9 +29,9 @@ pub enum ToShard {
     /// Deletes all data and tables. Only the Database sends this message.
     Wipe,
     /// Flushes, and returns the size of the shard and a time at which the shard's group could be
-    /// split. Only the Database sends this message.
+    /// split.
     Weigh,
-    /// Sets a fence on the source shards of a split. Only the Database sends this message.
+    /// Sets a fence on the source shards of a split.
     ///
     /// The shard rejects writes and deletes at or after `from_ns` with [`Unavailable::Changing`].
     /// The fence ends when a message has no `from_ns`, or when the shard's range ends at the fence.
@@ -53,24 +50,23 @@ pub enum ToShard {
         frame: Vec<u8>,
     },
     /// Makes the shard reject the query's further pages. The shard keeps the query's id only in
-    /// memory, because the next page follows within seconds.
+    /// memory.
     Kill {
         /// The id of the query.
         query: u64,
     },
     /// Requests one page of a scan.
     Scan {
-        /// The query's priority as a number ([`super::live_queries::Precedence`]). The number is 0
-        /// while the query is not listed.
+        /// The number of the query's [priority](super::live_queries::Precedence), or 0 while the
+        /// query is not listed.
         #[serde(default)]
         query: u64,
         /// The sender's view of the database.
         stamp: Stamp,
         /// The scan.
         request: ScanRequest,
-        /// The first pages of further scans of the query, for example for its other measurements.
-        /// The shard executes these scans in order, within the limits of one event's work and of
-        /// one page. The caller sends the remaining scans again.
+        /// The first pages of further scans of the query, executed in order within the limits of
+        /// one event and one page. The caller sends the remaining scans again.
         #[serde(default)]
         further: Vec<ScanRequest>,
     },
@@ -91,30 +87,25 @@ pub enum ToShard {
         /// The summary.
         request: SummaryRequest,
     },
-    /// Permanently hides the matching rows whose write sequence is lower than `before`. The request
-    /// is idempotent.
+    /// Permanently hides the matching rows whose write sequence is lower than `before`.
     Delete {
         /// The sender's view of the database.
         stamp: Stamp,
-        /// The value of [`Stats::next_sequence`], which the sender read after the statement
-        /// arrived. The delete therefore does not affect rows that are written later, even if this
-        /// message is delayed. A shard that has flushed or merged rows from both sides of this
-        /// sequence responds with `Stale`.
+        /// The value of [`Stats::next_sequence`] that the sender read after the statement arrived,
+        /// so that a delayed message hides no later rows. A shard that has flushed or merged rows
+        /// from both sides of this sequence responds with `Stale`.
         before: u64,
         /// The rows to hide.
         deletions: Vec<Deletion>,
     },
     /// Verifies checksums in one bounded step.
     Verify {
-        /// The field [`VerifyPage::resume`] of the previous page. `None` starts with the first
-        /// block.
+        /// The field [`VerifyPage::resume`] of the previous page.
         resume: Option<u64>,
     },
     /// Returns counters and sizes.
     Stats,
-    /// Announces a new access number. Only the Database sends this message. The shard then treats
-    /// senders with a lower access number as stale. A number below the shard's current number has
-    /// no effect.
+    /// Announces a new access number. The shard treats senders with a lower access number as stale.
     Access {
         /// The access number.
         number: u64,
@@ -128,21 +119,18 @@ pub enum ToShard {
 pub struct Stamp {
     /// The policy of the request.
     pub policy: PolicyId,
-    /// The sender's generation. If the generation is lower than the shard's generation, the sender
-    /// is stale.
+    /// The sender's generation. A sender with a lower generation than the shard's is stale.
     pub generation: u64,
     /// The sender's schema version. The shard stores the highest version of all `Append` messages
-    /// durably, together with the frame. A `Scan` or `Summarise` with a lower version is stale. An
-    /// `Append` with a lower version is not.
+    /// with the frames. A `Scan` or `Summarise` with a lower version is stale.
     pub schema_version: u64,
     /// Whether the sender read the schema after the query arrived. A column that this schema lacks
-    /// comes from a later write, which the result need not contain. A fresh `Scan` or `Summarise`
-    /// is therefore never stale because of its schema version.
+    /// comes from a later write. A fresh query is therefore never stale because of its schema
+    /// version.
     #[serde(default)]
     pub fresh: bool,
-    /// The access number under which the caller was authorised. If the number is lower than the
-    /// shard's number, the sender is stale. [`NO_GRANT`] means that the authorisation depends on no
-    /// stored permission.
+    /// The access number under which the caller was authorised, or [`NO_GRANT`]. A sender with a
+    /// lower number than the shard's is stale.
     #[serde(default)]
     pub access: u64,
     /// The cost of the request, if the database or the caller has limits.
@@ -150,8 +138,7 @@ pub struct Stamp {
     pub meter: Option<Meter>,
 }
 
-/// [`Stamp::access`] of the administrator and of other objects, whose permissions cannot be
-/// revoked.
+/// [`Stamp::access`] of callers whose permissions cannot be revoked: the administrator and objects.
 pub const NO_GRANT: u64 = u64::MAX;
 
 /// The identity of a shard, and the points that it accepts.
@@ -169,19 +156,16 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Dropped measurements, whose frames the shard rejects. The shard adds these measurements to
-    /// its own list. DROP MEASUREMENT retires ids, which are never reused. The shard adds this list
-    /// even if the settings have an old generation.
+    /// Dropped measurements, whose frames the shard rejects. The shard adds them to its list even
+    /// if the settings have an old generation, because ids are never reused.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// The policy's shard group duration, in nanoseconds. The shard divides its rows into parts by
-    /// time slots of at least this width. The width affects only the cost of merges, not query
-    /// results.
+    /// The policy's shard group duration, in nanoseconds. Parts cover time slots of at least this
+    /// width, which affects only the cost of merges.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
-    /// The Database's access number. The shard adopts this number even if the settings have an old
-    /// generation.
+    /// The Database's access number, which the shard adopts even from an old generation.
     #[serde(default)]
     pub access: u64,
 }
@@ -191,28 +175,26 @@ pub struct ShardSettings {
 pub enum FromShard {
     /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
-    /// The shard stored the frame's rows. Rows of series above the series limit may have been
-    /// rejected.
+    /// The shard stored the frame's rows, except rows of series above the series limit.
     Appended {
-        /// The used size of the object's storage, in bytes, excluding space that the shard will
-        /// soon reclaim.
+        /// The size of the object's storage, in bytes, without space that the shard will soon
+        /// reclaim.
         bytes: u64,
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
         over: Option<SeriesExceeded>,
-        /// The hashes of the rejected series, without duplicates, as 8 little-endian bytes each.
-        /// This list is sent as the message body.
+        /// The distinct hashes of the rejected series, as 8 little-endian bytes each, sent as the
+        /// message body.
         #[serde(skip)]
         rejected: Vec<u8>,
     },
     /// The reply to `Weigh`.
     Weighed {
-        /// The used size of the object's storage, in bytes, excluding space that the shard will
-        /// soon reclaim.
+        /// The size of the object's storage, in bytes, without space that the shard will soon
+        /// reclaim.
         bytes: u64,
         /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
-        /// are at or after this time. If clients write current data, the time is in the near future
-        /// and no bytes are after this time. `None` means that no time divides the shard.
+        /// are at or after this time. `None` means that no time divides the shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.
@@ -226,8 +208,8 @@ pub enum FromShard {
         /// The pages of the first further scans.
         #[serde(default)]
         further: Vec<FurtherPage>,
-        /// The encoded groups ([`super::scan_page`]) of this page, followed by those of each
-        /// further page. This list is sent as the message body.
+        /// The encoded groups ([`super::scan_page`]) of this page and of each further page, sent as
+        /// the message body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -237,11 +219,8 @@ pub enum FromShard {
     Verified(VerifyPage),
     /// Counters and sizes.
     Stats(Stats),
-    /// Either the object is not an open shard, or the sender's stamp is outdated or names another
-    /// policy. The shard stored no rows. The sender must refresh its view, starting with the
-    /// Catalog.
-    ///
-    /// Before it is opened and after it is closed or wiped, an object is not an open shard.
+    /// The object is not an open shard, or the sender's stamp is outdated or names another policy.
+    /// The shard stored no rows. The sender must refresh its view, starting with the Catalog.
     Stale,
     /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
     OutOfRange,
@@ -253,8 +232,8 @@ pub enum FromShard {
     Backup(FromShardBackup),
 }
 
-/// The counters and sizes of a shard. An eviction of the object resets the counters to their values
-/// at the last flush.
+/// The counters and sizes of a shard. An eviction resets the counters to their values at the last
+/// flush.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// The counters since the shard was opened.
@@ -409,11 +388,7 @@ impl FromShard {
         }
     }
 
-    /// Returns the pages, starting with the page of the scan itself. Returns `None` if this is
-    /// another reply.
-    ///
-    /// # Errors
-    /// Returns [`PageError`].
+    /// Returns the page of the scan and the further pages, or `None` if this is another reply.
     pub fn pages(self) -> Result<Option<Vec<ScanPage>>, PageError> {
         let Self::Scanned { until, position, stats, further, groups } = self else {
             return Ok(None);

@@ -1,7 +1,6 @@
-//! Checks an RSA signature of a text (RS256). The runtime's WebCrypto performs the check.
+//! Checks an RSA signature of a text (RS256) in the runtime's WebCrypto.
 //!
-//! A check is a call, as in [`super::password_derivation`]. The reply is one byte: 1 for a valid
-//! signature, and 0 otherwise.
+//! A check is a call. The reply is one byte: 1 for a valid signature, and 0 otherwise.
 
 use super::call::Address;
 use super::round::Request;

@@ -1,9 +1,7 @@
-//! The messages to and from the SQL Worker.
+//! The messages to and from the SQL Worker, which has no access to objects, tokens or databases.
 //!
-//! The SQL Worker has no access to objects, tokens or databases. The messages contain only names,
-//! such as those of tables and columns. The caller opens a session with a statement. In each turn,
-//! the caller sends the requested data, and the session returns the next chunk of the result and
-//! its next requests.
+//! The caller opens a session with a statement. In each turn, the caller sends the requested data,
+//! and the session returns the next chunk of the result and its next requests.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +14,9 @@ use tidemark_model::value::{FieldType, FieldValue};
 /// The HTTP status for a statement that exceeds a memory, row or time limit.
 pub const TOO_MUCH: u16 = 507;
 
-/// Returns the reply to a message for which the SQL Worker threw an error with the text `text`.
-/// `sql/sessions.js` defines the prefixes.
-///
-/// # Errors
-/// Returns [`CallFailure::Retryable`] if the failure is not the statement's fault.
+/// Returns the reply to a message for which the SQL Worker threw an error with this text.
+/// `sql/sessions.js` defines the prefixes. The result is [`CallFailure::Retryable`] if the failure
+/// is not the statement's fault.
 pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
     if let Some(message) = text.strip_prefix("stopped: ") {
         let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
@@ -37,8 +33,7 @@ pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
 pub enum ToSql {
     /// Opens the session. A session that is already open discards its state.
     Open(QueryRequest),
-    /// Sends the requested data that is available. If a turn contains no data, the session only
-    /// continues.
+    /// Sends available requested data, possibly none, and lets the session continue.
     Turn {
         /// The data, in any order.
         answers: Vec<SessionReply>,
@@ -48,8 +43,8 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Sends rows that do not come from a SQL statement. The session writes these rows in `format`.
-    /// The first such message opens a session.
+    /// Sends rows that do not come from a SQL statement, for output in `format`. The first message
+    /// opens a session.
     Rewrite {
         /// The name of the output format.
         format: String,
@@ -102,8 +97,8 @@ pub enum FromSql {
         wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether the session has produced rows or the complete result. From then on, the plan can
-        /// no longer cause another HTTP status.
+        /// Whether the plan can no longer cause another HTTP status, because rows or the complete
+        /// result exist.
         has_rows: bool,
         /// Whether the session can continue without the requested data.
         goes_on: bool,
@@ -175,8 +170,8 @@ pub struct QueryRequest {
     /// [`AggregateFunction::LastRow`].
     #[serde(default)]
     pub first_of_groups: bool,
-    /// The schemas of all tables whose names [occur](is_named) in the text. `None` means that the
-    /// caller did not search the text.
+    /// The schemas of all tables whose names [occur](is_named) in the text, or `None` if the caller
+    /// did not search the text.
     #[serde(default)]
     pub tables: Option<Vec<TableSchema>>,
 }
@@ -268,26 +263,23 @@ pub struct ScanRequest {
     pub time: TimeRange,
     /// The filter. The session needs only rows for which the filter is true.
     pub condition: Option<Condition>,
-    /// The fields to return, in this order. The scan returns **every** matching row, even if the
-    /// row has no value in these fields.
+    /// The fields to return, in this order. The scan also returns matching rows without these
+    /// fields.
     pub fields: Vec<String>,
     /// The tags to return, in this order. A missing tag has the value "".
     pub tags: Vec<String>,
-    /// The maximum number of rows. Without `first`, the scan may return any rows. With `first`, the
-    /// scan returns the first rows in time order.
+    /// The maximum number of rows, in any order unless `first` is set.
     pub rows_max: Option<u64>,
     /// The time order in which each shard may limit its rows to the first `rows_max`.
     pub first: Option<TimeOrder>,
-    /// The aggregates to return in place of rows.
+    /// The aggregates to return in place of rows. `fields` and `tags` must then be empty.
     ///
-    /// If this field is set, a page has one row for each group and window that contains rows. Each
-    /// of these rows occurs once in the scan. The row's time is the start of the window, or an
-    /// arbitrary value if there are no windows. The row's tags are the tags of the group, and the
-    /// row's fields are the results of the aggregate calls. `fields` and `tags` must be empty.
+    /// A page has one row for each group and window that contains rows. Each of these rows occurs
+    /// once in the scan. The row's time is the start of the window, or arbitrary without windows.
+    /// The row contains the group's tags and the results of the calls.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
-    /// The tags that form groups. With `first`, `rows_max` applies to each group. If the list is
-    /// empty, all rows form one group.
+    /// The tags that form groups. With `first`, `rows_max` applies to each group.
     #[serde(default)]
     pub first_of: Vec<String>,
 }
@@ -306,11 +298,11 @@ pub struct Aggregates {
 /// One aggregate call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
-    /// The function. The result is null for a group without values.
+    /// The function, whose result is null for a group without values.
     ///
-    /// `Min`, `Max`, `First`, `Last`, `FirstRow` and `LastRow` select a row. The value is followed
-    /// by the row's time in nanoseconds and by the columns in `aux`. For `FirstRow` and
-    /// `LastRow` the value is the row's time.
+    /// `Min`, `Max`, `First`, `Last`, `FirstRow` and `LastRow` select a row. The row's time in
+    /// nanoseconds and the columns in `aux` follow the value. For `FirstRow` and `LastRow` the
+    /// value is the row's time.
     pub function: AggregateFunction,
     /// The field. `Rows`, `FirstRow` and `LastRow` need no field.
     pub field: Option<String>,
@@ -351,8 +343,7 @@ pub enum Condition {
 pub struct Page {
     /// The id of the scan.
     pub scan: u64,
-    /// The groups of rows, encoded by [`super::scan_page::encode`]. The groups have no keys and are
-    /// in any order, as a shard returned them.
+    /// The groups of rows, encoded by [`super::scan_page::encode`], without keys and in any order.
     #[serde(skip)]
     pub bytes: Vec<u8>,
     /// Whether this is the last page of the scan.

@@ -6,9 +6,8 @@
 //!       | boolean | regex | DISTINCT name | "*" ["::" (field | tag)] | $param ;
 //! ```
 //!
-//! The parser keeps operators in a vector instead of recursing, so a long chain of operators needs
-//! no call stack. `QUERY_DEPTH_MAX` limits the nesting of parentheses and calls. `EXPR_DEPTH_MAX`
-//! limits the height of the tree.
+//! The parser keeps operators in a vector, so a long chain needs no call stack. `QUERY_DEPTH_MAX`
+//! limits the nesting of parentheses and calls. `EXPR_DEPTH_MAX` limits the height of the tree.
 
 use super::duration;
 use super::error::{ParseError, Position};
@@ -20,10 +19,9 @@ use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::limits::EXPR_DEPTH_MAX;
 
 /// The maximum number of operands in an `AND` or `OR` chain that is nested to the left, as in 1.x.
-/// Longer chains become balanced trees, which have the same meaning and text but a low height.
+/// Longer chains become balanced trees with a low height and the same meaning and text.
 const LEFT_CHAIN_MAX: usize = 64;
 
-/// An expression and the height of its tree.
 struct ExprTree {
     expr: Expr,
     height: usize,
@@ -35,7 +33,7 @@ impl ExprTree {
     }
 }
 
-/// Parses an expression. The token after the expression remains unread.
+/// The token after the expression remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     tree(p).map(|tree| tree.expr)
 }
@@ -47,7 +45,7 @@ fn var_ref(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     Ok(Expr::VarRef { name, cast })
 }
 
-/// Parses names joined by dots, at most three. Stops after a dot that precedes `/` or `:`.
+/// Parses at most three names joined by dots. Stops after a dot that precedes `/` or `:`.
 pub(super) fn segments(p: &mut Parser<'_>) -> Result<Vec<String>, ParseError> {
     let mut segments = vec![p.ident()?];
     while p.scan_if(TokenKind::Dot) {
@@ -154,7 +152,6 @@ fn tree(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     }
 }
 
-/// Joins a chain of operators with equal precedence.
 fn join(
     first: ExprTree,
     chain: Vec<(BinaryOp, ExprTree)>,
@@ -239,8 +236,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// Parses the operand after a sign. The sign of a literal becomes part of the literal. Any other
-/// operand becomes `-1 * …`, or `1 * …` after `+`.
+/// The sign of a literal becomes part of the literal. Any other operand becomes `-1 * …`, or `1 *
+/// …` after `+`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {
@@ -297,7 +294,6 @@ fn wildcard_kind(p: &mut Parser<'_>) -> Result<WildcardKind, ParseError> {
     }
 }
 
-/// Creates the error for a parameter without a usable value.
 fn missing(token: &Token<'_>) -> ParseError {
     let name = token.text.strip_prefix('$').unwrap_or(&token.text);
     if name.is_empty() {
@@ -306,7 +302,6 @@ fn missing(token: &Token<'_>) -> ParseError {
     ParseError::MissingParameter { name: name.to_owned() }
 }
 
-/// Parses `DISTINCT name` or `distinct(…)`.
 fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseError> {
     let token = p.scan();
     match token.kind {
@@ -316,7 +311,7 @@ fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseErr
     }
 }
 
-/// Parses the arguments of a call, whose `(` was just read.
+/// The `(` of the call was just read.
 fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<ExprTree, ParseError> {
     p.enter(position)?;
     let name = name.to_lowercase();

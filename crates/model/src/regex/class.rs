@@ -8,16 +8,11 @@ use super::unicode;
 /// A class and the source after it.
 type Classed<'a> = (Ranges, &'a str);
 
-/// Returns the class of a single code point. A surrogate matches nothing, because text cannot
-/// contain it.
+/// A surrogate matches nothing, because text cannot contain it.
 pub(super) fn single(code: u32) -> Ranges {
     Ranges::from([(code, code)])
 }
 
-/// Parses the bracketed class at the start of `text`.
-///
-/// # Errors
-/// Returns Go's syntax errors.
 pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let mut rest = text.strip_prefix('[').unwrap_or(text);
     let negated = rest.starts_with('^');
@@ -50,7 +45,7 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     }
 }
 
-/// Applies case folding and then negation. Go uses the same order.
+/// Go also applies case folding before negation.
 fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     if fold_case {
         class.fold_case();
@@ -61,7 +56,6 @@ fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     class
 }
 
-/// Parses `x` or `x-y`.
 fn range<'a>(text: &'a str, whole: &str) -> Result<Classed<'a>, InvalidSyntax> {
     let (low, mut rest) = member(text, whole)?;
     let mut high = low;
@@ -78,7 +72,6 @@ fn range<'a>(text: &'a str, whole: &str) -> Result<Classed<'a>, InvalidSyntax> {
     Ok((Ranges::from([(low, high)]), rest))
 }
 
-/// Parses one character of a bracketed class.
 fn member<'a>(text: &'a str, whole: &str) -> Result<(u32, &'a str), InvalidSyntax> {
     if text.starts_with('\\') {
         return escape::char(text);
@@ -123,8 +116,7 @@ fn named(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSynt
     Ok(Some((signed(pairs(members), fold_case, negated), rest)))
 }
 
-/// Builds a class from pairs of characters. Each pair contains the first and last character of a
-/// range.
+/// Each pair contains the first and last character of a range.
 fn pairs(members: &str) -> Ranges {
     let mut class = Ranges::default();
     for pair in members.as_bytes().chunks(2) {
@@ -135,11 +127,7 @@ fn pairs(members: &str) -> Ranges {
     class
 }
 
-/// Parses a class escape at the start of `text`, inside or outside brackets. Returns `None` if
-/// `text` starts with something else.
-///
-/// # Errors
-/// Returns an error for an unknown name after `\p`.
+/// Parses a class escape at the start of `text`, inside or outside brackets.
 pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSyntax> {
     let mut rest = Rest(text);
     if rest.char() != Some('\\') {

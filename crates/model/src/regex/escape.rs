@@ -18,10 +18,7 @@ impl Rest<'_> {
     }
 }
 
-/// Reads the escape at the start of `text` as a code point, which may be a surrogate.
-///
-/// # Errors
-/// Returns an error for a trailing backslash, or for an escape that Go does not support.
+/// The code point may be a surrogate.
 pub(super) fn char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
     let mut rest = Rest(text);
     rest.char();

@@ -1,8 +1,7 @@
 //! Matches regular expressions in the syntax of Go and InfluxQL.
 //!
 //! Go and Rust differ in the errors, in the accepted syntax, and in `\d \s \w \b`, which are ASCII
-//! only in Go. Therefore this module parses Go's syntax and translates it to Rust's. Messages
-//! between objects contain the source text.
+//! only in Go. Therefore this module parses Go's syntax and translates it to Rust's.
 
 mod class;
 mod escape;
@@ -17,8 +16,7 @@ use crate::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// A regular expression in Go's syntax. The expression matches anywhere in the text unless it is
-/// anchored.
+/// A regular expression in Go's syntax, which matches anywhere in the text unless it is anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Regex {
     source: String,
@@ -44,10 +42,7 @@ pub enum InvalidRegex {
 }
 
 impl Regex {
-    /// Checks and copies `source`.
-    ///
-    /// # Errors
-    /// Returns [`InvalidRegex`]. Syntax errors have Go's wording.
+    /// Checks and copies `source`. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         Pattern::new(source)?;
         Ok(Self { source: source.to_owned() })
@@ -59,18 +54,15 @@ impl Regex {
     }
 }
 
-/// A compiled regular expression. The pattern only reports whether a text matches. The groups
-/// therefore do not capture, and all repetitions are greedy.
+/// A compiled regular expression that only reports whether a text matches.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: regex::Regex,
 }
 
 impl Pattern {
-    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`].
-    ///
-    /// # Errors
-    /// Returns [`InvalidRegex`]. Syntax errors have Go's wording.
+    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`]. Syntax errors have Go's
+    /// wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_SOURCE_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);

@@ -2,10 +2,10 @@
 
 use super::unicode;
 
-/// The surrogate code points, which text cannot contain.
+/// Text cannot contain these code points.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
 
-/// Inclusive ranges of code points. The ranges may be unordered and may overlap until `join` runs.
+/// Inclusive ranges of code points, unordered and possibly overlapping until `join` runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(u32, u32)>);
 
@@ -47,7 +47,6 @@ impl Ranges {
         self.0.append(&mut others);
     }
 
-    /// Replaces the set with its complement.
     pub(super) fn negate(&mut self) {
         self.join();
         let mut rest = Vec::new();
@@ -64,7 +63,6 @@ impl Ranges {
         self.0 = rest;
     }
 
-    /// Sorts the ranges, and joins ranges that touch or overlap.
     fn join(&mut self) {
         self.0.sort();
         self.0.dedup_by(|next, before| {
@@ -85,7 +83,6 @@ impl Ranges {
             let low = if SURROGATES.contains(&low) { SURROGATES.end() + 1 } else { low };
             let high = if SURROGATES.contains(&high) { SURROGATES.start() - 1 } else { high };
             if low <= high {
-                // Writing to a string cannot fail.
                 let _ = write!(out, "\\x{{{low:X}}}-\\x{{{high:X}}}");
             }
         }

@@ -1,8 +1,7 @@
 //! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's.
 //!
-//! The translation applies flags to the affected characters instead of copying the flags, and turns
-//! groups into non-capturing groups. The result therefore contains no construct that Go and Rust
-//! interpret differently.
+//! The translation applies flags to the affected characters, and turns groups into non-capturing
+//! groups. The result contains no construct that Go and Rust interpret differently.
 
 use super::class;
 use super::escape::{self, Rest};
@@ -69,7 +68,7 @@ pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
     InvalidSyntax { kind, part: part.to_owned() }
 }
 
-/// The flags that affect the translation. These flags do not include greediness.
+/// The flags that affect the translation, without greediness.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,
@@ -110,15 +109,13 @@ struct Translator<'a> {
     source: &'a str,
     rest: &'a str,
     flags: Flags,
-    /// The enclosing groups, outermost first.
+    /// Outermost first.
     outer: Vec<Group>,
     group: Group,
-    /// The source from the start of the repetition that ends at the current position, if there is
-    /// one.
+    /// The source from the start of the repetition that ends at the current position, if any.
     repetition: Option<&'a str>,
 }
 
-/// Translates `source` in linear time.
 pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
     let mut t = Translator {
         source,
@@ -139,7 +136,6 @@ pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
 }
 
 impl<'a> Translator<'a> {
-    /// Translates the item that begins with `c`.
     fn step(&mut self, c: char) -> Result<(), InvalidSyntax> {
         let repetition = self.repetition.take();
         match c {
@@ -184,7 +180,7 @@ impl<'a> Translator<'a> {
         self.group.atoms.push(Atom { rust, repeats: 0 });
     }
 
-    /// Adds a single code point and applies `(?i)` to it.
+    /// Applies `(?i)` to the code point.
     fn push_single(&mut self, code: u32) {
         let mut class = class::single(code);
         if self.flags.fold_case {
@@ -284,7 +280,6 @@ impl<'a> Translator<'a> {
         self.repeat(rust, Some(count), count.rest, repetition)
     }
 
-    /// Applies a repetition to the previous item.
     fn repeat(
         &mut self,
         rust: String,
@@ -321,13 +316,11 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Builds the error for the source from the current position to `after`.
     fn invalid_until(&self, kind: SyntaxErrorKind, after: &str) -> InvalidSyntax {
         let part = self.rest.get(..self.rest.len() - after.len()).unwrap_or(self.rest);
         invalid(kind, part)
     }
 
-    /// Parses an item with a backslash outside brackets.
     fn escape(&mut self) -> Result<(), InvalidSyntax> {
         let mut after = Rest(self.rest);
         after.char();
@@ -359,15 +352,13 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// A repeat count `{min}`, `{min,}` or `{min,max}`, and the source after it.
 struct Count<'a> {
     min: u64,
-    /// The upper bound, or `None` for no limit.
     max: Option<u64>,
     rest: &'a str,
 }
 
-/// Parses a count. Returns `None` if the brace is a literal character.
+/// Returns `None` if the brace is a literal character.
 fn count(text: &str) -> Option<Count<'_>> {
     let (min, rest) = number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {

@@ -1,10 +1,9 @@
-//! Provides the data of Go's package `unicode`: categories, scripts and letter case.
+//! The data of Go's package `unicode`: categories, scripts and letter case.
 //!
 //! `tables/unicode.rs` packs both tables in the form of [`packed`]. The value of a name is the
-//! number of ranges, followed by two numbers for each range: the gap after the previous range, and
-//! the range's length minus one. The case table lists the characters that have case variants. Each
-//! entry contains the gap after the previous entry and the distance to the character's next
-//! variant. The last variant of a character refers to the first.
+//! number of ranges, and for each range the gap after the previous range and the range's length
+//! minus one. The case table contains, for each character with case variants, the gap after the
+//! previous entry and the distance to its next variant, cyclically.
 
 use crate::packed::{self, signed, unsigned};
 
@@ -13,7 +12,7 @@ use super::ranges::Ranges;
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
-/// Returns the characters of the category or script that has exactly this name in Go.
+/// The name must be exactly Go's.
 pub(super) fn property(name: &str) -> Option<Ranges> {
     let rest = &mut packed::find(PROPERTIES, name)?;
     let mut all = Ranges::default();

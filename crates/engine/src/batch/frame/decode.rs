@@ -9,21 +9,14 @@ use crate::codec::{self, VALUES_MAX, integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 
 /// Decodes a frame, which takes all of `bytes`. The rows of each table are grouped by series.
-///
-/// # Errors
-/// Returns any [`FrameError`].
 pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
     let mut tables = Vec::new();
     decode_each(bytes, |table| tables.push(table))?;
     Ok(tables)
 }
 
-/// Decodes a frame and passes the tables to `each`, so that only one table is in memory. The
-/// columns of a large frame are many times as large as its bytes. After an error, the caller must
-/// discard the tables that it received.
-///
-/// # Errors
-/// Returns any [`FrameError`].
+/// Decodes a frame and passes the tables to `each`, so that only one table is in memory. After an
+/// error, the caller must discard the tables that it received.
 pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
     let header = FrameHeader::read(bytes)?;
     let mut rest = bytes.get(header.payload_start as usize..).or_bug();

@@ -16,25 +16,20 @@ use crate::codec::{integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of rows in a table. This limit keeps the memory for sorting and encoding
-/// small compared with the columns of a large write. A large write has several tables per
-/// measurement, in line order.
+/// The maximum number of rows in a table, which bounds the memory for sorting and encoding.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
-/// The approximate maximum size of a table's text for rows of average length, in bytes. Like
-/// [`ROWS_PER_TABLE_MAX`], this limit bounds memory.
+/// The approximate maximum size of a table's text, in bytes, which bounds memory.
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
-/// The rows for a frame, as a reference to the block that the parser built.
+/// The rows for a frame, as a reference to the parsed block.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRef<'a> {
     /// The measurement's id.
     pub measurement: MeasurementId,
-    /// The ids of `block.series.tags`, in the same order. The ids of tags without a value in the
-    /// selected rows are ignored.
+    /// The ids of `block.series.tags`. Tags without a value in the selected rows need no valid id.
     pub tag_ids: &'a [ColumnId],
-    /// The ids of `block.fields`, in the same order. The ids of fields without a value in the
-    /// selected rows are ignored. A column whose lines were all rejected therefore needs no valid
-    /// id.
+    /// The ids of `block.fields`. Fields without a value in the selected rows need no valid id, for
+    /// example if all lines with the field were rejected.
     pub field_ids: &'a [ColumnId],
     /// The block that contains the rows.
     pub block: &'a Block,
@@ -42,8 +37,7 @@ pub struct TableRef<'a> {
     pub rows: &'a Selection,
 }
 
-/// Appends a frame with the selected rows of `tables`, grouped by series. FRAME.md describes the
-/// format.
+/// Appends a frame (FRAME.md) with the selected rows of `tables`, grouped by series.
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut header = FrameHeader::default();
     let start = out.len();
@@ -59,7 +53,7 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
-    // The header must precede the payload, but is complete only after the payload was written. The
+    // The header precedes the payload, but is complete only after the payload was written. The
     // header is short, so the rotation is cheap.
     let end = out.len();
     header.write(out);
@@ -79,9 +73,8 @@ fn rows_per_table(block: &Block) -> usize {
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
 
-/// Reserves memory for `more` tables if the next table does not fit. The estimate uses the size of
-/// the last table, which starts at `before`. If the capacity doubled instead, a large frame would
-/// take three times its size while it moves.
+/// Estimates from the last table, which starts at `before`. If the capacity doubled instead, a
+/// large frame would take three times its size while it moves.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
     let table_bytes = out.len() - before;
@@ -91,9 +84,8 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends the payloads of the selected rows. The result contains one table. If one table would
-/// have too much padding, the result contains several tables. If there are no rows, the result
-/// contains no table. `same` caches [`padding::same_series`].
+/// Appends one table, or several if one table would have too much padding. `same` caches
+/// [`padding::same_series`].
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],
@@ -123,16 +115,14 @@ fn encode_rows(
 }
 
 struct Piece<'a> {
-    /// The block's rows, grouped by series.
+    /// Grouped by series.
     rows: &'a [u32],
-    /// The positions of the fields in the block.
     fields: &'a [usize],
     series_of: &'a dyn Fn(u32) -> u32,
     /// Returns the rows to read from a column.
     picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
 }
 
-/// Appends the payload of a table. Returns `None` if there are no rows.
 fn encode_table(
     table: &TableRef<'_>,
     Piece { rows, fields, series_of, picks }: &Piece<'_>,
@@ -179,7 +169,7 @@ fn encode_table(
     })
 }
 
-/// Groups rows by series with a stable counting sort. Returns `None` if there are no rows.
+/// A stable counting sort. Returns `None` if there are no rows.
 fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
     let n_series = block.series.len.max(1) as usize;
@@ -201,14 +191,12 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     (!rows.is_empty()).then_some(rows)
 }
 
-/// Appends the length of `part` and then `part`, which becomes empty.
 fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
     varint::write(part.len() as u64, out);
     out.append(part);
 }
 
-/// Appends the dictionary and codes for the series in use. Returns `false` if none of these series
-/// has the tag.
+/// Returns `false` if none of the series has the tag.
 fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
     let code_of = |series: u32| tag.codes.get(series as usize).copied().or_bug();
     // The new code plus 1 for each old code, or 0 for an unused value. Only used values are sent.

@@ -1,5 +1,4 @@
-//! Encodes and decodes a frame's header. The header lists the measurements, columns and times of
-//! the frame.
+//! Encodes and decodes a frame's header: its measurements, columns and times.
 
 use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
@@ -11,7 +10,7 @@ use tidemark_model::value::FieldType;
 
 /// The version that [`super::encode()`] writes and [`super::decode()`] reads.
 pub const VERSION: u8 = 1;
-/// The size of the version byte and the header's length, in bytes.
+/// The version byte and the header's length.
 const PREFIX_BYTES: usize = 5;
 
 /// The header of a frame: the tables without their values.
@@ -32,24 +31,17 @@ pub struct TableHeader {
     pub rows: u32,
     /// The number of distinct series.
     pub series: u32,
-    /// The earliest time, inclusive.
     pub(crate) min_time_ns: i64,
-    /// The latest time, inclusive.
     pub(crate) max_time_ns: i64,
     /// The ids of the tags with a value in at least one series.
     pub tag_ids: Vec<ColumnId>,
     /// The ids and types of the fields with a value in at least one row.
     pub fields: Vec<(ColumnId, FieldType)>,
-    /// The size of the table's payload, in bytes.
     pub(crate) payload_bytes: u32,
 }
 
 impl FrameHeader {
     /// Reads the header of a frame at the start of `bytes`. The payload may be missing.
-    ///
-    /// # Errors
-    /// Returns [`FrameError::Version`], [`FrameError::HeaderTruncated`],
-    /// [`FrameError::HeaderDamaged`] or [`FrameError::TooMany`].
     pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
         let &version = bytes.first().ok_or(FrameError::HeaderTruncated)?;
         if version != VERSION {
@@ -151,7 +143,6 @@ fn read_u32(bytes: &mut &[u8]) -> Result<u32, FrameError> {
     u32::try_from(value).map_err(|_| FrameError::HeaderDamaged)
 }
 
-/// Reads a number of items. Each item takes at least one byte.
 fn read_count(bytes: &mut &[u8]) -> Result<usize, FrameError> {
     varint::read_length(bytes, bytes.len()).map_err(|_| FrameError::HeaderDamaged)
 }

@@ -1,4 +1,4 @@
-//! Divides rows with different columns into one table per column set if most cells of a common
+//! Divides rows with different columns into one table per column set if most cells of a single
 //! table would be padding.
 
 use crate::batch::Block;
@@ -10,7 +10,6 @@ use crate::batch::order::{Distinct, rank_series};
 use crate::batch::series_table::SeriesTable;
 use tidemark_model::bug::OrBug;
 
-/// Whether a single table of these rows would have too much padding.
 pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
     let values_of = |column: &Column| match &column.validity {
         Validity::All => rows.len(),
@@ -46,17 +45,16 @@ pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     first
 }
 
-/// The rows of a block, in which rows with the same series and time are merged. The order of the
-/// block's tables therefore has no effect.
+/// The rows of a block, merged if they have the same series and time. The order of the block's
+/// tables therefore has no effect.
 pub(super) struct Overlaid<'a> {
     block: &'a Block,
-    /// The result of [`same_series`].
     same: &'a [u32],
     distinct: Distinct,
 }
 
 impl<'a> Overlaid<'a> {
-    /// Merges rows that are grouped by series. Later rows overwrite earlier rows.
+    /// The rows must be grouped by series. Later rows overwrite earlier rows.
     pub(super) fn new(block: &'a Block, same: &'a [u32], rows: Vec<u32>) -> Self {
         let mut overlaid = Self { block, same, distinct: Distinct::default() };
         let key = |row: u32| {
@@ -75,7 +73,6 @@ impl<'a> Overlaid<'a> {
         self.same.get(number as usize).copied().or_bug()
     }
 
-    /// Returns the column sets of the rows. Each set contains the positions of its rows.
     pub(super) fn sets(&self) -> Vec<ColumnSet> {
         let has = |at: u32, field: usize| {
             let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);

@@ -11,7 +11,7 @@ use crate::batch::{Block, FrameTable};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// A row with columns named by id. The row does not depend on the block's series numbers.
+/// Columns are named by id, and series are not numbered.
 type Row = (Vec<(u32, String)>, i64, Vec<(u32, FieldValue)>);
 
 fn rows_of(tag_ids: &[ColumnId], field_ids: &[ColumnId], block: &Block, rows: &[u32]) -> Vec<Row> {
@@ -85,8 +85,7 @@ fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
     all
 }
 
-/// Returns the rows in order of their series numbers. If two series have the same tags, the rows of
-/// the second series come later.
+/// Returns the rows in order of their series numbers, but the rows of a repeated series last.
 fn expected(block: &Block, rows: &Selection) -> Vec<Row> {
     let mut rows = rows.to_rows(block.rows());
     rows.sort_by_key(|&row| block.row_series[row as usize]);
@@ -156,7 +155,6 @@ fn check_table(table: &FrameTable, header: &TableHeader) {
     let types = block.fields.iter().map(|column| column.values.field_type());
     let fields: Vec<_> = table.field_ids.iter().copied().zip(types).collect();
     assert_eq!(header.fields, fields);
-    // Data that no row uses is not sent.
     assert!(block.fields.iter().all(|column| column.validity.nulls(rows) < rows));
     assert!(block.series.tags.iter().all(|tag| tag.codes.iter().any(|&code| code > 0)));
     assert!((0..block.series.len).all(|series| block.row_series.contains(&series)));

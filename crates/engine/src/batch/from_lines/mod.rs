@@ -1,7 +1,6 @@
 //! Builds a [`Batch`] from the lines that the parser passes on.
 //!
-//! The builder looks up whole series keys as written, so it parses the tags only once per series.
-//! The builder remembers the order of series and fields, and predicts the next series and field.
+//! The builder parses the tags of a series key only once, and predicts the next series and field.
 
 use super::Batch;
 use super::column::Values;
@@ -16,16 +15,14 @@ use tidemark_line_protocol::{
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::value::FieldType;
 
-/// The maximum size of the remembered series keys, in bytes. A body with more different keys seldom
-/// repeats a key.
+/// The maximum size of the remembered series keys, in bytes. A body with more keys seldom repeats a
+/// key.
 const KEYS_BYTES_MAX: usize = 4_000_000;
-/// The marker for a missing key.
 const NONE: u32 = u32::MAX;
 
 /// Parses `body` into columns. Also returns the rejected lines.
 ///
-/// `seed` must be random, so that a client cannot choose colliding keys. The result does not depend
-/// on the seed.
+/// `seed` must be random, so that a client cannot choose colliding keys.
 ///
 /// # Errors
 /// Returns [`NotUtf8`]. No line is accepted.
@@ -35,7 +32,6 @@ pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Re
     Ok((builder.finish(), rejected))
 }
 
-/// The measurement and series of a series key as written.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     measurement: u32,
@@ -44,19 +40,16 @@ struct Target {
     next: u32,
 }
 
-/// A sink that collects lines into a [`Batch`]. To read a body in pieces, use the builder with
-/// [`tidemark_line_protocol::Parser`].
+/// A sink that collects lines into a [`Batch`], for bodies that are read in pieces.
 #[derive(Debug)]
 pub struct BatchBuilder {
     seed: u64,
     limits: Limits,
     /// The series keys as written, and their canonical forms.
     keys: Interner,
-    /// The target of each key in `keys`.
     targets: Vec<Target>,
     names: Interner,
     measurements: Vec<MeasurementWriter>,
-    /// The measurement and series of the current line.
     measurement: u32,
     series: u32,
     /// The key of the current line, and the expected key of the next line.
@@ -95,8 +88,8 @@ impl BatchBuilder {
             + measurements.sum::<usize>()
     }
 
-    /// Reserves memory for the rest of the body. `used_bytes` were read so far. The whole body has
-    /// about `expected_bytes`. Up to `next_bytes` may follow before the next call.
+    /// Reserves memory for the rest of the body. `used_bytes` were read so far, the body has about
+    /// `expected_bytes`, and up to `next_bytes` may follow before the next call.
     pub fn make_room(&mut self, used_bytes: usize, expected_bytes: usize, next_bytes: usize) {
         let room = Room::new(used_bytes, expected_bytes, next_bytes);
         for measurement in &mut self.measurements {
@@ -124,8 +117,8 @@ impl BatchBuilder {
         }
     }
 
-    /// Forgets all keys. If a key appears again, a new series with the same tags is created. The
-    /// new series has a higher number than the old series, so the order of rows does not change.
+    /// Forgets all keys. If a key appears again, its new series has a higher number than the old
+    /// series, so the order of rows does not change.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);
@@ -133,7 +126,6 @@ impl BatchBuilder {
         (self.key, self.expected_key) = (NONE, NONE);
     }
 
-    /// Adds the series of a new key and returns the key's number.
     fn add_key(&mut self, raw: &str, hash: u32, key: &SeriesKey<'_>) -> Result<u32, Cause> {
         if tidemark_line_protocol::is_canonical(raw, key) {
             return self.add_canonical(raw, hash, key);
@@ -200,8 +192,7 @@ impl BatchBuilder {
     }
 }
 
-/// Defines a function that appends a value. The function first tries the fast path for the expected
-/// field.
+/// Defines a function that appends a value, first to the column of the expected field.
 macro_rules! set_or_push {
     ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
         #[inline(always)]

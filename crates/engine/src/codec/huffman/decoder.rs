@@ -8,22 +8,19 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
 use tidemark_model::bug::OrBug;
 
-/// The number of values below which codes are decoded one by one. For fewer values, building a
-/// lookup table takes longer than it saves.
+/// The number of values below which building a lookup table takes longer than it saves.
 pub const FEW: usize = 64;
 
 /// A code table that is ready for decoding.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// The lookup table, indexed by ten bits. Each entry contains up to three classes (a byte per
-    /// class), the number of complete classes (two bits, starting with bit 24), and the total
-    /// length of the codes (four bits, starting with bit 26). The table is built when many values
-    /// are decoded for the first time.
+    /// The lookup table, indexed by ten bits, built when many values are decoded for the first
+    /// time. An entry contains up to three classes (a byte each), their number (two bits from bit
+    /// 24), and the total length of their codes (four bits from bit 26).
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// The range of the classes that have a code. If there is only one class, its code has no bits.
+    /// The range of the classes that have a code. A single class has a code without bits.
     used: RangeInclusive<u8>,
-    /// Whether any class has raw bits.
     has_raw: bool,
 }
 
@@ -32,9 +29,6 @@ impl Decoder {
     pub const BYTES: usize = ENTRIES * 4 + size_of::<Self>();
 
     /// Removes a table from the front of `bytes`.
-    ///
-    /// # Errors
-    /// Returns [`Error::Truncated`] or [`Error::Corrupt`].
     pub fn read(bytes: &mut &[u8]) -> Result<Self, Error> {
         let &[first, classes] = take(bytes, 2)? else { return Err(Error::Truncated) };
         let (first, classes) = (usize::from(first), usize::from(classes) + 1);
@@ -56,9 +50,6 @@ impl Decoder {
     }
 
     /// Decodes `count` values, which take all of `bytes`, and appends them to `out`.
-    ///
-    /// # Errors
-    /// Returns [`Error::Truncated`], [`Error::Trailing`] or [`Error::Corrupt`].
     pub fn decode(&self, mut bytes: &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
         let shift = u32::from(*take(&mut bytes, 1)?.first().ok_or(Error::Truncated)?);
         let most = bytes.len();
@@ -101,8 +92,8 @@ impl Decoder {
         }
     }
 
-    /// Fills `classes` by decoding single codes. Returns the position after the codes in `padded`.
-    /// The first stream of codes is `first_bytes` long.
+    /// Decodes single codes into `classes`, and returns the position after the codes in `padded`.
+    /// The first stream is `first_bytes` long.
     fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
         let mut known = Vec::new();
         if self.used.start() == self.used.end() {
@@ -127,8 +118,7 @@ impl Decoder {
         if is_first_whole { fill(others, first_bytes * 8) } else { Err(Error::Corrupt) }
     }
 
-    /// Fills `classes` except the spare bytes at its end. Returns the position after the codes in
-    /// `padded`. The first stream of codes is `first_bytes` long.
+    /// Fills `classes` except the spare bytes at its end. Otherwise like [`Decoder::few`].
     fn classes(
         &self,
         padded: &[u8],
@@ -150,7 +140,7 @@ impl Decoder {
         if is_first_whole { Ok(b.bit.div_ceil(8)) } else { Err(Error::Corrupt) }
     }
 
-    /// Decodes the rest of a stream. The last codes are decoded one by one.
+    /// The last codes of a stream are decoded one by one.
     fn finish(
         &self,
         entries: &[u32; ENTRIES],
@@ -215,10 +205,7 @@ impl Stored {
         &self.0
     }
 
-    /// Reads the table. Returns `None` if there is no table. The result is not cached.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Decoder::read`], and [`Error::Trailing`].
+    /// Reads the table, if there is one. The result is not cached.
     pub(crate) fn decoder(&self) -> Result<Option<Decoder>, Error> {
         if self.0.is_empty() {
             return Ok(None);

@@ -30,15 +30,14 @@ use std::ops::RangeInclusive;
 pub use self::decoder::{Decoder, FEW, Stored};
 pub use self::table::{CodeTable, Histogram};
 
-/// The maximum number of bits in a code. A lookup table of 1,024 entries decodes up to three codes
-/// at a time.
+/// A lookup table of 1,024 entries decodes up to three codes at a time.
 const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
 /// The number of bits that one unaligned load returns for any start bit.
 const LOAD_BITS: u32 = 56;
-/// The number below which each number is its own class.
+/// Each number below this number is its own class.
 const DIRECT: u64 = 16;
-/// The number of classes: 16, plus four for each number of bits from 5 to 64.
+/// 16, plus four for each number of bits from 5 to 64.
 const CLASSES: usize = 256;
 
 #[inline(always)]
@@ -50,15 +49,13 @@ fn class(value: u64) -> usize {
     (16 + (bits - 5) * 4 + (value >> (bits - 3) & 3) as u32) as usize
 }
 
-/// Returns the number of raw bits of a class.
 #[inline(always)]
 const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// Returns the classes in `used` that have a code, with their canonical codes and code lengths.
-/// Shorter codes are smaller. Codes with equal length ascend by class. `used` must contain all
-/// classes with a code.
+/// Returns the classes with a code, their canonical codes and code lengths. Codes with equal length
+/// ascend by class. `used` must contain all classes with a code.
 fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Item = (u8, u16, u8)> {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
     let all = lengths.get(usize::from(*used.start())..=usize::from(*used.end()));
@@ -69,7 +66,6 @@ fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Ite
             *count += 1;
         }
     }
-    // The next code of each length.
     let mut next = [0_u32; LENGTHS];
     for length in 1..LENGTHS {
         next[length] = (next[length - 1] + of_length[length - 1]) << 1;

@@ -6,13 +6,12 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 use tidemark_model::bug::OrBug;
 
-/// The mean number of bits below which values are not shifted, because their low bits may have a
+/// Below this mean number of bits, values are not shifted, because their low bits may have a
 /// pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
 /// The approximate number of bits that remain after the shift.
 const KEPT_BITS: u64 = 6;
 
-/// Returns the shift that leaves about [`KEPT_BITS`] bits of most values.
 fn shift(values: &[u64]) -> u32 {
     let all = values.iter().fold(0, |all, value| all | value);
     if all >> SHIFTED_BITS_MIN == 0 {
@@ -69,7 +68,6 @@ pub struct CodeTable {
 }
 
 impl CodeTable {
-    /// Builds the optimal table for values with these counts.
     pub(crate) fn for_counts(histogram: &Histogram) -> Self {
         let counts = &histogram.counts;
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
@@ -136,7 +134,7 @@ impl CodeTable {
     }
 }
 
-/// A bit buffer that appends to the lowest free bit.
+/// Appends to the lowest free bit.
 struct Bits {
     bytes: Vec<u8>,
     at: usize,
@@ -145,8 +143,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// Creates a buffer of `bytes` bytes. Each append writes eight bytes, so the last seven bytes
-    /// must remain free.
+    /// Each append writes eight bytes, so the last seven of the `bytes` bytes must remain free.
     fn new(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
     }
@@ -169,16 +166,15 @@ impl Bits {
     }
 }
 
-/// A tree of classes while codes are built. The classes of a tree form a linked list from `first`
-/// to `last`.
+/// The classes of a tree form a linked list from `first` to `last`.
 struct Tree {
     weight: u64,
     first: u8,
     last: u8,
 }
 
-/// Returns the lengths of Huffman codes for these counts, limited to `CODE_BITS_MAX`. Only classes
-/// in `used` have a non-zero length.
+/// Returns the lengths of Huffman codes, limited to `CODE_BITS_MAX`. Only classes in `used` have a
+/// non-zero length.
 fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
     let mut following = [0_u8; CLASSES];

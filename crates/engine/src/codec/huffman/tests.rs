@@ -1,11 +1,9 @@
-//! Tests classes and tables: values are preserved, sizes are near the entropy, and damaged bytes
-//! cause no panic.
+//! Tests of classes and tables.
 
 use super::*;
 use crate::codec::Error;
 use crate::codec::tests::damaged;
 
-/// Returns residuals with a random shape.
 fn residuals(random: &mut fastrand::Rng) -> Vec<u64> {
     let (shape, bits) = (random.u8(0..4), random.u32(1..=64));
     (0..random.usize(0..700))
@@ -49,7 +47,6 @@ fn huffman_classes_round_trip() {
                 if is_sound {
                     assert_eq!(back.len(), block.len());
                 }
-                // Few values are decoded without a lookup table.
                 let fresh = Decoder::read(&mut stored.as_slice()).unwrap();
                 let mut few = Vec::new();
                 assert_eq!(fresh.decode(&hostile, block.len(), &mut few).is_ok(), is_sound);
@@ -75,7 +72,6 @@ fn huffman_size_approaches_entropy() {
     let mut bytes = Vec::new();
     table.encode(&values, &mut bytes);
     assert!(bytes.len() < 10_000 * 2 / 8 * 102 / 100, "{}", bytes.len());
-    // A repeated value takes no bits.
     let values = [7; 10_000];
     let table = CodeTable::for_counts(&Histogram::count(&values));
     bytes.clear();

@@ -58,7 +58,7 @@ impl serde::de::Error for Error {
 ///
 /// # Errors
 /// Returns [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is
-/// too long, and [`Error::Shape`] for an error that the value's `Serialize` returns.
+/// too long, and [`Error::Shape`] for an error of the value's `Serialize`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
     value.serialize(&mut writer)?;
@@ -66,9 +66,6 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 }
 
 /// Decodes a value that [`encode`] produced.
-///
-/// # Errors
-/// Returns an [`Error`] if `bytes` are not a valid encoding.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut reader = reader::Reader { bytes };
     let value = T::deserialize(&mut reader)?;

@@ -8,7 +8,6 @@ use crate::codec::varint;
 
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'de> {
-    /// The bytes that are not read yet.
     pub(super) bytes: &'de [u8],
 }
 
@@ -51,14 +50,12 @@ impl<'de> Reader<'de> {
         Ok(f64::from_bits(u64::from_le_bytes(*bits)))
     }
 
-    /// Reads a number of items or bytes. Each item takes at least one byte, so the number must not
-    /// exceed the number of bytes left.
+    /// Each item takes at least one byte, so a count must not exceed the number of bytes left.
     fn count(&mut self) -> Result<usize, Error> {
         let count = usize::try_from(self.unsigned()?).map_err(|_| Error::Length)?;
         if count > self.bytes.len() { Err(Error::Length) } else { Ok(count) }
     }
 
-    /// Returns a reader for the fields of the struct that starts here.
     #[inline(never)]
     fn fields(&mut self) -> Result<Items<'de>, Error> {
         let length = self.take(4)?.first_chunk::<4>().ok_or(Error::Length)?;
@@ -174,8 +171,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// An iterator over up to `left` consecutive values. In a struct, the iteration ends at the end of
-/// the struct's bytes.
+/// Up to `left` consecutive values. In a struct, the iteration ends at the end of the struct's
+/// bytes.
 struct Items<'de> {
     reader: Reader<'de>,
     left: usize,

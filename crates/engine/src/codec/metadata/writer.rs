@@ -19,7 +19,6 @@ impl Writer {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    /// Reserves the bytes for the length of a struct.
     fn open(&mut self) -> Struct<'_> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
@@ -188,7 +187,6 @@ impl<'a> Serializer for &'a mut Writer {
     }
 }
 
-/// A serializer for consecutive values.
 pub(super) struct Items<'a>(&'a mut Writer);
 
 macro_rules! items {
@@ -232,7 +230,7 @@ impl ser::SerializeMap for Items<'_> {
     }
 }
 
-/// A serializer for a struct's consecutive fields, with the position of the struct's length.
+/// A struct's consecutive fields, with the position of the struct's length.
 pub(super) struct Struct<'a> {
     writer: &'a mut Writer,
     start: usize,

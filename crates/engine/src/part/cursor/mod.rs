@@ -18,8 +18,7 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The number of bits in a page's name for the page's number in the group. `GROUP_BITS` is the
-/// number of bits for the group's number in the value.
+/// The number of bits in a page's name for the page's number in the group.
 const PAGE_BITS: u32 = 21;
 const GROUP_BITS: u32 = 21;
 
@@ -30,18 +29,15 @@ pub struct PartCursor<V> {
     direction: Direction,
     /// The measurement after which the cursor ends, if any.
     only: Option<MeasurementId>,
-    /// The number of the current value. `directory` is the directory of this value, and `groups` is
-    /// the range of the part's groups in the directory.
     value: usize,
     directory: Rc<Directory>,
     groups: Range<usize>,
-    /// The current group. `series` is the number of the current series in the group.
+    /// `series` is the number of the current series in this group.
     group: usize,
     series: u32,
     /// The number of pages of the current series in the current group that the cursor has passed.
     pages: usize,
     key: Option<SeriesKey>,
-    /// The last series block, with its value, group and block number.
     block: Option<((usize, usize, usize), Rc<Series>)>,
     /// The keys of the last page, with the page's name.
     keys: Option<(u64, RowKeys)>,
@@ -49,18 +45,14 @@ pub struct PartCursor<V> {
 }
 
 struct LastColumn {
-    /// The name of the column's page.
     page: u64,
     id: ColumnId,
     column: Option<PageColumn>,
 }
 
 impl<V: Values> PartCursor<V> {
-    /// Creates a cursor at the first series of part `part` in `direction`. With `from`, the cursor
-    /// starts at the first series that is not before `from`, and does not read previous series.
-    ///
-    /// # Errors
-    /// Returns a [`ReadError`].
+    /// Creates a cursor at the first series of part `part`, or at the first series that is not
+    /// before `from`, without reading previous series.
     pub fn new(
         values: V,
         part: u64,
@@ -91,15 +83,14 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Limits the cursor to end after the series of `measurement`. The cursor must be at or before
-    /// these series. Other measurements are not read, so damage in their blocks has no effect.
+    /// Ends the cursor after the series of `measurement`. The cursor must be at or before these
+    /// series. Damage in blocks of other measurements then has no effect.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);
         self
     }
 
-    /// Moves to the first series in the cursor's direction.
     fn begin(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         let first = if is_ascending { 0 } else { self.values.count().saturating_sub(1) };
@@ -130,13 +121,12 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Returns the current group.
     fn current_group(&self) -> Option<&Group> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
-    /// Moves forward or back to the next group that has series. If there is no such group, returns
-    /// `false` and leaves no current group.
+    /// Moves to the next group that has series. If there is none, returns `false` and leaves no
+    /// current group.
     fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         loop {
             let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
@@ -166,7 +156,6 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Moves to the group's first series in the cursor's direction.
     fn enter_group(&mut self) {
         self.pages = 0;
         self.series = match self.direction {
@@ -207,7 +196,6 @@ impl<V: Values> PartCursor<V> {
         Ok(is_same)
     }
 
-    /// Moves to the next series without reading its key. Returns `false` after the last series.
     fn advance(&mut self) -> Result<bool, ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         while self.continues_group() && self.follow(is_ascending)? {}
@@ -226,7 +214,7 @@ impl<V: Values> PartCursor<V> {
         Ok(is_there)
     }
 
-    /// Reads the key of the current series. If there is no current group, the cursor has no key.
+    /// Without a current group, the cursor has no key.
     fn settle(&mut self) -> Result<(), ReadError> {
         let Some(group) = self.current_group() else {
             self.key = None;
@@ -286,8 +274,7 @@ impl<V: Values> PartCursor<V> {
         self.place_in_group(to)
     }
 
-    /// Returns the last group, within the current value, in which a series with a key up to `to`
-    /// begins.
+    /// Returns the last group of the current value in which a series with a key up to `to` begins.
     fn last_that_begins(&self, to: &SeriesKey) -> Option<usize> {
         let groups = self.directory.groups.get(self.groups.clone())?;
         let measurement = to.measurement();
@@ -298,15 +285,14 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether, in the current value, a series begins after `group`. If a series begins there, the
-    /// position of every key before this series is in the current value.
+    /// Whether a series begins after `group` in the current value. If so, every key before this
+    /// series has its position in this value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())
     }
 
-    /// Handles a position before all series: an ascending cursor starts at its first series, and a
-    /// descending cursor ends.
+    /// An ascending cursor starts at its first series, and a descending cursor ends.
     fn place_before_all(&mut self) -> Result<(), ReadError> {
         if self.direction == Direction::Ascending {
             return self.begin();
@@ -315,8 +301,7 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// Moves to `to` in the current group, which must be the last group in which a series with a
-    /// key up to `to` begins.
+    /// The current group must be the last group in which a series with a key up to `to` begins.
     fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         let Some(group) = self.current_group() else { return Ok(()) };
         let measurement = group.measurement;
@@ -377,8 +362,7 @@ impl<V: Values> PartCursor<V> {
         Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
     }
 
-    /// Returns the number of rows of each series in a page of the current group, and the times of
-    /// the rows.
+    /// Returns the number of rows of each series in a page, and the times of the rows.
     fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
@@ -477,8 +461,6 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 }
 
-/// Whether at least one page of the series is completely inside `time`, including the page's rows
-/// of other series.
 fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
     let pages = group.pages.get(group.pages_of(series)).or_bug();
     pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)

@@ -9,7 +9,6 @@ use crate::part::directory::Group;
 use crate::part::values::Values;
 
 impl<V: Values> PartCursor<V> {
-    /// Implements [`SeriesCursor::short_series`].
     pub(super) fn pass_short_series(
         &mut self,
         limits: &RunLimits<'_>,
@@ -59,8 +58,6 @@ impl<V: Values> PartCursor<V> {
 
     /// Returns the page that contains all rows of the current series, and the first later series
     /// that does not end in this page.
-    ///
-    /// Returns `None` if the current series has rows in other pages.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);

@@ -55,8 +55,8 @@ impl Group {
         }
     }
 
-    /// Decodes a group from the start of `bytes`. The group's blocks begin at `offset`. `shared`
-    /// contains the columns of the previous group, which are reused if they are equal.
+    /// The group's blocks begin at `offset`. The group reuses the columns `shared` of the previous
+    /// group if they are equal.
     fn decode(bytes: &mut &[u8], offset: &mut u32, shared: &Columns) -> Result<Self, Error> {
         let (part, measurement) = (number(bytes)?, MeasurementId(number(bytes)?));
         let flags = byte(bytes)?;
@@ -112,7 +112,6 @@ impl Group {
         Ok(page)
     }
 
-    /// Checks the properties that readers rely on.
     fn check(&self) -> Result<(), Error> {
         let is_sound = |page: &Page| {
             (1..=PAGE_ROWS_MAX as u32).contains(&page.rows)
@@ -165,9 +164,6 @@ impl Directory {
     }
 
     /// Decodes the head that fills `bytes`. Returns the value's number and directory.
-    ///
-    /// # Errors
-    /// Returns any [`Error`].
     pub fn decode(bytes: &[u8]) -> Result<(u64, Self), Error> {
         let covered = block::open(bytes)?;
         let (&version, mut rest) = covered.split_first().ok_or(Error::Checksum)?;
@@ -226,8 +222,7 @@ fn read_extent(bytes: &mut &[u8]) -> Result<RowExtent, Error> {
     Ok(RowExtent { from, min_ns, max_ns, rows: varint::read(bytes)? })
 }
 
-/// Decodes a list from the start of `bytes`. Every item takes at least one byte, so the bytes limit
-/// the length.
+/// Every item takes at least one byte, so the bytes limit the length.
 fn list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T, Error>,
@@ -265,7 +260,6 @@ fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     Ok(taken)
 }
 
-/// Advances the offset past a block. The offset must not exceed the maximum size of a value.
 fn advance(offset: &mut u32, bytes: u32) -> Result<(), Error> {
     let end = offset.checked_add(bytes).filter(|&end| end as usize <= VALUE_BYTES_MAX);
     *offset = end.ok_or(CORRUPT)?;

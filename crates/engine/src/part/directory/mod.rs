@@ -1,5 +1,4 @@
-//! Defines the head of a value: the list of the value's parts and groups, and the positions of the
-//! groups' blocks in the body.
+//! The head of a value: its parts and groups, and the positions of the groups' blocks in the body.
 
 mod encode;
 
@@ -19,8 +18,8 @@ pub const VERSION: u8 = 2;
 const CONTINUES: u8 = 1;
 /// The group's last series is the first series of the next group.
 const GOES_ON: u8 = 2;
-/// The group contains only further columns of the previous group's only page. The group contains
-/// neither series nor keys.
+/// The group contains only further columns of the previous group's only page, and neither series
+/// nor keys.
 const BESIDE: u8 = 4;
 /// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
@@ -57,16 +56,14 @@ pub struct Group {
     pub(in crate::part) flags: u8,
     /// The tags in the order of the keys.
     pub tag_ids: Vec<ColumnId>,
-    /// The columns of the pages. If a neighbouring group contains rows of the same series, the list
-    /// includes all columns of this series.
+    /// The columns of the pages, and those of series that continue in a neighbouring group.
     pub columns: Columns,
     /// The shared table of each column's blocks, followed by the table of the keys.
     pub(in crate::part) tables: Vec<Stored>,
     pub(in crate::part) series: Vec<SeriesBlock>,
     /// The pages in the order of key and time.
     pub pages: Vec<Page>,
-    /// The size of each column's block, page by page, in bytes. The size is 0 if all of the page's
-    /// values are null.
+    /// The size of each column's block, page by page, in bytes, or 0 for a page of nulls.
     pub(in crate::part) column_bytes: Vec<u32>,
 }
 
@@ -75,9 +72,8 @@ pub(in crate::part) struct SeriesBlock {
     /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// The shortest byte string that separates this block from the previous series. This byte
-    /// string is after the key of every series that begins before this block, and not after the key
-    /// of any series that begins in this block.
+    /// The shortest byte string that separates this block from the previous series: after the key
+    /// of every series before this block, and not after the key of any series in this block.
     pub(in crate::part) from: Vec<u8>,
     pub(in crate::part) offset: u32,
     pub(in crate::part) bytes: u32,
@@ -110,11 +106,10 @@ pub(crate) struct Root {
     pub values: Vec<RowExtent>,
 }
 
-/// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
-    /// A separator of keys. The separator equals `from` of the value's first series block. If no
-    /// series begins in the value, the separator is the first key after the value.
+    /// `from` of the value's first series block. If no series begins in the value, the first key
+    /// after the value.
     pub(in crate::part) from: Vec<u8>,
     /// The earliest time, in nanoseconds.
     pub min_ns: i64,
@@ -133,7 +128,6 @@ impl RowExtent {
 }
 
 impl Page {
-    /// Returns the series of the last row.
     pub(crate) fn last_series(&self) -> u32 {
         self.first_series.saturating_add(self.series.saturating_sub(1))
     }
@@ -146,15 +140,14 @@ impl Group {
     }
 
     /// Whether the group's last series is the first series of the next group, if that group
-    /// [continues]. If the writer was interrupted, the next group possibly does not continue the
-    /// series, because the series' remaining rows may have been hidden meanwhile.
+    /// [continues]. After an interruption of the writer, the next group may not continue the
+    /// series, because the remaining rows may have been hidden.
     ///
     /// [continues]: Self::continues
     pub fn continues_group(&self) -> bool {
         self.flags & GOES_ON != 0
     }
 
-    /// Whether the group contains only further columns of the previous group's page.
     pub(crate) fn continues_columns(&self) -> bool {
         self.flags & BESIDE != 0
     }
@@ -194,15 +187,13 @@ impl Group {
         self.series.iter().map(|block| (block.first, block.series))
     }
 
-    /// Returns the pages that contain rows of a series.
     pub(crate) fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
         let start = self.pages.partition_point(|page| page.last_series() < series);
         let end = self.pages.partition_point(|page| page.first_series <= series);
         start..end.max(start)
     }
 
-    /// Returns the position of a column's block in the body. The range is empty if all of the
-    /// page's values are null.
+    /// Returns the position of a column's block in the body, empty for a page of nulls.
     pub(crate) fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
         let before = self.column_bytes.get(start..start + column).or_bug();
@@ -212,7 +203,6 @@ impl Group {
         offset..offset + bytes
     }
 
-    /// Returns the positions of the group's blocks in order, including empty blocks.
     fn blocks(&self) -> impl Iterator<Item = std::ops::Range<u32>> {
         let series = self.series.iter().map(|block| block.offset..block.offset + block.bytes);
         let pages = self.pages.iter().enumerate().flat_map(move |(at, page)| {
@@ -223,8 +213,8 @@ impl Group {
         series.chain(pages)
     }
 
-    /// Returns two numbers: the group's rows, and the group's decoded values, times and series. A
-    /// group of further columns has 0 rows.
+    /// Returns the group's rows, and its decoded values, times and series. A group of further
+    /// columns has 0 rows.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
         let is_own = u64::from(!self.continues_columns());
         let columns = self.columns.len().max(1);
@@ -246,7 +236,6 @@ impl Group {
 }
 
 impl Root {
-    /// Returns the range of the root's values that may have rows of a measurement.
     pub(crate) fn values_of(&self, measurement: MeasurementId) -> std::ops::Range<usize> {
         let first = measurement.0.to_be_bytes();
         let start = self.values.partition_point(|reach| *reach.from <= first[..]);
@@ -263,9 +252,6 @@ impl Directory {
     }
 
     /// Verifies every block of the value's body, and that the blocks fill the body.
-    ///
-    /// # Errors
-    /// Returns the first error of [`block::open`].
     pub fn check(&self, body: &[u8]) -> Result<(), Error> {
         let mut end = 0;
         for bytes in self.blocks() {
@@ -276,13 +262,11 @@ impl Directory {
         if body.len() == end as usize { Ok(()) } else { Err(codec::Error::Trailing.into()) }
     }
 
-    /// Returns the groups of a part.
     pub(crate) fn groups_of_part(&self, id: u64) -> &[Group] {
         let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
         self.groups.get(groups).or_bug()
     }
 
-    /// Returns the range of a part's groups, and the part's root if this value contains the root.
     pub(crate) fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;
         let start = self.groups.partition_point(|group| group.part < part);

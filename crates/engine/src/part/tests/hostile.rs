@@ -1,5 +1,4 @@
-//! Reads invalid bytes. Such bytes must cause an error, and never a panic, an endless loop or high
-//! memory use.
+//! Invalid bytes must cause an error, and never a panic, an endless loop or high memory use.
 
 use super::*;
 use crate::codec::crc::crc32c;
@@ -77,7 +76,7 @@ fn part_reader_detects_flips_and_truncation() {
     }
 }
 
-/// Changes bytes and then computes a valid checksum, as a malicious writer would do.
+/// A malicious writer can compute valid checksums.
 #[test]
 fn forged_checksum_never_panics_part_reader() {
     let (mut refused, mut answered) = (0, 0);
@@ -120,8 +119,6 @@ fn forged_checksum_never_panics_part_reader() {
     assert!(refused > 1_000 && answered > 100, "{refused} {answered}");
 }
 
-/// If the counts of a directory contradict its blocks, the part is damaged, even if every checksum
-/// is correct.
 #[test]
 fn contradicting_directory_counts_are_damage() {
     let changes: [fn(&mut Group, usize); 3] = [

@@ -1,11 +1,10 @@
-//! Merges parts. The result must contain the rows of all source parts with their latest values.
+//! A merge of parts must contain the rows of all source parts with their latest values.
 
 use super::*;
 use crate::merge::hide::{HiddenRows, VisibleCursor};
 use crate::merge::sequences::Extent;
 use crate::merge::tests::short::read_some_at_once;
 
-/// A part that does not share its values with another part.
 struct Own {
     part: Written,
     bytes: Bytes,
@@ -107,8 +106,7 @@ fn merged_parts_return_all_rows() {
     }
 }
 
-/// Returns a part with a single series. The series has a row with a random float at each of these
-/// times.
+/// A part with a single series, which has a random float at each of these times.
 fn floats(times: Range<i64>) -> Own {
     let mut rng = Rng::with_seed(times.start as u64);
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
@@ -124,8 +122,7 @@ fn floats(times: Range<i64>) -> Own {
     Own { bytes: Bytes::new(&values).of(&part), part }
 }
 
-/// Returns, for each page of a merge, its number of rows and whether it is a byte-for-byte copy of
-/// a source page.
+/// Returns, for each page of a merge, its number of rows and whether it is a copy of a source page.
 fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
     let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
     let merge = Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap();
@@ -161,7 +158,6 @@ fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
 fn merge_copies_full_float_pages() {
     let first = || floats(0..2_748);
     assert_eq!(pages_of(&[first()]), [(1_024, true), (1_024, true), (700, true)]);
-    // Each page keeps its length.
     assert_eq!(
         pages_of(&[first(), floats(3_000..3_600)]),
         [(1_024, true), (1_024, true), (700, true), (600, true)]

@@ -33,12 +33,10 @@ use tidemark_model::value::FieldValue;
 
 type Rng = fastrand::Rng;
 
-/// The seed of the hashes that count series.
 const SEED: u64 = 3;
 
 const TAGS: u32 = 3;
 
-/// The values in their stored form.
 #[derive(Clone)]
 struct Bytes {
     values: Rc<Vec<(Vec<u8>, Vec<u8>)>>,
@@ -126,7 +124,7 @@ fn tag_order(_: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
     Ok((0..TAGS).map(|tag| ColumnId(90 + tag)).collect())
 }
 
-/// Returns limits so low that a few hundred rows fill several groups and values.
+/// A few hundred rows fill several groups and values.
 fn small(rng: &mut Rng) -> Limits {
     Limits {
         value_bytes: rng.usize(1_500..6_000),
@@ -153,7 +151,6 @@ fn value(rng: &mut Rng, column: u32) -> FieldValue {
     }
 }
 
-/// Returns a few long and some short series, with several measurements and columns.
 fn story(rng: &mut Rng, times: i64) -> Story {
     let mut story = Story::new();
     for _ in 0..rng.usize(1..12) {
@@ -176,7 +173,6 @@ fn story(rng: &mut Rng, times: i64) -> Story {
     story
 }
 
-/// Writes one part for each time range of length `width`.
 fn write(
     story: &Story,
     width: i64,
@@ -249,7 +245,6 @@ fn any_direction(rng: &mut Rng) -> Direction {
     if rng.bool() { Direction::Ascending } else { Direction::Descending }
 }
 
-/// Compares the writer's record of a part with the rows.
 fn check_written(part: &Written, story: &Story) {
     let times = story.keys().map(|(_, time_ns)| *time_ns);
     assert_eq!((Some(part.min_ns), Some(part.max_ns)), (times.clone().min(), times.max()));

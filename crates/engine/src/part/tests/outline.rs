@@ -41,7 +41,7 @@ fn part_outline_matches_rows() {
             }
         }
     }
-    // The calls must read only the directories at both ends of a measurement, which other
-    // measurements share, and the last directory.
+    // The calls must read only the last directory and the directories at both ends of a
+    // measurement.
     assert!(directories > 450 && read < directories / 2, "{read} of {directories}");
 }

@@ -6,7 +6,6 @@ use crate::part::directory::Group;
 use crate::part::pages::{self, PagePosition};
 use crate::part::values::RowKeys;
 
-/// Returns the rows of a measurement in their stored order.
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
     let mut all = Read::new();
     for (value, groups) in pages::groups_of(values, part, measurement).unwrap() {

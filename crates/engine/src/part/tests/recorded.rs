@@ -1,8 +1,6 @@
-//! Reads the file `tests/data/format/part_v2.txt`, which an earlier version wrote. The file must
-//! not be rewritten.
+//! Reads the file `tests/data/format/part_v2.txt`, which must not be rewritten.
 //!
-//! `RECORD_FORMAT=1 cargo test --lib part` writes the file of the current version if it does not
-//! exist. After a format change, use a new version number.
+//! `RECORD_FORMAT=1 cargo test --lib part` writes the file of a new version if it does not exist.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -28,7 +26,6 @@ fn lines(read: &Read) -> String {
     })
 }
 
-/// Returns parts with several values, groups and kinds of pages.
 fn record() -> String {
     let mut rng = Rng::with_seed(3);
     let mut story = Story::new();

@@ -13,7 +13,6 @@ struct Job {
 }
 
 impl Job {
-    /// Returns the number of the time range of the part with this id.
     fn slot(id: u64) -> i64 {
         id as i64 - 5
     }
@@ -26,8 +25,7 @@ impl Job {
         PartWriter::resume(self.limits, SEED, &mut Bytes::new(values)).unwrap()
     }
 
-    /// Resumes the job after `values`, and stops when there are `until` values. Returns the written
-    /// parts if the job ends before that.
+    /// Stops when there are `until` values. Returns the parts if the job ends before that.
     fn go_on(
         self,
         story: &Story,
@@ -66,7 +64,7 @@ impl Job {
     }
 }
 
-/// Returns a job and its rows. Some rows may be too large for a value.
+/// Some rows may be too large for a value.
 fn job(rng: &mut Rng) -> (Job, Story) {
     let (mut story, mut limits) = (story(rng, TIMES), small(rng));
     if rng.u8(..3) == 0 {
@@ -84,7 +82,6 @@ fn job(rng: &mut Rng) -> (Job, Story) {
     (Job { width: [20, 50, 1_000][rng.usize(..3)], limits }, story)
 }
 
-/// Checks the properties of values, except the rows, that readers rely on.
 fn check_values(values: &[Value], part: &Written) {
     let own = &values[part.values.clone()];
     for (at, value) in values.iter().enumerate() {
@@ -108,8 +105,7 @@ fn check_values(values: &[Value], part: &Written) {
     }
 }
 
-/// Checks that the parts contain the rows, in both directions and from any series. Also checks that
-/// the values match the writer's record of its parts.
+/// Checks the rows, in both directions and from any series, and the writer's record of its parts.
 fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut Rng) {
     let bytes = Bytes::new(values);
     let mut left = story.clone();
@@ -186,7 +182,6 @@ fn part_writer_resumes_after_any_value() {
     assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
 }
 
-/// Returns the rows after a delete or after some times expired.
 fn hide(story: &Story, rng: &mut Rng) -> Story {
     let mut later = story.clone();
     let (row, _) = story.iter().nth(rng.usize(..story.len())).unwrap();

@@ -6,8 +6,7 @@ use crate::merge::cursor::{Columns, PageColumn, PageKeys};
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 use tidemark_model::value::FieldType;
 
-/// A source with series of equal rows. Each column has the same list of values as the other
-/// columns.
+/// Series of equal rows, whose columns all have the same values.
 struct Made {
     keys: Vec<SeriesKey>,
     at: usize,
@@ -70,8 +69,8 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Writes all rows as a part. Also returns the maximum number of cells and bytes of a group. One
-/// event processes a whole group.
+/// Also returns the maximum number of cells and bytes of a group. One event processes a whole
+/// group.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
@@ -119,8 +118,7 @@ fn rows_of(values: &[Value], part: &Written, columns: u32) -> usize {
 
 #[test]
 fn part_writer_bounds_work_per_group() {
-    // An event may process 2 million cells and 4 MB, so the event has space for another group after
-    // this group.
+    // An event may process 2 million cells and 4 MB, so another group fits into the event.
     for (series, rows, columns) in
         [(40, 5_000, 10), (1, 100_000, 1), (30_000, 1, 1), (60, 100, 900)]
     {

@@ -46,13 +46,11 @@ pub struct LastRow {
     pub time_ns: i64,
 }
 
-/// A column of all pages.
 pub(super) struct EncodedColumn {
     pub(super) id: ColumnId,
     pub(super) field_type: FieldType,
     pub(super) table: Stored,
-    /// The block of each page, with its checksum. A block is empty if all of the page's values are
-    /// null.
+    /// The block of each page, with its checksum, empty for a page of nulls.
     pub(super) blocks: Vec<Vec<u8>>,
 }
 
@@ -98,8 +96,7 @@ impl Encoded {
         })
     }
 
-    /// Returns the stored block of each page's column. The entry is `None` if the page or its block
-    /// cannot be copied without decoding.
+    /// The entry is `None` for a page or block that cannot be copied without decoding.
     pub(super) fn stored_blocks<C: SeriesCursor>(
         &self,
         merge: &mut Merge<C>,
@@ -138,8 +135,7 @@ impl Encoded {
         self.cuts.iter().zip(blocks).map(draft).collect()
     }
 
-    /// Adds the next column, unless all of its values are null. Combines the stored blocks with the
-    /// drafts of the other pages.
+    /// Adds the next column, unless all of its values are null.
     pub(super) fn add(
         &mut self,
         (id, field_type): (ColumnId, FieldType),
@@ -179,8 +175,8 @@ impl Encoded {
         Some(LastRow { key, time_ns: self.last_ns })
     }
 
-    /// Whether a series has rows on both sides of the boundary before page number `page`. The first
-    /// boundary is with the previous group, and the last boundary is with the next group.
+    /// Whether a series has rows on both sides of the boundary before page number `page`. The
+    /// boundaries with the previous and the next group count too.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;
@@ -197,7 +193,7 @@ impl Encoded {
     }
 }
 
-/// Finishes drafts. Returns their shared table and blocks. An empty draft has an empty block.
+/// Returns the drafts' shared table and blocks. An empty draft has an empty block.
 fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let (table, mut blocks) = tables::finish(drafts);
     blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));

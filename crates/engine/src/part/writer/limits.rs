@@ -2,12 +2,10 @@
 
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 
-/// The limits of a writer. The default is used in production. Tests use lower limits, so that a few
-/// rows fill several groups and values.
+/// The limits of a writer. Tests use lower limits than the default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The maximum size of a value's head and body, in bytes. A page with a single column always
-    /// fits into the default.
+    /// The maximum size of a value's head and body, in bytes.
     pub value_bytes: usize,
     /// The size of the directory, in bytes, at which a value is closed.
     pub directory_bytes: usize,
@@ -17,8 +15,7 @@ pub struct Limits {
     pub page_rows_enough: usize,
     /// The maximum number of cells in a page: rows times columns.
     pub page_cells: usize,
-    /// The size at which a page ends, in bytes. The size includes the text of the page's values and
-    /// the keys of its series.
+    /// The size of the values' text and the series' keys at which a page ends, in bytes.
     pub page_text_bytes: usize,
     /// The number of pages at which a group ends. To avoid a short page, a group may exceed this
     /// limit and the following limits by a quarter.
@@ -29,8 +26,7 @@ pub struct Limits {
     pub group_key_bytes: usize,
     /// The size of the text at which a group ends, in bytes.
     pub group_text_bytes: usize,
-    /// The number of decoded values at which a group ends. The number includes values of source
-    /// pages that contribute only a few rows.
+    /// The number of decoded values at which a group ends, including all values of source pages.
     pub group_cells_read: usize,
 }
 

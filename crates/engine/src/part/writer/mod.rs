@@ -1,4 +1,4 @@
-//! Writes groups of rows to the values of parts. One part is written after another.
+//! Writes groups of rows to the values of parts, one part after another.
 
 mod encode;
 mod gather;
@@ -31,8 +31,7 @@ const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
 /// `REACH_BYTES_MAX` plus a key for each value.
 const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// The number of bytes that a key uses for its measurement. Separators of keys have at least this
-/// length.
+/// The size of the measurement in a key, in bytes. Separators of keys have at least this length.
 const FROM_BYTES_MIN: usize = 4;
 
 /// The directory and the body of one stored value.
@@ -52,7 +51,7 @@ impl Value {
         self.directory.encode(number)
     }
 
-    /// Returns an upper limit of the size of head and body, in bytes.
+    /// An upper limit of the size of head and body, in bytes.
     fn bytes(&self) -> usize {
         let roots = self.directory.roots.iter().flat_map(|root| &root.values);
         HEAD_BYTES_MAX
@@ -88,8 +87,8 @@ pub struct Written {
     pub cells: u64,
     /// The sketch of the part's series, with the writer's seed.
     pub sketch: SeriesSketch,
-    /// The sum of the hashes of the part's series keys, with the writer's seed. Parts with the same
-    /// number of series and the same sum have the same series.
+    /// The sum of the hashes of the part's series keys. Parts with equal sums, equal seeds and
+    /// equal numbers of series have equal series.
     pub series_sum: u64,
 }
 
@@ -122,8 +121,8 @@ impl Written {
         }
     }
 
-    /// Adds the series of a group to the sketch and the sum. `keys` contains the keys of all series
-    /// blocks in order. A series that continues from the previous group is not added again.
+    /// `keys` contains the keys of all series blocks in order. A series that continues from the
+    /// previous group is not added again.
     fn count_series<'a>(
         &mut self,
         seed: u64,
@@ -142,13 +141,12 @@ impl Written {
 
 /// Hashes a series key for [`Written::series_sum`]. The hash is part of the stored format.
 ///
-/// In a sketch, a collision only changes the estimate. Here, a collision would hide rows. The hash
-/// is therefore a keyed hash: some texts have the same xxh64 with every seed.
+/// Here, a collision would hide rows. The hash is therefore a keyed hash: some texts have the same
+/// xxh64 with every seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
 
-/// The part that is being written.
 struct OpenPart {
     sequences: Sequences,
     /// The extents of the part's closed values.
@@ -157,15 +155,13 @@ struct OpenPart {
     written: Written,
 }
 
-/// A writer of parts. The writer writes each part from its first row to its last row. Parts share
-/// values.
+/// A writer of parts, which share values.
 #[derive(Default)]
 pub struct PartWriter {
     limits: Limits,
     /// The seed of the hashes that count series.
     seed: u64,
-    /// The closed values that the caller has not taken yet. `taken` is the number of values that
-    /// the caller has taken.
+    /// The closed values that the caller has not taken yet. `taken` counts the others.
     closed: Vec<Value>,
     taken: usize,
     open: Value,
@@ -174,7 +170,7 @@ pub struct PartWriter {
 
 impl PartWriter {
     /// Creates a writer without parts. `seed` is the seed of the hashes that count series
-    /// ([`tidemark_model::series::id_hash`]). Parts can only be compared if they have the same seed.
+    /// ([`tidemark_model::series::id_hash`]). Parts can only be compared if they have equal seeds.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self { limits, seed, ..Self::default() }
     }
@@ -222,7 +218,6 @@ impl PartWriter {
         Some(written)
     }
 
-    /// Returns the number of the open value, counted from the writer's first value.
     fn next_value(&self) -> usize {
         self.taken + self.closed.len()
     }
@@ -232,7 +227,6 @@ impl PartWriter {
         !self.closed.is_empty()
     }
 
-    /// Takes the closed values.
     pub(crate) fn take_closed(&mut self) -> Vec<Value> {
         self.taken += self.closed.len();
         std::mem::take(&mut self.closed)
@@ -246,7 +240,7 @@ impl PartWriter {
         self.closed
     }
 
-    /// Returns the estimated number of pages after `start` that fit into the open value.
+    /// Estimates the number of pages after `start` that fit into the open value.
     fn fitting(&self, rows: &Encoded, start: usize) -> usize {
         if self.open.group_bytes >= self.limits.directory_bytes {
             return 0;
@@ -292,7 +286,7 @@ impl PartWriter {
         self.open.bytes() + piece.bytes() <= self.limits.value_bytes
     }
 
-    /// Adds a page that does not fit into a value, by dividing its columns among several values.
+    /// Divides the columns of a page that does not fit into a value among several values.
     fn add_wide(&mut self, rows: &Encoded, page: usize) {
         let mut start = 0;
         while start < rows.columns.len() {
@@ -329,7 +323,6 @@ impl PartWriter {
         self.part = Some(part);
     }
 
-    /// Returns the position of a part in the open value, and adds the part if necessary.
     fn part_at(&mut self, part: &OpenPart) -> u32 {
         let parts = &mut self.open.directory.parts;
         let id = part.written.id;
@@ -359,7 +352,6 @@ impl OpenPart {
         Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
     }
 
-    /// Records the extent of the part's rows in a closed value.
     fn note(&mut self, directory: &Directory) {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };
         let groups = directory.groups.get(groups).or_bug();
@@ -375,7 +367,6 @@ impl OpenPart {
     }
 }
 
-/// A group with its blocks, at offsets from 0.
 struct Piece<'a> {
     group: Group,
     body: Vec<u8>,
@@ -386,13 +377,11 @@ struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// Returns the maximum size that the group adds to a value, in bytes.
+    /// The maximum size that the group adds to a value, in bytes.
     fn bytes(&self) -> usize {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// Creates a group that contains some pages, and the blocks of some columns of these pages.
-    ///
     /// If `columns` are not all columns, `pages` must be a single page. The first group of such a
     /// page contains the series and keys, and names all columns. `before` is the part's last key
     /// before these rows.
@@ -449,7 +438,6 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Reserves capacity for `more` bytes by doubling the capacity, up to `most`.
 fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
     let needed = body.len() + more;
     if needed > body.capacity() {
@@ -458,11 +446,9 @@ fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
     }
 }
 
-/// Appends a block, if any, and returns its length.
 fn append(block: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
     let block = block.map_or(&[][..], Vec::as_slice);
     body.extend_from_slice(block);
-    // The block belongs to a single page.
     block.len() as u32
 }
 

@@ -1,7 +1,5 @@
-//! Resumes an interrupted writer from its closed values.
-//!
-//! The heads of the values are the only record of the writer's progress. The open value is lost,
-//! and its rows must be written again.
+//! Resumes an interrupted writer from its closed values. The open value is lost, and its rows must
+//! be written again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::codec::huffman::Stored;
@@ -18,14 +16,12 @@ pub struct Resumed {
     pub writer: PartWriter,
     /// The parts that were completed, in order.
     pub ended: Vec<Written>,
-    /// The part that was being written, and its last row. The writer's state is as if the caller
-    /// had started this part. The caller must end the part, even if it has no further rows. If the
-    /// value is `None`, the caller must start the part after the completed parts, because values
-    /// contain no record of a part without rows.
+    /// The part that was being written, and its last row. The caller must end this part, even if it
+    /// has no further rows. If there is none, the caller must start the part after the completed
+    /// parts, because values contain no record of a part without rows.
     pub open: Option<(u64, LastRow)>,
-    /// The number of valid values. Later values end inside a row. The caller must delete these
-    /// values before it writes the next value. A reader would otherwise treat them as a
-    /// continuation of the next value.
+    /// The number of valid values. Later values end inside a row. The caller must delete them
+    /// before it writes the next value, because a reader would treat them as its continuation.
     pub values: usize,
 }
 
@@ -58,8 +54,7 @@ impl PartWriter {
         }
         let mut writer = Self { taken: count, ..Self::new(limits, seed) };
         let mut open = None;
-        // Only the last part can be incomplete, because each earlier part was completed before the
-        // next part began.
+        // Only the last part can be incomplete.
         if let Some(mut last) = found.pop_if(|last| !last.has_root) {
             let row = last.last_row(values)?;
             last.part.last_key = row.key.as_bytes().to_vec();

@@ -1,8 +1,6 @@
 //! Encodes and decodes messages: version, direction, control header, binary body.
 //!
-//! `PROTOCOL.md`, "Envelope", documents the layout. The header is metadata ([`metadata`]). If a
-//! later release adds a metadata field with a default, both releases can read the header. Large
-//! data (frames, pages) is the unmodified body.
+//! `PROTOCOL.md`, "Envelope", documents the layout.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,15 +9,12 @@ use super::call::CallFailure;
 use crate::codec::metadata;
 use tidemark_model::limits::MESSAGE_BYTES_MAX;
 
-/// The version that this build writes.
-///
-/// A release can read a new version before a later release writes the version. Two releases that
-/// run at the same time can therefore read each other's messages (`docs/UPGRADING.md`).
+/// The version that this build writes. The previous release must already be able to read this
+/// version (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
-/// The oldest version that this build reads. The previous release may write this version.
+/// The oldest version that this build reads.
 pub const VERSION_MIN: u8 = VERSION - 1;
-/// The newest version that this build reads: [`VERSION`], or one more if the next release writes a
-/// new version.
+/// The newest version that this build reads. The next release may already write it.
 pub const VERSION_MAX: u8 = VERSION;
 /// The size of an envelope before the header, in bytes: version, direction, header length.
 pub const PREFIX_BYTES: usize = 1 + 1 + 4;
@@ -54,8 +49,7 @@ pub enum Direction {
     FromStorage = 12,
 }
 
-/// The direction byte of a message that the sender could not encode. In this case, the header
-/// contains the error.
+/// The direction of a message that the sender could not encode. The header then contains the error.
 const UNSAID: u8 = 0;
 
 /// The reason why bytes are not a valid message. Usually, one end runs a newer release. The server
@@ -82,8 +76,7 @@ pub enum EnvelopeError {
     Header(String),
 }
 
-/// A message that can be sent. The message is encoded as metadata in the header. Its binary body is
-/// separate.
+/// A message whose fields are encoded as metadata in the header.
 pub trait Wire: Serialize + DeserializeOwned {
     /// The direction byte of the message.
     const DIRECTION: Direction;
@@ -109,13 +102,12 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let body = message.body();
     let (direction, header) = match metadata::encode(message) {
         Ok(header) => (M::DIRECTION as u8, header),
-        // The receiver then reads the error instead of a message.
         Err(reason) => (UNSAID, reason.to_string().into_bytes()),
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
     out.push(direction);
-    // If the header is too long, its stated length exceeds its bytes. The receiver then rejects the
+    // An overlong header states a length that exceeds its bytes, so the receiver rejects the
     // envelope.
     out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&header);
@@ -123,8 +115,7 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     out
 }
 
-/// Encodes a message. The binary body is `body`, and not the body in `message`. `body` is moved,
-/// not copied.
+/// Encodes a message with `body` in place of the message's own body. `body` is moved, not copied.
 pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     let mut head = encode(message);
     let head_bytes = head.len();
@@ -133,10 +124,8 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// Decodes a message and its version.
-///
-/// # Errors
-/// Returns [`EnvelopeError`] if the bytes are not a complete message of this direction.
+/// Decodes a message and its version. Fails if the bytes are not a complete message of this
+/// direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
     let mut message: M =
@@ -145,16 +134,12 @@ pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     Ok((version, message))
 }
 
-/// Decodes the reply to a call.
-///
-/// # Errors
-/// Returns [`CallFailure`] of the call, or [`CallFailure::Failed`] if the reply cannot be decoded.
+/// Decodes the reply to a call. An invalid reply is [`CallFailure::Failed`].
 pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, CallFailure> {
     let bytes = result?;
     decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))
 }
 
-/// The parts of an envelope.
 struct Opened<'a> {
     version: u8,
     header: &'a [u8],

@@ -71,8 +71,7 @@ fn message_for_other_object_is_rejected() {
 
 #[test]
 fn missing_header_field_takes_default() {
-    // The header consists of the first variant and five bytes of fields: a name, no policy, and the
-    // number of shards. The other fields are missing.
+    // The first variant has five bytes of fields: a name, no policy, and the number of shards.
     let header = [0, 5, 0, 0, 0, 2, b'd', b'b', 0, 4];
     let bytes = [&[VERSION_MIN, 1, header.len() as u8, 0, 0, 0][..], &header].concat();
     let Ok((version, ToCatalog::Create(create))) = decode(&bytes) else { panic!("refused") };
@@ -91,7 +90,6 @@ fn request_floats_keep_their_bits() {
     }
 }
 
-/// A message that cannot be encoded.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Mute {
     sign: char,

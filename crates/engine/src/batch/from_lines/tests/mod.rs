@@ -15,8 +15,7 @@ fn options(precision: Precision) -> Options {
     Options::new(TimestampUnit::Fixed(precision), NOW_NS)
 }
 
-/// Returns each point as `line: measurement tags fields time` in line order, followed by each
-/// rejected line.
+/// Returns each point as `line: measurement tags fields time`, followed by each rejected line.
 fn read(body: &[u8], options: Options) -> Vec<String> {
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
     let mut shown = show(&batch);
@@ -25,7 +24,6 @@ fn read(body: &[u8], options: Options) -> Vec<String> {
     shown
 }
 
-/// Checks the invariants of a batch, and returns its points as text.
 fn show(batch: &Batch) -> Vec<String> {
     let mut points: Vec<(u32, String)> = Vec::new();
     for table in &batch.measurements {
@@ -246,7 +244,7 @@ fn rejected_lines_leave_no_trace() {
         );
     }
     let mut dirty = strip((dirty, Rejected::default()));
-    // The dictionary may contain values of rejected lines. No code refers to these values.
+    // No code refers to values of rejected lines.
     for table in dirty.measurements.iter_mut() {
         for tag in &mut table.block.series.tags {
             let values: Vec<String> = (0..tag.codes.len()).map(|s| tag.get(s).to_owned()).collect();
@@ -257,14 +255,11 @@ fn rejected_lines_leave_no_trace() {
     assert_eq!(dirty, clean);
 }
 
-/// The memory for keys is limited. If a key reappears after too many other keys, it belongs to a
-/// new series.
 #[test]
 fn evicted_series_key_becomes_new_series() {
     let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
     let n_keys = KEYS_BYTES_MAX / 60_000 + 10;
     let mut body: String = (0..n_keys).map(|n| key(n) + " v=1 1\n").collect();
-    // The last key is still remembered, and the first key is not.
     for n in [n_keys - 1, 0, 0] {
         body += &(key(n) + " v=2 1\n");
     }
@@ -276,7 +271,6 @@ fn evicted_series_key_becomes_new_series() {
     assert_eq!(series.tags[0].dictionary.len(), n_keys);
 }
 
-/// The parser never stores the bytes of an overlong line.
 #[test]
 fn overlong_line_is_rejected_without_buffering() {
     let long = "x".repeat(LINE_BYTES_MAX + 200_000);

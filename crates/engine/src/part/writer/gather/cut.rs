@@ -6,7 +6,6 @@ use crate::codec::draft::Draft;
 use crate::merge::kway::SourcePage;
 use crate::part::writer::encode::has_value;
 
-/// The rows of a page.
 #[derive(Clone, Debug, Default)]
 pub(in crate::part::writer) struct Cut {
     /// The row numbers in the group.
@@ -19,8 +18,7 @@ pub(in crate::part::writer) struct Cut {
 }
 
 impl Rows {
-    /// Cuts the open rows into pages. A remainder that is too small for a page remains open, unless
-    /// the remainder ends the group.
+    /// A remainder that is too small for a page remains open, unless it ends the group.
     pub(super) fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
         let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
         let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
@@ -62,8 +60,8 @@ impl Rows {
         self.open_bytes = bytes;
     }
 
-    /// Returns the number of rows, out of the next `rows` rows, that fit into a page with `bytes`
-    /// bytes of text. The result is at least 1.
+    /// Returns the number of the next `rows` rows, at least 1, that fit into a page with `bytes`
+    /// bytes of text.
     fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
         if self.text_bytes.is_empty() {
             return rows;
@@ -79,7 +77,6 @@ impl Rows {
 
     fn close(&mut self, page: Cut) {
         let rows = page.rows.len();
-        // The open rows fill only a few pages.
         let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
         for text in &mut self.texts {
             text.drafts.push(match has_value(&text.open, 0..rows) {

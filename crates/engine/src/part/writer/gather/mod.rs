@@ -1,8 +1,7 @@
 //! Gathers the rows of a merge into groups.
 //!
 //! For each group, the series and times are read first, then text page by page, and then the other
-//! columns one at a time. The size of text is unknown until the text is read. Text is therefore
-//! read first, because its size determines where pages end.
+//! columns one at a time. Text comes first, because its size determines where pages end.
 
 mod cut;
 
@@ -22,8 +21,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The minimum number of columns for which [`Limits::group_cells_read`] is divided. A single column
-/// therefore takes at most a quarter of a group's decoded values.
+/// The minimum divisor of [`Limits::group_cells_read`]. A single column therefore takes at most a
+/// quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;
@@ -36,25 +35,19 @@ pub struct Groups<C> {
     merge: Merge<C>,
     limits: Limits,
     time: TimeRange,
-    /// The time range of the current series. This range equals `time`, or begins after the rows of
-    /// the series that were already written.
+    /// Equals `time`, or begins after the rows of the series that were already written.
     series_time: TimeRange,
     /// Whether the merge's current series has remaining rows.
     has_series: bool,
-    /// Whether some rows of the current series were read.
     is_begun: bool,
     /// The rows of the current series that did not fit into the previous group.
     pending: Option<Picks>,
-    /// Whether the previous group contains rows of the current series.
     continues: bool,
 }
 
 impl<C: SeriesCursor> Groups<C> {
-    /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, reading
-    /// starts after the row `behind`, which is already written.
-    ///
-    /// # Errors
-    /// Returns an error from the merge.
+    /// Reads the rows inside `time` of a merge that has not started, or the rows after the row
+    /// `behind`, which is already written.
     pub fn new(
         mut merge: Merge<C>,
         limits: Limits,
@@ -77,9 +70,6 @@ impl<C: SeriesCursor> Groups<C> {
 
     /// Returns the next group in encoded form, or `None` after the last row. `tag_order` returns
     /// the tags of a measurement in the order of its keys.
-    ///
-    /// # Errors
-    /// Returns an error from the merge or of `tag_order`.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
@@ -143,7 +133,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(self.has_series)
     }
 
-    /// Adds several short series in one call. Returns `false` if the next series is not short.
+    /// Returns `false` if the next series is not short.
     fn add_short_series(
         &mut self,
         measurement: MeasurementId,
@@ -187,22 +177,18 @@ pub(super) struct Rows {
     pub(super) goes_on: bool,
     pub(super) keys: Vec<SeriesKey>,
     key_bytes: usize,
-    /// The columns that rows may have, in ascending order of their ids.
     columns: Vec<(ColumnId, FieldType)>,
     /// The columns that were added last.
     added: Option<Columns>,
-    /// The rows whose text was read.
     picks: Picks,
     /// The number of rows in the pages of `picks`.
     rows_read: usize,
-    /// The following rows, whose text was not read.
     unread: Picks,
     pub(super) cuts: Vec<Cut>,
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
-    /// The text size of each open row, in bytes. The list is empty if the group has no text
-    /// columns.
+    /// The text size of each open row, in bytes, if the group has text columns.
     text_bytes: Vec<u32>,
     open_rows: usize,
     /// The size of the open rows' text and keys, in bytes.
@@ -236,8 +222,8 @@ impl Rows {
         }
     }
 
-    /// Whether the rows, which are a whole source page, may be copied as a page. The previous page
-    /// must not become too short. The group must not have text, because text is read row by row.
+    /// Whether the rows, which are a whole source page, may be copied as a page. Text is read row
+    /// by row, and the previous page must not become too short.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
@@ -268,7 +254,6 @@ impl Rows {
         Ok(())
     }
 
-    /// Returns the limits for short series until the page is long enough.
     fn room(&self, time: TimeRange) -> RunLimits<'static> {
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
         let of_page = self.limits.page_text_bytes.saturating_sub(self.open_bytes);
@@ -333,7 +318,6 @@ impl Rows {
         (self.limits.page_cells / self.columns.len().max(1)).clamp(1, self.limits.page_rows)
     }
 
-    /// Reads text and cuts off pages if there are enough rows.
     fn read_if_due<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let is_long = |rows: &Self| {
             rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes
@@ -347,7 +331,6 @@ impl Rows {
         Ok(())
     }
 
-    /// Ends the last series, and cuts a page if it is long enough.
     fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
             self.read_texts(merge)?;
@@ -398,7 +381,6 @@ impl Rows {
             || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
     }
 
-    /// Reads the other columns and encodes the group.
     fn encode<C: SeriesCursor>(
         mut self,
         merge: &mut Merge<C>,
