@@ -24,8 +24,8 @@ pub struct CachedDatabase {
     pub object: ObjectId,
     /// The policies and the shard map.
     pub description: Rc<Description>,
-    /// The number of the fetch that returned this state. A higher number means a newer state. After
-    /// a "stale" reply, a machine needs a state with a higher number.
+    /// The number of the fetch that returned this state. After a "stale" reply, a machine needs a
+    /// state with a higher number.
     pub stamp: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Cache {
     /// The approximate size of `databases`, in bytes.
     databases_bytes: usize,
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
-    /// The time of the last growth report about each shard, in nanoseconds, by shard id.
+    /// The time of the last growth report about each shard, in nanoseconds.
     notified_ns: BTreeMap<ObjectId, i64>,
     /// A counter that every use increases. The counter orders entries by age and numbers the
     /// fetches.
@@ -101,8 +101,8 @@ impl Cache {
         database
     }
 
-    /// Whether the Worker must now report to the Database that the group of `shard` has grown. The
-    /// limit is one report per second, even if the Database takes no action.
+    /// Whether the Worker must now report to the Database that the group of `shard` has grown: at
+    /// most once per second, even if the Database takes no action.
     pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let notified_ns = self.notified_ns.get(shard).copied();
         let tells =
@@ -159,7 +159,7 @@ impl Cache {
     }
 }
 
-/// Returns the approximate memory of a cached database, in bytes. An object's id has 64 characters.
+/// Returns the approximate memory in bytes. An object's id has 64 characters.
 fn weight(name: &str, database: &CachedDatabase) -> usize {
     const ENTRY: usize = 300;
     const SHARD: usize = 100;
@@ -208,7 +208,6 @@ mod tests {
         put(&mut cache, 400);
         assert!(cache.database(&long(0)).is_some(), "it was used just now");
         assert!(cache.database(&long(1)).is_none());
-        // An entry that is fetched again counts once.
         put(&mut cache, 400);
         assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX);
         cache.forget(&long(0));

@@ -9,8 +9,8 @@ use crate::query::source::Defaults;
 type Name = Option<String>;
 type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<(), Error> + 'a;
 
-/// Calls `visit` with the database and policy of the target and of every source, including the
-/// sources of subqueries, in the order in which 1.x checks them.
+/// Visits the target and every source, including the sources of subqueries, in the order in which
+/// 1.x checks them.
 pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<(), Error> {
     if let Some(target) = &mut select.into {
         visit(&mut target.database, &mut target.policy)?;

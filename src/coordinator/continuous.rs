@@ -32,7 +32,6 @@ pub struct Runner<H> {
     object: ObjectId,
     cache: Cache,
     queries: QueryMemory,
-    /// The run in progress; at most one.
     running: Option<Running>,
     /// Whether the last alarm ran a continuous query. The next alarm then prefers backups and jobs,
     /// which would otherwise wait while a query catches up.
@@ -101,8 +100,8 @@ impl QueryRun {
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns the end of a run that exceeds a limit. If the run consists of one window, the end is
-    /// `of_one`. Such a run counts as done, because it would exceed the limit again.
+    /// Returns `of_one` for a run of one window, which counts as done, because it would exceed the
+    /// limit again.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,
@@ -166,7 +165,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     fn take_turn(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
         let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
         let mut out = Vec::new();
-        // The replies that are not processed yet. The last reply is processed first.
+        // The last reply is processed first.
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);

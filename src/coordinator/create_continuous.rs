@@ -16,10 +16,7 @@ use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
 
-/// Executes CREATE CONTINUOUS QUERY. `defaults` are the defaults of the session.
-///
-/// # Errors
-/// [`QueryError::DatabaseRequired`], and an error for a name that cannot be written.
+/// `defaults` are the defaults of the session.
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,
@@ -54,7 +51,7 @@ pub(super) fn create_continuous(
     }))
 }
 
-/// Executes DROP CONTINUOUS QUERY. As in 1.x, a missing database is not an error.
+/// As in 1.x, a missing database is not an error.
 pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
@@ -65,10 +62,8 @@ pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChu
     })
 }
 
-/// The databases that a statement names, with their policies.
 type Databases = Vec<(String, Rc<Description>)>;
 
-/// Adds the database and the policy to every name of the statement, and checks the names.
 fn qualify(
     statement: &mut CreateContinuousQueryStatement,
     databases: &Databases,

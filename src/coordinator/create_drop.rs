@@ -81,17 +81,13 @@ pub enum Change {
 /// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// Whether the database existed before the change. The flag is meaningful only for
-    /// `CreateDatabase` and `DropDatabase`.
+    /// Whether the database existed before the change, for `CreateDatabase` and `DropDatabase`.
     pub existed: bool,
 }
 
 impl Change {
     /// Returns the change that a statement describes; `None` for any other statement. `shards` is
     /// the number of shards per group of a new database.
-    ///
-    /// # Errors
-    /// [`QueryError::Unsupported`] for the limits that 1.12 added.
     pub fn from_statement(statement: &Statement, shards: u32) -> Option<Result<Self, QueryError>> {
         Some(match statement {
             Statement::CreateDatabase(create) => create_database(create, shards),
@@ -178,9 +174,6 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
 }
 
 /// Executes a change.
-///
-/// # Errors
-/// [`Error::Catalog`], [`Error::Database`], [`Error::DatabaseNotFound`]
 pub fn carry_out(change: Change) -> Task<Changed> {
     Task::new(|io| async move {
         // 1.x checks the policy before it looks for the database.
@@ -203,7 +196,7 @@ pub fn carry_out(change: Change) -> Task<Changed> {
     })
 }
 
-/// Returns the Catalog's message for a change of databases; `None` for a change inside a database.
+/// Returns `None` for a change inside a database.
 fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
     Ok(match change {
         Change::CreateDatabase(create) => {
@@ -237,8 +230,7 @@ async fn change_in_catalog(
     }
 }
 
-/// Changes a database. Returns `None` if the database was dropped after the Catalog returned its
-/// object.
+/// Returns `None` if the database was dropped after the Catalog returned its object.
 async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
     let loaded = match io.run(Load::from_owner(change.database(), Want::Nothing)).await {
         Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {

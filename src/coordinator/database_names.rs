@@ -12,8 +12,8 @@ pub fn database_names() -> Task<Vec<String>> {
     Task::new(|io| async move { list(&io, None).await })
 }
 
-/// Returns the names of all databases in order of creation. With `holding`, returns only the few
-/// databases that may have that policy.
+/// Returns the names in order of creation. With `holding`, returns only the few databases that may
+/// have that policy.
 pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {

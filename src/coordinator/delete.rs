@@ -4,7 +4,7 @@
 //! each shard hides the rows up to that position (PROTOCOL.md rule 9). A message that arrives late
 //! or twice therefore hides no row that was written after the statement. If a shard with newer
 //! state returns "stale", the statement is planned again from the owners' state and sent to all
-//! shards. Repeated messages have no further effect.
+//! shards.
 //!
 //! If the shards need more calls than the request may make, the Database sends the messages
 //! instead.
@@ -29,21 +29,17 @@ use crate::query::error::QueryError;
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
 
-/// The maximum number of deletions in one message. A shard stores a message's tombstones in one
-/// row.
+/// A shard stores a message's tombstones in one row.
 const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 /// The maximum total size of the conditions in one message, in bytes of InfluxQL. The encoded
 /// conditions are less than twice as large, so that they fit in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
 /// The maximum number of messages that a Database relays in one call.
 const RELAYED_MAX: usize = 1_000;
-/// The maximum total size, in bytes, of the messages that a Database relays in one call.
+/// The maximum total size of the messages that a Database relays in one call.
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
-/// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
-/// the value of `now()`.
-///
-/// # Errors
+/// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. Returns
 /// [`Error::PartlyApplied`] if some shards may have deleted their rows.
 pub fn delete(statement: Statement, database: String, want: Want, now_ns: i64) -> Task<()> {
     Task::new(move |io| async move {
@@ -66,7 +62,6 @@ struct Delete {
     relay: Option<Relay>,
 }
 
-/// A Database that sends messages to shards.
 struct Relay {
     database: ObjectId,
     /// The maximum number of messages in one call.
@@ -97,8 +92,8 @@ impl Delete {
         }
     }
 
-    /// Determines whether the request or the Database calls the shards. Each task needs two calls,
-    /// and the request must not reach its limit of calls after the first row is deleted.
+    /// Each task needs two calls, and the request must not reach its limit of calls after the first
+    /// row is deleted.
     fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>, Error> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;
@@ -161,8 +156,8 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Requests from each shard the position of the shard's last write. Returns `false` if a
-    /// shard's state is newer than the plan.
+    /// Requests from each shard the position of its last write. Returns `false` if a shard's state
+    /// is newer than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;

@@ -64,12 +64,8 @@ pub enum WhichDatabases {
     Policy(PolicyId),
 }
 
-/// Describes databases in order of creation. The result omits databases that do not exist or on
-/// which `principal` has no permission. The result also omits the policies' shard groups, because a
-/// database can have thousands of groups.
-///
-/// # Errors
-/// [`Error::ListTooLong`]
+/// Describes, in order of creation, the existing databases on which `principal` has a permission.
+/// The result omits the policies' shard groups, because a database can have thousands of groups.
 pub fn describe_databases(
     principal: &Principal,
     of: WhichDatabases,
@@ -122,7 +118,7 @@ struct Described {
 }
 
 impl Described {
-    /// Adds a database. Returns whether this database is the last database of the page.
+    /// Returns whether this database is the last database of the page.
     fn add(&mut self, name: String, description: &Description) -> Result<bool, Error> {
         let description = outline(description);
         let policies = &description.policies;

@@ -140,7 +140,6 @@ impl Error {
         Self::RateExceeded { whose, over }
     }
 
-    /// Returns the error for a reply that does not belong to the call.
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))
     }

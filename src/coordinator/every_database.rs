@@ -17,11 +17,10 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
 
-/// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// Executes SHOW CONTINUOUS QUERIES. The text of a continuous query reveals all its sources.
-/// Therefore the result lists only queries of databases that the caller may read as a whole.
+/// Lists only queries of databases that the caller may read as a whole, because the text of a
+/// continuous query reveals all its sources.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
         for name in database_names::list(&io, None).await? {
@@ -104,10 +103,6 @@ impl Listing {
         Query::show(statement, database.to_owned(), self.session.clone())
     }
 
-    /// Adds a database's rows.
-    ///
-    /// # Errors
-    /// An error if the rows exceed a limit or the memory.
     fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {

@@ -17,7 +17,6 @@ pub(super) struct Explain {
     analyze: bool,
     text: String,
     scans: Vec<Scan>,
-    /// The time of planning, in nanoseconds.
     planned_ns: i64,
 }
 
@@ -36,7 +35,7 @@ struct Node(String, Vec<Node>);
 type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
 
 impl Explain {
-    /// Prepares the result. `shards[i]` is the number of shards that the plan's scan `i` reads.
+    /// `shards[i]` is the number of shards that the plan's scan `i` reads.
     pub(super) fn new(
         analyze: bool,
         text: String,
@@ -63,7 +62,6 @@ impl Explain {
         }
     }
 
-    /// Returns the result of a statement that began and ended at these times, both in nanoseconds.
     pub(super) fn chunk(&self, began_ns: i64, now_ns: i64) -> SeriesChunk {
         let (column, lines) = match self.analyze {
             false => ("QUERY PLAN", self.plan()),
@@ -73,8 +71,7 @@ impl Explain {
         SeriesChunk::of_strings(None, &[column], &rows)
     }
 
-    /// Returns the scans that read a shard. Scans of a subquery's result are omitted, because the
-    /// coordinator scans that result.
+    /// Omits scans of a subquery's result, because the coordinator scans that result.
     fn shard_scans(&self) -> impl Iterator<Item = &Scan> {
         self.scans.iter().filter(|scan| !scan.costs.is_empty())
     }

@@ -77,8 +77,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     put(io, known).await
 }
 
-/// Returns the name for a new token or user. This name is the name in `row`, or that name with a
-/// number if another token has it. Returns `None` if all these names are taken.
+/// Returns the name in `row`, or that name with a number if another token has it. Returns `None` if
+/// all these names are taken.
 async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     if row.user {
         return Ok(Some(row.name.clone()));

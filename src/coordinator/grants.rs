@@ -32,8 +32,7 @@ pub struct Principal {
     /// Whether this request queried the Catalog. Otherwise a refusal must not be based on the
     /// permissions (PROTOCOL.md rule 6).
     pub fresh: bool,
-    /// The caller to look up in each database; `None` for the administrator and for the default
-    /// value.
+    /// The caller to look up in each database; `None` for the administrator and the default value.
     pub caller: Option<Rc<Caller>>,
 }
 
@@ -65,8 +64,7 @@ impl Principal {
         Self { name: "admin".into(), user: false, grants, fresh: true, caller: None }
     }
 
-    /// Returns the principal of a token or user, with the permissions of all `rows`. Each row comes
-    /// from one database.
+    /// Returns the principal with the permissions of all `rows`. Each row comes from one database.
     pub fn of(rows: &[Rc<ConfirmedGrantee>], fresh: bool) -> Self {
         let Some(newest) = rows.iter().max_by_key(|held| held.row.version) else {
             return Self::default();
@@ -86,8 +84,7 @@ impl Principal {
         Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
     }
 
-    /// Whether this request must look up the caller's permissions. Requests of the administrator
-    /// never need a lookup.
+    /// Whether this request must look up the caller's permissions; `false` for the administrator.
     pub fn needs_lookup(&self) -> bool {
         self.caller.is_some() && !self.fresh
     }
@@ -98,8 +95,7 @@ impl Principal {
 pub struct CallerPermissions {
     name: Rc<str>,
     grants: Rc<Grants>,
-    /// The version of the grants in the caller's frames and requests:
-    /// [`crate::protocol::shard::Stamp::access`].
+    /// The version of the grants: [`crate::protocol::shard::Stamp::access`].
     pub access: u64,
 }
 
@@ -114,11 +110,7 @@ impl CallerPermissions {
         self.grants.scope(right, database)
     }
 
-    /// Checks the permission on a policy of `database`. The policy must be resolved before this
-    /// call.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`]
+    /// Checks the permission on a policy of `database`. The policy must already be resolved.
     pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<(), Error> {
         if self.scope(right, database).covers(policy) {
             return Ok(());
@@ -131,8 +123,7 @@ impl CallerPermissions {
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Hashes `parts` together with the length of each part, so that different lists have different
-/// hashes.
+/// Hashes `parts` with the length of each part, so that different lists have different hashes.
 pub fn hash_of(parts: &[&str]) -> Hash {
     let mut digest = Sha256::new();
     for part in parts {
@@ -142,8 +133,8 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// The prefix of every token. Scanners for leaked secrets recognize this prefix, which is
-/// InfluxDB's.
+/// The prefix of every token, which is InfluxDB's. Scanners for leaked secrets recognize this
+/// prefix.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
 /// Returns the SHA-256 hash under which a token is stored, in lower-case hexadecimal.
@@ -180,22 +171,22 @@ impl ConfirmedGrantee {
 /// The callers that have sent requests to this isolate.
 #[derive(Debug, Default)]
 pub struct Callers {
-    /// The databases' replies with the time of the last use, by caller and database.
+    /// The databases' replies with the time of the last use.
     held: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
     /// A counter that every use increases.
     clock: u64,
     /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
     /// replies. The last entry is the newest.
     refused: Vec<(Hash, i64)>,
-    /// Hashes of names that no user has. Each has the time of the Catalog's reply, and whether any
-    /// users exist.
+    /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
+    /// exist.
     missing_users: BTreeMap<Hash, (i64, bool)>,
     /// For each user id, the hash of the last password that a key derivation verified, and the
     /// expiry of this hash. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// The expiry of each verified pair of name and password, by the hash of the pair.
+    /// The expiry of each verified pair of name and password.
     right: BTreeMap<Hash, i64>,
-    /// The secret that is hashed together with each password. This secret makes the hashes useless
+    /// The secret that is hashed together with each password, so that the hashes are useless
     /// outside of this isolate.
     secret: Option<String>,
     /// The start of the current second, and the number of unknown callers in this second.

@@ -13,7 +13,7 @@ use crate::protocol::round::Request;
 
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
-    /// The query's id; 0 before the first report.
+    /// 0 before the first report.
     id: u64,
     /// The time of the request for the first page, in nanoseconds; 0 before that request.
     started_ns: i64,

@@ -45,8 +45,7 @@ pub struct Loaded {
     pub description: Rc<Description>,
     /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
-    /// The caller's permissions on the database. The permissions are empty if the load had no
-    /// caller.
+    /// The caller's permissions on the database, which are empty if the load had no caller.
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
@@ -68,7 +67,6 @@ impl Loaded {
             database: quotas.rates,
             caller: own.map(|quota| (quota.id, quota.rates)),
             stored_bytes: quotas.stored_bytes,
-            // A group has at most `SHARDS_PER_GROUP_MAX` shards.
             shards: shards as u32,
             series: quotas.series,
             ..Meter::default()
@@ -107,9 +105,7 @@ pub struct Load {
     name: String,
     want: Want,
     lookup: Box<Lookup>,
-    /// Whether the load ignores the cached database.
     from_owner: bool,
-    /// The minimum version of the schemas.
     schema_version_min: u64,
     waiting: AwaitedReply,
     database: Option<CachedDatabase>,
@@ -122,7 +118,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Lookup {
     principal: Principal,
-    /// The caller's permissions; `None` until the permissions are known.
+    /// `None` until the permissions are known.
     standing: Option<CallerPermissions>,
     /// The version of the grants at which the Database did not know the caller.
     unknown_under: Option<u64>,
@@ -156,8 +152,8 @@ impl Load {
         }
     }
 
-    /// Creates a load that requests the state from the Catalog and the Database. Such a load is
-    /// needed after "stale" and before a refusal.
+    /// Creates a load that requests the state from the Catalog and the Database, as needed after
+    /// "stale" and before a refusal.
     pub fn from_owner(name: &str, want: Want) -> Self {
         Self { from_owner: true, ..Self::cached(name, want) }
     }
@@ -257,8 +253,8 @@ impl Load {
         }
     }
 
-    /// Processes a reply about the caller. The Catalog's reply is stored under the version of the
-    /// grants that the Database reported before. A later revocation increases that version.
+    /// Stores the Catalog's reply under the version of the grants that the Database reported
+    /// before. A later revocation increases that version.
     fn on_permissions(
         &mut self,
         context: &mut Context<'_>,
@@ -299,8 +295,7 @@ impl Load {
         Ok(())
     }
 
-    /// Returns the ids and schema versions of the selected policies; `None` if a policy does not
-    /// exist.
+    /// Returns `None` if a policy does not exist.
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
         let versions = description.schema_versions.iter().copied().chain(std::iter::repeat(0));
         let mut all = description.policies.iter().map(|policy| policy.id).zip(versions);
@@ -366,9 +361,8 @@ impl Load {
         }
     }
 
-    /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable,
-    /// the load uses a cached object, because the Database itself reports whether the database
-    /// still exists.
+    /// If the Catalog is unreachable, the load uses a cached object, because the Database itself
+    /// reports whether the database still exists.
     fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         let lost = match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => {

@@ -16,8 +16,7 @@ pub struct Context<'a> {
     pub queries: &'a QueryMemory,
     /// The clock and the source of randomness.
     pub platform: &'a dyn Platform,
-    /// The number of calls that the request made before this step. Only calls that the platform
-    /// counts are included.
+    /// The number of the request's earlier calls that count against the platform's limit.
     pub calls: usize,
 }
 
@@ -47,9 +46,6 @@ pub trait RoundMachine {
     /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the
     /// order of the calls. `replies` is empty at the start and when the host requests the next
     /// piece.
-    ///
-    /// # Errors
-    /// The error that ended the request.
     fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
 }
 

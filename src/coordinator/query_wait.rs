@@ -8,18 +8,14 @@ use crate::model::time::MS_NS;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 
-/// The time that a query has waited, in nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct QueryWait {
     waited_ns: i64,
 }
 
 impl QueryWait {
-    /// Returns the pause before the next check; `None` if the query may begin.
-    ///
-    /// # Errors
-    /// [`Unavailable::Crowded`] if other queries use the memory for too long, or if too many
-    /// queries wait.
+    /// Returns the pause before the next check; `None` if the query may begin. Returns an error if
+    /// other queries use the memory for too long, or if too many queries wait.
     pub(super) fn wait(
         &mut self,
         context: &Context<'_>,

@@ -12,8 +12,7 @@ pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> 
     call(request.name.clone(), ToCatalog::Recover(request))
 }
 
-/// Returns the progress of the last recovery of a database; `None` if the database was never
-/// recovered.
+/// Returns the progress of the last recovery of a database, if any.
 pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
     call(database.to_owned(), ToCatalog::Recovery { name: database.to_owned() })
 }

@@ -3,16 +3,12 @@
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::protocol::host::Unavailable;
 
-/// The number of restarts of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Retries(u32);
 
 impl Retries {
-    /// Counts a restart.
-    ///
-    /// # Errors
-    /// [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The state then changes
-    /// faster than the request can process it, so the client must retry after a delay.
+    /// Returns [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The state then
+    /// changes faster than the request can process it, so the client must retry after a delay.
     pub(super) fn count(&mut self) -> Result<(), Unavailable> {
         if self.0 >= STALE_RETRIES_MAX {
             return Err(Unavailable::Changing);

@@ -9,9 +9,6 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 
 /// Sends a message to the Catalog.
-///
-/// # Errors
-/// [`Error::Unavailable`], and [`Error::Catalog`] for a refusal.
 pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
         FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
@@ -21,9 +18,6 @@ pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, E
 }
 
 /// Looks up a database in the Catalog, and sends a message to the Database.
-///
-/// # Errors
-/// [`Error::DatabaseNotFound`], [`Error::Unavailable`], and [`Error::Database`] for a refusal.
 pub async fn call_database(
     io: &Io,
     name: &str,

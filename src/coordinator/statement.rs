@@ -37,7 +37,7 @@ pub struct Execution {
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// A query, and the result for a database that does not exist. As in 1.x, that case is not an
+    /// A query, and the result for a missing database. As in 1.x, a missing database is not an
     /// error.
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
@@ -111,8 +111,7 @@ fn change_kind(change: Change) -> Kind {
     Kind::Parts(Parts::once(|io| async move { io.run(change).await.map(|_| None) }))
 }
 
-/// Executes SHOW DATABASES. As in 1.x, the result lists the databases on which the caller has a
-/// permission.
+/// As in 1.x, lists the databases on which the caller has a permission.
 fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let mut names = database_names::list(&io, None).await?;
@@ -121,7 +120,7 @@ fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     })
 }
 
-/// Executes SHOW RETENTION POLICIES. The result lists the policies that the caller may read.
+/// Lists the policies that the caller may read.
 fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
@@ -136,7 +135,6 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
     })
 }
 
-/// Prepares a SHOW statement that the shards of `database` execute.
 fn show(statement: Statement, database: String, session: Session) -> Kind {
     let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
     let query = Box::new(Query::show(statement, database, session));
@@ -146,7 +144,6 @@ fn show(statement: Statement, database: String, session: Session) -> Kind {
     }
 }
 
-/// Returns the error of an unsupported statement.
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
         Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
@@ -162,8 +159,7 @@ fn without(statement: &Statement) -> QueryError {
 }
 
 impl Execution {
-    /// Returns the columns of a SELECT's rows. The columns are known after the first piece or at
-    /// the end of the statement.
+    /// Returns the columns of a SELECT's rows, which are known after the first piece or at the end.
     pub fn columns(&self) -> Option<&ResultColumns> {
         match &self.kind {
             Kind::Query(query) => query.columns(),
@@ -172,7 +168,7 @@ impl Execution {
     }
 
     /// Stops the statement. Returns the calls that remove a listed statement from the list of
-    /// queries. The caller may ignore the replies.
+    /// queries.
     pub fn abandon(&mut self) -> Vec<Call> {
         let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
             return Vec::new();

@@ -169,15 +169,15 @@ impl<T> Output<T> {
     }
 }
 
-/// The handle by which an async function makes calls and uses the [`Context`] of the step.
-/// A task must not await any other future.
+/// The handle by which an async function makes calls and uses the [`Context`] of the step. A task
+/// must not await any other future.
 #[derive(Clone)]
 pub struct Io(Rc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     exchange: RefCell<Exchange>,
-    /// The context of the step in progress. The context is set only during [`Future::poll`].
+    /// The context of the step in progress, set only during [`Future::poll`].
     context: Cell<Option<NonNull<Context<'static>>>>,
 }
 
@@ -186,9 +186,7 @@ struct Shared {
 enum Exchange {
     #[default]
     Empty,
-    /// The task waits for the replies to these requests.
     Requests(Vec<Request>),
-    /// The replies to the last requests, in their order.
     Replies(Replies),
 }
 
@@ -213,17 +211,11 @@ impl Io {
     }
 
     /// Runs another machine to its end and returns its result.
-    ///
-    /// # Errors
-    /// The machine's error.
     pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply, Error> {
         self.next(&mut machine).await
     }
 
     /// Runs another machine until its next reply, which is a part of a stream or the result.
-    ///
-    /// # Errors
-    /// The machine's error.
     pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply, Error> {
         let mut replies = Replies::default();
         loop {
@@ -235,9 +227,7 @@ impl Io {
     }
 
     /// Passes the context of the step to `action`: the cache, the query memory and the platform.
-    ///
-    /// # Errors
-    /// [`Error::unexpected_reply`] if the call is outside of a step or inside another `with`.
+    /// Returns an error if the call is outside of a step or inside another `with`.
     pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
         // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress.

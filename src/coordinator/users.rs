@@ -22,10 +22,7 @@ use crate::protocol::password_derivation::Derivation;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// Executes a statement about users.
-///
-/// # Errors
-/// The unchanged statement, if it is not about users.
+/// Returns the unchanged statement if it is not about users.
 pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
     match statement {
         Statement::ShowUsers => Ok(Parts::new(show_users)),
@@ -56,7 +53,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     }
 }
 
-/// Executes the statement. Starts again if another request changes the user at the same time.
+/// Starts again if another request changes the user at the same time.
 async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
     let mut retries = Retries::default();
     loop {
@@ -146,7 +143,7 @@ fn new_salt(io: &Io) -> Result<String, Error> {
     Ok(hex(words.as_flattened()))
 }
 
-/// Derives a key from a password. Returns the key in hexadecimal.
+/// Returns the key in hexadecimal.
 async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String, Error> {
     let request = Derivation { iterations, salt, password }.request();
     let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;
@@ -162,8 +159,8 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
     change(io, &ToCatalog::PutGrantee(Box::new(row)), widens).await
 }
 
-/// Sends a change to the Catalog. A change that only adds permissions is complete before the
-/// databases receive it, because a database looks up unknown users in the Catalog.
+/// A change that only adds permissions is complete before the databases receive it, because a
+/// database looks up unknown users in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
@@ -188,8 +185,7 @@ fn not_found() -> Error {
     invalid("user not found")
 }
 
-/// Changes the permission on `database`. As in 1.x, GRANT replaces the permission and REVOKE
-/// reduces it.
+/// As in 1.x, GRANT replaces the permission and REVOKE reduces it.
 fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
     let named = |right| grant.privilege == Privilege::All || grant.privilege == right;
     let (read, write) = (named(Privilege::Read), named(Privilege::Write));

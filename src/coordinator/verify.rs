@@ -49,7 +49,7 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     })
 }
 
-/// Verifies the rows of the Catalog and the Database, unless an earlier request verified them.
+/// Does nothing if an earlier request verified these rows.
 async fn verify_metadata(
     io: &Io,
     database: &str,
@@ -81,7 +81,6 @@ async fn verify_metadata(
     io.run(Load::from_owner(database, Want::Nothing)).await
 }
 
-/// Verifies shards until the request has executed its number of steps.
 async fn verify_shards(
     io: &Io,
     loaded: &Loaded,

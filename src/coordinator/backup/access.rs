@@ -26,8 +26,7 @@ pub struct AccessProgress {
     pub resume: Option<AccessPosition>,
 }
 
-/// Returns the part of a token or user that a backup of `database` stores; `None` if the token or
-/// user has no permission on exactly that database.
+/// Returns `None` if the token or user has no permission on exactly that database.
 pub(super) fn kept(row: Grantee, database: &str) -> Option<Grantee> {
     let permissions = row.grants.on(database).permissions;
     let permissions: Vec<Permission> =

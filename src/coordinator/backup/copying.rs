@@ -65,9 +65,6 @@ pub fn back_up(database: &str) -> Task<BackupProgress> {
 }
 
 /// Returns the unfinished backup of a database, or marks a new backup as begun.
-///
-/// # Errors
-/// [`BackupError::Conflict`] while a backup is being deleted, and [`BackupError::TooMany`]
 async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
     let list_marks = async |mark| place::list(io, place::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
@@ -117,7 +114,7 @@ struct Stored {
 
 // Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
-    /// Reads the map and its checksum; `None` if none is stored.
+    /// Reads the map and its checksum.
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
         let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
@@ -281,7 +278,7 @@ impl BackupTask {
         }
     }
 
-    /// Copies the values of all shards. Returns the names of the shards' indexes.
+    /// Returns the names of the shards' indexes.
     async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>, Error> {
         let stored = place::list(&self.io, self.id.indexes()).await?;
         let index_of = |shard: &ObjectId| {
@@ -305,8 +302,8 @@ impl BackupTask {
         Ok(Some(indexes.into_iter().flatten().collect()))
     }
 
-    /// Copies the values that the backup store lacks, and then the shard's index. Returns the name
-    /// of the shard's index.
+    /// Copies the values that the backup store lacks, and then the shard's index. Returns the
+    /// index's name.
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
         let key = self.id.point(point);
         let object = place::get_sealed(&self.io, &key).await?;
@@ -409,16 +406,14 @@ impl BackupTask {
 }
 
 enum Pages {
-    /// All pages are stored, under these names.
     Put(Vec<String>),
     /// The request has used up its share of objects.
     Paused,
-    /// The policy was dropped.
     UnknownPolicy,
 }
 
-/// Returns the stored page whose name begins with `prefix`, and the last version or id in the page.
-/// The name contains this number as 16 hexadecimal digits.
+/// Returns the stored page whose name begins with `prefix`, and the last version or id in the page,
+/// which the name contains as 16 hexadecimal digits.
 fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     let name = stored.iter().find(|name| name.starts_with(prefix))?;
     let last = name.get(prefix.len()..prefix.len() + 16);

@@ -15,11 +15,11 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 
-/// The suffix of a mark. The mark records that no backup of the database was being made.
+/// The suffix of the mark that no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a complete or incomplete backup. Returns the remaining work: the number of shards, plus
-/// 1 for the backup's own objects. The backup is deleted when the result is 0.
+/// Deletes a complete or incomplete backup. Returns the remaining number of shards, plus 1 for the
+/// backup's own objects. The backup is deleted when the result is 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_deleting(&io, &id).await?;
@@ -69,9 +69,6 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 }
 
 /// Marks the backup as being deleted, and removes its other marks.
-///
-/// # Errors
-/// [`BackupError::Missing`], and [`BackupError::Conflict`] while another backup is being made.
 async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
     let list_marks = async |mark| place::list(io, place::marks(&id.database, mark)).await;
     let (own, going) = (id.name(), id.mark(Mark::Going));
@@ -98,7 +95,6 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
     place::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
 
-/// Returns the index keys of all other complete backups, one list per backup.
 async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error> {
     let names = place::list(io, place::marks(&id.database, Mark::Done)).await?;
     let mut others = Vec::new();
@@ -110,7 +106,7 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
     Ok(others)
 }
 
-/// Deletes the keys of all lists, one list after another. Returns whether the request may continue.
+/// Deletes the keys of all lists in order. Returns whether the request may continue.
 async fn delete_all(
     io: &Io,
     objects_left: &mut ObjectBudget,
@@ -125,7 +121,6 @@ async fn delete_all(
     Ok(true)
 }
 
-/// Returns the number of shards in `points`, plus 1 for the backup's own objects.
 fn remaining(points: &[String]) -> u64 {
     let shards: BTreeSet<ObjectId> =
         points.iter().filter_map(|name| place::shard_of_point(name)).collect();

@@ -10,14 +10,13 @@ pub struct ListedBackup {
     pub id: BackupId,
     /// Whether all objects of the backup are stored.
     pub is_whole: bool,
-    /// Whether the mark of an unfinished backup still exists. No deletion starts while the mark
-    /// exists.
+    /// Whether the mark of an unfinished backup still exists. The mark prevents deletions.
     pub is_begun: bool,
     /// Whether the backup is being deleted.
     pub is_going: bool,
 }
 
-/// Lists the backups of the database `database` in the order of their creation.
+/// Lists the backups of a database in the order of their creation.
 pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
     let database = database.to_owned();
     Task::new(|io| async move {

@@ -13,8 +13,8 @@ use crate::protocol::backup::{
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 
-/// The id of a backup: the name of a database, and the time at which the backup was begun, in
-/// seconds since 1970. The text form consists of the name and the time, separated by a dot.
+/// The id of a backup. The text form consists of the database's name and the time, separated by a
+/// dot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupId {
     /// The database's name.
@@ -43,13 +43,11 @@ impl BackupId {
         Self::parse(&format!("{database}.{}", name.trim_start_matches('0')))
     }
 
-    /// Returns the backup's name within its database. The order of the names is the order of the
-    /// backups.
+    /// Returns the backup's name within its database. The names sort in the order of the backups.
     pub(super) fn name(&self) -> String {
         format!("{:012}", self.begun_s)
     }
 
-    /// Returns the key of an object that belongs to this backup alone.
     pub(super) fn key(&self, rest: &str) -> String {
         format!("{}/{}/{rest}", folder(&self.database), self.name())
     }
@@ -58,7 +56,6 @@ impl BackupId {
         self.key("map")
     }
 
-    /// Returns the folder with the pages of measurements.
     pub(super) fn pages(&self) -> String {
         self.key("schema")
     }
@@ -67,7 +64,6 @@ impl BackupId {
         format!("{}/{name}", self.pages())
     }
 
-    /// Returns the folder with the pages of tokens and users.
     pub(super) fn access(&self) -> String {
         self.key("access")
     }
@@ -76,7 +72,6 @@ impl BackupId {
         format!("{}/{name}", self.access())
     }
 
-    /// Returns the folder with the shards' points.
     pub(super) fn points(&self) -> String {
         self.key("points")
     }
@@ -85,7 +80,6 @@ impl BackupId {
         format!("{}/{name}", self.points())
     }
 
-    /// Returns the folder with the shards' indexes.
     pub(super) fn indexes(&self) -> String {
         self.key("values")
     }
@@ -103,7 +97,6 @@ impl BackupId {
         format!("{}/{name}", self.values(shard))
     }
 
-    /// Returns the key of the backup's mark for a state.
     pub(super) fn mark(&self, mark: Mark) -> String {
         format!("{}/{}", marks(&self.database, mark), self.name())
     }
@@ -122,12 +115,10 @@ pub(super) enum Mark {
     Begun,
     /// The backup is complete. This mark is the backup's manifest.
     Done,
-    /// The backup is being deleted.
     Going,
 }
 
-/// Returns the folder of a database. Bytes that a key must not contain are written as `=` and two
-/// hexadecimal digits.
+/// Writes bytes that a key must not contain as `=` and two hexadecimal digits.
 pub(super) fn folder(database: &str) -> String {
     let mut out = String::from("db-");
     for byte in database.bytes() {
@@ -139,7 +130,6 @@ pub(super) fn folder(database: &str) -> String {
     out
 }
 
-/// Returns the folder with the marks of a database's backups.
 pub(super) fn marks(database: &str, mark: Mark) -> String {
     let mark = match mark {
         Mark::Begun => "begun",
@@ -149,40 +139,33 @@ pub(super) fn marks(database: &str, mark: Mark) -> String {
     format!("{}/{mark}", folder(database))
 }
 
-/// Returns the prefix of the names of a shard's points for this time range.
 pub(super) fn point_prefix(shard: &ObjectId, range: &TimeRange) -> String {
     format!("{shard}.{}.{}-", range.start_ns, range.end_ns)
 }
 
-/// Returns the prefix of the names of a shard's indexes.
 pub(super) fn index_prefix(shard: &ObjectId) -> String {
     format!("{shard}-")
 }
 
-/// Returns the name of an object, which ends with the object's checksum.
+/// Appends the object's checksum to its name.
 pub(super) fn sealed_name(prefix: &str, object: &[u8]) -> String {
     format!("{prefix}{:08x}", checksum(object))
 }
 
-/// Returns the prefix of the name of a value.
 pub(super) fn value_prefix(number: u64) -> String {
     format!("{number:016x}-")
 }
 
-/// Parses the number of a value from its name.
 pub(super) fn value_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.split_once('-')?.0, 16).ok()
 }
 
-/// Parses the shard from the name of a point. The id of the shard's object contains no dot.
+/// Parses the name of a point. The id of the shard's object contains no dot.
 pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 
 /// Checks an object against the checksum at the end of its name.
-///
-/// # Errors
-/// [`BackupError::Damaged`]
 pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
     match expected == Some(checksum(object)) {
@@ -209,7 +192,6 @@ async fn done(io: &Io, message: &ToBackups) -> Result<(), Error> {
     }
 }
 
-/// Returns the object under `key`; `None` if it is missing.
 pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> {
     match call(io, &ToBackups::Get { key }).await? {
         FromBackups::Object { object } => Ok(Some(object)),
@@ -219,9 +201,6 @@ pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> 
 }
 
 /// Returns the object under `key`, and checks it against the checksum at the end of `key`.
-///
-/// # Errors
-/// [`BackupError::Damaged`] if the object is missing or has another checksum.
 pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     let object = get(io, key.to_owned()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(key))?;
@@ -229,7 +208,7 @@ pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     Ok(object)
 }
 
-/// Returns all names of a folder in order. Reads the list page by page.
+/// Returns all names of a folder in order.
 pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
     let mut all: Vec<String> = Vec::new();
     loop {
@@ -251,10 +230,6 @@ async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups, Error> {
     Ok(envelope::decode_reply(io.call(Address::Backups, message).await)?)
 }
 
-/// Reads the manifest of a complete backup.
-///
-/// # Errors
-/// [`BackupError::Missing`], [`BackupError::Damaged`]
 pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest, Error> {
     let object = get(io, id.mark(Mark::Done)).await?;
     let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
@@ -262,10 +237,6 @@ pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifes
     Ok(manifest.map_err(|reason| BackupError::damaged(&id.mark(Mark::Done), reason))?)
 }
 
-/// Reads the map that `manifest` names.
-///
-/// # Errors
-/// [`BackupError::Damaged`] if the object is missing or has another checksum.
 pub(super) async fn get_map(
     io: &Io,
     id: &BackupId,
@@ -282,10 +253,6 @@ pub(super) async fn get_map(
     Ok(map.map_err(|reason| BackupError::damaged(&key, reason))?)
 }
 
-/// Encodes a metadata object.
-///
-/// # Errors
-/// [`BackupError::Damaged`] with the key `what` if the object cannot be encoded.
 pub(super) fn seal(
     kind: ObjectKind,
     metadata: &impl serde::Serialize,
@@ -305,7 +272,7 @@ impl Default for ObjectBudget {
 }
 
 impl ObjectBudget {
-    /// Counts one object. Returns `false` if the request has used up its share.
+    /// Returns `false` if the request has used up its share of objects.
     pub(super) fn take(&mut self) -> bool {
         let may = self.0 > 0;
         self.0 = self.0.saturating_sub(1);

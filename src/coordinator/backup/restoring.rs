@@ -27,8 +27,8 @@ use crate::protocol::shard::{FromShard, ToShard};
 pub struct RestoreProgress {
     /// The number of shards in the backup.
     pub shards: u64,
-    /// The number of shards that are not filled yet, plus 1 for the measurements and the
-    /// publication. The restore is complete when the number is 0.
+    /// The number of unfilled shards, plus 1 for the measurements and the publication; 0 at the
+    /// end.
     pub remaining: u64,
     /// The number of values that this request has stored in shards.
     pub values: u64,
@@ -36,8 +36,8 @@ pub struct RestoreProgress {
     pub bytes: u64,
 }
 
-/// Restores `from` into a database. Creates the database with the definition `create` if the
-/// database does not exist.
+/// Restores `from`. Creates the database with the definition `create` if the database does not
+/// exist.
 pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> {
     Task::new(|io| async move {
         let manifest = place::get_manifest(&io, &from).await?;
@@ -80,7 +80,6 @@ struct Restore {
 }
 
 impl Restore {
-    /// Continues the restore until it is complete or the request has used up its share of work.
     async fn run(&mut self) -> Result<(), Error> {
         self.progress.shards = self.map.points.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());

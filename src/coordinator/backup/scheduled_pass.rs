@@ -56,7 +56,6 @@ enum Work {
     Delete(BackupId),
 }
 
-/// Chooses the work of a pass, depending on the existing backups.
 fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
     let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
     let kept = || found.iter().filter(own).filter(|backup| !backup.is_going);

@@ -1,5 +1,4 @@
-//! Checks that every object of a backup is present and undamaged. The check does not restore the
-//! backup.
+//! Checks that every object of a backup is present and undamaged, without a restore.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
@@ -12,9 +11,8 @@ use crate::protocol::backup::{
 };
 use crate::protocol::grants::Grantee;
 
-/// The position at which the next request continues. The first number is 0 for a page of
-/// measurements, tokens or users; for a shard's value, it is the shard's position plus 1. The
-/// second number is the position of the page or value.
+/// The position at which the next request continues: 0 and the page of measurements, tokens or
+/// users; or a shard's position plus 1 and the position of the value.
 pub type VerifyPosition = (u64, u64);
 
 /// The progress of a verification request.
@@ -49,7 +47,7 @@ struct Check {
 }
 
 impl Check {
-    /// Reads the manifest and the map. Returns `None` if one of these objects is damaged.
+    /// Returns `None` if the manifest or the map is damaged.
     async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>, Error> {
         let object = place::get(&self.io, self.id.mark(Mark::Done)).await?;
         let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
@@ -75,8 +73,7 @@ impl Check {
         }
     }
 
-    /// Checks objects from `start` until the request has used up its share of work. Returns the
-    /// position at which the next request continues.
+    /// Checks objects from `start`. Returns the position at which the next request continues.
     async fn objects(
         &mut self,
         manifest: &BackupManifest,
@@ -148,7 +145,7 @@ impl Check {
         Ok(())
     }
 
-    /// Reads an object. Records an error and returns `None` if the object is missing or damaged.
+    /// Records an error and returns `None` if the object is missing or damaged.
     async fn check<T>(
         &mut self,
         key: &str,

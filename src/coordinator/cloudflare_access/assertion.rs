@@ -4,17 +4,16 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// The maximum number of characters in an assertion. A request's head cannot contain a longer
-/// assertion.
+/// A request's head cannot contain a longer assertion.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
-/// The maximum difference, in seconds, between the team's clock and this server's clock. The
-/// difference is tolerated for the time at which an assertion becomes valid.
+/// The tolerated difference between the team's clock and this server's clock, in seconds, for the
+/// time at which an assertion becomes valid.
 const CLOCKS_APART_S: i64 = 60;
 
 /// The required issuer and audience of assertions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
-    /// The team's address, such as `https://team.cloudflareaccess.com`, without a trailing slash.
+    /// Such as `https://team.cloudflareaccess.com`, without a trailing slash.
     issuer: String,
     audience: String,
 }
@@ -31,9 +30,6 @@ pub enum ApplicationError {
 impl Application {
     /// Creates an application from the team's address and the audience. The address is `https://`
     /// and a host. In tests the address may also be `http://127.0.0.1` and a port.
-    ///
-    /// # Errors
-    /// [`ApplicationError`]
     pub fn new(team: &str, audience: &str) -> Result<Self, ApplicationError> {
         let (issuer, audience) = (team.trim().trim_end_matches('/'), audience.trim());
         let is_in_host = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
@@ -49,8 +45,7 @@ impl Application {
         Ok(Self { issuer: issuer.to_owned(), audience: audience.to_owned() })
     }
 
-    /// Returns the address at which the team publishes its keys. The address does not depend on the
-    /// request.
+    /// Returns the address of the team's keys. The address does not depend on the request.
     pub fn keys_url(&self) -> String {
         format!("{}/cdn-cgi/access/certs", self.issuer)
     }
@@ -62,7 +57,7 @@ struct Head {
     kid: String,
 }
 
-/// The claims of an assertion. Times are seconds since 1970.
+/// Times are seconds since 1970.
 #[derive(Deserialize)]
 struct Claims {
     aud: Audiences,
@@ -91,14 +86,12 @@ impl Audiences {
 pub(super) struct Assertion<'a> {
     /// The id of the signing key, as the assertion states it.
     pub key: String,
-    /// The part of the assertion that is signed.
     pub signed: &'a str,
     pub signature: Vec<u8>,
 }
 
 impl<'a> Assertion<'a> {
-    /// Parses `token`. Returns `None` unless `token` is an assertion for `application` that is
-    /// valid at `now_s`.
+    /// Returns `None` unless `token` is an assertion for `application` that is valid at `now_s`.
     pub(super) fn read(token: &'a str, application: &Application, now_s: i64) -> Option<Self> {
         if token.len() > ASSERTION_CHARS_MAX {
             return None;
@@ -107,8 +100,7 @@ impl<'a> Assertion<'a> {
         let (head, claims) = signed.split_once('.')?;
         let head: Head = decoded(head)?;
         let claims: Claims = decoded(claims)?;
-        // Only RS256 is accepted. Otherwise the sender could choose the algorithm `none`, which
-        // needs no signature.
+        // Otherwise the sender could choose the algorithm `none`, which needs no signature.
         let is_signed = head.alg == "RS256";
         let is_meant = claims.iss == application.issuer && claims.aud.has(&application.audience);
         let has_begun = claims.nbf.is_none_or(|nbf| nbf <= now_s.saturating_add(CLOCKS_APART_S));

@@ -4,21 +4,19 @@ use serde::Deserialize;
 
 use crate::model::time::{MINUTE_NS, S_NS};
 
-/// The maximum age of cached keys, in nanoseconds. After this time, the server refuses a key that
-/// the team has withdrawn.
+/// After this time, the server refuses a key that the team has withdrawn.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
-/// The minimum time between two fetches of the keys, in nanoseconds.
+/// The minimum time between two fetches of the keys.
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
-/// The maximum time, in nanoseconds, that a request waits for another request's fetch of the keys.
+/// The maximum time that a request waits for another request's fetch of the keys.
 const KEYS_FETCH_MAX_NS: i64 = 10 * S_NS;
-/// The maximum number of a team's keys (a team has two), and the maximum size of the list of keys,
-/// in bytes.
+/// The maximum number of a team's keys; a team has two.
 const KEYS_MAX: usize = 32;
 const KEYS_BYTES_MAX: usize = 64 << 10;
 /// The permitted number of base64url characters in a modulus, for 2,048 to 8,192 bits.
 const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
-/// A public RSA key: modulus and exponent as base64url.
+/// The modulus and the exponent are base64url.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Key {
     kid: String,
@@ -27,7 +25,7 @@ pub(super) struct Key {
     pub e: String,
 }
 
-/// The list of keys. The parser skips entries that are not RSA keys.
+/// The parser skips entries that are not RSA keys.
 #[derive(Deserialize)]
 struct List {
     keys: Vec<serde_json::Value>,
@@ -38,11 +36,8 @@ pub(super) enum Lookup {
     Known(Key),
     /// The caller must fetch the keys and report the result.
     Fetch,
-    /// Another request is fetching the keys.
     Wait,
-    /// The team has no key with this id.
     Unknown,
-    /// A recent fetch of the keys failed, for this reason.
     Unavailable(String),
 }
 
@@ -54,7 +49,6 @@ pub struct AccessKeys {
     fetched_ns: Option<i64>,
     /// The time of the last fetch, in nanoseconds, and the error of that fetch.
     tried: Option<(i64, Option<String>)>,
-    /// The time at which the fetch in progress began.
     fetching_since_ns: Option<i64>,
 }
 

@@ -24,8 +24,7 @@ use crate::protocol::signature_check::SignatureCheck;
 use assertion::Assertion;
 use keys::Lookup;
 
-/// The pause, in milliseconds, before a waiting request checks again whether another request has
-/// fetched the keys.
+/// The pause, in milliseconds, between two checks whether another request has fetched the keys.
 const TURN_MS: u32 = 20;
 
 /// The result of checking an assertion.

@@ -35,8 +35,7 @@ impl Platform for Clock {
     }
 }
 
-/// An isolate, and a team with the keys of these ids. A signature is the key's id followed by the
-/// signed text.
+/// A signature is the key's id followed by the signed text.
 struct Isolate {
     clock: Clock,
     cache: Cache,

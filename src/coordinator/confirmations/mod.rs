@@ -1,7 +1,5 @@
 //! Stores the Catalog's replies about admitted callers. After the Catalog has reported fewer
 //! permissions of a caller, the isolate no longer accepts the caller's older grants from databases.
-//!
-//! This module makes no calls; [`super::confirm`] makes the calls.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -45,8 +43,7 @@ impl Confirmations {
         true
     }
 
-    /// Stores the Catalog's reply about a caller. `held` contains the earlier replies of the
-    /// databases.
+    /// `held` contains the earlier replies of the databases.
     pub(super) fn on_reply(
         &mut self,
         caller: &Caller,
@@ -67,8 +64,8 @@ impl Confirmations {
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());
     }
 
-    /// Whether a database's row may be used. The Catalog must not have reported fewer permissions
-    /// since the row's version.
+    /// Whether a database's row may be used: the Catalog has not reported fewer permissions since
+    /// the row's version.
     pub fn is_trusted(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)
     }

@@ -1,6 +1,6 @@
-//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module first loads
-//! the shard map of every database, or of the database that ON names. After that, the module loads
-//! the counters of the objects, and returns the counters in 1.x's format.
+//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module loads the
+//! shard map of every database, or of the database that ON names, and then the counters of the
+//! objects.
 //!
 //! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
 //! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the
@@ -24,15 +24,13 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::query::result::SeriesChunk;
 
-/// The state of a deployment, from which the results of the statements are created.
 #[derive(Debug)]
 struct Diagnostics {
     statement: Statement,
     found: Vec<DatabaseFigures>,
     troubles: Vec<Problem>,
-    /// The Catalog's release; empty if no request to the Catalog was made.
+    /// Empty if no request to the Catalog was made.
     catalog_release: String,
-    /// The databases with objects that were not called.
     skipped: Vec<Skipped>,
 }
 
@@ -41,7 +39,7 @@ struct Diagnostics {
 #[derive(Debug)]
 struct Skipped {
     database: String,
-    /// The number of objects that were not called; `None` for all objects of the database.
+    /// `None` means all objects of the database.
     objects: Option<usize>,
 }
 
@@ -50,10 +48,8 @@ struct DatabaseFigures {
     name: String,
     loaded: Loaded,
     stats: Option<ObjectStats>,
-    /// The counters of each shard, in the order of [`shards`]; `None` for an unreachable or skipped
-    /// shard.
+    /// In the order of [`shards`]; `None` for an unreachable or skipped shard.
     shards: Vec<Option<Stats>>,
-    /// The number of objects that were not called.
     skipped: usize,
 }
 
@@ -80,7 +76,7 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-/// The number of calls that load a database: one to the Catalog and one to the Database.
+/// One call to the Catalog and one to the Database.
 const CALLS_PER_LOAD: usize = 2;
 
 /// Executes one of these statements.
@@ -190,7 +186,7 @@ impl Diagnostics {
         matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
     }
 
-    /// Returns the calls that the request may still make.
+    /// Returns the number of calls that the request may still make.
     fn room(&self, io: &Io) -> Result<usize, Error> {
         let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
         Ok(limits.calls_before_end().saturating_sub(calls))

@@ -35,7 +35,7 @@ pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     chunks
 }
 
-/// Returns a row for each limited rate. `caller` 0 means all callers together.
+/// `caller` 0 means all callers together.
 fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
     let row = |rate: Rate| {
         let allowed = rates.of(rate)?;
@@ -55,7 +55,6 @@ fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u
     groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
 }
 
-/// Returns the highest average over the shards of one group.
 fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use crate::protocol::daily_usage::{DailyUsage, DayUsage};
 use crate::protocol::{envelope, release};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// A value in a row. All values of a column have the same kind.
+/// All values of a column have the same kind.
 pub(super) enum Cell {
     Text(String),
     Number(i64),
@@ -53,8 +53,8 @@ impl From<&str> for Cell {
 }
 
 impl ShardOf<'_> {
-    /// Returns the number of the shard. The first shard of a database has the number 1. The number
-    /// is unique within the database, and a restart does not change it.
+    /// Returns the number of the shard, which is unique within the database and starts at 1. A
+    /// restart does not change the number.
     pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)
@@ -110,7 +110,6 @@ impl Diagnostics {
     }
 }
 
-/// Returns the databases with objects that were not called.
 fn skipped(skipped: &[Skipped]) -> SeriesChunk {
     let rows = skipped.iter().map(|skipped| {
         let objects = skipped.objects.map_or_else(|| "all".to_owned(), |n| n.to_string());
@@ -179,7 +178,7 @@ fn times(policy: &Policy, group: &ShardGroup) -> [Cell; 3] {
     [start_ns, end_ns, expiry_ns].map(|time_ns| rfc3339(time_ns).into())
 }
 
-/// Formats a time as 1.x does in these tables: in whole seconds.
+/// 1.x formats times in these tables in whole seconds.
 fn rfc3339(time_ns: i64) -> String {
     let time_ns = time_ns.clamp(MIN_TIME_NS, MAX_TIME_NS);
     let seconds_ns = time_ns.saturating_sub(time_ns.rem_euclid(S_NS));
@@ -198,7 +197,7 @@ fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
 /// `docs/costs.json`.
 const REQUEST_MS_ESTIMATE: u64 = 50;
 
-/// Returns the usage of a database's objects by day, from the first recorded day to today.
+/// Returns the usage by day, from the first recorded day to today.
 fn usage(found: &DatabaseFigures, now_ns: i64) -> SeriesChunk {
     let today = now_ns.div_euclid(D_NS);
     let of_shards = found.shards.iter().flatten().map(|stats| &stats.usage);

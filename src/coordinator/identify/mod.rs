@@ -26,17 +26,15 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// The time, in milliseconds, after which a waiting login checks again whether its key may be
-/// derived.
+/// The pause, in milliseconds, before a waiting login checks again whether its key may be derived.
 const TURN_MS: u32 = 10;
-/// The maximum time that a login waits to derive its key, in nanoseconds.
+/// The maximum time that a login waits to derive its key.
 const TURN_WAIT_NS: i64 = 10 * S_NS;
-/// The salt for a user who does not exist. With this salt, the refusal takes as long as the refusal
-/// of an existing user.
+/// The salt for a user who does not exist, so that the refusal takes as long as for an existing
+/// user.
 const NOBODY_SALT: &str = "nobody";
 
-/// The salt in hashes of a name and its correct password. This salt does not depend on the user's
-/// own salt.
+/// The salt in hashes of a name and its correct password, which replaces the user's own salt.
 const ANY_SALT: &str = "";
 
 /// The credentials of a request.
@@ -46,8 +44,7 @@ pub struct Credentials {
     pub user: Option<String>,
     /// The text after the scheme. This text is tried as a token first.
     pub token: String,
-    /// The password that belongs to `user`. The password is also tried as a token, since a token is
-    /// valid with any user name.
+    /// The password that belongs to `user`. The password is also tried as a token.
     pub password: String,
 }
 
@@ -126,7 +123,6 @@ enum AwaitedReply {
     Turn,
 }
 
-/// The result of comparing the credentials with the found rows.
 enum Lookup {
     Known(Principal),
     Unknown,
@@ -170,8 +166,8 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    /// Starts the check. If no key may be derived from the password now, the check ends without a
-    /// call, so that guesses cause no calls.
+    /// If no key may be derived from the password now, the check ends without a call, so that
+    /// guesses cause no calls.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
@@ -210,13 +206,11 @@ impl Identify {
         (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(closed)
     }
 
-    /// Returns the hash under which the cache stores the password with this name and salt.
     fn password_hash(&self, context: &mut Context<'_>, name: &str, salt: &str) -> Hash {
         let password = [name, salt, &self.credentials.password];
         context.cache.callers.password_hash(context.platform, password)
     }
 
-    /// Whether the password of this user was recently verified.
     fn is_verified(&self, context: &mut Context<'_>, user: &ConfirmedGrantee) -> bool {
         let now_ns = context.platform.now_ns();
         let password = self.password_hash(context, &user.row.name, &user.row.salt);
@@ -310,7 +304,6 @@ impl Identify {
         held.is_some_and(|held| self.is_verified(context, &held))
     }
 
-    /// Returns the earlier replies of all databases about these credentials.
     fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<ConfirmedGrantee>> {
         let keys = self.keys();
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
@@ -441,7 +434,7 @@ impl Identify {
     }
 }
 
-/// The next request to an owner, if a further request is needed.
+/// `None` if no further request is needed.
 type OwnerRequest = Result<Option<Next<Verdict>>, super::error::Error>;
 
 impl RoundMachine for Identify {

@@ -339,7 +339,6 @@ fn unknown_user_login_takes_equal_time() {
     assert_eq!((isolate.requested, isolate.derivations), ([1, 1], 10));
     // A repeated guess is not derived again.
     assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
-    // A token is valid with any name, including an unknown one.
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
     assert_eq!(isolate.who(Some("v"), "apiv3_new"), "token \"new\"");
     isolate.who(None, "t");

@@ -1,8 +1,7 @@
 //! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written
 //! immediately after the batch is read.
 //!
-//! If a statement fails, its earlier batches stay written, as in 1.x. If the client repeats the
-//! statement, it writes these points again.
+//! If a statement fails, its earlier batches stay written, as in 1.x.
 
 mod rows_to_batch;
 
@@ -22,10 +21,6 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
 use rows_to_batch::IntoPoints;
 
-/// Executes `select` and writes its rows to `target`.
-///
-/// # Errors
-/// [`QueryError::DatabaseRequired`], and an error for a name that cannot be written.
 pub(super) fn select_into(
     select: SelectStatement,
     target: Target,
@@ -76,7 +71,7 @@ async fn write(
     }
 }
 
-/// Checks that the chunk has a single time column, which must be the first column.
+/// The chunk must have a single time column, which must be the first column.
 fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
     match (times.next(), times.next()) {
@@ -105,8 +100,8 @@ fn invalid(reason: &Unwritable) -> QueryError {
     QueryError::Invalid(reason.to_string())
 }
 
-/// Returns the tag arguments of top() and bottom(). These columns stay tags; all other columns
-/// become fields.
+/// Returns the tag arguments of top() and bottom(), which stay tags. All other columns become
+/// fields.
 fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     let mut names = Vec::new();
     for field in &select.fields {

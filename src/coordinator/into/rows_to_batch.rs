@@ -8,15 +8,14 @@ use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
-/// The size at which a batch is written, in bytes. The batch becomes one frame for each shard.
+/// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The approximate size of a series' tags, in bytes.
+/// The approximate size of a series' tags.
 const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
-/// The rows collected for the next batch.
 #[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
@@ -36,7 +35,7 @@ struct MeasurementRows {
 }
 
 impl IntoPoints {
-    /// Creates an empty collection. Columns with these names are written as tags.
+    /// Columns with the names `tag_columns` are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
@@ -116,9 +115,6 @@ impl IntoPoints {
     }
 
     /// Removes and returns the collected rows.
-    ///
-    /// # Errors
-    /// [`Unwritable`] for a name or a tag value that a write cannot contain.
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
         let batch = self.batch();
         for measurement in &batch.measurements {

@@ -186,8 +186,7 @@ impl Logins {
         }
     }
 
-    /// Records that the password is correct, with or without a derivation. If the table is full,
-    /// the name is not recorded.
+    /// Records that the password is correct, unless the table is full.
     pub fn verified(&mut self, address: &str, name: &str, now_ns: i64) {
         let hash = hash_of(&[name]);
         let known = self.addresses.get_mut(address).and_then(|here| here.names.get_mut(&hash));
@@ -200,7 +199,7 @@ impl Logins {
         }
     }
 
-    /// Whether the table has space for another name. Removes unneeded names if the table is full.
+    /// Removes unneeded names if the table is full.
     fn has_room(&mut self, now_ns: i64) -> bool {
         if self.names >= LOGINS_MAX && now_ns.saturating_sub(self.swept_ns) >= SWEEP_EVERY_NS {
             self.swept_ns = now_ns;

@@ -51,7 +51,6 @@ enum ReadStatement {
 pub struct Query {
     question: ReadStatement,
     session: Session,
-    /// The databases and policies to read.
     sources: Vec<QuerySource>,
     stage: QueryStage,
     round: Round,
@@ -77,8 +76,7 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `requested` lists the streams of each call in progress. `requested` is empty after a piece
-    /// was returned.
+    /// The streams of each call in progress; empty after a piece was returned.
     Run {
         run: Box<QueryRun>,
         requested: Vec<Vec<StreamId>>,
@@ -92,7 +90,6 @@ enum QueryStage {
 /// The loads of the sources, in the order of the sources.
 #[derive(Debug)]
 struct QueryLoad {
-    /// The load of the next source.
     load: Load,
     loaded: Vec<Loaded>,
     from_owner: bool,
@@ -102,9 +99,6 @@ type QueryTurn = Turn<Option<SeriesChunk>>;
 
 impl Query {
     /// Prepares a SELECT.
-    ///
-    /// # Errors
-    /// [`QueryError::DatabaseRequired`]
     pub fn select(select: SelectStatement, session: Session) -> Result<Self, QueryError> {
         let names = source::sources(&select, session.defaults())?;
         let source = |name: SourceName| {
@@ -124,9 +118,6 @@ impl Query {
     }
 
     /// Prepares EXPLAIN or EXPLAIN ANALYZE. As in 1.x, INTO is ignored.
-    ///
-    /// # Errors
-    /// [`QueryError::DatabaseRequired`]
     pub fn explain(explain: ExplainStatement, session: Session) -> Result<Self, QueryError> {
         let mut query = Self::select(*explain.select, session)?;
         query.explain = Some(explain.analyze);
@@ -161,7 +152,6 @@ impl Query {
         }
     }
 
-    /// Returns the query's memory reservation.
     fn reservation(&self, context: &Context<'_>) -> QueryReservation {
         let database = self.sources.first().map_or("", |source| &source.database);
         self.session.reservation.enter(context.queries, database).clone()
@@ -302,8 +292,7 @@ impl Query {
         self.advance(context, run)
     }
 
-    /// Checks that the caller may read each source's policy. The policies are known only after the
-    /// load.
+    /// Checks that the caller may read each source's policy, which is known only after the load.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         for (source, loaded) in self.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
@@ -438,9 +427,6 @@ impl Query {
 
 /// Decodes a shard's reply to a page request. An error about a rate limit names the caller `who` or
 /// the query's `databases`. Returns `None` if the shard is stale.
-///
-/// # Errors
-/// The error that ends the query.
 pub(super) fn shard_page(
     reply: CallResult,
     who: &str,

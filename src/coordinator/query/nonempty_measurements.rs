@@ -17,16 +17,14 @@ use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 
-/// The progress of the search for non-empty measurements among those with conflicting types.
 #[derive(Debug, Default)]
 pub(super) enum NonemptyMeasurements {
     /// No request was sent to the shards yet.
     #[default]
     Unknown,
-    /// The shards are processing the requests. The set contains the measurements for which no rows
-    /// were reported yet.
+    /// The measurements for which the shards have not reported rows yet.
     Asked(BTreeSet<ClashPosition>),
-    /// The measurements in this set have no rows.
+    /// The measurements without rows.
     Known(BTreeSet<ClashPosition>),
 }
 
@@ -36,7 +34,6 @@ impl NonemptyMeasurements {
         matches!(self, Self::Asked(_))
     }
 
-    /// Removes the measurements in `chunk` from the set, because they have rows.
     pub(super) fn remove_nonempty(&mut self, chunk: &SeriesChunk) {
         let Self::Asked(silent) = self else { return };
         for row in chunk.strings() {
@@ -54,7 +51,7 @@ impl NonemptyMeasurements {
         }
     }
 
-    /// Returns the schemas of the policies, without the measurements that have no rows.
+    /// Omits the measurements that have no rows.
     pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
         let silent = match self {
             Self::Known(silent) => Some(silent),
@@ -96,7 +93,6 @@ impl NonemptyMeasurements {
     }
 }
 
-/// Converts the policies to the planner's type.
 pub(super) fn views<'a>(
     selected: &[SelectedPolicy<'_>],
     schemas: &'a [Rc<PolicySchema>],
@@ -110,7 +106,7 @@ pub(super) fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// Plans SHOW MEASUREMENTS for `places`. The position of each policy serves as its name.
+/// The position of each policy serves as its name.
 fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],

@@ -27,7 +27,6 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) nonempty: &'a NonemptyMeasurements,
     /// The row after which the result starts.
     pub(super) after: Option<&'a RowPosition>,
-    /// The query's share of the memory.
     pub(super) reservation: &'a QueryReservation,
 }
 

@@ -27,14 +27,12 @@ pub(super) struct QueryRun {
     pub(super) reads: ReadCounts,
 }
 
-/// A run that has not begun.
 #[derive(Debug)]
 pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
     /// Whether the plan calls at least one shard of each policy. Such a shard reports an outdated
     /// cache.
     pub(super) reads_all_shards: bool,
-    /// The columns of a SELECT's rows.
     pub(super) columns: Option<ResultColumns>,
 }
 
@@ -50,8 +48,8 @@ pub(super) struct ReadCounts {
 }
 
 impl ReadCounts {
-    /// Creates the counts with limits for series and points. `afterwards` starts after the series
-    /// were counted.
+    /// `limits` are the limits for series and points. `afterwards` starts after the series were
+    /// counted.
     pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
         Self { series: BTreeMap::new(), points: 0, limits, afterwards }
     }
@@ -60,7 +58,7 @@ impl ReadCounts {
         self.points
     }
 
-    /// Counts a page. A plan (`is_plan`) counts series before any row is read.
+    /// A plan (`is_plan`) counts series before any row is read.
     fn add(
         &mut self,
         stream: StreamId,
@@ -91,7 +89,6 @@ pub(super) enum Merge {
 
 pub(super) enum RunStep {
     Need(Vec<(StreamId, ToShard)>),
-    /// A piece of the result.
     Chunk(SeriesChunk),
     /// The run pauses, so that other requests can continue.
     Pause,
@@ -140,7 +137,7 @@ pub(super) fn gather(
 }
 
 impl QueryRun {
-    /// Returns the query's shards without duplicates: at most `QUERY_SHARDS_NAMED_MAX` shards.
+    /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the query's shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.streams.iter().flatten() {

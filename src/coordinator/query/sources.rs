@@ -9,7 +9,6 @@ use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::query::source::SourceName;
 
-/// A database that a query reads, with the selected policies.
 #[derive(Debug)]
 pub(super) struct QuerySource {
     pub(super) database: String,
@@ -17,7 +16,6 @@ pub(super) struct QuerySource {
 }
 
 impl QuerySource {
-    /// Returns the load for the source, including the permissions of `principal`.
     pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
         let load = match from_owner {
             true => Load::from_owner(&self.database, self.want.clone()),
@@ -27,7 +25,6 @@ impl QuerySource {
     }
 }
 
-/// A policy that a SELECT reads.
 pub(super) struct SelectedPolicy<'l> {
     /// The name, as spelled in the statement.
     pub(super) name: SourceName,

@@ -20,8 +20,8 @@ const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for o
 /// The aggregate states of a scan, which the shards send and SQL receives.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    /// The aggregate calls. The first call counts the rows. This count determines the existing
-    /// windows and is not returned.
+    /// The first call counts the rows. This count determines the existing windows and is not
+    /// returned.
     calls: Vec<AggregateCall>,
     stream: Stream,
     /// The rows that are not in a page yet.
@@ -30,8 +30,8 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Prepares the merge of `shards` shards. Every shard receives `request`, whose output must be
-    /// aggregates and whose first call must count the rows.
+    /// Every shard receives `request`, whose output must be aggregates and whose first call must
+    /// count the rows.
     pub(super) fn new(
         request: &ScanRequest,
         shards: usize,
@@ -48,25 +48,18 @@ impl Gathered {
         Self { calls, stream, rows, pages: VecDeque::new() }
     }
 
-    /// Returns the position at which a shard continues; `None` if the shard must not be called now.
+    /// Returns `None` if the shard must not be called now.
     pub(super) fn resume(&self, shard: usize) -> Option<Resume> {
         let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
         self.stream.resume(shard as u32).filter(|_| is_missing)
     }
 
-    /// Adds a shard's page.
-    ///
-    /// # Errors
-    /// An error if the page does not match the request, or exceeds the memory.
     pub(super) fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
         self.stream.supply(shard as u32, page)
     }
 
     /// Returns the next page, and whether that page is the last one; `None` if shards must be
     /// called first.
-    ///
-    /// # Errors
-    /// An error if the states do not match the request.
     pub(super) fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
         // If two pages exist, the first page is not the last.
         while self.pages.len() < 2 {
@@ -91,7 +84,6 @@ impl Gathered {
     }
 }
 
-/// The rows of groups and windows.
 #[derive(Debug)]
 struct PageRows {
     times_ns: Vec<i64>,

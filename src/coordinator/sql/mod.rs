@@ -57,12 +57,11 @@ pub struct SqlQuery {
     stage: Stage,
     round: Round,
     beginning: QueryWait,
-    /// The loaded tables.
     loaded: Option<Loaded>,
     scans: Scans,
     /// The data that the next turn sends.
     answers: Vec<SessionReply>,
-    /// The bytes of the result that are not returned yet, and their memory reservation.
+    /// The bytes of the result that are not returned yet.
     piece: Vec<u8>,
     held: Option<HeldBytes>,
     last: LastTurn,
@@ -191,7 +190,6 @@ impl SqlQuery {
         (self.is_confirmed, self.points) = (false, 0);
     }
 
-    /// Starts or restarts the statement.
     fn open(&mut self) -> SqlTurn {
         self.close();
         let SqlQuestion { text, parameters, format } = &self.question;
@@ -212,8 +210,8 @@ impl SqlQuery {
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
-    /// Whether the state used for planning is current. The state is current if it was loaded from
-    /// its owners for this request or a shard has confirmed it. Otherwise the cache may be stale.
+    /// Whether the state used for planning comes from its owners, or a shard has confirmed it.
+    /// Otherwise the cache may be stale.
     fn is_certain(&self) -> bool {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
@@ -264,7 +262,7 @@ impl SqlQuery {
         }
     }
 
-    /// Processes a request from SQL. Data that is already available is sent with the next turn.
+    /// Sends data that is already available with the next turn.
     fn on_request(
         &mut self,
         context: &Context<'_>,

@@ -30,7 +30,6 @@ use crate::scan::request::{
 #[derive(Debug, Default)]
 pub(super) struct Scans(VecDeque<Scan>);
 
-/// A scan, with its progress on each shard.
 #[derive(Debug)]
 struct Scan {
     number: u64,
@@ -56,7 +55,6 @@ enum Progress {
     /// The next position of each shard; `None` after the shard's last page. SQL receives the pages
     /// in the order of their arrival.
     Rows(Vec<Option<Resume>>),
-    /// The merge of the shards' aggregates.
     Groups(Box<Gathered>),
 }
 
@@ -80,8 +78,7 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// Whether to request pages now. If `ahead` is true, returns whether to request pages before
-    /// SQL needs them.
+    /// If `ahead` is true, returns whether to request pages before SQL needs them.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -137,9 +134,6 @@ impl Scan {
 
 impl Scans {
     /// Begins a scan. If the scan reads no shard, returns the scan's only page.
-    ///
-    /// # Errors
-    /// An error if the scan's table or columns do not exist.
     pub(super) fn begin(
         &mut self,
         scan: &sql::ScanRequest,
@@ -183,9 +177,6 @@ impl Scans {
     }
 
     /// Records that SQL requested a further page. Returns the pages that were read ahead.
-    ///
-    /// # Errors
-    /// An error if the scan does not exist.
     pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
@@ -265,10 +256,6 @@ impl Scans {
         Some(Request::new(Address::Shard(shard.clone()), envelope::encode(&message)))
     }
 
-    /// Processes a shard's page.
-    ///
-    /// # Errors
-    /// An error if the reply is not a page.
     pub(super) fn on_reply(
         &mut self,
         requested: PageRequest,
@@ -288,10 +275,6 @@ impl Scans {
         Ok(learned)
     }
 
-    /// Processes a page that was requested ahead.
-    ///
-    /// # Errors
-    /// An error if the reply is not a page.
     pub(super) fn on_prefetched(
         &mut self,
         requested: PageRequest,
@@ -306,9 +289,6 @@ impl Scans {
     /// Continues partly read scans with newer state. The scans do not include rows that were added
     /// in the meantime. If shards were moved or a policy was dropped, the statement fails, because
     /// a scan could read rows twice or miss rows.
-    ///
-    /// # Errors
-    /// [`Unavailable::Changing`]
     pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<(), Error> {
         let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
         match shards.all(|(_, stamp)| loaded.renew(stamp)) {
@@ -317,7 +297,7 @@ impl Scans {
         }
     }
 
-    /// Returns the scans' shards without duplicates: at most `QUERY_SHARDS_NAMED_MAX` shards.
+    /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the scans' shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.0.iter().flat_map(|scan| &scan.shards) {
@@ -329,7 +309,7 @@ impl Scans {
     }
 }
 
-/// Converts a scan for a shard; `None` if one of its columns does not exist.
+/// Returns `None` if a column of the scan does not exist.
 fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanRequest> {
     let predicate = match &scan.condition {
         None => None,

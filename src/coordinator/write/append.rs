@@ -199,8 +199,8 @@ impl Write {
     }
 }
 
-/// Returns the meter of a write with `points` points for each of the `requested` shards. Each shard
-/// counts a share, so that all requested shards together count the write once.
+/// Each of the `requested` shards counts a share of `points`, so that all requested shards together
+/// count the write once.
 fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
     let share =
@@ -208,8 +208,7 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-/// Returns the ids that identify each measurement's series, if the database limits the number of
-/// series.
+/// Returns no ids unless the database limits the number of series.
 fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
     match loaded.description.quotas.series {
         Some(_) => columns.iter().map(Columns::series_ids).collect(),

@@ -70,7 +70,6 @@ impl Write {
         }
     }
 
-    /// Rejects every row that is older than the retention period of the policy.
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
             for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {

@@ -15,8 +15,7 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// The placeholder for the id of a column that no sent row uses (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
-/// The ids that identify a measurement's series: the measurement's id and the column ids of the
-/// batch's tags.
+/// The ids that identify a measurement's series: the measurement and the batch's tags.
 pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
 
 /// The columns of the schema that a batch uses.
@@ -80,7 +79,7 @@ impl Columns {
         columns
     }
 
-    /// Whether the batch needs no registration and has no conflicts, so that every row can be sent.
+    /// Whether every row can be sent without registration and without conflicts.
     pub fn are_known(&self) -> bool {
         self.measurement.is_some()
             && self.new_tags.is_empty()

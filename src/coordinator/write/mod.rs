@@ -38,7 +38,6 @@ use check_rows::{Columns, SeriesIds};
 use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
 
-/// The maximum number of column sets in one registration.
 const SETS_PER_CALL_MAX: usize = 1_000;
 
 /// A write request.
@@ -52,8 +51,7 @@ pub struct WriteRequest {
     pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
-    /// The definition of the database to create if it does not exist. If `None`, a missing database
-    /// is an error.
+    /// The definition of the missing database. If `None`, a missing database is an error.
     pub auto_create: Option<CreateDatabase>,
     /// Whether the write rejects all lines if the schema rejects one line.
     pub all_or_nothing: bool,

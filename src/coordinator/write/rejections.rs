@@ -1,4 +1,4 @@
-//! Collects rejected lines: stores the first lines and counts all lines.
+//! Stores the first rejected lines, and counts all rejected lines.
 
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
@@ -27,8 +27,8 @@ pub struct Retention {
     pub duration_ns: i64,
     /// The oldest accepted time, in nanoseconds.
     pub oldest_kept_ns: i64,
-    /// Whether the policy does not exist yet, because the write would create the policy together
-    /// with its database.
+    /// Whether the policy does not exist yet, because the write would create it together with its
+    /// database.
     pub absent: bool,
 }
 
@@ -43,8 +43,7 @@ impl Retention {
 /// A rejected line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RejectedLine {
-    /// The number of the physical line on which the rejected line starts. The first line has the
-    /// number 1.
+    /// The 1-based number of the physical line on which the rejected line starts.
     pub line: u32,
     /// The cause.
     pub cause: LineRefusal,
