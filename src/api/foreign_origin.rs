@@ -39,7 +39,6 @@ fn authority(origin: &str) -> Option<(&str, u16)> {
     split(rest, port)
 }
 
-/// Parses `host[:port]`. An IPv6 address is in brackets.
 fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     match authority.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),

@@ -22,7 +22,6 @@ pub const JURISDICTIONS: &[&str] = &["eu", "us", "fedramp", "fedramp-high"];
 pub fn hint(continent: &str, longitude: Option<f64>) -> Option<&'static str> {
     /// A longitude between the platform's western and eastern sites in North America.
     const NORTH_AMERICA_MIDDLE: f64 = -100.0;
-    /// A longitude between the platform's western and eastern sites in Europe.
     const EUROPE_MIDDLE: f64 = 15.0;
     let east_of = |middle: f64| longitude.is_some_and(|longitude| longitude > middle);
     Some(match continent {

@@ -26,7 +26,6 @@ pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) ->
     Ok(())
 }
 
-/// Returns the name of the default policy, even if the policy was dropped.
 pub(super) fn default_policy(database: &Description) -> Option<&String> {
     let mut policies = database.policies.iter();
     let default = policies.find(|policy| Some(policy.id) == database.default_policy);

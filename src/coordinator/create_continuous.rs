@@ -16,7 +16,6 @@ use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
 
-/// `defaults` are the defaults of the session.
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,

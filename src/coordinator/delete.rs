@@ -34,9 +34,7 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 /// The maximum total size of the conditions in one message, in bytes of InfluxQL. The encoded
 /// conditions are less than twice as large, so that they fit in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
-/// The maximum number of messages that a Database relays in one call.
 const RELAYED_MAX: usize = 1_000;
-/// The maximum total size of the messages that a Database relays in one call.
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Executes a DELETE or DROP SERIES on the policies of `database` that `want` names. Returns
@@ -64,7 +62,6 @@ struct Delete {
 
 struct Relay {
     database: ObjectId,
-    /// The maximum number of messages in one call.
     messages_max: usize,
 }
 
@@ -113,7 +110,6 @@ impl Delete {
         Err(QueryError::Exceeded { error, advice }.into())
     }
 
-    /// Returns the maximum number of tasks whose messages are sent together.
     fn messages_max(&self) -> usize {
         self.relay.as_ref().map_or(CALLS_PER_ROUND_MAX, |relay| relay.messages_max)
     }

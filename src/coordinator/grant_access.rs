@@ -65,7 +65,6 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     })
 }
 
-/// Grants an existing token or user the missing permissions of `row`.
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
     // Another request has removed the token or user, so the client must repeat the request.
@@ -121,7 +120,6 @@ fn give(grants: &mut Grants, right: &Permission) {
     }
 }
 
-/// Returns the only row in a page of tokens or users; `None` if the page is empty.
 fn one(reply: FromCatalog) -> Result<Option<Grantee>, Error> {
     match reply {
         FromCatalog::Grantees { rows, .. } | FromCatalog::Identified { found: rows, .. } => {

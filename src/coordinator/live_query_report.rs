@@ -62,7 +62,6 @@ impl LiveQueryReport {
         Some(Request::new(Address::Catalog, envelope::encode(&report)))
     }
 
-    /// Returns the call that removes a listed query from the list.
     pub(super) fn end(&mut self) -> Option<Request> {
         let id = std::mem::take(&mut self.id);
         let message = envelope::encode(&ToCatalog::EndQuery { id });

@@ -170,7 +170,6 @@ impl Load {
         self
     }
 
-    /// Returns the next call for missing data, or the loaded data.
     fn request_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
         if let AwaitedReply::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
@@ -295,7 +294,6 @@ impl Load {
         Ok(())
     }
 
-    /// Returns `None` if a policy does not exist.
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
         let versions = description.schema_versions.iter().copied().chain(std::iter::repeat(0));
         let mut all = description.policies.iter().map(|policy| policy.id).zip(versions);
@@ -323,7 +321,6 @@ impl Load {
         }
     }
 
-    /// Discards the loaded data, and loads it from the owners.
     fn restart(&mut self) -> Result<(), Error> {
         self.restarts.count()?;
         self.from_owner = true;

@@ -29,7 +29,6 @@ impl Need {
         Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }
 
-    /// Returns the need for a permission on a whole database.
     fn whole(right: PermissionKind, database: &str) -> Self {
         Self::PermissionKind { right, database: database.to_owned(), policy: None }
     }

@@ -49,7 +49,6 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     })
 }
 
-/// Does nothing if an earlier request verified these rows.
 async fn verify_metadata(
     io: &Io,
     database: &str,

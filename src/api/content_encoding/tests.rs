@@ -7,7 +7,6 @@ use crate::model::configurable_limits::Limits;
 
 const LIMIT: usize = 1 << 20;
 
-/// Returns one gzip member with a file name.
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 255, b'a', 0];
     out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));

@@ -326,7 +326,6 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
-    /// Runs the request's statements if the caller may run all of them.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {

@@ -67,7 +67,6 @@ impl BodyReading {
         self.held.reserve_exact(target - self.held.len());
     }
 
-    /// Receives a piece, which `append` copies to the end of the buffer.
     fn take(
         &mut self,
         piece_bytes: usize,

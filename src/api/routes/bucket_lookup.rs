@@ -18,7 +18,6 @@ pub(super) struct BucketLookup {
 }
 
 impl BucketLookup {
-    /// Returns `None` if `name` is not a bucket id.
     pub(super) fn by_id(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }
@@ -43,7 +42,6 @@ impl BucketLookup {
         Ok(Step::Done(()))
     }
 
-    /// Returns the names of the database and of the policy if the bucket exists.
     fn step(
         &mut self,
         request: &Incoming<'_>,

@@ -36,7 +36,6 @@ impl Handler for HealthCheck {
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
-        // If the timer expires first, the Catalog is too slow.
         let reply = (self.requested && reply.id == CATALOG).then_some(reply.result);
         let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
         let answers =

@@ -89,7 +89,6 @@ pub enum Body {
     Lines,
 }
 
-/// The JSON of a management request.
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
 /// Percent-encoding may make the body larger than the text.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);

@@ -235,8 +235,6 @@ impl Querying {
         }
     }
 
-    /// Writes the next rows of the current chunk, and sends the written bytes if there are enough
-    /// for a piece.
     fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);

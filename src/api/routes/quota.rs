@@ -98,7 +98,6 @@ impl Body {
         }
     }
 
-    /// Returns all limits of the database, or of all creators.
     async fn set(self, io: Io) -> Result<Response, ApiError> {
         let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
         let user = self.user.is_some();
@@ -141,7 +140,6 @@ async fn show(io: &Io, database: &str) -> Result<Response, ApiError> {
     Ok(json_line(200, &described(database, &loaded.description.quotas)))
 }
 
-/// Sends `message` to the Catalog and returns the limits of creators from its reply.
 async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
     let FromCatalog::CreatorQuotas(quotas) = call_catalog(io, &message).await? else {
         return Err(Error::unexpected_reply().into());

@@ -1,7 +1,6 @@
 use super::*;
 use crate::api::error::ApiError;
 
-/// Returns the unique routes under `parent`, without the prefix and without ids.
 fn beneath(parent: &str) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for name in ROUTES.iter().filter_map(|route| route.log_name().strip_prefix(parent)) {

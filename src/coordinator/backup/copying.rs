@@ -105,7 +105,6 @@ struct BackupTask {
     progress: BackupProgress,
 }
 
-/// The names of a map's objects that earlier requests have stored, one list per folder.
 struct Stored {
     points: Vec<String>,
     pages: Vec<String>,
@@ -114,7 +113,6 @@ struct Stored {
 
 // Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
-    /// Reads the map and its checksum.
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
         let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
@@ -123,7 +121,6 @@ impl BackupTask {
         Ok(Some((map, checksum(&object))))
     }
 
-    /// Stores the points of all shards, and then the pages and the map of these points.
     async fn make_map(&mut self) -> Result<bool, Error> {
         let mut stored = Stored {
             points: place::list(&self.io, self.id.points()).await?,
@@ -217,7 +214,6 @@ impl BackupTask {
         }
     }
 
-    /// Stores the pages with a policy's measurements that are not in `stored`.
     async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages, Error> {
         let (mut names, mut after_version) = (Vec::new(), 0);
         loop {
@@ -248,8 +244,6 @@ impl BackupTask {
         }
     }
 
-    /// Stores the pages that are not in `stored`, with the tokens and users that have permissions
-    /// on the database.
     async fn put_access(&mut self, stored: &[String]) -> Result<Option<Vec<String>>, Error> {
         let (mut names, mut after) = (Vec::new(), 0);
         loop {

@@ -106,7 +106,6 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
     Ok(others)
 }
 
-/// Deletes the keys of all lists in order. Returns whether the request may continue.
 async fn delete_all(
     io: &Io,
     objects_left: &mut ObjectBudget,

@@ -147,7 +147,6 @@ pub(super) fn index_prefix(shard: &ObjectId) -> String {
     format!("{shard}-")
 }
 
-/// Appends the object's checksum to its name.
 pub(super) fn sealed_name(prefix: &str, object: &[u8]) -> String {
     format!("{prefix}{:08x}", checksum(object))
 }
@@ -165,7 +164,6 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 
-/// Checks an object against the checksum at the end of its name.
 pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
     match expected == Some(checksum(object)) {
@@ -200,7 +198,6 @@ pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> 
     }
 }
 
-/// Returns the object under `key`, and checks it against the checksum at the end of `key`.
 pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     let object = get(io, key.to_owned()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(key))?;
@@ -208,7 +205,6 @@ pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
     Ok(object)
 }
 
-/// Returns all names of a folder in order.
 pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
     let mut all: Vec<String> = Vec::new();
     loop {

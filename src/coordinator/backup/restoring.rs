@@ -121,7 +121,6 @@ impl Restore {
         Ok(filled)
     }
 
-    /// Returns the number of values in an unfinished shard, or `None` if the shard is filled.
     async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>, Error> {
         match self.call_shard(shard, ShardBackup::Progress).await? {
             FromShardBackup::Filled { is_installed, values } => {
@@ -159,7 +158,6 @@ impl Restore {
         Ok(true)
     }
 
-    /// Sends the measurements, starting with the page `page`, and then publishes the database.
     async fn restore_schema(&mut self, page: u32) -> Result<(), Error> {
         let mut page = page;
         loop {
@@ -179,7 +177,6 @@ impl Restore {
             }
         }
         let is_default = |policy: &Policy| Some(policy.id) == self.map.default_policy;
-        // A database has at most a few hundred policies.
         let default_policy = self.map.policies.iter().position(is_default).map(|at| at as u32);
         // A continuous query contains the name of its database. After a restore under another name,
         // the query would use the original database.

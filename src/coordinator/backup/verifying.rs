@@ -47,7 +47,6 @@ struct Check {
 }
 
 impl Check {
-    /// Returns `None` if the manifest or the map is damaged.
     async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>, Error> {
         let object = place::get(&self.io, self.id.mark(Mark::Done)).await?;
         let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
@@ -145,7 +144,6 @@ impl Check {
         Ok(())
     }
 
-    /// Records an error and returns `None` if the object is missing or damaged.
     async fn check<T>(
         &mut self,
         key: &str,

@@ -6,7 +6,6 @@ use crate::model::time::{MINUTE_NS, S_NS};
 
 /// After this time, the server refuses a key that the team has withdrawn.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
-/// The minimum time between two fetches of the keys.
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
 /// The maximum time that a request waits for another request's fetch of the keys.
 const KEYS_FETCH_MAX_NS: i64 = 10 * S_NS;
@@ -75,7 +74,6 @@ impl AccessKeys {
         }
     }
 
-    /// Stores the result of a fetch: the list, or the error.
     pub(super) fn on_reply(&mut self, body: Result<Vec<u8>, String>, now_ns: i64) {
         self.fetching_since_ns = None;
         let keys = body.and_then(|body| {

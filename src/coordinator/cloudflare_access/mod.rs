@@ -66,7 +66,6 @@ impl AccessLogin {
         Self { application, token, waiting: AwaitedReply::Turn, round: Round::default() }
     }
 
-    /// Checks the claims, then requests the check of the signature or the fetch of the keys.
     fn check(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let assertion = Assertion::read(&self.token, &self.application, now_ns.div_euclid(S_NS));

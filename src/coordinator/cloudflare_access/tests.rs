@@ -127,7 +127,6 @@ fn login(token: &str) -> AccessLogin {
     AccessLogin::new(&application(), token)
 }
 
-/// The team's claims, valid for the next hour.
 fn claims() -> Value {
     json!({"aud": ["other", "tag"], "iss": TEAM, "exp": START_S + 3_600, "nbf": START_S,
            "email": "a@example.com"})

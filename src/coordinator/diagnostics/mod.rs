@@ -72,7 +72,6 @@ struct QueriedObject {
 pub(super) struct ShardOf<'a> {
     policy: &'a Policy,
     pub(super) group: &'a ShardGroup,
-    /// The shard's position in its group.
     pub(super) position: usize,
 }
 
@@ -186,13 +185,11 @@ impl Diagnostics {
         matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
     }
 
-    /// Returns the number of calls that the request may still make.
     fn room(&self, io: &Io) -> Result<usize, Error> {
         let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
         Ok(limits.calls_before_end().saturating_sub(calls))
     }
 
-    /// Returns the number of objects of the loaded databases.
     fn objects(&self) -> usize {
         self.found.iter().map(|found| found.shards.len() + 1).sum()
     }
@@ -261,7 +258,6 @@ pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
     })
 }
 
-/// Returns the number of a shard in SHOW SHARDS.
 fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }

@@ -6,8 +6,6 @@ use crate::model::quota::{Rate, Rates};
 use crate::protocol::shard::Stats;
 use crate::query::result::SeriesChunk;
 
-/// Returns one series with the database's limits, and one series for each token and user with
-/// limits.
 pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     let quotas = &found.loaded.description.quotas;
     let of_database = |key: &'static str, name: &str| {

@@ -86,7 +86,6 @@ impl Diagnostics {
         }
     }
 
-    /// Returns the reachable objects whose release differs from this Worker's release.
     fn other_releases(&self) -> SeriesChunk {
         let own = release::current();
         let mut rows: Vec<Vec<Cell>> = Vec::new();
@@ -197,7 +196,6 @@ fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
 /// `docs/costs.json`.
 const REQUEST_MS_ESTIMATE: u64 = 50;
 
-/// Returns the usage by day, from the first recorded day to today.
 fn usage(found: &DatabaseFigures, now_ns: i64) -> SeriesChunk {
     let today = now_ns.div_euclid(D_NS);
     let of_shards = found.shards.iter().flatten().map(|stats| &stats.usage);

@@ -264,7 +264,6 @@ fn password_is_derived_once_per_name() {
     // The refusal of a user who does not exist also derives a key, so it takes as long as the
     // refusal of a wrong password.
     assert_eq!((isolate.who(Some("v"), "x").as_str(), isolate.derivations), ("-", 3));
-    // A token is valid with any name.
     assert_eq!((isolate.who(Some("u"), "t").as_str(), isolate.derivations), (T, 3));
     // A new password invalidates the cached old password.
     let mut user = grantee(2, true, "u", hex(b"key of new"));
@@ -337,7 +336,6 @@ fn unknown_user_login_takes_equal_time() {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
     assert_eq!((isolate.requested, isolate.derivations), ([1, 1], 10));
-    // A repeated guess is not derived again.
     assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
     assert_eq!(isolate.who(Some("v"), "apiv3_new"), "token \"new\"");
@@ -380,7 +378,6 @@ fn logins_from_one_address_serialize() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
-    // The first call goes to the Database.
     let requested = |isolate: &mut Isolate, login: &mut Identify| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])

@@ -71,7 +71,6 @@ async fn write(
     }
 }
 
-/// The chunk must have a single time column, which must be the first column.
 fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
     match (times.next(), times.next()) {
@@ -117,7 +116,6 @@ fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     names
 }
 
-/// Returns 1.x's message for points that the target rejected.
 fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     let first = outcome.rejected.named.first()?;
     let (cause, dropped) = (&first.cause, outcome.rejected.total);

@@ -35,7 +35,6 @@ struct MeasurementRows {
 }
 
 impl IntoPoints {
-    /// Columns with the names `tag_columns` are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
@@ -44,7 +43,6 @@ impl IntoPoints {
         self.count
     }
 
-    /// Whether the collected rows must be written.
     pub(super) fn is_enough(&self) -> bool {
         self.bytes >= BATCH_BYTES
     }
@@ -114,7 +112,6 @@ impl IntoPoints {
         table.pad();
     }
 
-    /// Removes and returns the collected rows.
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
         let batch = self.batch();
         for measurement in &batch.measurements {
@@ -155,7 +152,6 @@ impl MeasurementRows {
         *self.series.entry(tags).or_insert(next)
     }
 
-    /// Appends values to the column with this key and type.
     fn add_field(&mut self, key: &str, values: &Column) {
         let field_type = values.values.field_type();
         let mut known = self.field_keys.iter().zip(&self.fields);
@@ -172,7 +168,6 @@ impl MeasurementRows {
         }
     }
 
-    /// Extends every column to the length of the table.
     fn pad(&mut self) {
         let rows = self.times_ns.len();
         self.fields.iter_mut().for_each(|c| c.extend_nulls(rows.saturating_sub(c.len())));

@@ -103,7 +103,6 @@ impl Window {
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Returns the seconds to wait if the number of failures has reached `most`.
     fn wait_s(&self, most: u32, now_ns: i64) -> Option<u32> {
         let left_ns = self.since_ns.saturating_add(FAILURE_WINDOW_NS).saturating_sub(now_ns);
         let left_s = (left_ns / S_NS).clamp(1, RETRY_AFTER_S_MAX);
@@ -199,7 +198,6 @@ impl Logins {
         }
     }
 
-    /// Removes unneeded names if the table is full.
     fn has_room(&mut self, now_ns: i64) -> bool {
         if self.names >= LOGINS_MAX && now_ns.saturating_sub(self.swept_ns) >= SWEEP_EVERY_NS {
             self.swept_ns = now_ns;

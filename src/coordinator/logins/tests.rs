@@ -1,6 +1,5 @@
 use super::*;
 
-/// Makes a try that fails. Returns the decision about the try.
 fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> LoginDecision {
     let gate = logins.begin(address, name, now_ns);
     if gate == LoginDecision::Open {
@@ -87,7 +86,6 @@ fn full_login_table_rejects_new_names() {
     assert_eq!(logins.names, LOGINS_MAX);
     assert_eq!(succeed(&mut logins, "home", "ann", S_NS), LoginDecision::Open);
     assert_eq!(fail(&mut logins, "7", "355", S_NS), LoginDecision::Open);
-    // The failures have expired; the verified name is remembered.
     assert_eq!(fail(&mut logins, "new", "new", FAILURE_WINDOW_NS), LoginDecision::Open);
     assert_eq!(logins.names, 2);
     assert!(logins.addresses.contains_key("home"));

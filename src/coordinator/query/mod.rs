@@ -157,7 +157,6 @@ impl Query {
         self.session.reservation.enter(context.queries, database).clone()
     }
 
-    /// Starts the query if memory is available, and otherwise pauses.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
         self.session.work.set_limits(context.platform.limits());
         // Earlier statements of the request may have used up a whole turn.
@@ -304,7 +303,6 @@ impl Query {
         Ok(())
     }
 
-    /// Returns pieces of the merged result, or requests the pages that the merge needs.
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
         loop {
             match run.next()? {
@@ -320,7 +318,6 @@ impl Query {
                     let began_ns = self.session.now_ns;
                     return Ok(Next::Reply(run.explain.map(|plan| plan.chunk(began_ns, now_ns))));
                 }
-                // EXPLAIN does not return the rows.
                 RunStep::Chunk(_) if run.explain.is_some() => {}
                 RunStep::Chunk(chunk) => {
                     self.emitted = true;
@@ -413,7 +410,6 @@ impl Query {
         }
     }
 
-    /// Returns the columns of a SELECT's rows, after planning.
     pub(super) fn columns(&self) -> Option<&ResultColumns> {
         self.columns.as_ref()
     }

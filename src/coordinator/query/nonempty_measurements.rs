@@ -29,7 +29,6 @@ pub(super) enum NonemptyMeasurements {
 }
 
 impl NonemptyMeasurements {
-    /// Whether the current run searches for measurements with rows.
     pub(super) fn is_requested(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
@@ -51,7 +50,6 @@ impl NonemptyMeasurements {
         }
     }
 
-    /// Omits the measurements that have no rows.
     pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
         let silent = match self {
             Self::Known(silent) => Some(silent),

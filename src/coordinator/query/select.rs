@@ -20,12 +20,8 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) select: &'a SelectStatement,
     pub(super) session: &'a Session,
-    /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
-    /// statements.
     pub(super) explain: Option<bool>,
-    /// The measurements that have rows, if the plan depends on them.
     pub(super) nonempty: &'a NonemptyMeasurements,
-    /// The row after which the result starts.
     pub(super) after: Option<&'a RowPosition>,
     pub(super) reservation: &'a QueryReservation,
 }

@@ -11,7 +11,6 @@ use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 
-/// Returns the run that lists those parts of the loaded database that are within `scope`.
 pub(super) fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],

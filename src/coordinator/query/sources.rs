@@ -32,7 +32,6 @@ pub(super) struct SelectedPolicy<'l> {
     pub(super) policy: &'l Policy,
 }
 
-/// Returns the policies that a SELECT reads, in the order of its sources.
 pub(super) fn selected_policies<'l>(
     sources: &[QuerySource],
     loaded: &'l [Loaded],

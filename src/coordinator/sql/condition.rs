@@ -5,7 +5,6 @@ use crate::model::value::FieldValue;
 use crate::protocol::sql::Condition;
 use crate::scan::request::{Comparison, Input, Operand, Predicate};
 
-/// Returns `None` if a column of the condition does not exist.
 pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option<Predicate> {
     let all = |parts: &[Condition]| -> Option<Vec<Predicate>> {
         parts.iter().map(|part| lower(part, schema)).collect()

@@ -48,7 +48,6 @@ impl Gathered {
         Self { calls, stream, rows, pages: VecDeque::new() }
     }
 
-    /// Returns `None` if the shard must not be called now.
     pub(super) fn resume(&self, shard: usize) -> Option<Resume> {
         let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
         self.stream.resume(shard as u32).filter(|_| is_missing)
@@ -107,7 +106,6 @@ impl PageRows {
         Self { times_ns: Vec::new(), tags: vec![StringColumn::default(); tags], fields }
     }
 
-    /// Appends the windows of a group.
     fn add(
         &mut self,
         key: &[String],
@@ -153,7 +151,6 @@ impl PageRows {
         self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
     }
 
-    /// Converts the collected rows into pages.
     fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
         let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
         for (rows, times_ns) in

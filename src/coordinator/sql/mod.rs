@@ -77,7 +77,6 @@ pub struct SqlQuery {
     watch: LiveQueryReport,
 }
 
-/// The parts of the last turn's reply that affect the next turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastTurn {
     goes_on: bool,
@@ -262,7 +261,6 @@ impl SqlQuery {
         }
     }
 
-    /// Sends data that is already available with the next turn.
     fn on_request(
         &mut self,
         context: &Context<'_>,
@@ -323,7 +321,6 @@ impl SqlQuery {
         Ok(Next::Reply(Some(std::mem::take(&mut self.piece))))
     }
 
-    /// Starts the next turn, or requests the pages that the turn needs.
     fn proceed(&mut self, context: &mut Context<'_>) -> SqlTurn {
         if self.last.is_done {
             return Ok(Next::Reply(None));

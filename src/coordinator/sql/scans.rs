@@ -97,7 +97,6 @@ impl Scan {
         SessionReply::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
     }
 
-    /// Returns the next merged page, if the page is complete.
     fn page(&mut self) -> Result<Option<SessionReply>, QueryError> {
         let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
         let page = gathered.page()?;
@@ -189,7 +188,6 @@ impl Scans {
         Ok(answers)
     }
 
-    /// Whether the page's scan is still needed.
     pub(super) fn has(&self, requested: PageRequest) -> bool {
         self.0.iter().any(|scan| scan.number == requested.scan)
     }
@@ -241,7 +239,6 @@ impl Scans {
         (requested, further)
     }
 
-    /// Returns the call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
     pub(super) fn request(&self, requested: PageRequest, query: u64) -> Option<Request> {
         let scan = self.0.iter().find(|scan| scan.number == requested.scan)?;
         let (shard, stamp) = scan.shards.get(requested.shard)?;
@@ -309,7 +306,6 @@ impl Scans {
     }
 }
 
-/// Returns `None` if a column of the scan does not exist.
 fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanRequest> {
     let predicate = match &scan.condition {
         None => None,

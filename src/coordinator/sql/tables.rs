@@ -35,7 +35,6 @@ fn table(measurement: &MeasurementSchema) -> TableSchema {
     TableSchema { name: measurement.name.clone(), columns: columns.collect() }
 }
 
-/// Returns the rows of `system.queries`.
 pub(super) fn queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
     let of_database = all.iter().filter(|query| query.database == database);
     let row = |query: &LiveQuery| {

@@ -162,7 +162,6 @@ impl Write {
         self.retry(context)
     }
 
-    /// Rejects the lines of `rows`, because a shard has not stored them.
     fn reject_all(&mut self, rows: &[Selection], over: StorageExceeded) {
         for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
             for row in rows.to_rows(batch.block.rows()) {
@@ -208,7 +207,6 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-/// Returns no ids unless the database limits the number of series.
 fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
     match loaded.description.quotas.series {
         Some(_) => columns.iter().map(Columns::series_ids).collect(),

@@ -170,7 +170,6 @@ impl Write {
         self.load_again(context)
     }
 
-    /// Rejects rows that cannot be stored, registers missing columns, and sends the other rows.
     fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Turn<WriteOutcome> {
         let Some((policy, schema)) = loaded.policy() else {
             return Err(Error::unexpected_reply());
@@ -283,7 +282,6 @@ impl Write {
         missing
     }
 
-    /// Registers as many sets as fit into one call.
     fn register(
         &mut self,
         loaded: Loaded,

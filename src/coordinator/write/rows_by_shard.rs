@@ -40,7 +40,6 @@ pub fn targets(
     targets.into_iter().map(target).collect()
 }
 
-/// Returns a selection of the ascending `rows` in a block of `total` rows.
 pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
     if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }

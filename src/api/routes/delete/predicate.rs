@@ -12,7 +12,6 @@ pub(super) struct Equality {
     pub(super) value: String,
 }
 
-/// Parses the conditions of a predicate. An empty text has no conditions.
 pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
     let mut reader = Reader { text, rest: text, depth: 0 };
     let mut equalities = Vec::new();
@@ -102,7 +101,6 @@ impl Reader<'_> {
         Ok(Equality { key, value })
     }
 
-    /// Parses a bare word, or a text in single or double quotes.
     fn name(&mut self, expected: &str) -> Result<String, ApiError> {
         match self.peek() {
             Some(quote @ ('"' | '\'')) => self.quoted(quote),

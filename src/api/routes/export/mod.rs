@@ -130,7 +130,6 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// `session` contains the caller and the exported database.
     fn parse(
         url: &Parameters,
         after: Option<&str>,
@@ -233,9 +232,7 @@ impl Exporting {
         }
     }
 
-    /// Whether `calls` would exceed the request's limit of calls.
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
         let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
         has_advanced && self.calls + counted(calls) > most
@@ -251,7 +248,6 @@ impl Exporting {
         if calls.is_empty() { self.end() } else { Action::Calls(calls) }
     }
 
-    /// Returns the call that removes a listed query from the list.
     fn abandon(&mut self) -> Vec<Call> {
         let request = self.current.take().and_then(|mut query| query.abandon());
         request.map_or_else(Vec::new, |request| {
@@ -292,7 +288,6 @@ impl Exporting {
         Ok(None)
     }
 
-    /// Returns `None` after the last measurement.
     fn next_query(&mut self) -> Result<Option<Box<Query>>, ApiError> {
         let measurement = match &self.position {
             Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
@@ -309,7 +304,6 @@ impl Exporting {
         Ok(Some(query))
     }
 
-    /// Returns the query of the points after `position` in its window.
     fn query(&self, position: &Position) -> Result<Box<Query>, ApiError> {
         let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
@@ -448,7 +442,6 @@ mod tests {
     const LETTERS: [char; 15] =
         ['a', '#', ',', '=', ' ', '\t', '\n', '\r', '\0', '\\', '"', '\'', 'é', '\u{feff}', '1'];
 
-    /// Returns all texts of at most three of the characters, and `time`.
     fn names() -> Vec<String> {
         let mut all = vec![String::new()];
         let mut last = all.clone();
@@ -474,8 +467,6 @@ mod tests {
             partial: false,
             zone: Rc::from([]),
         };
-        // The line break comes first because a byte order mark at the beginning of a body would be
-        // removed.
         let mut text = b"\n".to_vec();
         lines(&chunk, &mut text);
         let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);

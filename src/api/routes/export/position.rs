@@ -39,7 +39,6 @@ impl Window {
         windows
     }
 
-    /// Returns the part of this window after `earlier`, or `None` if that part is empty.
     pub(super) fn after(self, earlier: Self) -> Option<Self> {
         let from_ns = earlier.end_ns?;
         let start_ns = self.start_ns.map_or(from_ns, |start_ns| start_ns.max(from_ns));
@@ -47,7 +46,6 @@ impl Window {
         (!is_empty).then_some(Self { start_ns: Some(start_ns), ..self })
     }
 
-    /// Returns `WHERE …`, or an empty text.
     pub(super) fn condition(self) -> String {
         let start = self.start_ns.map(|start_ns| format!("time >= {start_ns}"));
         let end = self.end_ns.map(|end_ns| format!("time < {end_ns}"));
@@ -66,7 +64,6 @@ pub(super) struct Position {
     /// An export reads the measurements in order of their names.
     pub(super) measurement: String,
     pub(super) window: Window,
-    /// The last exported row of the window.
     pub(super) row: Option<RowPosition>,
 }
 
@@ -106,7 +103,6 @@ impl Position {
     }
 }
 
-/// Returns `Some(None)` for an empty text.
 fn number(text: &str) -> Option<Option<i64>> {
     if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
 }

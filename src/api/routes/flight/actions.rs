@@ -33,7 +33,6 @@ pub(super) struct Preparation {
 }
 
 impl Preparation {
-    /// Returns the database and the policy that the statement reads.
     pub(super) fn target(&self) -> (&str, Option<&str>) {
         (self.question.database.as_deref().unwrap_or_default(), self.question.policy.as_deref())
     }

@@ -204,7 +204,6 @@ mod tests {
     use super::*;
     use crate::api::routes::flight::ipc_stream::IpcStream;
 
-    /// Returns an empty message, followed by the messages of these columns.
     fn messages(columns: Vec<(&str, ArrayRef)>) -> Vec<FlightData> {
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, values)| (name, values, true)),

@@ -36,7 +36,6 @@ pub(super) struct Metadata {
 const BASE_TABLE: &str = "BASE TABLE";
 
 impl Metadata {
-    /// Reads the headers of a call.
     pub(super) fn of(head: &RequestHead) -> Result<Self, ApiError> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
@@ -60,7 +59,6 @@ impl Metadata {
         })
     }
 
-    /// Returns a query of the database that the headers name.
     pub(super) fn sql_query(
         &self,
         text: &str,
@@ -232,7 +230,6 @@ pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiErro
     }
 }
 
-/// The maximum number of characters of an unknown command in an error message.
 const COMMAND_CHARS_MAX: usize = 100;
 const NOT_DECODED: &str = "the message cannot be decoded";
 

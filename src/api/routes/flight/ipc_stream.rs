@@ -30,7 +30,6 @@ impl IpcMessage {
         bytes
     }
 
-    /// Appends the message to a response as a frame.
     pub(super) fn write(self, frames: &mut Vec<u8>) -> Result<(), ApiError> {
         let Self { header, body } = self;
         let data = FlightData { descriptor: None, header, body };

@@ -15,7 +15,6 @@ pub(super) const CATALOG: &str = "public";
 /// The schemas in ascending order.
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
-/// Returns a list as an Arrow stream.
 pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
     let written = || {
         let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;

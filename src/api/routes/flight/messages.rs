@@ -18,12 +18,10 @@ impl Any {
         Self { type_url: format!("{FLIGHT_SQL}{name}"), value: message.encode_to_vec() }
     }
 
-    /// Whether the type name has the standard prefix.
     pub(super) fn is_named(&self) -> bool {
         self.type_url.starts_with("type.googleapis.com/")
     }
 
-    /// Returns the name of a Flight SQL message, or `None` for another message.
     pub(super) fn sql_name(&self) -> Option<&str> {
         self.type_url.strip_prefix(FLIGHT_SQL)
     }

@@ -123,7 +123,6 @@ impl Reading {
         self.handler.abandon()
     }
 
-    /// Continues until the host must perform an action.
     pub(super) fn step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -234,7 +233,6 @@ impl Reading {
                     schema,
                     descriptor: Some(std::mem::take(descriptor)),
                     endpoints: vec![FlightEndpoint { ticket: Some(ticket) }],
-                    // The numbers of rows and bytes are unknown.
                     total_records: -1,
                     total_bytes: -1,
                 };

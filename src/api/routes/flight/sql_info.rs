@@ -184,7 +184,6 @@ pub(super) fn sql_info(flight_request: &[u32]) -> Result<RecordBatch, ApiError> 
     ])
 }
 
-/// Appends a value and returns its index.
 fn push<T>(values: &mut Vec<T>, value: T) -> usize {
     values.push(value);
     values.len() - 1

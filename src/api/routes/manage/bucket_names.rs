@@ -9,7 +9,6 @@ use crate::model::shard_map::Policy;
 pub(super) struct Bucket<'a> {
     pub(super) database: &'a str,
     pub(super) policy: &'a Policy,
-    /// Whether the policy is its database's default policy.
     pub(super) default: bool,
     /// Whether the policy is the only policy of its database.
     pub(super) alone: bool,

@@ -129,7 +129,6 @@ fn create(
     let mut changes = Vec::new();
     let missing = found.is_empty();
     if missing {
-        // A database created for `db/rp` also has a default policy with infinite retention.
         changes.push(Change::CreateDatabase(CreateDatabase {
             name: database.to_owned(),
             policy: (named == DEFAULT_POLICY).then(|| spec(named)),

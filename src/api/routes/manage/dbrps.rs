@@ -10,7 +10,6 @@ use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
 
-/// The mapping and its bucket have the same id.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     json!({

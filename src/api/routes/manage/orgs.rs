@@ -10,7 +10,6 @@ pub(super) const ORG_PATH: &str = "/api/v2/orgs";
 /// The server ignores the names of organisations in requests.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
-/// The response contains the organisation's name from the request.
 pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
     let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {

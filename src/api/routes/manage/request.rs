@@ -75,7 +75,6 @@ impl ManageRequest {
         }
     }
 
-    /// Returns the maximum number of buckets in a list, and the number of buckets to skip.
     pub(super) fn page(&self) -> Result<(usize, usize), ApiError> {
         let number = |name: &str, default: usize| match self.url.filled(name) {
             None => Ok(default),

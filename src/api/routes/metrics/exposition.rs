@@ -49,7 +49,6 @@ const fn metric(
     Metric { module, column, name, kind, help }
 }
 
-/// The metrics, in output order.
 #[rustfmt::skip]
 const METRICS: &[Metric] = &[
     metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
@@ -145,7 +144,6 @@ impl Exposition {
         text
     }
 
-    /// Writes nothing if the metric has no samples.
     fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
         let (kind, total) = match metric.kind {
             Kind::Counter => ("counter", "_total"),
@@ -170,7 +168,6 @@ impl Exposition {
     }
 }
 
-/// Both text formats represent histograms in the same way.
 fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mut String) {
     let name = format!("tidemark_{what}_duration_seconds");
     let database = format!("database=\"{}\"", escaped(database));

@@ -213,7 +213,6 @@ impl TableQuery {
         }
     }
 
-    /// Creates the writer with the currently known columns if necessary.
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,

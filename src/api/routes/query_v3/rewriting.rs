@@ -23,7 +23,6 @@ impl Rewriting {
         Self { format, rows, round: Round::default(), is_done: false }
     }
 
-    /// Continues with the reply to the last call, or after a piece.
     pub(super) fn step(&mut self, reply: Option<Reply>) -> Step<Result<Option<Vec<u8>>, Error>> {
         let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
         for reply in replies {

@@ -18,7 +18,6 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Returns the conversion for `statement`. `database` is the request's database.
     pub(super) fn of(statement: &Statement, database: Option<&str>) -> Result<Self, ApiError> {
         match statement {
             Statement::Select(select) if select.into.is_some() => {
@@ -69,7 +68,6 @@ impl Shape {
     }
 }
 
-/// Returns the columns of an empty list.
 pub(super) fn empty(statement: &Statement) -> Layout {
     match statement {
         Statement::ShowTagKeys(_) => Layout::of_names(true, &["tagKey"]),

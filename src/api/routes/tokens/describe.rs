@@ -7,7 +7,6 @@ use crate::protocol::catalog::LastUse;
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::response::time::rfc3339;
 
-/// Omits the secrets, and adds the day of each secret's last use.
 pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");
@@ -35,7 +34,6 @@ pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     })
 }
 
-/// Returns a secret of a token by its hash.
 fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
     let found = row.found_by(key)?;
     let earlier = row.earlier.as_ref().filter(|old| old.hash == key.text);

@@ -73,7 +73,6 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(handler))
 }
 
-/// Parses the body of a creation. Returns the token and the data to store.
 fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), ApiError> {
     let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
     if !named || body.token_name.chars().any(char::is_control) {
@@ -165,7 +164,6 @@ fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Res
     }
 }
 
-/// Returns a new random secret of 256 bits.
 fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
     let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
     let random = words.as_flattened();
@@ -179,7 +177,6 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
     Err(ApiError::Invalid(message.to_owned()))
 }
 
-/// Parses a permission of the request into one permission for each resource.
 fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
     if body.resource_type != "db" {
         return invalid(

@@ -44,7 +44,6 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     }
 }
 
-/// Parses the body of a rotation. Returns the new secret and the data to store.
 fn new_rotation(body: Body, platform: &dyn Platform) -> Result<(String, Rotation), ApiError> {
     let keep_s = body.keep_secs.unwrap_or(SECRET_KEPT_S);
     if !(0..=SECRET_KEPT_S_MAX).contains(&keep_s) {

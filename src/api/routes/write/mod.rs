@@ -56,7 +56,6 @@ struct Writing {
     _permit: Permit,
 }
 
-/// The reason why a write does not create its database.
 #[derive(Clone, Copy, Debug)]
 enum NotCreated {
     /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
@@ -177,7 +176,6 @@ impl Handler for WriteHandler {
 }
 
 impl WriteHandler {
-    /// Whether one invalid line rejects the whole write.
     fn all_or_nothing(&self) -> bool {
         self.dialect == Dialect::V3 && !self.params.accept_partial
     }

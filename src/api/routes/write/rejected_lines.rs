@@ -160,7 +160,6 @@ struct Cause {
     text: String,
 }
 
-/// Returns the reported causes in order of line numbers.
 fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
     let parsing = unparsed.named.iter().map(|error| Cause {
         line: error.line,
@@ -211,8 +210,6 @@ fn cause(refusal: &LineRefusal) -> String {
     }
 }
 
-/// Returns a hint that contains the policy, the number of lines that are too old for the policy,
-/// and the statement that changes the policy.
 fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     let rejected = &outcome.rejected;
     let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;
