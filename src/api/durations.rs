@@ -1,10 +1,10 @@
-//! Measures the durations of writes and queries, from a request's first byte to its response's last
-//! byte.
+//! Measures the durations of writes and queries, from the first byte of the request to the last
+//! byte of the response.
 //!
-//! On Cloudflare, a deployment has many short-lived isolates, so the counts of one isolate are not
-//! representative. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
-//! isolate. The platform's clock does not advance while code runs, so durations include only the
-//! time spent waiting for clients and objects.
+//! On Cloudflare, the counts of one of many short-lived isolates are not representative.
+//! `COUNT_DURATIONS` therefore enables counting only if the deployment has a single isolate. The
+//! platform's clock does not advance while code runs, so durations include only the time spent
+//! waiting for clients and objects.
 
 use std::collections::BTreeMap;
 

@@ -16,7 +16,6 @@ pub enum Wait {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans {
     started_ns: i64,
-    /// The time when the request last continued.
     now_ns: i64,
     body_ns: i64,
     objects_ns: i64,

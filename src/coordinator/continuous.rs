@@ -54,7 +54,6 @@ struct QueryRun {
 
 enum StepResult {
     Calls(Vec<Call>),
-    /// The run continues without waiting for a reply.
     NextRun,
     QueryEnded(ContinuousQuery, RunEnd),
     BackupEnded(Result<PassDone, String>),
@@ -100,8 +99,8 @@ impl QueryRun {
         calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
     }
 
-    /// Returns `of_one` for a run of one window, which counts as done, because it would exceed the
-    /// limit again.
+    /// Returns `of_one` if the run consists of one window. Such a run counts as done, because
+    /// another attempt would exceed the limit again.
     fn too_large(&self, of_one: RunEnd) -> RunEnd {
         match self.run.windows {
             ..=1 => of_one,

@@ -54,7 +54,6 @@ struct Delete {
     io: Io,
     statement: Statement,
     now_ns: i64,
-    /// Whether a shard may have deleted rows.
     has_begun: bool,
     /// The Database that sends the messages; `None` if the request may call all shards itself.
     relay: Option<Relay>,
@@ -152,8 +151,8 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Requests from each shard the position of its last write. Returns `false` if a shard's state
-    /// is newer than the plan.
+    /// Requests from each shard the position of the shard's last write. Returns `false` if a
+    /// shard's state is newer than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;

@@ -1,6 +1,5 @@
 //! Reads the policies of all databases, a page of policies, or the policies of one database from
-//! the objects that own the policies. The routes for buckets use this module, because buckets are
-//! identified by ids.
+//! the objects that own the policies.
 
 use super::Task;
 use super::database_names;
@@ -17,7 +16,6 @@ use crate::protocol::database::Description;
 struct Page {
     /// The policy after which the page begins, and the databases that may contain that policy.
     after: Option<(PolicyId, Vec<String>)>,
-    /// The number of policies that the page still lacks.
     policies: usize,
 }
 

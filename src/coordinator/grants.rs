@@ -95,7 +95,7 @@ impl Principal {
 pub struct CallerPermissions {
     name: Rc<str>,
     grants: Rc<Grants>,
-    /// The version of the grants: [`crate::protocol::shard::Stamp::access`].
+    /// The version of the grants ([`crate::protocol::shard::Stamp::access`]).
     pub access: u64,
 }
 
@@ -133,8 +133,7 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// The prefix of every token, which is InfluxDB's. Scanners for leaked secrets recognize this
-/// prefix.
+/// InfluxDB's prefix of tokens, which scanners for leaked secrets recognize.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
 /// Returns the SHA-256 hash under which a token is stored, in lower-case hexadecimal.
@@ -173,7 +172,6 @@ impl ConfirmedGrantee {
 pub struct Callers {
     /// The databases' replies with the time of the last use.
     held: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
-    /// A counter that every use increases.
     clock: u64,
     /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
     /// replies. The last entry is the newest.

@@ -1,7 +1,5 @@
-//! Loads the data about a database that a request needs at its start: the database's object, its
-//! shard map, the caller's permissions, and the schemas of the request's policies. The load uses
-//! the cache if the cache contains all of this data, and otherwise calls the Catalog and the
-//! Database.
+//! Loads the data about a database that a request needs at its start, from the cache or from the
+//! Catalog and the Database.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -118,7 +116,6 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Lookup {
     principal: Principal,
-    /// `None` until the permissions are known.
     standing: Option<CallerPermissions>,
     /// The version of the grants at which the Database did not know the caller.
     unknown_under: Option<u64>,

@@ -1,10 +1,9 @@
 //! Executes writes, statements and management calls: determines which objects to call, and combines
 //! their replies.
 //!
-//! The Worker that receives a request stores no data. The Catalog, the Databases and the Shards
-//! store all data. A request that needs this data is an async function over [`Io`] in its own file.
-//! The function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is
-//! no executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the
+//! A request that needs the objects' data is an async function over [`Io`] in its own file. The
+//! function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is no
+//! executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the
 //! browser or a test's scheduler) makes the calls in any order and passes each reply to `step`.
 //! Writes and queries are hand-written [`RoundMachine`]s, because the time of each of their steps
 //! matters.

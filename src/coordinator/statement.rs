@@ -41,7 +41,6 @@ enum Kind {
     /// error.
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
-    /// A known outcome: an empty result or an error.
     Known(Option<Error>),
 }
 

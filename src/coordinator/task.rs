@@ -1,9 +1,8 @@
 //! Runs an `async fn` as a [`RoundMachine`]: [`Task`] for one result, [`Parts`] for a stream.
 //!
-//! A request that needs several objects is written as an async function over [`Io`]. The function
-//! awaits `io.calls(requests)`, which passes the requests to the host and returns their replies.
-//! There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the future once for
-//! each round of replies. Dropping the task cancels the request.
+//! The function awaits `io.calls(requests)`, which passes the requests to the host and returns
+//! their replies. There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the
+//! future once for each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -21,7 +20,6 @@ use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
 /// An async function in progress. `T` is the type of its result.
 pub struct Task<T> {
-    /// `None` after the function has returned.
     future: Option<BoxedFuture<T>>,
     io: Io,
     round: Round,

@@ -1,7 +1,5 @@
-//! Processes one HTTP request from its head to the last byte of its response. The code never waits.
-//!
-//! The host (`edge/`, a test or the browser) performs each [`Action`]. Then the host gives the
-//! exchange the body or a call's reply, or requests the next piece of a stream.
+//! Processes one HTTP request from its head to the last byte of its response. The code never waits:
+//! the host (`edge/`, a test or the browser) performs each [`Action`].
 //!
 //! Every request passes through the same steps: *identify → locate → authorise → body → step →
 //! respond*. The route's row in the table ([`super::routes`]) and the route's handler define the
@@ -43,7 +41,6 @@ use receive_body::BodyReading;
 pub struct Exchange {
     head: RequestHead,
     url: Parameters,
-    /// The value of `{id}` in the route's path.
     id: Option<String>,
     /// `None` before routing.
     operation: Option<&'static Operation>,
@@ -58,7 +55,6 @@ pub struct Exchange {
     stage: ExchangeStage,
     /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
-    /// Reports the caller to the Catalog after the response was sent.
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,

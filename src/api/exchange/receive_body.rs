@@ -32,7 +32,6 @@ enum Sink {
     /// byte.
     PackedBytes(Permit, Ceiling),
     Lines(Box<Intake>),
-    /// Compressed lines, which are inflated after the last byte.
     PackedLines(Box<Intake>, Ceiling),
 }
 
@@ -40,7 +39,6 @@ enum Sink {
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
-    /// The received bytes that no consumer has processed yet.
     held: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,

@@ -23,7 +23,8 @@ const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucke
 const NO_ID: &str = "expected the id of a backup, as in the responses of POST and GET \
                      /api/v3/backup";
 
-/// The position at which a restore continues with tokens and users, after it restored all points.
+/// The position at which a restore continues with tokens and users, after the restore of all
+/// points.
 const FIRST_ACCESS: &str = "0.0";
 
 /// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.

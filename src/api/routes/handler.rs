@@ -1,8 +1,7 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::api::exchange`] calls a handler in the order below. Between these calls the exchange
-//! identifies the caller (before `begin`), refuses a caller without permission, and reads the body.
-//! The route's row defines the permission and the body.
+//! [`crate::api::exchange`] calls a handler in the order below. The route's row defines the
+//! permission and the body.
 //!
 //! ```text
 //! begin → locate → (permission) → (body) → start → (permission for each statement) → step …

@@ -1,7 +1,6 @@
 //! Defines the route table. A new route is one row here and one file in `routes/`.
 //!
-//! A row specifies the path, the methods, the format of errors, the required permission and the
-//! accepted body. [`super::exchange`] processes every request according to its row.
+//! [`super::exchange`] processes every request according to the route's row.
 
 pub mod access;
 pub mod backup;

@@ -1,7 +1,7 @@
 //! Serves `/query`: runs the statements of a query in order and writes one response.
 //!
-//! A small response is sent as a whole. A large or chunked response is streamed, so that its memory
-//! use does not grow with the result. The status cannot change after the first byte.
+//! A large or chunked response is streamed, so that its memory use does not grow with the result.
+//! The status cannot change after the first byte.
 
 use std::vec;
 
@@ -115,7 +115,6 @@ pub struct Querying {
     writer: Writer,
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
-    /// The memory reservation for unsent bytes and unwritten rows.
     held: Option<HeldBytes>,
     format: Format,
     chunked: bool,

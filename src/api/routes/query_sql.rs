@@ -33,7 +33,6 @@ struct RunningStatement {
     database: String,
     policy: Option<String>,
     format: TableFormat,
-    /// The statement before authorisation.
     question: Option<(SqlQuestion, Session)>,
     query: Option<Box<SqlQuery>>,
     delivery: Delivery,

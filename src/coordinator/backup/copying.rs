@@ -401,7 +401,6 @@ impl BackupTask {
 
 enum Pages {
     Put(Vec<String>),
-    /// The request has used up its share of objects.
     Paused,
     UnknownPolicy,
 }

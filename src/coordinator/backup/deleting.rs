@@ -15,7 +15,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 
-/// The suffix of the mark that no backup of the database was being made.
+/// The suffix of the mark that records that no backup of the database was being made.
 const SURE: &str = ".sure";
 
 /// Deletes a complete or incomplete backup. Returns the remaining number of shards, plus 1 for the

@@ -43,7 +43,8 @@ impl BackupId {
         Self::parse(&format!("{database}.{}", name.trim_start_matches('0')))
     }
 
-    /// Returns the backup's name within its database. The names sort in the order of the backups.
+    /// Returns the backup's name within its database. The order of the names is the order of the
+    /// backups.
     pub(super) fn name(&self) -> String {
         format!("{:012}", self.begun_s)
     }
@@ -111,7 +112,6 @@ impl std::fmt::Display for BackupId {
 /// A state of a backup, which a mark object in the backup store records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// A request has begun the backup, but no request has finished it.
     Begun,
     /// The backup is complete. This mark is the backup's manifest.
     Done,

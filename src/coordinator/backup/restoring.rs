@@ -1,6 +1,5 @@
-//! Restores a backup: creates the shards and fills them in order, then restores the measurements,
-//! and finally publishes the database. Other requests cannot use the database before this
-//! publication.
+//! Restores a backup: fills the shards in order, then restores the measurements, and finally
+//! publishes the database. Other requests cannot use the database before this publication.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};

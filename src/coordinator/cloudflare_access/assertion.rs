@@ -13,7 +13,7 @@ const CLOCKS_APART_S: i64 = 60;
 /// The required issuer and audience of assertions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
-    /// Such as `https://team.cloudflareaccess.com`, without a trailing slash.
+    /// The team's address, such as `https://team.cloudflareaccess.com`, without a trailing slash.
     issuer: String,
     audience: String,
 }
@@ -100,7 +100,8 @@ impl<'a> Assertion<'a> {
         let (head, claims) = signed.split_once('.')?;
         let head: Head = decoded(head)?;
         let claims: Claims = decoded(claims)?;
-        // Otherwise the sender could choose the algorithm `none`, which needs no signature.
+        // Only RS256 is accepted, so that the sender cannot choose the algorithm `none`, which
+        // needs no signature.
         let is_signed = head.alg == "RS256";
         let is_meant = claims.iss == application.issuer && claims.aud.has(&application.audience);
         let has_begun = claims.nbf.is_none_or(|nbf| nbf <= now_s.saturating_add(CLOCKS_APART_S));

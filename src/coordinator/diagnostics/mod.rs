@@ -1,6 +1,4 @@
-//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS. The module loads the
-//! shard map of every database, or of the database that ON names, and then the counters of the
-//! objects.
+//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS.
 //!
 //! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
 //! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the

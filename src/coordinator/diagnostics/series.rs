@@ -53,8 +53,8 @@ impl From<&str> for Cell {
 }
 
 impl ShardOf<'_> {
-    /// Returns the number of the shard, which is unique within the database and starts at 1. A
-    /// restart does not change the number.
+    /// Returns the shard's number, which is unique within the database. A restart does not change
+    /// the number.
     pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)

@@ -34,7 +34,7 @@ const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// user.
 const NOBODY_SALT: &str = "nobody";
 
-/// The salt in hashes of a name and its correct password, which replaces the user's own salt.
+/// The salt in hashes of a name and its correct password. These hashes do not use the user's salt.
 const ANY_SALT: &str = "";
 
 /// The credentials of a request.
@@ -94,7 +94,6 @@ pub struct Identify {
     hash: Hash,
     /// The client's address, under which tries are counted.
     address: String,
-    /// The databases that remain to be queried.
     databases: VecDeque<String>,
     /// The matching tokens and users, with one row per source.
     found: Vec<Rc<ConfirmedGrantee>>,

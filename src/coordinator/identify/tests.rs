@@ -41,7 +41,6 @@ struct Isolate {
     cache: Cache,
     catalog: Vec<Grantee>,
     database: Vec<Grantee>,
-    /// Whether the Catalog is reachable.
     reachable: bool,
     /// The numbers of requests to the Catalog and to the Database.
     requested: [u32; 2],

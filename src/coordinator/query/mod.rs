@@ -55,7 +55,6 @@ pub struct Query {
     stage: QueryStage,
     round: Round,
     beginning: QueryWait,
-    /// Whether a piece of the result was returned.
     emitted: bool,
     /// The partly returned result, while the query loads the state that a stale shard requires.
     paused: Option<Box<QueryRun>>,
@@ -66,9 +65,7 @@ pub struct Query {
     explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on them.
     nonempty: NonemptyMeasurements,
-    /// The row after which the result starts.
     after: Option<RowPosition>,
-    /// The columns of the rows, after planning.
     columns: Option<ResultColumns>,
 }
 
@@ -76,7 +73,8 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// The streams of each call in progress; empty after a piece was returned.
+    /// `requested` lists the streams of each call in progress. The list is empty after a piece was
+    /// returned.
     Run {
         run: Box<QueryRun>,
         requested: Vec<Vec<StreamId>>,

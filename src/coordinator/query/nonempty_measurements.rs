@@ -1,6 +1,5 @@
-//! Determines the measurements that have rows, if the result of a SELECT depends on this
-//! information. The module runs before the statement is compiled, and only for measurements with
-//! conflicting types ([`compile::clashing`]).
+//! Determines which measurements have rows, before a SELECT is compiled. The module searches only
+//! measurements with conflicting types ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -19,7 +18,6 @@ use crate::query::result::SeriesChunk;
 
 #[derive(Debug, Default)]
 pub(super) enum NonemptyMeasurements {
-    /// No request was sent to the shards yet.
     #[default]
     Unknown,
     /// The measurements for which the shards have not reported rows yet.

@@ -90,7 +90,6 @@ pub(super) enum Merge {
 pub(super) enum RunStep {
     Need(Vec<(StreamId, ToShard)>),
     Chunk(SeriesChunk),
-    /// The run pauses, so that other requests can continue.
     Pause,
     Done,
 }

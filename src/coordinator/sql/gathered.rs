@@ -24,7 +24,6 @@ pub(super) struct Gathered {
     /// returned.
     calls: Vec<AggregateCall>,
     stream: Stream,
-    /// The rows that are not in a page yet.
     rows: PageRows,
     pages: VecDeque<Vec<u8>>,
 }

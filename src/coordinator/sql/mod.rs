@@ -59,17 +59,13 @@ pub struct SqlQuery {
     beginning: QueryWait,
     loaded: Option<Loaded>,
     scans: Scans,
-    /// The data that the next turn sends.
     answers: Vec<SessionReply>,
-    /// The bytes of the result that are not returned yet.
     piece: Vec<u8>,
     held: Option<HeldBytes>,
     last: LastTurn,
     /// Whether a shard has replied. A reply confirms the columns.
     is_confirmed: bool,
-    /// Whether a piece was returned.
     emitted: bool,
-    /// The number of rows read.
     points: u64,
     retries: Retries,
     /// The number of times that the SQL Worker lost the statement.
@@ -209,7 +205,7 @@ impl SqlQuery {
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
-    /// Whether the state used for planning comes from its owners, or a shard has confirmed it.
+    /// Whether the state for planning comes from the owners, or a shard has confirmed the state.
     /// Otherwise the cache may be stale.
     fn is_certain(&self) -> bool {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)

@@ -40,11 +40,9 @@ struct Scan {
     /// The shards whose series are not counted yet for a limit.
     uncounted: Vec<usize>,
     series: u64,
-    /// Whether SQL has requested a page.
     is_wanted: bool,
     /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages.
     goes_on: bool,
-    /// The pages that were read ahead.
     ready: Vec<SessionReply>,
     /// The numbers of rows read and bytes decoded since the last page.
     read: (u64, u64),
@@ -61,10 +59,8 @@ enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageRequest {
     scan: u64,
-    /// The shard's position in the scan.
     shard: usize,
     piece_bytes: u32,
-    /// Whether the request only counts series.
     counts: bool,
 }
 
@@ -78,7 +74,7 @@ pub(super) struct PageResult {
 }
 
 impl Scan {
-    /// If `ahead` is true, returns whether to request pages before SQL needs them.
+    /// Whether to request pages now or, if `ahead` is true, before SQL needs the pages.
     fn needs_pages(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }

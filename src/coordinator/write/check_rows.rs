@@ -27,9 +27,7 @@ pub struct Columns {
     pub tag_ids: Vec<ColumnId>,
     /// The ids of the batch's field keys, in the order of these keys.
     pub field_ids: Vec<ColumnId>,
-    /// The positions of tag keys that the schema lacks.
     new_tags: Vec<usize>,
-    /// The positions of fields that the schema lacks.
     new_fields: Vec<usize>,
     /// The positions of fields whose type in the schema differs, each with the schema's type.
     conflicts: Vec<(usize, FieldType)>,

@@ -1,9 +1,5 @@
-//! Writes a batch of parsed lines to its shards, in these steps:
-//!
-//! - Load the state that the batch needs.
-//! - Check every row.
-//! - Register missing columns.
-//! - Send one frame to each shard.
+//! Writes a batch of parsed lines to its shards: checks every row, registers missing columns, and
+//! sends one frame to each shard.
 //!
 //! Before the write rejects a line because of cached state, the write loads the owners' state once.
 //! If a shard has newer state, the write starts again, but only with the rows of the refused frames
@@ -51,7 +47,8 @@ pub struct WriteRequest {
     pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
-    /// The definition of the missing database. If `None`, a missing database is an error.
+    /// The definition with which the write creates a missing database. If `None`, a missing
+    /// database is an error.
     pub auto_create: Option<CreateDatabase>,
     /// Whether the write rejects all lines if the schema rejects one line.
     pub all_or_nothing: bool,
@@ -85,14 +82,11 @@ pub struct Write {
     outcome: WriteOutcome,
     /// For each measurement, the rows that are neither written nor rejected.
     pending: Vec<Selection>,
-    /// The column sets that the Database refused to register in this write.
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     stage: WriteStage,
     round: Round,
-    /// The number of restarts because an owner had newer state.
     retries: Retries,
     registrations: u32,
-    /// The growth to report to the Database before the response is sent.
     growth: Option<Growth>,
 }
 

@@ -1,9 +1,4 @@
-//! Serves `/api/v3/configure/database`:
-//!
-//! - GET lists the databases.
-//! - POST creates a database, including settings that CREATE DATABASE does not support.
-//! - PUT changes the number of shards of future groups, and the retention period.
-//! - DELETE drops a database.
+//! Serves `/api/v3/configure/database`: lists, creates, changes and drops databases.
 
 mod list;
 

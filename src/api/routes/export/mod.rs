@@ -111,14 +111,11 @@ struct Exporting {
     /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
     after: Option<Option<Position>>,
     load: Option<Load>,
-    /// The remaining measurements.
     rest: VecDeque<String>,
     windows: Vec<Window>,
-    /// The remaining windows of the current measurement.
     ahead: VecDeque<Window>,
     policy: String,
     current: Option<Box<Query>>,
-    /// The last exported position.
     position: Option<Position>,
     /// The call that removes the query from the list of running queries. A response that ends early
     /// makes this call first.

@@ -20,9 +20,7 @@ const CLOSED: [u8; 2] = [0x08, 0x01];
 
 #[derive(Debug)]
 pub(super) enum ActionResult {
-    /// A result message, or no message.
     Done(Option<Vec<u8>>),
-    /// A statement that is prepared after the permission check.
     Prepares(Box<Preparation>),
 }
 

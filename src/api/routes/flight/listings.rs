@@ -104,7 +104,6 @@ struct XdbcType {
     number: i32,
     /// The size, in bits or characters.
     size: i32,
-    /// The quote character around a literal.
     quote: Option<&'static str>,
     radix: Option<i32>,
     /// For time types: the general type number, and the subcode of the type.

@@ -75,9 +75,7 @@ enum Stage {
     Unread,
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
-    /// The frames of a complete response.
     Known(Vec<u8>),
-    /// A statement that is prepared after the permission check.
     Preparing(Box<Preparation>),
     Reading(Box<Reading>),
     /// The call ends after the object that lists running queries has removed the statement.

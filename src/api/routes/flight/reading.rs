@@ -27,12 +27,10 @@ use crate::protocol::call::{Call, Reply};
 
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// The rows are sent to the client.
     Rows,
     /// Only the columns are sent, in a FlightInfo.
     Info {
         descriptor: FlightDescriptor,
-        /// The ticket for the rows.
         ticket: Vec<u8>,
     },
     /// Only the columns are sent, in the response to GetSchema.
@@ -66,7 +64,6 @@ pub(super) struct Reading {
     /// The lines received so far, if the response is a list of tables.
     lines: Option<Vec<u8>>,
     include_schema: bool,
-    /// The memory reservation for incomplete messages and lines.
     held: Option<HeldBytes>,
     /// Whether the handler has returned its last bytes.
     is_answered: bool,

@@ -1,8 +1,6 @@
 //! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies under v2's names.
 //!
-//! Each policy is both a bucket and a mapping, and there is one organisation. The server first
-//! reads the databases. The server then responds, or makes changes and returns the changed
-//! resource.
+//! Each policy is both a bucket and a mapping, and there is one organisation.
 
 pub mod bucket_names;
 mod buckets;

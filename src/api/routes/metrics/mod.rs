@@ -1,5 +1,5 @@
 //! Serves `GET /metrics?db=…`, which returns the counters of a database's objects for Prometheus,
-//! and `GET /metrics/targets`, which lists one target for each database. InfluxDB 1.x has neither.
+//! and `GET /metrics/targets`. InfluxDB 1.x has neither.
 //!
 //! Each database is scraped separately, because a scrape of all databases would wake all objects at
 //! the same time.
@@ -25,7 +25,6 @@ pub use targets::begin_targets;
 struct MetricsHandler {
     database: String,
     exposition: Exposition,
-    /// The statement SHOW STATS.
     machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }

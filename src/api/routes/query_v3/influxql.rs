@@ -127,7 +127,6 @@ impl Handler for InfluxqlHandler {
 
 #[derive(Debug)]
 struct TableQuery {
-    /// The statement before its execution.
     statement: Option<Statement>,
     session: Session,
     format: TableFormat,
@@ -135,9 +134,7 @@ struct TableQuery {
     empty: Layout,
     show: show::Shape,
     execution: Option<Execution>,
-    /// The writer is created when the columns are known.
     writer: Option<TableWriter>,
-    /// The memory reservation for unsent bytes.
     document: Option<HeldBytes>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
     rewriting: Option<Rewriting>,

@@ -48,7 +48,6 @@ enum Progress {
 #[derive(Debug)]
 struct Writing {
     machine: Write,
-    /// The lines that do not parse.
     unparsed: Rejected,
     /// The body, if the response may have to quote lines.
     text: Vec<u8>,
