@@ -20,7 +20,7 @@ impl RequestHead {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the path without trailing slashes, which every route accepts.
+    /// Returns the path without trailing slashes, because every route accepts trailing slashes.
     pub fn route(&self) -> &str {
         let trimmed = self.path.trim_end_matches('/');
         if trimmed.is_empty() { "/" } else { trimmed }

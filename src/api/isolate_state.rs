@@ -62,7 +62,7 @@ pub struct Isolate<'a> {
 }
 
 impl Isolate<'_> {
-    /// Returns the part that the coordinator's state machines use.
+    /// Returns the part of the isolate's state that the coordinator's state machines use.
     pub fn context(&mut self) -> Context<'_> {
         let Service { cache, queries, .. } = &mut *self.service;
         Context { cache, queries, platform: self.platform, calls: self.calls }

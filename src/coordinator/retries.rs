@@ -7,9 +7,8 @@ use crate::protocol::host::Unavailable;
 pub(super) struct Retries(u32);
 
 impl Retries {
-    /// Returns [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The state then
-    /// changes faster than the request can process the state, so the client must retry after a
-    /// delay.
+    /// Returns [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The client must then
+    /// retry after a delay.
     pub(super) fn count(&mut self) -> Result<(), Unavailable> {
         if self.0 >= STALE_RETRIES_MAX {
             return Err(Unavailable::Changing);

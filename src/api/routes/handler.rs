@@ -139,7 +139,8 @@ pub trait Handler: std::fmt::Debug {
         None
     }
 
-    /// Returns the outcome for the log, after the response was sent.
+    /// Returns the outcome for the log. The exchange calls this function after the response was
+    /// sent.
     fn outcome(&self) -> Outcome {
         Outcome::default()
     }

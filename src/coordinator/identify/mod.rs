@@ -216,7 +216,7 @@ impl Identify {
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Decides about the caller with the replies received so far, or queries the next source.
+    /// Admits or refuses the caller, or queries the next source if the replies do not suffice.
     fn decide(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {

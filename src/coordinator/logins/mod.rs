@@ -2,7 +2,7 @@
 //!
 //! A try is a derivation of a key from a password. A caller who is admitted without a derivation
 //! (by a token, or by a recently verified password) makes no try. A try counts as a failure until
-//! it succeeds, so that a client also uses up a try if it disconnects early. Tries with unknown
+//! the try succeeds, so that a client that disconnects early also uses up a try. Tries with unknown
 //! names also count. Each isolate counts separately, so an attacker who reaches several isolates
 //! gets more tries.
 

@@ -1,5 +1,6 @@
-//! Executes a SQL statement. The SQL Worker plans and computes in turns. This machine sends the
-//! columns of tables to the SQL Worker, and reads the Worker's scans from the shards.
+//! Executes a SQL statement. In each turn, the SQL Worker plans the statement or computes rows.
+//! This machine sends the columns of tables to the SQL Worker, and reads the Worker's scans from
+//! the shards.
 //!
 //! The statement is started, listed, killed, metered and restarted like a SELECT of InfluxQL
 //! ([`super::query`]). Two kinds of rounds alternate: reading pages from shards, and a turn of SQL,

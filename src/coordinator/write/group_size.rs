@@ -18,7 +18,7 @@ pub(super) struct Target {
     pub rows: Vec<Selection>,
 }
 
-/// A group whose size exceeds its mark, or that an unfinished split blocks.
+/// A group whose size exceeds `mark_bytes`, or a group that an unfinished split blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Growth {
     pub database: ObjectId,

@@ -27,8 +27,8 @@ pub struct Retention {
     pub duration_ns: i64,
     /// The oldest accepted time, in nanoseconds.
     pub oldest_kept_ns: i64,
-    /// Whether the policy does not exist yet, because the write would create it together with its
-    /// database.
+    /// Whether the policy does not exist yet, because the write would create the policy together
+    /// with its database.
     pub absent: bool,
 }
 

@@ -12,8 +12,7 @@ use crate::model::shard_map::Policy;
 pub type Target = (ObjectId, Vec<Selection>);
 
 /// Distributes the `pending` rows of each measurement among the policy's shards, in the order of
-/// the shards. Returns `None` if a row belongs to no group, which means that the shard map is
-/// stale.
+/// the shards. Returns `None` if a row belongs to no group, because the shard map is stale.
 pub fn targets(
     policy: &Policy,
     batch: &[MeasurementBatch],
