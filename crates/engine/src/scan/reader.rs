@@ -288,12 +288,15 @@ pub struct ReadStats {
     /// The number of decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
+    /// The cost, in values, of evaluating the condition on rows and of excluded series.
+    #[serde(default)]
+    pub filter_cells: u64,
 }
 
 impl ReadStats {
-    /// Returns the shard's work, as the sum of rows read and bytes decoded.
+    /// Returns the shard's work, as the sum of rows read, bytes decoded and the condition's cost.
     pub fn work(&self) -> u64 {
-        self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded
+        self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded + self.filter_cells
     }
 
     /// Adds the costs of a further page. Replaces the fields that describe the scan as a whole.
@@ -315,6 +318,7 @@ impl ReadStats {
             rows_kept: rows_kept + page.rows_kept,
             rows_read: rows_read + page.rows_read,
             cells: self.cells + page.cells,
+            filter_cells: self.filter_cells + page.filter_cells,
             ..*page
         };
     }

@@ -103,9 +103,10 @@ pub(super) fn piece(
     let position = walk.run(&mut stretches)?;
     let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
     let cells = walk.cells.saturating_add(rows_scanned.saturating_sub(rows_kept));
+    let filter_cells = walk.filter_cells;
     let (groups, bounds) = walk.groups.finish();
     let mut stats = reader.stats();
-    stats = ReadStats { rows_scanned, rows_kept, series, cells, ..stats };
+    stats = ReadStats { rows_scanned, rows_kept, series, cells, filter_cells, ..stats };
     Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
 }
 

@@ -352,6 +352,8 @@ fn a_page_passes_a_limited_number_of_excluded_series() {
             let page = scan(&source, &request, HUGE).unwrap();
             count += 1;
             found += page.stats.series;
+            // A shard ends an event after this amount of work.
+            assert_eq!(page.stats.work() > 1_000_000, page.position.is_some());
             request.resume.position = page.position;
             if request.resume.position.is_none() {
                 break;
