@@ -4,10 +4,8 @@
 use tidemark_engine::codec::{crc, float, integer, timestamp};
 use tidemark_model::series::series_hash;
 
-/// This number is large enough to reach every branch of the bulk loops.
 const VALUES: usize = 5_000;
 
-/// Generates the same numbers on every platform (xorshift64).
 fn numbers() -> Vec<u64> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -30,8 +28,7 @@ fn build_uses_simd128() {
 fn routing_hash_and_crc_are_fixed() {
     let tags = [("host", "a"), ("region", "eu")];
     assert_eq!(series_hash("cpu", tags), 7_926_629_250_477_632_278);
-    // The check value of CRC-32C, and the checksum of a text whose length is no multiple of a
-    // register size.
+    // The check value of CRC-32C, and the checksum of a text of an odd length.
     assert_eq!(crc::crc32c(b"123456789"), 0xe306_9283);
     let bytes: Vec<u8> = numbers().into_iter().flat_map(u64::to_le_bytes).skip(3).collect();
     let halves = bytes.split_at(bytes.len() / 2 + 1);

@@ -1,7 +1,5 @@
-//! Binds parameters: converts the JSON object in `params=` to tokens.
-//!
-//! Exactly one token replaces each `$name`, so a value cannot insert several tokens (1.x
-//! `params.go`).
+//! Converts the JSON object in `params=` to tokens. Exactly one token replaces each `$name`, so a
+//! value cannot insert several tokens (1.x `params.go`).
 
 use std::collections::BTreeMap;
 
@@ -45,16 +43,15 @@ pub enum InvalidParams {
 }
 
 impl Params {
-    /// Parses the text of `params=`. An empty text and `null` contain no parameters. Like 1.x, this
-    /// function ignores the text after the first JSON value.
+    /// Parses the text of `params=`, ignoring the text after the first JSON value like 1.x. An
+    /// empty text and `null` contain no parameters.
     ///
-    /// A string, number or boolean binds as that literal. For an object such as `{"identifier":
-    /// "x"}`, the key determines the kind of the token. A query that uses an invalid value returns
-    /// the error.
+    /// A string, number or boolean binds as that literal. The key of an object, such as
+    /// `identifier`, is the kind of its token. A query that uses an invalid value returns the
+    /// error.
     ///
     /// # Errors
-    /// Returns [`InvalidParams`] if the text is not a JSON object or contains an integer greater
-    /// than `i64::MAX`.
+    /// Returns [`InvalidParams`] for other JSON than an object, and for integers above `i64::MAX`.
     pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
         if text.is_empty() {
             return Ok(Self::default());
@@ -88,7 +85,6 @@ impl Params {
         Ok(Self { values })
     }
 
-    /// A value that cannot be bound is a [`TokenKind::BoundParam`] with the reason as its text.
     pub(super) fn token(&self, name: &str) -> Option<(TokenKind, String)> {
         self.values.get(name).map(|bound| (bound.kind, bound.text.clone()))
     }
@@ -108,7 +104,6 @@ fn bind(value: Value) -> BoundValue {
     }
 }
 
-/// Binds an object with one entry, such as `{"identifier": "x"}`.
 fn bind_object(object: Map<String, Value>) -> BoundValue {
     let mut entries = object.into_iter();
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {

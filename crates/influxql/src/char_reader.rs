@@ -1,21 +1,17 @@
-//! Reads the characters of a text and their positions.
-//!
-//! The positions equal 1.x's error positions, because this reader reads, puts back and counts
-//! characters like 1.x (`scanner.go`, `reader`).
+//! Reads the characters of a text. Positions equal 1.x's error positions, because this reader
+//! reads, puts back and counts characters like 1.x (`scanner.go`, `reader`).
 
 use super::error::Position;
 
 /// As in 1.x, a NUL character also ends the text.
 pub(super) const EOF: char = '\0';
 
-/// The current character and two that can be put back.
 const RING: usize = 3;
 
 #[derive(Clone, Copy, Default)]
 struct ReadCharacter {
     char: char,
     position: Position,
-    /// The byte offset of the next character.
     end: usize,
 }
 
@@ -44,7 +40,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// At the end, every call returns [`EOF`].
     pub(super) fn read(&mut self) -> (char, Position) {
         if self.put_back > 0 {
             self.put_back -= 1;
@@ -74,8 +69,7 @@ impl<'a> Reader<'a> {
         (entry.char, entry.position)
     }
 
-    /// Returns the next character without consuming it, except [`EOF`], which is consumed because
-    /// 1.x's error positions depend on it.
+    /// Does not consume the character, except [`EOF`], on which 1.x's error positions depend.
     pub(super) fn peek(&mut self) -> char {
         let (char, _) = self.read();
         if char != EOF {
@@ -84,7 +78,6 @@ impl<'a> Reader<'a> {
         char
     }
 
-    /// Returns the byte offset after the last character that was read and not put back.
     pub(super) fn offset(&self) -> usize {
         self.entry().end
     }

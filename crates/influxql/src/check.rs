@@ -1,5 +1,4 @@
-//! Assertions for the tests of statements. A case is a statement's text, and its canonical text or
-//! error.
+//! Assertions for the tests of statements.
 
 use super::bound_params::Params;
 use super::{parse, parse_expr};

@@ -38,8 +38,7 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
     expr_parser::parse(p).map(Some)
 }
 
-/// Parses a clause such as `LIMIT n`, or returns 0 if the clause is absent. As in 1.x, an integer
-/// greater than `i64::MAX` becomes `i64::MAX`, which has the effect of no limit.
+/// Returns 0 if the clause is absent. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);
@@ -85,7 +84,6 @@ pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) ->
     }
 }
 
-/// Omits the clauses whose count is 0.
 pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[(Keyword, u64)]) -> fmt::Result {
     for (keyword, count) in counts.iter().filter(|(_, count)| *count > 0) {
         write!(f, " {} {count}", keyword.as_str())?;

@@ -59,7 +59,6 @@ fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     Ok((every_ns, for_ns))
 }
 
-/// Accepts any duration except `INF`.
 fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);

@@ -43,7 +43,6 @@ impl CreateDatabaseStatement {
 }
 
 impl DatabasePolicy {
-    /// The options have a fixed order.
     fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         if !future_limit::comes_next(p) {
             let token = p.next();
@@ -81,16 +80,14 @@ impl fmt::Display for CreateDatabaseStatement {
         write!(f, "CREATE DATABASE {}", quote::ident(&self.name))?;
         let Some(policy) = &self.policy else { return Ok(()) };
         f.write_str(" WITH")?;
-        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, but all other durations in
-        // InfluxQL's form.
+        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, and others in InfluxQL's form.
         if let Some(ns) = policy.duration_ns {
             write!(f, " DURATION {}", duration::format_go(ns))?;
         }
         if let Some(replication) = policy.replication {
             write!(f, " REPLICATION {replication}")?;
         }
-        // 1.x omits a shard duration of 0. Without other options, its text then ends with `WITH`
-        // and does not parse.
+        // 1.x omits a shard duration of 0, so a text without other options does not parse again.
         let alone = *policy == DatabasePolicy::default();
         if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;

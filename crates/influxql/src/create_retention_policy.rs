@@ -39,8 +39,7 @@ impl CreateRetentionPolicyStatement {
         let replication = p.replication()?;
         let shard_duration_ns =
             if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
-        // In some 1.12 releases, the limits precede DEFAULT, and in other releases they follow
-        // DEFAULT.
+        // Some 1.12 releases print the limits before DEFAULT, and others after DEFAULT.
         let mut future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
         let mut past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         let default = p.keyword_if(Keyword::Default);

@@ -19,7 +19,6 @@ pub struct CreateSubscriptionStatement {
     pub policy: String,
     /// `ALL` or `ANY`.
     pub mode: DestinationMode,
-    /// At least one address.
     pub(crate) destinations: Vec<String>,
 }
 

@@ -23,8 +23,7 @@ pub enum InvalidDuration {
 /// more pairs of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`).
 ///
 /// # Errors
-/// Returns [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, although 1.x misses
-/// some overflows, and [`InvalidDuration::Syntax`] for any other invalid text.
+/// Returns [`InvalidDuration`]. 1.x misses some overflows.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -50,7 +49,6 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     i64::try_from(sum_ns).map_err(|_| InvalidDuration::Overflow { number: last.0, unit: last.1 })
 }
 
-/// Returns the unit at the start of `text` and the unit's length in nanoseconds.
 fn unit(text: &str) -> Option<(&'static str, i64)> {
     const UNITS: [(&str, i64); 9] = [
         ("ns", 1),

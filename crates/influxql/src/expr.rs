@@ -1,8 +1,7 @@
 //! Expressions, of which fields, conditions and dimensions consist.
 //!
-//! Recursive walks are safe. The parser rejects expressions deeper than
-//! [`EXPR_DEPTH_MAX`](tidemark_model::limits::EXPR_DEPTH_MAX) and builds balanced trees for long
-//! `AND` and `OR` chains.
+//! Recursive walks are safe, because the parser limits the depth to
+//! [`EXPR_DEPTH_MAX`](tidemark_model::limits::EXPR_DEPTH_MAX).
 
 use std::fmt;
 
@@ -139,8 +138,7 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` with this expression and all nested expressions: parents first, from left to
-    /// right.
+    /// Calls `visit` with this and all nested expressions, parents first, from left to right.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
         visit(self);
         match self {
@@ -187,7 +185,6 @@ impl fmt::Display for Expr {
     }
 }
 
-/// Prints the items separated by commas.
 pub(super) struct List<'a, T>(pub(super) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {

@@ -18,7 +18,6 @@ pub struct Field {
     pub alias: Option<String>,
 }
 
-/// Parses fields separated by commas, at least one.
 pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Field>, ParseError> {
     let mut fields = vec![parse(p)?];
     while p.scan_if(TokenKind::Comma) {
@@ -45,8 +44,7 @@ fn parse(p: &mut Parser<'_>) -> Result<Field, ParseError> {
     Ok(Field { expr, alias: alias.filter(|alias| !alias.is_empty()) })
 }
 
-/// Returns the operator that makes `expr` a condition. If several operands of an expression contain
-/// such operators, 1.x reports the last operator.
+/// If several operands contain an operator for conditions, 1.x reports the last operator.
 fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
     match expr {
         Expr::Binary { op, .. } if op.is_condition() => Some(*op),
@@ -60,9 +58,8 @@ fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
 }
 
 impl Field {
-    /// Returns the column's name before conflicts are resolved: the alias, the name of the function
-    /// or field, or the names in an expression joined by `_`. The name is empty for literals,
-    /// wildcards and regexes.
+    /// Returns the column's name before conflicts are resolved: the alias, or the names of
+    /// functions and fields joined by `_`.
     pub fn name(&self) -> String {
         self.alias.clone().unwrap_or_else(|| name_of(&self.expr))
     }

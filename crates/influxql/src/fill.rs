@@ -33,7 +33,6 @@ pub enum FillNumber {
     Float(f64),
 }
 
-/// An absent clause is [`Fill::Null`].
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
     if !p.peek_word("fill") {
         return Ok(Fill::Null);
@@ -60,7 +59,6 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
 }
 
 impl fmt::Display for Fill {
-    /// Prints the clause after a blank, or no text for [`Fill::Null`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => Ok(()),

@@ -1,5 +1,4 @@
-//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, a retention policy's limits for points in
-//! the future and in the past (1.12). `FUTURE` and `PAST` are ordinary names outside these clauses.
+//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, limits for a policy's points (1.12).
 
 use std::fmt;
 
@@ -15,7 +14,6 @@ pub(super) fn comes_next(p: &mut Parser<'_>) -> bool {
     p.peek_word(FUTURE) || p.peek_word(PAST)
 }
 
-/// Parses the clause that begins with `word` if it comes next. Returns the limit in nanoseconds.
 pub(super) fn parse(p: &mut Parser<'_>, word: &str) -> Result<Option<i64>, ParseError> {
     if !p.word_if(word) {
         return Ok(None);

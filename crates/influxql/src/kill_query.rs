@@ -17,7 +17,6 @@ pub struct KillQueryStatement {
 
 impl KillQueryStatement {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        // `ON host` has the syntax of `ON database`.
         Ok(Self { id: p.u64()?, host: clause::on_database(p)? })
     }
 }

@@ -1,7 +1,5 @@
-//! Splits a text into the tokens, with the positions, of 1.x's `scanner.go`.
-//!
-//! A `/` can be a division or the start of a regex. Only the parser can decide this, so regexes
-//! have a separate function, [`Lexer::scan_regex`].
+//! Splits a text into the tokens of 1.x's `scanner.go`. A `/` can be a division or the start of a
+//! regex, so the parser calls [`Lexer::scan_regex`] for a regex.
 
 use std::borrow::Cow;
 
@@ -16,7 +14,6 @@ pub struct Lexer<'a> {
 
 enum Quoted {
     Closed,
-    /// A newline or the end of the text precedes the closing quote.
     Open,
     /// The reader has passed the unknown escape.
     BadEscape,
@@ -107,7 +104,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Returns the byte offset after the last token.
     pub(super) fn offset(&self) -> usize {
         self.reader.offset()
     }
@@ -180,7 +176,6 @@ impl<'a> Lexer<'a> {
         while !matches!(self.reader.read().0, '\n' | EOF) {}
     }
 
-    /// Returns false if the comment has no end.
     fn skip_block_comment(&mut self) -> bool {
         let mut star = false;
         loop {
@@ -192,7 +187,6 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Reads a bare or quoted name, or, if `keywords` is true, a keyword.
     fn ident(&mut self, keywords: bool) -> Token<'a> {
         let (_, position) = self.reader.read();
         self.reader.unread();
@@ -232,7 +226,6 @@ impl<'a> Lexer<'a> {
         Token { kind, position, text: Cow::Owned(format!("${}", name.text)) }
     }
 
-    /// The opening quote is the current character.
     fn string(&mut self) -> Token<'a> {
         self.reader.unread();
         let (_, position) = self.reader.current();
@@ -247,8 +240,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Starts with the opening quote, and unescapes into `text`. After an unknown escape, `text`
-    /// contains only that escape.
+    /// After an unknown escape, `text` contains only that escape.
     fn quoted(&mut self, text: &mut String) -> Quoted {
         let (quote, _) = self.reader.read();
         loop {

@@ -1,9 +1,8 @@
 #![doc = include_str!("../README.md")]
-//! Parses InfluxQL statements and prints them.
+//! Parses InfluxQL statements ([`parse`]) and prints their canonical form (`Display`).
 //!
-//! [`parse`] parses a whole query. The `Display` implementation of a statement prints the canonical
-//! form of 1.x. The parser does not resolve names or check functions. The reference, including for
-//! unusual behaviour, is package `influxql` of InfluxDB 1.x.
+//! The parser does not resolve names or check functions. The reference, including for unusual
+//! behaviour, is package `influxql` of InfluxDB 1.x.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -67,10 +66,8 @@ use expr::Expr;
 use parser::{Parser, unexpected};
 use token::TokenKind;
 
-/// Parses all statements of `text`, separated by `;`. An empty text has no statements.
-///
-/// # Errors
-/// Returns [`ParseError`] with the text of 1.x. The caller must not execute any statement.
+/// Parses all statements of `text`, separated by `;`. An empty text has no statements. After an
+/// error, the caller must not execute any statement.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }
@@ -214,7 +211,6 @@ mod tests {
                 "{refused}"
             );
         }
-        // Nested levels of different kinds add up, but the levels of sibling operands do not.
         assert_eq!(
             error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
             "1 statements"

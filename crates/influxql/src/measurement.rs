@@ -35,7 +35,6 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     }
 }
 
-/// All measurements of the default policy that match `regex`.
 pub(super) fn matching(regex: Regex) -> Measurement {
     Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
 }

@@ -1,10 +1,7 @@
 //! Formats floats as InfluxQL does.
 
-/// Formats the shortest decimal that parses as `value`, without an exponent: `1e21` has 22 digits
-/// (Go's `FormatFloat(v, 'f', -1, 64)`).
+/// Never prints an exponent, like Go's `FormatFloat(v, 'f', -1, 64)`.
 pub(crate) fn format_plain(value: f64) -> String {
-    // Rust's `Display` never uses an exponent and prints the shortest text that parses as the
-    // value.
     format!("{value}")
 }
 

@@ -1,7 +1,5 @@
-//! Describes the tokens of a text and the effects of its statements for an editor.
-//!
-//! The tokens are those that the parser read, so a `/` starts a regex here if and only if it starts
-//! a regex on the server. After a syntax error, the lexer alone supplies the tokens.
+//! Describes the tokens of a text and the effects of its statements for an editor. The parser and
+//! this outline read the same tokens. After a syntax error, the lexer alone supplies the tokens.
 
 use std::ops::Range;
 
@@ -40,15 +38,14 @@ impl Outline {
         Self { words, statements }
     }
 
-    /// Returns the strongest effect of all statements, or `None` if the text does not parse or has
-    /// no statement.
+    /// Returns the strongest effect of all statements, or `None` if there is none.
     pub fn effect(&self) -> Option<Effect> {
         let effects: Option<Vec<Effect>> = self.statements.iter().map(|(_, does)| *does).collect();
         effects?.into_iter().max()
     }
 }
 
-/// Returns the tokens after the byte offset `from`, at which the parser stopped.
+/// The parser stopped at the byte offset `from`.
 fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     let mut lexer = Lexer::new(text.get(from..).unwrap_or_default());
     let mut words = Vec::new();
@@ -62,7 +59,6 @@ fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     }
 }
 
-/// Returns the text between semicolons without the surrounding blanks and comments.
 fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
     let parts = words.split(|(kind, _)| *kind == TokenKind::Semicolon);
     let blank = |kind: &TokenKind| matches!(kind, TokenKind::Whitespace | TokenKind::Comment);

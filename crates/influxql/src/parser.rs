@@ -1,8 +1,8 @@
 //! Supplies the parsers of statements with tokens.
 //!
-//! When 1.x looks for a regex, it reads the character after the last token, even if that token was
-//! put back. The error texts and positions of 1.x depend on this, so this parser keeps a ring of
-//! tokens like 1.x (`scanner.go`, `bufScanner`).
+//! When 1.x looks for a regex, it reads the character after the last token of the text, even if
+//! that token was put back. Error positions depend on this, so this parser keeps a ring of tokens
+//! like 1.x (`scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::regex::{InvalidRegex, Regex};
 
-/// The number of tokens that can be read again.
 const RING: usize = 3;
 
 const BLANK: Token<'static> = Token {
@@ -37,9 +36,7 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// The regexes of the query, by their source.
     regexes: BTreeMap<String, Regex>,
-    /// The number of sources in the current statement.
     sources: usize,
-    /// The kinds and byte ranges of all tokens read, if they are recorded.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
@@ -67,7 +64,7 @@ impl<'a> Parser<'a> {
         self.words = Some(Vec::new());
     }
 
-    /// Returns the recorded tokens, including those that were put back.
+    /// Tokens that were put back are included.
     pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
         self.words.unwrap_or_default()
     }
@@ -77,7 +74,6 @@ impl<'a> Parser<'a> {
         self.scan_with(Lexer::scan)
     }
 
-    /// Returns the next token except blanks and comments.
     pub(super) fn next(&mut self) -> Token<'a> {
         loop {
             let token = self.scan();
@@ -119,15 +115,13 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Whether the next token is a bare or quoted name that equals `word`, ignoring case.
     pub(super) fn peek_word(&mut self, word: &str) -> bool {
         let token = self.next();
         self.unscan();
         token.kind == TokenKind::Ident && token.text.eq_ignore_ascii_case(word)
     }
 
-    /// Reads the next token if it is a name that equals `word`, ignoring case. `FUTURE` and `PAST`
-    /// are names, because they are keywords only in 1.12.
+    /// `FUTURE` and `PAST` are names, because they are keywords only in 1.12.
     pub(super) fn word_if(&mut self, word: &str) -> bool {
         let found = self.peek_word(word);
         if found {
@@ -162,7 +156,6 @@ impl<'a> Parser<'a> {
         Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
     }
 
-    /// At least one, separated by commas.
     pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
         let mut idents = vec![self.ident()?];
         while self.next_if(TokenKind::Comma) {
@@ -175,7 +168,6 @@ impl<'a> Parser<'a> {
         Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
     }
 
-    /// At least one, separated by commas.
     pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
         let mut strings = vec![self.string()?];
         while self.next_if(TokenKind::Comma) {
@@ -251,7 +243,6 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Compiles each distinct text once per query.
     pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
         let position = token.position;
         if let Some(known) = self.regexes.get(token.text.as_ref()) {
@@ -326,7 +317,6 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Creates the error for a token that the grammar does not allow.
 pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
     ParseError::Unexpected {
         found: token.found(),

@@ -13,8 +13,7 @@ pub fn ident(name: &str) -> String {
     if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }
 }
 
-/// Joins names with dots, and quotes all names except the last name and empty names, as in 1.x's
-/// error texts.
+/// Joins names with dots as in 1.x's error texts: the last name is not quoted.
 pub fn path<T: AsRef<str>>(segments: &[T]) -> String {
     let mut out = String::new();
     for (i, segment) in segments.iter().enumerate() {

@@ -93,8 +93,7 @@ impl SelectStatement {
         !calls
     }
 
-    /// Returns the interval of the first `time(…)` in GROUP BY in nanoseconds, or 0 if there is
-    /// none.
+    /// Returns the interval of the first `time(…)` in GROUP BY in nanoseconds, or 0.
     ///
     /// # Errors
     /// Returns [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.

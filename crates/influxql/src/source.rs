@@ -17,7 +17,6 @@ pub enum Source {
     Subquery(Box<SelectStatement>),
 }
 
-/// At least one source. Subqueries are allowed.
 pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     let mut sources = vec![parse(p)?];
     while p.next_if(TokenKind::Comma) {
@@ -41,8 +40,7 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
 
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
     p.count_source()?;
-    // As in 1.x, the regex check comes first and reads the character after the last token, even if
-    // that token was put back.
+    // As in 1.x, the regex check comes first. It reads the character after the last token.
     if let Some(regex) = p.regex_if()? {
         return Ok(Source::Measurement(measurement::matching(regex)));
     }

@@ -1,6 +1,5 @@
-//! Parses the first keywords of a statement and calls the parser of that statement.
-//!
-//! The expected keywords and their order in errors come from 1.x's `parse_tree.go`.
+//! Parses the first keywords of a statement and calls the parser of that statement. The expected
+//! keywords and their order in errors come from 1.x's `parse_tree.go`.
 
 use super::alter_retention_policy::AlterRetentionPolicyStatement;
 use super::ast::Statement;
@@ -30,7 +29,6 @@ use super::show_tag_keys::ShowTagKeysStatement;
 use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
-/// The token after the statement remains unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &[&str] = &[
         "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
@@ -157,7 +155,6 @@ fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     }
 }
 
-/// Returns whether `EXACT` is present.
 fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
     let exact = p.keyword_if(Keyword::Exact);
     let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };

@@ -1,12 +1,10 @@
 //! Parses a string as a time, and prints a time as a string.
 //!
-//! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`,
-//! `2006-01-02 15:04:05[.f]` and RFC 3339. Texts without a zone are in the local time of the
-//! query's `tz()`.
+//! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`, `2006-01-02
+//! 15:04:05[.f]` and RFC 3339.
 
 use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS};
 
-/// The length of a day in seconds.
 const DAY_S: i64 = 86_400;
 
 /// The reason why a string is not a time.
@@ -23,8 +21,7 @@ pub enum InvalidTime {
     Underflow(String),
 }
 
-/// Whether 1.x treats this string as a time when a condition compares it with a time. Such a string
-/// begins with a date.
+/// Whether 1.x compares this string with a time as a time: whether it begins with a date.
 pub fn is_time(text: &str) -> bool {
     const DATE: &[u8; 10] = b"dddd-dd-dd";
     let date = text.as_bytes().get(..DATE.len()).is_some_and(|found| {
@@ -33,19 +30,18 @@ pub fn is_time(text: &str) -> bool {
             want => found == want,
         })
     });
-    // 1.x requires the end of the text or a character other than a newline after the date.
+    // After the date, 1.x requires the end of the text or a character other than a newline.
     let after = text.get(DATE.len()..).unwrap_or_default();
     date && !after.starts_with('\n')
 }
 
 /// Parses a time and returns nanoseconds. A text without a zone is in local time.
 ///
-/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`. The argument
-/// `s` is in seconds, calculated as if the local time were UTC.
+/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`, which counts
+/// seconds as if the local time were UTC.
 ///
 /// # Errors
-/// Returns [`InvalidTime`]. The error is [`InvalidTime::Syntax`] for every text for which
-/// [`is_time`] is false.
+/// Returns [`InvalidTime::Syntax`] for every text for which [`is_time`] is false.
 pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64, InvalidTime> {
     let TimeParts { local_s, subsecond_ns, zone_s } = parts(text).ok_or(InvalidTime::Syntax)?;
     let offset_s = zone_s.unwrap_or_else(|| local_offset_s(local_s));
@@ -59,8 +55,7 @@ pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64,
     i64::try_from(time_ns).map_err(|_| InvalidTime::Overflow(printed()))
 }
 
-/// Formats a time as RFC 3339 in UTC, without trailing zeros in the fraction:
-/// `2000-01-01T00:00:00Z`.
+/// Formats a time as RFC 3339 in UTC without trailing zeros: `2000-01-01T00:00:00Z`.
 pub fn format_utc(time_ns: i64) -> String {
     let fraction = time_ns.rem_euclid(S_NS);
     let mut out = format_seconds(time_ns.div_euclid(S_NS));
@@ -71,13 +66,11 @@ pub fn format_utc(time_ns: i64) -> String {
     out
 }
 
-/// The parts of a parsed time.
 struct TimeParts {
     /// The time in seconds, calculated as if the text were in UTC.
     local_s: i64,
-    /// The nanoseconds within the second.
     subsecond_ns: i64,
-    /// The zone's offset in seconds, if the text has a zone.
+    /// The offset in seconds, if the text has a zone.
     zone_s: Option<i64>,
 }
 
@@ -109,7 +102,6 @@ fn parts(text: &str) -> Option<TimeParts> {
     rest.0.is_empty().then_some(TimeParts { local_s, subsecond_ns, zone_s })
 }
 
-/// The unread part of the text.
 struct UnreadText<'a>(&'a str);
 
 impl UnreadText<'_> {
@@ -118,14 +110,13 @@ impl UnreadText<'_> {
         Some(())
     }
 
-    /// Reads a number with exactly `n` digits.
     fn digits(&mut self, n: usize) -> Option<i64> {
         let digits = self.0.get(..n).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
         self.0 = self.0.get(n..)?;
         digits.parse().ok()
     }
 
-    /// Reads `.` or `,` and up to nine digits. Returns 0 if there is no fraction.
+    /// Reads `.` or `,` and up to nine digits, or returns 0.
     fn fraction_ns(&mut self) -> i64 {
         const DIGITS_MAX: usize = 9;
         let Some(after) = self.0.strip_prefix(['.', ',']) else { return 0 };
@@ -156,8 +147,7 @@ impl UnreadText<'_> {
     }
 }
 
-/// Returns the number of days since 1970-01-01 in the Gregorian calendar. Returns `None` if the
-/// date does not exist.
+/// Returns `None` if the date does not exist.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -169,8 +159,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=length).contains(&day) {
         return None;
     }
-    // The calculation starts each year in March. The leap day is then the last day of the year, and
-    // the lengths of the months follow a regular pattern.
+    // Each year starts in March, so that the leap day is the last day of the year.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -179,7 +168,6 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// Formats seconds since 1970-01-01 as `2006-01-02T15:04:05`.
 fn format_seconds(seconds: i64) -> String {
     let days = seconds.div_euclid(DAY_S) + 719_468;
     let of_day = seconds.rem_euclid(DAY_S);
@@ -196,7 +184,6 @@ fn format_seconds(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
-/// Formats an offset as `Z` or `+hh:mm`.
 fn format_zone(offset_s: i64) -> String {
     if offset_s == 0 {
         return "Z".to_owned();

@@ -6,11 +6,8 @@ use super::expr_parser;
 use super::parser::Parser;
 use tidemark_model::zone;
 
-/// Parses the clause if it comes next. The name must match a name in the IANA time zone database,
-/// including its case. `''` and `Local` mean `UTC`. In 1.x, `Local` is the server's zone.
-///
-/// # Errors
-/// Returns [`ParseError::UnknownTimezone`], or an error for an invalid call of `tz`.
+/// The name must be in the IANA time zone database, including its case. `''` and `Local` mean
+/// `UTC`. In 1.x, `Local` is the server's zone.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.peek_word("tz") {
         return Ok(None);

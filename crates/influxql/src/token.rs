@@ -1,4 +1,4 @@
-//! Defines the tokens of InfluxQL and its keywords.
+//! The tokens of InfluxQL and its keywords.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ macro_rules! keywords {
         #[expect(missing_docs, reason = "each is named as it is spelled")]
         pub enum Keyword { $($variant,)* }
 
-        /// All keywords in byte order of their spelling.
+        /// In byte order of their spelling.
         pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];
 
         impl Keyword {
@@ -43,7 +43,6 @@ keywords! {
     Values "VALUES", Where "WHERE", With "WITH", Write "WRITE",
 }
 
-/// The length of the longest keyword in bytes.
 const KEYWORD_BYTES_MAX: usize = 16;
 
 impl Keyword {
@@ -188,8 +187,7 @@ impl TokenKind {
 pub struct Token<'a> {
     /// The kind of the token.
     pub kind: TokenKind,
-    /// The start of the token. As in 1.x, strings and regexes have the position of the preceding
-    /// character.
+    /// The start of the token. Strings and regexes start at the preceding character, as in 1.x.
     pub position: Position,
     /// The text, as [`TokenKind`] describes. Operators and keywords have an empty text.
     pub text: Cow<'a, str>,

@@ -3,11 +3,9 @@
 use super::Cause;
 use super::error::quoted;
 
-/// A text with more words is unlikely to be a name.
 const WORDS_OF_NAME_MAX: usize = 8;
 
 pub(super) struct Fault {
-    /// The byte offset in the text.
     pub(super) at: usize,
     pub(super) cause: Cause,
 }
@@ -42,8 +40,7 @@ impl<'a> Cursor<'a> {
         Fault { at, cause }
     }
 
-    /// Returns the text from `at` up to a space or the end of the line, shortened for an error
-    /// message.
+    /// The word is shortened for an error message.
     pub(super) fn word(&self, at: usize) -> String {
         let rest = self.text.get(at..).unwrap_or_default();
         // A carriage return in the middle of a line is not quoted.
@@ -51,9 +48,8 @@ impl<'a> Cursor<'a> {
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 
-    /// Suggests a name for the error of a word without `=` at the position of a field. The word may
-    /// belong to a name with unescaped spaces, which the suggestion escapes. Returns `None` if no
-    /// `=` follows in the line.
+    /// Suggests a name for a word without `=` at the position of a field. The word may belong to a
+    /// name with unescaped spaces. Returns `None` if no `=` follows in the line.
     #[cold]
     pub(super) fn name_with_space(&self) -> Option<String> {
         let line = self.rest_text().split('\n').next()?;
@@ -68,7 +64,6 @@ impl<'a> Cursor<'a> {
         let before = self.text.get(..self.at).unwrap_or_default();
         if let Some(before) = before.strip_suffix(' ') {
             if behind.starts_with('=') {
-                // The last word is the field's key.
                 words.pop();
             }
             words.insert(0, before.trim_end_matches(' ').rsplit([',', '=', '\n']).next()?);
@@ -83,8 +78,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line ends here, possibly with a `\r`. If so, the cursor moves to the newline or
-    /// the end of the text.
+    /// A `\r` may precede the end. At the end, the cursor moves to the newline or the end of the
+    /// text.
     #[inline(always)]
     pub(super) fn at_end(&mut self) -> bool {
         match self.rest() {
@@ -98,8 +93,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Computes `rest.starts_with(key)` with overlapping word loads. In WASM, a call would compare byte
-/// by byte.
+/// Compares words. In WASM, a call of `starts_with` would compare byte by byte.
 #[inline(always)]
 pub(super) fn starts_with(rest: &[u8], key: &[u8]) -> bool {
     let Some(head) = rest.get(..key.len()) else { return false };

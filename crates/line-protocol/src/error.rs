@@ -1,4 +1,4 @@
-//! Defines the errors for rejected lines and bodies, with their messages.
+//! The errors for rejected lines and bodies, with their messages.
 
 use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
@@ -184,13 +184,11 @@ pub enum Cause {
     },
 }
 
-/// Advice for a name that contains an unescaped space.
 fn as_name(name: &Option<String>) -> String {
     let hint = |name| format!("; if the space is part of a name, escape it: `{name}`");
     name.as_ref().map(hint).unwrap_or_default()
 }
 
-/// Advice for a text after a space that ended the fields.
 fn behind_fields(found: &str) -> &'static str {
     if found.contains('"') {
         " (inside a string write a quote as \\\")"

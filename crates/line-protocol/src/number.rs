@@ -10,7 +10,6 @@ pub(super) enum Number {
     Malformed,
 }
 
-/// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: u64 = 1 << 53;
 
 const POWERS: [f64; 23] = [
@@ -18,17 +17,15 @@ const POWERS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// The factors for appending 0 to 8 digits to a number.
 const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The maximum number of digits that always fit into a u64.
 const SAFE_DIGITS: usize = 19;
 
-/// The bytes that [`read_short`] inspects must include the number and the next byte.
+/// The number and the next byte must be within the window.
 const WINDOW: usize = 32;
 
-/// Reads a number with up to seven digits before the point, up to fifteen after it, and no
-/// exponent. A comma or space must follow. The length includes the suffix.
+/// Reads a number with up to seven digits before the point, up to fifteen after it, no exponent,
+/// and a comma or space after it. The length includes the suffix.
 #[inline(always)]
 pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     let window: &[u8; WINDOW] = text.first_chunk()?;
@@ -68,8 +65,8 @@ pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     Some((Number::Float(if negative { -magnitude } else { magnitude }), at))
 }
 
-/// Reads an optional `-`, digits with at most one `.`, at least one digit, and an exponent for
-/// floats. The length includes the suffix.
+/// Reads an optional `-`, digits with at most one `.`, and an exponent for floats. The length
+/// includes the suffix.
 pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
@@ -130,7 +127,6 @@ fn read_float(bytes: &[u8], mut at: usize, mut mantissa: u64, n_whole: usize) ->
     }
 }
 
-/// Returns `mantissa` ÷ 10^`digits`, correctly rounded, or `None` if `digits` exceeds 22.
 #[inline(always)]
 fn scaled(mantissa: u64, digits: usize) -> Option<f64> {
     let power = POWERS.get(digits)?;
@@ -171,8 +167,8 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let upper = high >> 63;
     let shift = upper + 9;
     let mut bits = high >> shift;
-    // A value halfway between two floats is rounded to the even float. Only small powers of ten can
-    // produce such a value.
+    // A value halfway between two floats, which only small powers of ten can produce, is rounded to
+    // even.
     if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
         bits &= !1;
     }
@@ -229,8 +225,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// Returns the value and the number of the ASCII digits at the start of `word`, whose lowest byte
-/// is first.
+/// Returns the value and the number of the ASCII digits at the low end of `word`.
 #[inline(always)]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;

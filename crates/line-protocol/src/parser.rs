@@ -22,13 +22,12 @@ pub enum TimestampUnit {
 }
 
 impl TimestampUnit {
-    /// Returns `None` if the time is outside the range of times.
     #[inline(always)]
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // The unit is seconds below 5 · 10^9, milliseconds below 5 · 10^12, and microseconds
-            // below 5 · 10^15.
+            // In seconds below 5 · 10^9, milliseconds below 5 · 10^12, and microseconds below 5 ·
+            // 10^15.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -66,10 +65,7 @@ impl Options {
     }
 }
 
-/// Passes every line of `body` to `sink` and returns the rejected lines.
-///
-/// # Errors
-/// Returns [`NotUtf8`]. In this case, the sink has received no lines.
+/// Passes every line of `body` to `sink`, and returns the rejected lines or [`NotUtf8`].
 pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
     let mut parser = Parser::new(options);
     parser.feed(body, true, sink)?;
@@ -80,12 +76,10 @@ pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rej
 #[derive(Clone, Debug)]
 pub struct Parser {
     unit: TimestampUnit,
-    /// The time of points without a timestamp, truncated and within the range of times.
     now_ns: i64,
     limits: Limits,
     reports_time_fields: bool,
     consumed_bytes: u64,
-    /// The 1-based physical line at the cursor.
     line: u32,
     rejected: Rejected,
     /// The rest of a line that was rejected as too long before it ended.
@@ -93,7 +87,6 @@ pub struct Parser {
 }
 
 enum Ended {
-    /// The cursor is after the newline, or at the end of the text.
     Whole,
     /// The line continues in the next piece.
     Unfinished,
@@ -125,12 +118,10 @@ impl Parser {
     }
 
     /// Passes the lines of the body's next piece to `sink` and returns the number of bytes used.
-    /// Unless `last` is true, the caller must put the unused bytes of an incomplete line before the
-    /// next piece.
+    /// Unless `last` is true, the caller must put the unused bytes before the next piece.
     ///
     /// # Errors
-    /// Returns [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the
-    /// body.
+    /// Returns [`NotUtf8`]. The caller must reject the body.
     pub fn feed<S: Sink>(
         &mut self,
         piece: &[u8],
@@ -209,8 +200,8 @@ impl Parser {
         }
     }
 
-    /// Returns the position at which parsing continues when the rest of the line at `start`
-    /// arrives. A line that is already too long is rejected and skipped.
+    /// Returns the position at which parsing continues with more bytes. A line that is already too
+    /// long is rejected and skipped.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
@@ -235,7 +226,6 @@ impl Parser {
         length
     }
 
-    /// The first column is at `shown`.
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
         // Columns are counted from the start of the physical line and include leading blanks.
@@ -284,7 +274,6 @@ impl Parser {
         Ok(Ended::Whole)
     }
 
-    /// The line at `start` was accepted without the field at `at`.
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
         let line = self.line;
@@ -328,7 +317,6 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-/// The key ends before a byte that `ends` accepts and that does not follow a backslash.
 fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()
@@ -340,8 +328,8 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Returns the number of newlines in strings, and the position of the value of a field called
-/// `time`, which is dropped as in 1.x.
+/// Returns the number of newlines in strings, and the position of a value of `time`, which is
+/// dropped.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
@@ -454,8 +442,7 @@ fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Resu
     }
 }
 
-/// Reads the rest of the line: nothing, or a timestamp and its position. The timestamp is `None` if
-/// it does not fit into an i64.
+/// Returns a timestamp and its position. The timestamp is `None` if it does not fit into an i64.
 #[inline(always)]
 fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
     if cursor.at_end() {

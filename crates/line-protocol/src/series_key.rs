@@ -16,7 +16,6 @@ pub struct SeriesKey<'a> {
     pub measurement: Name<'a>,
     /// The pairs of tag key and value, none empty. The keys are unique and ascending.
     pub tags: Vec<(Name<'a>, Name<'a>)>,
-    /// Whether the tags were written in this order.
     pub(crate) was_sorted: bool,
 }
 
@@ -61,7 +60,6 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     Ok(key)
 }
 
-/// Returns the key, the value, and the end of the value.
 fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
     let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
     let tag = raw.get(start..equals).unwrap_or_default();
@@ -90,8 +88,7 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
     Ok((tag, unescape_name(value), end))
 }
 
-/// Returns the position of the first delimiter at or after `start` that does not follow a
-/// backslash.
+/// Delimiters after a backslash do not count.
 fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     for (at, &byte) in (start..).zip(raw.as_bytes().get(start..).unwrap_or_default()) {

@@ -1,4 +1,4 @@
-//! Defines the interface that receives parsed lines.
+//! The interface that receives parsed lines.
 
 use super::Cause;
 
@@ -14,9 +14,8 @@ pub enum FieldKey<'a> {
 /// A receiver of lines. For each line, the sink receives the series, the fields, and then
 /// [`Sink::commit`] or [`Sink::rollback`].
 ///
-/// The two `expected_` methods are predictions. After a correct prediction, the parser does not
-/// search for the end of the key, and the sink does not look up the key. An empty prediction skips
-/// the comparison.
+/// The two `expected_` methods are predictions. After a correct prediction, the sink does not look
+/// up the key. An empty prediction skips the comparison.
 pub trait Sink {
     /// Returns the expected series key of the next line, as written.
     fn expected_series(&self) -> &[u8];
@@ -33,8 +32,7 @@ pub trait Sink {
     /// Returns the expected next field key as written, including its `=`.
     fn expected_field(&self) -> &[u8];
 
-    /// Receives a float value. This method and the methods for other types return the [`Cause`] for
-    /// which the line is rejected.
+    /// Receives a float value, or returns the [`Cause`] for which the line is rejected.
     fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause>;
 
     /// Receives a signed integer value.
@@ -50,9 +48,7 @@ pub trait Sink {
     fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause>;
 
     /// Ends the line, which is one point at `time_ns`. `line` is the number of the physical line.
-    ///
-    /// # Errors
-    /// Returns the [`Cause`] for which the line is rejected. [`Self::rollback`] then follows.
+    /// After an error, [`Self::rollback`] follows.
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause>;
 
     /// Discards all input since the last commit or rollback.

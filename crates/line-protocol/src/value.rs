@@ -11,12 +11,7 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Unsigned(u64),
     Boolean(bool),
-    String {
-        /// The text without quotes.
-        raw: &'a str,
-        escaped: bool,
-        newlines: u32,
-    },
+    String { raw: &'a str, escaped: bool, newlines: u32 },
 }
 
 #[inline(always)]
@@ -53,7 +48,6 @@ fn read_number(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// The number takes `length` bytes at the start of `text`.
 #[cold]
 fn no_number(text: &str, number: Number, length: usize) -> Cause {
     let found = quoted(whole(text));
@@ -93,12 +87,10 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
                 _ => read_bare_quotes(text),
             };
         }
-        // A byte after a backslash does not close the string.
         let escape = byte == b'\\';
         escaped |= escape;
         newlines += u32::from(byte == b'\n' || escape && bytes.get(at + 1) == Some(&b'\n'));
         at += 1 + usize::from(escape);
-        // In a long text, most bytes are neither quotes, backslashes nor newlines.
         if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             at += plain_bytes(u64::from_le_bytes(*word));
         }
@@ -106,8 +98,7 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
     Err(Cause::UnbalancedQuotes)
 }
 
-/// Returns the number of bytes before the first quote, backslash or newline. The first byte is the
-/// lowest byte of `word`.
+/// The first byte is the lowest byte of `word`.
 #[inline(always)]
 fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

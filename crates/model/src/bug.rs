@@ -1,9 +1,8 @@
 //! Turns bugs into errors.
 //!
-//! Code that finds an impossible state, such as an index without a value, reports a bug and
-//! continues with a default. [`catch`] then returns an error instead of the operation's result.
-//! Inner loops therefore need no `Result`. SQLite handles failed allocations in the same way
-//! (`mallocFailed`).
+//! Code that finds an impossible state reports a bug and continues with a default. [`catch`] then
+//! returns an error instead of the operation's result. Inner loops therefore need no `Result`.
+//! SQLite handles failed allocations in this way (`mallocFailed`).
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -15,7 +14,7 @@ pub struct Bug {
     place: &'static Location<'static>,
 }
 
-/// Returns the file's path within its crate, without the directories of the build machine.
+/// Omits the directories of the build machine.
 fn file(place: &'static Location<'static>) -> &'static str {
     let path = place.file();
     path.rsplit_once("src/").map_or(path, |(_, path)| path)
@@ -33,8 +32,7 @@ thread_local! {
     static IS_TOLERATED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs an operation, which must not wait for another event. Returns the first [`Bug`] that it
-/// reported.
+/// Runs an operation, which must not wait, and returns the first [`Bug`] that it reported.
 pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     let outer = STATE.replace(State::NoBug);
     let result = operation();

@@ -9,8 +9,7 @@ pub enum PermissionKind {
     Read,
     /// Writes and deletes points.
     Write,
-    /// Reads the metrics of the database's objects. [`PermissionKind::Read`] includes this
-    /// permission.
+    /// Reads the metrics of the database's objects, which [`PermissionKind::Read`] also permits.
     Metrics,
 }
 
@@ -89,8 +88,8 @@ impl Scope {
         }
     }
 
-    /// Whether the policy that a client names may be covered. An empty name and `default` can be
-    /// resolved only after the database is loaded. For these names, any covered policy suffices.
+    /// Whether the policy that a client names may be covered. For an empty name and `default`,
+    /// which the loaded database resolves, any covered policy suffices.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,

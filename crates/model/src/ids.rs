@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct MeasurementId(pub u32);
 
-/// The id of a tag key or field key within one measurement. Tags and fields have a common
-/// numbering.
+/// The id of a tag key or field key in a measurement. Tags and fields have a common numbering.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
@@ -32,8 +31,8 @@ impl PolicyId {
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether the policy may belong to the database `object`, which is also true for one in 16
-    /// million other databases.
+    /// Whether the policy may belong to the database `object`. One in 16 million others also
+    /// matches.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }

@@ -1,5 +1,4 @@
-//! The data model: ids, names, schemas, series, policies, permissions and limits, without I/O. The
-//! constructors validate their input.
+//! The data model: ids, names, schemas, series, policies, permissions and limits, without I/O.
 
 pub mod bug;
 pub mod grant;

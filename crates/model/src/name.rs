@@ -1,14 +1,12 @@
-//! Checks names of databases and retention policies, splits v2 bucket names, and checks whether
-//! line protocol can express a name.
+//! Checks names of databases, retention policies and line protocol, and splits v2 bucket names.
 
 /// The error for an invalid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid name")]
 pub struct InvalidName;
 
-/// Checks a database or retention policy name with the rule of 1.x (`services/meta`, `ValidName`):
-/// the name is printable, not empty, contains no `/` or `\`, and is neither `.` nor `..`. U+FFFD,
-/// which decoding substitutes for invalid UTF-8, is also rejected as ambiguous.
+/// Checks a database or policy name with the rule of 1.x (`services/meta`, `ValidName`), and
+/// rejects U+FFFD, which decoding substitutes for invalid UTF-8.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {

@@ -1,8 +1,8 @@
 //! Reads the tables that the scripts in `tables/` pack when the crate is built.
 //!
-//! Unsigned numbers are LEB128, and signed numbers are LEB128 in zigzag form. A directory is a list
-//! of entries, a zero length, and the data. An entry contains the length and text of a name, and
-//! the offset of the name's value within the data.
+//! Numbers are LEB128, signed numbers in zigzag form. A directory is a list of entries, a zero
+//! length, and the data. An entry contains the length and text of a name, and the offset of its
+//! data.
 
 /// Returns the data that starts with the value of `name`. The comparison is case-sensitive.
 pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {

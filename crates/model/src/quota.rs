@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::S_NS;
 
-/// The length of the window in which usage is counted, in nanoseconds: whole minutes since the
-/// epoch.
+/// The length, in nanoseconds, of the window in which usage is counted: a minute since the epoch.
 pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 
 /// The highest limit that can be set. A JavaScript number represents this limit exactly.
@@ -91,8 +90,7 @@ impl Quotas {
         *self == Self::default()
     }
 
-    /// Replaces the limits of the caller with the same id or name. A quota without limits removes
-    /// the caller.
+    /// Replaces the limits of the caller with the same id or name. No limits remove the caller.
     pub fn set_caller(&mut self, quota: CallerQuota) {
         let is_same = |known: &CallerQuota| {
             known.id == quota.id || (known.user == quota.user && known.name == quota.name)
@@ -125,7 +123,7 @@ mod tests {
         quotas.set_caller(caller(2, "b", Some(20)));
         quotas.set_caller(caller(1, "a", Some(30)));
         assert_eq!(quotas.callers, [caller(1, "a", Some(30)), caller(2, "b", Some(20))]);
-        // A new token with the same name replaces the quota of the first token.
+        // A new token replaces the quota of an earlier token with the same name.
         quotas.set_caller(caller(3, "a", Some(40)));
         assert_eq!(quotas.callers, [caller(3, "a", Some(40)), caller(2, "b", Some(20))]);
         quotas.set_caller(caller(3, "a", None));

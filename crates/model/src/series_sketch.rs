@@ -8,10 +8,8 @@
 pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 
 const REGISTER_BITS: u32 = 8;
-/// The number of all remaining bits, plus one.
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// The number of terms in the sums of `sigma` and `tau`. The weight doubles or halves with each
-/// term, so terms beyond the number of bits of a float add nothing.
+/// The weights double or halve, so further terms are beyond the precision of a float.
 const STEPS_MAX: usize = 64;
 
 /// A sketch of a set of series. Series cannot be removed.
@@ -29,8 +27,7 @@ fn place(hash: u64) -> (usize, u8) {
 }
 
 impl SeriesSketch {
-    /// Creates a sketch from stored registers. Returns `None` if no sketch can have these
-    /// registers.
+    /// Creates a sketch from stored registers, or returns `None` if the registers are invalid.
     pub fn from_registers(registers: Vec<u8>) -> Option<Self> {
         let is_sound = registers.len() == SKETCH_REGISTERS
             && registers.iter().all(|&rank| rank <= RANK_MAX)

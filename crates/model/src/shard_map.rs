@@ -15,8 +15,8 @@ pub struct ShardGroup {
     pub range: TimeRange,
     /// The shards in routing order, at least one.
     pub shards: Vec<ObjectId>,
-    /// The size in bytes at which this group may be split, or 0 for `SHARD_SPLIT_BYTES`. A group
-    /// that was full but could not be split has a larger value.
+    /// The size in bytes at which this group may be split, or 0 for `SHARD_SPLIT_BYTES`. It is
+    /// larger after a split that was not possible.
     #[serde(default)]
     pub split_bytes: u64,
 }
@@ -38,8 +38,7 @@ pub struct Policy {
     pub name: String,
     /// The retention duration, in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// The shard group duration of 1.x, in nanoseconds, which is the minimum width of a part's time
-    /// slot.
+    /// The shard group duration of 1.x, and the minimum time slot of a part, in nanoseconds.
     pub shard_group_duration_ns: i64,
     /// The replication factor, which only SHOW RETENTION POLICIES uses.
     pub replica_n: u32,
@@ -59,8 +58,8 @@ impl Policy {
     }
 }
 
-/// Returns the shard group duration, in nanoseconds, for SHARD DURATION `shard_ns` (1.x
-/// `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
+/// Returns the shard group duration in nanoseconds (1.x `normalisedShardDuration`). `shard_ns` is
+/// SHARD DURATION. 0 selects the default, and the minimum is one hour.
 pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     match shard_ns {
         0 => default_shard_group_duration_ns(duration_ns),
@@ -68,7 +67,6 @@ pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     }
 }
 
-/// The default of 1.x. A retention duration of 0 keeps points permanently.
 pub(crate) const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
     // 1.x `shardGroupDuration` defines 6 months as 180 days.
     if duration_ns == 0 || duration_ns >= 180 * D_NS {

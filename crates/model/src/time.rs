@@ -1,5 +1,4 @@
-//! Times (nanoseconds since the Unix epoch), half-open ranges, and the precision of a client's
-//! timestamps.
+//! Times in nanoseconds since the Unix epoch, half-open ranges, and the precision of timestamps.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,4 @@
-//! Packs data tables when the crate is built, because the crates that provide them are several
-//! times larger.
+//! Packs data tables when the crate is built, because the source crates are much larger.
 
 mod packed;
 mod unicode;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Data that several names share is written once.
 pub(crate) fn directory(entries: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut names = Vec::new();
     let mut all = Vec::new();

@@ -1,6 +1,5 @@
-//! Packs the Unicode data of Go's regular expressions. `unicode.bin` contains the characters of
-//! each category and script under their name in Go. `case_folds.bin` contains the characters that
-//! differ only in case.
+//! Packs the Unicode data of Go's regular expressions. `unicode.bin` contains the categories and
+//! scripts, and `case_folds.bin` the characters that differ only in case.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,8 +9,7 @@ use unicode_script::UnicodeScript;
 
 use crate::packed::{directory, signed, unsigned};
 
-/// Go's package `unicode` has no category for unassigned characters. No text contains `Cs`, the
-/// surrogates.
+/// Go has no category for unassigned characters. No text contains `Cs`, the surrogates.
 const CATEGORIES: [&str; 37] = [
     "Any", "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn",
     "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm",
@@ -65,7 +63,6 @@ pub(crate) fn case_folds() -> Result<Vec<u8>, Box<dyn Error>> {
 fn class(pattern: &str) -> Result<ClassUnicode, Box<dyn Error>> {
     match regex_syntax::parse(pattern)?.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Ok(class),
-        // `regex_syntax` parses a class with a single character as a literal.
         HirKind::Literal(one) => {
             let one = str::from_utf8(&one.0)?.chars();
             Ok(ClassUnicode::new(one.map(|c| ClassUnicodeRange::new(c, c))))
@@ -74,7 +71,6 @@ fn class(pattern: &str) -> Result<ClassUnicode, Box<dyn Error>> {
     }
 }
 
-/// Encodes each range as the gap before the range and the range's length minus one.
 fn ranges(class: &ClassUnicode) -> Vec<u8> {
     let mut out = Vec::new();
     unsigned(&mut out, class.ranges().len() as u64);

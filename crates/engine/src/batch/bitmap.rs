@@ -155,8 +155,7 @@ impl Validity {
     /// Drops all rows from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // A check whether all remaining rows are valid would read the whole column on every
-            // rollback.
+            // Checking whether all remaining rows are valid would read the whole column.
             bits.truncate(len);
         }
     }

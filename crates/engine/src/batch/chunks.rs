@@ -11,7 +11,6 @@ use tidemark_model::value::FieldType;
 
 /// Unit tests use short chunks, so that their lists span several chunks.
 const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
-/// 256 KB of times or numbers.
 const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
 pub(super) fn place(row: u32) -> (usize, usize) {
@@ -21,7 +20,6 @@ pub(super) fn place(row: u32) -> (usize, usize) {
 /// A list with one number per row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunks<T> {
-    /// All chunks except the last are full.
     chunks: Vec<Vec<T>>,
 }
 
@@ -69,7 +67,6 @@ impl<T: Copy> Chunks<T> {
 #[derive(Clone, Debug)]
 pub struct ChunkedColumn {
     field_type: FieldType,
-    /// All chunks except the last are full.
     chunks: Vec<Column>,
 }
 
@@ -154,12 +151,10 @@ impl ChunkedColumn {
             let chunk = self.open();
             let end = column.len().min(start + CHUNK_ROWS - chunk.len());
             if end - start < column.len() {
-                // A frame has fewer than 2^32 rows.
                 let part: Vec<u32> = (start as u32..end as u32).collect();
                 chunk.extend_from(&column.gather(&part));
             } else if chunk.is_empty() {
-                // The clone reserves no spare memory, because most wide tables receive no second
-                // frame.
+                // No spare memory is reserved, because most wide tables receive no second frame.
                 chunk.clone_from(column);
             } else {
                 chunk.extend_from(column);

@@ -137,8 +137,7 @@ impl Values {
         }
     }
 
-    /// Appends all rows of `other`, or no rows if the types differ. Returns whether the types are
-    /// equal.
+    /// Appends all rows of `other`. Returns `false` without appending if the types differ.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
@@ -180,8 +179,7 @@ impl Values {
         }
     }
 
-    /// Appends row `index` of `other`, or no row if the types differ. Returns whether the types are
-    /// equal.
+    /// Appends row `index` of `other`. Returns `false` without appending if the types differ.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => {
@@ -295,8 +293,7 @@ impl Column {
         self.values.extend_padding(count);
     }
 
-    /// Appends all rows of `other`, or no rows if the types differ. Returns whether the types are
-    /// equal.
+    /// Appends all rows of `other`. Returns `false` without appending if the types differ.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         let rows = self.values.len();
         let same_type = self.values.extend_from(&other.values);

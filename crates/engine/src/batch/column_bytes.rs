@@ -29,8 +29,7 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends all rows in a format for data that is not stored. Encoding is faster than [`encode`],
-/// and [`decode`] reads both formats.
+/// A format for data that is not stored. It is faster than [`encode`], and [`decode`] reads it.
 pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
@@ -50,7 +49,6 @@ pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
 
 enum Picked<'a> {
     These(Cow<'a, [u32]>),
-    /// From the first number (inclusive) to the second number (exclusive).
     Consecutive(u32, u32),
 }
 
@@ -63,7 +61,6 @@ impl Picked<'_> {
         these.iter().copied().chain(range)
     }
 
-    /// Rows after the end of `values` have the default value.
     fn of<'v, T: Copy + Default>(&self, values: &'v [T]) -> Cow<'v, [T]> {
         if let Self::Consecutive(start, end) = *self
             && let Some(values) = values.get(start as usize..end as usize)
@@ -76,7 +73,6 @@ impl Picked<'_> {
 }
 
 pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
-    // The row numbers within a group or page fit into a u32.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
     let mut head = Vec::new();
     let valid = encode_validity(column, rows, &mut head);
@@ -170,7 +166,6 @@ pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &m
     codec::string::encode(text, ends, out);
 }
 
-/// Decodes `count` strings, which must take all of `bytes`.
 pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;

@@ -1,7 +1,6 @@
-//! Estimates the final size of a column from the part of a body that was read, so that memory is
-//! reserved only once.
+//! Estimates the final size of a column, so that memory is reserved only once.
 
-/// After one eighth of a body, an estimate is reliable.
+/// The part of a body after which an estimate is reliable.
 const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
 
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +11,6 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// `BatchBuilder::make_room` describes the arguments.
     pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
         let used_bytes = used_bytes as u64;
         let expected_bytes = used_bytes.max(expected_bytes as u64);
@@ -21,10 +19,9 @@ impl Room {
 
     /// Returns the number of elements to reserve after `len` elements: 0 if the next piece fits.
     ///
-    /// Otherwise, the function extrapolates to the rest of the body and adds 1/64, because the
-    /// numbers in lines get longer. The result is at most `len`, or the elements of the next piece
-    /// if these are more. Before the first complete line, the result is 0, because the elements
-    /// then belong to a line of unknown length.
+    /// Otherwise, the function extrapolates and adds 1/64, because the numbers in lines get longer.
+    /// The result is at most `len`, or the elements of the next piece if these are more. The result
+    /// is 0 before the first complete line, whose length is unknown.
     pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;
@@ -40,8 +37,8 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// Text is never longer than the bytes from which it is read. A reliable estimate reserves the
-    /// text of the whole body, because a text exists twice while it moves.
+    /// Text is never longer than its source. A reliable estimate reserves the text of the whole
+    /// body, because a text exists twice while it moves.
     pub(super) fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;
@@ -92,7 +89,6 @@ mod tests {
         assert_eq!(room.more(640, 640 + more), 0);
         let more = Room::new(1_000, 10_000, 100).more(640, 640);
         assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
-        // Without a known rest of the body, only the next piece counts.
         assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
     }
 

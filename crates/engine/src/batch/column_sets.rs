@@ -65,8 +65,7 @@ pub fn column_sets(
         .collect()
 }
 
-/// Groups rows by the fields `0..fields` that they have, in the order of the sets' first rows. The
-/// rows without any field also form a set.
+/// The sets are in the order of their first rows. Rows without any field also form a set.
 pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
@@ -81,8 +80,7 @@ pub(crate) fn field_sets(
     grouped(rows, fields, has, true).into_iter().map(set).collect()
 }
 
-/// Merges small sets, which must have no tags, if the padding takes less space than the overhead of
-/// separate sets.
+/// The sets must have no tags. Small sets are merged if padding costs less than separate sets.
 pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
@@ -102,7 +100,6 @@ pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     kept
 }
 
-/// Returns the bits of each set and, if requested, its rows.
 fn grouped(
     rows: impl Iterator<Item = u32>,
     count: usize,
@@ -146,8 +143,6 @@ mod tests {
     use crate::batch::column::{Column, Values};
     use crate::batch::series_table::{SeriesTable, TagColumn};
 
-    /// Rows 0..4 have the series 0, 1, 0, 1. Series 1 has tag 0. All rows have field 0, rows 2 and
-    /// 3 have field 1, and row 3 has the fields 2..=70.
     fn block() -> Block {
         let sparse = |valid: [bool; 4]| {
             let mut column = Column::full(Values::Integer(Vec::new()));
@@ -180,8 +175,7 @@ mod tests {
             let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
             fields.map(of).collect::<Vec<_>>()
         };
-        // One merged table takes 27 * (140 + 12) cells, and separate tables take 140 * 2 * 13
-        // cells.
+        // One merged table takes 27 * (140 + 12) cells, and separate tables 140 * 2 * 13.
         let together = without_small(one_row(0..140));
         assert_eq!(together.len(), 140);
         let together = without_small(one_row(0..20));

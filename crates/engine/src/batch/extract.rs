@@ -7,7 +7,6 @@ use tidemark_model::bug::OrBug;
 pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
 
 impl Block {
-    /// `fields` are positions. The result contains the series of the rows.
     pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
         let series_of = |&row: &u32| self.row_series.get(row as usize).copied().or_bug();
         let mut used = vec![false; self.series.len as usize];

@@ -9,11 +9,9 @@ pub(super) struct FieldWriter {
     pub(super) field: u32,
     /// The key as the client writes it, including its `=`.
     pub(super) expected: String,
-    /// The values, which may be fewer than the rows.
     pub(super) values: Values,
     /// The validity of the rows up to the last null.
     pub(super) valid: Bitmap,
-    /// Whether the key also has columns of other types.
     pub(super) shared: bool,
 }
 

@@ -8,21 +8,16 @@ const SLOTS_MAX: usize = 1 << 19;
 
 /// A map from strings to numbers, which start with 0, in order of first appearance.
 ///
-/// When the lookup table is full, the interner forgets all strings, and a forgotten string that
-/// appears again receives a second number. A million distinct tag values therefore take little more
-/// memory than their bytes.
-///
-/// The table uses open addressing over positions in one text. The caller passes a seed for the
-/// hash, so that a client cannot choose colliding keys.
+/// A full lookup table is cleared, so that a million distinct tag values take little more memory
+/// than their bytes. A forgotten string receives a second number. The table uses open addressing
+/// over positions in one text. A random seed prevents clients from choosing colliding keys.
 #[derive(Clone, Debug)]
 pub(super) struct Interner {
     strings: StringColumn,
-    /// The number of strings that are no longer in the lookup table.
     forgotten: u32,
     /// Stored so that the table can grow without reading the text.
     hashes: Vec<u32>,
-    /// The positions in `hashes` plus 1, or 0 for a free slot. The length is a power of two, and at
-    /// most three quarters of the slots are in use.
+    /// The positions in `hashes` plus 1, or 0 for a free slot, of which a quarter is always free.
     slots: Vec<u32>,
     seed: foldhash::fast::FixedState,
 }
@@ -62,7 +57,6 @@ impl Interner {
         self.probe(string, hash).ok()
     }
 
-    /// Returns the number of `string`, and whether the string is new.
     pub(super) fn intern(&mut self, string: &str) -> (u32, bool) {
         let hash = self.hash(string);
         match self.probe(string, hash) {
@@ -71,12 +65,11 @@ impl Interner {
         }
     }
 
-    /// Adds `string`, which must not be in the table, and returns its number.
+    /// `string` must not be in the table.
     pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
         if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
-        // A body has fewer bytes than u32::MAX, and therefore fewer strings.
         let index = self.hashes.len() as u32;
         self.strings.push(string);
         self.hashes.push(hash);
@@ -111,7 +104,6 @@ impl Interner {
         number.map(|index| self.forgotten + index).ok_or(slot)
     }
 
-    /// Returns the slot of `string`, or the free slot for `string` as the error.
     fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;

@@ -12,17 +12,15 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// A view of rows in a given order, in which a position identifies a row. Rows with the same series
-/// and time count as one row with the last value of each field.
+/// A view of rows in a given order. Rows with equal series and time count as one row, in which each
+/// field has its last value.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
     distinct: Distinct,
-    /// The rows of each slab, ascending by position, or empty for only one slab.
     cells: Vec<Cell>,
     ends: Vec<u32>,
 }
 
-/// The columns of a field and their slabs, ascending by slab.
 pub(super) struct FieldColumns<'a> {
     pub(super) field_type: FieldType,
     pub(super) by_slab: Vec<(u32, &'a ChunkedColumn)>,
@@ -47,9 +45,7 @@ pub struct FieldLayout<'a> {
 }
 
 enum FieldRows<'a> {
-    /// The column of the only slab, and the slab's row for each position.
     Whole(&'a ChunkedColumn, Cow<'a, [u32]>),
-    /// The columns of several slabs, and their rows, ascending by position and append order.
     Spread(Vec<(u32, &'a ChunkedColumn)>, Cow<'a, [Cell]>),
 }
 
@@ -91,7 +87,7 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each entry is now the end of its slab's rows, which is the start of the next slab's rows.
+        // Each end of a slab's rows is also the start of the next slab's rows.
         self.ends = next;
     }
 
@@ -124,7 +120,6 @@ impl<'a> Layout<'a> {
             return Cow::Borrowed(cells(slab));
         }
         let mut all: Vec<Cell> = slabs.iter().flat_map(|&(slab, _)| cells(slab)).copied().collect();
-        // The keys are unique, so an unstable sort in place suffices.
         all.sort_unstable_by_key(|cell| (cell.at, cell.order));
         Cow::Owned(all)
     }
@@ -142,7 +137,6 @@ impl FieldLayout<'_> {
     pub(crate) fn add_text_bytes(&self, bytes: &mut [u32]) {
         let mut add = |at: usize, column: &ChunkedColumn, row: u32| {
             if let Some(bytes) = bytes.get_mut(at) {
-                // A string is at most 1 MiB.
                 *bytes = bytes.saturating_add(column.text_bytes(row) as u32);
             }
         };
@@ -202,7 +196,6 @@ fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     cells.get(before(positions.start)..before(positions.end)).or_bug()
 }
 
-/// Returns the column of a cell's slab and the cell's row in this column, if the cell has a value.
 fn valid<'a>(
     columns: &[(u32, &'a ChunkedColumn)],
     cell: &Cell,

@@ -6,7 +6,6 @@ pub struct LineNumbers {
     /// For each run of consecutive lines, the first row and the row's line.
     runs: Vec<(u32, u32)>,
     rows: u32,
-    /// The line number that would continue the last run.
     next: u32,
 }
 

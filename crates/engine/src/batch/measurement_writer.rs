@@ -30,13 +30,11 @@ pub(super) enum Refusal {
 #[derive(Debug)]
 struct TagWriter {
     values: Interner,
-    /// The code of each series, as in [`TagColumn`]. The list ends before the last series that lack
-    /// the tag.
+    /// The code of each series, as in [`TagColumn`]. Trailing series without the tag are missing.
     codes: Vec<u32>,
 }
 
-/// Defines a function that appends a value to the column of the expected field, or returns `false`
-/// if the value needs the general path.
+/// Defines a function that appends a value of the expected field, or returns `false`.
 macro_rules! push_expected {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline(always)]
@@ -70,11 +68,9 @@ pub(super) struct MeasurementWriter {
     /// The columns of each field key, indexed by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, followed by the columns that followed them in earlier rows.
+    /// The columns of the draft so far, and then the columns expected next.
     order: Vec<u32>,
-    /// The number of columns in `order` that belong to the draft.
     at: usize,
-    /// The numbers of columns and fields before the draft was started.
     committed: (usize, usize),
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
@@ -139,7 +135,6 @@ impl MeasurementWriter {
         }
     }
 
-    /// Adds a series and its `cells`, and returns the series' number.
     pub(super) fn add_series<'a>(
         &mut self,
         tags: impl Iterator<Item = (&'a str, &'a str)>,
@@ -172,7 +167,7 @@ impl MeasurementWriter {
     push_expected!(push_boolean, Boolean, bool);
     push_expected!(push_string, String, &str);
 
-    /// Returns the key of the expected next field as written, including its `=`, or no bytes.
+    /// The key is as written, including its `=`.
     #[inline(always)]
     pub(super) fn expected_field(&self) -> &[u8] {
         let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
@@ -199,7 +194,6 @@ impl MeasurementWriter {
         }
     }
 
-    /// `raw` is the line's spelling of `key`.
     pub(super) fn named_column(
         &mut self,
         raw: &str,
@@ -260,7 +254,6 @@ impl MeasurementWriter {
             self.fields.pop();
         }
         self.columns_of_field.truncate(n_fields);
-        // The removed columns are among the draft's columns.
         let draft = self.order.get(..self.at).or_bug();
         if let Some(first) = draft.iter().position(|&number| number as usize >= n_columns) {
             self.order.truncate(first);
@@ -268,8 +261,7 @@ impl MeasurementWriter {
         self.at = 0;
     }
 
-    /// Returns the rows in consecutive batches. If `any_rejected` is set, some series may have no
-    /// rows.
+    /// If `any_rejected` is set, some series may have no rows.
     pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
         if !self.times_ns.is_empty() {
             let last = self.take_run(self.columns.len());
@@ -286,7 +278,6 @@ impl MeasurementWriter {
         row_runs::to_batches(&names, series, self.runs, any_rejected)
     }
 
-    /// Removes the committed rows with the first `columns` columns, and returns them as a run.
     fn take_run(&mut self, columns: usize) -> RowRun {
         let rows = self.times_ns.len();
         let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
@@ -299,12 +290,10 @@ impl MeasurementWriter {
         }
     }
 
-    /// The draft becomes the first row of a new run.
     #[cold]
     fn end_run(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
         let (n_columns, n_fields) = self.committed;
-        // The draft's new columns were counted for all rows.
         *cells = cells.saturating_sub((self.columns.len() - n_columns) * rows);
         self.columns_of_field.fill([NONE; N_TYPES]);
         let (mut order, mut columns) = (Vec::with_capacity(self.at), Vec::with_capacity(self.at));
@@ -379,8 +368,7 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// Adds the column to the draft and pads it up to the draft's row. Removes a previous value of
-    /// the draft, because the last value counts if a line repeats a field.
+    /// If a line repeats a field, the last value counts.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();

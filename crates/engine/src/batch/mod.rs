@@ -1,9 +1,8 @@
-//! Represents points as columns. The parser builds them, frames contain them, the memtable stores
-//! them, and scans read them.
+//! Represents points as columns, from the parser to scans.
 //!
-//! A [`Block`] contains the rows of a single measurement. A row refers to its series by number, so
-//! tag values are not repeated in every row. A client's batch names the columns by key
-//! ([`MeasurementBatch`]), and a table after the schema lookup by id ([`FrameTable`]).
+//! A [`Block`] contains the rows of a single measurement. A row refers to its series by number. A
+//! client's batch names the columns by key ([`MeasurementBatch`]), and a table after the schema
+//! lookup by id ([`FrameTable`]).
 
 pub mod bitmap;
 pub mod chunks;
@@ -71,8 +70,8 @@ impl Batch {
 /// The accepted lines of a write request after parsing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// The batches of each measurement, in order of first appearance. A measurement has several
-    /// batches, in line order, if a single batch would consist mostly of padding.
+    /// The batches of each measurement, in line order. A measurement has several batches if one
+    /// batch would mostly contain padding.
     pub measurements: Vec<MeasurementBatch>,
 }
 
@@ -83,8 +82,7 @@ pub struct MeasurementBatch {
     pub name: String,
     /// The keys of `block.series.tags`, in the same order.
     pub tag_keys: Vec<String>,
-    /// The keys of `block.fields`. A key occurs twice if its values in the request have two types.
-    /// The schema then determines which line is rejected.
+    /// The keys of `block.fields`. A key occurs twice if its values have two types.
     pub field_keys: Vec<String>,
     /// The rows in line order.
     pub block: Block,
@@ -95,8 +93,7 @@ pub struct MeasurementBatch {
 /// The rows of a measurement, as a shard receives and stores them, with columns named by id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameTable {
-    /// The measurement's id, which is never reused, so that a shard can reject frames for a dropped
-    /// measurement.
+    /// The measurement's id, which is never reused.
     pub measurement: MeasurementId,
     /// The ids of `block.series.tags`, in the same order.
     pub tag_ids: Vec<ColumnId>,

@@ -1,5 +1,4 @@
-//! Stores columns as offsets of one or two bytes, so that a cache has space for the recent days of
-//! several thousand series.
+//! Stores columns as offsets of one or two bytes, so that caches can contain more rows.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -97,7 +96,6 @@ impl Narrow {
         })
     }
 
-    /// `rows` must exist, and the values must be integers.
     pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
@@ -107,7 +105,6 @@ impl Narrow {
         }
     }
 
-    /// `rows` must exist, and the values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
         // Floats represent all integers up to `WHOLE_MAX` exactly, even after an offset was added.
@@ -124,8 +121,7 @@ fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: imp
     to.extend(offsets.get(rows).or_bug().iter().map(|&offset| of(offset)));
 }
 
-/// Returns the values as multiples of 1 / factor, and the factor, or `None` if no factor reproduces
-/// every value bit for bit.
+/// Returns `None` if no factor reproduces every value bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
         let whole = |&value: &f64| {

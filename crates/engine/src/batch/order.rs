@@ -72,8 +72,7 @@ impl Order {
 pub struct Distinct {
     /// The last row for each series and time.
     pub rows: Vec<u32>,
-    /// For each row in `rows`: the end, in `all`, of the rows with the same series and time. The
-    /// list is empty if there are no duplicates.
+    /// For each row in `rows`: the end of its duplicates in `all`. Empty without duplicates.
     ends: Vec<u32>,
     all: Vec<u32>,
 }
@@ -105,8 +104,7 @@ impl Distinct {
         Self { rows: last, ends, all: rows.to_vec() }
     }
 
-    /// Iterates over the groups of rows with the same series and time, each in the order of
-    /// writing.
+    /// Iterates over the rows of each series and time, in the order of writing.
     pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.rows.len()).map(|at| self.group(at))
     }

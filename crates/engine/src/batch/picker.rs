@@ -5,10 +5,8 @@ use super::column::{Column, Fixed, StringColumn, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// A column that is built from rows of other columns.
-///
-/// Text that a source stores as codes remains stored as codes, and only the used entries are
-/// copied.
+/// A column that is built from rows of other columns. Codes of text remain codes, and only the used
+/// entries are copied.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,
@@ -18,8 +16,7 @@ struct Source<'a> {
     column: &'a Column,
     /// Present only if both the source and the new column store codes.
     codes: Option<&'a [u32]>,
-    /// The new column's entry for each entry of the source, or [`NONE`]. The list is empty until a
-    /// code is used.
+    /// The new column's entry for each entry of the source, or [`NONE`].
     entries: Vec<u32>,
 }
 
@@ -40,8 +37,7 @@ impl<'a> Picker<'a> {
         Self { sources, picked }
     }
 
-    /// Appends a row of source number `source`, or a null if the source is missing or has a
-    /// different type.
+    /// Appends a row of source number `source`, or a null if there is no such row of this type.
     pub fn push(&mut self, source: usize, row: usize) {
         let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
         if source.codes.is_some() && source.column.validity.is_valid(row) {
@@ -135,7 +131,6 @@ impl<'a> Source<'a> {
         self.column.validity == Validity::All
     }
 
-    /// Returns the entry of `to` with the text of the row. The source must store codes.
     #[inline(always)]
     fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {
         let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or(NONE);

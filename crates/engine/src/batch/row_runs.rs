@@ -1,7 +1,6 @@
 //! Groups consecutive rows of a measurement in a request into runs with common columns.
 //!
-//! Rows are padded to the columns of their run. If padding takes much more space than the values, a
-//! new run begins. A wide line among many narrow lines therefore causes no padding.
+//! Rows are padded to the columns of their run. If most cells are padding, a new run begins.
 
 use super::column::Column;
 use super::extract::CELLS_PER_VALUE_MAX;
@@ -50,7 +49,6 @@ pub(super) struct Names {
     pub(super) field_keys: Vec<String>,
 }
 
-/// If `any_rejected` is set, some series may have no rows.
 pub(super) fn to_batches(
     names: &Names,
     series: SeriesTable,

@@ -34,7 +34,6 @@ pub struct SeriesTable {
 }
 
 impl TagColumn {
-    /// The new dictionary contains only the values of these series.
     fn pick(&self, series: &[u32]) -> Self {
         let code = |&number: &u32| self.codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();

@@ -27,7 +27,7 @@ pub struct ShardSplit {
 }
 
 /// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
-/// keys of the block's tags. If each group has only one shard, no series is hashed.
+/// keys of the block's tags.
 pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
@@ -121,7 +121,6 @@ mod tests {
         ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards, split_bytes: 0 }
     }
 
-    /// Forty rows at the times 0..40. Each row has one of eight series `b=<0..4>,a=<x or none>`.
     fn block() -> Block {
         let b = TagColumn {
             dictionary: ["0", "1", "2", "3"].into_iter().collect(),

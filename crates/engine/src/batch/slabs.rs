@@ -1,7 +1,5 @@
 //! Stores columns of rows with different column sets without padding, in one slab per column set.
-//!
-//! Rows are numbered in append order across slabs. The memory is proportional to the number of
-//! values, not to rows times fields.
+//! Rows are numbered in append order across slabs.
 
 use std::collections::BTreeMap;
 
@@ -18,17 +16,15 @@ pub(crate) const SLAB_COLUMN_BYTES: usize = 96;
 #[derive(Clone, Debug, Default)]
 pub struct Slabs {
     slabs: Vec<Slab>,
-    /// The ids of a set are ascending.
     by_columns: BTreeMap<Vec<ColumnId>, u32>,
     fields: BTreeMap<ColumnId, Field>,
-    /// The pieces, ascending by first row.
     pieces: Vec<Piece>,
     rows: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Slab {
-    /// The columns, ascending by id. Each column has `rows` rows.
+    /// Ascending by id. Each column has `rows` rows.
     columns: Vec<ChunkedColumn>,
     rows: u32,
 }
@@ -40,7 +36,7 @@ struct Field {
     places: Vec<(u32, u32)>,
 }
 
-/// A piece of rows that are consecutive both in append order and in one slab.
+/// Consecutive both in append order and in one slab.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     first_row: u32,
@@ -64,8 +60,8 @@ impl Slabs {
         slabs
     }
 
-    /// Appends `rows` rows with the columns `ids`, which must be unique. A column whose type
-    /// differs from the stored type is appended as nulls.
+    /// Appends `rows` rows with the columns `ids`, which must be unique. A column of a different
+    /// type than the stored type becomes nulls.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
         sorted.sort_by_key(|&(id, _)| id);
@@ -74,7 +70,6 @@ impl Slabs {
         if self.pieces.last().is_none_or(|last| last.slab != number) {
             self.pieces.push(Piece { first_row: self.rows, slab: number, start: slab.rows });
         }
-        // Rows come from frames, which have fewer than 2^32 rows.
         slab.rows += rows as u32;
         self.rows += rows as u32;
         for (held, (_, column)) in slab.columns.iter_mut().zip(sorted) {

@@ -8,7 +8,7 @@ pub struct StringColumn {
     text: String,
     /// The end offsets of the strings in `text`, or of the dictionary's entries if there are codes.
     ends: Vec<u32>,
-    /// The dictionary entry of each row. If there are no codes, row i is string i.
+    /// The dictionary entry of each row, if the column has a dictionary.
     codes: Option<Vec<u32>>,
 }
 
@@ -28,8 +28,7 @@ impl StringColumn {
         (&self.text, &self.ends)
     }
 
-    /// Returns `None` unless the ends ascend, are character boundaries, and finish at the end of
-    /// `text`.
+    /// Returns `None` unless the ends are ascending character boundaries up to the end of `text`.
     pub(crate) fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
         let mut start = 0;
         for &end in &ends {
@@ -39,16 +38,14 @@ impl StringColumn {
         (start == text.len()).then_some(Self { text, ends, codes: None })
     }
 
-    /// Creates a column of codes for `dictionary`, which must have no codes. Returns `None` if a
-    /// code has no entry.
+    /// Creates a column of codes for a `dictionary` of text. Returns `None` if a code has no entry.
     pub fn coded(dictionary: Self, codes: Vec<u32>) -> Option<Self> {
         let entries = dictionary.ends.len();
         let sound = dictionary.codes.is_none() && codes.iter().all(|&c| (c as usize) < entries);
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
-    /// Returns the position of each row's text in [`StringColumn::entries`], if the column stores
-    /// codes.
+    /// Returns each row's position in [`StringColumn::entries`], if the column stores codes.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
     }
@@ -84,14 +81,13 @@ impl StringColumn {
         Self { codes: Some(Vec::new()), ..Self::default() }
     }
 
-    /// Appends a string. A column has at most 4 GiB of text, which is far above every limit of a
-    /// body.
+    /// Appends a string. The text of a column is limited to 4 GiB.
     pub fn push(&mut self, value: &str) {
         let entry = self.push_entry(value);
         self.extend_codes([entry]);
     }
 
-    /// Returns the entry's number. If the column stores codes, no row uses the new entry yet.
+    /// If the column stores codes, no row uses the new entry yet.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
         self.text.push_str(value);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
@@ -104,7 +100,6 @@ impl StringColumn {
         }
     }
 
-    /// Returns the text and the offsets, so that the caller can reserve memory.
     pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
         self.materialize();
         (&mut self.text, &mut self.ends)
@@ -128,7 +123,6 @@ impl StringColumn {
                 None => codes.extend((entries..).take(other.ends.len())),
             }
         }
-        // Both texts together are far below 4 GiB (see `push`).
         let base = self.text.len() as u32;
         self.text.push_str(&other.text);
         self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
@@ -160,7 +154,7 @@ impl StringColumn {
     }
 
     /// Copies the strings at `rows` in the given order. Rows after the end become empty. The result
-    /// stores codes if the entries are shorter than the rows' text.
+    /// stores codes if these take less memory.
     pub fn gather(&self, rows: &[u32]) -> Self {
         if let Some(codes) = &self.codes {
             let picked: Option<Vec<u32>> =
@@ -181,8 +175,7 @@ impl StringColumn {
         }
     }
 
-    /// Returns a column with the selected string, or an empty string, for each pick. Codes remain
-    /// codes.
+    /// Returns a row for each pick, empty for `None`. Codes remain codes.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();

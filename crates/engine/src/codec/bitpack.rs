@@ -15,12 +15,10 @@ use super::varint;
 use super::{Error, take};
 use tidemark_model::bug::OrBug;
 
-/// Positions in a run fit into a byte.
 const RUN: usize = 256;
 /// The largest bit width whose values can be read with one unaligned load.
 const WIDTH_MAX: u32 = 56;
 
-/// The estimate plans one in every `SAMPLED` runs.
 const SAMPLED: usize = 4;
 
 /// Returns the approximate encoded size of `values`, in bytes, from a sample of runs.
@@ -40,10 +38,8 @@ pub fn encode(values: &[u64], out: &mut Vec<u8>) {
     }
 }
 
-/// Removes the encoding of `count` values from the front of `bytes` and appends the values to
-/// `out`.
+/// Removes `count` values from the front of `bytes` and appends them to `out`.
 pub fn decode(bytes: &mut &[u8], count: usize, out: &mut Vec<u64>) -> Result<(), Error> {
-    // A run of 256 values takes at least two bytes.
     if count.div_ceil(RUN) * 2 > bytes.len() {
         return Err(Error::Truncated);
     }
@@ -60,7 +56,6 @@ fn bits(value: u64) -> u32 {
     u64::BITS - value.leading_zeros()
 }
 
-/// Returns the bit width with the smallest encoding, and its size in bytes.
 fn plan_run(run: &[u64]) -> (u32, usize) {
     let mut histogram = [0_u16; 65];
     for &value in run {

@@ -39,8 +39,7 @@ pub fn encode(values: &[bool], out: &mut Vec<u8>) {
     }));
 }
 
-/// Replaces the contents of `out` with `count` values. After an error, the contents are
-/// unspecified.
+/// Replaces `out` with `count` values. An error leaves `out` unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<bool>) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;

@@ -21,13 +21,11 @@ pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     ::crc32c::crc32c_append(crc, bytes)
 }
 
-/// Appends the checksum of `out[start..]`, little-endian.
 pub(crate) fn append_crc(out: &mut Vec<u8>, start: usize) {
     let crc = crc32c(out.get(start..).or_bug());
     out.extend(crc.to_le_bytes());
 }
 
-/// Verifies the checksum at the end of `bytes`, and returns the bytes before it.
 pub(crate) fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
     let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CrcError::TooShort)?;
     if crc32c(covered) == u32::from_le_bytes(*crc) { Ok(covered) } else { Err(CrcError::Mismatch) }

@@ -1,12 +1,10 @@
-//! An encoding whose residuals have no final format yet: either bit-packed, or coded with a Huffman
-//! table that all blocks of a column share. One bit of the method byte states the choice.
+//! An encoding whose residuals are not yet bit-packed or coded with a Huffman table of the column.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::{Error, finish};
 
-/// The bit of a method byte that marks residuals in Huffman classes. The residuals continue to the
-/// end of the encoding.
+/// The bit of a method byte that marks residuals in Huffman classes.
 pub(super) const CLASSES: u8 = 0x80;
 
 #[derive(Clone, Debug)]
@@ -29,8 +27,7 @@ impl Draft {
         Self { head, open: None }
     }
 
-    /// The method byte is at `method_at` in `head`. `packed_bytes` is the result of
-    /// [`bitpack::estimate`].
+    /// `method_at` is the position of the method byte in `head`.
     pub(super) fn open(
         head: Vec<u8>,
         method_at: usize,
@@ -65,7 +62,6 @@ impl Draft {
     }
 }
 
-/// Decodes `count` residuals, which take all of `bytes`.
 pub(super) fn residuals(
     method: u8,
     mut bytes: &[u8],

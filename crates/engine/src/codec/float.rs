@@ -17,8 +17,7 @@ use tidemark_model::bug::OrBug;
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// With a larger exponent, the conversion saves no bytes, because every float below ten would be a
-/// decimal.
+/// A larger exponent saves no bytes, because every float below ten would be a decimal.
 const EXPONENT_MAX: usize = 13;
 /// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -69,14 +68,13 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// Appends `values` in whole bytes. The encoding is larger than a finished [`draft`], but faster.
+/// Larger and faster than a finished [`draft`].
 pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
 }
 
-/// Replaces the contents of `out` with `count` values. After an error, the contents are
-/// unspecified.
+/// Replaces `out` with `count` values. An error leaves `out` unspecified.
 pub fn decode_with(
     bytes: &[u8],
     count: usize,
@@ -118,7 +116,6 @@ fn all_ordered(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     values.iter().map(|value| ordered(value.to_bits())).collect()
 }
 
-/// Returns the integer whose quotient by `power` equals `value` bit for bit.
 #[inline]
 fn scaled(value: f64, power: f64) -> Option<i64> {
     let product = value * power;
@@ -135,7 +132,6 @@ fn scaled(value: f64, power: f64) -> Option<i64> {
         .then_some(rounded as i64)
 }
 
-/// Returns the smallest exponent that is exact for nearly all sampled values.
 fn sampled_exponent(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let (mut exponent, mut sampled, mut failed) = (0, 0, 0);
@@ -161,7 +157,6 @@ fn ordered(bits: u64) -> i64 {
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }
 
-/// The inverse of [`ordered`].
 fn unordered(integer: i64) -> u64 {
     ordered(integer as u64) as u64
 }

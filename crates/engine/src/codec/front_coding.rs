@@ -98,7 +98,6 @@ pub(crate) fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     write(if by_deltas { &deltas } else { codes }, out);
 }
 
-/// The codes must take all of `bytes`.
 pub(crate) fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let (method, mut rest) = start(bytes, count)?;
     let mut codes = read(&mut rest, count)?;

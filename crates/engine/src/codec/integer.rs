@@ -19,7 +19,7 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// The maximum number of additional bytes per value for which whole bytes are faster than packing.
+/// The number of bytes per value for which whole bytes are faster than packing.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -28,8 +28,7 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` in a format that decodes quickly: whole bytes, unless the result would be much
-/// larger than the result of [`encode`].
+/// Uses whole bytes, unless the result would be much larger than the result of [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
@@ -43,7 +42,7 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `values` in whole bytes, which is larger and faster than [`encode`].
+/// Larger and faster than [`encode`].
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }
@@ -96,8 +95,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
     let mut chosen = (DELTA, first, deltas);
     let mut bytes = bitpack::estimate(&chosen.2);
-    // If the differences are this small, offsets can be smaller only by the size of the exceptions.
-    // This bound avoids a second pass over the values.
+    // With differences this small, a second pass over the values would save few bytes.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
     if bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());
@@ -115,8 +113,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, residuals, bytes)
 }
 
-/// Replaces the contents of `out` with `count` values. After an error, the contents are
-/// unspecified.
+/// Replaces `out` with `count` values. An error leaves `out` unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }

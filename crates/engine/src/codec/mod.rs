@@ -1,8 +1,7 @@
-//! Encodes and decodes slices of values, independent of their meaning.
+//! Encodes and decodes slices of values.
 //!
-//! The first byte of every encoding identifies the method. A better method has a new number, so
-//! that old bytes remain readable. The caller of a decoder passes the number of values. Bytes are
-//! untrusted: no input makes a decoder panic, or allocate more than [`VALUES_MAX`] values or
+//! The first byte of every encoding identifies the method, so that old bytes remain readable. Bytes
+//! are untrusted: no input makes a decoder panic, or allocate more than [`VALUES_MAX`] values or
 //! [`TEXT_BYTES_MAX`] bytes of text.
 
 pub mod bitpack;
@@ -49,7 +48,6 @@ pub enum Error {
     NotUtf8,
 }
 
-/// Reads the method byte and checks `count`.
 fn start(bytes: &[u8], count: usize) -> Result<(u8, &[u8]), Error> {
     if count > VALUES_MAX {
         return Err(Error::TooMany);

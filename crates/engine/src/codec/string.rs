@@ -17,8 +17,7 @@ use tidemark_model::bug::OrBug;
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
 
-/// Appends the encoding of strings to `out`. `ends[i]` is the end of string i in `text`. The
-/// strings cover all of `text`.
+/// Appends the encoding of strings, of which string i ends at `ends[i]` in `text`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     match dictionary(text, ends) {
         Some((entries, codes)) => {
@@ -58,8 +57,8 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Replaces the contents of `text` and `ends` with `count` strings, or with a dictionary and a code
-/// for each of the `count` strings. After an error, the contents are unspecified.
+/// Replaces `text` and `ends` with `count` strings, or with a dictionary and `count` codes. An
+/// error leaves them unspecified.
 pub fn decode(
     bytes: &[u8],
     count: usize,
@@ -85,7 +84,7 @@ pub fn decode(
     Ok(codes)
 }
 
-/// Returns the distinct strings and the codes if these save at least half of the text.
+/// Returns `None` unless codes save at least half of the text.
 fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>)> {
     if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
         return None;
@@ -138,8 +137,7 @@ fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks that `bytes` is UTF-8 and ends at the last of `ends`, and that each end is a character
-/// boundary.
+/// Each of `ends` must be a character boundary, and the last must be the end of `bytes`.
 fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     let length = ends.last().map_or(0, |&end| end as usize);
     match bytes.len() {
@@ -152,7 +150,7 @@ fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     if cut { Ok(text) } else { Err(Error::NotUtf8) }
 }
 
-/// Checks that all codes exist, and that the expanded text does not exceed `TEXT_BYTES_MAX`.
+/// The expanded text must not exceed `TEXT_BYTES_MAX`.
 fn checked_codes(codes: &[i64], lengths: &[i64]) -> Result<Vec<u32>, Error> {
     let mut text_bytes = 0_u64;
     let mut checked = Vec::with_capacity(codes.len());

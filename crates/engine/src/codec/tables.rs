@@ -3,8 +3,8 @@
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table must save at least one in this number of bit-packed bytes, because decoding with a table
-/// is slower, and merges can copy only blocks without a table.
+/// The minimum saving is one in this number of bytes. Tables are slower than bit packing, and
+/// merges copy only blocks without a table.
 const WORTH: usize = 24;
 
 /// Finishes the drafts of a column. Returns their encodings, and the table that some encodings use.

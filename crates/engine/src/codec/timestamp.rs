@@ -77,8 +77,7 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, packed, bytes)
 }
 
-/// Replaces the contents of `out` with `count` values. After an error, the contents are
-/// unspecified.
+/// Replaces `out` with `count` values. An error leaves `out` unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
@@ -105,7 +104,6 @@ pub fn decode_with(
     out.reserve(count);
     out.push(first);
     if packed.iter().all(|&residual| residual == 0) {
-        // In the most frequent case, no time depends on the previous time.
         let step_ns = step.wrapping_mul(unit);
         out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
     } else if method & !CLASSES == STEP {
@@ -125,7 +123,6 @@ pub fn decode_with(
     Ok(())
 }
 
-/// Returns `false` if a difference overflows.
 fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     for pair in times_ns.windows(2) {
         let &[before, after] = pair else { return false };
@@ -137,7 +134,6 @@ fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     true
 }
 
-/// Returns the greatest common divisor of all differences, or 1 if all differences are 0.
 fn common_divisor(deltas: &[i64]) -> u64 {
     let mut divisor = 0_u64;
     let mut previous = 0;
@@ -174,7 +170,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     }
 }
 
-/// Returns the median of a sample, which is the step of regular input with gaps.
+/// The median of a sample is the step of regular input with gaps.
 fn typical(deltas: &[i64]) -> i64 {
     let stride = deltas.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();

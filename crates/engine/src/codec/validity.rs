@@ -14,8 +14,8 @@ const GAPS: u8 = 1;
 const RUNS: u8 = 2;
 const BITS: u8 = 3;
 
-/// Appends the encoding of the first `count` bits of `words`, each starting with its lowest bit. A
-/// set bit means that the row has a value. The bits after `count` are zero.
+/// Appends the first `count` bits of `words`, from the lowest bit of each word. The other bits must
+/// be zero. A set bit means that the row has a value.
 pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     let n_valid: usize = words.iter().map(|word| word.count_ones() as usize).sum();
     let n_nulls = count.saturating_sub(n_valid);
@@ -49,8 +49,7 @@ pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Replaces the contents of `words` with `count` bits. After an error, the contents are
-/// unspecified.
+/// Replaces `words` with `count` bits. An error leaves `words` unspecified.
 pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Error> {
     words.clear();
     let (method, mut rest) = start(bytes, count)?;
@@ -103,7 +102,7 @@ pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Er
     finish(rest)
 }
 
-/// Returns the run lengths, starting with the valid rows.
+/// Starts with the valid rows.
 fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
     let mut runs = Vec::new();
     let (mut valid, mut length) = (true, 0);

@@ -32,7 +32,6 @@ pub fn open(bytes: &[u8]) -> Result<&[u8], Error> {
     verify_crc(bytes).map_err(|_| Error::Checksum)
 }
 
-/// The end of each series' rows in a page, and the times of all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) ends: Vec<u32>,

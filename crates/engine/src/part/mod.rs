@@ -1,7 +1,5 @@
-//! Writes the rows of a merge to the values of parts, and reads values as a source of a merge.
-//!
-//! A value has a head, which is its directory, and a body of blocks. The shard stores the list of
-//! parts and the values.
+//! Writes the rows of a merge to the values of parts, and reads values as a source of a merge. The
+//! shard stores the list of parts and the values.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;

@@ -1,5 +1,4 @@
-//! Estimates the rows of a measurement in a part from the part's last directory, because reading
-//! every directory of a large part would take too long.
+//! Estimates the rows of a measurement in a part, without reading every directory of the part.
 
 use super::directory::{Directory, Root, RowExtent};
 use super::values::Values;
@@ -12,8 +11,7 @@ use tidemark_model::time::TimeRange;
 pub struct Outline {
     /// A time range that contains the part's rows inside the requested range.
     pub time: TimeRange,
-    /// The approximate number of rows inside the range. In a value whose directory is not read,
-    /// rows count as evenly distributed in time.
+    /// The approximate number of rows inside the range, if rows are evenly distributed in time.
     pub rows: u64,
     pub(crate) rows_of_all_times: u64,
 }
@@ -68,7 +66,6 @@ impl Outline {
         }
     }
 
-    /// Adds the estimated share of a value's rows inside `time`.
     fn add_evenly(&mut self, reach: &RowExtent, time: TimeRange) {
         self.rows_of_all_times += reach.rows;
         let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
@@ -107,8 +104,8 @@ pub(crate) fn has_groups<V: Values>(
     Ok(false)
 }
 
-/// Returns the measurement of a value in the root if all of the value's groups have this
-/// measurement. `behind` is the measurement of the first group after the root's values.
+/// Returns the only measurement of a value. `behind` is the measurement of the first group after
+/// the root's values.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;

@@ -25,8 +25,7 @@ pub struct PagePosition {
     pub page: usize,
 }
 
-/// Returns the values of part `part` that have groups of a measurement, with the range of these
-/// groups.
+/// Returns the values of `part` with groups of a measurement, and the ranges of these groups.
 pub fn groups_of<V: Values>(
     values: &mut V,
     part: u64,
@@ -34,7 +33,6 @@ pub fn groups_of<V: Values>(
 ) -> Result<Vec<(usize, Range<usize>)>, ReadError> {
     let Some(last) = values.count().checked_sub(1) else { return Ok(Vec::new()) };
     let directory = values.directory(last)?;
-    // A part without a root has only the last value.
     let before = match directory.of_part(part) {
         Some((_, Some(root))) => root.values_of(measurement),
         _ => last..last,
@@ -91,7 +89,6 @@ fn decode_series<V: Values>(
     values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
-/// Reads the number of rows of each series in a page, and the times, which ascend within a series.
 /// `group` is group number `number` of the value.
 pub(super) fn keys<V: Values>(
     values: &mut V,
@@ -114,8 +111,7 @@ pub(super) fn keys<V: Values>(
     Ok(keys)
 }
 
-/// Returns the table that the blocks of column number `column` share, if any. The number after the
-/// last column refers to the keys. Tables for few rows are not cached.
+/// Column numbers end with the number for the keys. Tables for few rows are not cached.
 fn table<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -139,9 +135,8 @@ fn table<V: Values>(
     Ok(table)
 }
 
-/// Reads a column of a page of part `part`, possibly from a following group with further columns of
-/// the page. Returns `None` if all values are null. `directory` is the directory of the page's
-/// value.
+/// Reads a column of a page of `part`, possibly from a following group. Returns `None` if all
+/// values are null.
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
@@ -189,7 +184,6 @@ fn column_in<V: Values>(
     let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
     let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
-    // A group has fewer than 2^32 columns.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
     if let Some(Decoded::Column(kept)) = values.cached(value, number, at) {
         return Ok(Some(kept));
@@ -204,7 +198,6 @@ fn column_in<V: Values>(
     Ok(Some(column))
 }
 
-/// Whether most bytes of a page belong to columns whose blocks need no table.
 pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     let columns = group.columns.len();
     let blocks = group.column_bytes.iter().skip(page * columns).take(columns);
@@ -216,8 +209,8 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.continues_columns() && !group.is_wide() && 2 * alone > all
 }
 
-/// Returns the stored block of a page's column with its checksum, empty if all values are null.
-/// Returns `None` if the block needs a table, or if several groups contain the page's columns.
+/// The block includes its checksum, and is empty if all values are null. Returns `None` if the
+/// block needs a table, or if several groups contain the page's columns.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

@@ -1,4 +1,4 @@
-//! Stores, for a page, the number of rows of each series and the times of the rows.
+//! The number of rows of each series in a page, and the times of the rows.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
-/// The minimum average number of rows per series for which a page stores times as steps.
+/// The minimum average number of rows per series for steps instead of times.
 const STEPS_MIN: usize = 4;
 
 /// The rows of a page: the end of each series and the times.
@@ -60,7 +60,6 @@ impl RowKeys {
         Some(PageKeys::new(page, Rc::clone(columns), Rc::clone(times_ns), rows))
     }
 
-    /// Returns the rows of series number `series` inside `time`. `page` is the page's name.
     pub(super) fn of_series(
         &self,
         series: usize,
@@ -90,8 +89,7 @@ impl RowKeys {
     }
 }
 
-/// Returns the first number below `count` for which `is_before` is false, or `count`. `is_before`
-/// must be true for all lower numbers.
+/// Binary search: `is_before` must be true for all numbers below the result.
 fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     let Range { mut start, mut end } = 0..count;
     while start < end {
@@ -104,7 +102,6 @@ fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     start
 }
 
-/// Converts times to steps if the steps are equal and the conversion saves memory.
 fn steps(ends: &[u32], times_ns: &[i64]) -> Option<Rc<[(i64, i64)]>> {
     if times_ns.len() < STEPS_MIN * ends.len() {
         return None;

@@ -1,6 +1,5 @@
-//! Encodes and decodes blocks of series keys.
-//!
-//! Each block has its own dictionaries, so that a reader decodes only one block to find a series.
+//! Encodes and decodes blocks of series keys. Each block has its own dictionaries, so that a reader
+//! decodes only one block.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -12,14 +11,11 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const SERIES_MAX: usize = 2_048;
-/// The size of a block's keys, in bytes, at which the block is full. The last key has at most twice
-/// `SERIES_KEY_BYTES_MAX`.
+/// In bytes. The last key may exceed this size by twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
-/// The maximum decoded size of a block's dictionaries, in bytes. A writer remains far below this
-/// limit.
+/// In bytes. A writer remains far below this limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// Returns the number of `keys` that the next block contains, which is 0 only without keys.
 pub(super) fn length(keys: &[SeriesKey]) -> usize {
     let mut bytes = 0;
     let fits = |key: &&SeriesKey| {
@@ -46,8 +42,7 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
             let code = match &**value {
                 "" => 0,
                 value if value == last.0 => last.1,
-                // Keys ascend, so a value of the first tag is new if it differs from the previous
-                // value.
+                // Keys ascend, so a change in the first tag's value is a new value.
                 _ if tag == 0 => next,
                 value => *known.entry(value).or_insert(next),
             };
@@ -124,7 +119,6 @@ impl Series {
         key.set(measurement, self.tags.iter().map(|tag| tag.get(place)));
     }
 
-    /// Returns the number of series before the first series for which `is_before` is false.
     pub(super) fn partition_point(
         &self,
         measurement: MeasurementId,

@@ -15,14 +15,10 @@ pub trait Values {
     /// Returns the number of values.
     fn count(&self) -> usize;
 
-    /// Returns the directory of value number `value` of the part.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Damaged`] if the value does not exist or cannot be decoded.
+    /// Returns the directory of value `value`, or [`ReadError::Damaged`] if there is no valid one.
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
 
-    /// Calls `read` with bytes of the value's body. [`Values::damaged`] converts an error of
-    /// `read`.
+    /// Calls `read` with bytes of the value's body. Its errors become [`Values::damaged`].
     fn with<T>(
         &mut self,
         value: usize,
@@ -54,8 +50,7 @@ pub enum DecodedAt {
     Keys(u32),
     /// The position of a page's column: page number · number of columns + column number.
     Column(u32),
-    /// The number of the column whose shared table is decoded, or the number of columns for the
-    /// keys.
+    /// The number of the column whose shared table is decoded, after which the keys' table follows.
     Table(u32),
 }
 

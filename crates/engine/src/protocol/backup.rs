@@ -33,8 +33,7 @@ pub enum ObjectKind {
     Map = b'M',
     /// A page of tokens and users, with their permissions on the database.
     Access = b'A',
-    /// The list of all objects of a backup, written last. A backup without a manifest is
-    /// incomplete.
+    /// The list of all objects of a backup, written last and missing in an incomplete backup.
     Manifest = b'B',
 }
 
@@ -100,8 +99,7 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
 
-/// `numbers` are the ascending numbers of the snapshot's values, as pairs of first number and
-/// count.
+/// `numbers` are ascending, as pairs of first number and count.
 pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
@@ -132,8 +130,7 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 /// A backup request to a shard. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShardBackup {
-    /// Flushes, returns a snapshot, and keeps the snapshot's values for `BACKUP_HOLD_NS`. A
-    /// repeated request keeps the values of both snapshots.
+    /// Flushes, returns a snapshot, and keeps its values for `BACKUP_HOLD_NS`.
     Hold {
         /// The number of the backup. All holds of the backup have the same number.
         backup: u64,
@@ -173,8 +170,7 @@ pub enum FromShardBackup {
     Done,
     /// The snapshot.
     Held {
-        /// The time range of the shard. The range equals the group's range, unless a split is
-        /// running.
+        /// The time range of the shard, which differs from the group's range during a split.
         range: TimeRange,
         /// The encoded snapshot, which is sent as the message body.
         #[serde(skip)]

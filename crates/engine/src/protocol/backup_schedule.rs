@@ -1,9 +1,8 @@
 //! Scheduled backups of a Database.
 //!
-//! A Database cannot access the backup store. It only computes when a pass is due.
-//! `coordinator::continuous` performs one bounded step and reports the result. The Database stores
-//! the attempt before the first call of the step, and therefore continues the attempt after a
-//! crash.
+//! A Database only computes when a backup pass is due, because it cannot access the backup store.
+//! `coordinator::continuous` performs one step and reports the result. The Database stores the
+//! attempt before the step, and therefore continues the attempt after a crash.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +28,7 @@ pub struct BackupSchedule {
     pub due_ns: i64,
     /// The start of the current attempt, in nanoseconds, or `None` between two backups.
     pub attempt_ns: Option<i64>,
-    /// The start times, in seconds and ascending, of the schedule's existing backups, complete or
-    /// not.
+    /// The start times, in seconds and ascending, of the schedule's existing backups.
     pub made: Vec<u64>,
     /// The last complete backup.
     pub last_success: Option<ScheduledSuccess>,
@@ -105,7 +103,7 @@ pub struct PassDone {
 /// A [`Host`] with a backup schedule.
 pub trait BackedUp: Host {
     /// Returns the due pass, unless the caller is `busy`. The call counts as an attempt and sets
-    /// the time of the next pass, which [`BackedUp::passed`] may change.
+    /// the time of the next pass.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
     /// Records the result of a pass: either the work that it did, or an error message.

@@ -1,7 +1,5 @@
-//! The interface of state machines without I/O: calls to objects, new ids and the time.
-//!
-//! A state machine never waits: it returns a [`Step`]. `edge/` sends the step's calls with `fetch`,
-//! and tests deliver the calls in any order.
+//! The interface of state machines without I/O: calls to objects, new ids and the time. A state
+//! machine never waits: it returns a [`Step`], whose calls `edge/` sends with `fetch`.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +21,7 @@ pub enum Address {
     AccessKeys,
     /// The runtime's signature check. See [`super::signature_check`].
     SignatureCheck,
-    /// The request's SQL session in a separate Worker ([`super::sql`]). The first call opens the
-    /// session.
+    /// The request's SQL session ([`super::sql`]), which the first call opens.
     Sql,
     /// The backup store ([`super::backup`]).
     Backups,
@@ -91,8 +88,7 @@ pub struct Reply {
 /// The next step of a state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<T> {
-    /// The caller must send these calls and pass on each reply. An empty list means that replies
-    /// are still pending.
+    /// The caller must send these calls, possibly none, and pass on each reply.
     Calls(Vec<Call>),
     /// The work is finished. The caller must ignore replies that are still pending.
     Done(T),

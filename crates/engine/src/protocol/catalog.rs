@@ -1,4 +1,4 @@
-//! Defines the requests to the Catalog, and the Catalog's replies.
+//! The requests to the Catalog, and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -77,8 +77,7 @@ pub enum ToCatalog {
         /// The maximum number of entries.
         limit: u64,
     },
-    /// Gives a token a new secret, unless the token already has two valid secrets. A repeated
-    /// request notifies the databases that have not received the change yet.
+    /// Gives a token a new secret, unless the token already has two valid secrets.
     RotateToken(Rotation),
     /// Ends one of a token's two secrets immediately.
     EndSecret {
@@ -111,8 +110,7 @@ pub enum ToCatalog {
         /// The list contains only entries with a higher id. 0 starts with the first entry.
         after: u64,
     },
-    /// Starts a point-in-time recovery of a database. A repeated request for the same time returns
-    /// the progress.
+    /// Starts a point-in-time recovery of a database, or returns its progress.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
     Recovery {
@@ -139,8 +137,7 @@ pub struct Rotation {
     pub hash: String,
     /// The start of the new secret's validity, in nanoseconds.
     pub now_ns: i64,
-    /// The end of the previous secret's validity, in nanoseconds. A time up to `now_ns` ends the
-    /// secret immediately.
+    /// The end of the previous secret's validity, in nanoseconds, possibly before `now_ns`.
     pub until_ns: i64,
 }
 
@@ -149,8 +146,7 @@ pub struct Rotation {
 pub struct CreateDatabase {
     /// The name, which the Catalog checks.
     pub name: String,
-    /// The default policy. `None` matches any existing database, and creates `autogen` with
-    /// unlimited duration.
+    /// The default policy. `None` creates `autogen`, and matches any existing database.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
     /// The number of shards in each new shard group. The default is `DEFAULT_SHARDS`.
@@ -180,8 +176,8 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Adds the deployment's jurisdiction and the platform's location hint where the request has
-    /// none. A hint outside the jurisdiction is not added.
+    /// Adds the default jurisdiction and location hint, unless the hint is outside the
+    /// jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -196,8 +192,7 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction. The platform does not document the effect of a
-/// hint outside the jurisdiction.
+/// Whether a location hint is inside a jurisdiction. The effect of any other hint is undocumented.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),
@@ -234,8 +229,7 @@ pub enum FromCatalog {
         /// Whether the query was killed.
         killed: bool,
     },
-    /// The reply to `Queries`. For `KillQuery`, the list contains the killed query, whose shards
-    /// the edge must notify.
+    /// The reply to `Queries`, or the query that `KillQuery` killed.
     Queries(Vec<LiveQuery>),
     /// A page of names.
     Listed {

@@ -1,9 +1,8 @@
 //! Records of continuous queries in a Database, and the trait that schedules their runs.
 //!
-//! A Database does not parse InfluxQL. It only computes when a query is due.
-//! `coordinator::continuous` runs the query and reports the end of the covered time range. The
-//! Database then stores the watermark. After a crash the run is repeated and writes the same
-//! points.
+//! A Database only computes when a query is due. `coordinator::continuous` runs the query. The
+//! Database then stores the end of the covered time range as the watermark. After a crash the run
+//! is repeated and writes equal points.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +16,7 @@ pub struct ContinuousQuery {
     pub name: String,
     /// The complete CREATE statement, with fully qualified names.
     pub text: String,
-    /// The interval between two runs, in nanoseconds, or 0 for a query that 1.x stores but cannot
-    /// run.
+    /// The interval between two runs, in nanoseconds, or 0 for a query that 1.x never runs.
     pub every_ns: i64,
     /// The due time of the last completed run, in nanoseconds.
     #[serde(default)]
@@ -64,9 +62,8 @@ pub trait Scheduled: Host {
     /// Whether the host's own alarm has a due job.
     fn has_due_job(&self, now_ns: i64) -> bool;
 
-    /// Returns the due query with the earliest due time, unless the caller is `busy` with another
-    /// run. The call counts as an attempt and sets the alarm for the next attempt, before the run
-    /// sends its first call.
+    /// Returns the due query with the earliest due time, unless the caller is `busy`. The call
+    /// counts as an attempt and sets the alarm for the next attempt.
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
     /// Records the end of a run, unless the query has changed.

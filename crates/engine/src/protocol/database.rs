@@ -1,4 +1,4 @@
-//! Defines the requests to a Database, and the Database's replies.
+//! The requests to a Database, and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,7 @@ use tidemark_model::value::FieldType;
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToDatabase {
-    /// Initialises this object as the database. A repeated message finishes an interrupted
-    /// initialisation.
+    /// Initialises this object as the database, or finishes an interrupted initialisation.
     Initialise(CreateDatabase),
     /// Returns the policies, the shard map and the versions.
     Describe,
@@ -129,8 +128,7 @@ pub enum ToDatabase {
         /// The number of the recovery. A finished recovery no longer freezes the database.
         recovery: u64,
     },
-    /// Opens a frozen database after its recovery. The database adopts the counters and notifies
-    /// its shards.
+    /// Opens a recovered database, which adopts the counters and notifies its shards.
     Recover(Box<RecoveredDatabase>),
     /// Sends messages without a binary body to shards and returns their replies. A statement over
     /// more shards than its request may call uses this message, because the Database's event has a
@@ -285,8 +283,7 @@ pub struct Description {
     /// The name of the dropped default policy, until another policy becomes the default.
     #[serde(default)]
     pub dropped_default: Option<String>,
-    /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this size and larger than
-    /// the group's split size. 0 disables the reports.
+    /// `SHARD_SPLIT_BYTES`, above which the edge reports a shard, or 0 for no reports.
     #[serde(default)]
     pub split_bytes: u64,
     /// The limits of the database and its callers.
@@ -308,8 +305,7 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Descriptions of jobs that failed three times.
     pub troubles: Vec<String>,
-    /// The completion time of the last scheduled backup, in nanoseconds: 0 before the first backup,
-    /// and `None` without a schedule.
+    /// The completion time of the last scheduled backup, in nanoseconds, or 0 before the first.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
     /// The object's software release ([`super::release`]).

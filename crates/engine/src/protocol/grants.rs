@@ -15,8 +15,7 @@ pub struct Grantee {
     pub user: bool,
     /// The name, unique among tokens or among users.
     pub name: String,
-    /// The lower-case hex of the token's SHA-256 hash, or of the key derived from a user's
-    /// password.
+    /// The hex of the token's SHA-256 hash, or of the key derived from a user's password.
     pub hash: String,
     /// The salt of the password derivation, in hex. A token has no salt.
     pub salt: String,
@@ -31,8 +30,7 @@ pub struct Grantee {
     /// The time of the last rotation of a token's secret, in nanoseconds, or 0.
     #[serde(default)]
     pub rotated_ns: i64,
-    /// The token's previous secret, which remains valid for a limited time. Only the Catalog stores
-    /// it.
+    /// The token's previous secret, which only the Catalog stores.
     #[serde(default)]
     pub earlier: Option<EarlierSecret>,
 }
@@ -89,8 +87,8 @@ impl Grantee {
         std::iter::once(self.key()).chain(earlier)
     }
 
-    /// Returns the entry that an object may see which looked up `key`. The entry contains only the
-    /// secret of `key` and expires with this secret. Returns `None` if `key` does not match.
+    /// Returns the token or user with only the secret of `key`, which limits the expiry time.
+    /// Returns `None` if `key` does not match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {
@@ -127,13 +125,12 @@ pub struct GrantsPush {
     pub put: Vec<Grantee>,
     /// The keys that were deleted or no longer have permissions on this database.
     pub removed: Vec<GranteeKey>,
-    /// Whether a token or user loses a permission, so that the Database must raise its access
-    /// number.
+    /// Whether a token or user loses a permission. The Database then raises its access number.
     pub narrows: bool,
     /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,
-    /// Whether this message starts the full list of a new database. The Database then forgets the
-    /// entries of earlier versions.
+    /// Whether the Database must forget all earlier entries, because this message starts a full
+    /// list.
     #[serde(default)]
     pub anew: bool,
 }

@@ -37,7 +37,7 @@ pub trait Host {
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
     /// Starts work that a request made due. The runtime calls this method after it has sent the
-    /// reply, so the client does not wait for this work.
+    /// reply.
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }

@@ -1,8 +1,7 @@
-//! The Catalog's record of each query that needs more than one page.
+//! The Catalog's record, in memory, of each query that needs more than one page.
 //!
-//! SHOW QUERIES and KILL QUERY name no database, so the Catalog keeps the records, in memory only.
-//! The edge sends a report with the second page, then every `QUERY_REPORT_EVERY_NS`, and at the
-//! end.
+//! SHOW QUERIES and KILL QUERY name no database, so the Catalog keeps the records. The edge sends a
+//! report with the second page, then every `QUERY_REPORT_EVERY_NS`, and at the end.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,5 @@
-//! Derives a key from a password with PBKDF2-HMAC-SHA-256 in the runtime's WebCrypto.
-//!
-//! A derivation is a call. The reply is the key's bytes, without an envelope.
+//! Derives a key from a password with PBKDF2-HMAC-SHA-256 in the runtime's WebCrypto. The reply to
+//! the call is the key's bytes.
 
 use super::call::Address;
 use super::round::Request;

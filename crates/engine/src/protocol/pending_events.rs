@@ -48,8 +48,8 @@ impl<W> PendingEvents<W> {
         self.events.values().map(|event| &event.work)
     }
 
-    /// Stores a reply. When all calls of an event have a reply, removes the event and returns it
-    /// with the replies. The caller then passes the event's result to [`PendingEvents::settle`].
+    /// Stores a reply. If all calls of an event now have a reply, returns the event and the
+    /// replies. The caller then calls [`PendingEvents::settle`].
     pub fn resume(
         &mut self,
         event_id: EventId,

@@ -1,14 +1,11 @@
-//! The cost of a request on a shard, and the errors when a limit is exceeded
-//! (`docs/design/quotas.md`).
+//! The cost of a request on a shard, and the errors above a limit (`docs/design/quotas.md`).
 
 use serde::{Deserialize, Serialize};
 
 use tidemark_model::quota::{Rate, Rates};
 
-/// The cost of a request on one shard, and its limits.
-///
-/// The limits are for the whole database. A shard multiplies its counts by the number of shards in
-/// its group, as if each shard had an equal share of the limit.
+/// The cost of a request on one shard, and the limits of the whole database. A shard multiplies its
+/// counts by the number of shards in its group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
     /// The limits for all callers together.

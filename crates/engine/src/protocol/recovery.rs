@@ -7,10 +7,8 @@ use tidemark_model::ids::ObjectId;
 use tidemark_model::limits::RECOVERY_SHARDS_MAX;
 use tidemark_model::quota::Quotas;
 
-/// A request to the storage of a Database or Shard.
-///
-/// The runtime code around the object handles the request, because the request may end the object's
-/// instance. An instance is one run of the object between two restarts.
+/// A request to the storage of a Database or Shard, which the runtime code around the object
+/// handles. An instance is one run of the object between two restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
     /// Returns whether the object can go back to a time. This request changes no state.
@@ -52,8 +50,7 @@ pub enum FromStorage {
     Young(String),
 }
 
-/// Returns the reply of a runtime that keeps no history of its objects, or `None` if `message` is
-/// not a storage request.
+/// Returns the reply to a storage request of a runtime without history of its objects.
 pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
@@ -200,8 +197,7 @@ impl RecoveryStage {
 pub struct RecoveryStatus {
     /// The target time, in nanoseconds.
     pub time_ns: i64,
-    /// A time before the first change, in nanoseconds. A recovery to this time undoes this
-    /// recovery.
+    /// A time before the first change, in nanoseconds, to which a recovery can return.
     pub begun_ns: i64,
     /// The next step.
     pub stage: RecoveryStage,

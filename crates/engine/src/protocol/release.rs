@@ -1,5 +1,4 @@
-//! The release of this build, by which an operator can see the objects that still run an older
-//! release.
+//! The release of this build, which objects report to operators.
 
 /// Returns the version in `Cargo.toml`. `black_box` keeps the string unchanged in the binary, so
 /// that a test of upgrades can replace its bytes.

@@ -9,8 +9,7 @@ pub type CallResult = Result<Vec<u8>, CallFailure>;
 /// The replies to all calls of a round, in the order of their requests.
 pub type Replies = Vec<CallResult>;
 
-/// The next step of a state machine or of an object's event handler. Failures are in a surrounding
-/// `Result`.
+/// The next step of a state machine or of an object's event handler, unless it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
     /// The caller must send these requests together, and continue when all requests have a reply.
@@ -59,8 +58,8 @@ impl Request {
         Self { to, location: None, message }
     }
 
-    /// Creates a request that pauses for `ms` milliseconds. A pause of 0 ms lets the other pending
-    /// events run once.
+    /// Creates a request that pauses for `ms` milliseconds, or until all pending events have run
+    /// once.
     pub fn pause(ms: u32) -> Self {
         Self::new(Address::Pause, ms.to_le_bytes().to_vec())
     }
@@ -83,8 +82,7 @@ impl Round {
         ids.zip(requests).map(call).collect()
     }
 
-    /// Returns an empty list for a state machine's first step, and the result of [`Round::take`]
-    /// for later steps.
+    /// Returns the replies for the next step, which are empty for a state machine's first step.
     pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
@@ -92,8 +90,7 @@ impl Round {
         }
     }
 
-    /// Stores a reply. If the round is now complete, returns all replies in the order of the
-    /// requests.
+    /// Stores a reply. Returns all replies, in the order of the requests, if the round is complete.
     pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;

@@ -1,5 +1,4 @@
-//! Encodes and decodes the groups of a scan page (`PROTOCOL.md`, "Scan page"). The resume key and
-//! the cost are in the message's header.
+//! Encodes and decodes the groups of a scan page (`PROTOCOL.md`, "Scan page").
 
 use crate::batch::column::Column;
 use crate::batch::column::StringColumn;
@@ -48,8 +47,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 struct Writer<'a> {
     out: Vec<u8>,
     part: Vec<u8>,
-    /// The previous times and their encoded part. The calls of a group usually have the same
-    /// windows, so the writer copies this part.
+    /// The previous times. A group's calls usually have equal windows, so the encoded part is
+    /// copied.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }
@@ -138,7 +137,6 @@ impl<'a> Writer<'a> {
 
 struct PageReader<'a> {
     from: &'a [u8],
-    /// The encoded part of the previous times, and the decoded times.
     times: &'a [u8],
     times_ns: Vec<i64>,
 }

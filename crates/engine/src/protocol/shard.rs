@@ -1,4 +1,4 @@
-//! Defines the requests to a Shard, and the Shard's replies.
+//! The requests to a Shard, and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,7 @@ pub enum ToShard {
     },
     /// Deletes all data and tables. Only the Database sends this message.
     Wipe,
-    /// Flushes, and returns the size of the shard and a time at which the shard's group could be
-    /// split.
+    /// Flushes, and returns the shard's size and a time at which its group could be split.
     Weigh,
     /// Sets a fence on the source shards of a split.
     ///
@@ -49,16 +48,15 @@ pub enum ToShard {
         #[serde(skip)]
         frame: Vec<u8>,
     },
-    /// Makes the shard reject the query's further pages. The shard keeps the query's id only in
-    /// memory.
+    /// Makes the shard reject the query's further pages.
     Kill {
         /// The id of the query.
         query: u64,
     },
     /// Requests one page of a scan.
     Scan {
-        /// The number of the query's [priority](super::live_queries::Precedence), or 0 while the
-        /// query is not listed.
+        /// The query's [priority](super::live_queries::Precedence), or 0 before the query is
+        /// listed.
         #[serde(default)]
         query: u64,
         /// The sender's view of the database.
@@ -156,12 +154,10 @@ pub struct ShardSettings {
     pub range: TimeRange,
     /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Dropped measurements, whose frames the shard rejects. The shard adds them to its list even
-    /// if the settings have an old generation, because ids are never reused.
+    /// Dropped measurements, whose frames the shard rejects, even from an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// The policy's shard group duration, in nanoseconds. Parts cover time slots of at least this
-    /// width, which affects only the cost of merges.
+    /// The policy's shard group duration, in nanoseconds, and the minimum time slot of a part.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
@@ -177,24 +173,21 @@ pub enum FromShard {
     Done,
     /// The shard stored the frame's rows, except rows of series above the series limit.
     Appended {
-        /// The size of the object's storage, in bytes, without space that the shard will soon
-        /// reclaim.
+        /// The used size of the object's storage, in bytes.
         bytes: u64,
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
         over: Option<SeriesExceeded>,
-        /// The distinct hashes of the rejected series, as 8 little-endian bytes each, sent as the
-        /// message body.
+        /// The distinct hashes of the rejected series, 8 little-endian bytes each, as the message
+        /// body.
         #[serde(skip)]
         rejected: Vec<u8>,
     },
     /// The reply to `Weigh`.
     Weighed {
-        /// The size of the object's storage, in bytes, without space that the shard will soon
-        /// reclaim.
+        /// The used size of the object's storage, in bytes.
         bytes: u64,
-        /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
-        /// are at or after this time. `None` means that no time divides the shard.
+        /// A time, in nanoseconds, before which at least half of the stored bytes are, if any.
         at_ns: Option<i64>,
     },
     /// A page of a scan.
@@ -208,8 +201,7 @@ pub enum FromShard {
         /// The pages of the first further scans.
         #[serde(default)]
         further: Vec<FurtherPage>,
-        /// The encoded groups ([`super::scan_page`]) of this page and of each further page, sent as
-        /// the message body.
+        /// The encoded groups ([`super::scan_page`]) of all pages, as the message body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -232,8 +224,7 @@ pub enum FromShard {
     Backup(FromShardBackup),
 }
 
-/// The counters and sizes of a shard. An eviction resets the counters to their values at the last
-/// flush.
+/// The counters and sizes of a shard. An eviction resets the counters to the last flush.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// The counters since the shard was opened.
@@ -256,8 +247,7 @@ pub struct Stats {
     pub next_sequence: u64,
     /// Descriptions of jobs that failed three times, and of damaged frames and blocks.
     pub troubles: Vec<String>,
-    /// The usage of the current minute for all shards of the group, if the database or a caller has
-    /// a limit.
+    /// The usage of the current minute in all shards of the group, if there is a limit.
     #[serde(default)]
     pub used: Vec<Used>,
     /// The approximate number of series.

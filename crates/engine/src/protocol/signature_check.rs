@@ -1,6 +1,5 @@
-//! Checks an RSA signature of a text (RS256) in the runtime's WebCrypto.
-//!
-//! A check is a call. The reply is one byte: 1 for a valid signature, and 0 otherwise.
+//! Checks an RSA signature of a text (RS256) in the runtime's WebCrypto. The reply to the call is
+//! one byte: 1 for a valid signature, and 0 otherwise.
 
 use super::call::Address;
 use super::round::Request;

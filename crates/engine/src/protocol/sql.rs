@@ -15,8 +15,7 @@ use tidemark_model::value::{FieldType, FieldValue};
 pub const TOO_MUCH: u16 = 507;
 
 /// Returns the reply to a message for which the SQL Worker threw an error with this text.
-/// `sql/sessions.js` defines the prefixes. The result is [`CallFailure::Retryable`] if the failure
-/// is not the statement's fault.
+/// `sql/sessions.js` defines the prefixes. Some failures are [`CallFailure::Retryable`].
 pub fn error_reply(text: &str) -> Result<Vec<u8>, CallFailure> {
     if let Some(message) = text.strip_prefix("stopped: ") {
         let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
@@ -43,8 +42,7 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Sends rows that do not come from a SQL statement, for output in `format`. The first message
-    /// opens a session.
+    /// Sends rows from another source than a SQL statement, for output in `format`.
     Rewrite {
         /// The name of the output format.
         format: String,
@@ -69,8 +67,7 @@ impl ToSql {
         Self::Turn { answers, lengths, pages }
     }
 
-    /// Moves the page bytes from the body back into the `answers` of a turn. Returns `None` if
-    /// `lengths` does not match `pages`.
+    /// Moves the body's bytes into `answers`. Returns `None` if `lengths` does not match `pages`.
     pub fn whole_answers(
         mut answers: Vec<SessionReply>,
         lengths: &[u64],
@@ -97,8 +94,7 @@ pub enum FromSql {
         wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether the plan can no longer cause another HTTP status, because rows or the complete
-        /// result exist.
+        /// Whether rows exist, so that the plan can no longer cause another HTTP status.
         has_rows: bool,
         /// Whether the session can continue without the requested data.
         goes_on: bool,
@@ -263,8 +259,7 @@ pub struct ScanRequest {
     pub time: TimeRange,
     /// The filter. The session needs only rows for which the filter is true.
     pub condition: Option<Condition>,
-    /// The fields to return, in this order. The scan also returns matching rows without these
-    /// fields.
+    /// The fields to return, in this order, even for rows without these fields.
     pub fields: Vec<String>,
     /// The tags to return, in this order. A missing tag has the value "".
     pub tags: Vec<String>,

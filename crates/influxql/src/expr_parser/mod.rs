@@ -19,7 +19,7 @@ use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::limits::EXPR_DEPTH_MAX;
 
 /// The maximum number of operands in an `AND` or `OR` chain that is nested to the left, as in 1.x.
-/// Longer chains become balanced trees with a low height and the same meaning and text.
+/// Longer chains become balanced trees with the same meaning and text.
 const LEFT_CHAIN_MAX: usize = 64;
 
 struct ExprTree {
@@ -109,15 +109,13 @@ fn operator(kind: TokenKind) -> Option<BinaryOp> {
     })
 }
 
-/// Operands and operators that are not joined yet. The operators' precedence never decreases from
-/// left to right.
+/// The precedence of the pending operators never decreases from left to right.
 struct Pending {
     head: ExprTree,
     tail: Vec<(BinaryOp, ExprTree)>,
 }
 
 impl Pending {
-    /// Joins the pending operators with a precedence higher than `precedence`.
     fn reduce_above(&mut self, precedence: u8, at: Position) -> Result<(), ParseError> {
         while let Some(top) = self.tail.last().map(|(op, _)| op.precedence()) {
             if top <= precedence {
@@ -225,8 +223,7 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
-        // Only a bound parameter produces this token here. Callers that allow a regex read a regex
-        // in the text themselves.
+        // This token is a bound parameter. Callers that allow a regex read it themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),
@@ -236,8 +233,7 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// The sign of a literal becomes part of the literal. Any other operand becomes `-1 * …`, or `1 *
-/// …` after `+`.
+/// A sign belongs to a literal. Any other operand becomes `-1 * …` or `1 * …`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {
@@ -311,7 +307,6 @@ fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseErr
     }
 }
 
-/// The `(` of the call was just read.
 fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<ExprTree, ParseError> {
     p.enter(position)?;
     let name = name.to_lowercase();

@@ -7,7 +7,6 @@ fn expr(text: &str) -> Expr {
     parse_expr(text, &Params::default()).unwrap()
 }
 
-/// Formats the expression with brackets around every operation.
 fn shape(expr: &Expr) -> String {
     match expr {
         Expr::Binary { op, left, right } => format!("[{} {op} {}]", shape(left), shape(right)),
@@ -142,7 +141,6 @@ fn expression_tree_height_is_bounded() {
     for n in [EXPR_DEPTH_MAX + 1, 20_000] {
         assert!(matches!(chain(n), Err(ParseError::ChainTooLong { .. })), "{n}");
     }
-    // The heights of nested chains add up.
     let inner = vec!["a"; EXPR_DEPTH_MAX - 10].join("+");
     let outer = format!("({inner}){}", "+a".repeat(20));
     let error = parse_expr(&outer, &Params::default());

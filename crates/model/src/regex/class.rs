@@ -5,7 +5,6 @@ use super::ranges::Ranges;
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 use super::unicode;
 
-/// A class and the source after it.
 type Classed<'a> = (Ranges, &'a str);
 
 /// A surrogate matches nothing, because text cannot contain it.
@@ -22,7 +21,6 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     let mut all = Ranges::default();
     let mut first = true;
     loop {
-        // A closing bracket at the start is a member of the class.
         if !first && let Some(after) = rest.strip_prefix(']') {
             if negated {
                 all.negate();
@@ -116,7 +114,6 @@ fn named(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSynt
     Ok(Some((signed(pairs(members), fold_case, negated), rest)))
 }
 
-/// Each pair contains the first and last character of a range.
 fn pairs(members: &str) -> Ranges {
     let mut class = Ranges::default();
     for pair in members.as_bytes().chunks(2) {

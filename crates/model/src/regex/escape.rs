@@ -64,8 +64,7 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
 fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
     let first = rest.char()?;
     if first != '{' {
-        // Both digits are read before the first digit is checked, so the error contains both
-        // digits.
+        // Go's error contains both digits, so both are read before the first is checked.
         let second = rest.char();
         return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
     }

@@ -1,7 +1,5 @@
-//! Matches regular expressions in the syntax of Go and InfluxQL.
-//!
-//! Go and Rust differ in the errors, in the accepted syntax, and in `\d \s \w \b`, which are ASCII
-//! only in Go. Therefore this module parses Go's syntax and translates it to Rust's.
+//! Matches regular expressions in the syntax of Go and InfluxQL. Go and Rust differ in syntax,
+//! errors and `\d \s \w \b`, so this module parses Go's syntax and translates it to Rust's.
 
 mod class;
 mod escape;
@@ -61,8 +59,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`]. Syntax errors have Go's
-    /// wording.
+    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_SOURCE_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);

@@ -24,7 +24,6 @@ impl Ranges {
         self.0.extend_from_slice(&other.0);
     }
 
-    /// Adds the characters that differ only in case.
     pub(super) fn fold_case(&mut self) {
         let folds: Vec<(u32, u32)> = unicode::case_folds().collect();
         let next = |code: u32| {
@@ -74,7 +73,6 @@ impl Ranges {
         });
     }
 
-    /// Returns the class in Rust's syntax.
     pub(super) fn into_rust(mut self) -> String {
         use std::fmt::Write as _;
         self.join();
@@ -86,7 +84,6 @@ impl Ranges {
                 let _ = write!(out, "\\x{{{low:X}}}-\\x{{{high:X}}}");
             }
         }
-        // This class matches nothing in Rust.
         if out.len() == 1 {
             out.push_str("a&&b");
         }

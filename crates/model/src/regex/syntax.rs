@@ -1,7 +1,5 @@
-//! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's.
-//!
-//! The translation applies flags to the affected characters, and turns groups into non-capturing
-//! groups. The result contains no construct that Go and Rust interpret differently.
+//! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's. The result
+//! contains no construct that Go and Rust interpret differently.
 
 use super::class;
 use super::escape::{self, Rest};
@@ -68,7 +66,6 @@ pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
     InvalidSyntax { kind, part: part.to_owned() }
 }
 
-/// The flags that affect the translation, without greediness.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,
@@ -79,7 +76,6 @@ struct Flags {
 /// A complete item, to which a repetition applies as a whole.
 struct Atom {
     rust: String,
-    /// The product of the nested repeat counts.
     repeats: u64,
 }
 
@@ -88,7 +84,6 @@ struct Group {
     before: String,
     atoms: Vec<Atom>,
     repeats: u64,
-    /// The flags to restore after the group.
     flags: Flags,
 }
 
@@ -112,7 +107,6 @@ struct Translator<'a> {
     /// Outermost first.
     outer: Vec<Group>,
     group: Group,
-    /// The source from the start of the repetition that ends at the current position, if any.
     repetition: Option<&'a str>,
 }
 
@@ -180,7 +174,6 @@ impl<'a> Translator<'a> {
         self.group.atoms.push(Atom { rust, repeats: 0 });
     }
 
-    /// Applies `(?i)` to the code point.
     fn push_single(&mut self, code: u32) {
         let mut class = class::single(code);
         if self.flags.fold_case {
@@ -308,8 +301,7 @@ impl<'a> Translator<'a> {
                 return Err(self.invalid_until(SyntaxErrorKind::InvalidRepeatSize, after));
             }
         }
-        // The group prevents Rust from combining two repetitions, or a flag group with a
-        // repetition.
+        // The group prevents Rust from combining repetitions, or a flag group with a repetition.
         atom.rust = format!("(?:{}){rust}", atom.rust);
         self.rest = after;
         self.repetition = Some(start);

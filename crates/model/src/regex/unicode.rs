@@ -12,7 +12,6 @@ use super::ranges::Ranges;
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
-/// The name must be exactly Go's.
 pub(super) fn property(name: &str) -> Option<Ranges> {
     let rest = &mut packed::find(PROPERTIES, name)?;
     let mut all = Ranges::default();

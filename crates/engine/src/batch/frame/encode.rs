@@ -53,8 +53,7 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
-    // The header precedes the payload, but is complete only after the payload was written. The
-    // header is short, so the rotation is cheap.
+    // The header is complete only after the payload. It is short, so the rotation is cheap.
     let end = out.len();
     header.write(out);
     let header_bytes = out.len() - end;
@@ -73,7 +72,7 @@ fn rows_per_table(block: &Block) -> usize {
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
 
-/// Estimates from the last table, which starts at `before`. If the capacity doubled instead, a
+/// The last table, from `before`, predicts the size of the next tables. If the capacity doubled, a
 /// large frame would take three times its size while it moves.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
@@ -84,8 +83,7 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends one table, or several if one table would have too much padding. `same` caches
-/// [`padding::same_series`].
+/// Appends several tables if one table would have too much padding.
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],
@@ -115,11 +113,9 @@ fn encode_rows(
 }
 
 struct Piece<'a> {
-    /// Grouped by series.
     rows: &'a [u32],
     fields: &'a [usize],
     series_of: &'a dyn Fn(u32) -> u32,
-    /// Returns the rows to read from a column.
     picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
 }
 
@@ -169,7 +165,7 @@ fn encode_table(
     })
 }
 
-/// A stable counting sort. Returns `None` if there are no rows.
+/// The sort is stable. Returns `None` if there are no rows.
 fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
     let n_series = block.series.len.max(1) as usize;
@@ -179,7 +175,6 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     }
     let mut next = 0;
     for count in &mut counts {
-        // Each count becomes the position for the next row of the series.
         (*count, next) = (next, next + *count);
     }
     let mut rows = vec![0_u32; selected.len()];
@@ -196,10 +191,9 @@ fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.append(part);
 }
 
-/// Returns `false` if none of the series has the tag.
 fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
     let code_of = |series: u32| tag.codes.get(series as usize).copied().or_bug();
-    // The new code plus 1 for each old code, or 0 for an unused value. Only used values are sent.
+    // The new code plus 1 for each old code, or 0 for an unused value, which is not sent.
     let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
     let mut used: Vec<u32> = Vec::new();
     let codes: Vec<i64> = series

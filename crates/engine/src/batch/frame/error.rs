@@ -1,4 +1,4 @@
-//! Defines the errors of frames.
+//! The errors of frames.
 
 use crate::codec;
 

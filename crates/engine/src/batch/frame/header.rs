@@ -10,7 +10,6 @@ use tidemark_model::value::FieldType;
 
 /// The version that [`super::encode()`] writes and [`super::decode()`] reads.
 pub const VERSION: u8 = 1;
-/// The version byte and the header's length.
 const PREFIX_BYTES: usize = 5;
 
 /// The header of a frame: the tables without their values.
@@ -18,7 +17,6 @@ const PREFIX_BYTES: usize = 5;
 pub struct FrameHeader {
     /// The tables in the order of their payloads.
     pub tables: Vec<TableHeader>,
-    /// The offset of the first payload in the frame.
     pub(crate) payload_start: u32,
 }
 
@@ -70,7 +68,7 @@ impl FrameHeader {
         }
     }
 
-    /// Appends the version, the header and its checksum. The field `payload_start` is ignored.
+    /// Ignores the field `payload_start`.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.push(VERSION);
@@ -79,7 +77,6 @@ impl FrameHeader {
         for table in &self.tables {
             table.write(out);
         }
-        // A header has a few bytes per column, so it is far below 4 GiB.
         let length = (out.len() - start - PREFIX_BYTES) as u32;
         if let Some(slot) = out.get_mut(start + 1..start + PREFIX_BYTES) {
             slot.copy_from_slice(&length.to_le_bytes());

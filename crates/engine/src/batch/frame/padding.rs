@@ -1,5 +1,4 @@
-//! Divides rows with different columns into one table per column set if most cells of a single
-//! table would be padding.
+//! Divides rows into tables by columns if a single table would mostly contain padding.
 
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
@@ -20,8 +19,7 @@ pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
     rows.len() * columns > values * CELLS_PER_VALUE_MAX
 }
 
-/// Returns, for each series, the first series with the same tags. A block may contain the same tags
-/// several times.
+/// Returns, for each series, the first series with the same tags.
 pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     let tags: Vec<usize> = (0..series.tags.len()).collect();
     let rank = rank_series(series, &tags);
@@ -45,8 +43,7 @@ pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     first
 }
 
-/// The rows of a block, merged if they have the same series and time. The order of the block's
-/// tables therefore has no effect.
+/// The rows of a block, merged by series and time, so that the order of tables has no effect.
 pub(super) struct Overlaid<'a> {
     block: &'a Block,
     same: &'a [u32],
@@ -67,7 +64,6 @@ impl<'a> Overlaid<'a> {
         overlaid
     }
 
-    /// Returns the lowest number of a series with the same tags as the row's series.
     pub(super) fn series_of(&self, row: u32) -> u32 {
         let number = self.block.row_series.get(row as usize).copied().or_bug();
         self.same.get(number as usize).copied().or_bug()
@@ -83,12 +79,10 @@ impl<'a> Overlaid<'a> {
         without_small(field_sets(0..self.distinct.rows.len() as u32, self.block.fields.len(), has))
     }
 
-    /// Returns a row of the block with the series and time of each position.
     pub(super) fn rows(&self, positions: &[u32]) -> Vec<u32> {
         positions.iter().filter_map(|&at| self.distinct.rows.get(at as usize).copied()).collect()
     }
 
-    /// Returns the rows to read from `column` for the rows at these positions.
     pub(super) fn picks(&self, column: &Column, positions: &[u32]) -> Vec<u32> {
         let is_valid = |row: u32| column.validity.is_valid(row as usize);
         positions.iter().filter_map(|&at| self.distinct.pick(is_valid, at as usize)).collect()

@@ -11,7 +11,6 @@ use crate::batch::{Block, FrameTable};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// Columns are named by id, and series are not numbered.
 type Row = (Vec<(u32, String)>, i64, Vec<(u32, FieldValue)>);
 
 fn rows_of(tag_ids: &[ColumnId], field_ids: &[ColumnId], block: &Block, rows: &[u32]) -> Vec<Row> {
@@ -74,7 +73,6 @@ fn ids(n: usize) -> Vec<ColumnId> {
     (0..n as u32).map(|id| ColumnId(id * 3 + 1)).collect()
 }
 
-/// The values of each series and time after later rows have overwritten earlier rows.
 type Overlaid = BTreeMap<(Vec<(u32, String)>, i64), BTreeMap<u32, FieldValue>>;
 
 fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
@@ -165,8 +163,7 @@ fn damage(bytes: &[u8], random: &mut fastrand::Rng) {
         let mut bytes = bytes.to_vec();
         let at = random.usize(0..bytes.len());
         bytes[at] ^= random.u8(1..);
-        // The header's checksum detects changes in the header. The decoder may miss a change in the
-        // payload.
+        // The header has a checksum. The decoder may miss a change in the payload.
         let start = FrameHeader::read(&bytes).map(|header| header.payload_start as usize);
         assert!(start.is_err() || at >= start.unwrap());
         let _ = decode(&bytes);

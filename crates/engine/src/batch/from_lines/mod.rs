@@ -1,6 +1,4 @@
-//! Builds a [`Batch`] from the lines that the parser passes on.
-//!
-//! The builder parses the tags of a series key only once, and predicts the next series and field.
+//! Builds a [`Batch`] from the parser's lines. The tags of a series key are parsed only once.
 
 use super::Batch;
 use super::column::Values;
@@ -15,17 +13,12 @@ use tidemark_line_protocol::{
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::value::FieldType;
 
-/// The maximum size of the remembered series keys, in bytes. A body with more keys seldom repeats a
-/// key.
+/// In bytes. A body with more series keys seldom repeats a key.
 const KEYS_BYTES_MAX: usize = 4_000_000;
 const NONE: u32 = u32::MAX;
 
-/// Parses `body` into columns. Also returns the rejected lines.
-///
-/// `seed` must be random, so that a client cannot choose colliding keys.
-///
-/// # Errors
-/// Returns [`NotUtf8`]. No line is accepted.
+/// Parses `body` into columns. Also returns the rejected lines. `seed` must be random, so that a
+/// client cannot choose colliding keys. Invalid UTF-8 rejects all lines.
 pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
     let mut builder = BatchBuilder::new(seed, options.limits);
     let rejected = tidemark_line_protocol::parse(body, options, &mut builder)?;
@@ -45,14 +38,12 @@ struct Target {
 pub struct BatchBuilder {
     seed: u64,
     limits: Limits,
-    /// The series keys as written, and their canonical forms.
     keys: Interner,
     targets: Vec<Target>,
     names: Interner,
     measurements: Vec<MeasurementWriter>,
     measurement: u32,
     series: u32,
-    /// The key of the current line, and the expected key of the next line.
     key: u32,
     expected_key: u32,
     cells: usize,
@@ -117,8 +108,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Forgets all keys. If a key appears again, its new series has a higher number than the old
-    /// series, so the order of rows does not change.
+    /// Returning keys receive higher series numbers, so the order of rows does not change.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);
@@ -172,7 +162,6 @@ impl BatchBuilder {
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
         let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
         let number = self.keys.add(canonical, hash);
-        // The same key is expected again until a different key follows.
         self.targets.push(Target { measurement, series, next: number });
         Ok(number)
     }

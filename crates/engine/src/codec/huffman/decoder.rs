@@ -14,12 +14,11 @@ pub const FEW: usize = 64;
 /// A code table that is ready for decoding.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// The lookup table, indexed by ten bits, built when many values are decoded for the first
-    /// time. An entry contains up to three classes (a byte each), their number (two bits from bit
-    /// 24), and the total length of their codes (four bits from bit 26).
+    /// Indexed by ten bits. An entry contains up to three classes (a byte each), their number (two
+    /// bits from bit 24), and the total length of their codes (four bits from bit 26).
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// The range of the classes that have a code. A single class has a code without bits.
+    /// A single class has a code without bits.
     used: RangeInclusive<u8>,
     has_raw: bool,
 }
@@ -68,8 +67,7 @@ impl Decoder {
         let mut bit = raw * 8;
         out.reserve(count);
         if self.has_raw || shift > 0 {
-            // If the stream has too few bits, reading passes its end. The check below detects this
-            // error.
+            // The check below detects a read after the end of the stream.
             let shift = shift.min(u64::BITS);
             out.extend(classes.iter().map(|&class| {
                 let class = u32::from(class);
@@ -92,8 +90,7 @@ impl Decoder {
         }
     }
 
-    /// Decodes single codes into `classes`, and returns the position after the codes in `padded`.
-    /// The first stream is `first_bytes` long.
+    /// Returns the position after the codes in `padded`, whose first stream is `first_bytes` long.
     fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
         let mut known = Vec::new();
         if self.used.start() == self.used.end() {
@@ -140,7 +137,6 @@ impl Decoder {
         if is_first_whole { Ok(b.bit.div_ceil(8)) } else { Err(Error::Corrupt) }
     }
 
-    /// The last codes of a stream are decoded one by one.
     fn finish(
         &self,
         entries: &[u32; ENTRIES],
@@ -205,7 +201,6 @@ impl Stored {
         &self.0
     }
 
-    /// Reads the table, if there is one. The result is not cached.
     pub(crate) fn decoder(&self) -> Result<Option<Decoder>, Error> {
         if self.0.is_empty() {
             return Ok(None);
@@ -217,7 +212,6 @@ impl Stored {
     }
 }
 
-/// A position in a stream of codes, and the position of its next class.
 struct Stream {
     bit: usize,
     at: usize,
@@ -227,8 +221,7 @@ struct Stream {
 /// The number of bytes that five lookups may write: at most 15 classes, and one unused byte.
 const ROOM: usize = 16;
 
-/// Returns at least [`LOAD_BITS`] bits starting at `bit`. Bits after the end are zero. The caller
-/// must check that its last position is not after the end.
+/// Returns at least [`LOAD_BITS`] bits starting at `bit`, or zeros after the end.
 #[inline(always)]
 fn load(padded: &[u8], bit: usize) -> u64 {
     let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());

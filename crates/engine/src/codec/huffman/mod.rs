@@ -35,7 +35,6 @@ const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
 /// The number of bits that one unaligned load returns for any start bit.
 const LOAD_BITS: u32 = 56;
-/// Each number below this number is its own class.
 const DIRECT: u64 = 16;
 /// 16, plus four for each number of bits from 5 to 64.
 const CLASSES: usize = 256;
@@ -54,8 +53,7 @@ const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// Returns the classes with a code, their canonical codes and code lengths. Codes with equal length
-/// ascend by class. `used` must contain all classes with a code.
+/// Returns the classes with their canonical codes and code lengths, ascending by length and class.
 fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Item = (u8, u16, u8)> {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
     let all = lengths.get(usize::from(*used.start())..=usize::from(*used.end()));

@@ -6,10 +6,8 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 use tidemark_model::bug::OrBug;
 
-/// Below this mean number of bits, values are not shifted, because their low bits may have a
-/// pattern.
+/// The low bits of values with a smaller mean length may have a pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
-/// The approximate number of bits that remain after the shift.
 const KEPT_BITS: u64 = 6;
 
 fn shift(values: &[u64]) -> u32 {
@@ -26,7 +24,6 @@ fn shift(values: &[u64]) -> u32 {
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u32; CLASSES],
-    /// The total number of raw bits that shifts produce, for all values.
     shifted_bits: usize,
 }
 
@@ -134,7 +131,6 @@ impl CodeTable {
     }
 }
 
-/// Appends to the lowest free bit.
 struct Bits {
     bytes: Vec<u8>,
     at: usize,
@@ -143,12 +139,11 @@ struct Bits {
 }
 
 impl Bits {
-    /// Each append writes eight bytes, so the last seven of the `bytes` bytes must remain free.
+    /// Each append writes eight bytes, so the last seven bytes must remain free.
     fn new(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
     }
 
-    /// Appends at most [`LOAD_BITS`] bits.
     #[inline(always)]
     fn push(&mut self, bits: u64, count: u32) {
         self.word |= bits << self.held;
@@ -173,8 +168,7 @@ struct Tree {
     last: u8,
 }
 
-/// Returns the lengths of Huffman codes, limited to `CODE_BITS_MAX`. Only classes in `used` have a
-/// non-zero length.
+/// Limited to `CODE_BITS_MAX`. Only classes in `used` have a non-zero length.
 fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
     let mut following = [0_u8; CLASSES];
@@ -206,7 +200,7 @@ fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     lengths
 }
 
-/// Limits the code lengths. In return, lengthens the codes of the rarest other classes.
+/// In return, lengthens the codes of the rarest other classes.
 fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));

@@ -54,11 +54,7 @@ impl serde::de::Error for Error {
     }
 }
 
-/// Encodes `value`.
-///
-/// # Errors
-/// Returns [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is
-/// too long, and [`Error::Shape`] for an error of the value's `Serialize`.
+/// Encodes `value`, unless its type is unsupported, it is too long, or its `Serialize` fails.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
     value.serialize(&mut writer)?;

@@ -171,8 +171,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// Up to `left` consecutive values. In a struct, the iteration ends at the end of the struct's
-/// bytes.
+/// In a struct, the iteration ends at the end of the struct's bytes.
 struct Items<'de> {
     reader: Reader<'de>,
     left: usize,

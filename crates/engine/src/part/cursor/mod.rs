@@ -1,4 +1,4 @@
-//! Implements the cursor that reads a part as a sorted source for a merge.
+//! The cursor that reads a part as a sorted source for a merge.
 
 mod short;
 
@@ -27,7 +27,6 @@ pub struct PartCursor<V> {
     values: V,
     part: u64,
     direction: Direction,
-    /// The measurement after which the cursor ends, if any.
     only: Option<MeasurementId>,
     value: usize,
     directory: Rc<Directory>,
@@ -51,8 +50,7 @@ struct LastColumn {
 }
 
 impl<V: Values> PartCursor<V> {
-    /// Creates a cursor at the first series of part `part`, or at the first series that is not
-    /// before `from`, without reading previous series.
+    /// Creates a cursor at the first series of `part`, or at the first series not before `from`.
     pub fn new(
         values: V,
         part: u64,
@@ -83,8 +81,8 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Ends the cursor after the series of `measurement`. The cursor must be at or before these
-    /// series. Damage in blocks of other measurements then has no effect.
+    /// Ends the cursor after the series of `measurement`. The cursor must not be after these
+    /// series. Damage of other measurements then has no effect.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);
@@ -125,8 +123,7 @@ impl<V: Values> PartCursor<V> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
-    /// Moves to the next group that has series. If there is none, returns `false` and leaves no
-    /// current group.
+    /// Returns `false` and leaves no current group if no further group has series.
     fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         loop {
             let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
@@ -166,7 +163,6 @@ impl<V: Values> PartCursor<V> {
         };
     }
 
-    /// Whether the current series has more rows in the next group of the cursor's direction.
     fn continues_group(&self) -> bool {
         self.current_group().is_some_and(|group| match self.direction {
             Direction::Ascending => group.continues_group() && self.series + 1 >= group.series(),
@@ -174,7 +170,6 @@ impl<V: Values> PartCursor<V> {
         })
     }
 
-    /// Moves to the group with further rows of the current series, if there is one.
     fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
@@ -285,8 +280,7 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether a series begins after `group` in the current value. If so, every key before this
-    /// series has its position in this value.
+    /// If a series begins after `group`, all keys before this series belong in this value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())
@@ -346,7 +340,6 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Returns the rows of the current series in page number `at` of the group.
     fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let directory = Rc::clone(&self.directory);
         let group = directory.groups.get(self.group);

@@ -38,7 +38,6 @@ impl<V: Values> PartCursor<V> {
             limits,
             start.and_then(row).unwrap_or_default(),
             |passed| {
-                // A page has fewer than 2^32 series.
                 let at = Some(first + passed as u32).filter(|at| *at < end)?;
                 series.set_key(
                     group.measurement,
@@ -56,8 +55,8 @@ impl<V: Values> PartCursor<V> {
         Ok(passed)
     }
 
-    /// Returns the page that contains all rows of the current series, and the first later series
-    /// that does not end in this page.
+    /// Returns the page with all rows of the current series, and the next series that leaves the
+    /// page.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);

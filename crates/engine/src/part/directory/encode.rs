@@ -55,8 +55,7 @@ impl Group {
         }
     }
 
-    /// The group's blocks begin at `offset`. The group reuses the columns `shared` of the previous
-    /// group if they are equal.
+    /// The blocks begin at `offset`. `shared` are the previous group's columns, reused if equal.
     fn decode(bytes: &mut &[u8], offset: &mut u32, shared: &Columns) -> Result<Self, Error> {
         let (part, measurement) = (number(bytes)?, MeasurementId(number(bytes)?));
         let flags = byte(bytes)?;

@@ -14,12 +14,9 @@ use tidemark_model::time::TimeRange;
 /// The version of parts that this release writes and reads.
 pub const VERSION: u8 = 2;
 
-/// The group's first series is the last series of the previous group.
 const CONTINUES: u8 = 1;
-/// The group's last series is the first series of the next group.
 const GOES_ON: u8 = 2;
-/// The group contains only further columns of the previous group's only page, and neither series
-/// nor keys.
+/// The group contains only further columns of the previous group's only page.
 const BESIDE: u8 = 4;
 /// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
@@ -42,7 +39,6 @@ pub struct PartOf {
     pub id: u64,
     /// The write sequences of the part's rows.
     pub sequences: Sequences,
-    /// The number of the part's values before this value.
     pub(crate) ordinal: u32,
 }
 
@@ -69,11 +65,10 @@ pub struct Group {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::part) struct SeriesBlock {
-    /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// The shortest byte string that separates this block from the previous series: after the key
-    /// of every series before this block, and not after the key of any series in this block.
+    /// The shortest byte string that is after the key of every series before this block, and not
+    /// after the key of any series in this block.
     pub(in crate::part) from: Vec<u8>,
     pub(in crate::part) offset: u32,
     pub(in crate::part) bytes: u32,
@@ -82,7 +77,6 @@ pub(in crate::part) struct SeriesBlock {
 /// A page of about 1,000 rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The number of the first row's series in the group.
     pub(crate) first_series: u32,
     /// The number of series in the page. The series are consecutive.
     pub series: u32,
@@ -108,8 +102,7 @@ pub(crate) struct Root {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RowExtent {
-    /// `from` of the value's first series block. If no series begins in the value, the first key
-    /// after the value.
+    /// `from` of the value's first series block, or else the first key after the value.
     pub(in crate::part) from: Vec<u8>,
     /// The earliest time, in nanoseconds.
     pub min_ns: i64,
@@ -120,8 +113,7 @@ pub(crate) struct RowExtent {
 }
 
 impl RowExtent {
-    /// Returns the measurement at the start of `from`, which is the measurement of the value's
-    /// first group.
+    /// Returns the measurement of the value's first group.
     pub(in crate::part) fn first_measurement(&self) -> Option<MeasurementId> {
         self.from.first_chunk().map(|id| MeasurementId(u32::from_be_bytes(*id)))
     }
@@ -140,10 +132,7 @@ impl Group {
     }
 
     /// Whether the group's last series is the first series of the next group, if that group
-    /// [continues]. After an interruption of the writer, the next group may not continue the
-    /// series, because the remaining rows may have been hidden.
-    ///
-    /// [continues]: Self::continues
+    /// [continues](Self::continues). The series may have no remaining rows.
     pub fn continues_group(&self) -> bool {
         self.flags & GOES_ON != 0
     }
@@ -182,7 +171,6 @@ impl Group {
         TimeRange::new(min_ns, max_ns.saturating_add(1))
     }
 
-    /// Returns the number of the first series and the number of series, for each series block.
     pub(crate) fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
         self.series.iter().map(|block| (block.first, block.series))
     }
@@ -193,7 +181,6 @@ impl Group {
         start..end.max(start)
     }
 
-    /// Returns the position of a column's block in the body, empty for a page of nulls.
     pub(crate) fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
         let before = self.column_bytes.get(start..start + column).or_bug();
@@ -213,8 +200,7 @@ impl Group {
         series.chain(pages)
     }
 
-    /// Returns the group's rows, and its decoded values, times and series. A group of further
-    /// columns has 0 rows.
+    /// Returns the group's rows (0 for further columns), and its decoded values, times and series.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
         let is_own = u64::from(!self.continues_columns());
         let columns = self.columns.len().max(1);

@@ -5,7 +5,6 @@ use crate::codec::crc::crc32c;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Group;
 
-/// Reads all pages and columns until the first error or 100,000 rows. Returns the number of rows.
 fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
     let mut cursor = PartCursor::new(bytes, part, direction, None)?;
     let mut rows = 0;
@@ -53,7 +52,6 @@ fn part_reader_detects_flips_and_truncation() {
                 assert!(found.is_err(), "{seed} {at}");
                 let mut values = bytes.values.to_vec();
                 values[at] = (head, body);
-                // The cursor may succeed if it does not read the damaged block.
                 let read = read(values);
                 assert!(read == Ok(rows) || matches!(read, Err(ReadError::Damaged { .. })));
             };
@@ -87,7 +85,6 @@ fn forged_checksum_never_panics_part_reader() {
         let mut values = bytes.values.to_vec();
         let at = rng.usize(..values.len());
         let (head, body) = &mut values[at];
-        // The body is empty if the value contains only a root.
         let is_head = rng.bool() || body.is_empty();
         if is_head {
             let end = head.len() - 4;
@@ -143,7 +140,6 @@ fn contradicting_directory_counts_are_damage() {
                         let mut wrong = directory.clone();
                         change(&mut wrong.groups[number], page);
                         let read = read(at, &wrong, body.clone());
-                        // A group of further columns does not use its number of rows.
                         let is_unused = group.continues_columns() && read == Ok(rows);
                         assert!(matches!(read, Err(ReadError::Damaged { .. })) || is_unused);
                     }

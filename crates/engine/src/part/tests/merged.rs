@@ -106,7 +106,6 @@ fn merged_parts_return_all_rows() {
     }
 }
 
-/// A part with a single series, which has a random float at each of these times.
 fn floats(times: Range<i64>) -> Own {
     let mut rng = Rng::with_seed(times.start as u64);
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
@@ -122,7 +121,6 @@ fn floats(times: Range<i64>) -> Own {
     Own { bytes: Bytes::new(&values).of(&part), part }
 }
 
-/// Returns, for each page of a merge, its number of rows and whether it is a copy of a source page.
 fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
     let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
     let merge = Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap();

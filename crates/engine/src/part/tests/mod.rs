@@ -87,7 +87,6 @@ impl Values for Bytes {
     }
 }
 
-/// A source that counts the directories and blocks it reads.
 struct Counted {
     bytes: Bytes,
     reads: Rc<Cell<(u32, u32)>>,
@@ -124,7 +123,6 @@ fn tag_order(_: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
     Ok((0..TAGS).map(|tag| ColumnId(90 + tag)).collect())
 }
 
-/// A few hundred rows fill several groups and values.
 fn small(rng: &mut Rng) -> Limits {
     Limits {
         value_bytes: rng.usize(1_500..6_000),

@@ -35,13 +35,11 @@ fn part_outline_matches_rows() {
             let groups = pages::groups_of(&mut bytes.clone(), part.id, measurement).unwrap();
             assert_eq!(has, !groups.is_empty(), "seed {seed}");
             if groups.len() > 5 {
-                // Each of the three calls may read all directories.
                 directories += 3 * groups.len();
                 read += reads.get().0 as usize;
             }
         }
     }
-    // The calls must read only the last directory and the directories at both ends of a
-    // measurement.
+    // The calls must read only the last directory and those at the ends of a measurement.
     assert!(directories > 450 && read < directories / 2, "{read} of {directories}");
 }

@@ -1,6 +1,5 @@
-//! Reads the file `tests/data/format/part_v2.txt`, which must not be rewritten.
-//!
-//! `RECORD_FORMAT=1 cargo test --lib part` writes the file of a new version if it does not exist.
+//! Reads `tests/data/format/part_v2.txt`, which must not be rewritten. `RECORD_FORMAT=1 cargo test
+//! --lib part` writes the file of a new version if it does not exist.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -5,7 +5,6 @@ use crate::part::writer::{LastRow, Resumed};
 
 const SEQUENCES: Sequences = Sequences { lo: 1, hi: 9, applied: 4 };
 
-/// A job that writes a part for each `width` of time. The part's id is derived from its time.
 #[derive(Clone, Copy)]
 struct Job {
     width: i64,
@@ -64,7 +63,6 @@ impl Job {
     }
 }
 
-/// Some rows may be too large for a value.
 fn job(rng: &mut Rng) -> (Job, Story) {
     let (mut story, mut limits) = (story(rng, TIMES), small(rng));
     if rng.u8(..3) == 0 {
@@ -105,7 +103,6 @@ fn check_values(values: &[Value], part: &Written) {
     }
 }
 
-/// Checks the rows, in both directions and from any series, and the writer's record of its parts.
 fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut Rng) {
     let bytes = Bytes::new(values);
     let mut left = story.clone();
@@ -140,7 +137,6 @@ fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut
     assert_eq!((ended, rest), (parts.to_vec(), vec![]));
 }
 
-/// Returns the properties that do not depend on interruptions.
 fn rows_of(parts: &[Written]) -> Vec<(u64, u64, u64, i64, i64)> {
     parts.iter().map(|part| (part.id, part.rows, part.series, part.min_ns, part.max_ns)).collect()
 }
@@ -189,7 +185,6 @@ fn hide(story: &Story, rng: &mut Rng) -> Story {
         0 => later.retain(|_, _| rng.bool()),
         1 => later.retain(|(key, _), _| *key != row.0),
         2 => later.retain(|(_, time_ns), _| *time_ns >= row.1),
-        // Deletes all rows of the only source that has these columns.
         _ => {
             later.values_mut().for_each(|fields| fields.retain(|column, _| column % 2 == 0));
             later.retain(|_, fields| !fields.is_empty());

@@ -6,7 +6,6 @@ use crate::merge::cursor::{Columns, PageColumn, PageKeys};
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 use tidemark_model::value::FieldType;
 
-/// Series of equal rows, whose columns all have the same values.
 struct Made {
     keys: Vec<SeriesKey>,
     at: usize,
@@ -69,8 +68,7 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Also returns the maximum number of cells and bytes of a group. One event processes a whole
-/// group.
+/// Also returns the maximum number of cells and bytes of a group.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
@@ -185,7 +183,6 @@ fn seek_to_series_reads_few_blocks() {
     assert_eq!(rows(&mut cursor, TimeRange::ALL, Direction::Ascending).len(), 20);
     assert!(values.len() > 4);
     let (directories, blocks) = reads.get();
-    // The cursor may read two directories (one of them the root's), a series block, the keys of one
-    // or two pages, and their columns.
+    // Two directories (one of them the root's), a series block, one or two pages' keys and columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
 }

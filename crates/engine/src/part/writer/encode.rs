@@ -50,7 +50,7 @@ pub(super) struct EncodedColumn {
     pub(super) id: ColumnId,
     pub(super) field_type: FieldType,
     pub(super) table: Stored,
-    /// The block of each page, with its checksum, empty for a page of nulls.
+    /// A block has a checksum, and is empty for a page of nulls.
     pub(super) blocks: Vec<Vec<u8>>,
 }
 
@@ -96,7 +96,6 @@ impl Encoded {
         })
     }
 
-    /// The entry is `None` for a page or block that cannot be copied without decoding.
     pub(super) fn stored_blocks<C: SeriesCursor>(
         &self,
         merge: &mut Merge<C>,
@@ -109,7 +108,6 @@ impl Encoded {
         self.cuts.iter().map(block).collect()
     }
 
-    /// Returns the rows of the pages without a stored block. `picks` must contain all rows.
     pub(super) fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
         let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
         // A group has far fewer than 2^32 rows.
@@ -117,8 +115,6 @@ impl Encoded {
         picks.only(&rows.collect::<Vec<_>>())
     }
 
-    /// Returns the unfinished blocks of the pages without a stored block. `column` contains the
-    /// rows of these pages.
     pub(super) fn drafts_of(&self, column: &Column, blocks: &[Option<Vec<u8>>]) -> Vec<Draft> {
         let mut end = 0;
         let draft = |(cut, block): (&Cut, &Option<Vec<u8>>)| {
@@ -175,8 +171,7 @@ impl Encoded {
         Some(LastRow { key, time_ns: self.last_ns })
     }
 
-    /// Whether a series has rows on both sides of the boundary before page number `page`. The
-    /// boundaries with the previous and the next group count too.
+    /// Whether a series has rows on both sides of the boundary before page number `page`.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;
@@ -193,7 +188,6 @@ impl Encoded {
     }
 }
 
-/// Returns the drafts' shared table and blocks. An empty draft has an empty block.
 fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let (table, mut blocks) = tables::finish(drafts);
     blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));

@@ -1,4 +1,4 @@
-//! Defines the limits of pages, groups and values.
+//! The limits of pages, groups and values.
 
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 

@@ -23,15 +23,13 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The maximum size of a head without groups and roots, in bytes: `PART_BYTES_MAX` for each part
-/// and `HEAD_BYTES_MAX` for the rest.
+/// In bytes. A head without groups and roots has these sizes for each part and for the rest.
 const PART_BYTES_MAX: usize = 5 * 10;
 const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
-/// The maximum size of a root, in bytes: `ROOT_BYTES_MAX` for its part and length, and
-/// `REACH_BYTES_MAX` plus a key for each value.
+/// In bytes. A root has this size and, for each value, `REACH_BYTES_MAX` and a key.
 const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// The size of the measurement in a key, in bytes. Separators of keys have at least this length.
+/// In bytes. A separator of keys is never shorter than a key's measurement.
 const FROM_BYTES_MIN: usize = 4;
 
 /// The directory and the body of one stored value.
@@ -41,7 +39,6 @@ pub struct Value {
     pub directory: Directory,
     /// The bytes of the body.
     pub body: Vec<u8>,
-    /// The encoded size of the groups in the head, in bytes.
     group_bytes: usize,
 }
 
@@ -87,8 +84,8 @@ pub struct Written {
     pub cells: u64,
     /// The sketch of the part's series, with the writer's seed.
     pub sketch: SeriesSketch,
-    /// The sum of the hashes of the part's series keys. Parts with equal sums, equal seeds and
-    /// equal numbers of series have equal series.
+    /// The sum of the hashes of the part's series keys. Parts with equal sums, seeds and numbers of
+    /// series have equal series.
     pub series_sum: u64,
 }
 
@@ -121,8 +118,7 @@ impl Written {
         }
     }
 
-    /// `keys` contains the keys of all series blocks in order. A series that continues from the
-    /// previous group is not added again.
+    /// A series that continues from the previous group is not counted again.
     fn count_series<'a>(
         &mut self,
         seed: u64,
@@ -139,17 +135,14 @@ impl Written {
     }
 }
 
-/// Hashes a series key for [`Written::series_sum`]. The hash is part of the stored format.
-///
-/// Here, a collision would hide rows. The hash is therefore a keyed hash: some texts have the same
-/// xxh64 with every seed.
+/// Hashes a series key for [`Written::series_sum`], as stored. A collision would hide rows, so the
+/// hash is keyed: some texts have equal xxh64 with every seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
 
 struct OpenPart {
     sequences: Sequences,
-    /// The extents of the part's closed values.
     reaches: Vec<RowExtent>,
     last_key: Vec<u8>,
     written: Written,
@@ -159,7 +152,6 @@ struct OpenPart {
 #[derive(Default)]
 pub struct PartWriter {
     limits: Limits,
-    /// The seed of the hashes that count series.
     seed: u64,
     /// The closed values that the caller has not taken yet. `taken` counts the others.
     closed: Vec<Value>,
@@ -169,8 +161,8 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Creates a writer without parts. `seed` is the seed of the hashes that count series
-    /// ([`tidemark_model::series::id_hash`]). Parts can only be compared if they have equal seeds.
+    /// Creates a writer without parts. `seed` is the seed of [`tidemark_model::series::id_hash`].
+    /// Only parts with equal seeds can be compared.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self { limits, seed, ..Self::default() }
     }
@@ -222,7 +214,6 @@ impl PartWriter {
         self.taken + self.closed.len()
     }
 
-    /// Whether the writer has closed values that the caller has not taken yet.
     pub(crate) fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
@@ -240,7 +231,6 @@ impl PartWriter {
         self.closed
     }
 
-    /// Estimates the number of pages after `start` that fit into the open value.
     fn fitting(&self, rows: &Encoded, start: usize) -> usize {
         if self.open.group_bytes >= self.limits.directory_bytes {
             return 0;
@@ -255,15 +245,12 @@ impl PartWriter {
         (start..rows.pages.len()).take_while(fits).count()
     }
 
-    /// Returns the largest group that starts with the first of these pages and fits into the open
-    /// value.
     fn largest<'a>(&self, rows: &'a Encoded, mut pages: Range<usize>) -> Option<Piece<'a>> {
         while !pages.is_empty() {
             let piece = self.piece(rows, pages.clone(), 0..rows.columns.len());
             if self.has_room(&piece) {
                 return Some(piece);
             }
-            // The estimate assumes that all pages have the same size.
             let room = self.limits.value_bytes.saturating_sub(self.open.bytes());
             let fitting = pages.len() * room / piece.bytes().max(1);
             let fewer = pages.len() - 1;
@@ -311,7 +298,6 @@ impl PartWriter {
         group.part = self.part_at(&part);
         part.written.add(&group);
         part.written.count_series(self.seed, &group, keys.iter());
-        // A value is smaller than 1.9 MB.
         let start = self.open.body.len() as u32;
         group.series.iter_mut().for_each(|block| block.offset += start);
         group.pages.iter_mut().for_each(|page| page.offset += start);
@@ -370,7 +356,6 @@ impl OpenPart {
 struct Piece<'a> {
     group: Group,
     body: Vec<u8>,
-    /// The encoded size of the group in the head, in bytes.
     group_bytes: usize,
     last_key: Vec<u8>,
     keys: &'a [SeriesKey],
@@ -382,9 +367,9 @@ impl<'a> Piece<'a> {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// If `columns` are not all columns, `pages` must be a single page. The first group of such a
-    /// page contains the series and keys, and names all columns. `before` is the part's last key
-    /// before these rows.
+    /// `columns` may be a part of the columns only for a single page. The page's first group
+    /// contains the series and keys, and names all columns. `before` is the part's key before these
+    /// rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).or_bug();
         let first = of.first().map_or(0, |page| page.first_series);
@@ -485,8 +470,7 @@ fn write_series(
     blocks
 }
 
-/// Returns the shortest byte string that is after `before` and not after `key`. `key` must be after
-/// `before`.
+/// The result is after `before` and not after `key`. `key` must be after `before`.
 fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
     let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
     key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()

@@ -1,5 +1,4 @@
-//! Resumes an interrupted writer from its closed values. The open value is lost, and its rows must
-//! be written again.
+//! Resumes an interrupted writer from its closed values. The rows of the open value are lost.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::codec::huffman::Stored;
@@ -18,19 +17,16 @@ pub struct Resumed {
     pub ended: Vec<Written>,
     /// The part that was being written, and its last row. The caller must end this part, even if it
     /// has no further rows. If there is none, the caller must start the part after the completed
-    /// parts, because values contain no record of a part without rows.
+    /// parts.
     pub open: Option<(u64, LastRow)>,
-    /// The number of valid values. Later values end inside a row. The caller must delete them
-    /// before it writes the next value, because a reader would treat them as its continuation.
+    /// The number of valid values. The caller must delete the later values, which end inside a row,
+    /// before it writes the next value.
     pub values: usize,
 }
 
 impl PartWriter {
-    /// Continues after all values that writers of the same parts have closed. This function reads
-    /// every head, the series of every group, and the last key of one or two groups.
-    ///
-    /// # Errors
-    /// Returns an error from `values`, or [`ReadError::Damaged`] if the values are not consecutive.
+    /// Continues after all closed values, or fails if the values are not consecutive. This function
+    /// reads every head, the series of every group, and the last key of one or two groups.
     pub fn resume<V: Values>(
         limits: Limits,
         seed: u64,
@@ -66,14 +62,12 @@ impl PartWriter {
     }
 }
 
-/// Whether the next value must contain further columns of this value's last row.
 fn ends_inside_a_row(directory: &Directory) -> bool {
     directory.groups.last().is_some_and(|group| group.is_wide())
 }
 
 struct Found {
     part: OpenPart,
-    /// The value and the position of the last group that has keys.
     last: (usize, usize),
     has_root: bool,
 }
@@ -112,7 +106,6 @@ impl Found {
         Ok(())
     }
 
-    /// Counts the series of a group as the interrupted writer did.
     fn count_series<V: Values>(
         &mut self,
         value: usize,

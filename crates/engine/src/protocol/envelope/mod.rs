@@ -1,6 +1,4 @@
-//! Encodes and decodes messages: version, direction, control header, binary body.
-//!
-//! `PROTOCOL.md`, "Envelope", documents the layout.
+//! Encodes and decodes messages (`PROTOCOL.md`, "Envelope").
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,8 +7,8 @@ use super::call::CallFailure;
 use crate::codec::metadata;
 use tidemark_model::limits::MESSAGE_BYTES_MAX;
 
-/// The version that this build writes. The previous release must already be able to read this
-/// version (`docs/UPGRADING.md`).
+/// The version that this build writes, and that the previous release can read
+/// (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
 /// The oldest version that this build reads.
 pub const VERSION_MIN: u8 = VERSION - 1;
@@ -49,7 +47,7 @@ pub enum Direction {
     FromStorage = 12,
 }
 
-/// The direction of a message that the sender could not encode. The header then contains the error.
+/// The direction of an error, which replaces a message that could not be encoded.
 const UNSAID: u8 = 0;
 
 /// The reason why bytes are not a valid message. Usually, one end runs a newer release. The server
@@ -107,8 +105,7 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
     out.push(direction);
-    // An overlong header states a length that exceeds its bytes, so the receiver rejects the
-    // envelope.
+    // An overlong header has an invalid length, so the receiver rejects the envelope.
     out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&header);
     out.extend_from_slice(body);
@@ -124,8 +121,7 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// Decodes a message and its version. Fails if the bytes are not a complete message of this
-/// direction.
+/// Decodes a message and its version. Fails unless the bytes are a message of this direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
     let mut message: M =

@@ -37,7 +37,7 @@ fn messages_round_trip_with_their_bodies() {
 #[test]
 fn envelope_bytes_match_protocol_page() {
     let bytes = encode(&ToCatalog::Resolve { name: "db".into() });
-    // The header consists of the third variant, three bytes of fields, and a string of two bytes.
+    // The third variant, three bytes of fields, and a string of two bytes.
     let header = [2, 3, 0, 0, 0, 2, b'd', b'b'];
     let expected = [&[1, 1, header.len() as u8, 0, 0, 0][..], &header].concat();
     assert_eq!(bytes, expected);
@@ -71,7 +71,7 @@ fn message_for_other_object_is_rejected() {
 
 #[test]
 fn missing_header_field_takes_default() {
-    // The first variant has five bytes of fields: a name, no policy, and the number of shards.
+    // The first variant, and five bytes of fields: a name, no policy, and the number of shards.
     let header = [0, 5, 0, 0, 0, 2, b'd', b'b', 0, 4];
     let bytes = [&[VERSION_MIN, 1, header.len() as u8, 0, 0, 0][..], &header].concat();
     let Ok((version, ToCatalog::Create(create))) = decode(&bytes) else { panic!("refused") };

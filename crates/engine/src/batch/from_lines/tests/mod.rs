@@ -15,7 +15,6 @@ fn options(precision: Precision) -> Options {
     Options::new(TimestampUnit::Fixed(precision), NOW_NS)
 }
 
-/// Returns each point as `line: measurement tags fields time`, followed by each rejected line.
 fn read(body: &[u8], options: Options) -> Vec<String> {
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
     let mut shown = show(&batch);
@@ -410,7 +409,6 @@ fn chunked_body_parses_like_whole_body() {
     in_pieces(
         "m s=\"a \"b\nc\" d\",t=\"x\"\\\n\"y\" 1\nm s=\"5\" pipe\" 2\nm s=\"\"q\"\"\r\nm v=1 3\n",
     );
-    // A key that ends after a backslash looks like a key before a space.
     in_pieces(&"cpu,host=a\\ 0 v=1 1\ncpu,host=a\\ 1 v=2 2\ncpu,host=b v=3 3\n".repeat(3));
 }
 

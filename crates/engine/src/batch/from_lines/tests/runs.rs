@@ -7,7 +7,6 @@ use crate::batch::column::Column;
 use crate::batch::row_runs::CELLS_ENOUGH;
 use tidemark_model::value::FieldValue;
 
-/// A line's number, host and fields.
 type Row = (u32, String, BTreeMap<String, i64>);
 
 fn rows(batch: &Batch) -> Vec<Row> {
@@ -80,8 +79,7 @@ fn field_runs_keep_line_values() {
             let host = format!("h{}", rng.u8(..4));
             let mut text: Vec<String> =
                 fields.iter().map(|(field, value)| format!("f{field}={value}i")).collect();
-            // A second value of a different type in the same line adds a column and removes it
-            // again.
+            // A repeated field of another type adds a column and removes it again.
             if rng.u8(..10) == 0 {
                 text.push(format!("f{}=1", fields[0].0));
                 (refused, fields) = (refused + 1, Vec::new());

@@ -8,12 +8,10 @@ use crate::part::writer::encode::has_value;
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::part::writer) struct Cut {
-    /// The row numbers in the group.
     pub(in crate::part::writer) rows: std::ops::Range<usize>,
     pub(in crate::part::writer) first_series: u32,
     /// The number of rows of each series, starting with `first_series`.
     pub(in crate::part::writer) counts: Vec<i64>,
-    /// The source page, if the page is copied without decoding.
     pub(in crate::part::writer) stored: Option<SourcePage>,
 }
 
@@ -60,8 +58,7 @@ impl Rows {
         self.open_bytes = bytes;
     }
 
-    /// Returns the number of the next `rows` rows, at least 1, that fit into a page with `bytes`
-    /// bytes of text.
+    /// Returns the number of rows, at least 1, that fit into a page with `bytes` bytes of text.
     fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
         if self.text_bytes.is_empty() {
             return rows;

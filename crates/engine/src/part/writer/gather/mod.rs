@@ -1,7 +1,5 @@
-//! Gathers the rows of a merge into groups.
-//!
-//! For each group, the series and times are read first, then text page by page, and then the other
-//! columns one at a time. Text comes first, because its size determines where pages end.
+//! Gathers the rows of a merge into groups. The series and times are read first, and then text,
+//! because its size determines where pages end.
 
 mod cut;
 
@@ -21,8 +19,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The minimum divisor of [`Limits::group_cells_read`]. A single column therefore takes at most a
-/// quarter of a group's decoded values.
+/// A single column takes at most a quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;
@@ -37,7 +34,6 @@ pub struct Groups<C> {
     time: TimeRange,
     /// Equals `time`, or begins after the rows of the series that were already written.
     series_time: TimeRange,
-    /// Whether the merge's current series has remaining rows.
     has_series: bool,
     is_begun: bool,
     /// The rows of the current series that did not fit into the previous group.
@@ -46,8 +42,7 @@ pub struct Groups<C> {
 }
 
 impl<C: SeriesCursor> Groups<C> {
-    /// Reads the rows inside `time` of a merge that has not started, or the rows after the row
-    /// `behind`, which is already written.
+    /// Reads the rows inside `time` of a merge that has not started, after the row `behind`.
     pub fn new(
         mut merge: Merge<C>,
         limits: Limits,
@@ -68,8 +63,8 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
     }
 
-    /// Returns the next group in encoded form, or `None` after the last row. `tag_order` returns
-    /// the tags of a measurement in the order of its keys.
+    /// Returns the next group, or `None` after the last row. `tag_order` returns the tags of a
+    /// measurement in the order of its keys.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
@@ -121,8 +116,7 @@ impl<C: SeriesCursor> Groups<C> {
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
 
-    /// Moves to the next series if the current series has ended. Returns `false` after the last
-    /// series.
+    /// Returns `false` after the last series.
     fn find_series(&mut self) -> Result<bool, ReadError> {
         if !self.has_series {
             self.has_series = self.merge.next_series()?.is_some();
@@ -166,7 +160,6 @@ struct Text {
     id: ColumnId,
     /// The text of the open rows, which are not yet in a page.
     open: Column,
-    /// The unfinished block of each page.
     drafts: Vec<Draft>,
 }
 
@@ -178,10 +171,8 @@ pub(super) struct Rows {
     pub(super) keys: Vec<SeriesKey>,
     key_bytes: usize,
     columns: Vec<(ColumnId, FieldType)>,
-    /// The columns that were added last.
     added: Option<Columns>,
     picks: Picks,
-    /// The number of rows in the pages of `picks`.
     rows_read: usize,
     unread: Picks,
     pub(super) cuts: Vec<Cut>,
@@ -222,8 +213,8 @@ impl Rows {
         }
     }
 
-    /// Whether the rows, which are a whole source page, may be copied as a page. Text is read row
-    /// by row, and the previous page must not become too short.
+    /// Whether the rows, which are a whole source page, may be copied as a page. Text prevents
+    /// this, and so does a previous page that would be too short.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
@@ -246,8 +237,7 @@ impl Rows {
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
         self.cut(true, true);
-        // The page may add columns to the group. With these columns, the page may exceed the limit
-        // and be cut.
+        // The page may add columns to the group, and then exceed the limit and be cut.
         if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
             cut.stored = Some(page);
         }
