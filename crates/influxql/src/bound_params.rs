@@ -1,5 +1,5 @@
-//! Converts the JSON object in `params=` to tokens. Exactly one token replaces each `$name`, so a
-//! value cannot insert several tokens (1.x `params.go`).
+//! Converts the JSON object in `params=` to tokens. One token replaces each `$name` (1.x
+//! `params.go`).
 
 use std::collections::BTreeMap;
 
@@ -43,15 +43,15 @@ pub enum InvalidParams {
 }
 
 impl Params {
-    /// Parses the text of `params=`, ignoring the text after the first JSON value like 1.x. An
-    /// empty text and `null` contain no parameters.
+    /// Parses the text of `params=`. An empty text and `null` contain no parameters. Like 1.x, this
+    /// function ignores the text after the first JSON value.
     ///
     /// A string, number or boolean binds as that literal. The key of an object, such as
     /// `identifier`, is the kind of its token. A query that uses an invalid value returns the
     /// error.
     ///
     /// # Errors
-    /// Returns [`InvalidParams`] for other JSON than an object, and for integers above `i64::MAX`.
+    /// Returns [`InvalidParams`] if the value is not an object or an integer exceeds `i64::MAX`.
     pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
         if text.is_empty() {
             return Ok(Self::default());

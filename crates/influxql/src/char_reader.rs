@@ -1,5 +1,5 @@
-//! Reads the characters of a text. Positions equal 1.x's error positions, because this reader
-//! reads, puts back and counts characters like 1.x (`scanner.go`, `reader`).
+//! Reads, puts back and counts characters like 1.x (`scanner.go`, `reader`), so that the positions
+//! in errors are equal.
 
 use super::error::Position;
 

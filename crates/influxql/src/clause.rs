@@ -38,7 +38,7 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
     expr_parser::parse(p).map(Some)
 }
 
-/// Returns 0 if the clause is absent. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
+/// Returns 0 for an absent clause. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);

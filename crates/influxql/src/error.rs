@@ -7,8 +7,7 @@ use super::duration::InvalidDuration;
 use super::operator::BinaryOp;
 use tidemark_model::regex::InvalidRegex;
 
-/// The position of a token. The fields count from 0, but the printed numbers count from 1, as in
-/// 1.x.
+/// The position of a token. The fields count from 0. The printed numbers count from 1, as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Position {
     /// The number of preceding lines.

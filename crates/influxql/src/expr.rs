@@ -1,7 +1,5 @@
-//! Expressions, of which fields, conditions and dimensions consist.
-//!
-//! Recursive walks are safe, because the parser limits the depth to
-//! [`EXPR_DEPTH_MAX`](tidemark_model::limits::EXPR_DEPTH_MAX).
+//! Expressions, of which fields, conditions and dimensions consist. The parser limits their depth,
+//! so recursive walks are safe.
 
 use std::fmt;
 

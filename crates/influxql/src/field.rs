@@ -59,7 +59,7 @@ fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
 
 impl Field {
     /// Returns the column's name before conflicts are resolved: the alias, or the names of
-    /// functions and fields joined by `_`.
+    /// functions and fields joined by `_`. The name may be empty.
     pub fn name(&self) -> String {
         self.alias.clone().unwrap_or_else(|| name_of(&self.expr))
     }

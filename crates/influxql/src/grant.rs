@@ -7,7 +7,7 @@ use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, TokenKind};
 
-/// `GRANT … ON db TO user` or `REVOKE … ON db FROM user`, without `ON` for administrators.
+/// `GRANT … [ON db] TO user` or `REVOKE … [ON db] FROM user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantStatement {
     /// The privilege, which is always [`Privilege::All`] without a database.

@@ -66,8 +66,8 @@ use expr::Expr;
 use parser::{Parser, unexpected};
 use token::TokenKind;
 
-/// Parses all statements of `text`, separated by `;`. An empty text has no statements. After an
-/// error, the caller must not execute any statement.
+/// Parses all statements of `text`, separated by `;`. After an error, the caller must not execute
+/// any of the statements.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }

@@ -42,7 +42,6 @@ pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseE
     if several { Err(ParseError::OrderBy) } else { Ok(Some(order)) }
 }
 
-/// Returns whether the direction is `DESC`.
 fn direction(p: &mut Parser<'_>) -> bool {
     let descending = p.keyword_if(Keyword::Desc);
     if !descending {

@@ -1,5 +1,5 @@
-//! Describes the tokens of a text and the effects of its statements for an editor. The parser and
-//! this outline read the same tokens. After a syntax error, the lexer alone supplies the tokens.
+//! Describes the tokens of a text and the effects of its statements for an editor. After a syntax
+//! error, the lexer alone supplies the tokens.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! Supplies the parsers of statements with tokens.
 //!
 //! When 1.x looks for a regex, it reads the character after the last token of the text, even if
-//! that token was put back. Error positions depend on this, so this parser keeps a ring of tokens
-//! like 1.x (`scanner.go`, `bufScanner`).
+//! that token was put back. This parser keeps a ring of tokens like 1.x (`scanner.go`,
+//! `bufScanner`), so that error positions are equal.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,7 +34,6 @@ pub(super) struct Parser<'a> {
     last: usize,
     put_back: usize,
     depth: usize,
-    /// The regexes of the query, by their source.
     regexes: BTreeMap<String, Regex>,
     sources: usize,
     words: Option<Vec<(TokenKind, Range<usize>)>>,
@@ -64,12 +63,12 @@ impl<'a> Parser<'a> {
         self.words = Some(Vec::new());
     }
 
-    /// Tokens that were put back are included.
+    /// The result includes tokens that were put back.
     pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
         self.words.unwrap_or_default()
     }
 
-    /// Blanks and comments are also tokens.
+    /// The token may be a blank or a comment.
     pub(super) fn scan(&mut self) -> Token<'a> {
         self.scan_with(Lexer::scan)
     }
@@ -87,7 +86,7 @@ impl<'a> Parser<'a> {
         self.put_back += 1;
     }
 
-    /// Does not skip blanks.
+    /// This function does not skip blanks.
     pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
         let found = self.scan().kind == kind;
         if !found {
@@ -96,7 +95,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Skips blanks and comments.
+    /// This function skips blanks and comments.
     pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         if !found {
@@ -201,7 +200,7 @@ impl<'a> Parser<'a> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    /// `INF` is 0.
+    /// The result for `INF` is 0.
     pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
         let token = self.next();
         match token.kind {
@@ -274,7 +273,7 @@ impl<'a> Parser<'a> {
         Err(ParseError::TooManySources { position })
     }
 
-    /// [`Self::leave`] must follow.
+    /// A call of [`Self::leave`] must follow.
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
         let there = self.depth;
         self.depth += 1;

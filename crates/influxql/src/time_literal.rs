@@ -21,7 +21,7 @@ pub enum InvalidTime {
     Underflow(String),
 }
 
-/// Whether 1.x compares this string with a time as a time: whether it begins with a date.
+/// Whether 1.x treats this string as a time in comparisons: whether it begins with a date.
 pub fn is_time(text: &str) -> bool {
     const DATE: &[u8; 10] = b"dddd-dd-dd";
     let date = text.as_bytes().get(..DATE.len()).is_some_and(|found| {
@@ -37,8 +37,8 @@ pub fn is_time(text: &str) -> bool {
 
 /// Parses a time and returns nanoseconds. A text without a zone is in local time.
 ///
-/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`, which counts
-/// seconds as if the local time were UTC.
+/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`, which is in
+/// seconds since the epoch, as if the local time were UTC.
 ///
 /// # Errors
 /// Returns [`InvalidTime::Syntax`] for every text for which [`is_time`] is false.

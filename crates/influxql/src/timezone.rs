@@ -6,8 +6,8 @@ use super::expr_parser;
 use super::parser::Parser;
 use tidemark_model::zone;
 
-/// The name must be in the IANA time zone database, including its case. `''` and `Local` mean
-/// `UTC`. In 1.x, `Local` is the server's zone.
+/// The name must be in the IANA time zone database. `''` and `Local` mean `UTC`. In 1.x, `Local` is
+/// the server's zone.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.peek_word("tz") {
         return Ok(None);

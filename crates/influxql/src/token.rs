@@ -12,7 +12,7 @@ macro_rules! keywords {
         #[expect(missing_docs, reason = "each is named as it is spelled")]
         pub enum Keyword { $($variant,)* }
 
-        /// In byte order of their spelling.
+        /// The keywords are in byte order of their spelling.
         pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];
 
         impl Keyword {

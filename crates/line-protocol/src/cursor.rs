@@ -78,8 +78,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A `\r` may precede the end. At the end, the cursor moves to the newline or the end of the
-    /// text.
+    /// A `\r` belongs to the end. If the line ends here, the cursor moves to the newline or text
+    /// end.
     #[inline(always)]
     pub(super) fn at_end(&mut self) -> bool {
         match self.rest() {

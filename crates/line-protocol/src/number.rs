@@ -21,7 +21,7 @@ const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_
 
 const SAFE_DIGITS: usize = 19;
 
-/// The number and the next byte must be within the window.
+/// [`read_short`] reads the number and the next byte from a window of this size.
 const WINDOW: usize = 32;
 
 /// Reads a number with up to seven digits before the point, up to fifteen after it, no exponent,
@@ -167,8 +167,7 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let upper = high >> 63;
     let shift = upper + 9;
     let mut bits = high >> shift;
-    // A value halfway between two floats, which only small powers of ten can produce, is rounded to
-    // even.
+    // Only small powers of ten can produce a value halfway between two floats, rounded to even.
     if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
         bits &= !1;
     }

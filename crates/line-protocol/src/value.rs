@@ -11,7 +11,12 @@ pub(super) enum Value<'a> {
     Integer(i64),
     Unsigned(u64),
     Boolean(bool),
-    String { raw: &'a str, escaped: bool, newlines: u32 },
+    String {
+        /// The text without quotes.
+        raw: &'a str,
+        escaped: bool,
+        newlines: u32,
+    },
 }
 
 #[inline(always)]

@@ -88,8 +88,8 @@ impl Scope {
         }
     }
 
-    /// Whether the policy that a client names may be covered. For an empty name and `default`,
-    /// which the loaded database resolves, any covered policy suffices.
+    /// Whether the policy that a client names may be covered. An empty name and `default` may be
+    /// covered if any policy is.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,

@@ -31,8 +31,7 @@ impl PolicyId {
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether the policy may belong to the database `object`. One in 16 million others also
-    /// matches.
+    /// Whether the policy may belong to the database `object`, or to one in 16 million others.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }

@@ -5,8 +5,8 @@
 #[error("invalid name")]
 pub struct InvalidName;
 
-/// Checks a database or policy name with the rule of 1.x (`services/meta`, `ValidName`), and
-/// rejects U+FFFD, which decoding substitutes for invalid UTF-8.
+/// Checks a database or policy name with the rule of 1.x (`services/meta`, `ValidName`). U+FFFD is
+/// invalid, because decoding substitutes it for invalid UTF-8.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {

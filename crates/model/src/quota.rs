@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::time::S_NS;
 
-/// The length, in nanoseconds, of the window in which usage is counted: a minute since the epoch.
+/// The length of a window in which usage is counted, in nanoseconds. A window is a whole minute.
 pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 
 /// The highest limit that can be set. A JavaScript number represents this limit exactly.

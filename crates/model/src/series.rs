@@ -24,7 +24,7 @@ pub fn series_hash<'a>(
 /// The maximum length, in bytes, of a value that is hashed with a single, faster call.
 const SHORT_VALUE_BYTES: usize = 60;
 
-/// Hashes one tag value, preceded by its length (u32, little-endian), for counting. The hash is not
+/// Hashes one tag value for counting, after its length (u32, little-endian). The hash is not
 /// stored.
 pub fn value_hash(seed: u64, value: &str) -> u64 {
     let mut bytes = [0; size_of::<u32>() + SHORT_VALUE_BYTES];
@@ -45,8 +45,8 @@ pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
     if value.is_empty() { 0 } else { value_hash(seed ^ (u64::from(tag.0) << 32), value) }
 }
 
-/// Hashes a series by the ids of its measurement and tags, as stored. `tags` is the sum of the
-/// [`tag_hash`]es. The seed prevents clients from choosing hashes.
+/// Hashes a series by the ids of its measurement and tags. Stored sketches contain the hash. `tags`
+/// is the sum of the [`tag_hash`]es. The seed prevents clients from choosing hashes.
 pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
     let [a, b, c, d] = measurement.0.to_le_bytes();
     let [e, f, g, h, i, j, k, l] = tags.to_le_bytes();

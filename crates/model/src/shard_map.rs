@@ -15,8 +15,8 @@ pub struct ShardGroup {
     pub range: TimeRange,
     /// The shards in routing order, at least one.
     pub shards: Vec<ObjectId>,
-    /// The size in bytes at which this group may be split, or 0 for `SHARD_SPLIT_BYTES`. It is
-    /// larger after a split that was not possible.
+    /// The size in bytes at which this group may be split, or 0 for `SHARD_SPLIT_BYTES`. A group
+    /// that could not be split has a larger size.
     #[serde(default)]
     pub split_bytes: u64,
 }

@@ -70,7 +70,6 @@ fn clock(rest: &mut &[u8]) -> Option<LocalTimeType> {
 mod tests {
     use super::*;
 
-    /// Everything except the abbreviations.
     fn told(zone: &tz::TimeZoneRef<'_>) -> (Vec<Transition>, Vec<(i64, i32)>) {
         let late = (0..600).map(|step| 2_000_000_000 + step * 1_234_567);
         let offsets =

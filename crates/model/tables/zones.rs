@@ -1,5 +1,4 @@
-//! Packs the IANA time zone database into `zones.bin`, a seventh of the size of `tzdb_data`'s
-//! tables.
+//! Packs the IANA time zone database into `zones.bin`, which is much smaller than `tzdb_data`.
 
 use std::error::Error;
 

@@ -16,8 +16,7 @@ use crate::codec::{self, Error, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// Appends the rows `rows` of `column` in the given order, in a format that decodes quickly. A row
-/// number after the end counts as null.
+/// Appends the rows `rows` of `column` in the given order. A row after the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {
@@ -29,7 +28,7 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// A format for data that is not stored. It is faster than [`encode`], and [`decode`] reads it.
+/// This encoding is for data that is not stored. It is faster to produce than [`encode`]'s.
 pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {

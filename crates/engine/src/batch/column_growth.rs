@@ -57,10 +57,9 @@ impl Room {
     }
 }
 
-/// The number of elements above which a column grows by an eighth instead of doubling.
+/// Above this length, a column grows by an eighth, because it exists twice while it moves.
 const LONG: usize = 1 << 19;
 
-/// A column exists twice while it moves to a larger allocation.
 pub(super) fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
     let len = column.len();
     if len >= LONG && column.capacity() - len < from.len() {

@@ -23,8 +23,8 @@ pub struct ColumnSet {
 /// Groups the given rows by the wanted columns that they have. The sets are in the order of their
 /// first rows. Rows without any wanted column are in no set.
 ///
-/// `wanted_tags` and `wanted_fields` correspond to `block.series.tags` and `block.fields`. Columns
-/// after the ends of the slices are not wanted.
+/// `wanted_tags` and `wanted_fields` are as long as `block.series.tags` and `block.fields`, or
+/// shorter if the last columns are not wanted.
 pub fn column_sets(
     block: &Block,
     rows: &Selection,

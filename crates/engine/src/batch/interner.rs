@@ -15,7 +15,7 @@ const SLOTS_MAX: usize = 1 << 19;
 pub(super) struct Interner {
     strings: StringColumn,
     forgotten: u32,
-    /// Stored so that the table can grow without reading the text.
+    /// The hashes are stored so that the table can grow without reading the text.
     hashes: Vec<u32>,
     /// The positions in `hashes` plus 1, or 0 for a free slot, of which a quarter is always free.
     slots: Vec<u32>,

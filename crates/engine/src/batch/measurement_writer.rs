@@ -65,10 +65,9 @@ pub(super) struct MeasurementWriter {
     tags: Vec<TagWriter>,
     n_series: u32,
     fields: Interner,
-    /// The columns of each field key, indexed by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, and then the columns expected next.
+    /// The columns of the draft, followed by the columns that are expected next.
     order: Vec<u32>,
     at: usize,
     committed: (usize, usize),
@@ -305,7 +304,6 @@ impl MeasurementWriter {
             else {
                 continue;
             };
-            // A line may contain a field twice.
             if *slot == NONE {
                 *slot = columns.len() as u32;
                 let values = writer.values.gather(&[rows as u32]);
@@ -368,7 +366,7 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// If a line repeats a field, the last value counts.
+    /// If a line repeats a field, the field has its last value.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();

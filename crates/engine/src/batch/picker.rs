@@ -5,8 +5,7 @@ use super::column::{Column, Fixed, StringColumn, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// A column that is built from rows of other columns. Codes of text remain codes, and only the used
-/// entries are copied.
+/// A column that is built from rows of other columns. Codes of text remain codes.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,

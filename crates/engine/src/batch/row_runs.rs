@@ -1,6 +1,5 @@
-//! Groups consecutive rows of a measurement in a request into runs with common columns.
-//!
-//! Rows are padded to the columns of their run. If most cells are padding, a new run begins.
+//! Groups consecutive rows of a measurement into runs, whose rows are padded to common columns. If
+//! most cells are padding, a new run begins.
 
 use super::column::Column;
 use super::extract::CELLS_PER_VALUE_MAX;

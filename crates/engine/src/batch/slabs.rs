@@ -1,5 +1,4 @@
 //! Stores columns of rows with different column sets without padding, in one slab per column set.
-//! Rows are numbered in append order across slabs.
 
 use std::collections::BTreeMap;
 
@@ -60,8 +59,7 @@ impl Slabs {
         slabs
     }
 
-    /// Appends `rows` rows with the columns `ids`, which must be unique. A column of a different
-    /// type than the stored type becomes nulls.
+    /// Appends `rows` rows with the unique columns `ids`. A column of another type becomes nulls.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
         sorted.sort_by_key(|&(id, _)| id);

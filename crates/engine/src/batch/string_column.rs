@@ -153,8 +153,7 @@ impl StringColumn {
         }
     }
 
-    /// Copies the strings at `rows` in the given order. Rows after the end become empty. The result
-    /// stores codes if these take less memory.
+    /// Copies the strings at `rows` in the given order. Rows after the end become empty.
     pub fn gather(&self, rows: &[u32]) -> Self {
         if let Some(codes) = &self.codes {
             let picked: Option<Vec<u32>> =
@@ -175,7 +174,7 @@ impl StringColumn {
         }
     }
 
-    /// Returns a row for each pick, empty for `None`. Codes remain codes.
+    /// The text of `None` is empty. Codes remain codes.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();

@@ -68,7 +68,7 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// Larger and faster than a finished [`draft`].
+/// The result is larger than a finished [`draft`], but faster to produce.
 pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
@@ -144,7 +144,7 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             .find_map(|(at, &power)| scaled(value, power).map(|_| at));
         match needed {
             Some(needed) => exponent = needed,
-            // A value may be exact with its smallest exponent, but not with a larger exponent.
+            // A value can be exact with a small exponent, but not with a larger one.
             None => failed += 1,
         }
     }

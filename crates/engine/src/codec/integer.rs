@@ -19,7 +19,7 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// The number of bytes per value for which whole bytes are faster than packing.
+/// Whole bytes are faster than packing, but may only take this number of bytes more per value.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -42,7 +42,7 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Larger and faster than [`encode`].
+/// The result is larger than [`encode`]'s, but faster to produce.
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }
@@ -95,7 +95,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
     let mut chosen = (DELTA, first, deltas);
     let mut bytes = bitpack::estimate(&chosen.2);
-    // With differences this small, a second pass over the values would save few bytes.
+    // With differences this small, offsets could save only the bytes of the exceptions.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
     if bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());

@@ -44,7 +44,7 @@ fn lengths_of(ends: &[u32]) -> Vec<i64> {
     ends.iter().map(length).collect()
 }
 
-/// Code c selects the string that ends at `ends[c]`, as in [`encode`].
+/// Code c selects the string that ends at `ends[c]`.
 pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
     out.push(DICTIONARY);
     varint::write(ends.len() as u64, out);

@@ -170,7 +170,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     }
 }
 
-/// The median of a sample is the step of regular input with gaps.
+/// For regular input with gaps, the median of a sample is the step.
 fn typical(deltas: &[i64]) -> i64 {
     let stride = deltas.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();

@@ -14,8 +14,8 @@ const GAPS: u8 = 1;
 const RUNS: u8 = 2;
 const BITS: u8 = 3;
 
-/// Appends the first `count` bits of `words`, from the lowest bit of each word. The other bits must
-/// be zero. A set bit means that the row has a value.
+/// Appends the first `count` bits of `words`, from the lowest bit of each word. A set bit means
+/// that the row has a value. The bits after `count` must be zero.
 pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     let n_valid: usize = words.iter().map(|word| word.count_ones() as usize).sum();
     let n_nulls = count.saturating_sub(n_valid);
@@ -102,7 +102,7 @@ pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Er
     finish(rest)
 }
 
-/// Starts with the valid rows.
+/// The first run is of valid rows.
 fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
     let mut runs = Vec::new();
     let (mut valid, mut length) = (true, 0);

@@ -1,5 +1,4 @@
-//! Encodes unsigned integers in one to ten bytes with seven bits each, lowest bits first. Signed
-//! integers use the zigzag form.
+//! Encodes unsigned integers in one to ten bytes of seven bits, lowest first, or signed in zigzag.
 
 use super::Error;
 use tidemark_model::bug::OrBug;

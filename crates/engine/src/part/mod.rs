@@ -1,5 +1,4 @@
-//! Writes the rows of a merge to the values of parts, and reads values as a source of a merge. The
-//! shard stores the list of parts and the values.
+//! Writes the rows of a merge to the values of parts, and reads the values for a merge.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;

@@ -104,8 +104,8 @@ pub(crate) fn has_groups<V: Values>(
     Ok(false)
 }
 
-/// Returns the only measurement of a value. `behind` is the measurement of the first group after
-/// the root's values.
+/// Returns the only measurement of a value, if there is only one. `behind` is the measurement of
+/// the first group after the root's values.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;

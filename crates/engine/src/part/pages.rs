@@ -111,7 +111,7 @@ pub(super) fn keys<V: Values>(
     Ok(keys)
 }
 
-/// Column numbers end with the number for the keys. Tables for few rows are not cached.
+/// The number after the last column refers to the keys. Tables for few rows are not cached.
 fn table<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -135,8 +135,7 @@ fn table<V: Values>(
     Ok(table)
 }
 
-/// Reads a column of a page of `part`, possibly from a following group. Returns `None` if all
-/// values are null.
+/// Reads a column of a page, possibly from a following group, or `None` if all values are null.
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
@@ -209,8 +208,8 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.continues_columns() && !group.is_wide() && 2 * alone > all
 }
 
-/// The block includes its checksum, and is empty if all values are null. Returns `None` if the
-/// block needs a table, or if several groups contain the page's columns.
+/// A block of nulls is empty. Returns `None` if the block needs a table, or if several groups
+/// contain the page's columns.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

@@ -7,7 +7,7 @@ use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 
-/// The minimum average number of rows per series for steps instead of times.
+/// Pages store times as steps if series have at least this number of rows on average.
 const STEPS_MIN: usize = 4;
 
 /// The rows of a page: the end of each series and the times.
@@ -89,7 +89,7 @@ impl RowKeys {
     }
 }
 
-/// Binary search: `is_before` must be true for all numbers below the result.
+/// Searches in the binary form, so `is_before` must be true for all numbers below the result.
 fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     let Range { mut start, mut end } = 0..count;
     while start < end {

@@ -1,5 +1,4 @@
-//! Encodes and decodes blocks of series keys. Each block has its own dictionaries, so that a reader
-//! decodes only one block.
+//! Encodes and decodes blocks of series keys. Each block has separate, small dictionaries.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +10,7 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const SERIES_MAX: usize = 2_048;
-/// In bytes. The last key may exceed this size by twice `SERIES_KEY_BYTES_MAX`.
+/// In bytes. The last key may exceed this size by up to twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
 /// In bytes. A writer remains far below this limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -79,7 +78,6 @@ impl Series {
         self.tags.iter().map(of).sum()
     }
 
-    /// At most [`SERIES_MAX`] series.
     pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
         let mut data = block::open(bytes)?;
         let mut text_bytes = 0;

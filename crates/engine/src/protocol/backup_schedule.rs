@@ -1,8 +1,8 @@
 //! Scheduled backups of a Database.
 //!
-//! A Database only computes when a backup pass is due, because it cannot access the backup store.
-//! `coordinator::continuous` performs one step and reports the result. The Database stores the
-//! attempt before the step, and therefore continues the attempt after a crash.
+//! A Database only computes when a backup pass is due. `coordinator::continuous` performs the pass
+//! and reports the result. The Database stores the attempt before the pass, and therefore continues
+//! the attempt after a crash.
 
 use serde::{Deserialize, Serialize};
 

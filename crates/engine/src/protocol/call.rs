@@ -1,5 +1,5 @@
 //! The interface of state machines without I/O: calls to objects, new ids and the time. A state
-//! machine never waits: it returns a [`Step`], whose calls `edge/` sends with `fetch`.
+//! machine returns a [`Step`], and never waits.
 
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ pub trait Platform {
         Limits::default()
     }
 
-    /// Creates a new, unique object id. Fails if the runtime does not support the jurisdiction.
+    /// Creates a new, unique object id, unless the runtime does not support the jurisdiction.
     fn new_object_id(
         &self,
         kind: ObjectKind,

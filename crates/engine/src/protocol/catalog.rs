@@ -56,8 +56,7 @@ pub enum ToCatalog {
         keys: Vec<GranteeKey>,
     },
     /// Stores a token or user in place of the entry with the same `version`, or as a new entry for
-    /// version 0. If the entry has changed since this version, the reply is `Unavailable`. A
-    /// repeated request notifies the databases that have not received the change yet.
+    /// version 0. If the entry has changed, the reply is `Unavailable`.
     PutGrantee(Box<Grantee>),
     /// Removes a token or user. A repeated request notifies the remaining databases.
     RemoveGrantee {
@@ -102,8 +101,8 @@ pub enum ToCatalog {
         /// The user's or token's name.
         name: String,
     },
-    /// Lists the tokens and users with permissions on a database, in order of creation, with only
-    /// these permissions. A token with two secrets has two entries. An empty page ends the list.
+    /// Lists the tokens and users with permissions on a database, in order of creation. A token
+    /// with two secrets has two entries. An empty page ends the list.
     Concerning {
         /// The database's name.
         database: String,
@@ -176,8 +175,7 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Adds the default jurisdiction and location hint, unless the hint is outside the
-    /// jurisdiction.
+    /// Adds the default jurisdiction, and the default location hint inside the jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -192,7 +190,7 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction. The effect of any other hint is undocumented.
+/// Whether a location hint is inside a jurisdiction. The platform documents no other hints.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),

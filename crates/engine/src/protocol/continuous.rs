@@ -1,8 +1,8 @@
 //! Records of continuous queries in a Database, and the trait that schedules their runs.
 //!
 //! A Database only computes when a query is due. `coordinator::continuous` runs the query. The
-//! Database then stores the end of the covered time range as the watermark. After a crash the run
-//! is repeated and writes equal points.
+//! Database then stores the end of the covered time range as the watermark. A crash repeats the
+//! run.
 
 use serde::{Deserialize, Serialize};
 

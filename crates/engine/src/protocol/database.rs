@@ -130,9 +130,8 @@ pub enum ToDatabase {
     },
     /// Opens a recovered database, which adopts the counters and notifies its shards.
     Recover(Box<RecoveredDatabase>),
-    /// Sends messages without a binary body to shards and returns their replies. A statement over
-    /// more shards than its request may call uses this message, because the Database's event has a
-    /// separate limit of calls.
+    /// Sends messages without a binary body to shards and returns their replies, because an event
+    /// of the Database can make more calls than the request of a large statement.
     Relay(Vec<(ObjectId, ToShard)>),
 }
 
@@ -283,7 +282,7 @@ pub struct Description {
     /// The name of the dropped default policy, until another policy becomes the default.
     #[serde(default)]
     pub dropped_default: Option<String>,
-    /// `SHARD_SPLIT_BYTES`, above which the edge reports a shard, or 0 for no reports.
+    /// The size, in bytes, above which the edge reports a shard (`SHARD_SPLIT_BYTES`), or 0.
     #[serde(default)]
     pub split_bytes: u64,
     /// The limits of the database and its callers.
@@ -291,8 +290,7 @@ pub struct Description {
     pub quotas: Quotas,
 }
 
-/// The costs and problems of the object. The row counts include earlier instances of the object,
-/// but may lack reads after the last stored change.
+/// The costs and problems of the object. The counts may lack reads after the last stored change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
     /// The size of the object's storage, in bytes.
@@ -379,8 +377,7 @@ pub enum RegisterRefusal {
     },
 }
 
-/// The reason why a policy statement was rejected, with 1.x's error messages
-/// (`services/meta/errors.go`).
+/// The reason why a policy statement was rejected, with the text of 1.x.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PolicyRefusal {
     /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character.

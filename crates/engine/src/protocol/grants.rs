@@ -87,8 +87,8 @@ impl Grantee {
         std::iter::once(self.key()).chain(earlier)
     }
 
-    /// Returns the token or user with only the secret of `key`, which limits the expiry time.
-    /// Returns `None` if `key` does not match.
+    /// Returns the token or user with only the secret of `key`, and with the expiry time of this
+    /// secret. Returns `None` if `key` does not match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {
@@ -129,8 +129,7 @@ pub struct GrantsPush {
     pub narrows: bool,
     /// The Catalog version of the change. A repeated change does not raise the access number again.
     pub change: u64,
-    /// Whether the Database must forget all earlier entries, because this message starts a full
-    /// list.
+    /// Whether this message starts a full list, so that the Database must forget earlier entries.
     #[serde(default)]
     pub anew: bool,
 }

@@ -36,8 +36,7 @@ pub trait Host {
     /// of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>);
 
-    /// Starts work that a request made due. The runtime calls this method after it has sent the
-    /// reply.
+    /// Starts work that a request made due, after the runtime has sent the reply.
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         None
     }

@@ -50,7 +50,7 @@ pub enum FromStorage {
     Young(String),
 }
 
-/// Returns the reply to a storage request of a runtime without history of its objects.
+/// Returns a storage request's reply from a runtime without history, or `None` for other requests.
 pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
@@ -197,7 +197,8 @@ impl RecoveryStage {
 pub struct RecoveryStatus {
     /// The target time, in nanoseconds.
     pub time_ns: i64,
-    /// A time before the first change, in nanoseconds, to which a recovery can return.
+    /// A time before the first change, in nanoseconds. A recovery to this time undoes this
+    /// recovery.
     pub begun_ns: i64,
     /// The next step.
     pub stage: RecoveryStage,

@@ -9,7 +9,7 @@ pub type CallResult = Result<Vec<u8>, CallFailure>;
 /// The replies to all calls of a round, in the order of their requests.
 pub type Replies = Vec<CallResult>;
 
-/// The next step of a state machine or of an object's event handler, unless it failed.
+/// The next step of a state machine or of an object's event handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
     /// The caller must send these requests together, and continue when all requests have a reply.
@@ -58,8 +58,7 @@ impl Request {
         Self { to, location: None, message }
     }
 
-    /// Creates a request that pauses for `ms` milliseconds, or until all pending events have run
-    /// once.
+    /// Creates a request that pauses for `ms` milliseconds. 0 lets other pending events run once.
     pub fn pause(ms: u32) -> Self {
         Self::new(Address::Pause, ms.to_le_bytes().to_vec())
     }

@@ -47,8 +47,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 struct Writer<'a> {
     out: Vec<u8>,
     part: Vec<u8>,
-    /// The previous times. A group's calls usually have equal windows, so the encoded part is
-    /// copied.
+    /// The times of the previous column. Equal times of the next column repeat the encoded part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }

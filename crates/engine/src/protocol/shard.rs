@@ -55,7 +55,7 @@ pub enum ToShard {
     },
     /// Requests one page of a scan.
     Scan {
-        /// The query's [priority](super::live_queries::Precedence), or 0 before the query is
+        /// The query's [`Precedence`](super::live_queries::Precedence), or 0 before the query is
         /// listed.
         #[serde(default)]
         query: u64,
@@ -63,8 +63,8 @@ pub enum ToShard {
         stamp: Stamp,
         /// The scan.
         request: ScanRequest,
-        /// The first pages of further scans of the query, executed in order within the limits of
-        /// one event and one page. The caller sends the remaining scans again.
+        /// The first pages of further scans of the query. The caller sends scans again that do not
+        /// fit into the limits of one event and one page.
         #[serde(default)]
         further: Vec<ScanRequest>,
     },
@@ -122,9 +122,8 @@ pub struct Stamp {
     /// The sender's schema version. The shard stores the highest version of all `Append` messages
     /// with the frames. A `Scan` or `Summarise` with a lower version is stale.
     pub schema_version: u64,
-    /// Whether the sender read the schema after the query arrived. A column that this schema lacks
-    /// comes from a later write. A fresh query is therefore never stale because of its schema
-    /// version.
+    /// Whether the sender read the schema after the query arrived. A missing column then comes from
+    /// a later write, so the query is never stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
     /// The access number under which the caller was authorised, or [`NO_GRANT`]. A sender with a
@@ -157,7 +156,7 @@ pub struct ShardSettings {
     /// Dropped measurements, whose frames the shard rejects, even from an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// The policy's shard group duration, in nanoseconds, and the minimum time slot of a part.
+    /// The policy's shard group duration, in nanoseconds, which is the minimum time slot of a part.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
@@ -178,8 +177,7 @@ pub enum FromShard {
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
         over: Option<SeriesExceeded>,
-        /// The distinct hashes of the rejected series, 8 little-endian bytes each, as the message
-        /// body.
+        /// The distinct hashes of the rejected series, 8 little-endian bytes each (message body).
         #[serde(skip)]
         rejected: Vec<u8>,
     },
@@ -187,7 +185,7 @@ pub enum FromShard {
     Weighed {
         /// The used size of the object's storage, in bytes.
         bytes: u64,
-        /// A time, in nanoseconds, before which at least half of the stored bytes are, if any.
+        /// A time, in nanoseconds, that splits the group: at least half of the bytes are earlier.
         at_ns: Option<i64>,
     },
     /// A page of a scan.

@@ -166,8 +166,8 @@ pub struct QueryRequest {
     /// [`AggregateFunction::LastRow`].
     #[serde(default)]
     pub first_of_groups: bool,
-    /// The schemas of all tables whose names [occur](is_named) in the text, or `None` if the caller
-    /// did not search the text.
+    /// The schemas of all tables whose names [occur](is_named) in the text, if the caller searched
+    /// it.
     #[serde(default)]
     pub tables: Option<Vec<TableSchema>>,
 }

@@ -223,7 +223,7 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
-        // This token is a bound parameter. Callers that allow a regex read it themselves.
+        // Only a bound parameter is a regex here. Callers that allow a regex read it themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),
@@ -233,7 +233,7 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// A sign belongs to a literal. Any other operand becomes `-1 * …` or `1 * …`.
+/// A literal includes its sign. Any other operand becomes `-1 * …` or `1 * …`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {

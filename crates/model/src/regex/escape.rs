@@ -64,7 +64,7 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
 fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
     let first = rest.char()?;
     if first != '{' {
-        // Go's error contains both digits, so both are read before the first is checked.
+        // Go's error contains both digits, so this code reads both before it checks them.
         let second = rest.char();
         return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
     }

@@ -104,7 +104,6 @@ struct Translator<'a> {
     source: &'a str,
     rest: &'a str,
     flags: Flags,
-    /// Outermost first.
     outer: Vec<Group>,
     group: Group,
     repetition: Option<&'a str>,

@@ -15,8 +15,8 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
     Ok(tables)
 }
 
-/// Decodes a frame and passes the tables to `each`, so that only one table is in memory. After an
-/// error, the caller must discard the tables that it received.
+/// Decodes a frame table by table, so that only one table is in memory. After an error, the caller
+/// must discard the tables that it received.
 pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(), FrameError> {
     let header = FrameHeader::read(bytes)?;
     let mut rest = bytes.get(header.payload_start as usize..).or_bug();
@@ -81,7 +81,6 @@ fn decode_tag(bytes: &mut &[u8], n_series: usize) -> Result<TagColumn, FrameErro
     Ok(TagColumn { dictionary, codes })
 }
 
-/// Expands the number of rows per series to the series number of each row.
 fn expand(rows_of_series: &[i64], rows: usize) -> Result<Vec<u32>, FrameError> {
     let mut row_series = Vec::with_capacity(rows);
     for (number, &count) in (0_u32..).zip(rows_of_series) {

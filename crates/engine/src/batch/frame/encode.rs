@@ -16,9 +16,9 @@ use crate::codec::{integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of rows in a table, which bounds the memory for sorting and encoding.
+/// Bounds the memory for sorting and encoding.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
-/// The approximate maximum size of a table's text, in bytes, which bounds memory.
+/// The approximate size of a table's text, in bytes, which bounds the memory.
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
 /// The rows for a frame, as a reference to the parsed block.
@@ -28,8 +28,7 @@ pub struct TableRef<'a> {
     pub measurement: MeasurementId,
     /// The ids of `block.series.tags`. Tags without a value in the selected rows need no valid id.
     pub tag_ids: &'a [ColumnId],
-    /// The ids of `block.fields`. Fields without a value in the selected rows need no valid id, for
-    /// example if all lines with the field were rejected.
+    /// The ids of `block.fields`. A field without a value in the selected rows needs no valid id.
     pub field_ids: &'a [ColumnId],
     /// The block that contains the rows.
     pub block: &'a Block,
@@ -72,8 +71,8 @@ fn rows_per_table(block: &Block) -> usize {
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
 
-/// The last table, from `before`, predicts the size of the next tables. If the capacity doubled, a
-/// large frame would take three times its size while it moves.
+/// Estimates the size of the next tables from the last table, which starts at `before`. Doubling
+/// the capacity of a large frame would take three times its size while it moves.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
     let table_bytes = out.len() - before;

@@ -13,7 +13,7 @@ use tidemark_line_protocol::{
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::value::FieldType;
 
-/// In bytes. A body with more series keys seldom repeats a key.
+/// The maximum size of the known series keys, in bytes. A body with more keys seldom repeats one.
 const KEYS_BYTES_MAX: usize = 4_000_000;
 const NONE: u32 = u32::MAX;
 
@@ -108,7 +108,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Returning keys receive higher series numbers, so the order of rows does not change.
+    /// A key that returns later has a higher series number, so the order of rows does not change.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);

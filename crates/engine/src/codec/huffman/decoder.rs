@@ -14,8 +14,9 @@ pub const FEW: usize = 64;
 /// A code table that is ready for decoding.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// Indexed by ten bits. An entry contains up to three classes (a byte each), their number (two
-    /// bits from bit 24), and the total length of their codes (four bits from bit 26).
+    /// The lookup table, indexed by ten bits. An entry contains up to three classes (a byte each),
+    /// their number (two bits from bit 24), and the total length of their codes (four bits from bit
+    /// 26).
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
     /// A single class has a code without bits.
@@ -115,7 +116,7 @@ impl Decoder {
         if is_first_whole { fill(others, first_bytes * 8) } else { Err(Error::Corrupt) }
     }
 
-    /// Fills `classes` except the spare bytes at its end. Otherwise like [`Decoder::few`].
+    /// Like [`Decoder::few`], but does not fill the spare bytes at the end of `classes`.
     fn classes(
         &self,
         padded: &[u8],
@@ -221,7 +222,7 @@ struct Stream {
 /// The number of bytes that five lookups may write: at most 15 classes, and one unused byte.
 const ROOM: usize = 16;
 
-/// Returns at least [`LOAD_BITS`] bits starting at `bit`, or zeros after the end.
+/// Returns at least [`LOAD_BITS`] bits from position `bit`. Bits after the end are zero.
 #[inline(always)]
 fn load(padded: &[u8], bit: usize) -> u64 {
     let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());

@@ -18,9 +18,8 @@
 //! the two bits below the highest bit. The number's other bits are also stored raw.
 //!
 //! Each section of bits starts with the lowest bit of a byte and is padded to a whole byte. Codes
-//! are canonical: they ascend by length and then by class, and their bits are reversed. A decoder
-//! must decode a code before it can find the next code. With two streams, the decoder can process
-//! two codes at a time.
+//! are canonical: they ascend by length and then by class, and their bits are reversed. Two streams
+//! let a decoder process two codes at a time.
 
 mod decoder;
 mod table;
@@ -33,10 +32,10 @@ pub use self::table::{CodeTable, Histogram};
 /// A lookup table of 1,024 entries decodes up to three codes at a time.
 const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
-/// The number of bits that one unaligned load returns for any start bit.
+/// One unaligned load returns this number of bits for any start bit.
 const LOAD_BITS: u32 = 56;
 const DIRECT: u64 = 16;
-/// 16, plus four for each number of bits from 5 to 64.
+/// There are 16 direct classes, and four classes for each number of bits from 5 to 64.
 const CLASSES: usize = 256;
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 use tidemark_model::bug::OrBug;
 
-/// The low bits of values with a smaller mean length may have a pattern.
+/// Values with fewer bits are not shifted, because their low bits may have a pattern.
 const SHIFTED_BITS_MIN: u64 = 11;
 const KEPT_BITS: u64 = 6;
 
@@ -168,7 +168,7 @@ struct Tree {
     last: u8,
 }
 
-/// Limited to `CODE_BITS_MAX`. Only classes in `used` have a non-zero length.
+/// The lengths are limited to `CODE_BITS_MAX`. Classes outside `used` have length 0.
 fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
     let mut following = [0_u8; CLASSES];
@@ -200,7 +200,7 @@ fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     lengths
 }
 
-/// In return, lengthens the codes of the rarest other classes.
+/// In return, the codes of the rarest other classes become longer.
 fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));

@@ -31,14 +31,13 @@ pub struct PartCursor<V> {
     value: usize,
     directory: Rc<Directory>,
     groups: Range<usize>,
-    /// `series` is the number of the current series in this group.
+    /// The number of the current series in this group is `series`.
     group: usize,
     series: u32,
-    /// The number of pages of the current series in the current group that the cursor has passed.
+    /// The number of pages of the current series that the cursor has passed in the current group.
     pages: usize,
     key: Option<SeriesKey>,
     block: Option<((usize, usize, usize), Rc<Series>)>,
-    /// The keys of the last page, with the page's name.
     keys: Option<(u64, RowKeys)>,
     last: Option<LastColumn>,
 }
@@ -81,8 +80,8 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Ends the cursor after the series of `measurement`. The cursor must not be after these
-    /// series. Damage of other measurements then has no effect.
+    /// Ends the cursor after the series of `measurement`, before damage of later measurements
+    /// matters. The cursor must not be after these series.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);

@@ -55,8 +55,8 @@ impl<V: Values> PartCursor<V> {
         Ok(passed)
     }
 
-    /// Returns the page with all rows of the current series, and the next series that leaves the
-    /// page.
+    /// Returns the page with all rows of the current series, and the first series that has more
+    /// pages.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);

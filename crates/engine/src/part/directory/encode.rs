@@ -55,7 +55,7 @@ impl Group {
         }
     }
 
-    /// The blocks begin at `offset`. `shared` are the previous group's columns, reused if equal.
+    /// The group's blocks begin at `offset`. `shared` are the columns of the previous group.
     fn decode(bytes: &mut &[u8], offset: &mut u32, shared: &Columns) -> Result<Self, Error> {
         let (part, measurement) = (number(bytes)?, MeasurementId(number(bytes)?));
         let flags = byte(bytes)?;

@@ -31,7 +31,6 @@ fn record() -> String {
     while story.len() < 300 {
         story.extend(self::story(&mut rng, TIMES));
     }
-    // This row does not fit into a value.
     let limits = Limits { value_bytes: 2_500, ..small(&mut rng) };
     let fields =
         (0..20).map(|at| (at * 5 + 3, FieldValue::String("wide ".repeat(60 + at as usize).into())));

@@ -24,7 +24,6 @@ impl Job {
         PartWriter::resume(self.limits, SEED, &mut Bytes::new(values)).unwrap()
     }
 
-    /// Stops when there are `until` values. Returns the parts if the job ends before that.
     fn go_on(
         self,
         story: &Story,

@@ -68,7 +68,6 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Also returns the maximum number of cells and bytes of a group.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
@@ -183,6 +182,6 @@ fn seek_to_series_reads_few_blocks() {
     assert_eq!(rows(&mut cursor, TimeRange::ALL, Direction::Ascending).len(), 20);
     assert!(values.len() > 4);
     let (directories, blocks) = reads.get();
-    // Two directories (one of them the root's), a series block, one or two pages' keys and columns.
+    // At most two directories, a series block, the keys of two pages, and the pages' columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
 }

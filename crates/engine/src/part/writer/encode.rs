@@ -30,7 +30,6 @@ pub struct Encoded {
     pub(super) keys: Vec<SeriesKey>,
     pub(super) pages: Vec<Page>,
     cuts: Vec<Cut>,
-    /// The shared table of the pages' keys, and the block of each page.
     pub(super) page_keys: (Stored, Vec<Vec<u8>>),
     pub(super) columns: Vec<EncodedColumn>,
     last_ns: i64,

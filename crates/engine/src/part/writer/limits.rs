@@ -17,8 +17,8 @@ pub struct Limits {
     pub page_cells: usize,
     /// The size of the values' text and the series' keys at which a page ends, in bytes.
     pub page_text_bytes: usize,
-    /// The number of pages at which a group ends. To avoid a short page, a group may exceed this
-    /// limit and the following limits by a quarter.
+    /// The number of pages at which a group ends. A group may exceed this limit and the following
+    /// limits by a quarter.
     pub group_pages: usize,
     /// The number of cells at which a group ends: rows times columns.
     pub group_cells: usize,

@@ -23,13 +23,13 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// In bytes. A head without groups and roots has these sizes for each part and for the rest.
+/// In bytes, for each part in a head. The rest of a head has up to `HEAD_BYTES_MAX`.
 const PART_BYTES_MAX: usize = 5 * 10;
 const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
-/// In bytes. A root has this size and, for each value, `REACH_BYTES_MAX` and a key.
+/// In bytes. A root also has, for each value, up to `REACH_BYTES_MAX` and a key.
 const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// In bytes. A separator of keys is never shorter than a key's measurement.
+/// In bytes. A separator of keys is not shorter than a key's measurement.
 const FROM_BYTES_MIN: usize = 4;
 
 /// The directory and the body of one stored value.
@@ -84,8 +84,7 @@ pub struct Written {
     pub cells: u64,
     /// The sketch of the part's series, with the writer's seed.
     pub sketch: SeriesSketch,
-    /// The sum of the hashes of the part's series keys. Parts with equal sums, seeds and numbers of
-    /// series have equal series.
+    /// The sum of the hashes of the part's series keys, which identifies the set of series.
     pub series_sum: u64,
 }
 
@@ -135,8 +134,8 @@ impl Written {
     }
 }
 
-/// Hashes a series key for [`Written::series_sum`], as stored. A collision would hide rows, so the
-/// hash is keyed: some texts have equal xxh64 with every seed.
+/// The result is part of the stored format. A collision would hide rows, so the hash is keyed: some
+/// texts have equal xxh64 with every seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
@@ -153,7 +152,7 @@ struct OpenPart {
 pub struct PartWriter {
     limits: Limits,
     seed: u64,
-    /// The closed values that the caller has not taken yet. `taken` counts the others.
+    /// The closed values that the caller has not taken yet. `taken` is the number of the others.
     closed: Vec<Value>,
     taken: usize,
     open: Value,
@@ -161,8 +160,7 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Creates a writer without parts. `seed` is the seed of [`tidemark_model::series::id_hash`].
-    /// Only parts with equal seeds can be compared.
+    /// Creates a writer without parts. Only parts with equal seeds can be compared.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self { limits, seed, ..Self::default() }
     }
@@ -367,9 +365,8 @@ impl<'a> Piece<'a> {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// `columns` may be a part of the columns only for a single page. The page's first group
-    /// contains the series and keys, and names all columns. `before` is the part's key before these
-    /// rows.
+    /// `columns` may be incomplete only for a single page, whose first group contains the series
+    /// and keys, and names all columns. `before` is the part's last key before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).or_bug();
         let first = of.first().map_or(0, |page| page.first_series);
@@ -470,7 +467,7 @@ fn write_series(
     blocks
 }
 
-/// The result is after `before` and not after `key`. `key` must be after `before`.
+/// Returns a short string after `before`, but not after `key`. `key` must be after `before`.
 fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
     let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
     key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()

@@ -1,4 +1,4 @@
-//! Resumes an interrupted writer from its closed values. The rows of the open value are lost.
+//! Resumes an interrupted writer from its closed values. Other rows must be written again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::codec::huffman::Stored;
@@ -15,9 +15,8 @@ pub struct Resumed {
     pub writer: PartWriter,
     /// The parts that were completed, in order.
     pub ended: Vec<Written>,
-    /// The part that was being written, and its last row. The caller must end this part, even if it
-    /// has no further rows. If there is none, the caller must start the part after the completed
-    /// parts.
+    /// The part that was being written, and its last row. The caller must end this part. If there
+    /// is none, the caller must start the part after the completed parts.
     pub open: Option<(u64, LastRow)>,
     /// The number of valid values. The caller must delete the later values, which end inside a row,
     /// before it writes the next value.
@@ -25,8 +24,8 @@ pub struct Resumed {
 }
 
 impl PartWriter {
-    /// Continues after all closed values, or fails if the values are not consecutive. This function
-    /// reads every head, the series of every group, and the last key of one or two groups.
+    /// Continues after all closed values, which must be consecutive. This function reads every
+    /// head, the series of every group, and the last key of one or two groups.
     pub fn resume<V: Values>(
         limits: Limits,
         seed: u64,

@@ -7,8 +7,7 @@ use super::call::CallFailure;
 use crate::codec::metadata;
 use tidemark_model::limits::MESSAGE_BYTES_MAX;
 
-/// The version that this build writes, and that the previous release can read
-/// (`docs/UPGRADING.md`).
+/// The version that this build writes, and the previous release reads (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
 /// The oldest version that this build reads.
 pub const VERSION_MIN: u8 = VERSION - 1;
@@ -50,8 +49,7 @@ pub enum Direction {
 /// The direction of an error, which replaces a message that could not be encoded.
 const UNSAID: u8 = 0;
 
-/// The reason why bytes are not a valid message. Usually, one end runs a newer release. The server
-/// therefore responds with status 503.
+/// The reason why bytes are not a valid message, for example because of a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].

@@ -79,7 +79,6 @@ fn field_runs_keep_line_values() {
             let host = format!("h{}", rng.u8(..4));
             let mut text: Vec<String> =
                 fields.iter().map(|(field, value)| format!("f{field}={value}i")).collect();
-            // A repeated field of another type adds a column and removes it again.
             if rng.u8(..10) == 0 {
                 text.push(format!("f{}=1", fields[0].0));
                 (refused, fields) = (refused + 1, Vec::new());

@@ -1,5 +1,5 @@
-//! Gathers the rows of a merge into groups. The series and times are read first, and then text,
-//! because its size determines where pages end.
+//! Gathers the rows of a merge into groups. Text is read before other columns, because its size
+//! determines where pages end.
 
 mod cut;
 
@@ -63,8 +63,8 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
     }
 
-    /// Returns the next group, or `None` after the last row. `tag_order` returns the tags of a
-    /// measurement in the order of its keys.
+    /// Returns the next group, if any. `tag_order` returns the order of tags in a measurement's
+    /// keys.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
@@ -213,8 +213,8 @@ impl Rows {
         }
     }
 
-    /// Whether the rows, which are a whole source page, may be copied as a page. Text prevents
-    /// this, and so does a previous page that would be too short.
+    /// Whether the rows, which are a whole source page, may be copied as a page. The group must not
+    /// have text, and the previous page must not become too short.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
@@ -237,7 +237,7 @@ impl Rows {
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
         self.cut(true, true);
-        // The page may add columns to the group, and then exceed the limit and be cut.
+        // The page may add columns to the group, and may therefore exceed the limit and be cut.
         if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
             cut.stored = Some(page);
         }
